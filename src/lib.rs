@@ -1,1 +1,3 @@
-//! x
+//! ExoRelay.
+pub mod http;
+pub mod message;

@@ -1,0 +1,63 @@
+//! Why a contender, or the whole run, could not go on.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Everything that can go wrong around a measurement. Failed requests are not here: they are counted in its figures.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The contender's program is not on this machine; the text says why.
+    #[error("{0}")]
+    Absent(String),
+    /// The program could not be executed at all.
+    #[error("{name} could not be started: {source}")]
+    Spawn {
+        /// The process's role.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The program ran but never announced what was waited for.
+    #[error("{name} {what}{log}")]
+    NotReady {
+        /// The process's role.
+        name: String,
+        /// What was waited for, and for how long.
+        what: String,
+        /// The end of its log, or nothing.
+        log: String,
+    },
+    /// The contender is up but does not answer as it should.
+    #[error("no good first answer within {seconds} s: {last}")]
+    FirstCall {
+        /// How long it was asked.
+        seconds: u64,
+        /// What the last attempt ended in.
+        last: String,
+    },
+    /// A process's figures are gone, so the process is.
+    #[error("process {pid} has no figures any more: {source}")]
+    Usage {
+        /// The process asked about.
+        pid: u32,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The Moleculer caller answered something else than figures.
+    #[error("the caller node answered {0:?}")]
+    CallerNode(String),
+    /// The run's scratch folder is not usable.
+    #[error("{path}: {source}")]
+    Scratch {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A runtime or a service's socket could not be had.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The NATS responder lost or never had its server.
+    #[error("nats: {0}")]
+    Nats(String),
+}

@@ -1,0 +1,58 @@
+//! Settings of the broker.
+
+use serde::{Deserialize, Serialize};
+
+/// `[broker]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the broker listens.
+    pub address: String,
+    /// Behave as the original of the HTTP era where ours is better: see `features/broker/compat.feature`.
+    pub compat: bool,
+    /// Print one line per delivery on stdout.
+    pub log_messages: bool,
+    /// Print the payload below that line. Payloads may hold secrets.
+    pub log_payloads: bool,
+    /// How long a service that registered itself stays registered without a sign of life.
+    pub lease_ms: u64,
+    /// How long delivery of one message is tried; then it is reported as undelivered.
+    pub delivery_window_ms: u64,
+    /// Messages that may wait for one instance; more are refused.
+    pub queue_messages_max: usize,
+    /// Messages that one delivery to one of our relays may carry.
+    pub batch_messages_max: usize,
+    /// How long one delivery may take before it counts as failed.
+    pub delivery_timeout_ms: u64,
+    /// The longest wait between two tries of one delivery.
+    pub retry_wait_max_ms: u64,
+    /// Conversations whose participants are remembered, so that answers find the instance that asked.
+    pub conversations_max: usize,
+    /// How long a conversation without messages is remembered.
+    pub conversation_idle_ms: u64,
+    /// Services the landscape may hold, instances counted one by one.
+    pub instances_max: usize,
+    /// Undelivered messages that are kept for `GET /undelivered`.
+    pub undelivered_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1:3100".into(),
+            compat: false,
+            log_messages: false,
+            log_payloads: false,
+            lease_ms: 10_000,
+            delivery_window_ms: 30_000,
+            queue_messages_max: 4_096,
+            batch_messages_max: 256,
+            delivery_timeout_ms: 10_000,
+            retry_wait_max_ms: 2_000,
+            conversations_max: 65_536,
+            conversation_idle_ms: 60_000,
+            instances_max: 4_096,
+            undelivered_max: 1_000,
+        }
+    }
+}

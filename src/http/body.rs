@@ -1,0 +1,152 @@
+//! Reading what a client sent: bodies under a limit and a deadline, and message names out of URLs.
+
+use axum::body::{Body, HttpBody};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::http::{HeaderMap, Request};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use percent_encoding::percent_decode_str;
+
+use super::{Kind, Limits, Problem};
+use crate::message::MessageName;
+
+/// How much of a body that is over the limit is still read, so that its sender gets to see the 413.
+const DISCARD_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A request with its body read.
+pub struct Incoming {
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// Reads a body that should be JSON. A missing content type and curl's default one are taken for JSON.
+/// Errors: 415, and those of [`read_body`].
+pub async fn json_body(request: Request<Body>, limits: &Limits) -> Result<Incoming, Problem> {
+    if let Some(content_type) = request.headers().get(CONTENT_TYPE) {
+        let text = content_type.to_str().unwrap_or_default();
+        if !is_json(text) {
+            let detail = format!("the content type is {text:?}, expected application/json");
+            return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+        }
+    }
+    let (parts, body) = request.into_parts();
+    let body = read_body(&parts.headers, body, limits).await?;
+    Ok(Incoming { headers: parts.headers, body })
+}
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let lenient = matches!(essence.as_str(), "" | "text/plain" | "application/x-www-form-urlencoded");
+    lenient || essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Reads a body of at most `limits.body_bytes_max` within `limits.body_timeout_ms`.
+///
+/// Errors: 413 (the rest is read and thrown away first, so that the answer arrives), 408, 400 for a body that broke off.
+/// Cancel-safe in that nothing is kept.
+pub async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Problem> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let too_large = || {
+        let detail = format!("the body is over the limit of {} bytes", limits.body_bytes_max);
+        Problem::new(Kind::BodyTooLarge, detail)
+    };
+    if announced.is_some_and(|length| length > limits.body_bytes_max as u64) && headers.contains_key(EXPECT) {
+        // The client asked before sending and has sent nothing yet.
+        return Err(too_large());
+    }
+    match tokio::time::timeout(limits.body_timeout(), collect(body, limits.body_bytes_max)).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Err(error)) => Err(Problem::new(Kind::InvalidMessage, format!("the body broke off: {error}"))),
+        Err(_) => {
+            let detail = format!("the body was not complete after {} ms", limits.body_timeout_ms);
+            Err(Problem::new(Kind::BodyTimeout, detail))
+        }
+    }
+}
+
+/// The body, or `None` if it is over the limit. A body that came in one piece is not copied.
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut whole = Bytes::new();
+    let mut joined = BytesMut::new();
+    let mut seen: u64 = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        seen += data.len() as u64;
+        if seen > DISCARD_BYTES_MAX {
+            return Ok(None);
+        }
+        if seen > bytes_max as u64 {
+            continue;
+        }
+        if whole.is_empty() && joined.is_empty() {
+            whole = data;
+            if body.is_end_stream() {
+                break;
+            }
+        } else {
+            joined.extend_from_slice(&std::mem::take(&mut whole));
+            joined.extend_from_slice(&data);
+        }
+    }
+    if seen > bytes_max as u64 {
+        return Ok(None);
+    }
+    Ok(Some(if joined.is_empty() { whole } else { joined.freeze() }))
+}
+
+/// Reads a message name from the rest of a path, as it stands in the URL: percent-encoded, with or without a slash at
+/// the end. Errors: 400 for text that is not UTF-8 or not fit for a name.
+pub fn message_name(encoded: &str) -> Result<MessageName, Problem> {
+    let encoded = encoded.strip_suffix('/').unwrap_or(encoded);
+    let decoded = percent_decode_str(encoded).decode_utf8().map_err(|_| {
+        Problem::new(Kind::InvalidMessage, format!("the message name in the URL is not UTF-8: {encoded:.80}"))
+    })?;
+    MessageName::parse(&decoded).map_err(|error| Problem::new(Kind::InvalidMessage, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_type(content_type: &str, expected: bool) {
+        assert_eq!(is_json(content_type), expected, "{content_type}");
+    }
+
+    #[test]
+    fn json_and_what_curl_calls_it_are_read() {
+        check_type("application/json; charset=utf-8", true);
+        check_type("application/cloudevents+json", true);
+        check_type("application/x-www-form-urlencoded", true);
+    }
+
+    #[test]
+    fn other_content_types_are_not_json() {
+        check_type("application/xml", false);
+        check_type("image/png", false);
+        check_type("multipart/form-data; boundary=json", false);
+    }
+
+    #[test]
+    fn names_are_decoded_once() {
+        assert_eq!(message_name("mongo%20create").unwrap().as_str(), "mongo create");
+        assert_eq!(message_name("a%2Fb%3Fc%23d/").unwrap().as_str(), "a/b?c#d");
+        assert_eq!(message_name("100%2525").unwrap().as_str(), "100%25");
+        assert!(message_name("%ff").is_err());
+        assert!(message_name("a%0Ab").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_body_in_one_piece_is_not_copied() {
+        let bytes = Bytes::from_static(b"{}");
+        let read = collect(Body::from(bytes.clone()), 10).await.unwrap().unwrap();
+        assert_eq!(read.as_ptr(), bytes.as_ptr());
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_read_to_its_end_and_refused() {
+        assert_eq!(collect(Body::from(vec![b'x'; 11]), 10).await.unwrap(), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! What every listener and every outgoing call shares: the server with its limits and its drain, problem answers,
+//! reading bodies and names, and the pooled client.
+
+mod body;
+mod client;
+mod problem;
+mod server;
+
+pub use body::{Incoming, json_body, message_name, read_body};
+pub use client::{Answer, Client, ClientError, ClientLimits};
+pub use problem::{Kind, Problem, not_found};
+pub use server::{BindError, Limits, Listening, Peer, Serving};

@@ -1,0 +1,144 @@
+//! Errors as `application/problem+json` (RFC 9457): one table from slug to status to title.
+
+use std::time::Duration;
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+
+use crate::message;
+
+/// Which problem it is. The slug is a contract: clients branch on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The body, the name or a header cannot be understood.
+    InvalidMessage,
+    /// The query or a header of the call has a wrong value.
+    InvalidRequest,
+    /// The body is not of a type this listener reads.
+    UnsupportedMediaType,
+    /// The body is over the limit.
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// There is nothing at this path.
+    NotFound,
+    /// The path is right, the method is not.
+    MethodNotAllowed,
+    /// No service on the bus receives a message of this name.
+    NoReceivers,
+    /// A queue is full, or the bus is away and the outbox is full; try again later.
+    Busy,
+    /// This process is shutting down.
+    Draining,
+    /// Nobody answered in time.
+    NoReply,
+    /// The message could not be delivered to the service that receives it.
+    Undeliverable,
+    /// The idempotency key was used before, with another body.
+    IdempotencyMismatch,
+    /// The bus refused the message.
+    Refused,
+    /// A defect of ours; the log has the cause.
+    Internal,
+}
+
+impl Kind {
+    /// Slug, status and title of the problem.
+    pub fn row(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::InvalidMessage => ("invalid-message", StatusCode::BAD_REQUEST, "Invalid message"),
+            Self::InvalidRequest => ("invalid-request", StatusCode::BAD_REQUEST, "Invalid request"),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+            }
+            Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
+            Self::BodyTimeout => ("body-timeout", StatusCode::REQUEST_TIMEOUT, "Body came too slowly"),
+            Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
+            Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+            Self::NoReceivers => ("no-receivers", StatusCode::NOT_FOUND, "No receivers"),
+            Self::Busy => ("busy", StatusCode::SERVICE_UNAVAILABLE, "Busy"),
+            Self::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE, "Shutting down"),
+            Self::NoReply => ("no-reply", StatusCode::GATEWAY_TIMEOUT, "No reply"),
+            Self::Undeliverable => ("undeliverable", StatusCode::BAD_GATEWAY, "Undeliverable"),
+            Self::IdempotencyMismatch => {
+                ("idempotency-mismatch", StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key was used with another body")
+            }
+            Self::Refused => ("refused", StatusCode::BAD_GATEWAY, "Refused by the bus"),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+        }
+    }
+}
+
+/// One problem answer. The detail is for the person who reads it and safe to show to a client.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    /// A problem of this kind with these words.
+    pub fn new(kind: Kind, detail: impl ToString) -> Self {
+        Self { kind, detail: detail.to_string(), retry_after: None }
+    }
+
+    /// Adds `Retry-After`, in whole seconds, at least one.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Which problem it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What went wrong, in words.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl From<message::Error> for Problem {
+    fn from(error: message::Error) -> Self {
+        Self::new(Kind::InvalidMessage, error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (slug, status, title) = self.kind.row();
+        let body = serde_json::json!({
+            "type": format!("urn:exorelay:problem:{slug}"),
+            "title": title,
+            "status": status.as_u16(),
+            "detail": self.detail,
+        });
+        let content_type = HeaderValue::from_static("application/problem+json");
+        let mut response = (status, [(CONTENT_TYPE, content_type)], body.to_string()).into_response();
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+        }
+        response
+    }
+}
+
+/// The answer to a path that no route has.
+pub async fn not_found(method: Method, uri: Uri) -> Problem {
+    Problem::new(Kind::NotFound, format!("cannot {method} {}", uri.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_below_a_second_is_told_as_one_second() {
+        let response = Problem::new(Kind::Busy, "full").retry_after(Duration::from_millis(20)).into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "1");
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+}

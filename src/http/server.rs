@@ -1,0 +1,209 @@
+//! The server under every listener: HTTP/1.1 with a bound on connections, a deadline for headers, and a drain.
+//!
+//! It stands on hyper itself because `axum::serve` has neither a header deadline nor a bound on connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Bounds of every listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest body a listener takes; a longer one is answered 413.
+    pub body_bytes_max: usize,
+    /// How long a body may take to arrive; then 408.
+    pub body_timeout_ms: u64,
+    /// How long a connection may stay without complete request headers; then it is closed.
+    pub header_timeout_ms: u64,
+    /// Open connections per listener; further ones wait in the system's backlog.
+    pub connections_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1024 * 1024,
+            body_timeout_ms: 10_000,
+            header_timeout_ms: 30_000,
+            connections_max: 4_096,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.body_timeout_ms)
+    }
+}
+
+/// The address of the client's end of the connection; an extension of every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// Why a listener could not be opened. One line that names the address and the setting it came from.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The text is not `host:port`.
+    #[error("{setting} is {address:?}, expected HOST:PORT such as 127.0.0.1:4000 (port 0 takes a free one)")]
+    NotAnAddress {
+        /// The setting, as a user writes it.
+        setting: &'static str,
+        /// What it is set to.
+        address: String,
+    },
+    /// Somebody else listens there.
+    #[error("port {port} is already in use: choose another {setting} than {address}")]
+    InUse {
+        /// The setting, as a user writes it.
+        setting: &'static str,
+        /// What it is set to.
+        address: String,
+        /// The port that is taken.
+        port: u16,
+    },
+    /// The system does not allow it, or the host is not ours.
+    #[error("cannot listen on {address} ({setting}): {source}")]
+    System {
+        /// The setting, as a user writes it.
+        setting: &'static str,
+        /// What it is set to.
+        address: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// A listener that has its port, and answers nobody yet.
+pub struct Listening {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listening {
+    /// Opens `address`; `setting` is how a user would change it. Errors name both.
+    pub async fn bind(setting: &'static str, address: &str) -> Result<Self, BindError> {
+        let port = address.rsplit_once(':').and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
+        let address = address.to_owned();
+        let Some(port) = port else { return Err(BindError::NotAnAddress { setting, address }) };
+        let opened = async {
+            let listener = TcpListener::bind(&address).await?;
+            let local = listener.local_addr()?;
+            Ok(Self { listener, address: local })
+        };
+        opened.await.map_err(|source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { setting, address, port },
+            _ => BindError::System { setting, address, source },
+        })
+    }
+
+    /// Where it listens; the port is the real one even if 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts answering with `router`.
+    pub fn serve(self, router: Router, limits: &Limits) -> Serving {
+        let stop = CancellationToken::new();
+        let connections = TaskTracker::new();
+        let accepting = accept_loop(self.listener, router, limits.clone(), stop.clone(), connections.clone());
+        connections.spawn(accepting);
+        connections.close();
+        Serving { address: self.address, stop, connections }
+    }
+}
+
+/// A listener at work.
+pub struct Serving {
+    address: SocketAddr,
+    stop: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Serving {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, lets requests that have begun finish for at most `grace`, then closes what is left.
+    /// Answers whether everything finished in time.
+    pub async fn drain(self, grace: Duration) -> bool {
+        self.stop.cancel();
+        tokio::time::timeout(grace, self.connections.wait()).await.is_ok()
+    }
+}
+
+async fn accept_loop(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+    connections: TaskTracker,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(limits.header_timeout_ms));
+    http.pipeline_flush(true);
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.ok()?;
+            Some((place, listener.accept().await))
+        };
+        let accepted = tokio::select! {
+            accepted = next => accepted,
+            () = stop.cancelled() => None,
+        };
+        match accepted {
+            None => return,
+            Some((place, Ok((stream, peer)))) => {
+                let serving = serve_connection(stream, peer, http.clone(), router.clone(), stop.clone());
+                connections.spawn(async move {
+                    serving.await;
+                    drop(place);
+                });
+            }
+            Some((_, Err(error))) => {
+                // Out of file descriptors, most likely: waiting is the only cure that does not lose the listener.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    http: http1::Builder,
+    router: Router,
+    stop: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, %peer, "cannot switch off Nagle's algorithm");
+    }
+    let service = TowerToHyperService::new(router.layer(axum::Extension(Peer(peer))));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, %peer, "connection ended early");
+    }
+}
