@@ -1,3 +1,8 @@
 //! ExoRelay.
+pub mod broker;
+pub mod bus;
 pub mod http;
 pub mod message;
+pub mod relay;
+pub use relay::*;
+pub use message::Message;
