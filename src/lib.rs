@@ -1,7 +1,9 @@
 //! ExoRelay.
+pub mod api;
 pub mod broker;
 pub mod bus;
 pub mod http;
+pub mod listen;
 pub mod message;
 pub mod relay;
 pub use relay::*;

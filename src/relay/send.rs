@@ -177,6 +177,13 @@ impl Relay {
         Ok(Sent { id: call.id.clone(), activity_id: call.activity_id.clone() })
     }
 
+    /// Sends a message that its service has composed itself: id, conversation and answered message stay, and the sender
+    /// is this relay.
+    pub(crate) fn forward(&self, mut message: Message) -> Result<(), Error> {
+        message.sender = Some(self.role().clone());
+        self.dispatch(message, None)
+    }
+
     fn send_with_callback<F, Fut>(&self, draft: Draft, callback: F) -> Result<MessageId, Error>
     where
         F: Fn(Message, Context) -> Fut + Send + Sync + 'static,
