@@ -1,3 +1,11 @@
 //! ExoRelay.
+pub mod api;
+pub mod app;
+pub mod broker;
+pub mod bus;
+
 pub mod http;
+pub mod listen;
 pub mod message;
+pub mod relay;
+pub mod webhook;

@@ -1,0 +1,6 @@
+//! Settings.
+
+#[allow(dead_code)]
+mod config;
+
+pub use config::*;
