@@ -1,0 +1,184 @@
+//! What a value must be beyond its type, key by key.
+
+use axum::http::Uri;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use toml::Value;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+
+/// The longest time that can be set: a year.
+const TIME_MS_MAX: i64 = 365 * 24 * 60 * 60 * 1000;
+
+/// The largest number of anything else: what 32 bits hold.
+const COUNT_MAX: i64 = u32::MAX as i64;
+
+/// How many bytes a webhook secret may have (Standard Webhooks, "Signature scheme").
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// Checks a value that has the right type. Errors: what was expected, in words that never quote the value.
+pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
+    match value {
+        Value::Integer(number) => check_number(key, *number),
+        Value::String(text) => check_text(key, text),
+        Value::Array(_) | Value::Boolean(_) | Value::Float(_) | Value::Datetime(_) | Value::Table(_) => Ok(()),
+    }
+}
+
+fn check_number(key: &str, number: i64) -> Result<(), String> {
+    let range = match key {
+        "drain.grace_ms" => 0..=TIME_MS_MAX,
+        _ if key.ends_with("_ms") => 1..=TIME_MS_MAX,
+        _ if key.ends_with("_max") => 1..=COUNT_MAX,
+        _ => 0..=COUNT_MAX,
+    };
+    if range.contains(&number) {
+        return Ok(());
+    }
+    Err(format!("expected a number from {} to {}", range.start(), range.end()))
+}
+
+fn check_text(key: &str, text: &str) -> Result<(), String> {
+    let (fits, expected) = match key {
+        "bus.url" => (
+            text == "embedded" || is_http_url(text),
+            "embedded, or a URL such as http://127.0.0.1:3100 without a query",
+        ),
+        "webhook.forward" => (
+            text.is_empty() || is_http_url(text),
+            "an http or https URL without a query, such as http://127.0.0.1:3000, or nothing",
+        ),
+        "webhook.secret" => (text.is_empty() || is_secret(text), "whsec_ and 24 to 64 bytes in base64, or nothing"),
+        "bus.advertise" => (
+            text.is_empty() || is_address(text) && !text.ends_with(":0"),
+            "HOST:PORT such as 10.0.0.7:4000, or nothing",
+        ),
+        "relay.namespace" => (is_namespace(text), "the part of a message name before its first dot, or nothing"),
+        "log.level" => {
+            (is_filter(text), "off, error, warn, info, debug, trace, or directives such as info,exorelay::bus=debug")
+        }
+        _ if key.ends_with(".address") => {
+            (is_address(text), "HOST:PORT such as 127.0.0.1:4000 (port 0 takes a free one)")
+        }
+        _ => (true, ""),
+    };
+    if fits { Ok(()) } else { Err(format!("expected {expected}")) }
+}
+
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn is_http_url(text: &str) -> bool {
+    let Ok(url) = text.parse::<Uri>() else { return false };
+    let Some(authority) = url.authority() else { return false };
+    let scheme_fits = matches!(url.scheme_str(), Some("http" | "https"));
+    let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let port = host_and_port.strip_prefix(authority.host()).unwrap_or_default();
+    // Uri::port answers None for a port that is no number, so the text has to be looked at.
+    let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok());
+    scheme_fits && port_fits && !authority.host().is_empty() && !text.contains(['?', '#'])
+}
+
+fn is_secret(text: &str) -> bool {
+    let bytes = text.strip_prefix("whsec_").and_then(|encoded| STANDARD.decode(encoded).ok());
+    bytes.is_some_and(|bytes| SECRET_BYTES.contains(&bytes.len()))
+}
+
+fn is_namespace(text: &str) -> bool {
+    !text.contains(|letter: char| letter == '.' || letter.is_control())
+}
+
+/// Filter directives, except that a lone word must be a level: `loud` would be taken for the name of a module, and
+/// silence all others.
+fn is_filter(text: &str) -> bool {
+    let known = |part: &str| part.contains(['=', '[']) || part.contains("::") || part.parse::<LevelFilter>().is_ok();
+    let words = text.split(',').map(str::trim);
+    !text.trim().is_empty() && words.into_iter().all(known) && EnvFilter::try_new(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_all(key: &str, good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert_eq!(check(key, &Value::String((*text).to_owned())), Ok(()), "{key} {text:?}");
+        }
+        for text in bad {
+            assert!(check(key, &Value::String((*text).to_owned())).is_err(), "{key} {text:?}");
+        }
+    }
+
+    fn check_range(key: &str, good: &[i64], bad: &[i64]) {
+        for number in good {
+            assert_eq!(check(key, &Value::Integer(*number)), Ok(()), "{key} {number}");
+        }
+        for number in bad {
+            assert!(check(key, &Value::Integer(*number)).is_err(), "{key} {number}");
+        }
+    }
+
+    #[test]
+    fn the_bus_is_embedded_or_an_http_url() {
+        check_all(
+            "bus.url",
+            &["embedded", "http://exocom", "https://u:p@exocom:443/base", "http://[::1]:3100"],
+            &[
+                "",
+                "localhost:3100",
+                "ftp://exocom",
+                "http://",
+                "http://exocom:abc",
+                "http://exocom:70000",
+                "http://a?b",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        check_all(
+            "listen.address",
+            &["127.0.0.1:0", "localhost:4000", "[::]:4000", "0.0.0.0:65535"],
+            &["", "4000", ":4000", "localhost", "localhost:", "localhost:65536", "localhost:http"],
+        );
+    }
+
+    #[test]
+    fn an_advertised_address_needs_a_port_that_can_be_called() {
+        check_all("bus.advertise", &["", "greeter:4000"], &["greeter", "greeter:0"]);
+    }
+
+    #[test]
+    fn a_secret_has_its_prefix_and_24_to_64_bytes() {
+        let secret = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
+        check_all(
+            "webhook.secret",
+            &["", &secret(24), &secret(64)],
+            &["whsec_", "open sesame", &secret(23), &secret(65)],
+        );
+    }
+
+    #[test]
+    fn a_level_is_a_level_or_directives() {
+        check_all(
+            "log.level",
+            &["info", "WARN", "off", "info,exorelay::bus=debug", "exorelay=trace"],
+            &["", "loud", "info,loud", "exorelay=loud"],
+        );
+    }
+
+    #[test]
+    fn a_namespace_has_no_dot() {
+        check_all("relay.namespace", &["", "mongo"], &["mongo.users", "a\nb"]);
+    }
+
+    #[test]
+    fn bounds_are_at_least_one_and_times_at_most_a_year() {
+        check_range("relay.waiters_max", &[1, COUNT_MAX], &[0, -1, COUNT_MAX + 1]);
+        check_range("webhook.timeout_ms", &[1, TIME_MS_MAX], &[0, TIME_MS_MAX + 1]);
+        check_range("drain.grace_ms", &[0], &[-1]);
+        check_range("webhook.breaker_failures", &[0, 5], &[-1, COUNT_MAX + 1]);
+    }
+}

@@ -1,0 +1,71 @@
+//! The layer of the configuration file.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::given::{Given, Value};
+use super::{Error, Origin};
+
+/// What the file gives, in the order of its lines, or everything that keeps it from being TOML.
+/// `name` is how messages call the file.
+pub(super) fn read(name: &str, text: &str) -> Result<Vec<Given>, Vec<Error>> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(errors.iter().map(|error| syntax(name, text, error)).collect());
+    }
+    // The parser that knows lines keeps numbers as text, so values come from the plain one.
+    let values: toml::Table = text.parse().map_err(|error| vec![syntax(name, text, &error)])?;
+    let mut lines = BTreeMap::new();
+    collect_lines("", root.get_ref(), text, &mut lines);
+    let mut given = Vec::new();
+    collect_values("", values, &mut |key, value| {
+        let line = lines.get(&key).copied().unwrap_or(1);
+        given.push((line, Given { key, value: Value::Typed(value), origin: origin(name, line) }));
+    });
+    given.sort_by_key(|(line, _)| *line);
+    Ok(given.into_iter().map(|(_, given)| given).collect())
+}
+
+fn origin(name: &str, line: usize) -> Origin {
+    Origin::File { name: name.to_owned(), line }
+}
+
+/// The parser's own display quotes the line, which may hold a secret; its message does not.
+fn syntax(name: &str, text: &str, error: &toml::de::Error) -> Error {
+    let line = error.span().map_or(1, |span| line_at(text, span.start));
+    Error::Syntax { origin: origin(name, line), cause: error.message().trim().replace('\n', ", ") }
+}
+
+fn collect_lines(prefix: &str, table: &DeTable<'_>, text: &str, lines: &mut BTreeMap<String, usize>) {
+    for (key, value) in table {
+        let path = join(prefix, key.get_ref());
+        lines.insert(path.clone(), line_at(text, Spanned::span(key).start));
+        if let DeValue::Table(inner) = value.get_ref() {
+            collect_lines(&path, inner, text, lines);
+        }
+    }
+}
+
+/// Calls `found` for everything up to two levels deep, which is as deep as sections and keys go, and for empty sections
+/// too: an unknown one must not hide because there is nothing in it.
+fn collect_values(prefix: &str, table: toml::Table, found: &mut impl FnMut(String, toml::Value)) {
+    for (key, value) in table {
+        let path = join(prefix, &key);
+        match value {
+            toml::Value::Table(inner) if prefix.is_empty() && !inner.is_empty() => {
+                collect_values(&path, inner, found);
+            }
+            value => found(path, value),
+        }
+    }
+}
+
+fn join(prefix: &str, key: &str) -> String {
+    if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
+}
+
+fn line_at(text: &str, position: usize) -> usize {
+    1 + text.as_bytes().iter().take(position).filter(|byte| **byte == b'\n').count()
+}

@@ -1,0 +1,31 @@
+//! Everything that can be set, and how a setting finds its value.
+//!
+//! Four layers, each stronger than the one before: built-in defaults, `exorelay.toml`, the environment, flags. Every
+//! value remembers the layer it came from, and every error names it:
+//!
+//! ```text
+//! $ EXORELAY__WEBHOOK__TIMEOUT_MS=soon exorelay config check
+//! exorelay: webhook.timeout_ms (environment EXORELAY__WEBHOOK__TIMEOUT_MS) is "soon": expected milliseconds, …
+//! ```
+
+mod check;
+mod environment;
+mod error;
+mod file;
+mod given;
+mod hide;
+mod merge;
+mod nearest;
+mod reference;
+mod settings;
+mod show;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Error, Errors};
+pub use given::Origin;
+pub use reference::{markdown, toml_file};
+pub use settings::{Config, Drain, Log, LogFormat};
+pub use show::{to_json, to_toml};
+pub use sources::{Purpose, Resolved, Sources};

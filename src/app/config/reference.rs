@@ -1,0 +1,191 @@
+//! What every key means: the one table that the reference file and the README's table are made of.
+
+use std::fmt::Write;
+
+use super::merge::defaults;
+
+/// Comments of the reference file are broken at this column.
+const COLUMNS: usize = 100;
+
+const HEADER: &str = "\
+Every setting of exorelay with its default. Generated: `exorelay config show --format reference`.
+
+Each key can also be set in the environment, two underscores between levels: EXORELAY__WEBHOOK__TIMEOUT_MS=5000.
+Flags win over the environment, the environment wins over this file, this file wins over the defaults.
+`exorelay config show` prints where each value in force comes from. \"\" is \"not set\".";
+
+/// Key and meaning, in the order in which people read them.
+pub(super) const KEYS: &[(&str, &str)] = &[
+    ("relay.role", "Who this service is on the bus. `exorelay run` needs it."),
+    ("relay.receives", "The messages the service wants, in its own language."),
+    ("relay.sends", "The messages it sends. Told to the broker; not enforced."),
+    ("relay.namespace", "The prefix a generic service uses for its own messages, such as `mongo`."),
+    ("relay.request_timeout_ms", "How long a request waits for its reply unless told otherwise."),
+    ("relay.waiters_max", "Requests that may wait for replies at once; more are refused as busy."),
+    ("relay.outbox_messages_max", "Messages that may wait for the bus; more are refused as busy."),
+    ("relay.batch_messages_max", "Messages that one call to our own broker may carry."),
+    (
+        "relay.inbox_messages_max",
+        "Incoming messages that may wait for a handler or be in one; more are refused as busy.",
+    ),
+    ("relay.handlers_concurrent_max", "Handlers and webhook calls that may run at once. 1 keeps the order of arrival."),
+    (
+        "relay.seen_messages_max",
+        "How many ids of received messages are remembered, so that a duplicate is not handled twice.",
+    ),
+    ("relay.seen_window_ms", "How long they are remembered."),
+    ("relay.idempotency_keys_max", "How many idempotency keys are remembered."),
+    ("relay.idempotency_window_ms", "How long they are remembered."),
+    ("relay.dead_letters_max", "Messages that could not be handled or sent and are kept; the oldest gives way."),
+    (
+        "relay.subscriber_lease_ms",
+        "How long a subscriber of `GET /messages` has to acknowledge a message before it is given out again.",
+    ),
+    ("relay.subscriber_deliveries_max", "How often a message is given out before it becomes a dead letter."),
+    ("relay.retry_wait_max_ms", "The longest wait between two tries to reach the bus."),
+    ("bus.url", "`embedded`, or the URL of an ExoCom broker."),
+    (
+        "bus.register",
+        "`auto`: register with the broker and keep the lease. `off`: somebody else configures the broker, as the originals have it.",
+    ),
+    (
+        "bus.advertise",
+        "HOST:PORT under which the broker reaches `listen.address`. Not set: the port of that listener, at the host the broker sees.",
+    ),
+    ("bus.connect_timeout_ms", "How long a connection to the broker may take to open."),
+    ("bus.timeout_ms", "How long one call to the broker may take."),
+    ("listen.address", "Where the broker delivers. Containers and other hosts want 0.0.0.0."),
+    (
+        "listen.answer",
+        "When a delivery is answered. `accepted`: as soon as the message has its place. `handled`: after the handler, 500 when it fails.",
+    ),
+    ("api.address", "Where the service calls its sidecar. There is no authentication: keep it on loopback."),
+    (
+        "api.envelope",
+        "What the body of `POST /send/{message}` is. `plain`: the payload. `exocom`: the body of the HTTP era, so that a service of that era takes this port for ExoCom's.",
+    ),
+    (
+        "webhook.forward",
+        "The service's base URL; messages go to `{forward}/run/{message}`. Not set: there is no webhook.",
+    ),
+    (
+        "webhook.format",
+        "How a message is put into the request. `exocom`: the envelope as JSON. `cloudevents`: CloudEvents 1.0, binary mode.",
+    ),
+    ("webhook.secret", "Signs every request by Standard Webhooks: `whsec_` and 24 to 64 bytes in base64."),
+    ("webhook.timeout_ms", "How long one call may take before it counts as failed."),
+    ("webhook.deadline_ms", "How long one message is tried; then it becomes a dead letter."),
+    ("webhook.retry_wait_max_ms", "The longest wait between two tries, unless the service asks for more."),
+    ("webhook.concurrent_max", "Calls to the service that may run at once."),
+    ("webhook.answer_bytes_max", "Longest answer that is read."),
+    (
+        "webhook.breaker_failures",
+        "Failures in a row after which calls stop until a probe succeeds. 0 switches the breaker off.",
+    ),
+    ("webhook.breaker_open_ms", "How long calls stop before the next probe."),
+    ("broker.address", "Where the broker listens."),
+    ("broker.compat", "Behave as the original of the HTTP era where ours is better."),
+    ("broker.log_messages", "Print one line per delivery on stdout."),
+    ("broker.log_payloads", "Print the payload below that line. Payloads may hold secrets."),
+    ("broker.lease_ms", "How long a service that registered itself stays registered without a sign of life."),
+    ("broker.delivery_window_ms", "How long delivery of one message is tried; then it is reported as undelivered."),
+    ("broker.queue_messages_max", "Messages that may wait for one instance; more are refused."),
+    ("broker.batch_messages_max", "Messages that one delivery to one of our relays may carry."),
+    ("broker.delivery_timeout_ms", "How long one delivery may take before it counts as failed."),
+    ("broker.retry_wait_max_ms", "The longest wait between two tries of one delivery."),
+    (
+        "broker.conversations_max",
+        "Conversations whose participants are remembered, so that answers find the instance that asked.",
+    ),
+    ("broker.conversation_idle_ms", "How long a conversation without messages is remembered."),
+    ("broker.instances_max", "Services the landscape may hold, instances counted one by one."),
+    ("broker.undelivered_max", "Undelivered messages that are kept for `GET /undelivered`."),
+    ("http.body_bytes_max", "Largest body a listener takes; a longer one is answered 413."),
+    ("http.body_timeout_ms", "How long a body may take to arrive; then 408."),
+    ("http.header_timeout_ms", "How long a connection may stay without complete request headers; then it is closed."),
+    ("http.connections_max", "Open connections per listener; further ones wait in the system's backlog."),
+    ("log.level", "A level, or directives such as `info,exorelay::bus=debug`. RUST_LOG wins."),
+    ("log.format", "`auto`: for people on a terminal, JSON otherwise. `human` and `json` say which."),
+    ("drain.grace_ms", "How long work that has begun may take to finish after the process was told to stop."),
+];
+
+/// The reference file: every key at its default under a comment that says what it means.
+pub fn toml_file() -> String {
+    let mut text = comment(HEADER);
+    let mut current = "";
+    let defaults = defaults();
+    for (key, meaning) in KEYS {
+        let (section, name) = key.split_once('.').unwrap_or(("", key));
+        if section != current {
+            text += &format!("\n[{section}]\n");
+            current = section;
+        }
+        text += &comment(meaning);
+        if let Some(default) = defaults.get(*key) {
+            text += &format!("{name} = {default}\n");
+        }
+    }
+    text
+}
+
+/// The table of the README.
+pub fn markdown() -> String {
+    let mut text = String::from("| key | default | meaning |\n|---|---|---|\n");
+    let defaults = defaults();
+    for (key, meaning) in KEYS {
+        let default = defaults.get(*key).map(ToString::to_string).unwrap_or_default();
+        let meaning = meaning.replace('|', "\\|");
+        writeln!(text, "| `{key}` | `{default}` | {meaning} |").expect("a String takes everything");
+    }
+    text
+}
+
+fn comment(text: &str) -> String {
+    let mut comment = String::new();
+    for paragraph in text.lines() {
+        let mut line = String::from("#");
+        for word in paragraph.split(' ') {
+            if line.len() > 1 && line.len() + 1 + word.len() > COLUMNS {
+                comment += &format!("{line}\n");
+                line = String::from("#");
+            }
+            line += &format!(" {word}");
+        }
+        comment += &format!("{}\n", line.trim_end());
+    }
+    comment
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::Config;
+    use super::*;
+
+    #[test]
+    fn every_key_of_the_configuration_has_a_meaning_and_no_other_has() {
+        let explained: BTreeSet<String> = KEYS.iter().map(|(key, _)| (*key).to_owned()).collect();
+        let existing: BTreeSet<String> = defaults().into_keys().collect();
+        assert_eq!(explained, existing);
+        assert_eq!(explained.len(), KEYS.len(), "a key is explained twice");
+    }
+
+    #[test]
+    fn the_reference_file_is_the_generated_one() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docker/exorelay.toml");
+        let written = std::fs::read_to_string(file).unwrap();
+        assert!(written == toml_file(), "run: exorelay config show --format reference > docker/exorelay.toml");
+    }
+
+    #[test]
+    fn the_reference_file_changes_nothing() {
+        assert_eq!(toml::from_str::<Config>(&toml_file()).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_every_key() {
+        assert_eq!(markdown().lines().count(), KEYS.len() + 2);
+        assert!(markdown().contains("| `bus.url` | `\"http://127.0.0.1:3100\"` | "));
+    }
+}

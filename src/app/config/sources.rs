@@ -1,0 +1,116 @@
+//! The four layers, and what comes out of them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+use super::given::{Given, Value};
+use super::merge::{Leaf, Merge};
+use super::{Config, Error, Errors, Origin, environment, file};
+
+/// The file that is read when none is named.
+const FILE_NAME: &str = "exorelay.toml";
+
+/// What the configuration is for: some settings are needed by one command only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A sidecar: it must know its role.
+    Sidecar,
+    /// Anything else.
+    Other,
+}
+
+/// The layers above the defaults.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    file: Option<PathBuf>,
+    environment: Vec<(OsString, OsString)>,
+    flags: Vec<Given>,
+}
+
+impl Sources {
+    /// The named file, else `exorelay.toml` in the working directory if there is one; and the environment of this
+    /// process.
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        Self { file, environment: std::env::vars_os().collect(), flags: Vec::new() }
+    }
+
+    /// The same with another environment.
+    #[cfg(test)]
+    pub(super) fn of(file: Option<PathBuf>, environment: &[(&str, &str)]) -> Self {
+        let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { file, environment, flags: Vec::new() }
+    }
+
+    /// Adds a flag of the command line, with its dashes, for `key`. `None` adds nothing.
+    pub fn flag(mut self, flag: &'static str, key: &'static str, text: Option<impl ToString>) -> Self {
+        self.flags.extend(text.map(|text| Given {
+            key: key.to_owned(),
+            value: Value::Text(text.to_string()),
+            origin: Origin::Flag(flag),
+        }));
+        self
+    }
+
+    /// Lays the layers over each other. Reads one file, blocking. Errors: all that were found.
+    pub fn resolve(self, purpose: Purpose) -> Result<Resolved, Errors> {
+        let mut merge = Merge::of_defaults();
+        match self.from_file() {
+            Ok(given) => given.into_iter().for_each(|given| merge.lay(given)),
+            Err(errors) => merge.note(errors),
+        }
+        let (given, errors) = environment::read(self.environment.into_iter());
+        merge.note(errors);
+        given.into_iter().chain(self.flags).for_each(|given| merge.lay(given));
+        merge.note(missing(&merge, purpose));
+        let (config, leaves, errors) = merge.finish();
+        Errors::of(errors).map_or(Ok(Resolved { config, leaves }), Err)
+    }
+
+    fn from_file(&self) -> Result<Vec<Given>, Vec<Error>> {
+        let path = self.file.clone().unwrap_or_else(|| FILE_NAME.into());
+        let name = path.display().to_string();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => file::read(&name, &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.file.is_none() => Ok(Vec::new()),
+            Err(source) => Err(vec![Error::Unreadable { name, source }]),
+        }
+    }
+}
+
+/// What one key alone cannot tell.
+fn missing(merge: &Merge, purpose: Purpose) -> Vec<Error> {
+    let mut errors = Vec::new();
+    if purpose == Purpose::Other {
+        return errors;
+    }
+    if merge.leaf("relay.role").value.as_str() == Some("") {
+        errors.push(Error::RoleMissing);
+    }
+    let (broker, bus) = (merge.leaf("broker.address"), merge.leaf("bus.url"));
+    if matches!(broker.origin, Origin::Flag(_)) && bus.value.as_str() != Some("embedded") {
+        let url = super::hide::hide("bus.url", &bus.value);
+        errors.push(Error::NoEmbeddedBroker {
+            flag: broker.origin.clone(),
+            url: url.as_str().unwrap_or_default().to_owned(),
+            origin: bus.origin.clone(),
+        });
+    }
+    errors
+}
+
+/// A configuration without errors that remembers where each value came from.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The values.
+    pub config: Config,
+    pub(super) leaves: BTreeMap<String, Leaf>,
+}
+
+impl Resolved {
+    /// Where the value of a key such as `bus.url` came from; `None` if there is no such key.
+    pub fn origin(&self, key: &str) -> Option<&Origin> {
+        self.leaves.get(key).map(|leaf| &leaf.origin)
+    }
+}

@@ -1,0 +1,65 @@
+//! Where the log goes: stderr, as text for people on a terminal, as JSON lines for everything else.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use super::config::{Log, LogFormat};
+
+/// The variable that wins over `log.level`.
+const RUST_LOG: &str = "RUST_LOG";
+
+/// Starts logging for the whole process; a second call changes nothing.
+/// `RUST_LOG` wins over `log.level` unless it is empty or not understood.
+pub fn start(log: &Log) {
+    let (filter, complaint) = filter(&log.level, std::env::var(RUST_LOG).ok().as_deref());
+    let on_terminal = io::stderr().is_terminal();
+    let people = match log.format {
+        LogFormat::Auto => on_terminal,
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    };
+    let subscriber = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(people && on_terminal);
+    let started = if people { subscriber.try_init() } else { subscriber.json().flatten_event(true).try_init() };
+    if let Err(error) = started {
+        tracing::debug!(%error, "logging was started before");
+    }
+    if let Some(complaint) = complaint {
+        tracing::warn!(%complaint, "RUST_LOG is not understood: using log.level");
+    }
+}
+
+/// The filter to use, and what is wrong with `rust_log` if it was passed over.
+fn filter(level: &str, rust_log: Option<&str>) -> (EnvFilter, Option<String>) {
+    match rust_log.filter(|text| !text.trim().is_empty()).map(EnvFilter::try_new) {
+        None => (EnvFilter::new(level), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(level), Some(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(rust_log: Option<&str>, expected: &str, complains: bool) {
+        let (filter, complaint) = filter("warn", rust_log);
+        assert_eq!((filter.to_string().as_str(), complaint.is_some()), (expected, complains), "{rust_log:?}");
+    }
+
+    #[test]
+    fn the_configured_level_counts_where_the_environment_says_nothing() {
+        check(None, "warn", false);
+        check(Some(" "), "warn", false);
+    }
+
+    #[test]
+    fn rust_log_wins_over_the_configured_level() {
+        check(Some("exorelay=debug"), "exorelay=debug", false);
+    }
+
+    #[test]
+    fn a_broken_rust_log_is_passed_over_and_named() {
+        check(Some("exorelay=loud"), "warn", true);
+    }
+}

@@ -1,0 +1,5 @@
+//! Settings.
+
+mod config;
+
+pub use config::*;
