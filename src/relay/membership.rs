@@ -178,22 +178,14 @@ impl Relay {
     }
 
     /// Refuses new messages from now on.
-    pub(super) async fn start_leaving(&self) {
+    pub(super) fn start_leaving(&self) {
         self.presence().leaving.store(true, Ordering::Relaxed);
     }
 
-    /// Leaves the bus once the outbox is empty, or at the deadline.
+    /// Leaves the bus; gives up at the deadline.
     pub(super) async fn leave(&self, deadline: Instant) {
         if self.presence().left.is_cancelled() {
             return;
-        }
-        let emptied = async {
-            while self.outbox_len() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        if tokio::time::timeout_at(deadline, emptied).await.is_err() {
-            tracing::error!(messages = self.outbox_len(), "messages in the outbox could not be sent");
         }
         self.presence().left.cancel();
         let online = self.presence().standing.borrow().online;

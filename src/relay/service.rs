@@ -22,6 +22,7 @@ use super::rules::{DeadLetter, DeadLetterId, DeadLetters, Direction, Gate, Keys,
 use super::subscribers::Subscribers;
 use super::{Config, Context, Draft, Error, Event, Events, HandlerError};
 use crate::bus::{Bus, Endpoint, Verdict};
+use crate::http::Serving;
 use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
 
 /// What takes messages that have no handler: the webhook.
@@ -63,6 +64,7 @@ struct Inner {
     metrics: Metrics,
     tasks: TaskTracker,
     outbox_closing: CancellationToken,
+    listeners: Mutex<Vec<Serving>>,
 }
 
 impl Relay {
@@ -85,6 +87,7 @@ impl Relay {
             announcer: Announcer::new(),
             tasks: TaskTracker::new(),
             outbox_closing: CancellationToken::new(),
+            listeners: Mutex::default(),
             identity,
             config,
             outbox,
@@ -228,32 +231,43 @@ impl Relay {
         }
     }
 
-    /// Stops taking messages, lets handlers and requests that have begun finish, sends what is in the outbox, and leaves
-    /// the bus: all within ten seconds. Closing twice does nothing.
+    /// Hands over a listener that shall answer until this relay is closed.
+    pub(crate) fn drains(&self, listener: Serving) {
+        lock(&self.0.listeners).push(listener);
+    }
+
+    /// Closes within ten seconds, see [`Relay::close_within`].
     pub async fn close(&self) {
         self.close_within(Duration::from_secs(10)).await;
     }
 
-    /// Closes within `grace`. Answers how many messages were neither handled nor sent by then; the log names them.
+    /// Stops taking messages, lets handlers and requests that have begun finish, sends what is in the outbox, leaves the
+    /// bus, and closes the listeners: all within `grace`. Closing twice does nothing. Answers how many messages were
+    /// neither handled nor sent by then.
     pub async fn close_within(&self, grace: Duration) -> usize {
         let deadline = Instant::now() + grace;
-        self.start_leaving().await;
+        self.start_leaving();
         let idle = async {
             while self.busy() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if tokio::time::timeout_at(deadline, idle).await.is_err() {
-            tracing::warn!(messages = self.busy(), "the grace time is over, messages are left");
+        let finished = tokio::time::timeout_at(deadline, idle).await.is_ok();
+        let left = self.busy();
+        if !finished {
+            tracing::error!(messages = left, "the grace time is over: messages are left unfinished");
         }
         self.0.outbox_closing.cancel();
         self.leave(deadline).await;
+        let listeners = std::mem::take(&mut *lock(&self.0.listeners));
+        for listener in listeners {
+            listener.drain(deadline.saturating_duration_since(Instant::now())).await;
+        }
         self.0.tasks.close();
-        let joined = tokio::time::timeout_at(deadline, self.0.tasks.wait()).await;
-        if joined.is_err() {
+        if finished && tokio::time::timeout_at(deadline, self.0.tasks.wait()).await.is_err() {
             tracing::warn!("tasks of the relay did not end within the grace time");
         }
-        self.busy()
+        left
     }
 
     /// Messages in handlers, waiting for handlers, in the outbox, or waited for by requests.

@@ -41,7 +41,7 @@ pub struct DeadLetter {
 }
 
 /// The last dead letters. At the bound the oldest gives way; [`DeadLetters::push`] says so.
-pub struct DeadLetters {
+pub(crate) struct DeadLetters {
     letters: VecDeque<DeadLetter>,
     letters_max: usize,
     next: u64,

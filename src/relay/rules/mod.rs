@@ -8,9 +8,10 @@ mod leases;
 mod seen;
 mod waiters;
 
-pub use dead_letters::{DeadLetter, DeadLetterId, DeadLetters, Direction};
+pub use dead_letters::{DeadLetter, DeadLetterId, Direction};
+pub(crate) use dead_letters::DeadLetters;
 pub(crate) use gate::{Entry, Gate};
-pub(crate) use keys::{Keys, Mismatch};
+pub(crate) use keys::Keys;
 pub(crate) use leases::{Leases, Offered};
 pub(crate) use seen::Seen;
 pub(crate) use waiters::{Full, Late, Waiters};
