@@ -22,6 +22,7 @@ pub struct Builder {
     broker: Option<Broker>,
     bus: bus::Config,
     listen: Option<String>,
+    listening: Option<Listening>,
     answer: listen::Config,
     relay: Config,
     limits: Limits,
@@ -44,6 +45,7 @@ impl Relay {
             broker: None,
             bus: bus::Config::default(),
             listen: None,
+            listening: None,
             answer: listen::Config::default(),
             relay: Config::default(),
             limits: Limits::default(),
@@ -69,6 +71,12 @@ impl Builder {
     /// process opens no port.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = Some(address.into());
+        self
+    }
+
+    /// A listener that is open already.
+    pub(super) fn listening(mut self, listening: Listening) -> Self {
+        self.listening = Some(listening);
         self
     }
 
@@ -135,10 +143,11 @@ impl Builder {
             problem: format!("{cause}; give the role of the service, such as \"users\""),
         })?;
         let embedded = self.broker.is_some() || self.bus.url == EMBEDDED;
-        let listening = match (&self.listen, embedded) {
-            (Some(address), _) => Some(Listening::bind("listen address (--listen)", address).await?),
-            (None, true) => None,
-            (None, false) => Some(Listening::bind("listen address (--listen)", "127.0.0.1:0").await?),
+        let listening = match (self.listening, &self.listen, embedded) {
+            (Some(listening), _, _) => Some(listening),
+            (None, Some(address), _) => Some(Listening::bind("listen address", address).await?),
+            (None, None, true) => None,
+            (None, None, false) => Some(Listening::bind("listen address", "127.0.0.1:0").await?),
         };
         let instance = InstanceId::from_uuid(Uuid::now_v7());
         let endpoint = endpoint(&self.bus, listening.as_ref())?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-use super::{Config, Error};
+use super::{Config, Error, ready};
 use crate::api::{self, Operations};
 use crate::broker::Broker;
 use crate::http::Listening;
@@ -23,7 +23,9 @@ impl Sidecar {
     /// Opens the listeners, which are announced as they answer, and makes the first try to join the bus. With a broker
     /// of this process, that one is the bus.
     pub(super) async fn start(config: &Config, broker: Option<&Broker>) -> Result<Self, Error> {
+        let listen = Listening::bind("listen.address (--listen)", &config.listen.address).await?;
         let api = Listening::bind("api.address (--api)", &config.api.address).await?;
+        let (listen_address, api_address) = (listen.address(), api.address());
         let mut registry = Registry::default();
         let role = config.relay.role.as_ref().map(ToString::to_string).unwrap_or_default();
         let mut builder = Relay::builder(role)
@@ -31,7 +33,7 @@ impl Sidecar {
             .bus_config(config.bus.clone())
             .answer(config.listen.answer)
             .limits(config.http.clone())
-            .listen(&config.listen.address);
+            .listening(listen);
         if let Some(broker) = broker {
             builder = builder.broker(broker);
         }
@@ -44,10 +46,11 @@ impl Sidecar {
             relay.set_fallback(webhook.fallback());
         }
         let operations = Operations { metrics: text_of(registry) };
-        let address = api.address();
         let router = api::router(relay.clone(), &config.api, &config.http, operations);
         relay.drains(api.serve(router, &config.http));
-        Ok(Self { relay, api: address })
+        ready::announce("listen", listen_address);
+        ready::announce("api", api_address);
+        Ok(Self { relay, api: api_address })
     }
 }
 
