@@ -1,3 +1,4 @@
 //! ExoRelay.
+pub mod broker;
 pub mod http;
 pub mod message;
