@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::super::Error;
 use super::fields::Fields;
+use crate::broker::Error;
 use crate::message::{InstanceId, MessageName, PayloadError, Role};
 
 /// Where an instance is reached. Cheap to clone. Displays as it stands in a URL: `host:port`, `[::1]:port`.
@@ -189,7 +189,9 @@ mod tests {
 
     #[test]
     fn addresses_stand_in_urls_as_they_should() {
-        for (host, expected) in [("users", "users:1"), ("::1", "[::1]:1"), ("[::1]", "[::1]:1"), ("10.0.0.1", "10.0.0.1:1")] {
+        for (host, expected) in
+            [("users", "users:1"), ("::1", "[::1]:1"), ("[::1]", "[::1]:1"), ("10.0.0.1", "10.0.0.1:1")]
+        {
             assert_eq!(Address::new(host, 1).unwrap().to_string(), expected);
         }
         for host in ["", "a b", "a/b", "user@host", "a:b", "größe"] {

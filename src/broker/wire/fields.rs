@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::super::Error;
+use crate::broker::Error;
 use crate::message::{MessageName, Role};
 
 /// How many names a service may list as sent or received.

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::super::Error;
 use super::announcement::Address;
 use super::fields::Fields;
+use crate::broker::Error;
 use crate::message::{MessageName, PayloadError, Role};
 
 /// One service of the landscape.
@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn the_host_is_localhost_unless_told_and_other_keys_are_ignored() {
-        let services = parse(r#"[{"name":"a","port":1,"receives":["x"],"color":"red","internalNamespace":""}]"#).unwrap();
+        let services =
+            parse(r#"[{"name":"a","port":1,"receives":["x"],"color":"red","internalNamespace":""}]"#).unwrap();
         assert_eq!(services[0].address.to_string(), "localhost:1");
         assert_eq!(services[0].namespace, None);
     }

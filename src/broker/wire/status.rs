@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::super::Error;
+use crate::broker::Error;
 use crate::message::PayloadError;
 
 /// How long a busy peer that does not say when is left alone.
@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn a_status_of_the_future_is_read_by_its_class() {
-        let read = Delivery::list_from_json(&Bytes::from(r#"[{"status":204},{"status":502},{"status":429},{"status":410}]"#));
+        let read =
+            Delivery::list_from_json(&Bytes::from(r#"[{"status":204},{"status":502},{"status":429},{"status":410}]"#));
         let busy = || Delivery::Busy { retry_after: BUSY_DEFAULT };
         let refused = Delivery::Refused { detail: String::new() };
         assert_eq!(read, Ok(vec![Delivery::Accepted, busy(), busy(), refused]));
