@@ -67,10 +67,10 @@ pub async fn run(config: Config, embedded: EmbeddedBroker) -> Result<(), Error> 
 /// Runs the broker until it is told to stop. `landscape` is a file with the body of `POST /services`.
 pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
-    let landscape = landscape.as_deref().map(read_landscape).transpose()?;
+    let services = landscape.as_deref().map(read_landscape).transpose()?;
     let (broker, serving) = open_broker(&config).await?;
-    if let Some(services) = landscape {
-        broker.configure(services);
+    if let Some((path, services)) = landscape.zip(services) {
+        broker.configure(services).map_err(|cause| Error::Landscape { path, cause })?;
     }
     signals.then_drain(close_broker(&config, broker, serving)).await;
     Ok(())
@@ -79,7 +79,7 @@ pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Er
 async fn open_broker(config: &Config) -> Result<(Broker, Serving), Error> {
     let listening = Listening::bind("broker.address (--listen of `broker`, --broker elsewhere)", &config.broker.address).await?;
     let broker = Broker::start(config.broker.clone());
-    let serving = listening.serve(broker::router(broker.clone(), &config.http), &config.http);
+    let serving = listening.serve(broker::routes::router(broker.clone(), &config.http), &config.http);
     ready::announce("broker", serving.address());
     Ok((broker, serving))
 }
