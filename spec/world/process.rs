@@ -55,6 +55,11 @@ impl Process {
         process
     }
 
+    /// Whether it is this command of the binary.
+    pub fn is(&self, command: &str) -> bool {
+        self.arguments.first().is_some_and(|argument| argument == command)
+    }
+
     /// Where one of its listeners is, once it says so.
     pub async fn address(&mut self, system: &str) -> String {
         let marker = format!(r#""system":"{system}","status":"ready","address":""#);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -102,6 +103,11 @@ impl Relay {
     /// Who this relay is on the bus.
     pub fn role(&self) -> &Role {
         &self.0.identity.role
+    }
+
+    /// Where its bus-facing listener is, if it has one and is not closed.
+    pub fn address(&self) -> Option<SocketAddr> {
+        lock(&self.0.listeners).first().map(Serving::address)
     }
 
     /// Runs `run` for every message called `name`, many at once. A failing or panicking handler costs its message, which

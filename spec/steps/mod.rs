@@ -1,0 +1,8 @@
+//! The words of the features, in running form.
+
+mod http;
+mod outage;
+mod process;
+mod relay;
+mod requests;
+mod service;
