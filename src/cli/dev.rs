@@ -1,0 +1,67 @@
+//! `exorelay dev`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Error;
+use super::process::{Flag, Process};
+use crate::app::config::Purpose;
+use crate::app::{self, Edge};
+
+/// Run broker, sidecar and a greeter in one process: all it takes to try things out
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Example: ask the greeter, from another shell
+  exorelay dev
+  exorelay request hello '{\"name\":\"world\"}'")]
+pub(super) struct Dev {
+    /// Where the broker delivers [default: 127.0.0.1:4000]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    listen: Option<String>,
+    /// Where the service calls its sidecar [default: 127.0.0.1:4001]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    api: Option<String>,
+    /// Where the broker listens [default: 127.0.0.1:3100]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    broker: Option<String>,
+    /// Reserved for the edge systems, which this version does not have
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    edge: Option<String>,
+    /// Reserved for the edge systems, which this version does not have
+    #[arg(long, value_name = "DIR", help_heading = "Listeners (port 0 takes a free one)")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    process: Process,
+}
+
+impl Dev {
+    pub(super) async fn run(mut self) -> Result<(), Error> {
+        let process = std::mem::take(&mut self.process);
+        let edge = Edge { address: self.edge.take(), data_dir: self.data_dir.take() };
+        let config = process.start(Purpose::Other, self.flags())?;
+        if edge != Edge::default() {
+            tracing::warn!("--edge and --data-dir have no effect: this version has no edge systems");
+        }
+        Ok(app::dev(config, edge).await?)
+    }
+
+    fn flags(self) -> [Flag; 3] {
+        [
+            ("--listen", "listen.address", self.listen),
+            ("--api", "api.address", self.api),
+            ("--broker", "broker.address", self.broker),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::process::tests::check_flags;
+    use super::*;
+
+    #[test]
+    fn every_flag_has_its_key_and_tells_its_default() {
+        check_flags("dev", &Dev::default().flags());
+    }
+}
