@@ -3,6 +3,7 @@ pub mod api;
 pub mod app;
 pub mod broker;
 pub mod bus;
+pub mod cli;
 pub mod http;
 pub mod listen;
 pub mod message;

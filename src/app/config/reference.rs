@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::merge::defaults;
 
 /// Comments of the reference file are broken at this column.
-const COLUMNS: usize = 100;
+const COLUMNS: usize = 116;
 
 const HEADER: &str = "\
 Every setting of exorelay with its default. Generated: `exorelay config show --format reference`.
@@ -33,9 +33,9 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "relay.seen_messages_max",
         "How many ids of received messages are remembered, so that a duplicate is not handled twice.",
     ),
-    ("relay.seen_window_ms", "How long they are remembered."),
+    ("relay.seen_window_ms", "How long the id of a received message is remembered."),
     ("relay.idempotency_keys_max", "How many idempotency keys are remembered."),
-    ("relay.idempotency_window_ms", "How long they are remembered."),
+    ("relay.idempotency_window_ms", "How long an idempotency key is remembered."),
     ("relay.dead_letters_max", "Messages that could not be handled or sent and are kept; the oldest gives way."),
     (
         "relay.subscriber_lease_ms",

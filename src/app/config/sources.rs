@@ -56,7 +56,7 @@ impl Sources {
     /// Lays the layers over each other. Reads one file, blocking. Errors: all that were found.
     pub fn resolve(self, purpose: Purpose) -> Result<Resolved, Errors> {
         let mut merge = Merge::of_defaults();
-        match self.from_file() {
+        match self.read_file() {
             Ok(given) => given.into_iter().for_each(|given| merge.lay(given)),
             Err(errors) => merge.note(errors),
         }
@@ -68,7 +68,7 @@ impl Sources {
         Errors::of(errors).map_or(Ok(Resolved { config, leaves }), Err)
     }
 
-    fn from_file(&self) -> Result<Vec<Given>, Vec<Error>> {
+    fn read_file(&self) -> Result<Vec<Given>, Vec<Error>> {
         let path = self.file.clone().unwrap_or_else(|| FILE_NAME.into());
         let name = path.display().to_string();
         match std::fs::read_to_string(&path) {

@@ -1,0 +1,88 @@
+//! The command line as a shell sees it: what is printed where, and the exit code.
+
+mod configuration;
+mod program;
+mod sidecar;
+mod tail;
+mod tools;
+
+use std::process::Command;
+
+use program::{Finished, exorelay};
+
+/// Runs `exorelay ARGUMENTS` to its end and looks for a text in what it printed, on whichever side.
+fn check(arguments: &[&str], code: i32, text: &str) -> Finished {
+    let finished = exorelay(arguments).finish();
+    finished.check(code, text);
+    finished
+}
+
+#[test]
+fn help_is_an_answer_and_ends_with_an_example() {
+    for command in ["dev", "run", "broker", "send", "request", "tail", "health", "completions"] {
+        assert_eq!(check(&[command, "--help"], 0, "\nExample").stderr, "");
+    }
+    check(&["--help"], 0, "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration");
+    check(&["config", "show", "--help"], 0, "Example: ");
+    check(&["config", "check", "--help"], 0, "Example: ");
+}
+
+#[test]
+fn help_groups_flags_and_tells_defaults() {
+    // Lines are broken where the terminal ends, so only the words count.
+    let help = check(&["run", "--help"], 0, "").stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in [
+        "Service: --role <NAME>",
+        "Bus: --bus <URL>",
+        "Process: --config <FILE>",
+        "[default: http://127.0.0.1:3100]",
+        "[default: accepted] [possible values: accepted, handled]",
+    ] {
+        assert!(help.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_crate() {
+    let version = check(&["--version"], 0, "");
+    assert_eq!(version.stdout, format!("exorelay {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_exits_with_64_and_says_why_on_stderr() {
+    for (arguments, text) in [
+        (&[][..], "Usage: exorelay"),
+        (&["sned"], "'send'"),
+        (&["run", "--rolle", "x"], "'--role'"),
+        (&["run", "--register", "maybe"], "[possible values: auto, off]"),
+        (&["request", "hello", "--timeout", "soon"], "'--timeout <TIME>'"),
+        (&["tail", "--count", "0"], "'--count <N>'"),
+        (&["send", "", "--api", "localhost:1"], "the message name is empty"),
+        (&["send", "hello", "--api", "ftp://localhost"], "--api is \"ftp://localhost\": expected a URL"),
+        (&["completions", "tcsh"], "[possible values: bash, zsh, fish]"),
+    ] {
+        assert_eq!(check(arguments, 64, text).stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn completions_are_scripts_their_shells_understand() {
+    let bash = check(&["completions", "bash"], 0, "complete -F _exorelay").stdout;
+    let checked = Command::new("bash").args(["-n", "-c", &bash]).status().unwrap();
+    assert!(checked.success());
+    check(&["completions", "zsh"], 0, "#compdef exorelay");
+    check(&["completions", "fish"], 0, "complete -c exorelay");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut running = exorelay(&["config", "show"]).start();
+    drop(running.stdout());
+    running.finish().check(0, "");
+}
+
+#[test]
+fn threads_that_are_no_number_are_a_wrong_configuration() {
+    let finished = exorelay(&["dev"]).env("TOKIO_WORKER_THREADS", "many").finish();
+    finished.check(78, "exorelay: TOKIO_WORKER_THREADS is \"many\": expected a number of threads from 1\n");
+}

@@ -1,0 +1,109 @@
+//! A stand-in for a sidecar: records what it is asked, answers what the test says.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, Response};
+use tokio::sync::oneshot;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// One call, as far as tests look at it. Header values stand in the order of the headers' names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// `POST /send/hello?x=y`
+    pub(crate) line: String,
+    /// `name: value`
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: String,
+}
+
+/// Answers until it is dropped.
+pub(crate) struct Sidecar {
+    address: SocketAddr,
+    calls: Arc<Mutex<Vec<Call>>>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Sidecar {
+    /// `answer` gets the call and how many came before it.
+    pub(crate) fn start(answer: impl Fn(&Call, usize) -> Response<Body> + Clone + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let recorder = Arc::clone(&calls);
+        let router = Router::new().fallback(move |request: Request<Body>| async move {
+            let call = read(request).await;
+            let before = {
+                let mut calls = recorder.lock().unwrap();
+                calls.push(call.clone());
+                calls.len() - 1
+            };
+            answer(&call, before)
+        });
+        let (stop, stopped) = oneshot::channel::<()>();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    served = axum::serve(listener, router) => served.unwrap(),
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self { address, calls, _stop: stop }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Everything that was asked so far.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// The lines of all calls, once there are `count` of them.
+    pub(crate) fn lines(&self, count: usize) -> Vec<String> {
+        let started = Instant::now();
+        while self.calls().len() < count {
+            assert!(started.elapsed() < DEADLINE, "{:?}", self.calls());
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.calls().into_iter().map(|call| call.line).collect()
+    }
+}
+
+async fn read(request: Request<Body>) -> Call {
+    let (parts, body) = request.into_parts();
+    let mut headers: Vec<String> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    headers.sort();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    Call { line: format!("{} {}", parts.method, parts.uri), headers, body: String::from_utf8_lossy(&body).into_owned() }
+}
+
+/// An answer with this status, these headers and this body.
+pub(crate) fn answer(status: u16, headers: &[(&'static str, &str)], body: impl Into<Body>) -> Response<Body> {
+    let response = Response::builder().status(status);
+    let response = headers.iter().fold(response, |response, (name, value)| response.header(*name, *value));
+    response.body(body.into()).unwrap()
+}
+
+/// An address where nobody listens.
+pub(crate) fn nobody() -> String {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().to_string()
+}

@@ -1,0 +1,113 @@
+//! `tail` against a stand-in for a sidecar.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Response;
+use futures_util::{StreamExt, stream};
+
+use super::program::exorelay;
+use super::sidecar::{Call, Sidecar, answer};
+
+fn event(id: usize) -> String {
+    format!("event: message\nid: {id}\ndata: {{\"id\":\"{id}\",\"name\":\"hello\",\ndata: \"payload\":{id}}}\n\n")
+}
+
+fn events(body: impl Into<Body>) -> Response<Body> {
+    answer(200, &[("content-type", "text/event-stream")], body)
+}
+
+/// One event, and then a connection that stays open.
+fn one_and_silence() -> Response<Body> {
+    let first = stream::iter([Ok::<_, std::io::Error>(event(1))]);
+    events(Body::from_stream(first.chain(stream::pending())))
+}
+
+/// An event every few milliseconds, without end.
+fn events_for_ever() -> Response<Body> {
+    events(Body::from_stream(stream::unfold(1, |id| async move {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Some((Ok::<_, std::io::Error>(event(id)), id + 1))
+    })))
+}
+
+/// Streams are answered with `body`, acknowledgements with success.
+fn sidecar(body: fn(usize) -> Response<Body>) -> Sidecar {
+    Sidecar::start(
+        move |call: &Call, before| {
+            if call.line.starts_with("GET /messages") { body(before) } else { answer(204, &[], "") }
+        },
+    )
+}
+
+/// Runs `tail ARGUMENTS` to its end; its lines are without their times.
+fn check(sidecar: &Sidecar, arguments: &[&str], lines: &[&str], calls: &[&str]) {
+    let finished = exorelay(&[&["tail", "--api", &sidecar.url()], arguments].concat()).finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let printed = finished.stdout.lines().map(|line| line.split_once("Z ").map_or(line, |(_, rest)| rest));
+    assert_eq!(printed.collect::<Vec<_>>(), lines);
+    assert_eq!(sidecar.lines(calls.len()), calls);
+}
+
+#[test]
+fn messages_are_printed_and_acknowledged() {
+    let sidecar = sidecar(|_| events(event(1) + ": ping\n\n" + &event(2)));
+    let calls = ["GET /messages", "POST /messages/1/ack", "POST /messages/2/ack"];
+    check(&sidecar, &["--count", "2"], &["hello - 1", "hello - 2"], &calls);
+}
+
+#[test]
+fn without_acknowledgement_it_only_looks_on() {
+    check(&sidecar(|_| events(event(1))), &["--count", "1", "--no-ack"], &["hello - 1"], &["GET /messages"]);
+}
+
+#[test]
+fn programs_get_one_envelope_a_line() {
+    let json = ["{\"id\":\"1\",\"name\":\"hello\",\"payload\":1}"];
+    check(&sidecar(|_| events(event(1))), &["--count", "1", "--no-ack", "--output", "json"], &json, &["GET /messages"]);
+}
+
+#[test]
+fn messages_of_other_names_are_left_alone() {
+    let sidecar = sidecar(|_| events(event(1) + &event(2).replace("hello", "users.created")));
+    let calls = ["GET /messages?name=users.created,b%20c", "POST /messages/2/ack"];
+    check(&sidecar, &["--count", "1", "--name", "users.created,b c"], &["users.created - 2"], &calls);
+}
+
+#[test]
+fn a_connection_that_drops_is_opened_again() {
+    let sidecar = sidecar(|before| match before {
+        0 => events(event(1)),
+        1 => answer(503, &[], ""),
+        _ => events(event(2)),
+    });
+    let calls = ["GET /messages", "GET /messages", "GET /messages"];
+    check(&sidecar, &["--count", "2", "--no-ack"], &["hello - 1", "hello - 2"], &calls);
+}
+
+#[test]
+fn a_refusal_ends_it() {
+    let sidecar = sidecar(|_| answer(404, &[], "{\"detail\":\"cannot GET /messages\"}"));
+    let finished = exorelay(&["tail", "--api", &sidecar.url()]).finish();
+    finished.check(1, "exorelay: cannot GET /messages\n");
+}
+
+#[test]
+fn control_c_ends_it_cleanly() {
+    let sidecar = sidecar(|_| one_and_silence());
+    let mut tail = exorelay(&["tail", "--api", &sidecar.url()]).start();
+    assert!(tail.line().ends_with("Z hello - 1"));
+    tail.interrupt();
+    let finished = tail.finish();
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_closed_stdout_ends_it_cleanly() {
+    let sidecar = sidecar(|_| events_for_ever());
+    let mut tail = exorelay(&["tail", "--no-ack", "--api", &sidecar.url()]).start();
+    assert!(tail.line().ends_with("Z hello - 1"));
+    drop(tail.stdout());
+    let finished = tail.finish();
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+}

@@ -1,0 +1,128 @@
+//! `send`, `request` and `health` against a stand-in for a sidecar.
+
+use axum::body::Body;
+use axum::http::Response;
+
+use super::program::exorelay;
+use super::sidecar::{Call, Sidecar, answer, nobody};
+
+const SENT: &str = "{\"id\":\"0199\",\"activityId\":\"0199\"}";
+
+/// Runs a tool against a sidecar that answers like this. Answers what the sidecar was asked, which is one thing.
+fn check(arguments: &[&str], answers: fn(&Call) -> Response<Body>, code: i32, stdout: &str, stderr: &str) -> Call {
+    let sidecar = Sidecar::start(move |call, _| answers(call));
+    let finished = exorelay(arguments).env("EXORELAY__API__ADDRESS", &sidecar.address()).stdin("[1,2]").finish();
+    let printed = (finished.code, finished.stdout.as_str(), finished.stderr.replace(&sidecar.url(), "SIDECAR"));
+    assert_eq!(printed, (Some(code), stdout, stderr.to_owned()));
+    let calls = sidecar.calls();
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    calls[0].clone()
+}
+
+fn sent(_: &Call) -> Response<Body> {
+    answer(202, &[("content-type", "application/json")], SENT)
+}
+
+fn replied(_: &Call) -> Response<Body> {
+    answer(200, &[("exo-message", "hello.back"), ("exo-message-id", "7")], "{\"to\":\n\"world\"}")
+}
+
+fn refused(_: &Call) -> Response<Body> {
+    answer(
+        503,
+        &[("content-type", "application/problem+json")],
+        "{\"title\":\"Busy\",\"detail\":\"the outbox is full\"}",
+    )
+}
+
+#[test]
+fn send_posts_the_payload_and_prints_the_id() {
+    let call = check(&["send", "users.create", "{\"name\": \"Will\"}"], sent, 0, "0199\n", "");
+    assert_eq!((call.line.as_str(), call.body.as_str()), ("POST /send/users.create", "{\"name\": \"Will\"}"));
+    assert!(call.headers.contains(&"content-type: application/json".to_owned()), "{call:?}");
+}
+
+#[test]
+fn send_carries_correlation_in_headers() {
+    let arguments = ["send", "a/b c", "--activity", "42", "--response-to", "ö", "--idempotency-key", "k"];
+    let call = check(&arguments, sent, 0, "0199\n", "");
+    assert_eq!((call.line.as_str(), call.body.as_str()), ("POST /send/a%2Fb%20c", ""));
+    for header in ["exo-activity-id: 42", "exo-response-to: ö", "idempotency-key: k"] {
+        assert!(call.headers.contains(&header.to_owned()), "{header}: {call:?}");
+    }
+}
+
+#[test]
+fn a_dash_reads_the_payload_from_stdin() {
+    assert_eq!(check(&["send", "hello", "-"], sent, 0, "0199\n", "").body, "[1,2]");
+}
+
+#[test]
+fn programs_get_the_ids_as_json() {
+    check(&["send", "hello", "--output", "json"], sent, 0, &format!("{SENT}\n"), "");
+}
+
+#[test]
+fn the_sidecars_words_are_told_when_it_refuses() {
+    check(&["send", "hello"], refused, 1, "", "exorelay: the outbox is full\n");
+    check(&["request", "hello"], refused, 1, "", "exorelay: the outbox is full\n");
+}
+
+#[test]
+fn an_answer_without_words_is_told_by_its_status() {
+    check(&["send", "hello"], |_| answer(404, &[], ""), 1, "", "exorelay: SIDECAR answered 404 Not Found\n");
+}
+
+#[test]
+fn what_is_no_sidecar_is_said_to_be_none() {
+    let stderr = "exorelay: SIDECAR does not answer as a sidecar does: expected value at line 1 column 1\n";
+    check(&["send", "hello"], |_| answer(200, &[], "<html>"), 1, "", stderr);
+}
+
+#[test]
+fn json_that_is_none_is_refused_before_anybody_is_asked() {
+    for tool in ["send", "request"] {
+        let finished = exorelay(&[tool, "hello", "{name: world}", "--api", &nobody()]).finish();
+        finished.check(64, "in a shell, JSON needs single quotes around it: '{\"name\":\"world\"}'");
+        exorelay(&[tool, "hello", "-", "--api", &nobody()]).stdin("{").finish().check(64, "the payload on stdin");
+    }
+}
+
+#[test]
+fn request_prints_the_payload_of_the_reply() {
+    let call = check(&["request", "hello", "1", "--timeout", "1s 5ms"], replied, 0, "{\"to\":\n\"world\"}\n", "");
+    assert_eq!((call.line.as_str(), call.body.as_str()), ("POST /request/hello?timeout=1005ms", "1"));
+}
+
+#[test]
+fn programs_get_the_reply_as_one_line_of_json() {
+    let stdout = "{\"message\":\"hello.back\",\"id\":\"7\",\"payload\":{\"to\": \"world\"}}\n";
+    check(&["request", "hello", "--output", "json"], replied, 0, stdout, "");
+    let stdout = "{\"message\":null,\"id\":null,\"payload\":null}\n";
+    check(&["request", "hello", "--output", "json"], |_| answer(200, &[], ""), 0, stdout, "");
+}
+
+#[test]
+fn no_reply_is_a_failure_that_says_so() {
+    let silence = |_: &Call| answer(504, &[], "{\"detail\":\"nobody answered\"}");
+    check(&["request", "hello"], silence, 1, "", "exorelay: no reply to hello within 30s: nobody answered\n");
+}
+
+#[test]
+fn health_prints_ready_or_the_reasons() {
+    let call = check(&["health"], |_| answer(200, &[], "{\"status\":\"ready\"}"), 0, "ready\n", "");
+    assert_eq!(call.line, "GET /ready");
+    let reasons = |_: &Call| answer(503, &[], "{\"reasons\":[\"no bus\",\"draining\"]}");
+    check(&["health"], reasons, 1, "", "exorelay: not ready: no bus; draining\n");
+    check(&["health"], refused, 1, "", "exorelay: not ready: the outbox is full\n");
+}
+
+#[test]
+fn where_nobody_listens_the_way_out_is_told() {
+    let api = nobody();
+    let expected = format!("exorelay: no sidecar at http://{api}: start one with `exorelay dev` or give --api\n");
+    for tool in [&["send", "hello"][..], &["request", "hello"], &["health"], &["tail"]] {
+        let finished = exorelay(&[tool, &["--api", &api]].concat()).finish();
+        assert_eq!((finished.code, finished.stderr), (Some(1), expected.clone()), "{tool:?}");
+    }
+}

@@ -1,0 +1,78 @@
+//! `exorelay config show` and `exorelay config check`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::Error;
+use super::output::{Output, print_line};
+use crate::app::config::{self, Purpose, Sources};
+
+/// See and check the configuration
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    Show(Show),
+    Check(Check),
+}
+
+/// Print every setting in force and where it comes from; secrets are hidden
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: what does the environment change?
+  exorelay config show | grep environment")]
+pub(super) struct Show {
+    /// Configuration file; without it ./exorelay.toml if there is one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to print
+    #[arg(long, value_enum, default_value = "toml")]
+    format: Format,
+    /// Who reads it; json is an object from key to value and origin
+    #[arg(long, value_enum, default_value = "text", conflicts_with = "format")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// The settings in force
+    Toml,
+    /// A table of all keys, their defaults and meanings
+    Markdown,
+    /// A commented configuration file of all defaults
+    Reference,
+}
+
+/// Check the configuration without running anything
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: before a deployment
+  exorelay config check /etc/exorelay.toml && systemctl restart greeter-relay")]
+pub(super) struct Check {
+    /// Configuration file; without it ./exorelay.toml if there is one
+    file: Option<PathBuf>,
+}
+
+impl ConfigCommand {
+    pub(super) fn run(self) -> Result<(), Error> {
+        match self {
+            Self::Show(show) => show.run(),
+            Self::Check(check) => {
+                Sources::of_process(check.file).resolve(Purpose::Other)?;
+                print_line("configuration ok")
+            }
+        }
+    }
+}
+
+impl Show {
+    fn run(self) -> Result<(), Error> {
+        let resolve = || Sources::of_process(self.config.clone()).resolve(Purpose::Other);
+        let text = match (self.format, self.output) {
+            (Format::Markdown, _) => config::markdown(),
+            (Format::Reference, _) => config::toml_file(),
+            (Format::Toml, Output::Text) => config::to_toml(&resolve()?),
+            (Format::Toml, Output::Json) => config::to_json(&resolve()?),
+        };
+        print_line(text.trim_end())
+    }
+}

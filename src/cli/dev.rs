@@ -1,0 +1,55 @@
+//! `exorelay dev`
+
+use clap::Args;
+
+use super::Error;
+use super::process::{Flag, Process};
+use crate::app::config::Purpose;
+use crate::app;
+
+/// Run broker, sidecar and a greeter in one process: all it takes to try things out
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Example: ask the greeter, from another shell
+  exorelay dev
+  exorelay request hello '{\"name\":\"world\"}'")]
+pub(super) struct Dev {
+    /// Where the broker delivers [default: 127.0.0.1:4000]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    listen: Option<String>,
+    /// Where the service calls its sidecar [default: 127.0.0.1:4001]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    api: Option<String>,
+    /// Where the broker listens [default: 127.0.0.1:3100]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    broker: Option<String>,
+    #[command(flatten)]
+    process: Process,
+}
+
+impl Dev {
+    pub(super) async fn run(mut self) -> Result<(), Error> {
+        let process = std::mem::take(&mut self.process);
+        let config = process.start(Purpose::Other, self.flags())?;
+        Ok(app::dev(config).await?)
+    }
+
+    fn flags(self) -> [Flag; 3] {
+        [
+            ("--listen", "listen.address", self.listen),
+            ("--api", "api.address", self.api),
+            ("--broker", "broker.address", self.broker),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::process::tests::check_flags;
+    use super::*;
+
+    #[test]
+    fn every_flag_has_its_key_and_tells_its_default() {
+        check_flags("dev", &Dev::default().flags());
+    }
+}

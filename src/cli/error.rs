@@ -1,0 +1,156 @@
+//! How a command can fail, and what the shell gets to know of it.
+
+use std::io;
+use std::time::Duration;
+
+use crate::app::{self, config};
+use crate::http::ClientError;
+use crate::message::{PayloadError, TextError};
+
+/// Exit code of a command that was called wrongly (sysexits `EX_USAGE`).
+pub const USAGE: u8 = 64;
+
+/// Exit code of a configuration that is wrong (sysexits `EX_CONFIG`).
+const CONFIGURATION: u8 = 78;
+
+/// Exit code of everything else that fails.
+const FAILED: u8 = 1;
+
+/// Why a command failed. The text is one line for the person at the terminal, one per problem for a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Configuration(#[from] config::Errors),
+    /// The runtime cannot be built as the environment asks for it.
+    #[error("{variable} is {text:?}: expected a number of threads from 1")]
+    WorkerThreads {
+        /// The variable.
+        variable: &'static str,
+        /// What it is set to.
+        text: String,
+    },
+    /// The system refuses the runtime's threads or its poll.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    /// A server ended with an error.
+    #[error("{0}")]
+    App(#[from] app::Error),
+    /// The JSON argument is not JSON.
+    #[error(
+        "the payload is not fit: {source}; in a shell, JSON needs single quotes around it: \
+         '{{\"name\":\"world\"}}', and a text its own inside: '\"hello\"'"
+    )]
+    Payload {
+        /// What is wrong with it.
+        source: PayloadError,
+    },
+    /// What stands on stdin is not JSON.
+    #[error("the payload on stdin is not fit: {source}")]
+    InputNotJson {
+        /// What is wrong with it.
+        source: PayloadError,
+    },
+    /// A name or an id is not fit for use.
+    #[error("{0}")]
+    Text(#[from] TextError),
+    /// A text cannot stand in a header.
+    #[error("{flag} has a character that a header cannot carry")]
+    Header {
+        /// The flag, with its dashes.
+        flag: &'static str,
+    },
+    /// The address of the sidecar is not understood.
+    #[error("--api is {api:?}: expected a URL such as http://127.0.0.1:4001")]
+    Api {
+        /// What was given.
+        api: String,
+    },
+    /// The payload cannot be read from stdin.
+    #[error("cannot read the payload from stdin: {0}")]
+    Input(io::Error),
+    /// There is more on stdin than a payload can have.
+    #[error("the payload on stdin is over the limit of {bytes_max} bytes")]
+    InputTooLong {
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// Nobody listens there.
+    #[error("no sidecar at {api}: start one with `exorelay dev` or give --api")]
+    NoSidecar {
+        /// Its base URL.
+        api: String,
+    },
+    /// The call has no usable answer.
+    #[error("{0}")]
+    Call(#[from] ClientError),
+    /// The stream of messages cannot be opened.
+    #[error("cannot follow {api}: {cause}")]
+    Stream {
+        /// The sidecar's base URL.
+        api: String,
+        /// The reason.
+        cause: String,
+    },
+    /// The sidecar says no; these are its words.
+    #[error("{detail}")]
+    Refused {
+        /// What it says.
+        detail: String,
+    },
+    /// Nobody answered the request.
+    #[error("no reply to {name} within {}: {detail}", humantime::format_duration(*.timeout))]
+    NoReply {
+        /// The message that was sent.
+        name: String,
+        /// How long was waited.
+        timeout: Duration,
+        /// What the sidecar says.
+        detail: String,
+    },
+    /// The sidecar is there and cannot work yet.
+    #[error("not ready: {reasons}")]
+    NotReady {
+        /// What it waits for.
+        reasons: String,
+    },
+    /// Whatever answers there is no sidecar of ours.
+    #[error("{api} does not answer as a sidecar does: {cause}")]
+    NotASidecar {
+        /// Its base URL.
+        api: String,
+        /// What does not fit.
+        cause: String,
+    },
+    /// The output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+}
+
+impl Error {
+    /// What the shell gets: 64 for wrong usage, 78 for a wrong configuration, else 1. A reader that has seen enough,
+    /// as in `exorelay tail | head -1`, is no failure: 0.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Payload { .. }
+            | Self::InputNotJson { .. }
+            | Self::Text(_)
+            | Self::Header { .. }
+            | Self::Api { .. } => USAGE,
+            Self::Configuration(_) | Self::WorkerThreads { .. } => CONFIGURATION,
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Runtime(_)
+            | Self::App(_)
+            | Self::Input(_)
+            | Self::InputTooLong { .. }
+            | Self::NoSidecar { .. }
+            | Self::Call(_)
+            | Self::Stream { .. }
+            | Self::Refused { .. }
+            | Self::NoReply { .. }
+            | Self::NotReady { .. }
+            | Self::NotASidecar { .. }
+            | Self::Output(_) => FAILED,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The command line: one file per command. A command reads its flags, calls the room that does the work, and prints.
+//!
+//! ```text
+//! exorelay dev                                    broker, sidecar and a greeter in one process
+//! exorelay request hello '{"name":"world"}'       ask, and print the answer
+//! ```
+//!
+//! Exit codes are a contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.
+
+mod broker;
+mod completions;
+mod config;
+mod dev;
+mod error;
+mod event_stream;
+mod health;
+mod options;
+mod output;
+mod payload;
+mod process;
+mod request;
+mod run;
+mod send;
+mod sidecar;
+mod tail;
+
+pub use error::{Error, USAGE};
+pub use options::{Options, Threads};

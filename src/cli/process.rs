@@ -1,0 +1,87 @@
+//! What the three servers have in common: their flags are settings, and they configure the process.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Error;
+use crate::app::config::{Purpose, Sources};
+use crate::app::{Config, telemetry};
+
+/// A flag with its dashes, the key it sets, and its text if it was given.
+pub(super) type Flag = (&'static str, &'static str, Option<String>);
+
+/// Flags of every server.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Process")]
+pub(super) struct Process {
+    /// Configuration file; without it ./exorelay.toml if there is one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How long work that has begun may take to finish at the end [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    drain_grace: Option<String>,
+    /// What is logged: a level, or directives such as info,exorelay::bus=debug [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl Process {
+    /// Resolves the configuration under `flags` and starts the log.
+    pub(super) fn start(self, purpose: Purpose, flags: impl IntoIterator<Item = Flag>) -> Result<Config, Error> {
+        let sources = Sources::of_process(self.config.clone());
+        let flags = flags.into_iter().chain(self.flags());
+        let sources = flags.fold(sources, |sources, (flag, key, text)| sources.flag(flag, key, text));
+        let config = sources.resolve(purpose)?.config;
+        telemetry::start(&config.log);
+        Ok(config)
+    }
+
+    fn flags(self) -> [Flag; 2] {
+        [("--drain-grace", "drain.grace_ms", self.drain_grace), ("--log-level", "log.level", self.log_level)]
+    }
+}
+
+/// The text of a switch that was given.
+pub(super) fn switched_on(given: bool) -> Option<String> {
+    given.then(|| true.to_string())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use clap::CommandFactory;
+
+    use super::super::Options;
+    use super::*;
+    use crate::app::config::Sources;
+
+    /// Each flag exists, has a key, and its help tells the key's default.
+    pub(in super::super) fn check_flags(command: &str, flags: &[Flag]) {
+        let defaults: toml::Table = toml::Table::try_from(Config::default()).unwrap();
+        let options = Options::command();
+        let command = options.find_subcommand(command).unwrap();
+        for (flag, key, _) in flags {
+            let argument = command.get_arguments().find(|argument| argument.get_long() == flag.strip_prefix("--"));
+            let help = argument.unwrap_or_else(|| panic!("{flag} is no flag")).get_help().unwrap().to_string();
+            let (section, name) = key.split_once('.').unwrap();
+            let default = match &defaults[section][name] {
+                toml::Value::Integer(ms) => {
+                    humantime::format_duration(std::time::Duration::from_millis(*ms as u64)).to_string()
+                }
+                toml::Value::String(text) => text.clone(),
+                _ => String::new(),
+            };
+            let told = default.is_empty() || help.ends_with(&format!("[default: {default}]"));
+            assert!(told, "{flag}: {help:?} does not tell {default}");
+            let known = Sources::of_process(Some("/dev/null".into())).resolve(Purpose::Other).unwrap();
+            assert!(known.origin(key).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_flags_of_every_server_tell_the_defaults() {
+        for command in ["dev", "run", "broker"] {
+            check_flags(command, &Process::default().flags());
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `exorelay request`
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, Method, StatusCode};
+use clap::Args;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::output::{Output, one_line, print_line};
+use super::send::json_headers;
+use super::sidecar::{Api, CALL_TIMEOUT, Sidecar, segment};
+use super::{Error, payload};
+use crate::http::Answer;
+use crate::message::MessageName;
+
+/// Send a message, wait for its reply and print the reply's payload
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: ask the greeter of exorelay dev
+  exorelay request hello '{\"name\":\"world\"}'")]
+pub(super) struct Request {
+    /// The message's name
+    name: String,
+    /// Its payload; - reads it from stdin, nothing sends none
+    json: Option<String>,
+    /// How long to wait for the reply
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// Who reads the output; json is {"message","id","payload"}
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+    #[command(flatten)]
+    api: Api,
+}
+
+#[derive(Serialize)]
+struct Reply<'a> {
+    message: Option<&'a str>,
+    id: Option<&'a str>,
+    payload: Option<&'a RawValue>,
+}
+
+impl Request {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let name = MessageName::parse(&self.name)?;
+        let path = format!("/request/{}?timeout={}ms", segment(name.as_str()), self.timeout.as_millis());
+        let body = payload::read(self.json.as_deref())?.map(|payload| payload.as_bytes().clone()).unwrap_or_default();
+        let sidecar = Sidecar::new(self.api.url()?, self.timeout.saturating_add(CALL_TIMEOUT));
+        let answer = sidecar.call(Method::POST, &path, json_headers(), body).await?;
+        if answer.status == StatusCode::GATEWAY_TIMEOUT {
+            let detail = sidecar.detail(answer.status, &answer.body);
+            return Err(Error::NoReply { name: self.name, timeout: self.timeout, detail });
+        }
+        let answer = sidecar.accepted(answer)?;
+        match self.output {
+            Output::Text => print_line(String::from_utf8_lossy(&answer.body).trim_end()),
+            Output::Json => print_line(&as_json(&answer, sidecar.url())?),
+        }
+    }
+}
+
+fn as_json(answer: &Answer, api: &str) -> Result<String, Error> {
+    let payload = match answer.body.trim_ascii() {
+        b"" => None,
+        json => Some(
+            serde_json::from_slice(json)
+                .map_err(|error| Error::NotASidecar { api: api.to_owned(), cause: error.to_string() })?,
+        ),
+    };
+    let reply =
+        Reply { message: text(&answer.headers, "exo-message"), id: text(&answer.headers, "exo-message-id"), payload };
+    let json = serde_json::to_string(&reply).expect("texts and JSON can be written as JSON");
+    Ok(one_line(&json))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
+}

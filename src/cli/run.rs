@@ -1,0 +1,101 @@
+//! `exorelay run`
+
+use clap::Args;
+
+use super::Error;
+use super::process::{Flag, Process};
+use crate::app::config::Purpose;
+use crate::app::{self, EmbeddedBroker};
+
+/// Run the sidecar of one service
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Example: a service on port 3000 that answers hello
+  exorelay run --role greeter --receives hello --forward http://127.0.0.1:3000
+
+Every flag also has a key in exorelay.toml and a variable: see exorelay config show")]
+pub(super) struct Run {
+    /// Who the service is on the bus; needed, here or in the configuration
+    #[arg(long, value_name = "NAME", help_heading = "Service")]
+    role: Option<String>,
+    /// The messages it wants, separated by commas
+    #[arg(long, value_name = "M,M", help_heading = "Service")]
+    receives: Option<String>,
+    /// The messages it sends, separated by commas
+    #[arg(long, value_name = "M,M", help_heading = "Service")]
+    sends: Option<String>,
+    /// The prefix a generic service uses for its own messages, such as mongo
+    #[arg(long, value_name = "PREFIX", help_heading = "Service")]
+    namespace: Option<String>,
+    /// The service's base URL: messages go to URL/run/MESSAGE
+    #[arg(long, value_name = "URL", help_heading = "Service")]
+    forward: Option<String>,
+    /// How a message is put into that request [default: exocom]
+    #[arg(long, value_name = "FORM", value_parser = ["exocom", "cloudevents"], help_heading = "Service")]
+    format: Option<String>,
+    /// Where the service calls its sidecar; port 0 takes a free one [default: 127.0.0.1:4001]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Service")]
+    api: Option<String>,
+    /// What the service posts to /send: the payload, or the body of the HTTP era [default: plain]
+    #[arg(long, value_name = "FORM", value_parser = ["plain", "exocom"], help_heading = "Service")]
+    api_envelope: Option<String>,
+    /// The broker: `embedded`, or the URL of an ExoCom [default: http://127.0.0.1:3100]
+    #[arg(long, value_name = "URL", help_heading = "Bus")]
+    bus: Option<String>,
+    /// Also let others reach the embedded broker, here; only with --bus embedded [default: 127.0.0.1:3100]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Bus")]
+    broker: Option<String>,
+    /// Where the broker delivers; port 0 takes a free one [default: 127.0.0.1:4000]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Bus")]
+    listen: Option<String>,
+    /// Under which address the broker reaches that listener; without it the one the broker sees
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Bus")]
+    advertise: Option<String>,
+    /// Register with the broker, or leave that to somebody else [default: auto]
+    #[arg(long, value_name = "HOW", value_parser = ["auto", "off"], help_heading = "Bus")]
+    register: Option<String>,
+    /// Answer a delivery when the message has its place, or after its handler [default: accepted]
+    #[arg(long, value_name = "WHEN", value_parser = ["accepted", "handled"], help_heading = "Bus")]
+    answer: Option<String>,
+    #[command(flatten)]
+    process: Process,
+}
+
+impl Run {
+    pub(super) async fn run(mut self) -> Result<(), Error> {
+        let process = std::mem::take(&mut self.process);
+        let embedded = if self.broker.is_some() { EmbeddedBroker::Listening } else { EmbeddedBroker::Private };
+        let config = process.start(Purpose::Sidecar, self.flags())?;
+        Ok(app::run(config, embedded).await?)
+    }
+
+    fn flags(self) -> [Flag; 14] {
+        [
+            ("--role", "relay.role", self.role),
+            ("--receives", "relay.receives", self.receives),
+            ("--sends", "relay.sends", self.sends),
+            ("--namespace", "relay.namespace", self.namespace),
+            ("--forward", "webhook.forward", self.forward),
+            ("--format", "webhook.format", self.format),
+            ("--api", "api.address", self.api),
+            ("--api-envelope", "api.envelope", self.api_envelope),
+            ("--bus", "bus.url", self.bus),
+            ("--broker", "broker.address", self.broker),
+            ("--listen", "listen.address", self.listen),
+            ("--advertise", "bus.advertise", self.advertise),
+            ("--register", "bus.register", self.register),
+            ("--answer", "listen.answer", self.answer),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::process::tests::check_flags;
+    use super::*;
+
+    #[test]
+    fn every_flag_has_its_key_and_tells_its_default() {
+        check_flags("run", &Run::default().flags());
+    }
+}

@@ -1,0 +1,86 @@
+//! `exorelay send`
+
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, Method};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::output::{Output, print_line};
+use super::sidecar::{Api, CALL_TIMEOUT, Sidecar, segment};
+use super::{Error, payload};
+use crate::message::{ActivityId, MessageId, MessageName};
+
+/// Send a message and print its id
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples: a payload as argument, and one from a file
+  exorelay send users.create '{\"name\":\"Will\"}'
+  exorelay send users.create - < user.json")]
+pub(super) struct Send {
+    /// The message's name
+    name: String,
+    /// Its payload; - reads it from stdin, nothing sends none
+    json: Option<String>,
+    /// The conversation it belongs to; without it a new one
+    #[arg(long, value_name = "ID", help_heading = "Message")]
+    activity: Option<String>,
+    /// The message it answers
+    #[arg(long, value_name = "ID", help_heading = "Message")]
+    response_to: Option<String>,
+    /// Sending again under the same key sends nothing twice
+    #[arg(long, value_name = "KEY", help_heading = "Message")]
+    idempotency_key: Option<String>,
+    /// Who reads the output; json is {"id","activityId"}
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+    #[command(flatten)]
+    api: Api,
+}
+
+/// What a sidecar answers to `POST /send/{message}`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activity_id: Option<String>,
+}
+
+impl Send {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let path = format!("/send/{}", segment(MessageName::parse(&self.name)?.as_str()));
+        let headers = self.headers()?;
+        let body = payload::read(self.json.as_deref())?.map(|payload| payload.as_bytes().clone()).unwrap_or_default();
+        let sidecar = Sidecar::new(self.api.url()?, CALL_TIMEOUT);
+        let answer = sidecar.accepted(sidecar.call(Method::POST, &path, headers, body).await?)?;
+        let sent: Sent = serde_json::from_slice(&answer.body)
+            .map_err(|error| Error::NotASidecar { api: sidecar.url().to_owned(), cause: error.to_string() })?;
+        match self.output {
+            Output::Text => print_line(&sent.id),
+            Output::Json => print_line(&serde_json::to_string(&sent).expect("two texts can be written as JSON")),
+        }
+    }
+
+    fn headers(&self) -> Result<HeaderMap, Error> {
+        let activity = self.activity.as_deref().map(ActivityId::parse).transpose()?;
+        let response_to = self.response_to.as_deref().map(MessageId::parse).transpose()?;
+        let given = [
+            ("--activity", "exo-activity-id", activity.as_ref().map(ActivityId::as_str)),
+            ("--response-to", "exo-response-to", response_to.as_ref().map(MessageId::as_str)),
+            ("--idempotency-key", "idempotency-key", self.idempotency_key.as_deref()),
+        ];
+        let mut headers = json_headers();
+        for (flag, header, text) in given {
+            if let Some(text) = text {
+                let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Error::Header { flag })?;
+                headers.insert(header, value);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+/// The headers of every call that carries a payload.
+pub(super) fn json_headers() -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))])
+}

@@ -1,0 +1,164 @@
+//! Calls to a sidecar's service-facing listener.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
+use bytes::Bytes;
+use clap::Args;
+use http_body_util::Full;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+use super::Error;
+use crate::app::config::{Purpose, Sources};
+use crate::http::{Answer, Client, ClientError, ClientLimits, join};
+
+/// How long a connection to a sidecar may take to open.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a call that waits for nobody may take.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest answer that is read.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What a path segment carries unencoded (RFC 3986 2.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Which sidecar to talk to.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Sidecar")]
+pub(super) struct Api {
+    /// Its service-facing address [default: the configured api.address, http://127.0.0.1:4001]
+    #[arg(long, value_name = "URL")]
+    api: Option<String>,
+}
+
+impl Api {
+    /// The sidecar's base URL: what was given, else where a sidecar with the configuration at hand listens.
+    pub(super) fn url(&self) -> Result<String, Error> {
+        let Some(given) = &self.api else {
+            let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
+            return Ok(format!("http://{}", reachable(&config.api.address)));
+        };
+        let url = if given.contains("://") { given.clone() } else { format!("http://{given}") };
+        let parsed = url.parse::<Uri>().ok();
+        match parsed.as_ref().and_then(Uri::scheme_str) {
+            Some("http" | "https") => Ok(url.trim_end_matches('/').to_owned()),
+            _ => Err(Error::Api { api: given.clone() }),
+        }
+    }
+}
+
+/// `0.0.0.0` is where a server listens, and nowhere a client can call.
+fn reachable(address: &str) -> String {
+    match address.parse::<SocketAddr>() {
+        Ok(any) if any.ip().is_unspecified() && any.is_ipv4() => format!("127.0.0.1:{}", any.port()),
+        Ok(any) if any.ip().is_unspecified() => format!("[::1]:{}", any.port()),
+        _ => address.to_owned(),
+    }
+}
+
+/// A sidecar that is called.
+pub(super) struct Sidecar {
+    url: String,
+    client: Client,
+}
+
+impl Sidecar {
+    /// The sidecar at this base URL; each call may take `timeout`.
+    pub(super) fn new(url: String, timeout: Duration) -> Self {
+        let limits = ClientLimits { connect_timeout: CONNECT_TIMEOUT, timeout, answer_bytes_max: ANSWER_BYTES_MAX };
+        Self { url, client: Client::new(limits) }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Makes the call; the answer may have any status. Errors: [`Error::NoSidecar`], [`Error::Call`].
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = join(&self.url, path)?;
+        *request.headers_mut() = headers;
+        self.client.call(request).await.map_err(|error| match error {
+            ClientError::Connect { cause, .. } if is_refusal(&cause) => Error::NoSidecar { api: self.url.clone() },
+            error => Error::Call(error),
+        })
+    }
+
+    /// The answer if its status is a success, else [`Error::Refused`] with the sidecar's words.
+    pub(super) fn accepted(&self, answer: Answer) -> Result<Answer, Error> {
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        Err(Error::Refused { detail: self.detail(answer.status, &answer.body) })
+    }
+
+    /// What an answer without success says: the `detail` of its problem (RFC 9457), else its status.
+    pub(super) fn detail(&self, status: StatusCode, body: &[u8]) -> String {
+        let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+        let words = problem.detail.or(problem.title);
+        words.unwrap_or_else(|| format!("{} answered {status}", self.url))
+    }
+}
+
+/// Whether the system said that nobody listens there; `io::ErrorKind` is gone at this point.
+pub(super) fn is_refusal(cause: &str) -> bool {
+    cause.to_ascii_lowercase().contains("refused")
+}
+
+/// A name or an id as one segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    title: Option<String>,
+    detail: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(api: &str, expected: Option<&str>) {
+        let url = Api { api: Some(api.to_owned()) }.url();
+        assert_eq!(url.ok().as_deref(), expected, "{api}");
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_is_http() {
+        check("localhost:4001", Some("http://localhost:4001"));
+        check("https://relay.example/base/", Some("https://relay.example/base"));
+    }
+
+    #[test]
+    fn what_is_no_http_url_is_refused() {
+        for api in ["ftp://localhost", "http://", "a b"] {
+            check(api, None);
+        }
+    }
+
+    #[test]
+    fn a_listener_on_every_interface_is_called_on_loopback() {
+        assert_eq!(reachable("0.0.0.0:4001"), "127.0.0.1:4001");
+        assert_eq!(reachable("[::]:4001"), "[::1]:4001");
+        assert_eq!(reachable("relay:4001"), "relay:4001");
+    }
+
+    #[test]
+    fn a_name_is_one_segment_whatever_it_holds() {
+        assert_eq!(segment("users.create/new user?#ö"), "users.create%2Fnew%20user%3F%23%C3%B6");
+    }
+}
