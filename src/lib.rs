@@ -9,3 +9,5 @@ pub mod listen;
 pub mod message;
 pub mod relay;
 pub mod webhook;
+pub use message::Message;
+pub use relay::*;

@@ -1,28 +1,12 @@
 //! The three server processes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::Config;
-
-/// Why a server process ended.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// This build holds the command line only.
-    #[error("this build cannot start {system} yet")]
-    NotBuilt {
-        /// Which process was asked for.
-        system: &'static str,
-    },
-}
-
-/// Where the edge systems listen and keep their data; `None` is their own default.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Edge {
-    /// `HOST:PORT`.
-    pub address: Option<String>,
-    /// The folder that holds everything durable.
-    pub data_dir: Option<PathBuf>,
-}
+use super::signals::Signals;
+use super::sidecar::Sidecar;
+use super::{Config, Error, greeter, ready};
+use crate::broker::{self, Broker};
+use crate::http::{Listening, Serving};
 
 /// Whether others can reach the broker inside a sidecar whose `bus.url` is `embedded`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,16 +18,89 @@ pub enum EmbeddedBroker {
 }
 
 /// Runs broker, sidecar and greeter in one process until it is told to stop.
-pub async fn dev(_config: Config, _edge: Edge) -> Result<(), Error> {
-    Err(Error::NotBuilt { system: "dev" })
+pub async fn dev(mut config: Config) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
+    if config.relay.role.is_none() {
+        config.relay.role = crate::message::Role::parse("dev").ok();
+    }
+    if config.relay.receives.is_empty() {
+        // So that what the greeter answers to a plain send waits for whoever follows.
+        config.relay.receives.extend(crate::message::MessageName::parse("greeting"));
+    }
+    let (broker, serving) = open_broker(&config).await?;
+    let sidecar = Sidecar::start(&config, Some(&broker)).await?;
+    let greeter = greeter::start(&broker).await?;
+    print_tour(&sidecar);
+    let drain = async {
+        let left = sidecar.relay.close_within(config.drain.grace()).await;
+        greeter.close_within(config.drain.grace()).await;
+        left + close_broker(&config, broker, serving).await
+    };
+    signals.then_drain(drain).await;
+    Ok(())
 }
 
 /// Runs the sidecar until it is told to stop.
-pub async fn run(_config: Config, _embedded: EmbeddedBroker) -> Result<(), Error> {
-    Err(Error::NotBuilt { system: "run" })
+pub async fn run(config: Config, embedded: EmbeddedBroker) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
+    let broker = match (config.bus.url.as_str(), embedded) {
+        ("embedded", EmbeddedBroker::Private) => Some((Broker::start(config.broker.clone()), None)),
+        ("embedded", EmbeddedBroker::Listening) => {
+            let (broker, serving) = open_broker(&config).await?;
+            Some((broker, Some(serving)))
+        }
+        _ => None,
+    };
+    let sidecar = Sidecar::start(&config, broker.as_ref().map(|(broker, _)| broker)).await?;
+    let drain = async {
+        let left = sidecar.relay.close_within(config.drain.grace()).await;
+        match broker {
+            Some((broker, Some(serving))) => left + close_broker(&config, broker, serving).await,
+            Some((broker, None)) => left + broker.close(config.drain.grace()).await,
+            None => left,
+        }
+    };
+    signals.then_drain(drain).await;
+    Ok(())
 }
 
 /// Runs the broker until it is told to stop. `landscape` is a file with the body of `POST /services`.
-pub async fn broker(_config: Config, _landscape: Option<PathBuf>) -> Result<(), Error> {
-    Err(Error::NotBuilt { system: "broker" })
+pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
+    let services = landscape.as_deref().map(read_landscape).transpose()?;
+    let (broker, serving) = open_broker(&config).await?;
+    if let Some((path, services)) = landscape.zip(services) {
+        broker.configure(services).map_err(|cause| Error::Landscape { path, cause })?;
+    }
+    signals.then_drain(close_broker(&config, broker, serving)).await;
+    Ok(())
+}
+
+async fn open_broker(config: &Config) -> Result<(Broker, Serving), Error> {
+    let listening = Listening::bind("broker.address (--listen of `broker`, --broker elsewhere)", &config.broker.address).await?;
+    let broker = Broker::start(config.broker.clone());
+    let serving = listening.serve(broker::routes::router(broker.clone(), &config.http), &config.http);
+    ready::announce("broker", serving.address());
+    Ok((broker, serving))
+}
+
+async fn close_broker(config: &Config, broker: Broker, serving: Serving) -> usize {
+    let left = broker.close(config.drain.grace()).await;
+    serving.drain(config.drain.grace()).await;
+    left
+}
+
+fn read_landscape(path: &Path) -> Result<Vec<broker::Service>, Error> {
+    let text = std::fs::read(path).map_err(|cause| Error::LandscapeFile { path: path.into(), cause })?;
+    broker::landscape_from_json(&text.into()).map_err(|cause| Error::Landscape { path: path.into(), cause })
+}
+
+fn print_tour(sidecar: &Sidecar) {
+    let api = sidecar.api;
+    println!(
+        "\nA service called `greeter` answers `hello` with `greeting`. Try, in another terminal:\n\n  \
+         ask and wait   curl -d '{{\"name\":\"world\"}}' http://{api}/request/hello\n  \
+         just send      curl -d '{{\"name\":\"world\"}}' http://{api}/send/hello\n  \
+         follow         curl -N http://{api}/messages\n\nCtrl-C stops."
+    );
 }

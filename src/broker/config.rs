@@ -1,5 +1,7 @@
 //! Settings of the broker.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// `[broker]` of the configuration.
@@ -20,8 +22,12 @@ pub struct Config {
     pub delivery_window_ms: u64,
     /// Messages that may wait for one instance; more are refused.
     pub queue_messages_max: usize,
+    /// Payload bytes that may wait for all instances together; more are refused.
+    pub queue_bytes_max: usize,
     /// Messages that one delivery to one of our relays may carry.
     pub batch_messages_max: usize,
+    /// Payload bytes that one delivery of several messages may carry; a single message may have more.
+    pub batch_bytes_max: usize,
     /// How long one delivery may take before it counts as failed.
     pub delivery_timeout_ms: u64,
     /// The longest wait between two tries of one delivery.
@@ -46,7 +52,9 @@ impl Default for Config {
             lease_ms: 10_000,
             delivery_window_ms: 30_000,
             queue_messages_max: 4_096,
+            queue_bytes_max: 256 * 1024 * 1024,
             batch_messages_max: 256,
+            batch_bytes_max: 512 * 1024,
             delivery_timeout_ms: 10_000,
             retry_wait_max_ms: 2_000,
             conversations_max: 65_536,
@@ -54,5 +62,27 @@ impl Default for Config {
             instances_max: 4_096,
             undelivered_max: 1_000,
         }
+    }
+}
+
+impl Config {
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
+    }
+
+    pub(crate) fn delivery_window(&self) -> Duration {
+        Duration::from_millis(self.delivery_window_ms)
+    }
+
+    pub(crate) fn delivery_timeout(&self) -> Duration {
+        Duration::from_millis(self.delivery_timeout_ms)
+    }
+
+    pub(crate) fn retry_wait_max(&self) -> Duration {
+        Duration::from_millis(self.retry_wait_max_ms)
+    }
+
+    pub(crate) fn conversation_idle(&self) -> Duration {
+        Duration::from_millis(self.conversation_idle_ms)
     }
 }

@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::Error;
 use super::process::{Flag, Process};
+use crate::app;
 use crate::app::config::Purpose;
-use crate::app::{self, Edge};
 
 /// Run broker, sidecar and a greeter in one process: all it takes to try things out
 #[derive(Debug, Default, Args)]
@@ -38,12 +38,12 @@ pub(super) struct Dev {
 impl Dev {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         let process = std::mem::take(&mut self.process);
-        let edge = Edge { address: self.edge.take(), data_dir: self.data_dir.take() };
+        let reserved = self.edge.is_some() || self.data_dir.is_some();
         let config = process.start(Purpose::Other, self.flags())?;
-        if edge != Edge::default() {
+        if reserved {
             tracing::warn!("--edge and --data-dir have no effect: this version has no edge systems");
         }
-        Ok(app::dev(config, edge).await?)
+        Ok(app::dev(config).await?)
     }
 
     fn flags(self) -> [Flag; 3] {

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -29,6 +30,7 @@ pub struct Processes {
 
 struct Owner {
     scratch: PathBuf,
+    started: AtomicU64,
     running: Mutex<Vec<Child>>,
 }
 
@@ -61,7 +63,7 @@ impl Processes {
     pub fn new() -> Result<Self, Error> {
         let scratch = std::env::temp_dir().join(format!("exorelay-bench-{}", std::process::id()));
         fs::create_dir_all(&scratch).map_err(|source| Error::Scratch { path: scratch.clone(), source })?;
-        Ok(Self { owner: Arc::new(Owner { scratch, running: Mutex::new(Vec::new()) }) })
+        Ok(Self { owner: Arc::new(Owner { scratch, started: AtomicU64::new(0), running: Mutex::new(Vec::new()) }) })
     }
 
     /// The run's folder for configuration files and logs.
@@ -79,7 +81,7 @@ impl Processes {
     /// Starts `command` with its standard streams taken over: stdout is read line by line, stderr goes to a log.
     pub fn start(&self, role: &'static str, command: &mut Command) -> Result<Process, Error> {
         let mut running = self.owner.running();
-        let log = self.owner.scratch.join(format!("{}-{role}.log", running.len()));
+        let log = self.owner.scratch.join(format!("{}-{role}.log", self.owner.started.fetch_add(1, Ordering::Relaxed)));
         let stderr = File::create(&log).map_err(|source| Error::Scratch { path: log.clone(), source })?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let started = Instant::now();
@@ -96,11 +98,11 @@ impl Processes {
     /// Asks the process to end (SIGTERM), and after 5 s kills it. Returns its exit status; `None` when it had to be
     /// killed.
     pub fn stop(&self, process: &Process) -> Option<ExitStatus> {
+        let pid = i32::try_from(process.pid).ok().and_then(rustix::process::Pid::from_raw)?;
         let mut running = self.owner.running();
         let at = running.iter().position(|child| child.id() == process.pid)?;
         let mut child = running.swap_remove(at);
-        let raw = i32::try_from(process.pid).ok().and_then(rustix::process::Pid::from_raw)?;
-        rustix::process::kill_process(raw, rustix::process::Signal::TERM).ok();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
         let deadline = Instant::now() + STOP_WAIT;
         while Instant::now() < deadline {
             if let Ok(Some(status)) = child.try_wait() {
@@ -178,7 +180,12 @@ impl Process {
             Err(RecvTimeoutError::Timeout) => format!("{complaint} in time"),
             Err(RecvTimeoutError::Disconnected) => format!("{complaint} before it ended"),
         };
-        Err(Error::NotReady { name: self.role.to_owned(), what, log: self.log_tail() })
+        Err(self.not_ready(what))
+    }
+
+    /// The error that says `what` the process failed to do, with the end of its log.
+    pub fn not_ready(&self, what: String) -> Error {
+        Error::NotReady { name: self.role.to_owned(), what, log: self.log_tail() }
     }
 
     fn log_tail(&self) -> String {

@@ -1,0 +1,32 @@
+Feature: A message in one minute
+  One command brings up broker, sidecar and a greeter, and says what to try.
+
+  Background:
+    Given `exorelay dev --broker 127.0.0.1:0` is running
+
+  Scenario: It says what is up, and what to try
+    Then it prints ready lines for broker, listen and api
+    And it prints three commands to try
+
+  Scenario: Ask and wait
+    When I POST `{"name":"world"}` to api/request/hello
+    Then I get 200 with `{"text":"Hello, world!"}`
+
+  Scenario: Each command works as it is printed
+    When I run the printed command "follow" in another terminal
+    And I run the printed command "just send"
+    And I run the printed command "ask and wait"
+    Then "ask and wait" prints `{"text":"Hello, world!"}`
+    And "just send" prints an id
+    And "follow" prints "greeting"
+
+  Scenario: A service joins from another process
+    Given a service that answers "users.create" with "users.created" and `{"id":456}`
+    And `exorelay run --role users --bus {broker} --receives users.create --forward {service}` is running as "users"
+    When I POST `{"name":"Will"}` to api/request/users.create
+    Then I get 200 with `{"id":456}`
+
+  Scenario: It stops when asked, and says so
+    When it gets SIGTERM
+    Then it ends with status 0
+    And its log says "drained"

@@ -1,0 +1,46 @@
+Feature: Outages
+  Sidecar, service and broker start, stop and fail in any order. What was accepted is kept as long as the process lives.
+
+  Scenario: The broker comes up after the relay
+    Given nothing listens where the broker should be
+    And the relay "web" uses that broker
+    When "web" sends 3 messages called "users.create"
+    And the broker comes up, with a service "users" that receives "users.create"
+    Then "users" gets the 3 messages in the order of sending
+
+  Scenario: The broker restarts in the middle
+    Given a broker over HTTP, with a service "users" that receives "users.create"
+    And the relay "web" uses that broker
+    When the broker stops
+    And "web" sends 3 messages called "users.create"
+    And the broker comes up, with a service "users" that receives "users.create"
+    Then "users" gets the 3 messages in the order of sending
+
+  Scenario: The outbox is bounded
+    Given nothing listens where the broker should be
+    And the relay "web" with 2 places in its outbox uses that broker
+    When "web" sends messages until one is refused
+    Then that fails with the words "the outbox is full (2 places)"
+
+  Scenario: A relay tells when it is online and offline
+    Given a broker over HTTP, with a service "users" that receives "users.create"
+    And somebody follows the events of the relay "web" of that broker
+    When the broker stops
+    And "web" sends 1 messages called "users.create"
+    And the broker comes up, with a service "users" that receives "users.create"
+    Then the events are online, offline, online
+
+  Scenario: A relay that registers with an original broker is told what to do
+    Given a recording broker
+    When the relay "web" tries to register there
+    Then its trouble is told with the words "it takes no registrations; if it is an original ExoCom, use --register off"
+
+  Scenario: A relay closes
+    Given a bus in this process
+    And the relay "web" is on the bus
+    And the relay "users" is on the bus
+    And "users" has a handler for "ping" that replies "pong" with `1` after 150 ms
+    When "web" starts to request "ping", and then "users" is closed
+    Then the request is answered by "pong" with `1`
+    And nobody receives "ping" any more
+    And sending from "users" fails: "the relay is closed"

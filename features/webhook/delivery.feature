@@ -1,0 +1,109 @@
+Feature: Webhook
+  Messages without a handler in Rust go to the service over HTTP. What the service answers may be replies; what it fails
+  at is tried again, and in the end kept.
+
+  Scenario: The envelope
+    Given a service that answers every message
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `{"name":"Will"}` to api/send/hello
+    Then the service gets "hello" with payload `{"name":"Will"}`
+    And the service gets the path "/run/hello"
+    And the service gets a body with "id", "name", "payload", "sender" and "activityId"
+
+  Scenario: A name with spaces and slashes
+    Given a service that answers every message
+    And `exorelay run --role users --bus embedded --receives "create user/now?" --forward {service}` is running
+    When I POST `1` to api/send/create%20user%2Fnow%3F
+    Then the service gets "create user/now?" with payload `1`
+    And the service gets the path "/run/create%20user%2Fnow%3F"
+
+  Scenario: Several replies in one answer
+    Given a service that answers with the body `{"replies":[{"name":"one","payload":1},{"name":"two"}]}`
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    And somebody follows api/messages
+    When I POST `1` to api/send/hello
+    Then the follower gets "one" with the payload `1`
+    And the follower gets "two" without payload
+
+  Scenario: An answer that is no reply is kept as a dead letter
+    Given a service that answers with the body `{"reply":{"payload":1}}`
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then there is a dead letter "hello" with the words "name"
+
+  Scenario: CloudEvents
+    Given a service that answers every message
+    And `exorelay run --role users --bus embedded --receives hello --forward {service} --format cloudevents` is running
+    When I POST `{"name":"Will"}` to api/send/hello
+    Then the service gets the header "ce-type: hello"
+    And the service gets the header "ce-specversion: 1.0"
+    And the service gets the raw body `{"name":"Will"}`
+
+  Scenario: Signed by Standard Webhooks
+    Given the setting EXORELAY__WEBHOOK__SECRET is whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
+    And a service that answers every message
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `{"name":"Will"}` to api/send/hello
+    Then the service gets a signature that fits the secret "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+  Scenario: A service that fails for a while
+    Given a service that answers 500 to the first 3 messages
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then the service has got "hello" 4 times
+    And there are no dead letters
+
+  Scenario: A service that says when to come again
+    Given a service that answers 429 with "retry-after: 1" to the first message
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then the service has got "hello" 2 times, at least 1000 ms apart
+
+  Scenario: A service that starts after its sidecar
+    Given a service that is not up yet
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    And the service comes up
+    Then the service gets "hello" with payload `1`
+
+  Scenario: A service that refuses is not asked again
+    Given a service that answers 400 to every message
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then there is a dead letter "hello" with the words "400"
+    And the service has got "hello" 1 times
+
+  Scenario: A service that fails for good
+    Given the setting EXORELAY__WEBHOOK__DEADLINE_MS is 500
+    And a service that answers 500 to every message
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then there is a dead letter "hello" with the words "gave up"
+
+  Scenario: A service that hangs
+    Given the setting EXORELAY__WEBHOOK__TIMEOUT_MS is 100
+    And the setting EXORELAY__WEBHOOK__DEADLINE_MS is 400
+    And a service that hangs
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then there is a dead letter "hello" with the words "did not answer within 100 ms"
+
+  Scenario: A service that resets the connection
+    Given the setting EXORELAY__WEBHOOK__DEADLINE_MS is 400
+    And a service that resets every connection
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then there is a dead letter "hello" with the words "gave up"
+
+  Scenario: A service that answers ten megabytes
+    Given the setting EXORELAY__WEBHOOK__DEADLINE_MS is 400
+    And a service that answers with 10000000 bytes
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then there is a dead letter "hello" with the words "over the limit of 1048576 bytes"
+
+  Scenario: A service that redirects is not followed
+    Given a service that redirects to "http://169.254.169.254/latest"
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then there is a dead letter "hello" with the words "redirect"

@@ -1,0 +1,125 @@
+//! The bars that ExoRelay has to clear, each a figure of this run against a limit.
+
+use crate::cells::{FIXED_RATE, SATURATED};
+use crate::contenders::Name;
+use crate::results::{Results, Spread};
+use crate::startup::Startup;
+
+/// One bar.
+pub struct Bar {
+    /// What is measured.
+    pub what: &'static str,
+    /// The figure; `None` when a contender it needs was not measured.
+    pub value: Option<Spread>,
+    /// Decimal places that mean something.
+    pub decimals: usize,
+    /// The limit.
+    pub limit: Limit,
+    /// Unit of figure and limit.
+    pub unit: &'static str,
+}
+
+/// Which side of which value the figure must lie on.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// At least.
+    AtLeast(f64),
+    /// At most.
+    AtMost(f64),
+    /// More than.
+    Above(f64),
+    /// Less than.
+    Below(f64),
+}
+
+impl Limit {
+    /// Whether `value` clears the bar.
+    pub fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(limit) => value >= limit,
+            Self::AtMost(limit) => value <= limit,
+            Self::Above(limit) => value > limit,
+            Self::Below(limit) => value < limit,
+        }
+    }
+
+    /// As in the table.
+    pub fn text(self) -> String {
+        match self {
+            Self::AtLeast(limit) => format!(">= {limit}"),
+            Self::AtMost(limit) => format!("<= {limit}"),
+            Self::Above(limit) => format!("> {limit}"),
+            Self::Below(limit) => format!("< {limit}"),
+        }
+    }
+}
+
+/// All bars, in the order of the table.
+pub fn bars(results: &Results, startup: Option<&Startup>) -> Vec<Bar> {
+    let rate = |pair| results.compare(pair, SATURATED, |a, b| a.figures.per_second / b.figures.per_second);
+    let direct = (Name::Exorelay, Name::Axum);
+    vec![
+        Bar {
+            what: "one sidecar / one Envoy hop, rate at 64 in flight",
+            value: rate((Name::Exorelay, Name::Envoy)),
+            decimals: 2,
+            limit: Limit::AtLeast(2.5),
+            unit: "x",
+        },
+        Bar {
+            what: "one sidecar, its CPU per request at 64 in flight",
+            value: results.cpu_us(Name::Exorelay, SATURATED, "sidecar"),
+            decimals: 1,
+            limit: Limit::AtMost(60.0),
+            unit: "us",
+        },
+        Bar {
+            what: "two sidecars + broker / two Envoy hops, rate at 64 in flight",
+            value: rate((Name::ExorelayTwo, Name::EnvoyTwo)),
+            decimals: 2,
+            limit: Limit::Above(1.0),
+            unit: "x",
+        },
+        Bar {
+            what: "p50 that one sidecar adds at 1,000 requests/s",
+            value: results.compare(direct, FIXED_RATE, |a, b| a.figures.p50_ms - b.figures.p50_ms),
+            decimals: 3,
+            limit: Limit::Below(1.0),
+            unit: "ms",
+        },
+        Bar {
+            what: "p99 that one sidecar adds at 1,000 requests/s",
+            value: results.compare(direct, FIXED_RATE, |a, b| a.figures.p99_ms - b.figures.p99_ms),
+            decimals: 3,
+            limit: Limit::Below(1.5),
+            unit: "ms",
+        },
+        Bar {
+            what: "sidecar, resident memory while idle",
+            value: startup.map(|startup| startup.idle_mib),
+            decimals: 1,
+            limit: Limit::Below(12.0),
+            unit: "MiB",
+        },
+        Bar {
+            what: "sidecar, start to ready",
+            value: startup.map(|startup| startup.ready_ms),
+            decimals: 1,
+            limit: Limit::Below(50.0),
+            unit: "ms",
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_includes_its_own_value_only_when_it_says_so() {
+        assert!(Limit::AtLeast(2.5).holds(2.5));
+        assert!(Limit::AtMost(60.0).holds(60.0));
+        assert!(!Limit::Above(1.0).holds(1.0));
+        assert!(!Limit::Below(50.0).holds(50.0));
+    }
+}

@@ -1,0 +1,119 @@
+//! Correlation in headers, and the query of a request.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue};
+
+use crate::http::{Kind, Problem};
+use crate::message::{ActivityId, MessageId, MessageName, Payload, TextError, TraceParent};
+use crate::relay::Draft;
+
+/// The message this one answers.
+pub(super) const RESPONSE_TO: &str = "exo-response-to";
+/// The conversation it belongs to.
+pub(super) const ACTIVITY_ID: &str = "exo-activity-id";
+/// The same key and body give the first answer.
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The name of a reply.
+pub(super) const MESSAGE: &str = "exo-message";
+/// The id of a reply.
+pub(super) const MESSAGE_ID: &str = "exo-message-id";
+
+/// Longest idempotency key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+
+/// How long a request may be made to wait.
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// The message that a call asks to be sent. An empty body is no payload.
+/// Errors: 400 for a body that is not JSON, or a header that cannot be understood.
+pub(super) fn draft(name: MessageName, headers: &HeaderMap, body: bytes::Bytes) -> Result<Draft, Problem> {
+    let payload = match body.trim_ascii().is_empty() {
+        true => None,
+        false => Some(Payload::parse(body).map_err(crate::message::Error::from)?),
+    };
+    Ok(Draft {
+        response_to: parsed(headers, RESPONSE_TO, MessageId::parse)?,
+        activity_id: parsed(headers, ACTIVITY_ID, ActivityId::parse)?,
+        trace: headers.get(TraceParent::HEADER).and_then(|value| TraceParent::parse(value.to_str().ok()?)),
+        idempotency_key: key(headers)?,
+        ..Draft::new(name, payload)
+    })
+}
+
+fn parsed<T>(
+    headers: &HeaderMap,
+    name: &'static str,
+    parse: fn(&str) -> Result<T, TextError>,
+) -> Result<Option<T>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = text(value, name)?;
+    parse(text).map(Some).map_err(|error| Problem::new(Kind::InvalidRequest, format!("{name}: {error}")))
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = text(value, IDEMPOTENCY_KEY)?;
+    if text.is_empty() || text.len() > KEY_BYTES_MAX {
+        let detail = format!("{IDEMPOTENCY_KEY}: expected 1 to {KEY_BYTES_MAX} bytes, got {}", text.len());
+        return Err(Problem::new(Kind::InvalidRequest, detail));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+fn text<'a>(value: &'a HeaderValue, name: &'static str) -> Result<&'a str, Problem> {
+    let utf8 = std::str::from_utf8(value.as_bytes());
+    utf8.map_err(|_| Problem::new(Kind::InvalidRequest, format!("{name}: the header is not UTF-8")))
+}
+
+/// Reads `timeout=5s` (`250ms`, `1m`, or plain seconds) out of a query. Unknown parameters are ignored.
+/// Errors: 400 for a time that cannot be read, is zero, or longer than an hour.
+pub(super) fn timeout(query: Option<&str>) -> Result<Option<Duration>, Problem> {
+    let value = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("timeout="));
+    let Some(value) = value else { return Ok(None) };
+    let seconds = value.parse().ok().map(Duration::from_secs);
+    let duration = seconds.or_else(|| humantime::parse_duration(value).ok());
+    let allowed = duration.filter(|duration| !duration.is_zero() && *duration <= TIMEOUT_MAX);
+    let wrong = || {
+        let detail = format!("timeout={value:.40}: expected a time up to 1h, such as 5s or 250ms");
+        Problem::new(Kind::InvalidRequest, detail)
+    };
+    allowed.map(Some).ok_or_else(wrong)
+}
+
+/// A header value that carries any message name or id: bytes beyond Latin text as UTF-8.
+pub(super) fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_bytes(text.as_bytes())
+        .expect("names and ids hold no control characters, which is all a header value refuses")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(query: &str, expected: Option<Duration>) {
+        assert_eq!(timeout(Some(query)).unwrap(), expected, "{query}");
+    }
+
+    #[test]
+    fn timeouts_are_read_with_and_without_unit() {
+        check("timeout=5s", Some(Duration::from_secs(5)));
+        check("a=b&timeout=250ms", Some(Duration::from_millis(250)));
+        check("timeout=7", Some(Duration::from_secs(7)));
+        check("other=1", None);
+    }
+
+    #[test]
+    fn odd_timeouts_are_refused() {
+        for query in ["timeout=", "timeout=soon", "timeout=-1s", "timeout=0", "timeout=2h"] {
+            assert!(timeout(Some(query)).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn an_overlong_idempotency_key_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.insert(IDEMPOTENCY_KEY, value(&"k".repeat(KEY_BYTES_MAX + 1)));
+        assert!(key(&headers).is_err());
+    }
+}

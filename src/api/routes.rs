@@ -1,0 +1,108 @@
+//! `POST /send`, `/request`, `/reply`, and the table of all routes.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+
+use super::{Config, Envelope, dead_letters, headers, messages, openapi, operations};
+use crate::http::{Kind, Limits, Problem, json_body, message_name, not_found};
+use crate::message::{Message, MessageName};
+use crate::relay::{Draft, Relay};
+
+/// What the listener needs beside the relay.
+#[derive(Clone)]
+pub struct Operations {
+    /// Gives the text of `/metrics`.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// State of every route.
+#[derive(Clone)]
+pub(super) struct Api {
+    pub(super) relay: Relay,
+    pub(super) limits: Arc<Limits>,
+    pub(super) operations: Operations,
+}
+
+/// The routes of the service-facing listener of `relay`.
+pub fn router(relay: Relay, config: &Config, limits: &Limits, operations: Operations) -> Router {
+    let send = match config.envelope {
+        Envelope::Plain => post(send),
+        Envelope::Exocom => post(send_envelope),
+    };
+    Router::new()
+        .route("/send/{*message}", send)
+        .route("/request/{*message}", post(request))
+        .route("/reply/{*message}", post(reply))
+        .route("/messages", get(messages::follow))
+        .route("/messages/{id}/ack", post(messages::acknowledge))
+        .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters/{id}", delete(dead_letters::discard))
+        .route("/dead-letters/{id}/replay", post(dead_letters::replay))
+        .route("/health", get(operations::health))
+        .route("/ready", get(operations::ready))
+        .route("/metrics", get(operations::metrics))
+        .route("/openapi.json", get(openapi::document))
+        .fallback(not_found)
+        .method_not_allowed_fallback(operations::method_not_allowed)
+        .with_state(Api { relay, limits: Arc::new(limits.clone()), operations })
+}
+
+/// `202 {"id","activityId"}`: the message has its place in the outbox.
+async fn send(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
+    accept(&api, draft(&api, "/send/", request).await?)
+}
+
+/// As [`send`], but a reply needs to say what it answers.
+async fn reply(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
+    let draft = draft(&api, "/reply/", request).await?;
+    if draft.response_to.is_none() {
+        let detail = "a reply needs the header Exo-Response-To: the id of the message it answers";
+        return Err(Problem::new(Kind::InvalidRequest, detail));
+    }
+    accept(&api, draft)
+}
+
+/// `200` with the reply's payload as body, its name and id in headers.
+async fn request(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
+    let timeout = headers::timeout(request.uri().query())?.unwrap_or_else(|| api.relay.config().request_timeout());
+    let draft = draft(&api, "/request/", request).await?;
+    let reply = api.relay.request_draft(draft, timeout).await?;
+    let correlation =
+        [(headers::MESSAGE, headers::value(reply.name.as_str())), (headers::MESSAGE_ID, headers::value(reply.id.as_str()))];
+    Ok(match reply.payload {
+        Some(payload) => (correlation, [(CONTENT_TYPE, "application/json")], payload.as_bytes().clone()).into_response(),
+        None => correlation.into_response(),
+    })
+}
+
+/// The HTTP-era `POST /send/{message}`: the body is an envelope, the answer an empty 200.
+async fn send_envelope(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
+    let name = name(&request, "/send/")?;
+    let incoming = json_body(request, &api.limits).await?;
+    let message = Message::from_json(Some(name), &incoming.body)?;
+    api.relay.forward(message)?;
+    Ok(StatusCode::OK.into_response())
+}
+
+async fn draft(api: &Api, prefix: &str, request: Request<Body>) -> Result<Draft, Problem> {
+    let name = name(&request, prefix)?;
+    let incoming = json_body(request, &api.limits).await?;
+    headers::draft(name, &incoming.headers, incoming.body)
+}
+
+fn name(request: &Request<Body>, prefix: &str) -> Result<MessageName, Problem> {
+    message_name(request.uri().path().get(prefix.len()..).unwrap_or_default())
+}
+
+fn accept(api: &Api, draft: Draft) -> Result<Response, Problem> {
+    let sent = api.relay.send_draft(draft)?;
+    let body = serde_json::json!({ "id": sent.id, "activityId": sent.activity_id }).to_string();
+    Ok((StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")], body).into_response())
+}

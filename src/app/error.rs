@@ -1,0 +1,38 @@
+//! Why a process could not start.
+
+use std::path::PathBuf;
+
+use crate::{broker, http, relay, webhook};
+
+/// Why a process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A listener could not be opened.
+    #[error("{0}")]
+    Listen(#[from] http::BindError),
+    /// The relay could not be made.
+    #[error("{0}")]
+    Relay(#[from] relay::Error),
+    /// The webhook's settings are not usable.
+    #[error("{0}")]
+    Webhook(#[from] webhook::Error),
+    /// The landscape file cannot be read.
+    #[error("cannot read the landscape {}: {cause}", path.display())]
+    LandscapeFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        cause: std::io::Error,
+    },
+    /// The landscape file does not hold a landscape.
+    #[error("the landscape {} is not usable: {cause}", path.display())]
+    Landscape {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: broker::Error,
+    },
+    /// The operating system does not let us listen for signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+}

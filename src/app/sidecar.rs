@@ -1,0 +1,65 @@
+//! One sidecar: a relay with its two listeners and its webhook.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+
+use super::{Config, Error, ready};
+use crate::api::{self, Operations};
+use crate::broker::Broker;
+use crate::http::Listening;
+use crate::relay::Relay;
+use crate::webhook::Webhook;
+
+/// A sidecar at work. Its listeners close with its relay.
+pub(super) struct Sidecar {
+    pub(super) relay: Relay,
+    pub(super) api: SocketAddr,
+}
+
+impl Sidecar {
+    /// Opens the listeners, which are announced as they answer, and makes the first try to join the bus. With a broker
+    /// of this process, that one is the bus.
+    pub(super) async fn start(config: &Config, broker: Option<&Broker>) -> Result<Self, Error> {
+        let listen = Listening::bind("listen.address (--listen)", &config.listen.address).await?;
+        let api = Listening::bind("api.address (--api)", &config.api.address).await?;
+        let (listen_address, api_address) = (listen.address(), api.address());
+        let mut registry = Registry::default();
+        let role = config.relay.role.as_ref().map(ToString::to_string).unwrap_or_default();
+        let mut builder = Relay::builder(role)
+            .config(config.relay.clone())
+            .bus_config(config.bus.clone())
+            .answer(config.listen.answer)
+            .limits(config.http.clone())
+            .listening(listen);
+        if let Some(broker) = broker {
+            builder = builder.broker(broker);
+        }
+        let webhook = match config.webhook.forward.is_empty() {
+            true => None,
+            false => Some(Webhook::start(&config.webhook)?),
+        };
+        let relay = builder.connect_counted(&mut registry).await?;
+        if let Some(webhook) = &webhook {
+            relay.set_fallback(webhook.fallback());
+        }
+        let operations = Operations { metrics: text_of(registry) };
+        let router = api::router(relay.clone(), &config.api, &config.http, operations);
+        relay.drains(api.serve(router, &config.http));
+        ready::announce("listen", listen_address);
+        ready::announce("api", api_address);
+        Ok(Self { relay, api: api_address })
+    }
+}
+
+fn text_of(registry: Registry) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let registry = Mutex::new(registry);
+    Arc::new(move || {
+        let mut text = String::new();
+        let encoded = encode(&mut text, &registry.lock().unwrap_or_else(PoisonError::into_inner));
+        encoded.expect("writing to a string cannot fail");
+        text
+    })
+}

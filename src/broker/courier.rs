@@ -1,0 +1,199 @@
+//! One task per instance: waits for work, delivers it, tells the rules how it went, and waits before it tries again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{Request, StatusCode};
+use bytes::Bytes;
+use http_body_util::Full;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio_retry::strategy::{ExponentialBackoff, jitter};
+
+use super::rules::{Attempt, Batch, Key, Outcome, Reason, Work};
+use super::service::{Handle, Inbox, Shell};
+use super::wire::{Address, Delivery};
+use crate::http::{Answer, ClientError};
+use crate::message::{Message, MessageId, TraceParent};
+
+/// What a path segment must not show as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How much of a receiver's words is repeated.
+const DETAIL_CHARS_MAX: usize = 200;
+
+/// How a delivery went, and the wait the receiver asked for.
+type Tried = (Attempt, Option<Duration>);
+
+/// Works for one instance until it has left or the broker stops. Not cancel-safe: a dropped delivery may have arrived.
+pub(crate) async fn run(shell: Arc<Shell>, key: Key, handle: Handle) {
+    let mut delays = delays(&shell);
+    let mut head: Option<MessageId> = None;
+    loop {
+        let batch = match shell.take(key) {
+            Work::Gone => return,
+            Work::Nothing => {
+                tokio::select! {
+                    () = handle.wake.notified() => continue,
+                    () = shell.stop.cancelled() => return,
+                }
+            }
+            Work::Batch(batch) => batch,
+        };
+        if head.as_ref() != batch.messages.first().map(|message| &message.id) {
+            head = batch.messages.first().map(|message| message.id.clone());
+            delays = self::delays(&shell);
+        }
+        let (attempt, asked) = tokio::select! {
+            tried = deliver(&shell, handle.inbox.as_deref(), batch) => tried,
+            () = shell.stop.cancelled() => return,
+        };
+        let again = needs_patience(&attempt);
+        shell.settle(key, attempt);
+        if !again {
+            continue;
+        }
+        shell.metrics.retried.inc();
+        let delay = delays.next().unwrap_or_else(|| shell.config.retry_wait_max());
+        let delay = delay.max(asked.unwrap_or_default()).min(shell.config.delivery_window());
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = handle.wake.notified() => {}
+            () = shell.stop.cancelled() => return,
+        }
+    }
+}
+
+/// 100 ms, 200 ms, 400 ms and so on up to the bound, each with jitter.
+fn delays(shell: &Shell) -> impl Iterator<Item = Duration> + use<> {
+    ExponentialBackoff::from_millis(2).factor(50).max_delay(shell.config.retry_wait_max()).map(jitter)
+}
+
+/// Whether the next try should wait.
+fn needs_patience(attempt: &Attempt) -> bool {
+    match attempt {
+        Attempt::Answered(outcomes) => outcomes.iter().any(|outcome| matches!(outcome, Outcome::Later(_))),
+        Attempt::TooMuch { .. } => false,
+        Attempt::Silent { .. } => true,
+    }
+}
+
+async fn deliver(shell: &Shell, inbox: Option<&dyn Inbox>, batch: Batch) -> Tried {
+    match (batch.address, inbox) {
+        (Some(address), _) if batch.together => post_together(shell, &address, &batch.messages).await,
+        (Some(address), _) => post_single(shell, &address, &batch.messages).await,
+        (None, Some(inbox)) => hand_over(inbox, batch.messages),
+        (None, None) => (Attempt::Silent { cause: "the service has no inbox".into() }, None),
+    }
+}
+
+/// To a service of this process: until it is busy.
+fn hand_over(inbox: &dyn Inbox, messages: Vec<Message>) -> Tried {
+    let mut outcomes = Vec::with_capacity(messages.len());
+    let mut asked = None;
+    for message in messages {
+        let delivery = match asked {
+            None => inbox.deliver(message),
+            Some(retry_after) => Delivery::Busy { retry_after },
+        };
+        if let Delivery::Busy { retry_after } = &delivery {
+            asked = Some(*retry_after);
+        }
+        outcomes.push(delivery.into());
+    }
+    (Attempt::Answered(outcomes), asked)
+}
+
+/// To one of our relays: one call, one answer per message.
+async fn post_together(shell: &Shell, address: &Address, messages: &[Message]) -> Tried {
+    let request = Request::post(format!("http://{address}/run"))
+        .header(CONTENT_TYPE, "application/json")
+        .header(ACCEPT, "application/json")
+        .body(Full::new(Message::list_to_json(messages)));
+    let answer = match request {
+        Ok(request) => shell.client.call(request).await,
+        Err(error) => return (refused_all(messages.len(), &error.to_string()), None),
+    };
+    match answer {
+        Ok(answer) if answer.status.is_success() => read_list(&answer.body, messages.len()),
+        Ok(answer) if may_recover(answer.status) => (unavailable(&answer), answer.retry_after()),
+        Ok(answer) if messages.len() > 1 => (Attempt::TooMuch { detail: words(&answer) }, None),
+        Ok(answer) => (Attempt::Answered(vec![rejected(&answer)]), None),
+        Err(error @ ClientError::AnswerTooLarge { .. }) => (refused_all(messages.len(), &error.to_string()), None),
+        Err(error) => (Attempt::Silent { cause: error.to_string() }, None),
+    }
+}
+
+fn read_list(body: &Bytes, count: usize) -> Tried {
+    match Delivery::list_from_json(body) {
+        Ok(deliveries) if deliveries.len() <= count => {
+            let wait = |delivery: &Delivery| match delivery {
+                Delivery::Busy { retry_after } => Some(*retry_after),
+                Delivery::Accepted | Delivery::Unknown | Delivery::Refused { .. } => None,
+            };
+            let asked = deliveries.iter().filter_map(wait).max();
+            let mut outcomes: Vec<Outcome> = deliveries.into_iter().map(Outcome::from).collect();
+            outcomes.resize_with(count, || Outcome::Later("the receiver's answer left it out".into()));
+            (Attempt::Answered(outcomes), asked)
+        }
+        Ok(_) | Err(_) => (refused_all(count, "its answer is not a list with one status per message"), None),
+    }
+}
+
+/// To any other service: one message, the name in the URL. exo 2.1.
+async fn post_single(shell: &Shell, address: &Address, messages: &[Message]) -> Tried {
+    let Some(message) = messages.first() else { return (Attempt::Answered(Vec::new()), None) };
+    let name = utf8_percent_encode(message.name.as_str(), SEGMENT);
+    let mut request = Request::post(format!("http://{address}/run/{name}"))
+        .header(CONTENT_TYPE, "application/json")
+        .header(ACCEPT, "application/json");
+    if let Some(trace) = &message.trace {
+        request = request.header(TraceParent::HEADER, trace.as_str());
+    }
+    let answer = match request.body(Full::new(message.to_json())) {
+        Ok(request) => shell.client.call(request).await,
+        Err(error) => return (refused_all(1, &error.to_string()), None),
+    };
+    match answer {
+        Ok(answer) if answer.status.is_success() => (Attempt::Answered(vec![Outcome::Delivered]), None),
+        Ok(answer) if is_unavailable(answer.status) => (unavailable(&answer), answer.retry_after()),
+        Ok(answer) if may_recover(answer.status) => {
+            (Attempt::Answered(vec![Outcome::Later(words(&answer))]), answer.retry_after())
+        }
+        Ok(answer) => (Attempt::Answered(vec![rejected(&answer)]), None),
+        Err(error @ ClientError::AnswerTooLarge { .. }) => (refused_all(1, &error.to_string()), None),
+        Err(error) => (Attempt::Silent { cause: error.to_string() }, None),
+    }
+}
+
+/// Whether the same call may succeed later.
+fn may_recover(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+}
+
+/// Whether the answer is about the service, not about the message.
+fn is_unavailable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 503)
+}
+
+fn unavailable(answer: &Answer) -> Attempt {
+    Attempt::Silent { cause: words(answer) }
+}
+
+fn rejected(answer: &Answer) -> Outcome {
+    match answer.status {
+        StatusCode::NOT_FOUND => Outcome::Rejected(Reason::Unknown),
+        _ => Outcome::Rejected(Reason::Refused(words(answer))),
+    }
+}
+
+fn refused_all(count: usize, detail: &str) -> Attempt {
+    Attempt::Answered(vec![Outcome::Rejected(Reason::Refused(detail.to_owned())); count])
+}
+
+/// Status and the beginning of the body: services of the HTTP era say there what is wrong.
+fn words(answer: &Answer) -> String {
+    let text = String::from_utf8_lossy(&answer.body);
+    let text: String = text.chars().take(DETAIL_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("it answered {} {}", answer.status.as_u16(), text).trim_end().to_owned()
+}

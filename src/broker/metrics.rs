@@ -1,0 +1,55 @@
+//! The broker's numbers, for `GET /metrics`.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Counters are cheap; gauges are set when somebody asks.
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) accepted: Counter,
+    pub(crate) unrouted: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) delivered: Counter,
+    pub(crate) retried: Counter,
+    pub(crate) undelivered: Counter,
+    pub(crate) queued: Gauge,
+    pub(crate) queued_bytes: Gauge,
+    pub(crate) instances: Gauge,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("exorelay_broker");
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let accepted = counter("messages_accepted", "Messages taken for delivery");
+        let unrouted = counter("messages_without_receivers", "Messages that no service receives");
+        let refused = counter("messages_refused", "Messages refused because queues were full or the broker shut down");
+        let delivered = counter("deliveries", "Deliveries that a receiver took");
+        let retried = counter("delivery_retries", "Delivery calls that failed and were tried again");
+        let undelivered = counter("deliveries_given_up", "Deliveries that were given up and reported");
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let queued = gauge("queued_messages", "Messages waiting for their receivers");
+        let queued_bytes = gauge("queued_bytes", "Payload bytes waiting for their receivers");
+        let instances = gauge("instances", "Instances on the roster");
+        Self { registry, accepted, unrouted, refused, delivered, retried, undelivered, queued, queued_bytes, instances }
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = encode(&mut text, &self.registry) {
+            tracing::error!(%error, "the metrics cannot be written");
+        }
+        text
+    }
+}

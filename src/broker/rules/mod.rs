@@ -1,0 +1,30 @@
+//! The state machine: registrations, messages, outcomes and the time come in, effects go out. Pure.
+//!
+//! [`Exchange`] is the whole of it. It stands on [`Roster`] (who is there), [`Routes`] (who gets what),
+//! [`Conversations`] (who asked) and one [`Queue`] per instance (what waits).
+
+mod conversations;
+mod exchange;
+mod moves;
+mod namespaces;
+mod outcome;
+mod parcel;
+mod queue;
+mod roster;
+mod routing;
+#[cfg(test)]
+mod tests;
+mod views;
+
+pub(crate) use conversations::Conversations;
+pub(crate) use exchange::{Exchange, Place};
+pub(crate) use namespaces::Rules;
+pub(crate) use outcome::{Attempt, Batch, Effect, Outcome, Reason, Routed, Work};
+pub(crate) use parcel::Parcel;
+pub(crate) use queue::Queue;
+pub(crate) use roster::{Instance, Roster};
+pub(crate) use routing::Routes;
+
+/// One instance on the roster, for as long as it stays there. Never given out twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key(pub(crate) u64);

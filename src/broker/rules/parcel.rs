@@ -1,0 +1,40 @@
+//! One message on its way to one role.
+
+use std::time::{Duration, Instant};
+
+use crate::message::{InstanceId, Message, MessageName, Role};
+
+/// One message for one role. A message for three roles is three parcels that share its texts.
+#[derive(Debug, Clone)]
+pub(crate) struct Parcel {
+    /// The place in the order of all parcels.
+    pub(crate) sequence: u64,
+    /// When it was accepted; the delivery window counts from here.
+    pub(crate) accepted: Instant,
+    /// As the receiver gets it: the name is the receiver's.
+    pub(crate) message: Message,
+    /// The name everybody else knows it by.
+    pub(crate) public: MessageName,
+    /// The role it is for.
+    pub(crate) role: Role,
+    /// A reply that its role does not subscribe to: only this instance may have it.
+    pub(crate) only: Option<InstanceId>,
+    /// The instance that sent it, which is told when it cannot be delivered.
+    pub(crate) origin: Option<InstanceId>,
+    /// Whether failing to deliver it is worth a report. Reports themselves are not.
+    pub(crate) reported: bool,
+    /// How often its delivery was tried.
+    pub(crate) tries: u32,
+}
+
+impl Parcel {
+    /// What it counts for the bound on bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len())
+    }
+
+    /// Whether its delivery window has passed.
+    pub(crate) fn is_late(&self, now: Instant, window: Duration) -> bool {
+        now.duration_since(self.accepted) >= window
+    }
+}

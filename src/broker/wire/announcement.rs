@@ -1,0 +1,239 @@
+//! How a service registers itself, and what it gets.
+
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::fields::Fields;
+use crate::broker::Error;
+use crate::message::{InstanceId, MessageName, PayloadError, Role};
+
+/// Where an instance is reached. Cheap to clone. Displays as it stands in a URL: `host:port`, `[::1]:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    host: Arc<str>,
+    port: u16,
+}
+
+impl Address {
+    /// Checks that `host` can stand in a URL: a host name, an IPv4 or an IPv6 address (brackets optional).
+    /// Errors: [`Error::Field`] naming `host`.
+    pub fn new(host: &str, port: u16) -> Result<Self, Error> {
+        let plain = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        let named = !host.is_empty() && host.len() <= 255 && host.bytes().all(is_name);
+        if !named && plain.parse::<Ipv6Addr>().is_err() {
+            return Err(Error::Field { field: "host", expected: "a host name or an IP address" });
+        }
+        Ok(Self { host: plain.into(), port })
+    }
+
+    /// The host, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: address.ip().to_canonical().to_string().into(), port: address.port() }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(formatter, "[{}]:{}", self.host, self.port),
+            false => write!(formatter, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// Who an instance is and what it speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Its role; several instances may share one.
+    pub role: Role,
+    /// The running process.
+    pub instance: InstanceId,
+    /// The messages it wants, in its own language.
+    pub receives: Vec<MessageName>,
+    /// The messages it sends, in its own language. Told, not enforced.
+    pub sends: Vec<MessageName>,
+    /// The prefix it uses for its own messages, if it is not its role.
+    pub namespace: Option<String>,
+    /// Whether one delivery may carry several messages (`POST /run` with an array).
+    pub batch: bool,
+}
+
+/// What a registration is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// How long the instance stays registered without a sign of life.
+    pub duration: Duration,
+    /// How many messages one `POST /send` may carry.
+    pub batch_messages_max: usize,
+}
+
+impl Lease {
+    /// The body of the answer to `PUT /services/{role}`.
+    pub fn to_json(&self, instance: &InstanceId) -> Bytes {
+        let lease_ms = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX);
+        let body = json!({ "instance": instance, "leaseMs": lease_ms, "batchMessagesMax": self.batch_messages_max });
+        body.to_string().into()
+    }
+
+    /// Reads that body. Errors: [`Error::Payload`], [`Error::Field`].
+    pub fn from_json(body: &Bytes) -> Result<Self, Error> {
+        let value: Value = serde_json::from_slice(body).map_err(PayloadError::not_json)?;
+        let fields = Fields::of(&value, "a JSON object with \"leaseMs\"")?;
+        let lease_ms = fields.number("leaseMs")?;
+        let lease_ms = lease_ms.ok_or(Error::Field { field: "leaseMs", expected: "a whole number" })?;
+        let batch = fields.number("batchMessagesMax")?.and_then(|number| usize::try_from(number).ok());
+        Ok(Self { duration: Duration::from_millis(lease_ms), batch_messages_max: batch.unwrap_or(1).max(1) })
+    }
+}
+
+/// The body of `PUT /services/{role}`: a registration, and where the instance listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// Who registers.
+    pub registration: Registration,
+    /// Where it listens; `None` for the host that the call comes from.
+    pub host: Option<String>,
+    /// The port it listens on.
+    pub port: u16,
+}
+
+impl Announcement {
+    /// Reads the body of a registration for `role`. Keys that are not ours are ignored.
+    /// Errors: those that name the field.
+    pub fn from_json(role: Role, body: &Bytes) -> Result<Self, Error> {
+        let value: Value = serde_json::from_slice(body).map_err(PayloadError::not_json)?;
+        let fields = Fields::of(&value, "a JSON object, like {\"instance\":\"…\",\"port\":4000,\"receives\":[…]}")?;
+        let instance = fields.text("instance")?;
+        let instance = instance.ok_or(Error::Field { field: "instance", expected: "a string that is not empty" })?;
+        let receives = fields.names("receives")?;
+        let port = fields.port("port")?;
+        let host = fields.text("host")?;
+        if let Some(host) = host {
+            Address::new(host, port)?;
+        }
+        let registration = Registration {
+            role,
+            instance: InstanceId::parse(instance).map_err(Error::text("instance"))?,
+            receives: receives.unwrap_or_default(),
+            sends: fields.names("sends")?.unwrap_or_default(),
+            namespace: fields.text("namespace")?.map(str::to_owned),
+            batch: fields.flag("batch")?,
+        };
+        Ok(Self { registration, host: host.map(str::to_owned), port })
+    }
+
+    /// Writes the body. The role stands in the URL.
+    pub fn to_json(&self) -> Bytes {
+        let Registration { role: _, instance, receives, sends, namespace, batch } = &self.registration;
+        let mut body = json!({
+            "instance": instance, "port": self.port, "receives": receives, "sends": sends, "batch": batch,
+        });
+        if let Some(host) = &self.host {
+            body["host"] = host.as_str().into();
+        }
+        if let Some(namespace) = namespace {
+            body["namespace"] = namespace.as_str().into();
+        }
+        body.to_string().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(body: &str) -> Result<Announcement, Error> {
+        Announcement::from_json(Role::parse("users").unwrap(), &Bytes::from(body.to_owned()))
+    }
+
+    fn check_refused(body: &str, expected: &str) {
+        assert_eq!(parse(body).unwrap_err().to_string(), expected, "{body}");
+    }
+
+    #[test]
+    fn a_registration_needs_an_instance_and_a_port() {
+        check_refused("{}", "\"instance\" must be a string that is not empty");
+        check_refused(r#"{"instance":"a"}"#, "\"port\" must be a number from 1 to 65535");
+        check_refused(r#"{"instance":"a","port":70000}"#, "\"port\" must be a number from 1 to 65535");
+        assert!(parse(r#"{"instance":"a","port":4000}"#).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        let with = |field: &str| format!("{{\"instance\":\"a\",\"port\":1,{field}}}");
+        check_refused(&with("\"receives\":5"), "\"receives\" must be an array of message names, at most 4096");
+        check_refused(&with("\"receives\":[\"\"]"), "\"receives\": the message name is empty");
+        check_refused(&with("\"batch\":1"), "\"batch\" must be true or false");
+        check_refused(&with("\"host\":\"a/b\""), "\"host\" must be a host name or an IP address");
+        check_refused("[]", "the body must be a JSON object, like {\"instance\":\"…\",\"port\":4000,\"receives\":[…]}");
+    }
+
+    #[test]
+    fn addresses_stand_in_urls_as_they_should() {
+        for (host, expected) in
+            [("users", "users:1"), ("::1", "[::1]:1"), ("[::1]", "[::1]:1"), ("10.0.0.1", "10.0.0.1:1")]
+        {
+            assert_eq!(Address::new(host, 1).unwrap().to_string(), expected);
+        }
+        for host in ["", "a b", "a/b", "user@host", "a:b", "größe"] {
+            assert!(Address::new(host, 1).is_err(), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_lease_survives_the_round_trip() {
+        let lease = Lease { duration: Duration::from_secs(10), batch_messages_max: 256 };
+        let body = lease.to_json(&InstanceId::parse("a").unwrap());
+        assert_eq!(body, r#"{"batchMessagesMax":256,"instance":"a","leaseMs":10000}"#);
+        assert_eq!(Lease::from_json(&body), Ok(lease));
+    }
+
+    proptest! {
+        #[test]
+        fn announcements_survive_the_round_trip(
+            names in proptest::collection::vec("[a-z. ]{1,9}", 0..4),
+            namespace in proptest::option::of("[a-z]{1,9}"),
+            host in proptest::option::of("[a-z]{1,9}"),
+            port in 1_u16..,
+            batch: bool,
+        ) {
+            let names: Vec<_> = names.iter().map(|name| MessageName::parse(name).unwrap()).collect();
+            let registration = Registration {
+                role: Role::parse("users").unwrap(),
+                instance: InstanceId::parse("a").unwrap(),
+                sends: names.clone(),
+                receives: names,
+                namespace,
+                batch,
+            };
+            let announcement = Announcement { registration, host, port };
+            let read = Announcement::from_json(announcement.registration.role.clone(), &announcement.to_json());
+            prop_assert_eq!(read.unwrap(), announcement);
+        }
+
+        #[test]
+        fn garbage_never_panics(body in ".{0,200}") {
+            drop(parse(&body));
+            drop(Lease::from_json(&Bytes::from(body)));
+        }
+    }
+}

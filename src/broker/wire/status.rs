@@ -1,0 +1,181 @@
+//! One verdict per message: what a batch is answered with, in both directions.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::broker::Error;
+use crate::message::PayloadError;
+
+/// How long a busy peer that does not say when is left alone.
+const BUSY_DEFAULT: Duration = Duration::from_millis(100);
+
+/// What became of a message at the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is on its way.
+    Accepted,
+    /// No service receives it.
+    NoReceivers,
+    /// There is no room for it now.
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The message is not fit for delivery.
+    Refused {
+        /// Why, in words for its sender.
+        detail: String,
+    },
+}
+
+/// What became of a message at its receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// The receiver has it.
+    Accepted,
+    /// The receiver has no room for it now.
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The receiver does not know messages of this name.
+    Unknown,
+    /// The receiver will not take it, now or later.
+    Refused {
+        /// Why, in the receiver's words.
+        detail: String,
+    },
+}
+
+impl Verdict {
+    /// Writes one verdict per message: `[{"status":200},{"status":404,"detail":"…"},…]`.
+    pub fn list_to_json(verdicts: &[Self]) -> Bytes {
+        to_json(verdicts.iter().map(|verdict| match verdict {
+            Self::Accepted => Status::of(200, None),
+            Self::NoReceivers => Status::of(404, Some("no service receives this message")),
+            Self::Busy { retry_after } => Status::busy(*retry_after),
+            Self::Refused { detail } => Status::of(400, Some(detail)),
+        }))
+    }
+
+    /// Reads such a list. Errors: [`Error::Payload`].
+    pub fn list_from_json(body: &Bytes) -> Result<Vec<Self>, Error> {
+        let read = |status: Status<String>| match status.status {
+            200..=299 => Self::Accepted,
+            404 => Self::NoReceivers,
+            408 | 425 | 429 | 500.. => Self::Busy { retry_after: status.retry_after() },
+            _ => Self::Refused { detail: status.detail.unwrap_or_default() },
+        };
+        Ok(from_json(body)?.into_iter().map(read).collect())
+    }
+}
+
+impl Delivery {
+    /// Writes one delivery per message, in the form of [`Verdict::list_to_json`].
+    pub fn list_to_json(deliveries: &[Self]) -> Bytes {
+        to_json(deliveries.iter().map(|delivery| match delivery {
+            Self::Accepted => Status::of(200, None),
+            Self::Unknown => Status::of(404, Some("unknown message")),
+            Self::Busy { retry_after } => Status::busy(*retry_after),
+            Self::Refused { detail } => Status::of(400, Some(detail)),
+        }))
+    }
+
+    /// Reads such a list. Errors: [`Error::Payload`].
+    pub fn list_from_json(body: &Bytes) -> Result<Vec<Self>, Error> {
+        let read = |status: Status<String>| match status.status {
+            200..=299 => Self::Accepted,
+            404 => Self::Unknown,
+            408 | 425 | 429 | 500.. => Self::Busy { retry_after: status.retry_after() },
+            _ => Self::Refused { detail: status.detail.unwrap_or_default() },
+        };
+        Ok(from_json(body)?.into_iter().map(read).collect())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status<T> {
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+impl<'a> Status<&'a str> {
+    fn of(status: u16, detail: Option<&'a str>) -> Self {
+        Self { status, detail, retry_after_ms: None }
+    }
+
+    fn busy(retry_after: Duration) -> Self {
+        let retry_after_ms = u64::try_from(retry_after.as_millis()).ok();
+        Self { status: 503, detail: None, retry_after_ms }
+    }
+}
+
+impl Status<String> {
+    fn retry_after(&self) -> Duration {
+        self.retry_after_ms.map_or(BUSY_DEFAULT, Duration::from_millis)
+    }
+}
+
+fn to_json<'a>(statuses: impl Iterator<Item = Status<&'a str>>) -> Bytes {
+    let mut json = vec![b'['];
+    for status in statuses {
+        if json.len() > 1 {
+            json.push(b',');
+        }
+        match status {
+            Status { status: 200, detail: None, retry_after_ms: None } => json.extend_from_slice(b"{\"status\":200}"),
+            status => serde_json::to_writer(&mut json, &status).expect("numbers and texts can be written to memory"),
+        }
+    }
+    json.push(b']');
+    json.into()
+}
+
+fn from_json(body: &Bytes) -> Result<Vec<Status<String>>, Error> {
+    Ok(serde_json::from_slice(body).map_err(PayloadError::not_json)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_survive_the_round_trip() {
+        let verdicts = vec![
+            Verdict::Accepted,
+            Verdict::NoReceivers,
+            Verdict::Busy { retry_after: Duration::from_millis(100) },
+            Verdict::Refused { detail: "missing message id".into() },
+        ];
+        let json = Verdict::list_to_json(&verdicts);
+        let expected = r#"[{"status":200},{"status":404,"detail":"no service receives this message"},{"status":503,"retryAfterMs":100},{"status":400,"detail":"missing message id"}]"#;
+        assert_eq!(json, expected);
+        assert_eq!(Verdict::list_from_json(&json), Ok(verdicts));
+    }
+
+    #[test]
+    fn deliveries_survive_the_round_trip() {
+        let deliveries = vec![
+            Delivery::Accepted,
+            Delivery::Unknown,
+            Delivery::Busy { retry_after: Duration::from_secs(2) },
+            Delivery::Refused { detail: "too deep".into() },
+        ];
+        assert_eq!(Delivery::list_from_json(&Delivery::list_to_json(&deliveries)), Ok(deliveries));
+    }
+
+    #[test]
+    fn a_status_of_the_future_is_read_by_its_class() {
+        let read =
+            Delivery::list_from_json(&Bytes::from(r#"[{"status":204},{"status":502},{"status":429},{"status":410}]"#));
+        let busy = || Delivery::Busy { retry_after: BUSY_DEFAULT };
+        let refused = Delivery::Refused { detail: String::new() };
+        assert_eq!(read, Ok(vec![Delivery::Accepted, busy(), busy(), refused]));
+    }
+}

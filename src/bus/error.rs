@@ -1,0 +1,27 @@
+//! Why the bus could not be used.
+
+use crate::http::ClientError;
+
+/// Why the bus could not be used. All of them may pass, so the relay tries again.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The broker did not answer.
+    #[error("the bus is away: {0}")]
+    Away(#[from] ClientError),
+    /// The broker answered something else than the protocol has.
+    #[error("the broker at {url} answered {status} to {call}: {hint}")]
+    Unexpected {
+        /// The broker.
+        url: String,
+        /// What was asked.
+        call: &'static str,
+        /// The status of its answer.
+        status: u16,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The broker takes no more registrations, or is shutting down.
+    #[error("the broker does not take the registration: {0}")]
+    Registration(String),
+}

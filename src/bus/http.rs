@@ -1,0 +1,193 @@
+//! An ExoCom broker over HTTP: ours, which takes registrations and batches, or an original of the HTTP era, which takes
+//! one message at a time and is configured by somebody else.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method, Request, StatusCode, Uri};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http_body_util::Full;
+
+use super::{Bus, Config, Endpoint, Error, Membership, Register, Verdict};
+use crate::broker::{Announcement, INSTANCE_HEADER, Lease};
+use crate::http::{Answer, Client, ClientLimits, join, path_segment};
+use crate::message::{InstanceId, Message};
+
+/// Longest answer of a broker that is read: verdicts are short, but there is one per message.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// How often an original broker is asked whether it is still there.
+const PROBE: Duration = Duration::from_secs(3);
+
+/// When a broker that said "not now" without saying when is asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// The bus that is a broker somewhere else.
+pub struct HttpBus {
+    client: Client,
+    url: String,
+    instance: HeaderValue,
+    register: Register,
+    /// How many messages one call may carry; 1 as long as the broker has not said more.
+    batch_max: AtomicUsize,
+}
+
+impl HttpBus {
+    /// The way of the relay `instance` to the broker of `config`. Opens no connection yet.
+    pub fn new(config: &Config, instance: &InstanceId) -> Self {
+        let client = Client::new(ClientLimits {
+            connect_timeout: Duration::from_millis(config.connect_timeout_ms),
+            timeout: Duration::from_millis(config.timeout_ms),
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        });
+        let instance = HeaderValue::from_str(instance.as_str())
+            .unwrap_or_else(|_| HeaderValue::from_static("an-id-that-no-header-can-carry"));
+        let url = config.url.trim_end_matches('/').to_owned();
+        Self { client, url, instance, register: config.register, batch_max: AtomicUsize::new(1) }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Error> {
+        let uri: Uri = join(&self.url, path)?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(INSTANCE_HEADER, self.instance.clone());
+        Ok(self.client.call(request).await?)
+    }
+
+    async fn publish_batch(&self, batch: &[Message]) -> Result<Vec<Verdict>, Error> {
+        let answer = self.call(Method::POST, "/send", Message::list_to_json(batch)).await?;
+        if answer.status != StatusCode::OK {
+            return Ok(vec![self.verdict(&answer)]);
+        }
+        let verdicts = Verdict::list_from_json(&answer.body)
+            .map_err(|error| self.unexpected("POST /send", &answer, error.to_string()))?;
+        if verdicts.is_empty() || verdicts.len() > batch.len() {
+            let hint = format!("it judged {} messages of {}", verdicts.len(), batch.len());
+            return Err(self.unexpected("POST /send", &answer, hint));
+        }
+        Ok(verdicts)
+    }
+
+    async fn publish_one(&self, message: &Message) -> Result<Vec<Verdict>, Error> {
+        let path = format!("/send/{}", path_segment(message.name.as_str()));
+        let answer = self.call(Method::POST, &path, message.to_json()).await?;
+        Ok(vec![self.verdict(&answer)])
+    }
+
+    /// What an answer to one message means. An original broker tells "no receivers" by a 500 with those words.
+    fn verdict(&self, answer: &Answer) -> Verdict {
+        let status = answer.status;
+        if status.is_success() {
+            return Verdict::Accepted;
+        }
+        let text = String::from_utf8_lossy(&answer.body);
+        if status == StatusCode::NOT_FOUND || text.contains("No receivers for message") {
+            return Verdict::NoReceivers;
+        }
+        let later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+        let gateway = [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+        if later.contains(&status) || gateway.contains(&status) {
+            return Verdict::Busy { retry_after: answer.retry_after().unwrap_or(RETRY_AFTER) };
+        }
+        let detail = text.lines().next().unwrap_or_default();
+        Verdict::Refused { detail: format!("{status}: {detail:.200}") }
+    }
+
+    async fn register(&self, membership: &Membership) -> Result<Duration, Error> {
+        let Some(Endpoint { host, port }) = membership.endpoint.clone() else {
+            let hint = "this relay has no listener that the broker could deliver to".to_owned();
+            return Err(Error::Registration(hint));
+        };
+        let announcement = Announcement { registration: membership.registration.clone(), host, port };
+        let path = format!("/services/{}", path_segment(membership.registration.role.as_str()));
+        let answer = self.call(Method::PUT, &path, announcement.to_json()).await?;
+        match answer.status {
+            StatusCode::OK => {
+                let lease = Lease::from_json(&answer.body)
+                    .map_err(|error| self.unexpected("PUT /services", &answer, error.to_string()))?;
+                self.batch_max.store(lease.batch_messages_max.max(1), Ordering::Relaxed);
+                Ok(lease.duration / 3)
+            }
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                let hint = "it takes no registrations; if it is an original ExoCom, use --register off".to_owned();
+                Err(self.unexpected("PUT /services", &answer, hint))
+            }
+            _ => Err(Error::Registration(detail_of(&answer))),
+        }
+    }
+
+    async fn probe(&self) -> Result<Duration, Error> {
+        let answer = self.call(Method::GET, "/config.json", Bytes::new()).await?;
+        if answer.status.is_success() {
+            return Ok(PROBE);
+        }
+        let hint = "expected an ExoCom broker there".to_owned();
+        Err(self.unexpected("GET /config.json", &answer, hint))
+    }
+
+    fn unexpected(&self, call: &'static str, answer: &Answer, hint: String) -> Error {
+        Error::Unexpected { url: self.url.clone(), call, status: answer.status.as_u16(), hint }
+    }
+}
+
+impl Bus for HttpBus {
+    fn publish_now(&self, _message: &Message) -> Option<Verdict> {
+        None
+    }
+
+    fn publish<'a>(&'a self, batch: &'a [Message]) -> BoxFuture<'a, Result<Vec<Verdict>, Error>> {
+        async move {
+            assert!(!batch.is_empty(), "an empty batch has no verdict");
+            match self.batch_max.load(Ordering::Relaxed) {
+                0 | 1 => self.publish_one(&batch[0]).await,
+                most => self.publish_batch(&batch[..most.min(batch.len())]).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn join_now(&self, _membership: &Membership) -> Option<Result<Duration, Error>> {
+        None
+    }
+
+    fn join<'a>(&'a self, membership: &'a Membership) -> BoxFuture<'a, Result<Duration, Error>> {
+        async move {
+            match self.register {
+                Register::Auto => self.register(membership).await,
+                Register::Off => self.probe().await,
+            }
+        }
+        .boxed()
+    }
+
+    fn leave<'a>(&'a self, membership: &'a Membership) -> BoxFuture<'a, Result<(), Error>> {
+        async move {
+            if self.register == Register::Off {
+                return Ok(());
+            }
+            let role = path_segment(membership.registration.role.as_str());
+            let instance = path_segment(membership.registration.instance.as_str());
+            let path = format!("/services/{role}?instance={instance}");
+            let answer = self.call(Method::DELETE, &path, Bytes::new()).await?;
+            match answer.status {
+                StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(()),
+                _ => Err(Error::Registration(detail_of(&answer))),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// The `detail` of a problem answer, else its first line.
+fn detail_of(answer: &Answer) -> String {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+    let detail = problem.and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));
+    detail.unwrap_or_else(|| format!("{}", answer.status))
+}

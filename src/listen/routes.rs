@@ -1,0 +1,93 @@
+//! `POST /run/{message}`, `POST /run` for several at once, `GET /status`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use super::{Answer, Config};
+use crate::bus::Delivery;
+use crate::http::{Kind, Limits, Problem, json_body, message_name, not_found};
+use crate::message::{self, Message, TraceParent};
+use crate::relay::{Refused, Relay};
+
+#[derive(Clone)]
+struct Listener {
+    relay: Relay,
+    answer: Answer,
+    limits: Arc<Limits>,
+}
+
+/// The routes of the bus-facing listener of `relay`.
+pub fn router(relay: Relay, config: &Config, limits: &Limits) -> Router {
+    Router::new()
+        .route("/status", get(StatusCode::OK))
+        .route("/run", post(run_many))
+        .route("/run/{*message}", post(run))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_found)
+        .with_state(Listener { relay, answer: config.answer, limits: Arc::new(limits.clone()) })
+}
+
+/// One message: 200 empty, 400 `missing message id`, 404 `unknown message: '…'`, 503 when there is no room.
+async fn run(State(listener): State<Listener>, request: Request<Body>) -> Result<Response, Problem> {
+    let encoded = request.uri().path().get("/run/".len()..).unwrap_or_default();
+    let name = message_name(encoded)?;
+    let incoming = json_body(request, &listener.limits).await?;
+    let mut message = match Message::from_json(Some(name), &incoming.body) {
+        Ok(message) => message,
+        // These words are the contract, and the originals send them bare.
+        Err(message::Error::MissingId) => return Ok((StatusCode::BAD_REQUEST, "missing message id").into_response()),
+        Err(error) => return Err(error.into()),
+    };
+    let header = incoming.headers.get(TraceParent::HEADER).and_then(|value| value.to_str().ok());
+    message.trace = header.and_then(TraceParent::parse).or(message.trace);
+    let name = message.name.clone();
+    let outcome = match listener.answer {
+        Answer::Accepted => listener.relay.receive(message).map(Ok),
+        Answer::Handled => listener.relay.receive_handled(message).await,
+    };
+    match outcome {
+        Ok(Ok(())) => Ok(StatusCode::OK.into_response()),
+        Ok(Err(reason)) => Err(Problem::new(Kind::Internal, format!("the handler of '{name}' failed: {reason}"))),
+        Err(Refused::Unknown) => Ok((StatusCode::NOT_FOUND, format!("unknown message: '{name}'")).into_response()),
+        Err(Refused::Busy { retry_after }) => {
+            Err(Problem::new(Kind::Busy, "the inbox is full").retry_after(retry_after))
+        }
+        Err(Refused::Closing) => Err(draining()),
+    }
+}
+
+/// An array of envelopes with their names, from our own broker: 200 with one delivery each, in their order. A broken
+/// envelope costs only itself. After the first message that finds no room the rest finds none either, so that order is
+/// kept when they come again.
+async fn run_many(State(listener): State<Listener>, request: Request<Body>) -> Result<Response, Problem> {
+    let incoming = json_body(request, &listener.limits).await?;
+    if incoming.body.trim_ascii().first() != Some(&b'[') {
+        // To the originals this is a path without a message.
+        return Err(Problem::new(Kind::NotFound, "cannot POST /run: expected /run/{message}, or a JSON array"));
+    }
+    let messages = Message::list_from_json(&incoming.body)?;
+    let mut full = None;
+    let deliver = |message: Result<Message, message::Error>| match (full, message) {
+        (_, Err(error)) => Delivery::Refused { detail: error.to_string() },
+        (Some(retry_after), Ok(_)) => Delivery::Busy { retry_after },
+        (None, Ok(message)) => {
+            let delivery = crate::bus::Inbox::deliver(&listener.relay, message);
+            if let Delivery::Busy { retry_after } = delivery {
+                full = Some(retry_after);
+            }
+            delivery
+        }
+    };
+    let deliveries: Vec<_> = messages.into_iter().map(deliver).collect();
+    Ok(([("content-type", "application/json")], Delivery::list_to_json(&deliveries)).into_response())
+}
+
+fn draining() -> Problem {
+    Problem::new(Kind::Draining, "this relay is shutting down").retry_after(std::time::Duration::from_secs(1))
+}

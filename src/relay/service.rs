@@ -1,0 +1,377 @@
+//! The relay's handle, and the state behind it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::context::{Handler, handler};
+use super::events::Announcer;
+use super::idempotency::Call;
+use super::membership::Presence;
+use super::metrics::Metrics;
+use super::outbox::{self, Outbox};
+use super::receive::Job;
+use super::request::Waiter;
+use super::rules::{DeadLetter, DeadLetterId, DeadLetters, Direction, Gate, Keys, Seen, Waiters};
+use super::subscribers::Subscribers;
+use super::{Config, Context, Draft, Error, Event, Events, HandlerError};
+use crate::bus::{Bus, Endpoint, Verdict};
+use crate::http::Serving;
+use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
+
+/// What takes messages that have no handler: the webhook.
+#[derive(Clone)]
+pub(crate) struct Fallback {
+    /// Runs for each such message.
+    pub(crate) handler: Handler,
+    /// Why the service behind it is not reachable, if it is not.
+    pub(crate) trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+/// Who a relay is, and how it reaches the bus.
+pub(crate) struct Identity {
+    pub(crate) role: Role,
+    pub(crate) instance: InstanceId,
+    pub(crate) bus: Arc<dyn Bus>,
+    /// Where the broker delivers; `None` if nothing listens.
+    pub(crate) endpoint: Option<Endpoint>,
+}
+
+/// A service's place on the bus. Cheap to clone; all clones are the same relay. It lives until [`Relay::close`].
+#[derive(Clone)]
+pub struct Relay(Arc<Inner>);
+
+struct Inner {
+    identity: Identity,
+    config: Config,
+    handlers: RwLock<HashMap<MessageName, Handler>>,
+    fallback: RwLock<Option<Fallback>>,
+    waiters: Mutex<Waiters<Waiter>>,
+    seen: Mutex<Seen>,
+    gate: Mutex<Gate<Job>>,
+    keys: Mutex<Keys<Arc<Call>>>,
+    dead_letters: Mutex<DeadLetters>,
+    subscribers: Subscribers,
+    outbox: Outbox,
+    presence: Presence,
+    announcer: Announcer,
+    metrics: Metrics,
+    tasks: TaskTracker,
+    outbox_closing: CancellationToken,
+    listeners: Mutex<Vec<Serving>>,
+}
+
+impl Relay {
+    /// Starts a relay: its tasks run, and it tries to join the bus until it is closed. Needs a tokio runtime.
+    pub(crate) fn start(identity: Identity, config: Config, metrics: Metrics) -> Self {
+        let (outbox, outgoing) = Outbox::new(config.outbox_messages_max);
+        let relay = Self(Arc::new(Inner {
+            handlers: RwLock::default(),
+            fallback: RwLock::default(),
+            waiters: Mutex::new(Waiters::new(config.waiters_max)),
+            seen: Mutex::new(Seen::new(config.seen_messages_max, Duration::from_millis(config.seen_window_ms))),
+            gate: Mutex::new(Gate::new(config.handlers_concurrent_max, config.inbox_messages_max)),
+            keys: Mutex::new(Keys::new(
+                config.idempotency_keys_max,
+                Duration::from_millis(config.idempotency_window_ms),
+            )),
+            dead_letters: Mutex::new(DeadLetters::new(config.dead_letters_max)),
+            subscribers: Subscribers::new(&config),
+            presence: Presence::new(),
+            announcer: Announcer::new(),
+            tasks: TaskTracker::new(),
+            outbox_closing: CancellationToken::new(),
+            listeners: Mutex::default(),
+            identity,
+            config,
+            outbox,
+            metrics,
+        }));
+        relay.spawn(outbox::publish_all(relay.clone(), outgoing));
+        relay.spawn(relay.clone().keep_membership());
+        relay.spawn(relay.clone().expire_leases());
+        relay
+    }
+
+    /// Who this relay is on the bus.
+    pub fn role(&self) -> &Role {
+        &self.0.identity.role
+    }
+
+    /// Runs `run` for every message called `name`, many at once. A failing or panicking handler costs its message, which
+    /// becomes a dead letter, and nothing else.
+    ///
+    /// The broker is told in the background; [`Relay::ready`] waits for that.
+    /// Errors: [`Error::HandlerExists`], [`Error::Name`].
+    pub fn on<N, F, Fut>(&self, name: N, run: F) -> Result<(), Error>
+    where
+        N: TryInto<MessageName>,
+        Error: From<N::Error>,
+        F: Fn(Message, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        self.on_many([(name, handler(run))])
+    }
+
+    /// Registers a table of handlers, each made by [`crate::handler`]. None is registered if one of them cannot be.
+    /// Errors: as [`Relay::on`].
+    pub fn on_many<N>(&self, table: impl IntoIterator<Item = (N, Handler)>) -> Result<(), Error>
+    where
+        N: TryInto<MessageName>,
+        Error: From<N::Error>,
+    {
+        let mut fresh = HashMap::new();
+        for (name, handler) in table {
+            let name: MessageName = name.try_into()?;
+            if self.has_handler(name.as_str()) || fresh.contains_key(&name) {
+                return Err(Error::HandlerExists(name));
+            }
+            fresh.insert(name, handler);
+        }
+        self.0.handlers.write().unwrap_or_else(PoisonError::into_inner).extend(fresh);
+        self.renew_membership();
+        Ok(())
+    }
+
+    /// Whether messages called `name` have a handler.
+    pub fn has_handler(&self, name: &str) -> bool {
+        self.0.handlers.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+
+    /// What happens to this relay from now on.
+    pub fn events(&self) -> Events {
+        self.0.announcer.listen()
+    }
+
+    /// Messages that could not be handled or sent, oldest first.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        lock(&self.0.dead_letters).list()
+    }
+
+    /// How many requests wait for replies at this moment.
+    pub fn waiting(&self) -> usize {
+        lock(&self.0.waiters).len()
+    }
+
+    pub(crate) fn set_fallback(&self, fallback: Fallback) {
+        *self.0.fallback.write().unwrap_or_else(PoisonError::into_inner) = Some(fallback);
+    }
+
+    /// Tries a dead letter again. `None` if there is none of this id. Errors: why it could not even be queued; the
+    /// letter is then still there.
+    pub(crate) fn replay(&self, id: DeadLetterId) -> Option<Result<(), Error>> {
+        let letter = lock(&self.0.dead_letters).take(id)?;
+        let outcome = match letter.direction {
+            Direction::Incoming => self.receive_again(letter.message.clone()),
+            Direction::Outgoing => self.dispatch(letter.message.clone(), None),
+        };
+        if outcome.is_err() {
+            lock(&self.0.dead_letters).put_back(letter);
+        }
+        Some(outcome)
+    }
+
+    /// Takes a dead letter out for good. `false` if there is none of this id.
+    pub(crate) fn discard(&self, id: DeadLetterId) -> bool {
+        lock(&self.0.dead_letters).take(id).is_some()
+    }
+
+    pub(super) fn bury(&self, message: &Message, direction: Direction, reason: String) {
+        self.metrics().dead_letters.inc();
+        let oldest = lock(&self.0.dead_letters).push(message.clone(), direction, reason, SystemTime::now());
+        if let Some(lost) = oldest {
+            tracing::error!(message_id = %lost, "dead letters are full: the oldest one is lost");
+        }
+    }
+
+    /// Gives a draft its id, its sender and its conversation. Under an idempotency key the id is that of the key.
+    pub(super) fn compose(&self, draft: Draft, id: Option<MessageId>) -> Message {
+        let id = id.unwrap_or_else(|| MessageId::from_uuid(Uuid::now_v7()));
+        let mut message = Message {
+            id,
+            name: draft.name,
+            payload: draft.payload,
+            sender: Some(self.0.identity.role.clone()),
+            activity_id: draft.activity_id,
+            response_to: draft.response_to,
+            trace: draft.trace,
+        };
+        message.activity_id = Some(message.conversation());
+        message
+    }
+
+    /// Puts a message on its way: at once if the bus can, else through the outbox.
+    pub(super) fn dispatch(&self, message: Message, until: Option<Instant>) -> Result<(), Error> {
+        if self.0.outbox_closing.is_cancelled() {
+            return Err(Error::Closed);
+        }
+        match self.bus().publish_now(&message) {
+            None => self.0.outbox.push(message, until),
+            Some(verdict) => {
+                self.metrics().sent(&verdict);
+                judged(&message, &verdict).map_or(Ok(()), Err)
+            }
+        }
+    }
+
+    /// Ends the story of a message from the outbox: sent, or told to whoever waits, or kept as a dead letter.
+    pub(super) fn settle(&self, message: &Message, verdict: &Verdict) {
+        self.metrics().sent(verdict);
+        let Some(error) = judged(message, verdict) else { return };
+        if !self.fail_waiter(&message.id, error.clone()) {
+            tracing::warn!(message_id = %message.id, name = %message.name, %error, "message was not sent");
+            self.bury(message, Direction::Outgoing, error.to_string());
+            self.announce_error(error);
+        }
+    }
+
+    /// Hands over a listener that shall answer until this relay is closed.
+    pub(crate) fn drains(&self, listener: Serving) {
+        lock(&self.0.listeners).push(listener);
+    }
+
+    /// Closes within ten seconds, see [`Relay::close_within`].
+    pub async fn close(&self) {
+        self.close_within(Duration::from_secs(10)).await;
+    }
+
+    /// Stops taking messages, lets handlers and requests that have begun finish, sends what is in the outbox, leaves the
+    /// bus, and closes the listeners: all within `grace`. Closing twice does nothing. Answers how many messages were
+    /// neither handled nor sent by then.
+    pub async fn close_within(&self, grace: Duration) -> usize {
+        let deadline = Instant::now() + grace;
+        self.start_leaving();
+        let idle = async {
+            while self.busy() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let finished = tokio::time::timeout_at(deadline, idle).await.is_ok();
+        let left = self.busy();
+        if !finished {
+            tracing::error!(messages = left, "the grace time is over: messages are left unfinished");
+        }
+        self.0.outbox_closing.cancel();
+        self.leave(deadline).await;
+        let listeners = std::mem::take(&mut *lock(&self.0.listeners));
+        for listener in listeners {
+            listener.drain(deadline.saturating_duration_since(Instant::now())).await;
+        }
+        self.0.tasks.close();
+        if finished && tokio::time::timeout_at(deadline, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("tasks of the relay did not end within the grace time");
+        }
+        left
+    }
+
+    /// Messages in handlers, waiting for handlers, in the outbox, or waited for by requests.
+    fn busy(&self) -> usize {
+        lock(&self.0.gate).len() + self.0.outbox.len() + self.waiting()
+    }
+
+    pub(super) fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0.tasks.spawn(task);
+    }
+
+    pub(super) fn announce_error(&self, error: Error) {
+        self.announce(Event::Error(error));
+    }
+
+    pub(super) fn announce(&self, event: Event) {
+        self.0.announcer.announce(event);
+    }
+
+    pub(super) async fn outbox_closing(&self) {
+        self.0.outbox_closing.cancelled().await;
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(super) fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    pub(super) fn bus(&self) -> &dyn Bus {
+        &*self.0.identity.bus
+    }
+
+    pub(super) fn presence(&self) -> &Presence {
+        &self.0.presence
+    }
+
+    pub(super) fn subscribers(&self) -> &Subscribers {
+        &self.0.subscribers
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn waiters(&self) -> MutexGuard<'_, Waiters<Waiter>> {
+        lock(&self.0.waiters)
+    }
+
+    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
+        lock(&self.0.seen)
+    }
+
+    pub(super) fn gate(&self) -> MutexGuard<'_, Gate<Job>> {
+        lock(&self.0.gate)
+    }
+
+    pub(super) fn keys(&self) -> MutexGuard<'_, Keys<Arc<Call>>> {
+        lock(&self.0.keys)
+    }
+
+    /// The handler of `name`, else the webhook.
+    pub(super) fn handler_of(&self, name: &MessageName) -> Option<Handler> {
+        let handlers = self.0.handlers.read().unwrap_or_else(PoisonError::into_inner);
+        handlers.get(name).cloned().or_else(|| self.fallback().map(|fallback| fallback.handler))
+    }
+
+    pub(super) fn fallback(&self) -> Option<Fallback> {
+        self.0.fallback.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The messages this relay wants: those of its settings and those that have a handler.
+    pub(super) fn receives(&self) -> Vec<MessageName> {
+        let handlers = self.0.handlers.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.config().receives.clone();
+        names.extend(handlers.keys().cloned());
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    pub(super) fn outbox_len(&self) -> usize {
+        self.0.outbox.len()
+    }
+}
+
+fn judged(message: &Message, verdict: &Verdict) -> Option<Error> {
+    let name = message.name.clone();
+    match verdict {
+        Verdict::Accepted => None,
+        Verdict::NoReceivers => Some(Error::NoReceivers(name)),
+        Verdict::Refused { detail } => Some(Error::Refused { name, detail: detail.clone() }),
+        Verdict::Busy { retry_after } => {
+            Some(Error::Busy { what: "the receiver's queue", places: 0, retry_after: *retry_after })
+        }
+    }
+}
+
+/// Locks for a few lines. A panic elsewhere cannot leave these structures half-changed: each change is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
