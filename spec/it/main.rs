@@ -3,3 +3,6 @@
 #![allow(clippy::unwrap_used)] // Everything here is a test; clippy only knows functions marked as such.
 
 mod command_line;
+#[allow(unreachable_pub)] // The scenarios use it from a deeper place.
+#[path = "../world/eventually.rs"]
+mod eventually;

@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::Error;
 use super::process::{Flag, Process};
-use crate::app::config::Purpose;
 use crate::app;
+use crate::app::config::Purpose;
 
 /// Run broker, sidecar and a greeter in one process: all it takes to try things out
 #[derive(Debug, Default, Args)]

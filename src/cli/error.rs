@@ -1,7 +1,6 @@
 //! How a command can fail, and what the shell gets to know of it.
 
 use std::io;
-use std::time::Duration;
 
 use crate::app::{self, config};
 use crate::http::ClientError;
@@ -98,16 +97,6 @@ pub enum Error {
         /// What it says.
         detail: String,
     },
-    /// Nobody answered the request.
-    #[error("no reply to {name} within {}: {detail}", humantime::format_duration(*.timeout))]
-    NoReply {
-        /// The message that was sent.
-        name: String,
-        /// How long was waited.
-        timeout: Duration,
-        /// What the sidecar says.
-        detail: String,
-    },
     /// The sidecar is there and cannot work yet.
     #[error("not ready: {reasons}")]
     NotReady {
@@ -147,7 +136,6 @@ impl Error {
             | Self::Call(_)
             | Self::Stream { .. }
             | Self::Refused { .. }
-            | Self::NoReply { .. }
             | Self::NotReady { .. }
             | Self::NotASidecar { .. }
             | Self::Output(_) => FAILED,

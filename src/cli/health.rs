@@ -19,11 +19,21 @@ pub(super) struct Health {
     api: Api,
 }
 
-/// The part of the answer that says what is missing.
+/// What has to be in order, each `ok` or what is wrong with it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Readiness {
-    reasons: Vec<String>,
+    bus: String,
+    service: String,
+    process: String,
+}
+
+impl Readiness {
+    fn reasons(&self) -> Vec<String> {
+        let parts = [("bus", &self.bus), ("service", &self.service), ("process", &self.process)];
+        let wrong = parts.into_iter().filter(|(_, state)| !matches!(state.as_str(), "" | "ok"));
+        wrong.map(|(part, state)| format!("{part}: {state}")).collect()
+    }
 }
 
 impl Health {
@@ -33,7 +43,8 @@ impl Health {
         if answer.status.is_success() {
             return print_line("ready");
         }
-        let Readiness { reasons } = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let readiness: Readiness = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let reasons = readiness.reasons();
         if reasons.is_empty() {
             return Err(Error::NotReady { reasons: sidecar.detail(answer.status, &answer.body) });
         }

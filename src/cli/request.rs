@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method};
 use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::output::{Output, one_line, print_line};
 use super::send::json_headers;
-use super::sidecar::{Api, CALL_TIMEOUT, Sidecar, segment};
+use super::sidecar::{Api, CALL_TIMEOUT, Sidecar};
 use super::{Error, payload};
-use crate::http::Answer;
+use crate::http::{Answer, path_segment};
 use crate::message::MessageName;
 
 /// Send a message, wait for its reply and print the reply's payload
@@ -24,7 +24,7 @@ pub(super) struct Request {
     name: String,
     /// Its payload; - reads it from stdin, nothing sends none
     json: Option<String>,
-    /// How long to wait for the reply
+    /// How long to wait for the reply, at most 1h
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     timeout: Duration,
     /// Who reads the output; json is {"message","id","payload"}
@@ -44,15 +44,10 @@ struct Reply<'a> {
 impl Request {
     pub(super) async fn run(self) -> Result<(), Error> {
         let name = MessageName::parse(&self.name)?;
-        let path = format!("/request/{}?timeout={}ms", segment(name.as_str()), self.timeout.as_millis());
+        let path = format!("/request/{}?timeout={}ms", path_segment(name.as_str()), self.timeout.as_millis());
         let body = payload::read(self.json.as_deref())?.map(|payload| payload.as_bytes().clone()).unwrap_or_default();
         let sidecar = Sidecar::new(self.api.url()?, self.timeout.saturating_add(CALL_TIMEOUT));
-        let answer = sidecar.call(Method::POST, &path, json_headers(), body).await?;
-        if answer.status == StatusCode::GATEWAY_TIMEOUT {
-            let detail = sidecar.detail(answer.status, &answer.body);
-            return Err(Error::NoReply { name: self.name, timeout: self.timeout, detail });
-        }
-        let answer = sidecar.accepted(answer)?;
+        let answer = sidecar.accepted(sidecar.call(Method::POST, &path, json_headers(), body).await?)?;
         match self.output {
             Output::Text => print_line(String::from_utf8_lossy(&answer.body).trim_end()),
             Output::Json => print_line(&as_json(&answer, sidecar.url())?),

@@ -6,8 +6,9 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::output::{Output, print_line};
-use super::sidecar::{Api, CALL_TIMEOUT, Sidecar, segment};
+use super::sidecar::{Api, CALL_TIMEOUT, Sidecar};
 use super::{Error, payload};
+use crate::http::path_segment;
 use crate::message::{ActivityId, MessageId, MessageName};
 
 /// Send a message and print its id
@@ -48,7 +49,7 @@ struct Sent {
 
 impl Send {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let path = format!("/send/{}", segment(MessageName::parse(&self.name)?.as_str()));
+        let path = format!("/send/{}", path_segment(MessageName::parse(&self.name)?.as_str()));
         let headers = self.headers()?;
         let body = payload::read(self.json.as_deref())?.map(|payload| payload.as_bytes().clone()).unwrap_or_default();
         let sidecar = Sidecar::new(self.api.url()?, CALL_TIMEOUT);

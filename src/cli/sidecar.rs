@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
 use bytes::Bytes;
 use clap::Args;
 use http_body_util::Full;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::Error;
@@ -22,9 +21,6 @@ pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// What a path segment carries unencoded (RFC 3986 2.3).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Which sidecar to talk to.
 #[derive(Debug, Default, Args)]
@@ -116,11 +112,6 @@ pub(super) fn is_refusal(cause: &str) -> bool {
     cause.to_ascii_lowercase().contains("refused")
 }
 
-/// A name or an id as one segment of a path.
-pub(super) fn segment(text: &str) -> String {
-    utf8_percent_encode(text, SEGMENT).to_string()
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Problem {
@@ -155,10 +146,5 @@ mod tests {
         assert_eq!(reachable("0.0.0.0:4001"), "127.0.0.1:4001");
         assert_eq!(reachable("[::]:4001"), "[::1]:4001");
         assert_eq!(reachable("relay:4001"), "relay:4001");
-    }
-
-    #[test]
-    fn a_name_is_one_segment_whatever_it_holds() {
-        assert_eq!(segment("users.create/new user?#ö"), "users.create%2Fnew%20user%3F%23%C3%B6");
     }
 }

@@ -10,7 +10,8 @@ use tokio_retry::strategy::{ExponentialBackoff, jitter};
 use super::Error;
 use super::event_stream::{Event, EventStream};
 use super::output::{Output, one_line, print_line, warn};
-use super::sidecar::{Api, CALL_TIMEOUT, CONNECT_TIMEOUT, Sidecar, is_refusal, segment};
+use super::sidecar::{Api, CALL_TIMEOUT, CONNECT_TIMEOUT, Sidecar, is_refusal};
+use crate::http::path_segment;
 use crate::message::Message;
 
 /// The longest wait before the next try to reach a sidecar that went away.
@@ -85,7 +86,7 @@ impl Tail {
 
     /// Errors: [`Error::Stream`] and [`Error::NoSidecar`] may pass with time; [`Error::Refused`] does not.
     async fn open(&self, client: &reqwest::Client, sidecar: &Sidecar) -> Result<reqwest::Response, Error> {
-        let names: Vec<String> = self.name.iter().map(|name| segment(name)).collect();
+        let names: Vec<String> = self.name.iter().map(|name| path_segment(name)).collect();
         let query = if names.is_empty() { String::new() } else { format!("?name={}", names.join(",")) };
         let call = client.get(format!("{}/messages{query}", sidecar.url())).header("accept", "text/event-stream");
         let response = call.send().await.map_err(|error| stream_error(sidecar, &error))?;
@@ -166,7 +167,7 @@ fn waits() -> Waits {
 
 /// A failure costs a second delivery, not the stream.
 async fn acknowledge(message: &Message, sidecar: &Sidecar) {
-    let path = format!("/messages/{}/ack", segment(message.id.as_str()));
+    let path = format!("/messages/{}/ack", path_segment(message.id.as_str()));
     let answer = sidecar.call(Method::POST, &path, HeaderMap::new(), Bytes::new()).await;
     if let Err(error) = answer.and_then(|answer| sidecar.accepted(answer)) {
         warn(&format!("cannot acknowledge {}: {error}", message.id));

@@ -1,15 +1,15 @@
 //! Starts the built binary in an empty folder and environment, and waits for it with a deadline.
 
+use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tokio::runtime::Builder;
 
-/// How long any command of these tests may take.
-const DEADLINE: Duration = Duration::from_secs(30);
+use super::super::eventually::eventually;
 
 /// A command that has not been started.
 pub(crate) struct Program {
@@ -87,14 +87,7 @@ impl Running {
     pub(crate) fn finish(mut self) -> Finished {
         let stdout = self.stdout.take().map(read_all);
         let stderr = self.child.stderr.take().map(read_all);
-        let started = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(started.elapsed() < DEADLINE, "the command does not end");
-            thread::sleep(Duration::from_millis(5));
-        };
+        let status = wait_for("the command's end", || self.child.try_wait().unwrap());
         let text = |reader: Option<thread::JoinHandle<String>>| reader.map(|it| it.join().unwrap()).unwrap_or_default();
         Finished { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
     }
@@ -106,6 +99,12 @@ impl Drop for Running {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Asks until there is a value, for tests that are no futures themselves.
+pub(crate) fn wait_for<T>(what: impl Debug, mut ask: impl FnMut() -> Option<T>) -> T {
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(eventually(what, || std::future::ready(ask())))
 }
 
 fn read_all(mut source: impl Read + Send + 'static) -> thread::JoinHandle<String> {

@@ -3,14 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
 use tokio::sync::oneshot;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+use super::program::wait_for;
 
 /// One call, as far as tests look at it. Header values stand in the order of the headers' names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,12 +74,8 @@ impl Sidecar {
 
     /// The lines of all calls, once there are `count` of them.
     pub(crate) fn lines(&self, count: usize) -> Vec<String> {
-        let started = Instant::now();
-        while self.calls().len() < count {
-            assert!(started.elapsed() < DEADLINE, "{:?}", self.calls());
-            thread::sleep(Duration::from_millis(5));
-        }
-        self.calls().into_iter().map(|call| call.line).collect()
+        let calls = wait_for(format!("{count} calls"), || Some(self.calls()).filter(|calls| calls.len() >= count));
+        calls.into_iter().map(|call| call.line).collect()
     }
 }
 

@@ -1,11 +1,10 @@
 //! `tail` against a stand-in for a sidecar.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::http::Response;
 use futures_util::{StreamExt, stream};
 
+use super::super::eventually::pause;
 use super::program::exorelay;
 use super::sidecar::{Call, Sidecar, answer};
 
@@ -26,7 +25,7 @@ fn one_and_silence() -> Response<Body> {
 /// An event every few milliseconds, without end.
 fn events_for_ever() -> Response<Body> {
     events(Body::from_stream(stream::unfold(1, |id| async move {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        pause(5).await;
         Some((Ok::<_, std::io::Error>(event(id)), id + 1))
     })))
 }

@@ -104,16 +104,17 @@ fn programs_get_the_reply_as_one_line_of_json() {
 
 #[test]
 fn no_reply_is_a_failure_that_says_so() {
-    let silence = |_: &Call| answer(504, &[], "{\"detail\":\"nobody answered\"}");
-    check(&["request", "hello"], silence, 1, "", "exorelay: no reply to hello within 30s: nobody answered\n");
+    let silence = |_: &Call| answer(504, &[], "{\"detail\":\"no reply to hello within 30000 ms\"}");
+    check(&["request", "hello"], silence, 1, "", "exorelay: no reply to hello within 30000 ms\n");
 }
 
 #[test]
 fn health_prints_ready_or_the_reasons() {
-    let call = check(&["health"], |_| answer(200, &[], "{\"status\":\"ready\"}"), 0, "ready\n", "");
+    let call = check(&["health"], |_| answer(200, &[], "{\"ready\":true}"), 0, "ready\n", "");
     assert_eq!(call.line, "GET /ready");
-    let reasons = |_: &Call| answer(503, &[], "{\"reasons\":[\"no bus\",\"draining\"]}");
-    check(&["health"], reasons, 1, "", "exorelay: not ready: no bus; draining\n");
+    let reasons =
+        |_: &Call| answer(503, &[], "{\"bus\":\"no broker\",\"service\":\"ok\",\"process\":\"shutting down\"}");
+    check(&["health"], reasons, 1, "", "exorelay: not ready: bus: no broker; process: shutting down\n");
     check(&["health"], refused, 1, "", "exorelay: not ready: the outbox is full\n");
 }
 
