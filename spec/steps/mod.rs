@@ -1,0 +1,3 @@
+//! The steps, one file per room.
+
+mod broker;
