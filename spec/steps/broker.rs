@@ -138,8 +138,12 @@ async fn never_answers(world: &mut World, name: String) {
     world.service(&name).behave(Conduct::Hang);
 }
 
-#[given(regex = r#"^(\w+) sends "([^"]+)"((?: (?:as|in activity|in reply to|from instance|with the payload) (?:"[^"]*"|\{.*\}|\d+))*)$"#)]
-#[when(regex = r#"^(\w+) sends "([^"]+)"((?: (?:as|in activity|in reply to|from instance|with the payload) (?:"[^"]*"|\{.*\}|\d+))*)$"#)]
+#[given(
+    regex = r#"^(\w+) sends "([^"]+)"((?: (?:as|in activity|in reply to|from instance|with the payload) (?:"[^"]*"|\{.*\}|\d+))*)$"#
+)]
+#[when(
+    regex = r#"^(\w+) sends "([^"]+)"((?: (?:as|in activity|in reply to|from instance|with the payload) (?:"[^"]*"|\{.*\}|\d+))*)$"#
+)]
 async fn sends(world: &mut World, sender: String, name: String, more: String) {
     let mut message = json!({ "id": world.next_id(), "sender": sender });
     if let Some(payload) = detail(&more, "with the payload") {
@@ -201,16 +205,18 @@ async fn shuts_down(world: &mut World) {
     world.broker().broker.clone().close(Duration::from_millis(50)).await;
 }
 
-#[then(regex = r#"^"?([\w-]+)"? receives "([^"]+)"((?: (?:as|in activity|in reply to|with the payload) (?:"[^"]*"|\{.*\}|\d+))*)$"#)]
+#[then(
+    regex = r#"^"?([\w-]+)"? receives "([^"]+)"((?: (?:as|in activity|in reply to|with the payload) (?:"[^"]*"|\{.*\}|\d+))*)$"#
+)]
 async fn receives(world: &mut World, name: String, message: String, more: String) {
     let service = world.service(&name);
     let fits = |body: &Value| {
         let payload = detail(&more, "with the payload").map(|text| serde_json::from_str::<Value>(&text).unwrap());
         let texts = [("as", "id"), ("in activity", "activityId"), ("in reply to", "responseTo")];
         payload.is_none_or(|payload| body["payload"] == payload)
-            && texts.iter().all(|(words, key)| {
-                detail(&more, words).is_none_or(|text| body[key] == text.trim_matches('"'))
-            })
+            && texts
+                .iter()
+                .all(|(words, key)| detail(&more, words).is_none_or(|text| body[key] == text.trim_matches('"')))
     };
     let what = || format!("{name} did not receive {message}{more}: {:?}", service.received());
     eventually(what, async || {
@@ -257,7 +263,10 @@ async fn has_been_called_again(world: &mut World, name: String) {
 async fn received_the_header(world: &mut World, name: String, header: String) {
     let (key, value) = header.split_once(": ").unwrap();
     let received = world.service(&name).received();
-    assert!(received.iter().any(|received| received.headers.get(key).is_some_and(|other| other == value)), "{received:?}");
+    assert!(
+        received.iter().any(|received| received.headers.get(key).is_some_and(|other| other == value)),
+        "{received:?}"
+    );
 }
 
 #[then(expr = "exactly one of {string} and {string} has received {int} message(s)")]
@@ -319,24 +328,26 @@ async fn the_answer_is_json(world: &mut World, step: &Step) {
 async fn eventually_says(world: &mut World, path: String, text: String) {
     let url = format!("http://{}{path}", world.broker().address());
     let text = world.fill(&text).replace('\'', "\"");
-    eventually(|| format!("{path} never said {text}"), async || {
-        String::from_utf8_lossy(&call("GET", &url, &[], "").await.body).contains(&text)
-    })
+    eventually(
+        || format!("{path} never said {text}"),
+        async || String::from_utf8_lossy(&call("GET", &url, &[], "").await.body).contains(&text),
+    )
     .await;
 }
 
 #[then(expr = "GET {word} eventually does not say {string}")]
 async fn eventually_says_not(world: &mut World, path: String, text: String) {
     let url = format!("http://{}{path}", world.broker().address());
-    eventually(|| format!("{path} still says {text}"), async || {
-        !String::from_utf8_lossy(&call("GET", &url, &[], "").await.body).contains(&text)
-    })
+    eventually(
+        || format!("{path} still says {text}"),
+        async || !String::from_utf8_lossy(&call("GET", &url, &[], "").await.body).contains(&text),
+    )
     .await;
 }
 
 #[then(expr = "the broker logs {string}")]
 async fn the_broker_logs(world: &mut World, line: String) {
-    let (broker, line) = (world.broker(), world.fill(&line));
+    let (broker, line) = (world.broker(), world.fill(&line).replace('\'', "\""));
     eventually(|| format!("no line {line:?} in {:#?}", broker.log()), async || broker.log().contains(&line)).await;
 }
 

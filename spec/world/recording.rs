@@ -54,8 +54,11 @@ struct Shared {
 impl RecordingService {
     /// Starts a service that takes everything.
     pub(crate) async fn start() -> Self {
-        let state =
-            Shared { received: Arc::default(), calls: Arc::default(), conduct: Arc::new(Mutex::new(Conduct::Answer(200))) };
+        let state = Shared {
+            received: Arc::default(),
+            calls: Arc::default(),
+            conduct: Arc::new(Mutex::new(Conduct::Answer(200))),
+        };
         let serving = serve("127.0.0.1:0", &state).await.expect("a free port");
         Self { state, address: serving.address(), serving: Some(serving) }
     }
@@ -78,10 +81,13 @@ impl RecordingService {
         let address = self.address.to_string();
         let mut serving = None;
         // The port may be held for a moment by what is left of the old connections.
-        eventually(|| format!("{address} is not free again"), async || {
-            serving = serve(&address, &self.state).await;
-            serving.is_some()
-        })
+        eventually(
+            || format!("{address} is not free again"),
+            async || {
+                serving = serve(&address, &self.state).await;
+                serving.is_some()
+            },
+        )
         .await;
         self.serving = serving;
     }

@@ -15,12 +15,25 @@ const NAMES: [&str; 3] = ["create", "created", "deleted"];
 
 #[derive(Debug, Clone)]
 enum Step {
-    Publish { sender: usize, name: usize, answers: Option<usize> },
+    Publish {
+        sender: usize,
+        name: usize,
+        answers: Option<usize>,
+    },
     /// The instance's courier makes a round; so many messages succeed, the others wait again.
-    Round { instance: usize, succeed: usize },
-    Leave { instance: usize },
-    Register { instance: usize },
-    Wait { millis: u64 },
+    Round {
+        instance: usize,
+        succeed: usize,
+    },
+    Leave {
+        instance: usize,
+    },
+    Register {
+        instance: usize,
+    },
+    Wait {
+        millis: u64,
+    },
 }
 
 /// Instances 0 to 5: two of every role; odd ones are of this process. Role `web` receives everything, `users` two
@@ -176,7 +189,8 @@ impl Bench {
     /// Every role got each of its messages once, or its loss was reported.
     fn check_exactly_once(&self) {
         for (place, role) in ROLES.iter().enumerate() {
-            let mut got: Vec<_> = self.arrived[2 * place..2 * place + 2].iter().flatten().map(|(_, id)| id.clone()).collect();
+            let mut got: Vec<_> =
+                self.arrived[2 * place..2 * place + 2].iter().flatten().map(|(_, id)| id.clone()).collect();
             got.extend(self.given_up.iter().filter(|(other, _)| other == role).map(|(_, id)| id.clone()));
             got.sort();
             let mut expected: Vec<_> = self.expected.get(role).into_iter().flatten().cloned().collect();
