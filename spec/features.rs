@@ -1,19 +1,43 @@
-//! Runs `features/` as written. A step without a meaning fails.
+//! Runs the scenarios of `features/`: what a user sees, in the user's words.
+//!
+//! A step without a meaning is a failure, and so is a scenario that does not hold; then the exit status is not 0.
+//! `cargo test --test features -- --name "offline"` runs those whose name matches.
+
+#![allow(clippy::unwrap_used, reason = "a step that cannot go on has failed, and says so by its panic")]
 
 mod steps;
 mod world;
 
-use cucumber::World as _;
+use std::process::ExitCode;
 
-/// Scenarios at once: real processes on a small machine.
-const SCENARIOS_AT_ONCE: usize = 4;
+use cucumber::World as _;
+use cucumber::writer::Stats as _;
+
+/// Scenarios of the broker wait for sockets more than they compute.
+const BROKERS_AT_ONCE: usize = 16;
+
+/// The others start real processes, on a small machine.
+const PROCESSES_AT_ONCE: usize = 4;
 
 #[tokio::main]
-async fn main() {
+async fn main() -> ExitCode {
     rustls::crypto::ring::default_provider().install_default().expect("nothing else has installed one");
-    world::World::cucumber()
-        .max_concurrent_scenarios(SCENARIOS_AT_ONCE)
+    let features = concat!(env!("CARGO_MANIFEST_DIR"), "/features");
+    let of_the_broker = |feature: &cucumber::gherkin::Feature| {
+        feature.path.as_ref().is_some_and(|path| path.parent().is_some_and(|folder| folder.ends_with("broker")))
+    };
+    let brokers = world::broker::World::cucumber()
+        .max_concurrent_scenarios(BROKERS_AT_ONCE)
         .fail_on_skipped()
-        .run_and_exit("features")
+        .filter_run(features, move |feature, _, _| of_the_broker(feature))
         .await;
+    let others = world::World::cucumber()
+        .max_concurrent_scenarios(PROCESSES_AT_ONCE)
+        .fail_on_skipped()
+        .filter_run(features, move |feature, _, _| !of_the_broker(feature))
+        .await;
+    match brokers.execution_has_failed() || others.execution_has_failed() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
 }

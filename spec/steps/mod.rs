@@ -1,5 +1,6 @@
 //! The words of the features, in running form.
 
+mod broker;
 mod http;
 mod outage;
 mod process;

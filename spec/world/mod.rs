@@ -1,5 +1,6 @@
 //! What a scenario has at hand.
 
+pub mod broker;
 pub mod eventually;
 pub mod http;
 pub mod process;

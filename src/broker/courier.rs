@@ -40,15 +40,17 @@ pub(crate) async fn run(shell: Arc<Shell>, key: Key, handle: Handle) {
             }
             Work::Batch(batch) => batch,
         };
-        if head.as_ref() != batch.messages.first().map(|message| &message.id) {
-            head = batch.messages.first().map(|message| message.id.clone());
-            delays = self::delays(&shell);
-        }
+        let first = batch.messages.first().map(|message| message.id.clone());
         let (attempt, asked) = tokio::select! {
             tried = deliver(&shell, handle.inbox.as_deref(), batch) => tried,
             () = shell.stop.cancelled() => return,
         };
         let again = needs_patience(&attempt);
+        // A receiver that answers is waited for message by message; one that does not, more and more patiently.
+        if !again || (first != head && !matches!(attempt, Attempt::Silent { .. })) {
+            delays = self::delays(&shell);
+        }
+        head = first;
         shell.settle(key, attempt);
         if !again {
             continue;

@@ -9,11 +9,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::error::Error;
 use super::service::Broker;
-use super::wire::{Address, Announcement, INSTANCE_HEADER, Verdict, landscape_from_json};
+use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Undelivered, Verdict, landscape_from_json};
 use crate::http::{Kind, Limits, Peer, Problem, json_body, message_name, not_found};
 use crate::message::{self, InstanceId, Message, MessageName, Role, TraceParent};
 
@@ -45,8 +44,13 @@ async fn configuration(State(face): State<Face>) -> Response {
     typed("application/json; charset=utf-8", json_text(&face.broker.configuration()))
 }
 
+#[derive(Serialize)]
+struct Services {
+    services: Vec<InstanceRow>,
+}
+
 async fn list_services(State(face): State<Face>) -> Response {
-    typed("application/json", json_text(&json!({ "services": face.broker.instances() })))
+    typed("application/json", json_text(&Services { services: face.broker.instances() }))
 }
 
 async fn replace_services(State(face): State<Face>, request: Request) -> Result<StatusCode, Problem> {
@@ -123,8 +127,13 @@ async fn send_batch(State(face): State<Face>, request: Request) -> Result<Respon
     Ok(typed("application/json", Verdict::list_to_json(&verdicts)))
 }
 
+#[derive(Serialize)]
+struct GivenUp {
+    undelivered: Vec<Undelivered>,
+}
+
 async fn undelivered(State(face): State<Face>) -> Response {
-    typed("application/json", json_text(&json!({ "undelivered": face.broker.undelivered() })))
+    typed("application/json", json_text(&GivenUp { undelivered: face.broker.undelivered() }))
 }
 
 async fn health() -> Response {

@@ -344,6 +344,8 @@ impl Shell {
         if self.config.undelivered_max > 0 {
             ring.push_back(row);
         }
+        drop(ring);
+        self.settled.notify_waiters();
     }
 }
 
@@ -360,10 +362,7 @@ async fn sweep(shell: Arc<Shell>) {
         for (role, instance) in ended {
             tracing::warn!(%role, ?instance, "service dropped: its lease ended");
         }
-        if !effects.is_empty() {
-            shell.perform(effects);
-            shell.settled.notify_waiters();
-        }
+        shell.perform(effects);
     }
 }
 

@@ -12,6 +12,9 @@ const PARTICIPANTS_MAX: usize = 64;
 /// How many entries one call clears away, so that no message pays for all of them.
 const TRIMMED_MAX: usize = 4;
 
+/// How many entries one sweep clears away; the lock is held that long.
+const SWEPT_MAX: usize = 1_024;
+
 /// A bounded memory by message id and by activity id; ids of both kinds share one table, because a conversation is
 /// named after the message that opened it. What is idle too long is forgotten, and at the bound the oldest gives way.
 pub(crate) struct Conversations {
@@ -86,7 +89,7 @@ impl Conversations {
 
     /// Forgets what has been idle too long.
     pub(crate) fn sweep(&mut self, now: Instant) {
-        self.trim(now, usize::MAX);
+        self.trim(now, SWEPT_MAX);
     }
 
     #[cfg(test)]
@@ -104,6 +107,10 @@ impl Conversations {
             order.push_back(id.clone());
             Entry { sender: None, part_of: None, participants: Vec::new(), used: now, again: false }
         });
+        if now.duration_since(entry.used) >= self.idle {
+            (entry.sender, entry.part_of) = (None, None);
+            entry.participants.clear();
+        }
         entry.again = entry.used != now;
         entry.used = now;
         entry

@@ -1,0 +1,31 @@
+//! Calling, and waiting for what is not there at once.
+
+use std::time::{Duration, Instant};
+
+use axum::http::Request;
+use bytes::Bytes;
+use exorelay::http::{Answer, Client, ClientLimits};
+use http_body_util::Full;
+
+/// How long anything may take; long enough for a loaded machine, since nothing waits this long when all is well.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Makes one call and reads the whole answer.
+pub(crate) async fn call(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let limits = ClientLimits { connect_timeout: DEADLINE, timeout: DEADLINE, answer_bytes_max: 16 * 1024 * 1024 };
+    let mut request = Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
+    Client::new(limits).call(request).await.unwrap_or_else(|error| panic!("{method} {url}: {error}"))
+}
+
+/// Waits until `condition` holds; then `what` is said to have failed.
+pub(crate) async fn eventually(what: impl Fn() -> String, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "{}", what());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
