@@ -12,6 +12,7 @@ use crate::world::broker::{Conduct, RecordingService, RunningBroker, World, call
 /// Short waits, so that scenarios about failures are quick.
 fn quick() -> Config {
     Config {
+        settle_ms: 0,
         address: "127.0.0.1:0".into(),
         delivery_timeout_ms: 500,
         retry_wait_max_ms: 50,

@@ -168,7 +168,8 @@ fn bus_of(broker: Option<Broker>, config: &bus::Config, instance: &InstanceId) -
         return Ok(Arc::new(EmbeddedBus::new(broker, instance.clone())));
     }
     if config.url == EMBEDDED {
-        let broker = Broker::start(crate::broker::Config::default());
+        // Nobody from outside can be on their way to it, so there is nothing to settle.
+        let broker = Broker::start(crate::broker::Config { settle_ms: 0, ..Default::default() });
         return Ok(Arc::new(EmbeddedBus::new(broker, instance.clone())));
     }
     if !config.url.starts_with("http://") && !config.url.starts_with("https://") {

@@ -27,6 +27,8 @@ pub async fn dev(mut config: Config) -> Result<(), Error> {
         // So that what the greeter answers to a plain send waits for whoever follows.
         config.relay.receives.extend(crate::message::MessageName::parse("greeting"));
     }
+    // Everybody who matters is in this process: an unknown message is told as such from the first moment.
+    config.broker.settle_ms = 0;
     let (broker, serving) = open_broker(&config).await?;
     let sidecar = Sidecar::start(&config, Some(&broker)).await?;
     let greeter = greeter::start(&broker).await?;
@@ -44,7 +46,10 @@ pub async fn dev(mut config: Config) -> Result<(), Error> {
 pub async fn run(config: Config, embedded: EmbeddedBroker) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let broker = match (config.bus.url.as_str(), embedded) {
-        ("embedded", EmbeddedBroker::Private) => Some((Broker::start(config.broker.clone()), None)),
+        ("embedded", EmbeddedBroker::Private) => {
+            // Nobody from outside can be on their way to it, so there is nothing to settle.
+            Some((Broker::start(broker::Config { settle_ms: 0, ..config.broker.clone() }), None))
+        }
         ("embedded", EmbeddedBroker::Listening) => {
             let (broker, serving) = open_broker(&config).await?;
             Some((broker, Some(serving)))

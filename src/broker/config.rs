@@ -18,6 +18,9 @@ pub struct Config {
     pub log_payloads: bool,
     /// How long a service that registered itself stays registered without a sign of life.
     pub lease_ms: u64,
+    /// How long after its start a broker keeps messages that nobody receives yet, since services may still have to
+    /// register again. 0 refuses them at once.
+    pub settle_ms: u64,
     /// How long delivery of one message is tried; then it is reported as undelivered.
     pub delivery_window_ms: u64,
     /// Messages that may wait for one instance; more are refused.
@@ -50,6 +53,7 @@ impl Default for Config {
             log_messages: false,
             log_payloads: false,
             lease_ms: 10_000,
+            settle_ms: 5_000,
             delivery_window_ms: 30_000,
             queue_messages_max: 4_096,
             queue_bytes_max: 256 * 1024 * 1024,
@@ -66,6 +70,10 @@ impl Default for Config {
 }
 
 impl Config {
+    pub(crate) fn settle(&self) -> Duration {
+        Duration::from_millis(self.settle_ms)
+    }
+
     pub(crate) fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
     }

@@ -315,6 +315,7 @@ impl Shell {
 
     /// Keeps, counts and logs what could not be delivered, and tells its sender if that can be told.
     fn report(&self, parcel: Parcel, reason: &Reason) {
+        let receiver = Some(parcel.role.clone()).filter(|_| !matches!(reason, Reason::NoReceivers));
         let reason = reason.to_string();
         self.metrics.undelivered.inc();
         tracing::warn!(
@@ -328,7 +329,7 @@ impl Shell {
             id: parcel.message.id.clone(),
             name: parcel.public.clone(),
             sender: parcel.message.sender.clone(),
-            receiver: parcel.role.clone(),
+            receiver,
             reason,
             at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         };

@@ -13,7 +13,7 @@ use super::request::Waiter;
 use super::rules::{Direction, Entry, Late};
 use super::{Context, Error, Relay};
 use crate::bus::{Delivery, Inbox};
-use crate::message::{Message, MessageId};
+use crate::message::{Message, MessageId, MessageName, Role};
 
 /// The name under which a broker tells that it could not deliver what it had accepted.
 const UNDELIVERED: &str = "exocom.undelivered";
@@ -176,10 +176,14 @@ impl Relay {
     fn undelivered(&self, id: &MessageId, notice: &Message) {
         let told = notice.payload::<Undelivered>().unwrap_or_else(|_| Undelivered {
             name: None,
+            receiver: None,
             reason: "the broker gave no reason".into(),
         });
         let name = told.name.unwrap_or_else(|| notice.name.clone());
-        let error = Error::Undeliverable { name, reason: told.reason };
+        let error = match told.receiver {
+            Some(_) => Error::Undeliverable { name, reason: told.reason },
+            None => Error::NoReceivers(name),
+        };
         if !self.fail_waiter(id, error.clone()) {
             tracing::warn!(message_id = %id, %error, "a message was not delivered");
             self.announce_error(error);
@@ -257,7 +261,9 @@ enum Reply {
 /// The payload of a broker's notice.
 #[derive(Deserialize)]
 struct Undelivered {
-    name: Option<crate::message::MessageName>,
+    name: Option<MessageName>,
+    /// `None` when there was nobody to deliver it to.
+    receiver: Option<Role>,
     reason: String,
 }
 

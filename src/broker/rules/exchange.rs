@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::absent::Absent;
 use super::{Attempt, Batch, Conversations, Effect, Key, Parcel, Reason, Roster, Routed, Routes, Rules, Work};
 use crate::broker::config::Config;
 use crate::broker::wire::{Address, Verdict};
@@ -28,6 +29,7 @@ pub(crate) struct Exchange<H> {
     pub(super) conversations: Conversations,
     /// What waits for a role that has no instance to take it.
     pub(super) orphans: HashMap<Role, VecDeque<Parcel>>,
+    pub(super) absent: Absent,
     /// Unsettled parcels and their bytes, orphans included.
     pub(super) load: Load,
     pub(super) draining: bool,
@@ -55,9 +57,9 @@ impl Load {
 }
 
 /// One instance chosen for a message.
-struct Pick {
+pub(super) struct Pick {
     key: Key,
-    role: Role,
+    pub(super) role: Role,
     name: MessageName,
     /// The role does not subscribe; the instance gets it because it asked.
     asked: bool,
@@ -67,12 +69,14 @@ impl<H: Clone> Exchange<H> {
     pub(crate) fn new(config: Config) -> Self {
         let rules = if config.compat { Rules::Original } else { Rules::Ours };
         let conversations = Conversations::new(config.conversations_max, config.conversation_idle());
+        let absent = Absent::new(config.settle(), config.queue_messages_max);
         Self {
             config,
             roster: Roster::new(),
             routes: Routes::new(rules),
             conversations,
             orphans: HashMap::new(),
+            absent,
             load: Load::default(),
             draining: false,
             next_sequence: 0,
@@ -97,12 +101,12 @@ impl<H: Clone> Exchange<H> {
         let conversation = self.conversations.name(now, &message);
         let mut picks = std::mem::take(&mut self.picks);
         self.pick(now, &message, &public, &conversation, &mut picks);
-        let verdict = match () {
-            () if picks.is_empty() => Verdict::NoReceivers,
-            () if !picks.iter().any(|pick| self.has_room(pick.key, &message)) => {
-                Verdict::Busy { retry_after: RETRY_AFTER }
-            }
-            () => Verdict::Accepted,
+        let verdict = if !picks.is_empty() && !picks.iter().any(|pick| self.has_room(pick.key, &message)) {
+            Verdict::Busy { retry_after: RETRY_AFTER }
+        } else if self.await_absent(now, origin, (&message, &public), &picks, effects) || !picks.is_empty() {
+            Verdict::Accepted
+        } else {
+            Verdict::NoReceivers
         };
         if verdict == Verdict::Accepted {
             let keys =
@@ -254,7 +258,7 @@ impl<H: Clone> Exchange<H> {
         }
     }
 
-    fn parcel(
+    pub(super) fn parcel(
         &mut self,
         now: Instant,
         (message, public): (Message, MessageName),

@@ -3,6 +3,7 @@
 //! [`Exchange`] is the whole of it. It stands on [`Roster`] (who is there), [`Routes`] (who gets what),
 //! [`Conversations`] (who asked) and one [`Queue`] per instance (what waits).
 
+mod absent;
 mod conversations;
 mod exchange;
 mod moves;

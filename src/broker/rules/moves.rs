@@ -3,11 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use super::exchange::give_up;
+use super::absent::Early;
+use super::exchange::{Pick, give_up};
 use super::{Effect, Exchange, Instance, Key, Parcel, Place, Queue, Reason};
 use crate::broker::Error;
 use crate::broker::wire::{Registration, Service};
-use crate::message::{InstanceId, MessageName, Role};
+use crate::message::{InstanceId, Message, MessageName, Role};
 
 impl<H: Clone> Exchange<H> {
     /// Registers an instance, or renews and updates the one of this id. Answers the key of a new one.
@@ -120,6 +121,11 @@ impl<H: Clone> Exchange<H> {
             !parcels.is_empty()
         });
         self.give_up_late(late, None, effects);
+        for Early { message, public, origin, accepted, .. } in self.absent.settle(now) {
+            let parcel = self.parcel(accepted, (message, public), nobody(), None, origin);
+            give_up(parcel, Reason::NoReceivers, effects);
+        }
+        self.absent.sweep(now);
         self.conversations.sweep(now);
         ended
     }
@@ -217,8 +223,53 @@ impl<H: Clone> Exchange<H> {
         parcels.insert(place, parcel);
     }
 
+    /// Lets the message wait for roles that are not there: those that left a moment ago, and those a broker that has
+    /// just started may not know yet. Answers whether it waits for anybody.
+    pub(super) fn await_absent(
+        &mut self,
+        now: Instant,
+        origin: Option<&InstanceId>,
+        (message, public): (&Message, &MessageName),
+        picks: &[Pick],
+        effects: &mut Vec<Effect<H>>,
+    ) -> bool {
+        if self.config.compat {
+            return false;
+        }
+        let here = |role: &Role| picks.iter().any(|pick| pick.role == *role);
+        let mut roles: Vec<Role> = self.absent.expected(now, public);
+        roles.retain(|role| !here(role));
+        for role in &roles {
+            let parcel = self.parcel(now, (message.clone(), public.clone()), role.clone(), None, origin.cloned());
+            self.orphan(parcel, effects);
+        }
+        if !self.absent.is_settling(now) {
+            return !roles.is_empty();
+        }
+        let waits = !roles.is_empty();
+        roles.extend(picks.iter().map(|pick| pick.role.clone()));
+        let (message, public) = (message.clone(), public.clone());
+        let kept = self.absent.keep(Early { message, public, origin: origin.cloned(), accepted: now, roles });
+        waits || kept
+    }
+
+    /// Gives a role what was sent before the broker knew of it.
+    fn catch_up(&mut self, now: Instant, role: &Role, effects: &mut Vec<Effect<H>>) {
+        let routes = &mut self.routes;
+        let wanted = |public: &MessageName| routes.receives(public, role);
+        let missed = self.absent.missed(role, wanted);
+        let parcels = missed.into_iter().map(|early| {
+            let Early { message, public, origin, accepted, .. } = early;
+            self.parcel(accepted, (message, public), role.clone(), None, origin)
+        });
+        let parcels: VecDeque<_> = parcels.collect();
+        self.reroute(now, parcels, effects);
+    }
+
     /// Gives what waited for the role to its instances, as far as they take it.
     fn adopt(&mut self, now: Instant, role: &Role, effects: &mut Vec<Effect<H>>) {
+        self.absent.returned(role);
+        self.catch_up(now, role, effects);
         let Some(parcels) = self.orphans.remove(role) else { return };
         for parcel in &parcels {
             self.load.subtract(parcel);
@@ -257,7 +308,12 @@ impl<H: Clone> Exchange<H> {
     fn retire(&mut self, now: Instant, key: Key, effects: &mut Vec<Effect<H>>) {
         let Some(instance) = self.roster.get(key) else { return };
         effects.push(Effect::Wake { handle: instance.handle.clone() });
-        self.routes.remove(key, instance);
+        let orphaned = self.routes.remove(key, instance);
+        if !instance.is_local() {
+            // A service of this process that leaves does not come back from a restart.
+            let (role, until) = (instance.role.clone(), now + self.config.delivery_window());
+            orphaned.into_iter().for_each(|public| self.absent.left(&role, public, until));
+        }
         let out = instance.queue.is_out();
         self.roster.retire(key);
         if !out {
@@ -275,6 +331,11 @@ impl<H: Clone> Exchange<H> {
         let (id, queue) = (Some(instance), Queue::new());
         Instance { role, id, address, namespace, receives, sends, batch, expires, queue, handle, gone: false }
     }
+}
+
+/// Stands in reports for a receiver that there is none of.
+fn nobody() -> Role {
+    Role::parse("nobody").expect("a constant that is a role")
 }
 
 fn posted_instance<H>(service: Service, handle: H) -> Instance<H> {

@@ -62,6 +62,8 @@ pub(crate) enum Reason {
     Refused(String),
     /// The broker shut down first.
     Closed,
+    /// The broker had just started, and no service came that receives it.
+    NoReceivers,
 }
 
 impl fmt::Display for Reason {
@@ -76,6 +78,7 @@ impl fmt::Display for Reason {
             Self::QueueFull => formatter.write_str("the receiver's queue is full"),
             Self::Unknown => formatter.write_str("the receiver does not know the message"),
             Self::Refused(detail) => write!(formatter, "the receiver refused it: {detail}"),
+            Self::NoReceivers => formatter.write_str("no service receives it"),
             Self::Closed => formatter.write_str("the broker shut down before it could be delivered"),
         }
     }

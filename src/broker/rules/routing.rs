@@ -89,8 +89,14 @@ impl Routes {
         }
     }
 
-    /// Strikes what the instance receives.
-    pub(crate) fn remove<H>(&mut self, key: Key, instance: &Instance<H>) {
+    /// Whether the role has an instance that receives the message of this public name.
+    pub(crate) fn receives(&self, public: &MessageName, role: &Role) -> bool {
+        self.by_name.get(public).is_some_and(|targets| targets.iter().any(|target| target.role == *role))
+    }
+
+    /// Strikes what the instance receives. Answers the public names that its role does not receive any more.
+    pub(crate) fn remove<H>(&mut self, key: Key, instance: &Instance<H>) -> Vec<MessageName> {
+        let mut orphaned = Vec::new();
         for internal in &instance.receives {
             let (public, _) = self.names(instance, internal);
             let Some(targets) = self.by_name.get_mut(&public) else { continue };
@@ -101,7 +107,11 @@ impl Routes {
             if targets.is_empty() {
                 self.by_name.remove(&public);
             }
+            if !self.receives(&public, &instance.role) {
+                orphaned.push(public);
+            }
         }
+        orphaned
     }
 
     /// Every public name and the roles that receive it.

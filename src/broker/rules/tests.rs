@@ -48,6 +48,8 @@ struct Bench {
     arrived: Vec<Vec<(String, String)>>,
     given_up: Vec<(String, String)>,
     keys: [Option<Key>; 6],
+    /// By role: until when it is expected back, if its last instance could restart.
+    departed: [Option<Instant>; 3],
     published: usize,
     busy: bool,
 }
@@ -66,6 +68,7 @@ impl Bench {
             arrived: vec![Vec::new(); 6],
             given_up: Vec::new(),
             keys: [None; 6],
+            departed: [None; 3],
             published: 0,
             busy: false,
         };
@@ -91,6 +94,7 @@ impl Bench {
         if self.keys[instance].is_none() {
             let key = self.exchange.register(self.now, registration, place, instance, &mut self.effects);
             self.keys[instance] = key.unwrap();
+            self.departed[instance / 2] = None;
             self.perform();
         }
     }
@@ -100,6 +104,8 @@ impl Bench {
             let id = InstanceId::parse(&format!("i{instance}")).unwrap();
             let role = Role::parse(role_of(instance)).unwrap();
             assert!(self.exchange.leave(self.now, &role, &id, &mut self.effects));
+            let last = self.keys[instance ^ 1].is_none() && instance.is_multiple_of(2);
+            self.departed[instance / 2] = last.then(|| self.now + Config::default().delivery_window());
             self.perform();
         }
     }
@@ -111,7 +117,8 @@ impl Bench {
             Message::new(MessageId::parse(&id.to_string()).unwrap(), MessageName::parse(NAMES[name]).unwrap());
         message.response_to = answers.map(|past| MessageId::parse(&(past % (id + 1)).to_string()).unwrap());
         message.sender = Some(Role::parse(role_of(sender)).unwrap());
-        let present = |role: usize| self.keys[2 * role].is_some() || self.keys[2 * role + 1].is_some();
+        let here = |role: usize| self.keys[2 * role].is_some() || self.keys[2 * role + 1].is_some();
+        let present = |role: usize| here(role) || self.departed[role].is_some_and(|until| self.now < until);
         let receivers: Vec<_> = (0..3).filter(|role| present(*role) && *role <= name).map(|role| ROLES[role]).collect();
         let verdict = self.exchange.publish(self.now, None, message, &mut self.effects);
         let expected = if receivers.is_empty() { Verdict::NoReceivers } else { Verdict::Accepted };
@@ -230,7 +237,7 @@ fn moves() -> impl Strategy<Value = Step> {
 
 /// Leases that do not end within a test, so that only the steps decide who is there.
 fn calm() -> Config {
-    Config { lease_ms: 86_400_000, ..Config::default() }
+    Config { settle_ms: 0, lease_ms: 86_400_000, ..Config::default() }
 }
 
 proptest! {
@@ -311,6 +318,38 @@ fn a_full_queue_refuses_and_costs_no_other_receiver_its_message() {
     assert_eq!(publish(&mut bench, None, message("5", "created")), Verdict::Accepted);
     assert_eq!(bench.arrived[1], [("web".to_owned(), "5".to_owned())]);
     assert_eq!(bench.given_up, [("users".to_owned(), "5".to_owned())]);
+}
+
+#[test]
+fn a_message_for_a_role_that_left_a_moment_ago_waits_for_it() {
+    let mut bench = small(calm());
+    bench.leave(2);
+    assert_eq!(publish(&mut bench, None, message("1", "created")), Verdict::Accepted);
+    bench.register(2);
+    bench.finish();
+    assert_eq!(bench.arrived[2], [("web".to_owned(), "1".to_owned())]);
+}
+
+#[test]
+fn a_broker_that_has_just_started_keeps_messages_for_roles_that_register_late() {
+    let mut bench = Bench::new(Config { settle_ms: 5_000, ..calm() });
+    [2, 3].into_iter().for_each(|instance| bench.leave(instance));
+    bench.departed = [None; 3];
+    bench.exchange.absent.returned(&Role::parse("users").unwrap());
+    assert_eq!(publish(&mut bench, None, message("1", "created")), Verdict::Accepted);
+    bench.finish();
+    let users: Vec<_> = bench.arrived[2..4].iter().flatten().collect();
+    assert_eq!(users, [&("web".to_owned(), "1".to_owned())]);
+    assert_eq!(bench.arrived[0].len() + bench.arrived[1].len(), 1);
+}
+
+#[test]
+fn what_nobody_came_for_is_reported_once_the_broker_has_settled() {
+    let mut bench = Bench::new(Config { settle_ms: 5_000, ..calm() });
+    assert_eq!(publish(&mut bench, None, message("1", "zonk")), Verdict::Accepted);
+    bench.run(Step::Wait { millis: 5_000 });
+    assert_eq!(bench.given_up, [("nobody".to_owned(), "1".to_owned())]);
+    assert_eq!(publish(&mut bench, None, message("2", "zonk")), Verdict::NoReceivers);
 }
 
 #[test]

@@ -75,7 +75,8 @@ pub struct Undelivered {
     /// Who sent it, if known.
     pub sender: Option<Role>,
     /// The role that should have got it.
-    pub receiver: Role,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<Role>,
     /// Why it did not.
     pub reason: String,
     /// When it was given up, by the clock on the wall: RFC 3339.
