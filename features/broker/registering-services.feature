@@ -46,9 +46,44 @@ Feature: Services register themselves
   Scenario: a service leaves
     Given the instance "users-1" of users receives "create"
     When the instance "users-1" of users leaves
-    And web sends "create"
+    Then GET /services eventually says "{'services':[]}"
+
+  Scenario: a service that restarts gets what was sent meanwhile
+    Given the instance "users-1" of users receives "create"
+    When the instance "users-1" of users leaves
+    And web sends "create" as "1"
+    And web sends "create" as "2"
+    Then the broker answers 200
+    Given the instance "users-2" of users receives "create"
+    Then users-2 has received, in this order: 1, 2
+
+  Scenario: a service that left and does not come back
+    Given a broker with these settings:
+      | delivery_window_ms | 200 |
+    And the instance "users-1" of users receives "create"
+    When the instance "users-1" of users leaves
+    And web sends "create" as "1"
+    Then the broker answers 200
+    And GET /undelivered eventually says "no instance of the role was there"
+    When web sends "create"
     Then the broker answers 404
-    And GET /services eventually says "{'services':[]}"
+
+  Scenario: a broker that has just started keeps messages until services have registered
+    Given a broker with these settings:
+      | settle_ms | 5000 |
+    When web sends "create" as "1"
+    Then the broker answers 200
+    Given the instance "users-1" of users receives "create"
+    Then users-1 has received, in this order: 1
+
+  Scenario: nobody registered in time
+    Given a broker with these settings:
+      | settle_ms | 100 |
+    When web sends "zonk" as "1"
+    Then the broker answers 200
+    And GET /undelivered eventually says "no service receives it"
+    When web sends "zonk"
+    Then the broker answers 404
 
   Scenario: a service that is not there leaves
     When I DELETE /services/users?instance=nobody
@@ -60,8 +95,6 @@ Feature: Services register themselves
       | lease_ms | 100 |
     And the instance "users-1" of users receives "create"
     Then GET /services eventually does not say "users-1"
-    When web sends "create"
-    Then the broker answers 404
 
   Scenario: an id belongs to one role
     Given the instance "one" of users receives "create"

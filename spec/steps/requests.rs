@@ -71,7 +71,15 @@ async fn callback_ran(world: &mut World, name: String, payload: String) {
 }
 
 #[when(regex = r#"^"([^"]+)" requests "([^"]+)" as a stream (until "(\w+)"|of at most (\d+)|for (\d+) ms)$"#)]
-async fn streams(world: &mut World, role: String, name: String, _how: String, last: String, most: String, time: String) {
+async fn streams(
+    world: &mut World,
+    role: String,
+    name: String,
+    _how: String,
+    last: String,
+    most: String,
+    time: String,
+) {
     let mut request = world.relays.relay(&role).request(name, ());
     if !last.is_empty() {
         request = request.until(&last);
@@ -115,8 +123,13 @@ async fn nothing_wrong(world: &mut World, one: String, other: String) {
 
 #[when(regex = r#"^each "([^"]+)" requests "([^"]+)" (\d+) times$"#)]
 async fn each_requests(world: &mut World, role: String, name: String, count: usize) {
-    let members: Vec<Relay> =
-        world.relays.members.iter().filter(|(known, _)| *known == role).map(|(_, member)| member.relay.clone()).collect();
+    let members: Vec<Relay> = world
+        .relays
+        .members
+        .iter()
+        .filter(|(known, _)| *known == role)
+        .map(|(_, member)| member.relay.clone())
+        .collect();
     assert_eq!(members.len(), 2);
     for relay in members {
         start(world, &relay, &name, count);

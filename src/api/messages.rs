@@ -32,10 +32,7 @@ pub(super) async fn follow(
 }
 
 /// `204`: the message is handled and will not come again. `404`: it is not leased, its time may be over.
-pub(super) async fn acknowledge(
-    State(api): State<Api>,
-    Path(id): Path<String>,
-) -> Result<impl IntoResponse, Problem> {
+pub(super) async fn acknowledge(State(api): State<Api>, Path(id): Path<String>) -> Result<impl IntoResponse, Problem> {
     let id = MessageId::parse(&id).map_err(crate::message::Error::from)?;
     if api.relay.acknowledge(&id) {
         return Ok(StatusCode::NO_CONTENT);

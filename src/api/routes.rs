@@ -74,10 +74,14 @@ async fn request(State(api): State<Api>, request: Request<Body>) -> Result<Respo
     let timeout = headers::timeout(request.uri().query())?.unwrap_or_else(|| api.relay.config().request_timeout());
     let draft = draft(&api, "/request/", request).await?;
     let reply = api.relay.request_draft(draft, timeout).await?;
-    let correlation =
-        [(headers::MESSAGE, headers::value(reply.name.as_str())), (headers::MESSAGE_ID, headers::value(reply.id.as_str()))];
+    let correlation = [
+        (headers::MESSAGE, headers::value(reply.name.as_str())),
+        (headers::MESSAGE_ID, headers::value(reply.id.as_str())),
+    ];
     Ok(match reply.payload {
-        Some(payload) => (correlation, [(CONTENT_TYPE, "application/json")], payload.as_bytes().clone()).into_response(),
+        Some(payload) => {
+            (correlation, [(CONTENT_TYPE, "application/json")], payload.as_bytes().clone()).into_response()
+        }
         None => correlation.into_response(),
     })
 }

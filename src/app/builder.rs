@@ -173,7 +173,8 @@ fn bus_of(broker: Option<Broker>, config: &bus::Config, instance: &InstanceId) -
         return Ok(Arc::new(EmbeddedBus::new(broker, instance.clone())));
     }
     if !config.url.starts_with("http://") && !config.url.starts_with("https://") {
-        let problem = format!("{:?} is no bus; expected \"embedded\" or a URL such as \"http://localhost:3100\"", config.url);
+        let problem =
+            format!("{:?} is no bus; expected \"embedded\" or a URL such as \"http://localhost:3100\"", config.url);
         return Err(Error::Setting { setting: "bus", problem });
     }
     Ok(Arc::new(HttpBus::new(config, instance)))

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::signals::Signals;
 use super::sidecar::Sidecar;
+use super::signals::Signals;
 use super::{Config, Error, greeter, ready};
 use crate::broker::{self, Broker};
 use crate::http::{Listening, Serving};
@@ -82,7 +82,8 @@ pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Er
 }
 
 async fn open_broker(config: &Config) -> Result<(Broker, Serving), Error> {
-    let listening = Listening::bind("broker.address (--listen of `broker`, --broker elsewhere)", &config.broker.address).await?;
+    let listening =
+        Listening::bind("broker.address (--listen of `broker`, --broker elsewhere)", &config.broker.address).await?;
     let broker = Broker::start(config.broker.clone());
     let serving = listening.serve(broker::routes::router(broker.clone(), &config.http), &config.http);
     ready::announce("broker", serving.address());

@@ -7,7 +7,7 @@ mod problem;
 mod server;
 
 pub use body::{Incoming, json_body, message_name, path_segment, read_body};
-pub use client::{Answer, Client, ClientError, ClientLimits};
 pub(crate) use client::join;
+pub use client::{Answer, Client, ClientError, ClientLimits};
 pub use problem::{Kind, Problem, not_found};
 pub use server::{BindError, Limits, Listening, Peer, Serving};

@@ -34,12 +34,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            body_bytes_max: 1024 * 1024,
-            body_timeout_ms: 10_000,
-            header_timeout_ms: 30_000,
-            connections_max: 4_096,
-        }
+        Self { body_bytes_max: 1024 * 1024, body_timeout_ms: 10_000, header_timeout_ms: 30_000, connections_max: 4_096 }
     }
 }
 
@@ -95,7 +90,8 @@ pub struct Listening {
 impl Listening {
     /// Opens `address`; `setting` is how a user would change it. Errors name both.
     pub async fn bind(setting: &'static str, address: &str) -> Result<Self, BindError> {
-        let port = address.rsplit_once(':').and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
+        let port =
+            address.rsplit_once(':').and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
         let address = address.to_owned();
         let Some(port) = port else { return Err(BindError::NotAnAddress { setting, address }) };
         let opened = async {

@@ -172,8 +172,7 @@ impl<'a> Fields<'a> {
     /// The text under a key; an empty one counts as none, as it does for the originals.
     fn text(&self, field: &'static str, raw: Option<&'a RawValue>) -> Result<Option<String>, Error> {
         let Some(raw) = raw else { return Ok(None) };
-        let text: String =
-            serde_json::from_str(raw.get()).map_err(|_| Error::Field { field, expected: "a string" })?;
+        let text: String = serde_json::from_str(raw.get()).map_err(|_| Error::Field { field, expected: "a string" })?;
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 }

@@ -14,8 +14,7 @@ use crate::message::{Message, MessageName};
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A handler as the relay keeps it; made by [`handler`].
-pub type Handler =
-    Arc<dyn Fn(Message, Context) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync>;
+pub type Handler = Arc<dyn Fn(Message, Context) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync>;
 
 /// Turns an async closure into a [`Handler`], for tables of them: see [`Relay::on_many`].
 pub fn handler<F, Fut>(run: F) -> Handler

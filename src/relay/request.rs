@@ -197,9 +197,11 @@ impl Relay {
 
     fn wait_for(&self, id: &MessageId, waiter: Waiter) -> Result<Place, Error> {
         let places = self.config().waiters_max;
-        self.waiters()
-            .insert(id.clone(), waiter)
-            .map_err(|Full| Error::Busy { what: "the table of waiting requests", places, retry_after: RETRY_AFTER })?;
+        self.waiters().insert(id.clone(), waiter).map_err(|Full| Error::Busy {
+            what: "the table of waiting requests",
+            places,
+            retry_after: RETRY_AFTER,
+        })?;
         Ok(Place { relay: self.clone(), id: id.clone() })
     }
 }

@@ -12,6 +12,10 @@ pub enum Error {
 pub struct Webhook;
 impl Webhook {
     /// p
-    pub fn start(_config: &Config) -> Result<Webhook, Error> { Ok(Webhook) }
-    pub(crate) fn fallback(&self) -> crate::relay::Fallback { unimplemented!() }
+    pub fn start(_config: &Config) -> Result<Webhook, Error> {
+        Ok(Webhook)
+    }
+    pub(crate) fn fallback(&self) -> crate::relay::Fallback {
+        unimplemented!()
+    }
 }

@@ -88,7 +88,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("broker.log_messages", "Print one line per delivery on stdout."),
     ("broker.log_payloads", "Print the payload below that line. Payloads may hold secrets."),
     ("broker.lease_ms", "How long a service that registered itself stays registered without a sign of life."),
-    ("broker.settle_ms", "How long after its start a broker keeps messages that nobody receives yet, since services may still have to register again. 0 refuses them at once."),
+    (
+        "broker.settle_ms",
+        "How long after its start a broker keeps messages that nobody receives yet, since services may still have to register again. 0 refuses them at once.",
+    ),
     ("broker.delivery_window_ms", "How long delivery of one message is tried; then it is reported as undelivered."),
     ("broker.queue_messages_max", "Messages that may wait for one instance; more are refused."),
     ("broker.queue_bytes_max", "Payload bytes that may wait for all instances together; more are refused."),

@@ -8,8 +8,8 @@ mod leases;
 mod seen;
 mod waiters;
 
-pub use dead_letters::{DeadLetter, DeadLetterId, Direction};
 pub(crate) use dead_letters::DeadLetters;
+pub use dead_letters::{DeadLetter, DeadLetterId, Direction};
 pub(crate) use gate::{Entry, Gate};
 pub(crate) use keys::Keys;
 pub(crate) use leases::{Leases, Offered};
