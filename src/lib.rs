@@ -4,5 +4,6 @@ pub mod bus;
 pub mod http;
 pub mod message;
 pub mod relay;
+pub mod webhook;
 pub use relay::*;
 pub use message::Message;
