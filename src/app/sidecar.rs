@@ -11,7 +11,7 @@ use crate::api::{self, Operations};
 use crate::broker::Broker;
 use crate::http::Listening;
 use crate::relay::Relay;
-use crate::webhook::Webhook;
+use crate::webhook::{self, Webhook};
 
 /// A sidecar at work. Its listeners close with its relay.
 pub(super) struct Sidecar {
@@ -39,7 +39,7 @@ impl Sidecar {
         }
         let webhook = match config.webhook.forward.is_empty() {
             true => None,
-            false => Some(Webhook::start(&config.webhook)?),
+            false => Some(Webhook::start(&config.webhook, webhook::Metrics::register(&mut registry))?),
         };
         let relay = builder.connect_counted(&mut registry).await?;
         if let Some(webhook) = &webhook {

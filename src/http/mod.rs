@@ -3,8 +3,10 @@
 
 mod body;
 mod client;
+mod pool;
 mod problem;
 mod server;
+mod shelf;
 
 pub use body::{Incoming, json_body, message_name, path_segment, read_body};
 pub(crate) use client::join;

@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::{Error, Relay, Sending};
-use crate::message::{Message, MessageName};
+use super::{Draft, Error, Relay, Sending};
+use crate::message::{Message, MessageId, MessageName, Payload};
 
 /// What a failing handler returns: any error. Its text becomes the reason of a dead letter.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
@@ -45,6 +45,18 @@ impl Context {
         Error: From<N::Error>,
     {
         self.relay.send(name, payload).answering(&self.message)
+    }
+
+    /// Answers the message with a payload that is JSON text already, as [`Context::reply`] does otherwise. The text is not
+    /// rebuilt. Answers the reply's id. Errors: as [`Relay::send`]; after [`Error::Busy`] nothing was sent.
+    pub(crate) fn reply_payload(&self, name: MessageName, payload: Option<Payload>) -> Result<MessageId, Error> {
+        let draft = Draft {
+            activity_id: Some(self.message.conversation()),
+            response_to: Some(self.message.id.clone()),
+            trace: self.message.trace.clone(),
+            ..Draft::new(name, payload)
+        };
+        Ok(self.relay.send_draft(draft)?.id)
     }
 
     /// Sends a message of its own conversation, as [`Relay::send`] does.

@@ -81,6 +81,14 @@ pub enum Error {
         /// The handler's own words.
         reason: String,
     },
+    /// The service behind the webhook fails. Calls to it are held back, and its messages wait.
+    #[error("the service at {url} fails: {cause}")]
+    ServiceAway {
+        /// Host and port.
+        url: String,
+        /// How its last call failed.
+        cause: String,
+    },
     /// The bus cannot be reached, or does not take the registration.
     #[error("{0}")]
     Bus(#[from] bus::Error),
@@ -128,9 +136,11 @@ impl From<Error> for http::Problem {
             Error::IdempotencyMismatch { .. } => Kind::IdempotencyMismatch,
             Error::Closed => Kind::Draining,
             Error::Bus(_) => Kind::Busy,
-            Error::HandlerExists(_) | Error::HandlerFailed { .. } | Error::Listen(_) | Error::Setting { .. } => {
-                Kind::Internal
-            }
+            Error::HandlerExists(_)
+            | Error::HandlerFailed { .. }
+            | Error::ServiceAway { .. }
+            | Error::Listen(_)
+            | Error::Setting { .. } => Kind::Internal,
         };
         let problem = Self::new(kind, &error);
         match error {

@@ -288,7 +288,8 @@ impl Relay {
         self.0.tasks.spawn(task);
     }
 
-    pub(super) fn announce_error(&self, error: Error) {
+    /// Tells whoever listens to the events of something that failed while nobody was waiting for it.
+    pub(crate) fn announce_error(&self, error: Error) {
         self.announce(Event::Error(error));
     }
 

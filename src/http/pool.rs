@@ -1,0 +1,205 @@
+//! Connections to plain HTTP servers: opened when needed, kept open for the next call.
+//!
+//! It stands on hyper's connection itself: hyper-util's pooled client costs 10 to 25 % more CPU for each call, which
+//! counts on the two hot ones.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use axum::http::uri::Authority;
+use axum::http::{Request, Response};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::ClientError;
+use super::client::innermost;
+use super::shelf::{Fitness, Shelf};
+
+/// How long one address of a name is tried before the next one is tried beside it. RFC 8305, section 5.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 8;
+
+/// How often idle connections are looked through.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// The sending end of a connection. Dropping it ends the task that runs the connection, and closes it.
+pub(super) type Connection = http1::SendRequest<Full<Bytes>>;
+
+/// Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub(super) struct Pool(Arc<Inner>);
+
+struct Inner {
+    idle: Mutex<Idle>,
+    connect_timeout: Duration,
+}
+
+struct Idle {
+    shelf: Shelf<Connection>,
+    /// Whether a task looks for connections that have lain too long.
+    swept: bool,
+}
+
+impl Pool {
+    pub(super) fn new(connect_timeout: Duration) -> Self {
+        let idle = Mutex::new(Idle { shelf: Shelf::new(), swept: false });
+        Self(Arc::new(Inner { idle, connect_timeout }))
+    }
+
+    /// Sends a request whose target is in origin form and which has its `Host`. Answers the head of the response and
+    /// the connection, to be given back to [`Pool::keep`] once the body has been read.
+    ///
+    /// A kept connection may turn out closed; as long as the request was not written to it, a fresh one is tried, once.
+    /// Errors: [`ClientError::Connect`], [`ClientError::Broken`]. Not cancel-safe; a dropped call closes its connection.
+    pub(super) async fn send(
+        &self,
+        server: &Authority,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Connection, Response<Incoming>), ClientError> {
+        let broken =
+            |error: hyper::Error| ClientError::Broken { authority: server.to_string(), cause: innermost(&error) };
+        let request = match self.take(server) {
+            None => request,
+            Some(mut kept) => match kept.try_send_request(request).await {
+                Ok(response) => return Ok((kept, response)),
+                Err(mut failed) => match failed.take_message() {
+                    Some(unsent) => unsent,
+                    None => return Err(broken(failed.into_error())),
+                },
+            },
+        };
+        // Opening is rare, so it stays out of the future that every call moves around.
+        let mut fresh = Box::pin(self.open(server)).await?;
+        let response = fresh.send_request(request).await.map_err(broken)?;
+        Ok((fresh, response))
+    }
+
+    /// Keeps a connection whose response has been read to its end.
+    pub(super) fn keep(&self, server: &Authority, connection: Connection) {
+        if connection.is_closed() {
+            return;
+        }
+        let mut idle = self.0.lock();
+        idle.shelf.put(server.as_str(), connection, Instant::now());
+        if !idle.swept {
+            idle.swept = true;
+            drop(idle);
+            // Ends by itself: when nothing is kept any more, or when the last clone of the pool is gone.
+            tokio::spawn(sweep(Arc::downgrade(&self.0)));
+        }
+    }
+
+    fn take(&self, server: &Authority) -> Option<Connection> {
+        self.0.lock().shelf.take(server.as_str(), Instant::now(), |connection| {
+            if connection.is_ready() {
+                return Fitness::Ready;
+            }
+            if connection.is_closed() { Fitness::Closed } else { Fitness::Busy }
+        })
+    }
+
+    /// Whether every connection kept for `server` has been closed by it.
+    #[cfg(test)]
+    pub(super) fn has_only_closed(&self, server: &Authority) -> bool {
+        match self.take(server) {
+            None => true,
+            Some(connection) => {
+                self.keep(server, connection);
+                false
+            }
+        }
+    }
+
+    async fn open(&self, server: &Authority) -> Result<Connection, ClientError> {
+        let failed = |cause: String| ClientError::Connect { authority: server.to_string(), cause };
+        let limit = self.0.connect_timeout;
+        let stream = match tokio::time::timeout(limit, connect(server)).await {
+            Ok(connected) => connected.map_err(|error| failed(error.to_string()))?,
+            Err(_) => return Err(failed(format!("no connection within {} ms", limit.as_millis()))),
+        };
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (connection, running) = handshake.map_err(|error| failed(innermost(&error)))?;
+        // Ends when `connection` is dropped or the other side closes.
+        tokio::spawn(async move {
+            if let Err(error) = running.await {
+                tracing::debug!(%error, "a connection broke");
+            }
+        });
+        Ok(connection)
+    }
+}
+
+impl Inner {
+    /// Locks for a few lines. Each change is one call, so a panic elsewhere leaves nothing half-changed.
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn sweep(pool: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut idle = pool.lock();
+        if idle.shelf.expire(Instant::now()) == 0 {
+            idle.swept = false;
+            return;
+        }
+    }
+}
+
+async fn connect(server: &Authority) -> io::Result<TcpStream> {
+    let host = server.host().trim_start_matches('[').trim_end_matches(']');
+    let port = server.port_u16().unwrap_or(80);
+    let addresses = tokio::net::lookup_host((host, port)).await?;
+    let stream = connect_to_any(addresses.take(ADDRESSES_MAX)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The first connection that opens. The next address is tried when one has failed, or has had its head start.
+async fn connect_to_any(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut addresses = addresses.peekable();
+    let mut tries = FuturesUnordered::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        tries.extend(addresses.next().map(TcpStream::connect));
+        let more = addresses.peek().is_some();
+        tokio::select! {
+            tried = tries.next() => match tried {
+                Some(Ok(stream)) => return Ok(stream),
+                Some(Err(error)) => last = error,
+                None => return Err(last),
+            },
+            () = tokio::time::sleep(HEAD_START), if more => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_when_one_refuses() {
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let addresses = [closed, open.local_addr().unwrap()];
+        let stream = connect_to_any(addresses.into_iter()).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
+        assert!(connect_to_any([closed].into_iter()).await.is_err());
+        assert!(connect_to_any([].into_iter()).await.is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! A message as a request to the service.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use bytes::Bytes;
+use http_body_util::Full;
+
+use super::wire::{Secret, attributes};
+use super::{Config, Error, Format};
+use crate::http::{ClientError, join, path_segment};
+use crate::message::{Message, TraceParent};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The service's address and what every request to it has in common, made once.
+pub(super) struct Target {
+    scheme: Scheme,
+    authority: Authority,
+    /// The path up to the message's name.
+    path: String,
+    format: Format,
+    secret: Option<Secret>,
+}
+
+impl Target {
+    /// Errors: [`Error::Forward`], [`Error::Secret`].
+    pub(super) fn new(config: &Config) -> Result<Self, Error> {
+        let wrong = || Error::Forward(ClientError::Url { url: config.forward.clone() });
+        let uri = join(&config.forward, "/run/").map_err(Error::Forward)?;
+        let Parts { scheme, authority, path_and_query, .. } = uri.into_parts();
+        let known = |scheme: &Scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme);
+        let plain = |path: &PathAndQuery| path.query().is_none() && path.path().ends_with("/run/");
+        Ok(Self {
+            scheme: scheme.filter(known).ok_or_else(wrong)?,
+            authority: authority.filter(|authority| !authority.host().is_empty()).ok_or_else(wrong)?,
+            path: path_and_query.filter(plain).ok_or_else(wrong)?.path().to_owned(),
+            format: config.format,
+            secret: Some(&config.secret).filter(|text| !text.is_empty()).map(|text| Secret::parse(text)).transpose()?,
+        })
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Host and port, for people.
+    pub(super) fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// The request for one try at `now`. Errors: [`Error::Url`].
+    pub(super) fn request(&self, message: &Message, now: SystemTime) -> Result<Request<Full<Bytes>>, Error> {
+        // Room for the headers of either format.
+        let mut headers = HeaderMap::with_capacity(16);
+        headers.insert(ACCEPT, JSON);
+        if let Some(trace) = &message.trace {
+            headers.insert(TraceParent::HEADER, value(trace.as_str()));
+        }
+        let body = match self.format {
+            Format::Exocom => {
+                headers.insert(CONTENT_TYPE, JSON);
+                message.to_json()
+            }
+            Format::Cloudevents => event(message, &mut headers),
+        };
+        if let Some(secret) = &self.secret {
+            sign(secret, message, &body, now, &mut headers);
+        }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri(message)?;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    fn uri(&self, message: &Message) -> Result<Uri, Error> {
+        let path = format!("{}{}", self.path, path_segment(message.name.as_str()));
+        let wrong = |path: &str| Error::Url(ClientError::Url { url: path.to_owned() });
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::try_from(path.as_str()).map_err(|_| wrong(&path))?);
+        Uri::from_parts(parts).map_err(|_| wrong(&path))
+    }
+}
+
+/// Puts everything but the payload into headers; the body is the payload. CloudEvents HTTP binding, section 3.1.
+fn event(message: &Message, headers: &mut HeaderMap) -> Bytes {
+    for (name, text) in attributes(message) {
+        headers.insert(HeaderName::from_static(name), value(&text));
+    }
+    match &message.payload {
+        None => Bytes::new(),
+        Some(payload) => {
+            headers.insert(CONTENT_TYPE, JSON);
+            payload.as_bytes().clone()
+        }
+    }
+}
+
+fn sign(secret: &Secret, message: &Message, body: &[u8], now: SystemTime, headers: &mut HeaderMap) {
+    let id = message.id.as_str();
+    let timestamp = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
+    headers.insert("webhook-signature", value(&secret.sign(id, &timestamp, body)));
+    headers.insert("webhook-timestamp", value(&timestamp));
+    headers.insert("webhook-id", value(id));
+}
+
+/// A text that is an id, or was encoded for headers.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_bytes(text.as_bytes()).expect("ids have no control characters, and all else is printable ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{MessageId, MessageName, Payload};
+
+    fn check(forward: &str, name: &str, expected: Result<&str, &str>) {
+        let message = Message::new(MessageId::parse("1").unwrap(), MessageName::parse(name).unwrap());
+        let target = Target::new(&Config { forward: forward.to_owned(), ..Config::default() });
+        let uri = target.and_then(|target| target.uri(&message));
+        let told = uri.map(|uri| uri.to_string()).map_err(|error| error.to_string());
+        assert_eq!(told, expected.map(str::to_owned).map_err(str::to_owned));
+    }
+
+    #[test]
+    fn messages_go_to_run_below_the_base_url() {
+        check("http://localhost:3000", "users.create", Ok("http://localhost:3000/run/users.create"));
+        check("http://localhost:3000/", "mongo create", Ok("http://localhost:3000/run/mongo%20create"));
+        check("https://[::1]/base//", "a/b?c#d%", Ok("https://[::1]/base/run/a%2Fb%3Fc%23d%25"));
+        check("http://service", "größe", Ok("http://service/run/gr%C3%B6%C3%9Fe"));
+        check("http://service", &"é".repeat(512), Ok(&format!("http://service/run/{}", "%C3%A9".repeat(512))));
+    }
+
+    #[test]
+    fn what_is_no_base_url_is_refused() {
+        for forward in ["", "localhost:3000", "/run", "ftp://service", "http://", "http://a b", "http://service/?x=1"] {
+            let hint = "expected the service's base URL, such as \"http://localhost:3000\"";
+            let target = Target::new(&Config { forward: forward.to_owned(), ..Config::default() });
+            let error = target.map(drop).unwrap_err().to_string();
+            assert!(error.starts_with("webhook.forward: \"") && error.ends_with(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_secret_is_refused_without_being_shown() {
+        let forward = "http://service".to_owned();
+        let target = Target::new(&Config { forward, secret: "hunter2".to_owned(), ..Config::default() });
+        let expected =
+            "webhook.secret: it does not start with \"whsec_\"; expected \"whsec_\" and 24 to 64 bytes in base64";
+        assert_eq!(target.map(drop).unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn any_id_can_be_signed() {
+        let secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX".to_owned();
+        let config = Config { forward: "http://service".to_owned(), secret, ..Config::default() };
+        for format in [Format::Exocom, Format::Cloudevents] {
+            let target = Target::new(&Config { format, ..config.clone() }).unwrap();
+            let mut message =
+                Message::new(MessageId::parse("größe \u{2028}1").unwrap(), MessageName::parse("a").unwrap());
+            message.payload = Some(Payload::of("x").unwrap());
+            let request = target.request(&message, UNIX_EPOCH).unwrap();
+            assert_eq!(request.headers()["webhook-id"], message.id.as_str().as_bytes());
+            assert_eq!(request.headers()["webhook-timestamp"], "0");
+        }
+    }
+}

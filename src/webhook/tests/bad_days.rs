@@ -1,0 +1,139 @@
+//! Services that hang, break, lie or flood.
+
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+
+use super::service::{Reaction, Service, answer};
+use super::world::{World, message, quick};
+use crate::webhook::Config;
+
+/// A short deadline, so that giving up is quick.
+fn short() -> Config {
+    Config { deadline_ms: 600, ..quick() }
+}
+
+/// Delivers one message and expects a dead letter, in time, that was tried more than once and ends with these words.
+async fn check_gives_up(config: Config, script: impl IntoIterator<Item = Reaction>, expected: &str) {
+    let limit = Duration::from_millis(config.deadline_ms);
+    let world = World::start(config, script).await;
+    let start = Instant::now();
+    let reason = world.handle(message("1")).await.unwrap_err();
+    // Nothing waits beyond the deadline; the rest is for a busy machine.
+    assert!(start.elapsed() < limit + Duration::from_secs(1), "{:?}", start.elapsed());
+    let tries = reason.strip_prefix("gave up after ").unwrap().split(' ').next().unwrap();
+    assert!(tries.parse::<u32>().unwrap() > 1, "{reason}");
+    assert!(reason.contains(expected), "{reason}");
+}
+
+#[tokio::test]
+async fn a_service_that_hangs_is_given_up() {
+    check_gives_up(short(), std::iter::repeat_n(Reaction::Hang, 100), "did not answer within ").await;
+}
+
+#[tokio::test]
+async fn a_service_that_hangs_once_is_called_again() {
+    let world = World::start(quick(), [Reaction::Hang]).await;
+    assert_eq!(world.handle(message("1")).await, Ok(()));
+    assert_eq!(world.service.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_service_that_fails_for_ever_is_given_up_with_its_last_words() {
+    let script = std::iter::repeat_n(answer(500, "boom").into(), 10_000);
+    check_gives_up(short(), script, "the service answered 500: boom").await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_given_up() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let config = Config { forward: format!("http://{closed}"), ..short() };
+    check_gives_up(config, [], &format!("cannot connect to {closed}: ")).await;
+}
+
+#[tokio::test]
+async fn a_service_that_resets_every_connection_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // Closing with the request unread resets the connection.
+            stream.readable().await.unwrap();
+        }
+    });
+    let config = Config { forward: format!("http://{address}"), ..short() };
+    check_gives_up(config, [], &format!("the connection to {address} broke: ")).await;
+}
+
+#[tokio::test]
+async fn a_flood_as_answer_is_cut_off_and_the_service_is_not_called_again() {
+    let flood = answer(200, vec![b'x'; 10_000_000]).header("content-type", "application/json");
+    let world = World::start(Config { timeout_ms: 5_000, ..quick() }, [flood.into()]).await;
+    let reason = world.handle(message("1")).await.unwrap_err();
+    assert!(reason.contains("its reply cannot be read: the answer of "), "{reason}");
+    assert!(reason.ends_with("(200 OK) is over the limit of 1024 bytes"), "{reason}");
+    assert_eq!(world.handle(message("2")).await, Ok(()));
+    assert_eq!(world.service.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_flood_from_a_failing_service_counts_as_a_failure() {
+    let world = World::start(quick(), [answer(500, vec![b'x'; 10_000_000]).into()]).await;
+    assert_eq!(world.handle(message("1")).await, Ok(()));
+    assert_eq!(world.service.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn redirects_are_never_followed() {
+    let private = Service::start([]).await;
+    for status in [301, 302, 303, 307, 308] {
+        let redirect = answer(status, "").header("location", format!("{}/admin", private.url));
+        let world = World::start(quick(), [redirect.into()]).await;
+        let reason = world.handle(message("1")).await.unwrap_err();
+        let location = format!("{}/admin", private.url);
+        let expected = format!(
+            "the service answered with the redirect {status} to {location:?}, and redirects are never followed"
+        );
+        assert_eq!(reason, expected);
+        assert_eq!(world.service.calls().len(), 1);
+    }
+    assert_eq!(private.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn garbage_as_answer_never_panics() {
+    let garbage = [&b"\xff\xfe"[..], b"{\"reply\":\"\xff\"}", b"{\"reply\":{\"name\":\"\\ud800\"}}", b"[[[["];
+    for body in garbage {
+        let script = [answer(200, body).header("content-type", "application/json").into()];
+        let world = World::start(quick(), script).await;
+        let reason = world.handle(message("1")).await.unwrap_err();
+        assert!(reason.starts_with("the service handled it, but its reply cannot be sent: "), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn calls_at_once_are_bounded() {
+    let world = World::start(Config { concurrent_max: 3, ..quick() }, []).await;
+    let ids: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+    let handled = futures_util::future::join_all(ids.iter().map(|id| world.handle(message(id)))).await;
+    assert!(handled.iter().all(Result::is_ok), "{handled:?}");
+    assert_eq!(world.service.calls().len(), 50);
+    assert!((1..=3).contains(&world.service.inside_most()), "{}", world.service.inside_most());
+}
+
+#[tokio::test]
+async fn a_message_that_waits_for_its_next_try_takes_no_place() {
+    let script = [answer(503, "").header("retry-after", "1").into()];
+    let world = World::start(Config { concurrent_max: 1, ..quick() }, script).await;
+    let start = Instant::now();
+    let (first, second) = tokio::join!(world.handle(message("1")), async {
+        while world.service.calls().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        (world.handle(message("2")).await, start.elapsed())
+    });
+    assert_eq!((first, second.0), (Ok(()), Ok(())));
+    assert!(second.1 < Duration::from_secs(1), "{:?}", second.1);
+    assert!(start.elapsed() >= Duration::from_secs(1));
+}

@@ -1,0 +1,199 @@
+//! CloudEvents 1.0.2 and its HTTP binding: a message as attributes in `ce-` headers, and an event as a reply.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::answer::{AnswerError, Reply, is_json, name_of, payload_of};
+use crate::message::{Message, Payload};
+
+/// The header whose presence makes an answer an event in binary mode.
+pub(crate) const TYPE_HEADER: &str = "ce-type";
+
+/// What header values cannot carry as it is: whatever is not printable ASCII, blanks, double quotes, and the percent sign
+/// itself. HTTP binding, section 3.1.3.2.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+
+/// What stands in a URI's path as it is.
+const ESCAPED_IN_URI: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The attributes of the event that `message` is, as header names and encoded header values. Names of attributes are
+/// lower-case letters and digits only (CloudEvents, section 3.1), so `activityId` is `activityid`. The trace is in the
+/// extension for distributed tracing; the payload is the body.
+pub(crate) fn attributes(message: &Message) -> Vec<(&'static str, String)> {
+    let sender = message.sender.as_ref().map_or("unknown", |role| role.as_str());
+    let source = format!("/exorelay/{}", utf8_percent_encode(sender, ESCAPED_IN_URI));
+    let mut headers = vec![
+        ("ce-specversion", "1.0".to_owned()),
+        ("ce-id", encode(message.id.as_str())),
+        ("ce-source", encode(&source)),
+        (TYPE_HEADER, encode(message.name.as_str())),
+    ];
+    let optional = [
+        ("ce-activityid", message.activity_id.as_ref().map(|id| id.as_str())),
+        ("ce-responseto", message.response_to.as_ref().map(|id| id.as_str())),
+        ("ce-traceparent", message.trace.as_ref().map(|trace| trace.as_str())),
+    ];
+    headers.extend(optional.into_iter().filter_map(|(name, text)| Some((name, encode(text?)))));
+    headers
+}
+
+/// Reads an event in binary mode as a reply: the value of its `ce-type`, its content type if it has one, its body.
+/// Errors: the [`AnswerError`] that names the header.
+pub(crate) fn event(ce_type: &str, content_type: Option<&str>, body: &Bytes) -> Result<Reply, AnswerError> {
+    let name = decode(ce_type).ok_or(AnswerError::Field { field: TYPE_HEADER.into(), expected: "text in UTF-8" })?;
+    let name = name_of(TYPE_HEADER, &name)?;
+    if body.is_empty() {
+        return Ok(Reply { name, payload: None });
+    }
+    if content_type.is_some_and(|content_type| !is_json(content_type)) {
+        return Err(AnswerError::Field { field: "content-type".into(), expected: "application/json" });
+    }
+    let payload = Payload::parse(body.clone()).map_err(|cause| AnswerError::Payload { field: "body".into(), cause })?;
+    Ok(Reply { name, payload: Some(payload) })
+}
+
+/// Reads an event in structured mode, an `application/cloudevents+json` object, as a reply: its `type` and its `data`.
+/// Errors: the [`AnswerError`] that names the attribute.
+pub(crate) fn structured_event(body: &Bytes) -> Result<Reply, AnswerError> {
+    let event: Structured<'_> = serde_json::from_slice(body).map_err(AnswerError::not_json)?;
+    if event.data_base64.is_some() {
+        return Err(AnswerError::Field { field: "data_base64".into(), expected: "absent: payloads are JSON" });
+    }
+    let name = event.r#type.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+    let name = name.ok_or(AnswerError::Field { field: "type".into(), expected: "a string" })?;
+    Ok(Reply { name: name_of("type", &name)?, payload: payload_of("data", body, event.data)? })
+}
+
+#[derive(Deserialize)]
+struct Structured<'a> {
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data_base64: Option<&'a RawValue>,
+}
+
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    write!(encoded, "{}", utf8_percent_encode(text, ESCAPED)).expect("a string takes any text");
+    encoded
+}
+
+fn decode(value: &str) -> Option<String> {
+    percent_decode_str(value).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::message::{ActivityId, MessageId, MessageName, Role, TraceParent};
+
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn message() -> Message {
+        Message::new(MessageId::parse("1").unwrap(), MessageName::parse("users.create").unwrap())
+    }
+
+    fn check(message: &Message, expected: &[(&str, &str)]) {
+        let attributes = attributes(message);
+        let attributes: Vec<_> = attributes.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(attributes, expected);
+    }
+
+    #[test]
+    fn a_bare_message_has_the_four_required_attributes() {
+        let expected = [
+            ("ce-specversion", "1.0"),
+            ("ce-id", "1"),
+            ("ce-source", "/exorelay/unknown"),
+            ("ce-type", "users.create"),
+        ];
+        check(&message(), &expected);
+    }
+
+    #[test]
+    fn sender_conversation_request_and_trace_are_attributes_too() {
+        let full = Message {
+            sender: Some(Role::parse("web front").unwrap()),
+            activity_id: Some(ActivityId::parse("7").unwrap()),
+            response_to: Some(MessageId::parse("6").unwrap()),
+            trace: TraceParent::parse(TRACE),
+            ..message()
+        };
+        let expected = [
+            ("ce-specversion", "1.0"),
+            ("ce-id", "1"),
+            // A URI-reference, whose percent sign is escaped once more for the header.
+            ("ce-source", "/exorelay/web%2520front"),
+            ("ce-type", "users.create"),
+            ("ce-activityid", "7"),
+            ("ce-responseto", "6"),
+            ("ce-traceparent", TRACE),
+        ];
+        check(&full, &expected);
+    }
+
+    #[test]
+    fn header_values_are_encoded_as_the_binding_says() {
+        let check = |text: &str, expected: &str| assert_eq!(encode(text), expected);
+        check("Euro € 😀", "Euro%20%E2%82%AC%20%F0%9F%98%80");
+        check("100% \"sure\"", "100%25%20%22sure%22");
+        check("!#$&'()*+,-./:;<=>?@[\\]^_`{|}~", "!#$&'()*+,-./:;<=>?@[\\]^_`{|}~");
+    }
+
+    #[test]
+    fn an_event_in_the_answer_is_a_reply() {
+        let check = |ce_type: &str, content_type: Option<&str>, body: &'static str, expected: Result<&str, &str>| {
+            let reply = event(ce_type, content_type, &Bytes::from(body));
+            let told = reply.map(|reply| format!("{} {:?}", reply.name, reply.payload.map(|json| json.to_string())));
+            assert_eq!(told.map_err(|error| error.to_string()), expected.map(str::to_owned).map_err(str::to_owned));
+        };
+        check(
+            "users%20created",
+            Some("application/json"),
+            "{\"a\" : 1}",
+            Ok("users created Some(\"{\\\"a\\\" : 1}\")"),
+        );
+        check("done", None, "", Ok("done None"));
+        check("done", Some("text/plain"), "a", Err("\"content-type\" must be application/json"));
+        check("", None, "", Err("\"ce-type\": the message name is empty"));
+        check("%ff", None, "", Err("\"ce-type\" must be text in UTF-8"));
+    }
+
+    #[test]
+    fn a_structured_event_in_the_answer_is_a_reply() {
+        let check = |body: &'static str, expected: Result<&str, &str>| {
+            let reply = structured_event(&Bytes::from(body));
+            let told = reply.map(|reply| format!("{} {:?}", reply.name, reply.payload.map(|json| json.to_string())));
+            assert_eq!(told.map_err(|error| error.to_string()), expected.map(str::to_owned).map_err(str::to_owned));
+        };
+        check(r#"{"specversion":"1.0","type":"done","data":[ 1 ]}"#, Ok("done Some(\"[ 1 ]\")"));
+        check(r#"{"type":"done"}"#, Ok("done None"));
+        check(r#"{"data":1}"#, Err("\"type\" must be a string"));
+        check(r#"{"type":5}"#, Err("\"type\" must be a string"));
+        check(r#"{"type":"done","data_base64":"AA=="}"#, Err("\"data_base64\" must be absent: payloads are JSON"));
+    }
+
+    proptest! {
+        #[test]
+        fn header_values_survive_the_round_trip(text in "\\PC{0,60}") {
+            let encoded = encode(&text);
+            prop_assert!(encoded.bytes().all(|byte| (0x21..=0x7e).contains(&byte)));
+            prop_assert_eq!(decode(&encoded).unwrap(), text);
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..100), text in ".*") {
+            let body = Bytes::from(bytes);
+            drop(structured_event(&body));
+            drop(event(&text, None, &body));
+        }
+    }
+}
