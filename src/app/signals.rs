@@ -31,9 +31,11 @@ impl Signals {
         let signal = self.next().await;
         tracing::info!(signal, "draining: finishing what has begun, taking nothing new (again to stop at once)");
         tokio::select! {
-            0 = drain => tracing::info!("drained, nothing is left over"),
+            left = drain => match left {
+                0 => tracing::info!("drained, nothing is left over"),
+                left => tracing::error!(messages = left, "stopped with messages left over"),
+            },
             signal = self.next() => tracing::warn!(signal, "stopped before everything was finished"),
-            else => tracing::warn!("the grace time is over, the log above names what is left over"),
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn router(broker: Broker, limits: &Limits) -> Router {
         .route("/metrics", get(metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Face { broker, limits: limits.clone() })
+        .with_state(Face { broker, limits: limits.for_envelopes() })
 }
 
 #[derive(Clone)]
@@ -94,7 +94,7 @@ async fn send_single(State(face): State<Face>, uri: Uri, request: Request) -> Re
     let encoded = uri.path().strip_prefix("/send/").unwrap_or_default();
     let name = message_name(encoded)?;
     let incoming = json_body(request, &face.limits).await?;
-    let origin = origin(&incoming.headers)?;
+    let origin = origin(&face.broker, &incoming.headers)?;
     let mut message = Message::from_json(Some(name.clone()), &incoming.body)?;
     message.trace = message.trace.or_else(|| trace(&incoming.headers));
     let sender = message.sender.clone();
@@ -108,7 +108,7 @@ async fn send_single(State(face): State<Face>, uri: Uri, request: Request) -> Re
 
 async fn send_batch(State(face): State<Face>, request: Request) -> Result<Response, Problem> {
     let incoming = json_body(request, &face.limits).await?;
-    let origin = origin(&incoming.headers)?;
+    let origin = origin(&face.broker, &incoming.headers)?;
     let messages = Message::list_from_json(&incoming.body)?;
     let messages_max = face.broker.config().batch_messages_max;
     if messages.len() > messages_max {
@@ -123,7 +123,16 @@ async fn send_batch(State(face): State<Face>, request: Request) -> Result<Respon
         }
         Err(error) => Verdict::Refused { detail: error.to_string() },
     };
-    let verdicts: Vec<_> = messages.into_iter().map(publish).collect();
+    let mut verdicts = Vec::with_capacity(messages.len());
+    for message in messages {
+        let verdict = publish(message);
+        let busy = matches!(verdict, Verdict::Busy { .. });
+        verdicts.push(verdict);
+        if busy {
+            // The rest comes again behind this one, so that the sender's order is kept.
+            break;
+        }
+    }
     Ok(typed("application/json", Verdict::list_to_json(&verdicts)))
 }
 
@@ -155,12 +164,16 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(Kind::MethodNotAllowed, format!("{} does not answer {method}", uri.path()))
 }
 
-/// The instance that sends, if the call names it.
-fn origin(headers: &HeaderMap) -> Result<Option<InstanceId>, Problem> {
+/// The instance that sends, if the call names it. An instance that is not registered is told so before anything is
+/// accepted: the answers to what it sends could not find it.
+fn origin(broker: &Broker, headers: &HeaderMap) -> Result<Option<InstanceId>, Problem> {
     let Some(value) = headers.get(INSTANCE_HEADER) else { return Ok(None) };
     let text = value.to_str().map_err(|_| Problem::new(Kind::InvalidRequest, "Exo-Instance is not ASCII"))?;
     let instance = InstanceId::parse(text).map_err(|error| Problem::new(Kind::InvalidRequest, error))?;
-    Ok(Some(instance))
+    match broker.knows(&instance) {
+        true => Ok(Some(instance)),
+        false => Err(Problem::new(Kind::UnknownInstance, format!("{instance:?} is not registered: register it first"))),
+    }
 }
 
 fn trace(headers: &HeaderMap) -> Option<TraceParent> {

@@ -132,6 +132,11 @@ impl Broker {
         self.shell.register(registration, Place::Remote(address.into()), None)
     }
 
+    /// Whether an instance of this id is on the roster.
+    pub fn knows(&self, instance: &InstanceId) -> bool {
+        self.shell.exchange().knows(instance)
+    }
+
     /// Takes an instance off the roster; what waits for it goes to another one of its role, or waits for one.
     /// Answers whether it was there.
     pub fn leave(&self, role: &Role, instance: &InstanceId) -> bool {

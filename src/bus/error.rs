@@ -21,6 +21,12 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
+    /// The broker does not know this relay: it has restarted, or the lease has ended.
+    #[error("the broker at {url} does not know this relay (any more): it has to register again")]
+    Unregistered {
+        /// The broker.
+        url: String,
+    },
     /// The broker takes no more registrations, or is shutting down.
     #[error("the broker does not take the registration: {0}")]
     Registration(String),

@@ -19,6 +19,9 @@ use crate::message::{InstanceId, Message};
 /// Longest answer of a broker that is read: verdicts are short, but there is one per message.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
+/// Payload that one call may carry in several messages.
+const BATCH_BYTES_MAX: usize = 512 * 1024;
+
 /// How often an original broker is asked whether it is still there.
 const PROBE: Duration = Duration::from_secs(3);
 
@@ -57,14 +60,19 @@ impl HttpBus {
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(INSTANCE_HEADER, self.instance.clone());
+        if self.register == Register::Auto {
+            headers.insert(INSTANCE_HEADER, self.instance.clone());
+        }
         Ok(self.client.call(request).await?)
     }
 
     async fn publish_batch(&self, batch: &[Message]) -> Result<Vec<Verdict>, Error> {
         let answer = self.call(Method::POST, "/send", Message::list_to_json(batch)).await?;
+        if answer.status == StatusCode::PAYLOAD_TOO_LARGE && batch.len() > 1 {
+            return Box::pin(self.publish_batch(&batch[..batch.len() / 2])).await;
+        }
         if answer.status != StatusCode::OK {
-            return Ok(vec![self.verdict(&answer)]);
+            return Ok(vec![self.verdict(&answer)?]);
         }
         let verdicts = Verdict::list_from_json(&answer.body)
             .map_err(|error| self.unexpected("POST /send", &answer, error.to_string()))?;
@@ -78,26 +86,29 @@ impl HttpBus {
     async fn publish_one(&self, message: &Message) -> Result<Vec<Verdict>, Error> {
         let path = format!("/send/{}", path_segment(message.name.as_str()));
         let answer = self.call(Method::POST, &path, message.to_json()).await?;
-        Ok(vec![self.verdict(&answer)])
+        Ok(vec![self.verdict(&answer)?])
     }
 
     /// What an answer to one message means. An original broker tells "no receivers" by a 500 with those words.
-    fn verdict(&self, answer: &Answer) -> Verdict {
+    fn verdict(&self, answer: &Answer) -> Result<Verdict, Error> {
         let status = answer.status;
         if status.is_success() {
-            return Verdict::Accepted;
+            return Ok(Verdict::Accepted);
+        }
+        if status == StatusCode::CONFLICT {
+            return Err(Error::Unregistered { url: self.url.clone() });
         }
         let text = String::from_utf8_lossy(&answer.body);
         if status == StatusCode::NOT_FOUND || text.contains("No receivers for message") {
-            return Verdict::NoReceivers;
+            return Ok(Verdict::NoReceivers);
         }
         let later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
         let gateway = [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
         if later.contains(&status) || gateway.contains(&status) {
-            return Verdict::Busy { retry_after: answer.retry_after().unwrap_or(RETRY_AFTER) };
+            return Ok(Verdict::Busy { retry_after: answer.retry_after().unwrap_or(RETRY_AFTER) });
         }
         let detail = text.lines().next().unwrap_or_default();
-        Verdict::Refused { detail: format!("{status}: {detail:.200}") }
+        Ok(Verdict::Refused { detail: format!("{status}: {detail:.200}") })
     }
 
     async fn register(&self, membership: &Membership) -> Result<Duration, Error> {
@@ -147,7 +158,7 @@ impl Bus for HttpBus {
             assert!(!batch.is_empty(), "an empty batch has no verdict");
             match self.batch_max.load(Ordering::Relaxed) {
                 0 | 1 => self.publish_one(&batch[0]).await,
-                most => self.publish_batch(&batch[..most.min(batch.len())]).await,
+                most => self.publish_batch(&batch[..together(batch, most)]).await,
             }
         }
         .boxed()
@@ -183,6 +194,17 @@ impl Bus for HttpBus {
         }
         .boxed()
     }
+}
+
+/// How many of the first messages go into one call: at least one, at most `messages_max`, and not more payload than
+/// [`BATCH_BYTES_MAX`] unless it is a single message.
+fn together(batch: &[Message], messages_max: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |message: &&Message| {
+        bytes += message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len());
+        bytes <= BATCH_BYTES_MAX
+    };
+    batch.iter().take(messages_max).take_while(fits).count().max(1)
 }
 
 /// The `detail` of a problem answer, else its first line.

@@ -37,6 +37,8 @@ pub enum Kind {
     Undeliverable,
     /// The idempotency key was used before, with another body.
     IdempotencyMismatch,
+    /// The call names an instance that is not registered.
+    UnknownInstance,
     /// The bus refused the message.
     Refused,
     /// A defect of ours; the log has the cause.
@@ -64,6 +66,7 @@ impl Kind {
             Self::IdempotencyMismatch => {
                 ("idempotency-mismatch", StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key was used with another body")
             }
+            Self::UnknownInstance => ("unknown-instance", StatusCode::CONFLICT, "Unknown instance"),
             Self::Refused => ("refused", StatusCode::BAD_GATEWAY, "Refused by the bus"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         }

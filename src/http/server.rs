@@ -38,7 +38,16 @@ impl Default for Limits {
     }
 }
 
+/// What an envelope may add to a payload: its names and ids at their longest, and a little more.
+const ENVELOPE_BYTES_MAX: usize = 16 * 1024;
+
 impl Limits {
+    /// The same bounds where bodies are envelopes, so that a payload which one listener took is not too large for the
+    /// next.
+    pub(crate) fn for_envelopes(&self) -> Self {
+        Self { body_bytes_max: self.body_bytes_max.saturating_add(ENVELOPE_BYTES_MAX), ..self.clone() }
+    }
+
     pub(crate) fn body_timeout(&self) -> Duration {
         Duration::from_millis(self.body_timeout_ms)
     }

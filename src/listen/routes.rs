@@ -30,7 +30,7 @@ pub fn router(relay: Relay, config: &Config, limits: &Limits) -> Router {
         .route("/run/{*message}", post(run))
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
-        .with_state(Listener { relay, answer: config.answer, limits: Arc::new(limits.clone()) })
+        .with_state(Listener { relay, answer: config.answer, limits: Arc::new(limits.for_envelopes()) })
 }
 
 /// One message: 200 empty, 400 `missing message id`, 404 `unknown message: '…'`, 503 when there is no room.

@@ -120,6 +120,11 @@ impl<H: Clone> Exchange<H> {
         verdict
     }
 
+    /// Whether an instance of this id is on the roster.
+    pub(crate) fn knows(&self, id: &InstanceId) -> bool {
+        self.roster.key_of(id).is_some()
+    }
+
     /// Puts a message for one instance into its queue, if the instance is there and has room; otherwise nothing
     /// happens. Such a message is never reported.
     pub(crate) fn tell(&mut self, now: Instant, id: &InstanceId, message: Message, effects: &mut Vec<Effect<H>>) {
