@@ -161,7 +161,9 @@ async fn accept_loop(
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(limits.header_timeout_ms));
-    http.pipeline_flush(true);
+    // One write per answer. `pipeline_flush` would do that too, and would hold answers back, the 400 included, for as long
+    // as something unread stands behind them.
+    http.writev(false);
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await.ok()?;
