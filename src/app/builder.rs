@@ -10,7 +10,7 @@ use crate::bus::{self, Bus, EmbeddedBus, Endpoint, HttpBus, Register};
 use crate::http::{Limits, Listening};
 use crate::listen;
 use crate::message::{InstanceId, MessageName, Role};
-use crate::relay::{Config, Error, Identity, Metrics, Relay};
+use crate::relay::{Config, Error, Fallback, Identity, Metrics, Relay};
 
 /// The word for a broker in this process.
 const EMBEDDED: &str = "embedded";
@@ -26,6 +26,7 @@ pub struct Builder {
     answer: listen::Config,
     relay: Config,
     limits: Limits,
+    fallback: Option<Fallback>,
     wrong: Option<Error>,
 }
 
@@ -49,6 +50,7 @@ impl Relay {
             answer: listen::Config::default(),
             relay: Config::default(),
             limits: Limits::default(),
+            fallback: None,
             wrong: None,
         }
     }
@@ -77,6 +79,12 @@ impl Builder {
     /// A listener that is open already.
     pub(super) fn listening(mut self, listening: Listening) -> Self {
         self.listening = Some(listening);
+        self
+    }
+
+    /// What takes messages that have no handler.
+    pub(super) fn fallback(mut self, fallback: Fallback) -> Self {
+        self.fallback = Some(fallback);
         self
     }
 
@@ -153,7 +161,7 @@ impl Builder {
         let endpoint = endpoint(&self.bus, listening.as_ref())?;
         let bus = bus_of(self.broker, &self.bus, &instance)?;
         let identity = Identity { role, instance, bus, endpoint };
-        let relay = Relay::start(identity, self.relay, Metrics::register(registry));
+        let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.fallback);
         if let Some(listening) = listening {
             let router = listen::router(relay.clone(), &self.answer, &self.limits);
             relay.drains(listening.serve(router, &self.limits));

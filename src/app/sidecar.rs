@@ -37,14 +37,11 @@ impl Sidecar {
         if let Some(broker) = broker {
             builder = builder.broker(broker);
         }
-        let webhook = match config.webhook.forward.is_empty() {
-            true => None,
-            false => Some(Webhook::start(&config.webhook, webhook::Metrics::register(&mut registry))?),
-        };
-        let relay = builder.connect_counted(&mut registry).await?;
-        if let Some(webhook) = &webhook {
-            relay.set_fallback(webhook.fallback());
+        if !config.webhook.forward.is_empty() {
+            let webhook = Webhook::start(&config.webhook, webhook::Metrics::register(&mut registry))?;
+            builder = builder.fallback(webhook.fallback());
         }
+        let relay = builder.connect_counted(&mut registry).await?;
         let operations = Operations { metrics: text_of(registry) };
         let router = api::router(relay.clone(), &config.api, &config.http, operations);
         relay.drains(api.serve(router, &config.http));

@@ -52,7 +52,7 @@ struct Inner {
     identity: Identity,
     config: Config,
     handlers: RwLock<HashMap<MessageName, Handler>>,
-    fallback: RwLock<Option<Fallback>>,
+    fallback: Option<Fallback>,
     waiters: Mutex<Waiters<Waiter>>,
     seen: Mutex<Seen>,
     gate: Mutex<Gate<Job>>,
@@ -70,11 +70,12 @@ struct Inner {
 
 impl Relay {
     /// Starts a relay: its tasks run, and it tries to join the bus until it is closed. Needs a tokio runtime.
-    pub(crate) fn start(identity: Identity, config: Config, metrics: Metrics) -> Self {
+    ///
+    /// The fallback is given here because messages may come as soon as the relay has joined.
+    pub(crate) fn start(identity: Identity, config: Config, metrics: Metrics, fallback: Option<Fallback>) -> Self {
         let (outbox, outgoing) = Outbox::new(config.outbox_messages_max);
         let relay = Self(Arc::new(Inner {
             handlers: RwLock::default(),
-            fallback: RwLock::default(),
             waiters: Mutex::new(Waiters::new(config.waiters_max)),
             seen: Mutex::new(Seen::new(config.seen_messages_max, Duration::from_millis(config.seen_window_ms))),
             gate: Mutex::new(Gate::new(config.handlers_concurrent_max, config.inbox_messages_max)),
@@ -91,6 +92,7 @@ impl Relay {
             listeners: Mutex::default(),
             identity,
             config,
+            fallback,
             outbox,
             metrics,
         }));
@@ -163,10 +165,6 @@ impl Relay {
     /// How many requests wait for replies at this moment.
     pub fn waiting(&self) -> usize {
         lock(&self.0.waiters).len()
-    }
-
-    pub(crate) fn set_fallback(&self, fallback: Fallback) {
-        *self.0.fallback.write().unwrap_or_else(PoisonError::into_inner) = Some(fallback);
     }
 
     /// Tries a dead letter again. `None` if there is none of this id. Errors: why it could not even be queued; the
@@ -344,11 +342,11 @@ impl Relay {
     /// The handler of `name`, else the webhook.
     pub(super) fn handler_of(&self, name: &MessageName) -> Option<Handler> {
         let handlers = self.0.handlers.read().unwrap_or_else(PoisonError::into_inner);
-        handlers.get(name).cloned().or_else(|| self.fallback().map(|fallback| fallback.handler))
+        handlers.get(name).cloned().or_else(|| self.fallback().map(|fallback| fallback.handler.clone()))
     }
 
-    pub(super) fn fallback(&self) -> Option<Fallback> {
-        self.0.fallback.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn fallback(&self) -> Option<&Fallback> {
+        self.0.fallback.as_ref()
     }
 
     /// The messages this relay wants: those of its settings and those that have a handler.

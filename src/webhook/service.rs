@@ -69,7 +69,7 @@ impl Webhook {
         })))
     }
 
-    /// What the relay runs for messages without a handler: see [`Relay::set_fallback`].
+    /// What the relay runs for messages without a handler: see [`Relay::start`].
     pub(crate) fn fallback(&self) -> Fallback {
         let (webhook, asked) = (self.clone(), self.clone());
         Fallback {

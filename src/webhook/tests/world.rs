@@ -79,11 +79,11 @@ impl World {
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
             endpoint: None,
         };
-        let relay = Relay::start(identity, relay::Config::default(), relay::Metrics::default());
         let forward = if config.forward.is_empty() { service.url.clone() } else { config.forward.clone() };
         let metrics = Metrics::default();
         let webhook = Webhook::start(&Config { forward, ..config }, metrics.clone()).unwrap();
-        relay.set_fallback(webhook.fallback());
+        let (config, counters) = (relay::Config::default(), relay::Metrics::default());
+        let relay = Relay::start(identity, config, counters, Some(webhook.fallback()));
         Self { relay, service, webhook, metrics, bus }
     }
 
