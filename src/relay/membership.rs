@@ -179,6 +179,7 @@ impl Relay {
 
     /// Refuses new messages from now on.
     pub(super) fn start_leaving(&self) {
+        let _gate = self.gate();
         self.presence().leaving.store(true, Ordering::Relaxed);
     }
 

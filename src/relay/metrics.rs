@@ -59,7 +59,7 @@ impl super::Relay {
     /// Brings the gauges up to date; called before they are read.
     pub(crate) fn refresh_metrics(&self) {
         self.metrics().waiters.set(gauge(self.waiting()));
-        self.metrics().outbox.set(gauge(self.outbox_len()));
+        self.metrics().outbox.set(gauge(self.outbox().len()));
         self.metrics().online.set(i64::from(self.bus_trouble().is_none()));
     }
 }

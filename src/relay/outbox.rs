@@ -1,9 +1,11 @@
 //! The outbox: messages that have their place and wait for the bus, sent in order, kept while the bus is away.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::membership::Backoff;
 use super::{Error, Relay};
@@ -22,27 +24,44 @@ pub(super) struct Outgoing {
 /// The sending end of the outbox.
 pub(super) struct Outbox {
     places: mpsc::Sender<Outgoing>,
+    /// Messages that were accepted and are not settled: those that wait, and those on their way to the bus.
+    unsettled: AtomicUsize,
+    emptied: CancellationToken,
 }
 
 impl Outbox {
     pub(super) fn new(messages_max: usize) -> (Self, mpsc::Receiver<Outgoing>) {
         let (places, receiver) = mpsc::channel(messages_max.max(1));
-        (Self { places }, receiver)
+        (Self { places, unsettled: AtomicUsize::new(0), emptied: CancellationToken::new() }, receiver)
     }
 
     pub(super) fn push(&self, message: Message, until: Option<Instant>) -> Result<(), Error> {
-        self.places.try_send(Outgoing { message, until }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                let places = self.places.max_capacity();
-                Error::Busy { what: "the outbox", places, retry_after: RETRY_AFTER }
+        self.unsettled.fetch_add(1, Ordering::AcqRel);
+        self.places.try_send(Outgoing { message, until }).map_err(|error| {
+            self.settled(1);
+            match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    let places = self.places.max_capacity();
+                    Error::Busy { what: "the outbox", places, retry_after: RETRY_AFTER }
+                }
+                mpsc::error::TrySendError::Closed(_) => Error::Closed,
             }
-            mpsc::error::TrySendError::Closed(_) => Error::Closed,
         })
     }
 
-    /// Messages that wait.
+    /// Messages that are not settled.
     pub(super) fn len(&self) -> usize {
-        self.places.max_capacity() - self.places.capacity()
+        self.unsettled.load(Ordering::Acquire)
+    }
+
+    /// Waits until the outbox is closed and everything in it is settled. Cancel-safe.
+    pub(super) async fn emptied(&self) {
+        self.emptied.cancelled().await;
+    }
+
+    fn settled(&self, count: usize) {
+        let before = self.unsettled.fetch_sub(count, Ordering::AcqRel);
+        assert!(before >= count, "a message is settled once");
     }
 }
 
@@ -90,12 +109,15 @@ pub(super) async fn publish_all(relay: Relay, mut outbox: mpsc::Receiver<Outgoin
                 }
             };
             if received == 0 {
+                relay.outbox().emptied.cancel();
                 return;
             }
             taken.drain(..).for_each(|outgoing| batch.push(outgoing));
         }
         relay.online().await;
+        let before = batch.messages.len();
         batch.drop_overdue(Instant::now());
+        relay.outbox().settled(before - batch.messages.len());
         if batch.messages.is_empty() {
             continue;
         }
@@ -128,5 +150,6 @@ async fn publish_once(relay: &Relay, batch: &mut Batch, failures: &mut Backoff) 
         settled += 1;
     }
     batch.drop_first(settled);
+    relay.outbox().settled(settled);
     wait
 }

@@ -191,7 +191,14 @@ impl Relay {
     }
 
     fn run(&self, job: Job) -> Result<(), Refused> {
-        let entry = self.gate().enter(job);
+        let entry = {
+            let mut gate = self.gate();
+            // Looked at once more under the lock that `start_leaving` takes: what enters is waited for.
+            if self.presence().is_leaving() {
+                return Err(Refused::Closing);
+            }
+            gate.enter(job)
+        };
         match entry {
             Entry::Waiting => Ok(()),
             Entry::Full => Err(Refused::Busy { retry_after: RETRY_AFTER }),

@@ -256,27 +256,30 @@ impl Relay {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let finished = tokio::time::timeout_at(deadline, idle).await.is_ok();
-        let left = self.busy();
-        if !finished {
-            tracing::error!(messages = left, "the grace time is over: messages are left unfinished");
-        }
+        // Whether the time was enough is told by what is left.
+        drop(tokio::time::timeout_at(deadline, idle).await);
         self.0.outbox_closing.cancel();
+        // Before it leaves, because the bus takes nothing from a relay that has left.
+        drop(tokio::time::timeout_at(deadline, self.0.outbox.emptied()).await);
+        let left = self.busy() + self.0.subscribers.unfollowed();
+        if left > 0 {
+            tracing::error!(messages = left, "messages are left unfinished");
+        }
         self.leave(deadline).await;
         let listeners = std::mem::take(&mut *lock(&self.0.listeners));
         for listener in listeners {
             listener.drain(deadline.saturating_duration_since(Instant::now())).await;
         }
         self.0.tasks.close();
-        if finished && tokio::time::timeout_at(deadline, self.0.tasks.wait()).await.is_err() {
+        if left == 0 && tokio::time::timeout_at(deadline, self.0.tasks.wait()).await.is_err() {
             tracing::warn!("tasks of the relay did not end within the grace time");
         }
         left
     }
 
-    /// Messages in handlers, waiting for handlers, in the outbox, or waited for by requests.
+    /// Messages in handlers, waiting for handlers, in the outbox, with followers, or waited for by requests.
     fn busy(&self) -> usize {
-        lock(&self.0.gate).len() + self.0.outbox.len() + self.waiting()
+        lock(&self.0.gate).len() + self.0.outbox.len() + self.0.subscribers.followed() + self.waiting()
     }
 
     pub(super) fn spawn<F>(&self, task: F)
@@ -293,6 +296,10 @@ impl Relay {
 
     pub(super) fn announce(&self, event: Event) {
         self.0.announcer.announce(event);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.0.outbox_closing.is_cancelled()
     }
 
     pub(super) async fn outbox_closing(&self) {
@@ -359,8 +366,8 @@ impl Relay {
         names
     }
 
-    pub(super) fn outbox_len(&self) -> usize {
-        self.0.outbox.len()
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
     }
 }
 

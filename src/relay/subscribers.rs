@@ -38,8 +38,7 @@ impl Subscribers {
     /// Whether messages of this name are kept for subscribers: the relay is set to receive them, or somebody has
     /// subscribed to them.
     pub(super) fn wants(&self, name: &MessageName) -> bool {
-        self.receives.contains(name)
-            || self.connected().iter().any(|(_, names)| names.is_empty() || names.contains(name))
+        self.receives.contains(name) || self.connected().iter().any(|(_, names)| takes(names, name))
     }
 
     /// Queues a message. `false` if there is no room.
@@ -47,6 +46,18 @@ impl Subscribers {
         let queued = self.leases().offer(message);
         self.arrived.notify_waiters();
         queued
+    }
+
+    /// Messages that a connected subscriber has not acknowledged or can still get.
+    pub(super) fn followed(&self) -> usize {
+        let connected = self.connected().clone();
+        self.leases().count(|name| connected.iter().any(|(_, names)| takes(names, name)))
+    }
+
+    /// Messages that no connected subscriber wants.
+    pub(super) fn unfollowed(&self) -> usize {
+        let connected = self.connected().clone();
+        self.leases().count(|name| !connected.iter().any(|(_, names)| takes(names, name)))
     }
 
     fn leases(&self) -> MutexGuard<'_, Leases> {
@@ -58,6 +69,11 @@ impl Subscribers {
     }
 }
 
+/// Whether a subscriber of these names takes messages of this one.
+fn takes(names: &[MessageName], name: &MessageName) -> bool {
+    names.is_empty() || names.contains(name)
+}
+
 /// One connected subscriber. Dropping it gives back what it holds unacknowledged.
 pub(crate) struct Subscription {
     relay: Relay,
@@ -67,17 +83,20 @@ pub(crate) struct Subscription {
 
 impl Subscription {
     /// The next message, and how often it was given out so far (from 1). It is leased to this subscriber. `None` once
-    /// the relay shuts down. Cancel-safe.
+    /// the relay shuts down and everything for this subscriber is acknowledged, or the grace time is over. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<(Message, u32)> {
         let subscribers = self.relay.subscribers();
         loop {
             let arrived = subscribers.arrived.notified();
-            if self.relay.is_leaving() {
+            if self.relay.is_closing() {
                 return None;
             }
             let taken = subscribers.leases().take(self.holder, &self.names, Instant::now());
             if let Some(Offered { message, delivery }) = taken {
                 return Some((message, delivery));
+            }
+            if self.relay.is_leaving() && subscribers.leases().count(|name| takes(&self.names, name)) == 0 {
+                return None;
             }
             arrived.await;
         }

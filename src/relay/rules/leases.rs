@@ -89,6 +89,12 @@ impl Leases {
         self.waiting.len() + self.leased.len()
     }
 
+    /// Messages of wanted names, waiting or leased.
+    pub(crate) fn count(&self, wanted: impl Fn(&MessageName) -> bool) -> usize {
+        let leased = self.leased.values().map(|leased| &leased.offered);
+        self.waiting.iter().chain(leased).filter(|offered| wanted(&offered.message.name)).count()
+    }
+
     /// Messages that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
