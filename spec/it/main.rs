@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used)] // Everything here is a test; clippy only knows functions marked as such.
 
 mod command_line;
+mod crash;
+mod drain;
 #[allow(unreachable_pub)] // The scenarios use it from a deeper place.
 #[path = "../world/eventually.rs"]
 mod eventually;
+mod limits;
+mod stage;

@@ -1,0 +1,231 @@
+//! Stopping and starting while others work: nothing is lost, whatever the order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::eventually::eventually;
+use crate::stage::{ORDER, Process, Raw, Sender, Service, Traffic, call, get, post, reserve};
+
+/// The request that the service answers with its own payload.
+const CHECK: &str = "order.check";
+
+/// Somebody who requests one thing after the other, each as soon as the one before is answered.
+struct Client {
+    answered: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    asking: JoinHandle<()>,
+}
+
+impl Client {
+    /// Every request must be answered, by the service, with what was asked.
+    fn start(name: String, api: &str) -> Self {
+        let (answered, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (count, stopped, url) = (answered.clone(), stop.clone(), format!("{api}/request/{CHECK}?timeout=60s"));
+        let asking = tokio::spawn(async move {
+            while !stopped.load(Ordering::Relaxed) {
+                let payload = json!({ "sender": name, "number": count.load(Ordering::Relaxed) });
+                let answer = call(Method::POST, &url, Some(&payload)).await.unwrap();
+                assert_eq!(answer.status, 200, "{payload}: {answer:?}");
+                assert_eq!(answer.json(), payload);
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { answered, stop, asking }
+    }
+
+    fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until `count` more requests were answered.
+    async fn goes_on(&self, count: u64) {
+        let enough = self.answered() + count;
+        let going = || async { (self.answered() >= enough || self.asking.is_finished()).then_some(()) };
+        eventually((count, "more answers"), going).await;
+        assert!(!self.asking.is_finished(), "a request failed");
+    }
+
+    async fn finish(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.asking.await.unwrap();
+        self.answered.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_under_load_costs_no_request_and_no_message() {
+    let broker = Process::start("broker", &[]).await;
+    let (url, service) = (broker.url("broker"), Service::start("127.0.0.1:0"));
+    let line = format!("run --role users --receives {CHECK},{ORDER} --bus {url} --forward {}", service.url());
+    let mut users = [Process::start(&line, &[]).await, Process::start(&line, &[]).await];
+    let web = Process::start(&format!("run --role web --bus {url}"), &[]).await;
+    let clients: Vec<Client> = (0..6).map(|n| Client::start(format!("client-{n}"), &web.url("api"))).collect();
+    let traffic = Traffic::start("web", Sender::Sidecar(web.url("api")));
+    for _ in 0..2 {
+        for sidecar in &mut users {
+            join_all(clients.iter().map(|client| client.goes_on(10))).await;
+            sidecar.stop().await;
+            join_all(clients.iter().map(|client| client.goes_on(10))).await;
+            sidecar.revive().await;
+        }
+    }
+    let mut answered = Vec::new();
+    for client in clients {
+        answered.push(client.finish().await);
+    }
+    let sent = traffic.finish().await;
+    service.book().has("web", 0..sent).await;
+    // Nobody was killed, so nothing came twice either.
+    assert_eq!(service.book().numbers("web").len() as u64, sent);
+    for (n, answered) in answered.into_iter().enumerate() {
+        assert_eq!(service.book().numbers(&format!("client-{n}")), (0..answered).collect::<Vec<_>>());
+    }
+    assert_eq!(get(&format!("{url}/undelivered")).await.json(), json!({ "undelivered": [] }));
+    assert_eq!(get(&format!("{}/dead-letters", web.url("api"))).await.json(), json!([]));
+}
+
+/// Waits until the process says that it is stopping.
+async fn is_stopping(process: &Process, system: &str) {
+    let ready = format!("{}/ready", process.url(system));
+    eventually("503 from /ready", || async { (get(&ready).await.status == 503).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_finishes_what_it_has_before_its_sidecar_stops() {
+    let mut sidecar = Process::start("run --role users --receives hello --bus embedded", &[]).await;
+    let api = sidecar.url("api");
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        let sent = post(&format!("{api}/send/hello"), &json!(number)).await;
+        ids.push(sent.json()["id"].as_str().unwrap().to_owned());
+    }
+    let mut follower = Raw::connect(sidecar.address("api")).await;
+    follower.send("GET /messages HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(follower.answer().await.unwrap().starts_with("HTTP/1.1 200"));
+    sidecar.signal("TERM");
+    is_stopping(&sidecar, "api").await;
+    for id in &ids {
+        let acknowledgement = format!("{api}/messages/{id}/ack");
+        let acknowledge = || async { (post(&acknowledgement, &json!(null)).await.status == 204).then_some(()) };
+        eventually("a message to acknowledge", acknowledge).await;
+    }
+    let followed = follower.rest().await;
+    assert!(ids.iter().all(|id| followed.contains(&format!("id: {id}"))), "{ids:?} in {followed}");
+    sidecar.ends_well().await;
+    assert!(sidecar.log().contains("nothing is left over"), "{}", sidecar.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_follows_is_told_when_its_sidecar_stops() {
+    let mut sidecar = Process::start("run --role users --receives hello --bus embedded", &[]).await;
+    assert_eq!(post(&format!("{}/send/hello", sidecar.url("api")), &json!(1)).await.status, 202);
+    sidecar.stop().await;
+    assert!(sidecar.log().contains(r#""message":"messages are left unfinished","messages":1"#), "{}", sidecar.log());
+}
+
+/// Tells the process to stop, twice: it would take the grace time otherwise.
+async fn check_second_signal(mut process: Process, system: &str) {
+    process.signal("TERM");
+    is_stopping(&process, system).await;
+    process.signal("TERM");
+    process.ends_well().await;
+    assert!(process.log().contains("stopped before everything was finished"), "{}", process.log());
+}
+
+/// Longer than any test waits.
+const LONG_GRACE: (&str, &str) = ("EXORELAY__DRAIN__GRACE_MS", "600000");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_stops_a_sidecar_at_once() {
+    let sidecar = Process::start("run --role users --receives hello --bus embedded", &[LONG_GRACE]).await;
+    let asking = format!("{}/request/hello?timeout=10m", sidecar.url("api"));
+    let waiting = tokio::spawn(async move { drop(call(Method::POST, &asking, Some(&json!(1))).await) });
+    let metrics = format!("{}/metrics", sidecar.url("api"));
+    let waits = || async { get(&metrics).await.body.contains("exorelay_relay_waiters 1\n").then_some(()) };
+    eventually("a request that waits", waits).await;
+    check_second_signal(sidecar, "api").await;
+    waiting.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_stops_a_broker_at_once() {
+    let broker = Process::start("broker", &[LONG_GRACE]).await;
+    let url = broker.url("broker");
+    let port: u16 = reserve().rsplit(':').next().unwrap().parse().unwrap();
+    let away = json!({ "instance": "away", "host": "127.0.0.1", "port": port, "receives": ["hello"] });
+    assert_eq!(call(Method::PUT, &format!("{url}/services/users"), Some(&away)).await.unwrap().status, 200);
+    assert_eq!(post(&format!("{url}/send/hello"), &json!({ "id": "1" })).await.status, 200);
+    check_second_signal(broker, "broker").await;
+}
+
+/// What takes part in a conversation, each a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Broker,
+    Web,
+    Users,
+    Service,
+}
+
+/// Every order in which four parts can come.
+fn orders() -> Vec<Vec<Part>> {
+    let mut orders = vec![Vec::new()];
+    for part in [Part::Broker, Part::Web, Part::Users, Part::Service] {
+        let insert = |order: &Vec<Part>, place| {
+            let mut longer = order.clone();
+            longer.insert(place, part);
+            longer
+        };
+        orders = orders.iter().flat_map(|order| (0..=order.len()).map(move |place| insert(order, place))).collect();
+    }
+    orders
+}
+
+async fn check_order(order: &[Part]) {
+    let (broker_at, service_at, web_at) = (reserve(), reserve(), reserve());
+    let mut processes = Vec::new();
+    let mut service = None;
+    for part in order {
+        let line = match part {
+            // However slow this machine is, the broker waits for everybody.
+            Part::Broker => format!("broker --listen {broker_at}"),
+            Part::Web => format!("run --role web --bus http://{broker_at} --api {web_at}"),
+            Part::Users => format!(
+                "run --role users --receives {CHECK},{ORDER} --bus http://{broker_at} --forward http://{service_at}"
+            ),
+            Part::Service => {
+                service = Some(Service::start(&service_at));
+                continue;
+            }
+        };
+        processes.push(Process::start(&line, &[("EXORELAY__BROKER__SETTLE_MS", "60000")]).await);
+        if *part == Part::Web {
+            // At the first moment that it can be said.
+            let entry = json!({ "sender": "web", "number": 0 });
+            assert_eq!(post(&format!("http://{web_at}/send/{ORDER}"), &entry).await.status, 202);
+        }
+    }
+    let asked = post(&format!("http://{web_at}/request/{CHECK}?timeout=60s"), &json!("who?")).await;
+    assert_eq!((asked.status, asked.json()), (200, json!("who?")), "{order:?}");
+    let service = service.unwrap();
+    service.book().has("web", 0..1).await;
+    for mut process in processes {
+        process.stop().await;
+        assert!(process.log().contains("nothing is left over"), "{order:?}: {}", process.log());
+    }
+    assert_eq!(service.book().numbers("web"), [0], "{order:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broker_sidecars_and_service_start_and_stop_in_any_order() {
+    let orders = orders();
+    assert_eq!(orders.len(), 24);
+    for order in orders {
+        check_order(&order).await;
+    }
+}

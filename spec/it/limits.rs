@@ -1,0 +1,246 @@
+//! Clients that misbehave cost themselves, and nobody else.
+//!
+//! Clocks that jump are not simulated here. Every deadline is measured by `Instant`, which does not jump: leases, windows
+//! and time-outs live in rules that are given their `Instant`s (`src/broker/rules/tests.rs`, and the tests at the end of
+//! each file of `src/relay/rules/`), and in tokio's timers. `deadlines_do_not_look_at_the_clock_on_the_wall` keeps it so.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::eventually::{eventually, pause};
+use crate::stage::{Process, Raw, get, post, raise_file_limit};
+
+/// How long a test waits for an answer or an end that must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const SILENT: usize = 500;
+
+async fn sidecar(settings: &[(&str, &str)]) -> Process {
+    Process::start("run --role web --receives hello --bus embedded", settings).await
+}
+
+/// Whatever else happens, calls of the service and of the broker are answered.
+async fn check_others_are_served(sidecar: &Process) {
+    let sent = post(&format!("{}/send/hello", sidecar.url("api")), &json!(1)).await;
+    assert_eq!(sent.status, 202, "{sent:?}");
+    let delivered = post(&format!("{}/run/hello", sidecar.url("listen")), &json!({ "id": sent.json()["id"] })).await;
+    assert_eq!(delivered.status, 200, "{delivered:?}");
+}
+
+/// The problem in an answer, which must be complete.
+fn problem(answer: Option<String>, status: &str, kind: &str) -> String {
+    let answer = answer.expect("a complete answer");
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(body["type"], format!("urn:exorelay:problem:{kind}"));
+    answer
+}
+
+async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// Waits until the process has no more files open than before.
+async fn is_as_before(sidecar: &Process, before: usize) {
+    eventually(("open files, before", before), || async { (sidecar.open_files() <= before).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_silent_connections_hold_up_nobody_and_are_closed() {
+    raise_file_limit();
+    let sidecar = sidecar(&[("EXORELAY__HTTP__HEADER_TIMEOUT_MS", "3000")]).await;
+    let before = sidecar.open_files();
+    let mut silent = Vec::new();
+    for _ in 0..SILENT {
+        silent.push(Raw::connect(sidecar.address("listen")).await);
+        silent.push(Raw::connect(sidecar.address("api")).await);
+    }
+    for _ in 0..10 {
+        check_others_are_served(&sidecar).await;
+    }
+    for mut connection in silent {
+        assert_eq!(within("the end of a silent connection", connection.rest()).await, "");
+    }
+    is_as_before(&sidecar, before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_stays_half_or_drips_ends_its_connection() {
+    let sidecar = sidecar(&[("EXORELAY__HTTP__HEADER_TIMEOUT_MS", "700")]).await;
+    let before = sidecar.open_files();
+    let mut half = Raw::connect(sidecar.address("api")).await;
+    half.send("POST /send/hello HTTP/1.1\r\nhost: a\r\ncontent-le").await;
+    assert_eq!(within("the end of half a header", half.rest()).await, "");
+    let mut dripping = Raw::connect(sidecar.address("listen")).await;
+    within("the end of a dripping header", async {
+        dripping.send("POST /run/hello HTTP/1.1\r\nx: ").await;
+        while dripping.send("y").await {
+            pause(20).await;
+        }
+    })
+    .await;
+    check_others_are_served(&sidecar).await;
+    is_as_before(&sidecar, before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_stays_half_or_drips_is_answered_408() {
+    let sidecar = sidecar(&[("EXORELAY__HTTP__BODY_TIMEOUT_MS", "700")]).await;
+    let before = sidecar.open_files();
+    for (listener, path) in [("api", "/send/hello"), ("listen", "/run/hello")] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n{{\"id\":");
+        let mut half = Raw::connect(sidecar.address(listener)).await;
+        half.send(&head).await;
+        problem(within("408", half.answer()).await, "408", "body-timeout");
+        assert_eq!(within("the end of half a body", half.rest()).await, "");
+        let mut dripping = Raw::connect(sidecar.address(listener)).await;
+        dripping.send(&head).await;
+        within("the end of a dripping body", async {
+            while dripping.send(" ").await {
+                pause(20).await;
+            }
+        })
+        .await;
+    }
+    check_others_are_served(&sidecar).await;
+    is_as_before(&sidecar, before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_beyond_the_bound_wait_and_are_served_later() {
+    let sidecar = sidecar(&[("EXORELAY__HTTP__CONNECTIONS_MAX", "4")]).await;
+    let before = sidecar.open_files();
+    let ask = "GET /health HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut served = Vec::new();
+    for _ in 0..4 {
+        let mut connection = Raw::connect(sidecar.address("api")).await;
+        connection.send(ask).await;
+        assert!(within("an answer", connection.answer()).await.is_some());
+        served.push(connection);
+    }
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let mut connection = Raw::connect(sidecar.address("api")).await;
+        connection.send(ask).await;
+        waiting.push(tokio::spawn(async move { connection.answer().await }));
+    }
+    // The other listener has places of its own, and by now the waiting ones had every chance to be accepted.
+    assert_eq!(get(&format!("{}/status", sidecar.url("listen"))).await.status, 200);
+    assert!(waiting.iter().all(|answer| !answer.is_finished()));
+    drop(served);
+    for answer in waiting {
+        assert!(within("an answer after the wait", answer).await.unwrap().is_some());
+    }
+    is_as_before(&sidecar, before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_over_the_limit_is_answered_413_in_full() {
+    let sidecar = sidecar(&[("EXORELAY__HTTP__BODY_BYTES_MAX", "1000")]).await;
+    let chunk = format!("400\r\n{}\r\n", " ".repeat(0x400));
+    let chunked = "POST /send/hello HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut raw = Raw::connect(sidecar.address("api")).await;
+    raw.send(chunked).await;
+    for _ in 0..1000 {
+        assert!(raw.send(&chunk).await, "the server reads on, so that its answer arrives");
+    }
+    raw.send("0\r\n\r\n").await;
+    problem(within("413", raw.answer()).await, "413", "body-too-large");
+    // The connection is as good as before.
+    raw.send(&format!("{chunked}2\r\n42\r\n0\r\n\r\n")).await;
+    let answer = within("202", raw.answer()).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    let mut known = Raw::connect(sidecar.address("api")).await;
+    known.send("POST /send/hello HTTP/1.1\r\nhost: a\r\ncontent-length: 1001\r\n\r\n").await;
+    known.send(&" ".repeat(1001)).await;
+    problem(within("413", known.answer()).await, "413", "body-too-large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_before_sending_is_told_at_once() {
+    let sidecar = sidecar(&[("EXORELAY__HTTP__BODY_BYTES_MAX", "1000")]).await;
+    let head =
+        |length: &str| format!("POST /send/hello HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n{length}\r\n\r\n");
+    let mut raw = Raw::connect(sidecar.address("api")).await;
+    raw.send(&head("content-length: 1001")).await;
+    problem(within("413", raw.answer()).await, "413", "body-too-large");
+    let mut raw = Raw::connect(sidecar.address("api")).await;
+    raw.send(&head("content-length: 2")).await;
+    assert!(within("100", raw.answer()).await.unwrap().starts_with("HTTP/1.1 100"));
+    raw.send("42").await;
+    assert!(within("202", raw.answer()).await.unwrap().starts_with("HTTP/1.1 202"));
+    let mut raw = Raw::connect(sidecar.address("api")).await;
+    raw.send(&head("transfer-encoding: chunked")).await;
+    assert!(within("100", raw.answer()).await.unwrap().starts_with("HTTP/1.1 100"));
+    for _ in 0..100 {
+        raw.send(&format!("400\r\n{}\r\n", " ".repeat(0x400))).await;
+    }
+    raw.send("0\r\n\r\n").await;
+    problem(within("413", raw.answer()).await, "413", "body-too-large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
+    let sidecar = sidecar(&[]).await;
+    let mut raw = Raw::connect(sidecar.address("api")).await;
+    raw.send("GET /health HTTP/1.1\r\nhost: a\r\n\r\nGET /heal").await;
+    assert!(within("200", raw.answer()).await.unwrap().starts_with("HTTP/1.1 200"));
+    raw.send("th HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(within("200", raw.answer()).await.unwrap().starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_behind_a_request_is_answered_400_and_costs_nothing() {
+    let sidecar = sidecar(&[]).await;
+    let before = sidecar.open_files();
+    let good = "GET /health HTTP/1.1\r\nhost: a\r\n\r\n";
+    for garbage in
+        ["\u{1}\u{2}garbage\r\n\r\n", "GET\r\n\r\n", "POST /send/hello HTTP/1.1\r\ncontent-length: x\r\n\r\n"]
+    {
+        let mut raw = Raw::connect(sidecar.address("api")).await;
+        raw.send(&format!("{good}{good}{garbage}{good}")).await;
+        for _ in 0..2 {
+            assert!(within("200", raw.answer()).await.unwrap().starts_with("HTTP/1.1 200"), "{garbage:?}");
+        }
+        assert!(within("400", raw.answer()).await.unwrap().starts_with("HTTP/1.1 400"), "{garbage:?}");
+        assert_eq!(within("the end", raw.rest()).await, "", "{garbage:?}");
+    }
+    check_others_are_served(&sidecar).await;
+    is_as_before(&sidecar, before).await;
+    assert_eq!(get(&format!("{}/dead-letters", sidecar.url("api"))).await.json(), json!([]));
+}
+
+/// Where the clock on the wall may be read, and for what.
+const WALL_CLOCK: [(&str, &str); 6] = [
+    ("src/broker/service.rs", "shown to people: when a message was given up"),
+    ("src/relay/service.rs", "shown to people: when a message became a dead letter"),
+    ("src/relay/rules/dead_letters.rs", "shown to people: as above"),
+    ("src/cli/tail.rs", "shown to people: when a message came"),
+    ("src/webhook", "the timestamp in a signature, as Standard Webhooks wants it"),
+    ("src/http/client.rs", "a Retry-After that is a date"),
+];
+
+#[test]
+fn deadlines_do_not_look_at_the_clock_on_the_wall() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let inside = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
+            let allowed = WALL_CLOCK.iter().any(|(place, _)| inside.starts_with(place));
+            let text = std::fs::read_to_string(&path).unwrap();
+            let clock = text.contains("SystemTime") || text.contains("UNIX_EPOCH");
+            assert!(allowed || !clock, "{} reads the clock on the wall: say in WALL_CLOCK for what", inside.display());
+            read += 1;
+        }
+    }
+    assert!(read > 100, "only {read} files were found");
+}

@@ -1,0 +1,168 @@
+//! Starts the built binary alone in its folder and environment, stops it gently or not, and starts it again.
+
+use std::net::TcpListener;
+use std::process::{Command as Tool, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::eventually::eventually;
+
+/// Ports below those that the system gives to outgoing calls, so that none of these takes a port whose process is away.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// An address that nobody listens on, and that stays free while a process restarts.
+pub(crate) fn reserve() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let span = PORTS.end - PORTS.start;
+    // Tests that run at the same time in other processes begin elsewhere.
+    let first = u16::try_from(std::process::id().wrapping_mul(97) % u32::from(span)).unwrap();
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let address = format!("127.0.0.1:{}", PORTS.start + first.wrapping_add(step) % span);
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// Lets this process and those it starts from now on have as many files open as the system allows.
+pub(crate) fn raise_file_limit() {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let hard =
+        limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().nth(4).unwrap();
+    let own = std::process::id().to_string();
+    let raised = Tool::new("prlimit").args(["--pid", &own, &format!("--nofile={hard}:{hard}")]).status().unwrap();
+    assert!(raised.success());
+}
+
+/// A server of the binary, killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    arguments: Vec<String>,
+    settings: Vec<(String, String)>,
+    child: Child,
+    output: Arc<Mutex<Vec<String>>>,
+    log: Arc<Mutex<Vec<String>>>,
+    folder: TempDir,
+}
+
+impl Process {
+    /// `exorelay LINE`, ready. Listeners without an address get a port that stays theirs across restarts.
+    pub(crate) async fn start(line: &str, settings: &[(&str, &str)]) -> Self {
+        let mut arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        for (_, flag) in listeners(&arguments) {
+            if !arguments.iter().any(|argument| argument == flag) {
+                arguments.extend([(*flag).to_owned(), reserve()]);
+            }
+        }
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let process = Self::spawn(arguments, settings);
+        process.ready().await;
+        process
+    }
+
+    fn spawn(arguments: Vec<String>, settings: Vec<(String, String)>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_exorelay"));
+        command.args(&arguments).current_dir(folder.path()).env_clear().envs(settings.clone()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let output = collect(child.stdout.take().unwrap());
+        let log = collect(child.stderr.take().unwrap());
+        Self { arguments, settings, child, output, log, folder }
+    }
+
+    async fn ready(&self) {
+        eventually((&self.arguments, self.log.clone()), || async {
+            let output = self.output.lock().unwrap();
+            let announced = |system: &str| output.iter().any(|line| line.contains(&format!(r#""system":"{system}""#)));
+            listeners(&self.arguments).iter().all(|(system, _)| announced(system)).then_some(())
+        })
+        .await;
+    }
+
+    /// Where one of its listeners is.
+    pub(crate) fn address(&self, system: &str) -> &str {
+        let listener = listeners(&self.arguments).iter().find(|(name, _)| *name == system);
+        let (_, flag) = listener.unwrap_or_else(|| panic!("{:?} has no {system}", self.arguments));
+        let place = self.arguments.iter().position(|argument| argument == flag).unwrap();
+        &self.arguments[place + 1]
+    }
+
+    pub(crate) fn url(&self, system: &str) -> String {
+        format!("http://{}", self.address(system))
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// The kernel's name for it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// Its open files, connections included.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Tool::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// kill -9; answers when it is gone.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Starts it again after its end, at the same addresses.
+    pub(crate) async fn revive(&mut self) {
+        *self = Self::spawn(self.arguments.clone(), self.settings.clone());
+        self.ready().await;
+    }
+
+    /// Waits for its end, which must be a good one.
+    pub(crate) async fn ends_well(&mut self) {
+        let code = eventually(("the end", self.arguments.clone(), self.log.clone()), || {
+            std::future::ready(self.child.try_wait().unwrap())
+        });
+        assert_eq!(code.await.code(), Some(0), "{:?}: {}", self.arguments, self.log());
+        assert!(self.folder.path().read_dir().unwrap().next().is_none(), "it left files behind");
+    }
+
+    /// SIGTERM, and its end.
+    pub(crate) async fn stop(&mut self) {
+        self.signal("TERM");
+        self.ends_well().await;
+    }
+}
+
+/// The listeners of a command: their names, and the flags with their addresses.
+fn listeners(arguments: &[String]) -> &'static [(&'static str, &'static str)] {
+    let embedded = arguments.iter().any(|argument| argument == "--broker");
+    match arguments[0].as_str() {
+        "broker" => &[("broker", "--listen")],
+        "run" if embedded => &[("listen", "--listen"), ("api", "--api"), ("broker", "--broker")],
+        "run" => &[("listen", "--listen"), ("api", "--api")],
+        other => panic!("{other:?} is no server of these tests"),
+    }
+}
+
+fn collect(stream: impl AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let collected = lines.clone();
+    tokio::spawn(async move {
+        let mut reader = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = reader.next_line().await {
+            collected.lock().unwrap().push(line);
+        }
+    });
+    lines
+}

@@ -1,0 +1,44 @@
+//! HTTP as it is on the wire, for clients that do not keep to it.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// One connection.
+pub(crate) struct Raw(TcpStream);
+
+impl Raw {
+    pub(crate) async fn connect(address: &str) -> Self {
+        Self(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// Sends the text as it is. Errors are the server's right: it may have closed the connection.
+    pub(crate) async fn send(&mut self, text: &str) -> bool {
+        self.0.write_all(text.as_bytes()).await.is_ok()
+    }
+
+    /// One answer with its body, read by its `content-length`; `None` if the connection ended before it was complete.
+    pub(crate) async fn answer(&mut self) -> Option<String> {
+        let mut text = Vec::new();
+        loop {
+            let byte = self.0.read_u8().await.ok()?;
+            text.push(byte);
+            if text.ends_with(b"\r\n\r\n") {
+                break;
+            }
+        }
+        let head = String::from_utf8(text).unwrap();
+        let length =
+            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        self.0.read_exact(&mut body).await.ok()?;
+        Some(head + &String::from_utf8(body).unwrap())
+    }
+
+    /// Waits for the server to close the connection, and answers what it still sent.
+    pub(crate) async fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        // A reset is an end like any other.
+        drop(self.0.read_to_end(&mut rest).await);
+        String::from_utf8(rest).unwrap()
+    }
+}
