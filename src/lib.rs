@@ -66,6 +66,6 @@ pub mod webhook;
 pub use app::Builder;
 pub use message::{Message, MessageId, MessageName, Payload, Role};
 pub use relay::{
-    Config, Context, DeadLetter, DeadLetterId, Direction, Error, Event, Events, Handler, HandlerError, Relay, Replies,
-    Replied, Requesting, Sending, handler,
+    Config, Context, DeadLetter, DeadLetterId, Direction, Error, Event, Events, Handler, HandlerError, Relay, Replied,
+    Replies, Requesting, Sending, handler,
 };
