@@ -81,6 +81,15 @@ fn the_project_speaks_only_of_itself() {
 }
 
 #[test]
+fn every_line_of_the_lifecycle_page_is_proven() {
+    let texts = project::texts(root());
+    let page = texts.iter().find(|(path, _)| path == "src/lifecycle.md").map(|(_, text)| text.as_str());
+    let proofs = texts.iter().filter(|(path, _)| path.ends_with(".feature") || path.ends_with(".rs"));
+    let proofs: String = proofs.map(|(_, text)| text.as_str()).collect();
+    check(project::unproven(page.expect("the page is there"), &proofs));
+}
+
+#[test]
 fn the_readme_shows_what_the_program_prints() {
     let readme = std::fs::read_to_string(root().join("README.md"))
         .unwrap_or_else(|error| panic!("README.md:1: not readable ({error}); write it, with its generated blocks"));

@@ -8,6 +8,9 @@ use clap::Parser;
 use exorelay::cli::{Error, Options, Threads, USAGE};
 use tokio::runtime::{Builder, Runtime};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long the end waits for work that cannot be cancelled, such as a name being looked up.
 const LAST_GRACE: Duration = Duration::from_millis(500);
 
@@ -40,10 +43,12 @@ fn run(options: Options) -> Result<(), Error> {
 fn runtime(threads: Threads) -> io::Result<Runtime> {
     let mut builder = match threads {
         Threads::One => Builder::new_current_thread(),
-        Threads::Many(_) => Builder::new_multi_thread(),
+        Threads::Many(threads) if threads.get() == 1 => Builder::new_current_thread(),
+        Threads::Many(threads) => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(threads.get());
+            builder
+        }
     };
-    if let Threads::Many(Some(threads)) = threads {
-        builder.worker_threads(threads.get());
-    }
     builder.enable_all().build()
 }

@@ -1,6 +1,7 @@
 //! The words of the features, in running form.
 
 mod broker;
+mod building;
 mod http;
 mod outage;
 mod process;

@@ -122,7 +122,6 @@ async fn check_handler(world: &mut World, role: String, some: String, name: Stri
 
 #[then(regex = r#"^that fails(?: with the words)?:? "(.+)"$"#)]
 async fn fails(world: &mut World, words: String) {
-    let words = words.replace("\\n", "\\n");
     let failure = world.relays.failure.as_ref().expect("a failure").to_string();
     assert!(failure.contains(&words), "{failure}");
 }

@@ -39,6 +39,23 @@ pub(crate) fn missing_docs_lint(manifest: &str) -> Vec<String> {
     vec!["Cargo.toml:1: write `missing_docs = \"warn\"` under [lints.rust]".to_owned()]
 }
 
+/// Lines of the lifecycle page whose proof does not exist. `proofs` is the text of all features and sources.
+pub(crate) fn unproven(page: &str, proofs: &str) -> Vec<String> {
+    let quoted = regex(r#"\| "([^"]+)" \|$"#);
+    let row = regex(r"^\| (?:moment|-)");
+    let mut findings = Vec::new();
+    for (index, line) in page.lines().enumerate().filter(|(_, line)| line.starts_with("| ") && !row.is_match(line)) {
+        let scenario = |name: &str| {
+            let titles = ["Scenario: ", "Scenario Outline: "].map(|kind| format!("{kind}{name}\n"));
+            titles.iter().any(|title| proofs.contains(title)) || proofs.contains(&format!("fn {name}()"))
+        };
+        if !quoted.captures(line).is_some_and(|found| scenario(&found[1])) {
+            findings.push(format!("src/lifecycle.md:{}: name a scenario or a test that exists", index + 1));
+        }
+    }
+    findings
+}
+
 /// Dependencies that stand there without their reason.
 pub(crate) fn dependencies_without_reason(manifest: &str) -> Vec<String> {
     let headings = regex(r"(?m)^\[[^\]\n]*dependencies(?:\.[^\]\n]*)?\]");
@@ -156,6 +173,14 @@ fn a_manifest_without_the_docs_lint_is_found() {
     assert!(missing_docs_lint("[lints.rust]\nmissing_docs = \"warn\"\n").is_empty());
     assert_eq!(missing_docs_lint("[lints.rust]\nmissing_docs = \"allow\"\n").len(), 1);
     assert_eq!(missing_docs_lint("[lints.clippy]\nmissing_docs = \"warn\"\n").len(), 1);
+}
+
+#[test]
+fn a_line_of_the_lifecycle_page_without_proof_is_found() {
+    let proofs = "  Scenario: It holds\nfn it_holds() {}\n";
+    let page = "| moment | what | proven by |\n|---|---|---|\n| a | b | \"It holds\" |\n| a | b | \"it_holds\" |\n";
+    assert!(unproven(page, proofs).is_empty());
+    assert_eq!(unproven("| a | b | \"It hol\" |\n| a | b | |\n", proofs).len(), 2);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Relays {
     /// Records what it is sent.
     pub recorder: Option<Service>,
     pub members: Vec<(String, Member)>,
+    /// One that is in no list yet.
+    pub made: Option<Relay>,
     pub sent: Vec<MessageId>,
     pub failure: Option<Error>,
     pub outcome: Option<JoinHandle<Result<Message, Error>>>,

@@ -3,6 +3,8 @@
 //! Every implementation passes the one suite in `contract.rs`, which is this trait's documentation in running form.
 
 mod config;
+#[cfg(test)]
+mod contract;
 mod embedded;
 mod error;
 mod http;

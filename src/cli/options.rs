@@ -15,7 +15,7 @@ use super::run::Run;
 use super::send::Send;
 use super::tail::Tail;
 
-/// How many threads a server uses unless it is every core.
+/// How many threads a server uses, if that is to be said.
 const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
 
 /// A message relay sidecar: puts a service written in any language on a message bus
@@ -55,17 +55,19 @@ enum Command {
 pub enum Threads {
     /// A tool: one call, then the end.
     One,
-    /// A server: this many, or one per core.
-    Many(Option<NonZeroUsize>),
+    /// A server: this many.
+    Many(NonZeroUsize),
 }
 
 impl Options {
     /// What the command runs on. Errors: `TOKIO_WORKER_THREADS` is no number from 1.
     pub fn threads(&self) -> Result<Threads, Error> {
+        let said = || worker_threads(std::env::var(WORKER_THREADS).ok().as_deref());
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         match self.command {
-            Command::Dev(_) | Command::Run(_) | Command::Broker(_) => {
-                worker_threads(std::env::var(WORKER_THREADS).ok().as_deref()).map(Threads::Many)
-            }
+            // A sidecar shares the machine with its service; and a thread that is not woken by another costs less.
+            Command::Dev(_) | Command::Run(_) => said().map(|threads| Threads::Many(threads.unwrap_or(half(cores)))),
+            Command::Broker(_) => said().map(|threads| Threads::Many(threads.unwrap_or(cores))),
             Command::Send(_)
             | Command::Request(_)
             | Command::Tail(_)
@@ -89,6 +91,10 @@ impl Options {
             Command::Completions(completions) => completions.run(),
         }
     }
+}
+
+fn half(cores: NonZeroUsize) -> NonZeroUsize {
+    NonZeroUsize::new(cores.get() / 2).unwrap_or(NonZeroUsize::MIN)
 }
 
 fn worker_threads(text: Option<&str>) -> Result<Option<NonZeroUsize>, Error> {

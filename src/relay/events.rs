@@ -36,20 +36,27 @@ impl Announcer {
         drop(self.0.send(event));
     }
 
-    pub(crate) fn listen(&self) -> Events {
-        Events(self.0.subscribe())
+    /// The events from now on, after `first`.
+    pub(crate) fn listen(&self, first: Option<Event>) -> Events {
+        Events { first, rest: self.0.subscribe() }
     }
 }
 
-/// The events of one relay from now on.
-pub struct Events(broadcast::Receiver<Event>);
+/// The events of one relay from now on; the first is [`Event::Online`] if it is online already.
+pub struct Events {
+    first: Option<Event>,
+    rest: broadcast::Receiver<Event>,
+}
 
 impl Events {
     /// The next event; `None` once the relay is gone. A listener that falls 256 events behind misses the oldest.
     /// Cancel-safe.
     pub async fn next(&mut self) -> Option<Event> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
         loop {
-            match self.0.recv().await {
+            match self.rest.recv().await {
                 Ok(event) => return Some(event),
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,

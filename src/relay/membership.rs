@@ -159,10 +159,13 @@ impl Relay {
         let standing = Standing { online: true, told, trouble: None };
         let before = self.presence().standing.send_replace(standing);
         if !before.online {
-            let port = self.identity().endpoint.as_ref().map_or(0, |endpoint| endpoint.port);
             tracing::info!(role = %self.role(), "online");
-            self.announce(Event::Online { port });
+            self.announce(self.online_event());
         }
+    }
+
+    pub(super) fn online_event(&self) -> Event {
+        Event::Online { port: self.identity().endpoint.as_ref().map_or(0, |endpoint| endpoint.port) }
     }
 
     fn went_offline(&self, trouble: String) {

@@ -43,7 +43,7 @@ pub(crate) use receive::Refused;
 pub use request::{Replies, Requesting};
 pub use rules::{DeadLetter, DeadLetterId, Direction};
 pub(crate) use send::Draft;
-pub use send::Sending;
+pub use send::{Replied, Sending};
 pub use service::Relay;
 pub(crate) use service::{Fallback, Identity};
 pub(crate) use subscribers::Subscription;

@@ -223,7 +223,7 @@ impl Relay {
 
     async fn run_job(&self, job: Job) {
         let Job { message, handler, done } = job;
-        let span = tracing::info_span!(
+        let span = tracing::debug_span!(
             "message",
             message_id = %message.id,
             activity_id = %message.conversation(),
@@ -250,7 +250,8 @@ impl Relay {
     }
 
     fn handler_failed(&self, message: &Message, reason: &str) {
-        tracing::warn!(reason, "message was not handled, it is among the dead letters");
+        let (message_id, name) = (&message.id, &message.name);
+        tracing::warn!(%message_id, %name, reason, "message was not handled, it is among the dead letters");
         self.bury(message, Direction::Incoming, reason.to_owned());
         let (name, id) = (message.name.clone(), message.id.clone());
         self.announce_error(Error::HandlerFailed { name, id, reason: reason.to_owned() });

@@ -152,9 +152,10 @@ impl Relay {
         self.0.handlers.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
     }
 
-    /// What happens to this relay from now on.
+    /// What happens to this relay from now on, beginning with [`Event::Online`] if it is online already.
     pub fn events(&self) -> Events {
-        self.0.announcer.listen()
+        let online = self.bus_trouble().is_none();
+        self.0.announcer.listen(online.then(|| self.online_event()))
     }
 
     /// Messages that could not be handled or sent, oldest first.

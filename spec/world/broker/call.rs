@@ -1,6 +1,6 @@
-//! Calling, and waiting for what is not there at once.
+//! Calling the broker.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::Request;
 use bytes::Bytes;
@@ -19,13 +19,4 @@ pub(crate) async fn call(method: &str, url: &str, headers: &[(&str, &str)], body
     }
     let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
     Client::new(limits).call(request).await.unwrap_or_else(|error| panic!("{method} {url}: {error}"))
-}
-
-/// Waits until `condition` holds; then `what` is said to have failed.
-pub(crate) async fn eventually(what: impl Fn() -> String, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "{}", what());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

@@ -6,6 +6,7 @@
 mod absent;
 mod conversations;
 mod exchange;
+mod key;
 mod moves;
 mod namespaces;
 mod outcome;
@@ -19,13 +20,10 @@ mod views;
 
 pub(crate) use conversations::Conversations;
 pub(crate) use exchange::{Exchange, Place};
+pub(crate) use key::Key;
 pub(crate) use namespaces::Rules;
 pub(crate) use outcome::{Attempt, Batch, Effect, Outcome, Reason, Routed, Work};
 pub(crate) use parcel::Parcel;
 pub(crate) use queue::Queue;
 pub(crate) use roster::{Instance, Roster};
 pub(crate) use routing::Routes;
-
-/// One instance on the roster, for as long as it stays there. Never given out twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key(pub(crate) u64);

@@ -1,7 +1,7 @@
 //! How a service registers itself, and what it gets.
 
+use core::net::{Ipv6Addr, SocketAddr};
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 

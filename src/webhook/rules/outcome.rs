@@ -36,10 +36,11 @@ impl Outcome {
         }
     }
 
-    /// How the service is doing. One that answers anything below 500 is alive, even if it wants a rest.
+    /// How the service is doing. One that answers is alive, unless it says itself that nobody is there.
     pub(crate) fn health(self) -> Health {
         match self {
-            Self::Silence | Self::Status(500..=599) => Health::Failing,
+            // A 500 is the fault of one message as often as not; these say that nobody is there to have faults.
+            Self::Silence | Self::Status(502..=504) => Health::Failing,
             Self::Status(_) => Health::Alive,
         }
     }
@@ -63,7 +64,8 @@ mod tests {
 
     #[test]
     fn a_failing_service_is_called_again() {
-        check([500, 501, 502, 503, 504, 599], |_| Fate::Again, Health::Failing);
+        check([502, 503, 504], |_| Fate::Again, Health::Failing);
+        check([500, 501, 505, 599], |_| Fate::Again, Health::Alive);
         assert_eq!((Outcome::Silence.fate(), Outcome::Silence.health()), (Fate::Again, Health::Failing));
     }
 

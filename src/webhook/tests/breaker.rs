@@ -12,7 +12,7 @@ fn config() -> Config {
 }
 
 fn failures(count: usize) -> impl Iterator<Item = Reaction> {
-    std::iter::repeat_n(answer(500, "boom").into(), count)
+    std::iter::repeat_n(answer(503, "boom").into(), count)
 }
 
 /// The next event about the service.
@@ -39,7 +39,7 @@ async fn a_dead_service_is_left_alone_and_its_messages_wait() {
     // The failures are told, each time the breaker opens; probes are single calls.
     let authority = world.service.url.trim_start_matches("http://");
     for _ in ["opened", "first probe", "second probe"] {
-        let expected = format!("the service at {authority} fails: the service answered 500: boom");
+        let expected = format!("the service at {authority} fails: the service answered 503: boom");
         assert_eq!(next(&mut events).await, expected);
     }
     assert_eq!(world.service.calls().len(), 25);
@@ -53,10 +53,10 @@ async fn an_open_breaker_is_told_to_whoever_asks_whether_the_service_is_there() 
     let world = World::start(config, failures(100)).await;
     assert_eq!(world.relay.service_trouble(), None);
     let reason = world.handle(message("1")).await.unwrap_err();
-    let held = ": calls to the service were held back: the service answered 500: boom";
+    let held = ": calls to the service were held back: the service answered 503: boom";
     assert!(reason.starts_with("gave up after 3 tries in ") && reason.ends_with(held), "{reason}");
     let authority = world.service.url.trim_start_matches("http://");
-    let trouble = format!("the service at {authority} fails: the service answered 500: boom");
+    let trouble = format!("the service at {authority} fails: the service answered 503: boom");
     assert_eq!(world.relay.service_trouble(), Some(trouble));
     assert_eq!(world.metrics.breaker_open.get(), 1);
     // A message that comes now waits as well, and is not even tried.

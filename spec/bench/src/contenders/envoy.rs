@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{Driver, own_service, program};
+use super::contender::{Driver, own_service, program};
 use crate::error::Error;
 use crate::load::{HttpTarget, get_status};
 use crate::options::Compare;

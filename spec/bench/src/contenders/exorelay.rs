@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use super::{Driver, own_service, program};
+use super::contender::{Driver, own_service, program};
 use crate::error::Error;
 use crate::load::{HttpTarget, get_status};
 use crate::options::Compare;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Driver, program};
+use super::contender::{Driver, program};
 use crate::cells::{Cell, Shape};
 use crate::error::Error;
 use crate::load::{CALL_WAIT, Figures};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Driver, own_service, program};
+use super::contender::{Driver, own_service, program};
 use crate::error::Error;
 use crate::load::NatsTarget;
 use crate::options::Compare;

@@ -1,0 +1,79 @@
+//! The state of one scenario, and how its words find their way to it.
+
+use std::collections::BTreeMap;
+
+use tokio::task::JoinHandle;
+
+use super::http::{Answer, Follower};
+use super::process::Process;
+use super::relays::Relays;
+use super::service::Service;
+
+/// Everything a scenario has started, and what it has seen. All of it ends with the scenario.
+#[derive(Debug, Default, cucumber::World)]
+pub struct World {
+    /// Environment of the processes that start from now on.
+    pub settings: BTreeMap<String, String>,
+    pub processes: Vec<(String, Process)>,
+    /// Addresses of sample services, by file name.
+    pub places: BTreeMap<String, String>,
+    pub service: Option<Service>,
+    pub answers: Vec<Answer>,
+    pub waiting: Option<JoinHandle<Answer>>,
+    pub follower: Option<Follower>,
+    /// The id of the message that the follower got last.
+    pub followed: String,
+    /// Relays in this process.
+    pub relays: Relays,
+}
+
+impl World {
+    pub fn service(&self) -> &Service {
+        self.service.as_ref().expect("there is a service")
+    }
+
+    pub fn answer(&self) -> &Answer {
+        self.answers.last().expect("there is an answer")
+    }
+
+    pub fn process(&mut self, name: &str) -> &mut Process {
+        let found = self.processes.iter_mut().rev().find(|(known, _)| known == name);
+        &mut found.unwrap_or_else(|| panic!("nothing runs as {name:?}")).1
+    }
+
+    /// The address of the last process that has this listener.
+    pub async fn address(&mut self, system: &str) -> String {
+        let runs = |name: &str, process: &Process| match system {
+            "broker" => name == "broker" || process.is("dev"),
+            _ => process.is("run") || process.is("dev"),
+        };
+        let found = self.processes.iter_mut().rev().find(|(name, process)| runs(name, process));
+        found.unwrap_or_else(|| panic!("nothing has a listener {system:?}")).1.address(system).await
+    }
+
+    /// Turns `api/send/hello` or `web.mjs/signup` into a URL.
+    pub async fn url(&mut self, place: &str) -> String {
+        let (start, rest) = place.split_once('/').unwrap_or((place, ""));
+        let address = match self.places.get(start) {
+            Some(address) => address.clone(),
+            None => self.address(start).await,
+        };
+        format!("http://{address}/{rest}")
+    }
+
+    /// Puts addresses into `{service}`, `{broker}` and `{users.py}`.
+    pub async fn fill_in(&mut self, line: &str) -> String {
+        let mut line = line.to_owned();
+        if let Some(service) = &self.service {
+            line = line.replace("{service}", &format!("http://{}", service.address));
+        }
+        for (file, address) in &self.places {
+            line = line.replace(&format!("{{{file}}}"), &format!("http://{address}"));
+        }
+        if line.contains("{broker}") {
+            let broker = self.address("broker").await;
+            line = line.replace("{broker}", &format!("http://{broker}"));
+        }
+        line
+    }
+}

@@ -1,0 +1,218 @@
+//! The naive model: six instances of three roles, and what should arrive at each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::broker::config::Config;
+use crate::broker::rules::*;
+use crate::broker::wire::{Address, Registration, Verdict};
+use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
+
+pub(super) const ROLES: [&str; 3] = ["web", "users", "log"];
+pub(super) const NAMES: [&str; 3] = ["create", "created", "deleted"];
+
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    Publish {
+        sender: usize,
+        name: usize,
+        answers: Option<usize>,
+    },
+    /// The instance's courier makes a round; so many messages succeed, the others wait again.
+    Round {
+        instance: usize,
+        succeed: usize,
+    },
+    Leave {
+        instance: usize,
+    },
+    Register {
+        instance: usize,
+    },
+    Wait {
+        millis: u64,
+    },
+}
+
+/// Instances 0 to 5: two of every role; odd ones are of this process. Role `web` receives everything, `users` two
+/// messages, `log` one.
+pub(super) struct Bench {
+    pub(super) exchange: Exchange<usize>,
+    pub(super) now: Instant,
+    pub(super) effects: Vec<Effect<usize>>,
+    /// By role: what should arrive.
+    pub(super) expected: BTreeMap<&'static str, BTreeSet<String>>,
+    /// By instance: what arrived, sender and id.
+    pub(super) arrived: Vec<Vec<(String, String)>>,
+    pub(super) given_up: Vec<(String, String)>,
+    pub(super) keys: [Option<Key>; 6],
+    /// By role: until when it is expected back, if its last instance could restart.
+    pub(super) departed: [Option<Instant>; 3],
+    pub(super) published: usize,
+    pub(super) busy: bool,
+}
+
+pub(super) fn role_of(instance: usize) -> &'static str {
+    ROLES[instance / 2]
+}
+
+impl Bench {
+    pub(super) fn new(config: Config) -> Self {
+        let mut bench = Self {
+            exchange: Exchange::new(config),
+            now: Instant::now(),
+            effects: Vec::new(),
+            expected: BTreeMap::new(),
+            arrived: vec![Vec::new(); 6],
+            given_up: Vec::new(),
+            keys: [None; 6],
+            departed: [None; 3],
+            published: 0,
+            busy: false,
+        };
+        (0..6).for_each(|instance| bench.register(instance));
+        bench
+    }
+
+    pub(super) fn receives(instance: usize) -> Vec<MessageName> {
+        NAMES[instance / 2..].iter().map(|name| MessageName::parse(name).unwrap()).collect()
+    }
+
+    pub(super) fn register(&mut self, instance: usize) {
+        let registration = Registration {
+            role: Role::parse(role_of(instance)).unwrap(),
+            instance: InstanceId::parse(&format!("i{instance}")).unwrap(),
+            receives: Self::receives(instance),
+            sends: Vec::new(),
+            namespace: None,
+            batch: true,
+        };
+        let remote = || Place::Remote(Address::new("localhost", 1).unwrap());
+        let place = if instance % 2 == 1 { Place::Local } else { remote() };
+        if self.keys[instance].is_none() {
+            let key = self.exchange.register(self.now, registration, place, instance, &mut self.effects);
+            self.keys[instance] = key.unwrap();
+            self.departed[instance / 2] = None;
+            self.perform();
+        }
+    }
+
+    pub(super) fn leave(&mut self, instance: usize) {
+        if self.keys[instance].take().is_some() {
+            let id = InstanceId::parse(&format!("i{instance}")).unwrap();
+            let role = Role::parse(role_of(instance)).unwrap();
+            assert!(self.exchange.leave(self.now, &role, &id, &mut self.effects));
+            let last = self.keys[instance ^ 1].is_none() && instance.is_multiple_of(2);
+            self.departed[instance / 2] = last.then(|| self.now + Config::default().delivery_window());
+            self.perform();
+        }
+    }
+
+    pub(super) fn publish(&mut self, sender: usize, name: usize, answers: Option<usize>) {
+        let id = self.published;
+        self.published += 1;
+        let mut message =
+            Message::new(MessageId::parse(&id.to_string()).unwrap(), MessageName::parse(NAMES[name]).unwrap());
+        message.response_to = answers.map(|past| MessageId::parse(&(past % (id + 1)).to_string()).unwrap());
+        message.sender = Some(Role::parse(role_of(sender)).unwrap());
+        let here = |role: usize| self.keys[2 * role].is_some() || self.keys[2 * role + 1].is_some();
+        let present = |role: usize| here(role) || self.departed[role].is_some_and(|until| self.now < until);
+        let receivers: Vec<_> = (0..3).filter(|role| present(*role) && *role <= name).map(|role| ROLES[role]).collect();
+        let verdict = self.exchange.publish(self.now, None, message, &mut self.effects);
+        let expected = if receivers.is_empty() { Verdict::NoReceivers } else { Verdict::Accepted };
+        assert_eq!(verdict, expected);
+        for role in receivers {
+            self.expected.entry(role).or_default().insert(id.to_string());
+        }
+        self.perform();
+    }
+
+    pub(super) fn round(&mut self, instance: usize, succeed: usize) {
+        let Some(key) = self.keys[instance] else { return };
+        let work = self.exchange.take(self.now, key, &mut self.effects);
+        self.perform();
+        let Work::Batch(batch) = work else { return };
+        let outcome = |place: usize| if place < succeed { Outcome::Delivered } else { Outcome::Later("busy".into()) };
+        for message in batch.messages.iter().take(succeed) {
+            self.arrive(instance, message);
+        }
+        let attempt = match succeed {
+            0 => Attempt::Silent { cause: "away".into() },
+            _ => Attempt::Answered((0..batch.messages.len()).map(outcome).collect()),
+        };
+        self.exchange.settle(self.now, key, attempt, &mut self.effects);
+        self.perform();
+    }
+
+    pub(super) fn arrive(&mut self, instance: usize, message: &Message) {
+        let sender = message.sender.as_ref().unwrap().to_string();
+        self.arrived[instance].push((sender, message.id.to_string()));
+    }
+
+    pub(super) fn perform(&mut self) {
+        while !self.effects.is_empty() {
+            for effect in std::mem::take(&mut self.effects) {
+                match effect {
+                    Effect::Deliver { handle, key, parcel } => {
+                        self.busy = !self.busy;
+                        match self.busy {
+                            true => self.exchange.put_back(self.now, key, parcel, &mut self.effects),
+                            false => self.arrive(handle, &parcel.message),
+                        }
+                    }
+                    Effect::Undelivered { parcel, .. } => {
+                        self.given_up.push((parcel.role.to_string(), parcel.message.id.to_string()));
+                    }
+                    Effect::Wake { .. } | Effect::Routed(_) => {}
+                }
+            }
+        }
+    }
+
+    pub(super) fn run(&mut self, step: Step) {
+        match step {
+            Step::Publish { sender, name, answers } => self.publish(sender, name, answers),
+            Step::Round { instance, succeed } => self.round(instance, succeed),
+            Step::Leave { instance } => self.leave(instance),
+            Step::Register { instance } => self.register(instance),
+            Step::Wait { millis } => {
+                self.now += Duration::from_millis(millis);
+                self.exchange.sweep(self.now, &mut self.effects);
+                self.perform();
+            }
+        }
+    }
+
+    /// Everybody comes back and everything succeeds.
+    pub(super) fn finish(&mut self) {
+        (0..6).for_each(|instance| self.register(instance));
+        for _ in 0..4 {
+            (0..6).for_each(|instance| self.round(instance, usize::MAX));
+        }
+    }
+
+    /// Every role got each of its messages once, or its loss was reported.
+    pub(super) fn check_exactly_once(&self) {
+        for (place, role) in ROLES.iter().enumerate() {
+            let mut got: Vec<_> =
+                self.arrived[2 * place..2 * place + 2].iter().flatten().map(|(_, id)| id.clone()).collect();
+            got.extend(self.given_up.iter().filter(|(other, _)| other == role).map(|(_, id)| id.clone()));
+            got.sort();
+            let mut expected: Vec<_> = self.expected.get(role).into_iter().flatten().cloned().collect();
+            expected.sort();
+            assert_eq!(got, expected, "{role}");
+        }
+        assert_eq!(self.exchange.load(), Default::default());
+    }
+
+    /// Every instance got the messages of one sender in the order they were published.
+    pub(super) fn check_order(&self) {
+        for arrived in &self.arrived {
+            for sender in ROLES {
+                let ids = arrived.iter().filter(|(from, _)| from == sender);
+                let ids: Vec<usize> = ids.map(|(_, id)| id.parse().unwrap()).collect();
+                assert!(ids.is_sorted(), "{sender}: {ids:?}");
+            }
+        }
+    }
+}

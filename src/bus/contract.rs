@@ -1,0 +1,254 @@
+//! What every bus has to hold. Each way to the others runs through all of it, with the same broker behind.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Bus, Config, Delivery, EmbeddedBus, Endpoint, Error, HttpBus, Inbox, Membership, Registration, Verdict};
+use crate::broker::{self, Broker};
+use crate::http::{Limits, Listening, Serving};
+use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
+
+/// Which bus is held to the contract.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Embedded,
+    Http,
+}
+
+/// Keeps what it is given; has no room while `full`.
+#[derive(Clone, Default)]
+struct Recorder {
+    messages: Arc<Mutex<Vec<Message>>>,
+    full: Arc<Mutex<bool>>,
+}
+
+impl Inbox for Recorder {
+    fn deliver(&self, message: Message) -> Delivery {
+        if *self.full.lock().unwrap() {
+            return Delivery::Busy { retry_after: Duration::from_millis(10) };
+        }
+        self.messages.lock().unwrap().push(message);
+        Delivery::Accepted
+    }
+}
+
+impl Recorder {
+    async fn has(&self, ids: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let got: Vec<String> = self.messages.lock().unwrap().iter().map(|message| message.id.to_string()).collect();
+            if got == ids {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{got:?} instead of {ids:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+async fn take(State(recorder): State<Recorder>, body: Bytes) -> Bytes {
+    let deliver = |message: Result<Message, _>| recorder.deliver(message.unwrap());
+    let deliveries: Vec<_> = Message::list_from_json(&body).unwrap().into_iter().map(deliver).collect();
+    Delivery::list_to_json(&deliveries)
+}
+
+/// A broker, the bus under test, and who joins over it.
+struct Bench {
+    broker: Broker,
+    bus: Box<dyn Bus>,
+    membership: Membership,
+    own: Recorder,
+    _serving: Vec<Serving>,
+}
+
+fn registration(role: &str, instance: &str, receives: &[&str]) -> Registration {
+    Registration {
+        role: Role::parse(role).unwrap(),
+        instance: InstanceId::parse(instance).unwrap(),
+        receives: receives.iter().map(|name| MessageName::parse(name).unwrap()).collect(),
+        sends: Vec::new(),
+        namespace: None,
+        batch: true,
+    }
+}
+
+impl Bench {
+    async fn new(way: Way) -> Self {
+        let config = broker::Config { settle_ms: 0, queue_messages_max: 2, ..Default::default() };
+        let broker = Broker::start(config);
+        let (own, limits) = (Recorder::default(), Limits::default());
+        let instance = InstanceId::parse("web-1").unwrap();
+        let (mut endpoint, mut serving) = (None, Vec::new());
+        let bus: Box<dyn Bus> = match way {
+            Way::Embedded => Box::new(EmbeddedBus::new(broker.clone(), instance)),
+            Way::Http => {
+                let listening = Listening::bind("test", "127.0.0.1:0").await.unwrap();
+                let config = Config { url: format!("http://{}", listening.address()), ..Config::default() };
+                serving.push(listening.serve(broker::routes::router(broker.clone(), &limits), &limits));
+                let listening = Listening::bind("test", "127.0.0.1:0").await.unwrap();
+                endpoint = Some(Endpoint { host: None, port: listening.address().port() });
+                let router = Router::new().route("/run", post(take)).with_state(own.clone());
+                serving.push(listening.serve(router, &limits));
+                Box::new(HttpBus::new(&config, &instance))
+            }
+        };
+        let registration = registration("web", "web-1", &["created"]);
+        let membership = Membership { registration, endpoint, inbox: Arc::new(own.clone()) };
+        let bench = Self { broker, bus, membership, own, _serving: serving };
+        assert!(bench.bus.join(&bench.membership).await.unwrap() > Duration::ZERO);
+        bench
+    }
+
+    /// Somebody else on the bus.
+    fn other(&self, role: &str, receives: &[&str]) -> Recorder {
+        let recorder = Recorder::default();
+        self.broker.join_local(registration(role, role, receives), Arc::new(recorder.clone())).unwrap();
+        recorder
+    }
+
+    /// Publishes as the relay does: at once if the bus can, else in batches until all are judged.
+    async fn publish(&self, messages: &[Message]) -> Vec<Verdict> {
+        if let Some(first) = self.bus.publish_now(&messages[0]) {
+            let rest = messages[1..].iter().map(|message| self.bus.publish_now(message).unwrap());
+            return [first].into_iter().chain(rest).collect();
+        }
+        let mut verdicts = Vec::new();
+        while verdicts.len() < messages.len() {
+            let judged = self.bus.publish(&messages[verdicts.len()..]).await.unwrap();
+            assert!(!judged.is_empty());
+            verdicts.extend(judged);
+        }
+        verdicts
+    }
+}
+
+fn message(id: &str, name: &str) -> Message {
+    let message = Message::new(MessageId::parse(id).unwrap(), MessageName::parse(name).unwrap());
+    Message { sender: Some(Role::parse("web").unwrap()), ..message }
+}
+
+async fn a_message_reaches_everybody_who_receives_it(way: Way) {
+    let bench = Bench::new(way).await;
+    let (users, log) = (bench.other("users", &["create"]), bench.other("log", &["create"]));
+    assert_eq!(bench.publish(&[message("1", "create")]).await, [Verdict::Accepted]);
+    users.has(&["1"]).await;
+    log.has(&["1"]).await;
+    bench.own.has(&[]).await;
+}
+
+async fn messages_keep_their_order(way: Way) {
+    let bench = Bench::new(way).await;
+    let users = bench.other("users", &["create"]);
+    let ids: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+    let messages: Vec<_> = ids.iter().map(|id| message(id, "create")).collect();
+    assert_eq!(bench.publish(&messages).await, vec![Verdict::Accepted; 50]);
+    users.has(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
+
+async fn each_message_of_a_batch_is_judged_for_itself(way: Way) {
+    let bench = Bench::new(way).await;
+    let users = bench.other("users", &["create"]);
+    let verdicts = bench.publish(&[message("1", "create"), message("2", "zonk"), message("3", "create")]).await;
+    assert_eq!(verdicts, [Verdict::Accepted, Verdict::NoReceivers, Verdict::Accepted]);
+    users.has(&["1", "3"]).await;
+}
+
+async fn a_receiver_without_room_makes_the_bus_busy_and_loses_nothing(way: Way) {
+    let bench = Bench::new(way).await;
+    let users = bench.other("users", &["create"]);
+    *users.full.lock().unwrap() = true;
+    let mut ids = Vec::new();
+    // Two places in the queue, and what its courier holds in its hand.
+    let busy = loop {
+        let id = ids.len().to_string();
+        match bench.publish(&[message(&id, "create")]).await.remove(0) {
+            Verdict::Accepted => ids.push(id),
+            verdict => break verdict,
+        }
+        assert!(ids.len() < 10, "the queue has no bound");
+    };
+    assert!(matches!(busy, Verdict::Busy { .. }), "{busy:?}");
+    *users.full.lock().unwrap() = false;
+    users.has(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
+
+async fn an_answer_finds_the_instance_that_asked(way: Way) {
+    let bench = Bench::new(way).await;
+    bench.other("users", &["create"]);
+    assert_eq!(bench.publish(&[message("1", "create")]).await, [Verdict::Accepted]);
+    let mut reply = message("2", "a name that nobody lists");
+    reply.sender = Role::parse("users").ok();
+    reply.response_to = MessageId::parse("1").ok();
+    assert_eq!(bench.broker.publish(None, reply), Verdict::Accepted);
+    bench.own.has(&["2"]).await;
+}
+
+async fn who_left_gets_nothing_more_and_may_leave_twice(way: Way) {
+    let bench = Bench::new(way).await;
+    assert_eq!(bench.broker.publish(None, message("1", "created")), Verdict::Accepted);
+    bench.own.has(&["1"]).await;
+    bench.bus.leave(&bench.membership).await.unwrap();
+    bench.bus.leave(&bench.membership).await.unwrap();
+    assert!(bench.broker.instances().is_empty());
+}
+
+async fn joining_again_updates_what_is_wanted(way: Way) {
+    let mut bench = Bench::new(way).await;
+    bench.membership.registration.receives = vec![MessageName::parse("deleted").unwrap()];
+    bench.bus.join(&bench.membership).await.unwrap();
+    assert_eq!(bench.broker.publish(None, message("1", "deleted")), Verdict::Accepted);
+    bench.own.has(&["1"]).await;
+    assert_eq!(bench.broker.instances().len(), 1);
+}
+
+/// Runs every clause for one way.
+macro_rules! contract {
+    ($module:ident, $way:expr, [$($clause:ident),* $(,)?]) => {
+        mod $module {
+            use super::*;
+            $(#[tokio::test] async fn $clause() { super::$clause($way).await; })*
+        }
+    };
+}
+
+macro_rules! for_every_way {
+    ($clauses:tt) => {
+        contract!(embedded, Way::Embedded, $clauses);
+        contract!(http, Way::Http, $clauses);
+    };
+}
+
+for_every_way!([
+    a_message_reaches_everybody_who_receives_it,
+    messages_keep_their_order,
+    each_message_of_a_batch_is_judged_for_itself,
+    a_receiver_without_room_makes_the_bus_busy_and_loses_nothing,
+    an_answer_finds_the_instance_that_asked,
+    who_left_gets_nothing_more_and_may_leave_twice,
+    joining_again_updates_what_is_wanted,
+]);
+
+#[tokio::test]
+async fn a_broker_that_is_away_is_an_error_that_names_it() {
+    let config = Config { url: "http://127.0.0.1:1".into(), ..Config::default() };
+    let bus = HttpBus::new(&config, &InstanceId::parse("web-1").unwrap());
+    let error = bus.publish(&[message("1", "create")]).await.unwrap_err();
+    assert!(matches!(error, Error::Away(_)), "{error}");
+    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_know_the_relay_says_so_before_it_takes_anything() {
+    let bench = Bench::new(Way::Http).await;
+    let users = bench.other("users", &["create"]);
+    bench.broker.leave(&bench.membership.registration.role, &bench.membership.registration.instance);
+    let error = bench.bus.publish(&[message("1", "create")]).await.unwrap_err();
+    assert!(matches!(error, Error::Unregistered { .. }), "{error}");
+    users.has(&[]).await;
+}
