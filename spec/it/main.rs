@@ -9,4 +9,5 @@ mod drain;
 #[path = "../world/eventually.rs"]
 mod eventually;
 mod limits;
+mod memory;
 mod stage;

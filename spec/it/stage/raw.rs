@@ -1,14 +1,14 @@
 //! HTTP as it is on the wire, for clients that do not keep to it.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// One connection.
-pub(crate) struct Raw(TcpStream);
+pub(crate) struct Raw(BufReader<TcpStream>);
 
 impl Raw {
     pub(crate) async fn connect(address: &str) -> Self {
-        Self(TcpStream::connect(address).await.unwrap())
+        Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
     }
 
     /// Sends the text as it is. Errors are the server's right: it may have closed the connection.
