@@ -1,32 +1,46 @@
 //! Starts the built binary alone in its folder and environment, stops it gently or not, and starts it again.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::process::{Command as Tool, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use crate::eventually::eventually;
 
 /// Ports below those that the system gives to outgoing calls, so that none of these takes a port whose process is away.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
+/// Ports that the tests of one process have for themselves.
+const BLOCK: u16 = 1_000;
+
 /// An address that nobody listens on, and that stays free while a process restarts.
 pub(crate) fn reserve() -> String {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let span = PORTS.end - PORTS.start;
-    // Tests that run at the same time in other processes begin elsewhere.
-    let first = u16::try_from(std::process::id().wrapping_mul(97) % u32::from(span)).unwrap();
+    static OURS: LazyLock<(u16, File)> = LazyLock::new(claim_block);
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let address = format!("127.0.0.1:{}", PORTS.start + first.wrapping_add(step) % span);
+        assert!(step < BLOCK, "the tests need more ports than a block has");
+        let address = format!("127.0.0.1:{}", OURS.0 + step);
         if TcpListener::bind(&address).is_ok() {
             return address;
         }
     }
+}
+
+/// The first port of a block that no other process uses for its tests; it is ours while the file is open.
+fn claim_block() -> (u16, File) {
+    let claim = |first: u16| {
+        let path = std::env::temp_dir().join(format!("exorelay-spec-ports-{first}"));
+        let file = File::options().create(true).append(true).open(path).ok()?;
+        file.try_lock().ok().map(|()| (first, file))
+    };
+    PORTS.step_by(usize::from(BLOCK)).find_map(claim).expect("fewer than 20 runs at the same time")
 }
 
 /// Lets this process and those it starts from now on have as many files open as the system allows.
@@ -47,6 +61,7 @@ pub(crate) struct Process {
     child: Child,
     output: Arc<Mutex<Vec<String>>>,
     log: Arc<Mutex<Vec<String>>>,
+    logging: JoinHandle<()>,
     folder: TempDir,
 }
 
@@ -71,9 +86,9 @@ impl Process {
         command.args(&arguments).current_dir(folder.path()).env_clear().envs(settings.clone()).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let output = collect(child.stdout.take().unwrap());
-        let log = collect(child.stderr.take().unwrap());
-        Self { arguments, settings, child, output, log, folder }
+        let (output, _) = collect(child.stdout.take().unwrap());
+        let (log, logging) = collect(child.stderr.take().unwrap());
+        Self { arguments, settings, child, output, log, logging, folder }
     }
 
     async fn ready(&self) {
@@ -128,12 +143,14 @@ impl Process {
         self.ready().await;
     }
 
-    /// Waits for its end, which must be a good one.
+    /// Waits for its end, which must be a good one. Its log is then complete.
     pub(crate) async fn ends_well(&mut self) {
         let code = eventually(("the end", self.arguments.clone(), self.log.clone()), || {
             std::future::ready(self.child.try_wait().unwrap())
         });
-        assert_eq!(code.await.code(), Some(0), "{:?}: {}", self.arguments, self.log());
+        let code = code.await.code();
+        (&mut self.logging).await.unwrap();
+        assert_eq!(code, Some(0), "{:?}: {}", self.arguments, self.log());
         assert!(self.folder.path().read_dir().unwrap().next().is_none(), "it left files behind");
     }
 
@@ -155,14 +172,14 @@ fn listeners(arguments: &[String]) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-fn collect(stream: impl AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+fn collect(stream: impl AsyncRead + Unpin + Send + 'static) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let collected = lines.clone();
-    tokio::spawn(async move {
+    let collecting = tokio::spawn(async move {
         let mut reader = BufReader::new(stream).lines();
         while let Ok(Some(line)) = reader.next_line().await {
             collected.lock().unwrap().push(line);
         }
     });
-    lines
+    (lines, collecting)
 }
