@@ -19,3 +19,12 @@ Feature: Messages that nobody takes
     And `exorelay run --role users --bus embedded --answer handled --forward {service}` is running
     When I POST `{"id":"1"}` to listen/run/hello
     Then I get 500 with the problem "internal"
+
+  Scenario: Run, then answer, for a broker of ours too
+    Given a service that answers 400 to every message
+    And `exorelay broker` is running
+    And `exorelay run --role users --bus {broker} --receives hello --answer handled --forward {service}` is running as "users"
+    When I POST `{"id":"1"}` to broker/send/hello
+    Then I get 200 with an empty body
+    And the service has got "hello" 1 times
+    And there is a dead letter "hello" with the words "400"

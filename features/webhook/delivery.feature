@@ -88,7 +88,7 @@ Feature: Webhook
     And a service that hangs
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
     When I POST `1` to api/send/hello
-    Then there is a dead letter "hello" with the words "did not answer within"
+    Then there is a dead letter "hello" with the words "did not answer within 100 ms"
 
   Scenario: A service that resets the connection
     Given the setting EXORELAY__WEBHOOK__DEADLINE_MS is 400

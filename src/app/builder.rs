@@ -160,7 +160,9 @@ impl Builder {
         let instance = InstanceId::from_uuid(Uuid::now_v7());
         let endpoint = endpoint(&self.bus, listening.as_ref())?;
         let bus = bus_of(self.broker, &self.bus, &instance)?;
-        let identity = Identity { role, instance, bus, endpoint };
+        // A call with several messages has no place for the outcome of each handler.
+        let batch = self.answer.answer == listen::Answer::Accepted;
+        let identity = Identity { role, instance, bus, endpoint, batch };
         let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.fallback);
         if let Some(listening) = listening {
             let router = listen::router(relay.clone(), &self.answer, &self.limits);

@@ -150,7 +150,7 @@ impl Relay {
             receives: self.receives(),
             sends: self.config().sends.clone(),
             namespace,
-            batch: true,
+            batch: identity.batch,
         };
         Membership { registration, endpoint: identity.endpoint.clone(), inbox: std::sync::Arc::new(self.clone()) }
     }

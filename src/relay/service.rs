@@ -42,6 +42,8 @@ pub(crate) struct Identity {
     pub(crate) bus: Arc<dyn Bus>,
     /// Where the broker delivers; `None` if nothing listens.
     pub(crate) endpoint: Option<Endpoint>,
+    /// Whether the broker may deliver several messages in one call.
+    pub(crate) batch: bool,
 }
 
 /// A service's place on the bus. Cheap to clone; all clones are the same relay. It lives until [`Relay::close`].

@@ -43,6 +43,8 @@ struct Failure {
     cause: String,
     /// The wait that was asked for.
     asked: Option<Duration>,
+    /// The call had less than its time because the deadline was near, so its cause says little.
+    cut_short: bool,
 }
 
 /// What one call came to.
@@ -104,11 +106,16 @@ impl Webhook {
 
     async fn deliver_in_time(&self, message: &Message, context: &Context) -> Result<(), Error> {
         let mut tries = self.tries();
+        let mut cause = None;
         let replies = loop {
             match self.call(message, context, &mut tries.schedule).await? {
                 Called::Handled(replies) => break replies,
                 Called::Again(failure) => {
-                    tries.wait(&failure).await.ok_or_else(|| gave_up(&tries.schedule, failure.cause))?;
+                    let again = tries.wait(&failure).await;
+                    if !failure.cut_short || cause.is_none() {
+                        cause = Some(failure.cause);
+                    }
+                    again.ok_or_else(|| gave_up(&tries.schedule, cause.take().unwrap_or_default()))?;
                     self.0.metrics.retried.inc();
                 }
             }
@@ -132,7 +139,8 @@ impl Webhook {
         schedule.count();
         let call = inner.client.call(request);
         let limit = inner.config.client_limits().timeout;
-        let answer = match schedule.cut(Instant::now(), limit) {
+        let cut = schedule.cut(Instant::now(), limit);
+        let answer = match cut {
             None => call.await,
             Some(left) => tokio::time::timeout(left, call).await.unwrap_or_else(|_| {
                 Err(ClientError::Timeout { authority: inner.target.authority().to_owned(), timeout: left })
@@ -148,8 +156,9 @@ impl Webhook {
             (Fate::Again, Err(ClientError::Url { url })) => Err(Error::Url(ClientError::Url { url })),
             (Fate::Again, answer) => {
                 tracing::debug!(cause, tries = schedule.tries(), "the service is to be called again");
+                let cut_short = cut.is_some() && matches!(answer, Err(ClientError::Timeout { .. }));
                 let asked = answer.ok().and_then(|answer| answer.retry_after());
-                Ok(Called::Again(Failure { cause, asked }))
+                Ok(Called::Again(Failure { cause, asked, cut_short }))
             }
             (Fate::Redirected(status), answer) => Err(redirected(status, answer)),
             (Fate::Refused(status), answer) => Err(refused(status, answer)),
@@ -220,7 +229,7 @@ async fn send(reply: Reply, context: &Context, tries: &mut Tries) -> Result<(), 
             Ok(_) => return Ok(()),
             Err(relay::Error::Busy { what, places, retry_after }) => {
                 let busy = relay::Error::Busy { what, places, retry_after };
-                let failure = Failure { cause: busy.to_string(), asked: Some(retry_after) };
+                let failure = Failure { cause: busy.to_string(), asked: Some(retry_after), cut_short: false };
                 if tries.wait(&failure).await.is_none() {
                     return Err(Error::Unsent { name: reply.name, cause: busy });
                 }

@@ -59,9 +59,9 @@ pub(super) struct World {
 /// Settings that make bad days short: four tries fit into the deadline at least.
 pub(super) fn quick() -> Config {
     Config {
-        timeout_ms: 100,
-        connect_timeout_ms: 100,
-        deadline_ms: 5_000,
+        timeout_ms: 10_000,
+        connect_timeout_ms: 10_000,
+        deadline_ms: 30_000,
         retry_wait_max_ms: 10,
         answer_bytes_max: 1024,
         breaker_failures: 0,
@@ -78,6 +78,7 @@ impl World {
             instance: InstanceId::parse("users-1").unwrap(),
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
             endpoint: None,
+            batch: true,
         };
         let forward = if config.forward.is_empty() { service.url.clone() } else { config.forward.clone() };
         let metrics = Metrics::default();
