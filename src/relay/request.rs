@@ -62,18 +62,13 @@ impl Requesting {
         A: TryInto<ActivityId>,
         Error: From<A::Error>,
     {
-        self.draft = self.draft.and_then(|draft| {
-            let activity_id = Some(activity.try_into()?);
-            Ok(Draft { activity_id, ..draft })
-        });
+        self.draft = self.draft.and_then(|draft| draft.in_activity(activity));
         self
     }
 
     /// Makes the request once, however often this is called with the same key: later calls get the first one's reply.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
-        if let Ok(draft) = &mut self.draft {
-            draft.idempotency_key = Some(key.into());
-        }
+        self.draft = self.draft.map(|draft| draft.under_key(key));
         self
     }
 

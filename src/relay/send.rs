@@ -35,6 +35,20 @@ impl Draft {
         Ok(Self::new(name, Some(payload).filter(|payload| !payload.is_null())))
     }
 
+    pub(super) fn in_activity<A>(mut self, activity: A) -> Result<Self, Error>
+    where
+        A: TryInto<ActivityId>,
+        Error: From<A::Error>,
+    {
+        self.activity_id = Some(activity.try_into()?);
+        Ok(self)
+    }
+
+    pub(super) fn under_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
     /// What tells one call under an idempotency key from another.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -92,19 +106,14 @@ impl Sending {
         A: TryInto<ActivityId>,
         Error: From<A::Error>,
     {
-        self.draft = self.draft.and_then(|draft| {
-            let activity_id = Some(activity.try_into()?);
-            Ok(Draft { activity_id, ..draft })
-        });
+        self.draft = self.draft.and_then(|draft| draft.in_activity(activity));
         self
     }
 
     /// Sends the message once, however often this is called with the same key: later calls get the first one's id.
     /// Another message under the same key is [`Error::IdempotencyMismatch`].
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
-        if let Ok(draft) = &mut self.draft {
-            draft.idempotency_key = Some(key.into());
-        }
+        self.draft = self.draft.map(|draft| draft.under_key(key));
         self
     }
 
