@@ -89,3 +89,10 @@ Feature: Calls from a service to its sidecar
     When I POST `1` to api/send/users.create with the header "idempotency-key: order-1"
     And I POST `2` to api/send/users.create with the header "idempotency-key: order-1"
     Then I get 422 with the problem "idempotency-mismatch" and the words "use a new key for a new message"
+
+  Scenario: The bus is away and the outbox is full
+    Given the setting EXORELAY__RELAY__OUTBOX_MESSAGES_MAX is 1
+    And `exorelay run --role web --bus http://127.0.0.1:1` is running
+    When I POST `1` to api/send/users.create until it is refused
+    Then I get 503 with the problem "busy" and the words "the outbox is full (1 places)"
+    And the answer has a header "retry-after"

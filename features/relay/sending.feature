@@ -61,6 +61,16 @@ Feature: Sending
       | {"name":"Will"}   |
       | "a text"          |
 
+  Scenario: A message that answers another, in a conversation of its own choice
+    When "web" sends "users.created" with `1` in reply to "111" and in the activity "signup-7"
+    Then the broker gets "POST /send/users.created" with payload `1`
+    And it answers "111"
+    And it belongs to the activity "signup-7"
+
+  Scenario: An activity without a name is refused
+    When "web" sends "users.created" with `1` in reply to "111" and in the activity ""
+    Then that fails with the words "the activity id is empty"
+
   Scenario: The same idempotency key sends once
     When "web" sends "pay" with `1` under the key "order-1"
     And "web" sends "pay" with `1` under the key "order-1"

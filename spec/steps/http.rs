@@ -22,6 +22,19 @@ async fn post(world: &mut World, body: String, place: String, name: String, valu
     world.answers.push(call(Method::POST, &url, body.into_bytes(), header).await);
 }
 
+#[when(regex = r"^I POST `(.*)` to (\S+) until it is refused$")]
+async fn post_until_refused(world: &mut World, body: String, place: String) {
+    let url = world.url(&place).await;
+    for _ in 0..100 {
+        let answer = call(Method::POST, &url, body.clone().into_bytes(), None).await;
+        world.answers.push(answer);
+        if world.answer().status != 202 {
+            return;
+        }
+    }
+    panic!("no message was refused");
+}
+
 #[when(regex = r"^I POST the bytes ([0-9a-f ]+) to (\S+)$")]
 async fn post_bytes(world: &mut World, hex: String, place: String) {
     let body = hex.split(' ').map(|byte| u8::from_str_radix(byte, 16).expect("hex")).collect();

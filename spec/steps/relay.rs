@@ -145,6 +145,19 @@ async fn sends_under_key(world: &mut World, role: String, name: String, payload:
     world.relays.keep(outcome);
 }
 
+#[when(regex = r#"^"([^"]+)" sends "([^"]+)" with `(.*)` in reply to "([^"]+)" and in the activity "(.*)"$"#)]
+async fn sends_in_reply(world: &mut World, role: String, name: String, payload: String, id: String, activity: String) {
+    let id = exorelay::MessageId::parse(&id).expect("an id");
+    let sending = world.relays.relay(&role).send(name, json(&payload)).in_reply_to(id).activity(activity);
+    let outcome = sending.await;
+    world.relays.keep(outcome);
+}
+
+#[then(regex = r#"^it belongs to the activity "(.+)"$"#)]
+async fn belongs_to(world: &mut World, activity: String) {
+    assert_eq!(world.relays.recorder().last().await.json()["activityId"], activity);
+}
+
 #[when(regex = r#"^"([^"]+)" sends "([^"]+)" with a payload that cannot be written as JSON$"#)]
 async fn sends_garbage(world: &mut World, role: String, name: String) {
     let keyed_by_lists = std::collections::HashMap::from([(vec![1], 1)]);
