@@ -18,6 +18,7 @@ async fn get(world: &mut World, method: String, place: String) {
 #[when(regex = r#"^I POST `(.*)` to (\S+?)(?: with the header "([^:]+): (.+)")?$"#)]
 async fn post(world: &mut World, body: String, place: String, name: String, value: String) {
     let url = world.url(&place).await;
+    let body = world.fill_in(&body).await;
     let header = (!name.is_empty()).then_some((name, value));
     world.answers.push(call(Method::POST, &url, body.into_bytes(), header).await);
 }

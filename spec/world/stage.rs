@@ -61,7 +61,7 @@ impl World {
         format!("http://{address}/{rest}")
     }
 
-    /// Puts addresses into `{service}`, `{broker}` and `{users.py}`.
+    /// Puts addresses into `{service}`, `{broker}`, `{listen.port}` and `{users.py}`.
     pub async fn fill_in(&mut self, line: &str) -> String {
         let mut line = line.to_owned();
         if let Some(service) = &self.service {
@@ -69,6 +69,10 @@ impl World {
         }
         for (file, address) in &self.places {
             line = line.replace(&format!("{{{file}}}"), &format!("http://{address}"));
+        }
+        if line.contains("{listen.port}") {
+            let listen = self.address("listen").await;
+            line = line.replace("{listen.port}", listen.rsplit_once(':').expect("host and port").1);
         }
         if line.contains("{broker}") {
             let broker = self.address("broker").await;
