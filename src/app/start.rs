@@ -96,9 +96,9 @@ async fn close_broker(config: &Config, broker: Broker, serving: Serving) -> usiz
     left
 }
 
-fn read_landscape(path: &Path) -> Result<Vec<broker::Service>, Error> {
+fn read_landscape(path: &Path) -> Result<broker::Landscape, Error> {
     let text = std::fs::read(path).map_err(|cause| Error::LandscapeFile { path: path.into(), cause })?;
-    broker::landscape_from_json(&text.into()).map_err(|cause| Error::Landscape { path: path.into(), cause })
+    broker::Landscape::from_json(&text.into()).map_err(|cause| Error::Landscape { path: path.into(), cause })
 }
 
 fn print_tour(sidecar: &Sidecar) {

@@ -1,8 +1,11 @@
 //! Settings of the broker.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::message::Role;
 
 /// `[broker]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,8 @@ pub struct Config {
     pub conversation_idle_ms: u64,
     /// Services the landscape may hold, instances counted one by one.
     pub instances_max: usize,
+    /// `ROLE=TOKEN` each: what a service has to show to register under the role, and to send under its name.
+    pub tokens: Vec<String>,
     /// Undelivered messages that are kept for `GET /undelivered`.
     pub undelivered_max: usize,
 }
@@ -64,12 +69,22 @@ impl Default for Config {
             conversations_max: 65_536,
             conversation_idle_ms: 60_000,
             instances_max: 4_096,
+            tokens: Vec::new(),
             undelivered_max: 1_000,
         }
     }
 }
 
 impl Config {
+    /// The tokens by role. Errors: the entry that is not `ROLE=TOKEN`.
+    pub(crate) fn token_of_role(&self) -> Result<HashMap<Role, String>, String> {
+        let entry = |entry: &String| {
+            let (role, token) = entry.split_once('=').filter(|(_, token)| !token.is_empty())?;
+            Some((Role::parse(role).ok()?, token.to_owned()))
+        };
+        self.tokens.iter().map(|text| entry(text).ok_or_else(|| text.clone())).collect()
+    }
+
     pub(crate) fn settle(&self) -> Duration {
         Duration::from_millis(self.settle_ms)
     }

@@ -1,7 +1,7 @@
 //! What can go wrong at the broker's door.
 
 use crate::http::{Kind, Problem};
-use crate::message::{InstanceId, PayloadError, Role, TextError};
+use crate::message::{self, InstanceId, PayloadError, Role, TextError};
 
 /// Why the broker refused something. The text is for the person who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -9,6 +9,9 @@ pub enum Error {
     /// The body is not JSON.
     #[error("{0}")]
     Payload(#[from] PayloadError),
+    /// The frame is no message.
+    #[error("{0}")]
+    Message(#[from] message::Error),
     /// The body is JSON of the wrong kind.
     #[error("the body must be {expected}")]
     Body {
@@ -55,6 +58,12 @@ pub enum Error {
         /// Who has it.
         role: Role,
     },
+    /// The role is guarded, and the token is missing or wrong.
+    #[error("the role {role:?} needs its token to register")]
+    Token {
+        /// The role.
+        role: Role,
+    },
     /// There is no place for another instance.
     #[error("the landscape is full: {instances_max} instances are registered")]
     Full {
@@ -76,12 +85,14 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Payload(_)
+            | Error::Message(_)
             | Error::Body { .. }
             | Error::Field { .. }
             | Error::Text { .. }
             | Error::Service { .. }
             | Error::NameTwice { .. }
             | Error::InstanceTaken { .. } => Kind::InvalidMessage,
+            Error::Token { .. } => Kind::Forbidden,
             Error::Full { .. } => Kind::Busy,
             Error::Draining => Kind::Draining,
         };

@@ -27,6 +27,7 @@ pub use config::Config;
 pub use error::Error;
 pub use service::{Broker, Inbox};
 pub use wire::{
-    Address, Announcement, Configuration, Delivery, INSTANCE_HEADER, InstanceRow, Lease, Receivers, Registration,
-    Service, ServiceRow, Undelivered, Verdict, landscape_from_json,
+    ACKS_HEADER, Address, Announcement, Configuration, Delivery, Dialect, Form, Frame, Hello, INSTANCE_HEADER,
+    InstanceRow, Landscape, Lease, Pair, Receivers, Registration, RoleRoutes, ServiceRow, Stamp, Undelivered, Verdict,
+    alive_frame, delivery_frame, sending_frame,
 };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::service::Broker;
-use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Undelivered, Verdict, landscape_from_json};
+use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Undelivered, Verdict};
 use crate::http::{Kind, Limits, Peer, Problem, json_body, message_name, not_found};
 use crate::message::{self, InstanceId, Message, MessageName, Role, TraceParent};
 
@@ -55,7 +55,7 @@ async fn list_services(State(face): State<Face>) -> Response {
 
 async fn replace_services(State(face): State<Face>, request: Request) -> Result<StatusCode, Problem> {
     let incoming = json_body(request, &face.limits).await?;
-    face.broker.configure(landscape_from_json(&incoming.body)?)?;
+    face.broker.configure(Landscape::from_json(&incoming.body)?)?;
     Ok(StatusCode::OK)
 }
 

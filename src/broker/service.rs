@@ -15,7 +15,9 @@ use super::error::Error;
 use super::journal::{Journal, Sink};
 use super::metrics::Metrics;
 use super::rules::{Attempt, Effect, Exchange, Key, Parcel, Place, Reason, Work};
-use super::wire::{Address, Configuration, Delivery, InstanceRow, Lease, Registration, Service, Undelivered, Verdict};
+use super::wire::{
+    Address, Configuration, Delivery, InstanceRow, Landscape, Lease, Registration, Undelivered, Verdict,
+};
 use crate::http::{Client, ClientLimits};
 use crate::message::{InstanceId, Message, MessageId, MessageName, Payload, Role};
 
@@ -151,9 +153,9 @@ impl Broker {
 
     /// Replaces the posted landscape; services that registered themselves stay.
     /// Errors: [`Error::Full`], [`Error::Draining`]; then nothing has changed.
-    pub fn configure(&self, services: Vec<Service>) -> Result<(), Error> {
+    pub fn configure(&self, landscape: Landscape) -> Result<(), Error> {
         let mut effects = Vec::new();
-        let added = self.shell.exchange().configure(Instant::now(), services, Handle::remote, &mut effects)?;
+        let added = self.shell.exchange().configure(Instant::now(), landscape, Handle::remote, &mut effects)?;
         for (key, handle) in added {
             self.shell.spawn_courier(key, handle);
         }

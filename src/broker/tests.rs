@@ -94,6 +94,7 @@ fn registration(role: &str, instance: &str, receives: &[&str]) -> Registration {
         sends: Vec::new(),
         namespace: None,
         batch: true,
+        token: None,
     }
 }
 

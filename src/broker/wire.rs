@@ -2,14 +2,18 @@
 
 mod announcement;
 mod fields;
+mod frame;
 mod landscape;
 mod listing;
 mod status;
+mod translation;
 
 pub use announcement::{Address, Announcement, Lease, Registration};
-pub use landscape::{Service, landscape_from_json};
+pub use frame::{ACKS_HEADER, Dialect, Frame, Hello, Stamp, alive_frame, delivery_frame, sending_frame};
+pub use landscape::{Form, Landscape, RoleRoutes};
 pub use listing::{Configuration, InstanceRow, Receivers, ServiceRow, Undelivered};
 pub use status::{Delivery, Verdict};
+pub use translation::{Pair, Translation};
 
 /// The header of `POST /send` and `POST /send/{message}` that tells which registered instance sends.
 pub const INSTANCE_HEADER: &str = "exo-instance";

@@ -21,6 +21,8 @@ pub enum Kind {
     BodyTooLarge,
     /// The body did not arrive in time.
     BodyTimeout,
+    /// Whoever calls may not do this.
+    Forbidden,
     /// There is nothing at this path.
     NotFound,
     /// The path is right, the method is not.
@@ -56,6 +58,7 @@ impl Kind {
             }
             Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
             Self::BodyTimeout => ("body-timeout", StatusCode::REQUEST_TIMEOUT, "Body came too slowly"),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Forbidden"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
             Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Self::NoReceivers => ("no-receivers", StatusCode::NOT_FOUND, "No receivers"),

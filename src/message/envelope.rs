@@ -1,4 +1,5 @@
-//! The message, and its JSON envelope: `{"id","name","payload","sender","activityId","responseTo","traceparent"}`.
+//! The message, and its JSON envelope:
+//! `{"id","name","payload","sender","activityId","responseTo","auth","isSecurity","traceparent"}`.
 //!
 //! The ExoCom bodies of the HTTP era are the same object with fewer keys (reference: exo 2.1, 2.2), and both sides of
 //! that era ignore keys they do not know, so one form serves bus, webhook and command line.
@@ -26,6 +27,10 @@ pub struct Message {
     pub activity_id: Option<ActivityId>,
     /// The message this one answers.
     pub response_to: Option<MessageId>,
+    /// On whose behalf it is sent: an opaque value that answers carry on. exo 1.
+    pub auth: Option<Payload>,
+    /// Whether it belongs to the security side channel. exo 3.6.
+    pub is_security: bool,
     /// The trace it belongs to.
     pub trace: Option<TraceParent>,
 }
@@ -33,7 +38,17 @@ pub struct Message {
 impl Message {
     /// A message that has nothing but its id and its name.
     pub fn new(id: MessageId, name: MessageName) -> Self {
-        Self { id, name, payload: None, sender: None, activity_id: None, response_to: None, trace: None }
+        Self {
+            id,
+            name,
+            payload: None,
+            sender: None,
+            activity_id: None,
+            response_to: None,
+            auth: None,
+            is_security: false,
+            trace: None,
+        }
     }
 
     /// The payload as a `T`; a message without payload reads as `null`.
@@ -64,10 +79,11 @@ impl Message {
             Some(name) => name,
             None => MessageName::parse(&fields.text("name", fields.name)?.ok_or(Error::MissingName)?)?,
         };
+        let part = |raw: &RawValue| Payload::from_checked(body.slice_ref(raw.get().as_bytes()));
         Ok(Self {
             id: MessageId::parse(&id)?,
             name,
-            payload: fields.payload.map(|raw| Payload::from_checked(body.slice_ref(raw.get().as_bytes()))),
+            payload: fields.payload.map(part),
             sender: fields.text("sender", fields.sender)?.map(|text| Role::parse(&text)).transpose()?,
             activity_id: fields
                 .text("activityId", fields.activity_id)?
@@ -77,6 +93,8 @@ impl Message {
                 .text("responseTo", fields.response_to)?
                 .map(|text| MessageId::parse(&text))
                 .transpose()?,
+            auth: fields.auth.map(part),
+            is_security: fields.is_security()?,
             trace: fields.text("traceparent", fields.traceparent)?.and_then(|text| TraceParent::parse(&text)),
         })
     }
@@ -110,6 +128,13 @@ impl Message {
                 json.extend_from_slice(key);
                 write_text(json, text);
             }
+        }
+        if let Some(auth) = &self.auth {
+            json.extend_from_slice(b",\"auth\":");
+            json.extend_from_slice(auth.as_bytes());
+        }
+        if self.is_security {
+            json.extend_from_slice(b",\"isSecurity\":true");
         }
         json.push(b'}');
     }
@@ -152,6 +177,11 @@ struct Fields<'a> {
     activity_id: Option<&'a RawValue>,
     #[serde(borrow)]
     response_to: Option<&'a RawValue>,
+    /// `null` counts as none: that is how senders of the WebSocket era say so.
+    #[serde(borrow)]
+    auth: Option<&'a RawValue>,
+    #[serde(borrow)]
+    is_security: Option<&'a RawValue>,
     #[serde(borrow)]
     traceparent: Option<&'a RawValue>,
 }
@@ -167,6 +197,11 @@ impl<'a> Fields<'a> {
                 Err(Error::NotAnObject)
             }
         }
+    }
+
+    fn is_security(&self) -> Result<bool, Error> {
+        let wrong = |_| Error::Field { field: "isSecurity", expected: "true or false" };
+        self.is_security.map_or(Ok(false), |raw| serde_json::from_str(raw.get()).map_err(wrong))
     }
 
     /// The text under a key; an empty one counts as none, as it does for the originals.
@@ -230,6 +265,7 @@ mod tests {
     fn a_field_of_the_wrong_kind_is_named() {
         check(r#"{"id":5}"#, Err(Error::Field { field: "id", expected: "a string" }));
         check(r#"{"id":"1","responseTo":[]}"#, Err(Error::Field { field: "responseTo", expected: "a string" }));
+        check(r#"{"id":"1","isSecurity":1}"#, Err(Error::Field { field: "isSecurity", expected: "true or false" }));
     }
 
     #[test]
@@ -258,14 +294,17 @@ mod tests {
     fn messages() -> impl Strategy<Value = Message> {
         let text = || "[a-zA-Z0-9 \"\\\\/üあ-]{1,20}";
         let option = proptest::option::of(text());
-        (text(), text(), option.clone(), option.clone(), option.clone(), option).prop_map(
-            |(id, name, payload, sender, activity, response)| Message {
+        let more = (option.clone(), any::<bool>());
+        (text(), text(), option.clone(), option.clone(), option.clone(), option, more).prop_map(
+            |(id, name, payload, sender, activity, response, (auth, is_security))| Message {
                 id: MessageId::parse(&id).unwrap(),
                 name: MessageName::parse(&name).unwrap(),
                 payload: payload.map(|text| Payload::of(&text).unwrap()),
                 sender: sender.map(|text| Role::parse(&text).unwrap()),
                 activity_id: activity.map(|text| ActivityId::parse(&text).unwrap()),
                 response_to: response.map(|text| MessageId::parse(&text).unwrap()),
+                auth: auth.map(|text| Payload::of(&text).unwrap()),
+                is_security,
                 trace: TraceParent::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
             },
         )

@@ -37,7 +37,7 @@ impl Context {
         Self { relay, message }
     }
 
-    /// Answers the message, in its conversation. May be called any number of times, at any later time: whoever waits
+    /// Answers the message, in its conversation and on the same behalf. May be called any number of times, at any later time: whoever waits
     /// gets each reply, in this order.
     pub fn reply<N>(&self, name: N, payload: impl Serialize) -> Sending
     where
@@ -50,16 +50,10 @@ impl Context {
     /// Answers the message with a payload that is JSON text already, as [`Context::reply`] does otherwise. The text is not
     /// rebuilt. Answers the reply's id. Errors: as [`Relay::send`]; after [`Error::Busy`] nothing was sent.
     pub(crate) fn reply_payload(&self, name: MessageName, payload: Option<Payload>) -> Result<MessageId, Error> {
-        let draft = Draft {
-            activity_id: Some(self.message.conversation()),
-            response_to: Some(self.message.id.clone()),
-            trace: self.message.trace.clone(),
-            ..Draft::new(name, payload)
-        };
-        Ok(self.relay.send_draft(draft)?.id)
+        Ok(self.relay.send_draft(Draft::new(name, payload).answering(&self.message))?.id)
     }
 
-    /// Sends a message of its own conversation, as [`Relay::send`] does.
+    /// Sends a message of its own conversation, as [`Relay::send`] does; the handled message's `auth` does not go with it.
     pub fn send<N>(&self, name: N, payload: impl Serialize) -> Sending
     where
         N: TryInto<MessageName>,

@@ -151,6 +151,7 @@ impl Relay {
             sends: self.config().sends.clone(),
             namespace,
             batch: identity.batch,
+            token: None,
         };
         Membership { registration, endpoint: identity.endpoint.clone(), inbox: std::sync::Arc::new(self.clone()) }
     }

@@ -66,6 +66,12 @@ impl Requesting {
         self
     }
 
+    /// Says on whose behalf the request is made: any value, opaque to the bus.
+    pub fn auth(mut self, auth: impl Serialize) -> Self {
+        self.draft = self.draft.and_then(|draft| draft.on_behalf(&auth));
+        self
+    }
+
     /// Makes the request once, however often this is called with the same key: later calls get the first one's reply.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.draft = self.draft.map(|draft| draft.under_key(key));

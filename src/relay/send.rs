@@ -15,13 +15,24 @@ pub(crate) struct Draft {
     pub(crate) payload: Option<Payload>,
     pub(crate) activity_id: Option<ActivityId>,
     pub(crate) response_to: Option<MessageId>,
+    pub(crate) auth: Option<Payload>,
+    pub(crate) is_security: bool,
     pub(crate) trace: Option<TraceParent>,
     pub(crate) idempotency_key: Option<String>,
 }
 
 impl Draft {
     pub(crate) fn new(name: MessageName, payload: Option<Payload>) -> Self {
-        Self { name, payload, activity_id: None, response_to: None, trace: None, idempotency_key: None }
+        Self {
+            name,
+            payload,
+            activity_id: None,
+            response_to: None,
+            auth: None,
+            is_security: false,
+            trace: None,
+            idempotency_key: None,
+        }
     }
 
     /// A payload of `null` is no payload, as the originals have it.
@@ -44,6 +55,22 @@ impl Draft {
         Ok(self)
     }
 
+    /// Makes it the answer to `request`: in the same conversation and trace, on the same behalf. exo 4.2.
+    pub(super) fn answering(mut self, request: &Message) -> Self {
+        self.response_to = Some(request.id.clone());
+        self.activity_id = Some(request.conversation());
+        self.auth = request.auth.clone();
+        self.is_security = request.is_security;
+        self.trace = request.trace.clone();
+        self
+    }
+
+    pub(super) fn on_behalf(mut self, auth: &impl Serialize) -> Result<Self, Error> {
+        let auth = Payload::of(auth).map_err(|cause| Error::Payload { name: self.name.clone(), cause })?;
+        self.auth = Some(auth).filter(|auth| !auth.is_null());
+        Ok(self)
+    }
+
     pub(super) fn under_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
         self
@@ -56,6 +83,8 @@ impl Draft {
         self.payload.as_ref().map(|payload| payload.as_bytes()).hash(&mut hasher);
         self.activity_id.hash(&mut hasher);
         self.response_to.hash(&mut hasher);
+        self.auth.as_ref().map(|auth| auth.as_bytes()).hash(&mut hasher);
+        self.is_security.hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -90,12 +119,21 @@ impl Sending {
         self
     }
 
-    /// Marks the message as the answer to `request`, in the same conversation and trace.
     pub(super) fn answering(mut self, request: &Message) -> Self {
+        self.draft = self.draft.map(|draft| draft.answering(request));
+        self
+    }
+
+    /// Says on whose behalf the message is sent: any value, opaque to the bus. Replies carry it back.
+    pub fn auth(mut self, auth: impl Serialize) -> Self {
+        self.draft = self.draft.and_then(|draft| draft.on_behalf(&auth));
+        self
+    }
+
+    /// Marks the message as one of the security side channel. It gives no rights by itself. exo 3.6.
+    pub fn security(mut self) -> Self {
         if let Ok(draft) = &mut self.draft {
-            draft.response_to = Some(request.id.clone());
-            draft.activity_id = Some(request.conversation());
-            draft.trace = request.trace.clone();
+            draft.is_security = true;
         }
         self
     }

@@ -207,6 +207,8 @@ impl Relay {
             sender: Some(self.0.identity.role.clone()),
             activity_id: draft.activity_id,
             response_to: draft.response_to,
+            auth: draft.auth,
+            is_security: draft.is_security,
             trace: draft.trace,
         };
         message.activity_id = Some(message.conversation());

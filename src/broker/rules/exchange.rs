@@ -4,7 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::absent::Absent;
-use super::{Attempt, Batch, Conversations, Effect, Key, Parcel, Reason, Roster, Routed, Routes, Rules, Work};
+use super::{
+    Attempt, Batch, Conversations, Declared, Effect, Key, Parcel, Reason, Roster, Routed, Routes, Rules, Work,
+};
 use crate::broker::config::Config;
 use crate::broker::wire::{Address, Verdict};
 use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
@@ -19,6 +21,8 @@ pub(crate) enum Place {
     Local,
     /// Somewhere else; it has a lease.
     Remote(Address),
+    /// At the other end of a WebSocket; it stays as long as that.
+    Socket,
 }
 
 /// The broker without its sockets. Every call takes the time and appends to `effects` what is to be done.
@@ -30,6 +34,8 @@ pub(crate) struct Exchange<H> {
     /// What waits for a role that has no instance to take it.
     pub(super) orphans: HashMap<Role, VecDeque<Parcel>>,
     pub(super) absent: Absent,
+    pub(super) declared: Declared,
+    pub(super) tokens: HashMap<Role, String>,
     /// Unsettled parcels and their bytes, orphans included.
     pub(super) load: Load,
     pub(super) draining: bool,
@@ -70,6 +76,7 @@ impl<H: Clone> Exchange<H> {
         let rules = if config.compat { Rules::Original } else { Rules::Ours };
         let conversations = Conversations::new(config.conversations_max, config.conversation_idle());
         let absent = Absent::new(config.settle(), config.queue_messages_max);
+        let tokens = config.token_of_role().unwrap_or_default();
         Self {
             config,
             roster: Roster::new(),
@@ -77,6 +84,8 @@ impl<H: Clone> Exchange<H> {
             conversations,
             orphans: HashMap::new(),
             absent,
+            declared: Declared::default(),
+            tokens,
             load: Load::default(),
             draining: false,
             next_sequence: 0,
@@ -155,12 +164,12 @@ impl<H: Clone> Exchange<H> {
     pub(crate) fn take(&mut self, now: Instant, key: Key, effects: &mut Vec<Effect<H>>) -> Work {
         let window = self.config.delivery_window();
         let Some(instance) = self.roster.get_mut(key).filter(|instance| !instance.gone) else { return Work::Gone };
-        let together = instance.batch || instance.is_local();
+        let together = instance.takes_several();
         let messages_max = if together { self.config.batch_messages_max } else { 1 };
         let mut late = Vec::new();
         let bounds = (messages_max, self.config.batch_bytes_max);
         let messages = instance.queue.take(bounds, (now, window), &mut late);
-        let address = instance.address.clone();
+        let address = instance.address().cloned();
         let last_failure = instance.queue.last_failure();
         self.give_up_late(late, last_failure, effects);
         match messages.is_empty() {
@@ -198,8 +207,8 @@ impl<H: Clone> Exchange<H> {
         let Some(sender) = sender.or_else(|| origin.map(|instance| &instance.role)) else { return name.clone() };
         let instance = origin.filter(|instance| instance.role == *sender);
         let instance = instance.or_else(|| self.roster.get(*self.roster.of_role(sender).first()?));
-        let namespace = instance.and_then(|instance| instance.namespace.as_deref());
-        self.routes.rules().sending(sender, namespace, name)
+        let Some(instance) = instance else { return name.clone() };
+        self.routes.rules().sending(sender, &instance.language.translation, name)
     }
 
     /// A message without a sender gets the role of its origin.
@@ -236,7 +245,7 @@ impl<H: Clone> Exchange<H> {
             picks.push(Pick { key, role: target.role.clone(), name, asked: false });
         }
         if let Some((key, instance)) = asker.filter(|(key, _)| !compat && picks.iter().all(|pick| pick.key != *key)) {
-            let name = self.routes.rules().delivering(&instance.role, instance.namespace.as_deref(), public);
+            let name = self.routes.rules().delivering(&instance.role, &instance.language.translation, public);
             picks.push(Pick { key, role: instance.role.clone(), name, asked: true });
         }
     }

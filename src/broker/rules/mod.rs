@@ -5,10 +5,10 @@
 
 mod absent;
 mod conversations;
+mod declared;
 mod exchange;
 mod key;
 mod moves;
-mod namespaces;
 mod outcome;
 mod parcel;
 mod queue;
@@ -16,14 +16,17 @@ mod roster;
 mod routing;
 #[cfg(test)]
 mod tests;
+mod translating;
 mod views;
+mod waiting;
 
 pub(crate) use conversations::Conversations;
+pub(crate) use declared::Declared;
 pub(crate) use exchange::{Exchange, Place};
 pub(crate) use key::Key;
-pub(crate) use namespaces::Rules;
 pub(crate) use outcome::{Attempt, Batch, Effect, Outcome, Reason, Routed, Work};
 pub(crate) use parcel::Parcel;
 pub(crate) use queue::Queue;
-pub(crate) use roster::{Instance, Roster};
+pub(crate) use roster::{Instance, Language, Roster};
 pub(crate) use routing::Routes;
+pub(crate) use translating::Rules;

@@ -1,18 +1,20 @@
 //! Comings and goings: registration, the posted landscape, leases that end, and what becomes of the messages then.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::absent::Early;
-use super::exchange::{Pick, give_up};
-use super::{Effect, Exchange, Instance, Key, Parcel, Place, Queue, Reason};
+use super::exchange::give_up;
+use super::waiting::nobody;
+use super::{Declared, Effect, Exchange, Instance, Key, Language, Parcel, Place, Queue, Reason};
 use crate::broker::Error;
-use crate::broker::wire::{Registration, Service};
-use crate::message::{InstanceId, Message, MessageName, Role};
+use crate::broker::wire::{Address, Landscape, Registration, RoleRoutes};
+use crate::message::{InstanceId, Role};
 
 impl<H: Clone> Exchange<H> {
     /// Registers an instance, or renews and updates the one of this id. Answers the key of a new one.
-    /// Errors: [`Error::Full`], [`Error::InstanceTaken`], [`Error::Draining`] for new ones.
+    /// Errors: [`Error::Token`], [`Error::Full`], [`Error::InstanceTaken`], [`Error::Draining`] for new ones.
     pub(crate) fn register(
         &mut self,
         now: Instant,
@@ -21,6 +23,7 @@ impl<H: Clone> Exchange<H> {
         handle: H,
         effects: &mut Vec<Effect<H>>,
     ) -> Result<Option<Key>, Error> {
+        self.check_token(&registration)?;
         let known = self.roster.key_of(&registration.instance);
         if let Some(instance) =
             known.and_then(|key| self.roster.get(key)).filter(|other| other.role != registration.role)
@@ -30,8 +33,9 @@ impl<H: Clone> Exchange<H> {
         let instance = self.instance(now, registration, place, handle);
         let role = instance.role.clone();
         let renewed = known.filter(|key| {
-            let remote = self.roster.get(*key).is_some_and(|old| !old.is_local());
-            remote && !instance.is_local()
+            // Whoever comes over a new socket, or in this process, has a new handle.
+            let is_remote = |instance: &Instance<H>| instance.address().is_some();
+            self.roster.get(*key).is_some_and(is_remote) && is_remote(&instance)
         });
         if let Some(key) = renewed {
             self.update(key, instance, effects);
@@ -51,12 +55,12 @@ impl<H: Clone> Exchange<H> {
         Ok(Some(key))
     }
 
-    /// Replaces the posted landscape; instances that registered themselves stay. Answers the keys of new services.
+    /// Replaces the landscape; instances that registered themselves stay. Answers the keys of new services.
     /// Errors: [`Error::Full`], [`Error::Draining`]; then nothing has changed.
     pub(crate) fn configure(
         &mut self,
         now: Instant,
-        services: Vec<Service>,
+        landscape: Landscape,
         mut handle: impl FnMut() -> H,
         effects: &mut Vec<Effect<H>>,
     ) -> Result<Vec<(Key, H)>, Error> {
@@ -65,26 +69,63 @@ impl<H: Clone> Exchange<H> {
         }
         let present = self.roster.present();
         let posted: Vec<_> = present.iter().filter(|(_, instance)| instance.id.is_none()).collect();
-        if present.len() - posted.len() + services.len() > self.config.instances_max {
+        let placed: Vec<_> = landscape.roles.iter().filter(|routes| routes.address.is_some()).collect();
+        if present.len() - posted.len() + placed.len() > self.config.instances_max {
             return Err(Error::Full { instances_max: self.config.instances_max });
         }
-        let stays = |role: &Role| services.iter().any(|service| service.name == *role);
+        let stays = |role: &Role| placed.iter().any(|routes| routes.role == *role);
         let left: Vec<_> = posted.iter().filter(|(_, old)| !stays(&old.role)).map(|(key, _)| *key).collect();
         for key in left {
             self.retire(now, key, effects);
         }
         let mut added = Vec::new();
-        for service in services {
-            let role = service.name.clone();
+        for routes in placed {
+            let Some(address) = routes.address.clone() else { continue };
             let handle = handle();
-            let instance = posted_instance(service, handle.clone());
-            match self.roster.posted(&role) {
+            let instance = posted_instance(address, routes, handle.clone());
+            match self.roster.posted(&routes.role) {
                 Some(key) => self.update(key, instance, effects),
                 None => added.push((self.add(instance), handle)),
             }
+        }
+        self.declare(now, &landscape, effects);
+        Ok(added)
+    }
+
+    /// Lets the landscape count for those that are there and for those that will come.
+    fn declare(&mut self, now: Instant, landscape: &Landscape, effects: &mut Vec<Effect<H>>) {
+        self.declared = Declared::new(landscape, self.routes.rules());
+        let languages: Vec<_> = self
+            .roster
+            .present()
+            .into_iter()
+            .filter(|(_, instance)| instance.id.is_some())
+            .map(|(key, instance)| (key, self.declared.language(&instance.role).unwrap_or(&instance.told).clone()))
+            .collect();
+        for (key, language) in languages {
+            self.speak(key, language);
+        }
+        let roles: HashSet<Role> = self.roster.present().into_iter().map(|(_, other)| other.role.clone()).collect();
+        for role in roles {
             self.adopt(now, &role, effects);
         }
-        Ok(added)
+    }
+
+    /// Changes what the instance behind a socket wants. Errors: [`Error::Token`].
+    pub(crate) fn renew(
+        &mut self,
+        now: Instant,
+        key: Key,
+        registration: Registration,
+        effects: &mut Vec<Effect<H>>,
+    ) -> Result<(), Error> {
+        self.check_token(&registration)?;
+        let Some(old) = self.roster.get(key) else { return Ok(()) };
+        let (role, handle) = (old.role.clone(), old.handle.clone());
+        let instance = self.instance(now, registration, Place::Socket, handle);
+        self.update(key, instance, effects);
+        self.adopt(now, &role, effects);
+        Ok(())
     }
 
     /// Takes an instance off the roster; what waits for it moves on. Answers whether it was there.
@@ -150,133 +191,6 @@ impl<H: Clone> Exchange<H> {
         count
     }
 
-    /// Takes an instance that has left and has no delivery out off the books; what it had moves on.
-    pub(super) fn remove(&mut self, now: Instant, key: Key, effects: &mut Vec<Effect<H>>) {
-        let Some(mut instance) = self.roster.remove(key) else { return };
-        let parcels = instance.queue.drain();
-        for parcel in &parcels {
-            self.load.subtract(parcel);
-        }
-        self.reroute(now, parcels, effects);
-    }
-
-    /// Finds a new place for parcels, given in order: another instance of the role, or the wait for one.
-    pub(super) fn reroute(&mut self, now: Instant, parcels: VecDeque<Parcel>, effects: &mut Vec<Effect<H>>) {
-        let mut moved: HashMap<Key, VecDeque<Parcel>> = HashMap::new();
-        for mut parcel in parcels {
-            let Some((key, name)) = self.new_place(now, &parcel, &moved) else {
-                self.orphan(parcel, effects);
-                continue;
-            };
-            let length = moved.get(&key).map_or(0, VecDeque::len);
-            if !self.fits(key, &parcel) || length >= self.config.queue_messages_max {
-                give_up(parcel, Reason::QueueFull, effects);
-                continue;
-            }
-            parcel.message.name = name;
-            self.load.add(&parcel);
-            moved.entry(key).or_default().push_back(parcel);
-        }
-        for (key, parcels) in moved {
-            let Some(instance) = self.roster.get_mut(key) else { continue };
-            effects.push(Effect::Wake { handle: instance.handle.clone() });
-            instance.queue.merge(parcels);
-        }
-    }
-
-    fn new_place(
-        &mut self,
-        now: Instant,
-        parcel: &Parcel,
-        moved: &HashMap<Key, VecDeque<Parcel>>,
-    ) -> Option<(Key, MessageName)> {
-        let only = parcel.only.as_ref().and_then(|id| self.roster.key_of(id));
-        if let Some(key) = only {
-            return Some((key, parcel.message.name.clone()));
-        }
-        let conversation = self.conversations.name(now, &parcel.message);
-        let participants = self.conversations.participants(now, &conversation);
-        let length = |key: Key| {
-            let queued = self.roster.get(key).map_or(usize::MAX, |instance| instance.queue.len());
-            queued.saturating_add(moved.get(&key).map_or(0, VecDeque::len))
-        };
-        let target = self.routes.targets(&parcel.public).iter_mut().find(|target| target.role == parcel.role)?;
-        let (key, name) = target.choose(participants, length);
-        let name = name.clone();
-        let message = &parcel.message;
-        self.conversations.record(now, &message.id, &conversation, None, std::iter::once(key));
-        Some((key, name))
-    }
-
-    /// Lets the parcel wait for its role. Bound: as many roles as instances, as many parcels each as a queue holds.
-    fn orphan(&mut self, parcel: Parcel, effects: &mut Vec<Effect<H>>) {
-        let known = self.orphans.get(&parcel.role).map(VecDeque::len);
-        let room = known
-            .map_or(self.orphans.len() < self.config.instances_max, |length| length < self.config.queue_messages_max);
-        if !room || !parcel.reported {
-            give_up(parcel, Reason::QueueFull, effects);
-            return;
-        }
-        self.load.add(&parcel);
-        let parcels = self.orphans.entry(parcel.role.clone()).or_default();
-        let place = parcels.partition_point(|other| other.sequence < parcel.sequence);
-        parcels.insert(place, parcel);
-    }
-
-    /// Lets the message wait for roles that are not there: those that left a moment ago, and those a broker that has
-    /// just started may not know yet. Answers whether it waits for anybody.
-    pub(super) fn await_absent(
-        &mut self,
-        now: Instant,
-        origin: Option<&InstanceId>,
-        (message, public): (&Message, &MessageName),
-        picks: &[Pick],
-        effects: &mut Vec<Effect<H>>,
-    ) -> bool {
-        if self.config.compat {
-            return false;
-        }
-        let here = |role: &Role| picks.iter().any(|pick| pick.role == *role);
-        let mut roles: Vec<Role> = self.absent.expected(now, public);
-        roles.retain(|role| !here(role));
-        for role in &roles {
-            let parcel = self.parcel(now, (message.clone(), public.clone()), role.clone(), None, origin.cloned());
-            self.orphan(parcel, effects);
-        }
-        if !self.absent.is_settling(now) {
-            return !roles.is_empty();
-        }
-        let waits = !roles.is_empty();
-        roles.extend(picks.iter().map(|pick| pick.role.clone()));
-        let (message, public) = (message.clone(), public.clone());
-        let kept = self.absent.keep(Early { message, public, origin: origin.cloned(), accepted: now, roles });
-        waits || kept
-    }
-
-    /// Gives a role what was sent before the broker knew of it.
-    fn catch_up(&mut self, now: Instant, role: &Role, effects: &mut Vec<Effect<H>>) {
-        let routes = &mut self.routes;
-        let wanted = |public: &MessageName| routes.receives(public, role);
-        let missed = self.absent.missed(role, wanted);
-        let parcels = missed.into_iter().map(|early| {
-            let Early { message, public, origin, accepted, .. } = early;
-            self.parcel(accepted, (message, public), role.clone(), None, origin)
-        });
-        let parcels: VecDeque<_> = parcels.collect();
-        self.reroute(now, parcels, effects);
-    }
-
-    /// Gives what waited for the role to its instances, as far as they take it.
-    fn adopt(&mut self, now: Instant, role: &Role, effects: &mut Vec<Effect<H>>) {
-        self.absent.returned(role);
-        self.catch_up(now, role, effects);
-        let Some(parcels) = self.orphans.remove(role) else { return };
-        for parcel in &parcels {
-            self.load.subtract(parcel);
-        }
-        self.reroute(now, parcels, effects);
-    }
-
     fn add(&mut self, instance: Instance<H>) -> Key {
         let key = self.roster.add(instance);
         if let Some(instance) = self.roster.get(key) {
@@ -289,20 +203,26 @@ impl<H: Clone> Exchange<H> {
     fn update(&mut self, key: Key, new: Instance<H>, effects: &mut Vec<Effect<H>>) {
         let Some(old) = self.roster.get_mut(key) else { return };
         old.expires = new.expires;
-        old.address = new.address;
+        old.place = new.place;
         old.batch = new.batch;
-        old.sends = new.sends;
-        if old.receives != new.receives || old.namespace != new.namespace {
-            self.routes.remove(key, old);
-            (old.receives, old.namespace) = (new.receives, new.namespace);
-            self.routes.add(key, old);
-            let (rules, role, namespace) = (self.routes.rules(), old.role.clone(), old.namespace.clone());
-            for parcel in old.queue.waiting_mut() {
-                parcel.message.name = rules.delivering(&role, namespace.as_deref(), &parcel.public);
-            }
+        old.told = new.told;
+        self.speak(key, new.language);
+        if let Some(instance) = self.roster.get(key) {
+            // It has just shown that it lives: what waits for the next try is tried now.
+            effects.push(Effect::Wake { handle: instance.handle.clone() });
         }
-        // It has just shown that it lives: what waits for the next try is tried now.
-        effects.push(Effect::Wake { handle: old.handle.clone() });
+    }
+
+    /// Changes what an instance receives and how it calls that; what waits for it follows.
+    fn speak(&mut self, key: Key, language: Arc<Language>) {
+        let Some(instance) = self.roster.get_mut(key).filter(|instance| instance.language != language) else { return };
+        self.routes.remove(key, instance);
+        instance.language = language;
+        self.routes.add(key, instance);
+        let (rules, role, language) = (self.routes.rules(), instance.role.clone(), Arc::clone(&instance.language));
+        for parcel in instance.queue.waiting_mut() {
+            parcel.message.name = rules.delivering(&role, &language.translation, &parcel.public);
+        }
     }
 
     fn retire(&mut self, now: Instant, key: Key, effects: &mut Vec<Effect<H>>) {
@@ -322,31 +242,41 @@ impl<H: Clone> Exchange<H> {
     }
 
     fn instance(&self, now: Instant, registration: Registration, place: Place, handle: H) -> Instance<H> {
-        let Registration { role, instance, receives, sends, namespace, batch } = registration;
-        let (address, expires) = match place {
-            Place::Local => (None, None),
-            Place::Remote(address) => (Some(address), Some(now + self.config.lease())),
+        let Registration { role, instance, receives, sends, namespace, batch, token: _ } = registration;
+        let expires = match place {
+            Place::Local | Place::Socket => None,
+            Place::Remote(_) => Some(now + self.config.lease()),
         };
-        let namespace = namespace.map(Into::into);
+        let told = Arc::new(Language { receives, sends, translation: namespace.into() });
+        let language = Arc::clone(self.declared.language(&role).unwrap_or(&told));
         let (id, queue) = (Some(instance), Queue::new());
-        Instance { role, id, address, namespace, receives, sends, batch, expires, queue, handle, gone: false }
+        Instance { role, id, place, language, told, batch, expires, queue, handle, gone: false }
+    }
+
+    /// A role that is guarded by a token is given to nobody else. Errors: [`Error::Token`].
+    fn check_token(&self, registration: &Registration) -> Result<(), Error> {
+        let Some(expected) = self.tokens.get(&registration.role) else { return Ok(()) };
+        match registration.token.as_deref().is_some_and(|token| is_same(token, expected)) {
+            true => Ok(()),
+            false => Err(Error::Token { role: registration.role.clone() }),
+        }
     }
 }
 
-/// Stands in reports for a receiver that there is none of.
-fn nobody() -> Role {
-    Role::parse("nobody").expect("a constant that is a role")
+/// Compares without telling by the time it takes how much was right.
+pub(super) fn is_same(left: &str, right: &str) -> bool {
+    let differences = left.bytes().zip(right.bytes()).fold(0, |sum, (left, right)| sum | (left ^ right));
+    left.len() == right.len() && differences == 0
 }
 
-fn posted_instance<H>(service: Service, handle: H) -> Instance<H> {
-    let Service { name, address, namespace, sends, receives } = service;
+fn posted_instance<H>(address: Address, routes: &RoleRoutes, handle: H) -> Instance<H> {
+    let language = Arc::new(Language::of(routes));
     Instance {
-        role: name,
+        role: routes.role.clone(),
         id: None,
-        address: Some(address),
-        namespace: namespace.map(Into::into),
-        receives,
-        sends,
+        place: Place::Remote(address),
+        told: Arc::clone(&language),
+        language,
         batch: false,
         expires: None,
         queue: Queue::new(),

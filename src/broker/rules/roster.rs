@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::exchange::Place;
 use super::{Key, Queue};
-use crate::broker::wire::Address;
+use crate::broker::wire::{Address, Translation};
 use crate::message::{InstanceId, MessageName, Role};
 
 /// One instance. `H` is whatever the shell wants to be given back for it.
@@ -13,11 +14,12 @@ pub(crate) struct Instance<H> {
     pub(crate) role: Role,
     /// `None` for a service of the posted landscape.
     pub(crate) id: Option<InstanceId>,
-    /// `None` for a service of this process.
-    pub(crate) address: Option<Address>,
-    pub(crate) namespace: Option<Arc<str>>,
-    pub(crate) receives: Vec<MessageName>,
-    pub(crate) sends: Vec<MessageName>,
+    pub(crate) place: Place,
+    /// What counts for it.
+    pub(crate) language: Arc<Language>,
+    /// What it told of itself; a landscape that declares its role wins over that.
+    pub(crate) told: Arc<Language>,
+    /// It answers each message, and takes several at once.
     pub(crate) batch: bool,
     /// When its lease ends; `None` if it has none.
     pub(crate) expires: Option<Instant>,
@@ -30,8 +32,34 @@ pub(crate) struct Instance<H> {
 impl<H> Instance<H> {
     /// Whether it is a service of this process.
     pub(crate) fn is_local(&self) -> bool {
-        self.address.is_none()
+        self.place == Place::Local
     }
+
+    /// Where it listens, if it does.
+    pub(crate) fn address(&self) -> Option<&Address> {
+        match &self.place {
+            Place::Remote(address) => Some(address),
+            Place::Local | Place::Socket => None,
+        }
+    }
+
+    /// Whether one delivery may carry several messages.
+    pub(crate) fn takes_several(&self) -> bool {
+        self.batch || !matches!(self.place, Place::Remote(_))
+    }
+
+    /// Whether it gets the answers it asked for without subscribing to them: services of the WebSocket era do not.
+    pub(crate) fn takes_answers(&self) -> bool {
+        self.batch || self.place != Place::Socket
+    }
+}
+
+/// The messages a service wants and sends, and how it calls them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Language {
+    pub(crate) receives: Vec<MessageName>,
+    pub(crate) sends: Vec<MessageName>,
+    pub(crate) translation: Translation,
 }
 
 /// All instances. Those that have left are found by key only.

@@ -75,7 +75,7 @@ impl Routes {
 
     /// Enters what the instance receives.
     pub(crate) fn add<H>(&mut self, key: Key, instance: &Instance<H>) {
-        for internal in &instance.receives {
+        for internal in &instance.language.receives {
             let (public, name) = self.names(instance, internal);
             let targets = self.by_name.entry(public).or_default();
             let place = targets.iter().position(|target| target.role == instance.role).unwrap_or_else(|| {
@@ -97,7 +97,7 @@ impl Routes {
     /// Strikes what the instance receives. Answers the public names that its role does not receive any more.
     pub(crate) fn remove<H>(&mut self, key: Key, instance: &Instance<H>) -> Vec<MessageName> {
         let mut orphaned = Vec::new();
-        for internal in &instance.receives {
+        for internal in &instance.language.receives {
             let (public, _) = self.names(instance, internal);
             let Some(targets) = self.by_name.get_mut(&public) else { continue };
             for target in targets.iter_mut() {
@@ -125,12 +125,12 @@ impl Routes {
 
     /// The public name of a subscription, and the one it is delivered by.
     fn names<H>(&self, instance: &Instance<H>, internal: &MessageName) -> (MessageName, MessageName) {
-        let namespace = instance.namespace.as_deref();
-        let public = self.rules.subscribing(&instance.role, namespace, internal);
+        let translation = &instance.language.translation;
+        let public = self.rules.subscribing(&instance.role, translation, internal);
         let name = match self.rules {
             // By the very name it asked for.
             Rules::Ours => internal.clone(),
-            Rules::Original => self.rules.delivering(&instance.role, namespace, &public),
+            Rules::Original => self.rules.delivering(&instance.role, translation, &public),
         };
         (public, name)
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::exchange::Load;
-use super::{Exchange, Instance, Key};
+use super::{Exchange, Instance, Key, Place};
 use crate::broker::wire::{Configuration, InstanceRow, Receivers, ServiceRow};
 
 impl<H: Clone> Exchange<H> {
@@ -28,16 +28,17 @@ impl<H: Clone> Exchange<H> {
         let row = |instance: &Instance<H>| InstanceRow {
             role: instance.role.clone(),
             instance: instance.id.clone(),
-            kind: match (&instance.id, instance.is_local()) {
-                (_, true) => "local",
-                (Some(_), false) => "registered",
-                (None, false) => "landscape",
+            kind: match (&instance.id, &instance.place) {
+                (_, Place::Local) => "local",
+                (_, Place::Socket) => "connected",
+                (Some(_), Place::Remote(_)) => "registered",
+                (None, Place::Remote(_)) => "landscape",
             },
-            address: instance.address.clone(),
-            namespace: instance.namespace.as_deref().map(str::to_owned),
+            address: instance.address().cloned(),
+            namespace: instance.language.translation.namespace().map(str::to_owned),
             batch: instance.batch,
-            receives: instance.receives.clone(),
-            sends: instance.sends.clone(),
+            receives: instance.language.receives.clone(),
+            sends: instance.language.sends.clone(),
             lease_left_ms: instance.expires.map(millis),
             queue_length: instance.queue.len(),
         };
@@ -61,11 +62,11 @@ impl<H: Clone> Exchange<H> {
 }
 
 fn row<H>(instance: &Instance<H>) -> ServiceRow {
-    let address = instance.address.as_ref();
+    let address = instance.address();
     ServiceRow {
         name: instance.role.clone(),
         host: address.map_or("localhost", |address| address.host()).to_owned(),
         port: address.map_or(0, |address| address.port()),
-        internal_namespace: instance.namespace.as_deref().map(str::to_owned),
+        internal_namespace: instance.language.translation.namespace().map(str::to_owned),
     }
 }

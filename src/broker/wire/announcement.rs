@@ -71,8 +71,10 @@ pub struct Registration {
     pub sends: Vec<MessageName>,
     /// The prefix it uses for its own messages, if it is not its role.
     pub namespace: Option<String>,
-    /// Whether one delivery may carry several messages (`POST /run` with an array).
+    /// Whether one delivery may carry several messages, each of which it answers (`POST /run` with an array).
     pub batch: bool,
+    /// What proves that it may have the role, if the broker asks for that.
+    pub token: Option<String>,
 }
 
 /// What a registration is worth.
@@ -135,21 +137,24 @@ impl Announcement {
             sends: fields.names("sends")?.unwrap_or_default(),
             namespace: fields.text("namespace")?.map(str::to_owned),
             batch: fields.flag("batch")?,
+            token: fields.text("token")?.map(str::to_owned),
         };
         Ok(Self { registration, host: host.map(str::to_owned), port })
     }
 
     /// Writes the body. The role stands in the URL.
     pub fn to_json(&self) -> Bytes {
-        let Registration { role: _, instance, receives, sends, namespace, batch } = &self.registration;
+        let Registration { role: _, instance, receives, sends, namespace, batch, token } = &self.registration;
         let mut body = json!({
             "instance": instance, "port": self.port, "receives": receives, "sends": sends, "batch": batch,
         });
         if let Some(host) = &self.host {
             body["host"] = host.as_str().into();
         }
-        if let Some(namespace) = namespace {
-            body["namespace"] = namespace.as_str().into();
+        for (key, text) in [("namespace", namespace), ("token", token)] {
+            if let Some(text) = text {
+                body[key] = text.as_str().into();
+            }
         }
         body.to_string().into()
     }
@@ -213,6 +218,7 @@ mod tests {
             names in proptest::collection::vec("[a-z. ]{1,9}", 0..4),
             namespace in proptest::option::of("[a-z]{1,9}"),
             host in proptest::option::of("[a-z]{1,9}"),
+            token in proptest::option::of("[a-z]{1,9}"),
             port in 1_u16..,
             batch: bool,
         ) {
@@ -224,6 +230,7 @@ mod tests {
                 receives: names,
                 namespace,
                 batch,
+                token,
             };
             let announcement = Announcement { registration, host, port };
             let read = Announcement::from_json(announcement.registration.role.clone(), &announcement.to_json());

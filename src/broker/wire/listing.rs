@@ -46,7 +46,7 @@ pub struct InstanceRow {
     pub role: Role,
     /// Its id; `None` for a service of the posted landscape.
     pub instance: Option<InstanceId>,
-    /// `landscape`, `registered` or `local`.
+    /// `landscape`, `registered`, `connected` (over a WebSocket) or `local`.
     pub kind: &'static str,
     /// Where it listens; `None` for a service of this process.
     #[serde(serialize_with = "as_text")]

@@ -86,6 +86,7 @@ impl Bench {
             sends: Vec::new(),
             namespace: None,
             batch: true,
+            token: None,
         };
         let remote = || Place::Remote(Address::new("localhost", 1).unwrap());
         let place = if instance % 2 == 1 { Place::Local } else { remote() };

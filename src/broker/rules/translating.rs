@@ -1,9 +1,12 @@
-//! Name translation: what a service calls a message, and what the others call it. exo 2.5.
+//! Name translation: what a service calls a message, and what the others call it. exo 2.5, 3.5.
+//!
+//! A service with pairs of names has each of them translated as a whole.
 //!
 //! A service with a namespace speaks of itself by that namespace (`text-snippets.create`), everybody else by its role
 //! (`tweets.create`). Only the service's own prefix is translated, and the rest of the name is kept whole. The original
 //! rewrote every prefix and lost what stood behind a second dot; [`Rules::Original`] does so too.
 
+use crate::broker::wire::{Pair, Translation};
 use crate::message::{MessageName, Role};
 
 /// Whose rules count.
@@ -17,8 +20,12 @@ pub(crate) enum Rules {
 
 impl Rules {
     /// The public name of a message that `role` receives as `internal`.
-    pub(crate) fn subscribing(self, role: &Role, namespace: Option<&str>, internal: &MessageName) -> MessageName {
-        let Some(namespace) = namespace else { return internal.clone() };
+    pub(crate) fn subscribing(self, role: &Role, translation: &Translation, internal: &MessageName) -> MessageName {
+        let namespace = match translation {
+            Translation::None => return internal.clone(),
+            Translation::Pairs(pairs) => return public(pairs, internal),
+            Translation::Namespace(namespace) => &**namespace,
+        };
         match self {
             Self::Ours => replace(internal, namespace, role.as_str()),
             Self::Original => match parts(internal) {
@@ -29,8 +36,12 @@ impl Rules {
     }
 
     /// The public name of a message that `role` sends as `internal`.
-    pub(crate) fn sending(self, role: &Role, namespace: Option<&str>, internal: &MessageName) -> MessageName {
-        let Some(namespace) = namespace else { return internal.clone() };
+    pub(crate) fn sending(self, role: &Role, translation: &Translation, internal: &MessageName) -> MessageName {
+        let namespace = match translation {
+            Translation::None => return internal.clone(),
+            Translation::Pairs(pairs) => return public(pairs, internal),
+            Translation::Namespace(namespace) => &**namespace,
+        };
         match self {
             Self::Ours => replace(internal, namespace, role.as_str()),
             Self::Original => match parts(internal) {
@@ -41,8 +52,12 @@ impl Rules {
     }
 
     /// What `role` calls the message `public`.
-    pub(crate) fn delivering(self, role: &Role, namespace: Option<&str>, public: &MessageName) -> MessageName {
-        let Some(namespace) = namespace else { return public.clone() };
+    pub(crate) fn delivering(self, role: &Role, translation: &Translation, public: &MessageName) -> MessageName {
+        let namespace = match translation {
+            Translation::None => return public.clone(),
+            Translation::Pairs(pairs) => return internal(pairs, public),
+            Translation::Namespace(namespace) => &**namespace,
+        };
         match self {
             Self::Ours => replace(public, role.as_str(), namespace),
             Self::Original => match parts(public) {
@@ -51,6 +66,14 @@ impl Rules {
             },
         }
     }
+}
+
+fn public(pairs: &[Pair], name: &MessageName) -> MessageName {
+    pairs.iter().find(|pair| pair.internal == *name).map_or(name, |pair| &pair.public).clone()
+}
+
+fn internal(pairs: &[Pair], name: &MessageName) -> MessageName {
+    pairs.iter().find(|pair| pair.public == *name).map_or(name, |pair| &pair.internal).clone()
 }
 
 /// `source.rest` as `target.rest`; other names unchanged.
@@ -84,17 +107,35 @@ mod tests {
 
     /// Role `tweets` with the namespace `text-snippets`.
     fn check(rules: Rules, step: Step, name: &str, expected: &str) {
-        check_with(rules, step, Some("text-snippets"), name, expected);
+        check_with(rules, step, &Translation::Namespace("text-snippets".into()), name, expected);
     }
 
-    fn check_with(rules: Rules, step: Step, namespace: Option<&str>, name: &str, expected: &str) {
+    fn check_with(rules: Rules, step: Step, translation: &Translation, name: &str, expected: &str) {
         let (role, name) = (Role::parse("tweets").unwrap(), MessageName::parse(name).unwrap());
         let translated = match step {
-            Subscribing => rules.subscribing(&role, namespace, &name),
-            Sending => rules.sending(&role, namespace, &name),
-            Delivering => rules.delivering(&role, namespace, &name),
+            Subscribing => rules.subscribing(&role, translation, &name),
+            Sending => rules.sending(&role, translation, &name),
+            Delivering => rules.delivering(&role, translation, &name),
         };
         assert_eq!(translated.as_str(), expected, "{rules:?} {step:?} {name}");
+    }
+
+    #[test]
+    fn pairs_translate_whole_names_and_the_first_match_counts() {
+        let pair = |public: &str, internal: &str| Pair {
+            public: MessageName::parse(public).unwrap(),
+            internal: MessageName::parse(internal).unwrap(),
+        };
+        let pairs = Translation::Pairs([pair("tweets create", "create"), pair("other", "create")].into());
+        for (step, name, expected) in [
+            (Sending, "create", "tweets create"),
+            (Subscribing, "create", "tweets create"),
+            (Delivering, "tweets create", "create"),
+            (Delivering, "other", "create"),
+            (Sending, "create.now", "create.now"),
+        ] {
+            BOTH.into_iter().for_each(|rules| check_with(rules, step, &pairs, name, expected));
+        }
     }
 
     const BOTH: [Rules; 2] = [Rules::Ours, Rules::Original];
@@ -102,7 +143,8 @@ mod tests {
     #[test]
     fn without_a_namespace_every_name_is_unchanged() {
         for step in [Subscribing, Sending, Delivering] {
-            BOTH.into_iter().for_each(|rules| check_with(rules, step, None, "tweets.create", "tweets.create"));
+            BOTH.into_iter()
+                .for_each(|rules| check_with(rules, step, &Translation::None, "tweets.create", "tweets.create"));
         }
     }
 

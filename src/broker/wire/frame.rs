@@ -1,0 +1,274 @@
+//! The frames of the WebSocket era: one JSON object each. exo 3.1, 3.2, 3.8.
+//!
+//! Between our own relays and broker a frame may also be an array: the answers to the messages that came the other way,
+//! one for each, in their order. Both sides say at the handshake that they speak so, see [`ACKS_HEADER`].
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::fields::Fields;
+use crate::broker::Error;
+use crate::message::{self, InstanceId, Message, MessageId, MessageName, PayloadError, Role};
+
+/// The header by which both ends of a handshake tell that they answer messages. Its value is `1`.
+pub const ACKS_HEADER: &str = "exo-acks";
+
+/// The message that registers a service, and the ones that ask and tell whether a relay lives.
+pub const REGISTER: &str = "exocom.register-service";
+const STATUS: &str = "__status";
+const STATUS_OK: &str = "__status-ok";
+
+/// What a Go client takes for "no time".
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
+
+/// What one frame says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// A service tells who it is.
+    Register(Box<Hello>),
+    /// Somebody asks whether this end lives.
+    Status,
+    /// The other end answers that it lives.
+    Alive,
+    /// A message.
+    Message(Message),
+    /// A list of answers, still as its text.
+    Answers(Bytes),
+}
+
+/// Which form of the protocol a peer speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Replies are found by `responseTo`. exo 3.8.
+    ResponseTo,
+    /// Replies are found by `activityId`. exo 3.1.
+    ActivityId,
+}
+
+/// Who registers over a WebSocket. Services of the originals tell only their role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Who it is.
+    pub role: Role,
+    /// How it finds replies.
+    pub dialect: Dialect,
+    /// The running process; `None` from originals.
+    pub instance: Option<InstanceId>,
+    /// The messages it wants.
+    pub receives: Vec<MessageName>,
+    /// The messages it sends.
+    pub sends: Vec<MessageName>,
+    /// The prefix it uses for its own messages.
+    pub namespace: Option<String>,
+    /// What proves that it may have the role.
+    pub token: Option<String>,
+}
+
+/// What the broker adds to a message that it delivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// When the broker took it.
+    pub timestamp: SystemTime,
+    /// How long after the request an answer came.
+    pub response_time: Option<Duration>,
+}
+
+impl Frame {
+    /// Reads a frame, text or binary alike. Errors: those of [`Message::from_json`], and a registration's own.
+    pub fn from_bytes(frame: &Bytes) -> Result<Self, Error> {
+        match frame.trim_ascii_start().first() {
+            Some(b'[') => return Ok(Self::Answers(frame.clone())),
+            Some(b'{') => {}
+            Some(_) | None => return Err(wrong(Message::from_json(None, frame))),
+        }
+        let name = Name::of(frame);
+        match name.as_deref() {
+            Some(REGISTER) => Ok(Self::Register(Box::new(Hello::from_json(frame)?))),
+            Some(STATUS) => Ok(Self::Status),
+            Some(STATUS_OK) => Ok(Self::Alive),
+            Some(_) | None => Ok(Self::Message(Message::from_json(None, frame).map_err(Error::Message)?)),
+        }
+    }
+}
+
+fn wrong(read: Result<Message, message::Error>) -> Error {
+    read.err().map_or(Error::Body { expected: "a JSON object" }, Error::Message)
+}
+
+/// The one key that says what a frame is about.
+#[derive(Deserialize)]
+struct Name<'a> {
+    #[serde(borrow)]
+    name: std::borrow::Cow<'a, str>,
+}
+
+impl Name<'_> {
+    /// `None` if there is none, or the frame is not JSON: whoever reads the whole of it says what is wrong.
+    fn of(frame: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
+        serde_json::from_slice::<Name<'_>>(frame).ok().map(|found| found.name)
+    }
+}
+
+impl Hello {
+    /// Reads a registration. Services with `activityId` are known by `sender`, those without by what their payload says.
+    /// exo 3.2, 3.8.
+    fn from_json(frame: &[u8]) -> Result<Self, Error> {
+        let value: Value = serde_json::from_slice(frame).map_err(PayloadError::not_json)?;
+        let fields = Fields::of(&value, "a JSON object")?;
+        let nothing = Value::Object(serde_json::Map::new());
+        let payload = value.get("payload").filter(|payload| payload.is_object()).unwrap_or(&nothing);
+        let told = Fields::of(payload, "a JSON object")?;
+        let by_payload = match told.text("clientName")? {
+            Some(name) => Some(name),
+            None => told.text("name")?,
+        };
+        let by_sender = fields.text("sender")?;
+        let dialect = match fields.text("activityId")? {
+            Some(_) => Dialect::ActivityId,
+            None => Dialect::ResponseTo,
+        };
+        let role = match dialect {
+            Dialect::ActivityId => by_sender.or(by_payload),
+            Dialect::ResponseTo => by_payload.or(by_sender),
+        };
+        let role = role.ok_or(Error::Field { field: "sender", expected: "the role of the service that registers" })?;
+        let instance = told.text("instance")?;
+        Ok(Self {
+            role: Role::parse(role).map_err(Error::text("sender"))?,
+            dialect,
+            instance: instance.map(InstanceId::parse).transpose().map_err(Error::text("instance"))?,
+            receives: told.names("receives")?.unwrap_or_default(),
+            sends: told.names("sends")?.unwrap_or_default(),
+            namespace: told.text("namespace")?.map(str::to_owned),
+            token: told.text("token")?.map(str::to_owned),
+        })
+    }
+
+    /// Writes the registration so that brokers of both dialects understand it; `id` also names its conversation.
+    pub fn to_json(&self, id: &MessageId) -> Bytes {
+        let Self { role, dialect: _, instance, receives, sends, namespace, token } = self;
+        let mut payload = serde_json::json!({ "clientName": role, "receives": receives, "sends": sends });
+        let more = [("instance", instance.as_ref().map(InstanceId::as_str)), ("namespace", namespace.as_deref())];
+        for (key, text) in more.into_iter().chain([("token", token.as_deref())]) {
+            if let Some(text) = text {
+                payload[key] = text.into();
+            }
+        }
+        serde_json::json!({ "name": REGISTER, "sender": role, "id": id, "activityId": id, "payload": payload })
+            .to_string()
+            .into()
+    }
+}
+
+/// Writes a message in the form of a dialect, as a service gets it.
+pub fn delivery_frame(message: &Message, dialect: Dialect, stamp: Option<&Stamp>) -> Bytes {
+    match dialect {
+        Dialect::ResponseTo => response_to_frame(message, stamp),
+        Dialect::ActivityId => activity_id_frame(message, stamp),
+    }
+}
+
+/// The nine keys in the order of the alphabet, none left out: a Go client wants each, with its type. exo 3.1.
+fn activity_id_frame(message: &Message, stamp: Option<&Stamp>) -> Bytes {
+    let mut json = Vec::with_capacity(320 + message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len()));
+    let null = &b"null"[..];
+    json.extend_from_slice(b"{\"activityId\":");
+    text(&mut json, message.activity_id.as_ref().map_or("", |id| id.as_str()));
+    json.extend_from_slice(b",\"auth\":");
+    json.extend_from_slice(message.auth.as_ref().map_or(null, |auth| auth.as_bytes()));
+    json.extend_from_slice(b",\"id\":");
+    text(&mut json, message.id.as_str());
+    json.extend_from_slice(if message.is_security { b",\"isSecurity\":true" } else { b",\"isSecurity\":false" });
+    json.extend_from_slice(b",\"name\":");
+    text(&mut json, message.name.as_str());
+    json.extend_from_slice(b",\"payload\":");
+    json.extend_from_slice(message.payload.as_ref().map_or(null, |payload| payload.as_bytes()));
+    json.extend_from_slice(b",\"responseTime\":");
+    json.extend_from_slice(nanos(stamp.and_then(|stamp| stamp.response_time)).to_string().as_bytes());
+    json.extend_from_slice(b",\"sender\":");
+    text(&mut json, message.sender.as_ref().map_or("", |sender| sender.as_str()));
+    json.extend_from_slice(b",\"timestamp\":");
+    match stamp {
+        Some(stamp) => text(&mut json, &humantime::format_rfc3339_nanos(stamp.timestamp).to_string()),
+        None => text(&mut json, NO_TIME),
+    }
+    json.push(b'}');
+    json.into()
+}
+
+/// Five keys, and two more on replies. exo 3.8.
+fn response_to_frame(message: &Message, stamp: Option<&Stamp>) -> Bytes {
+    let mut json = Vec::with_capacity(256 + message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len()));
+    json.extend_from_slice(b"{\"name\":");
+    text(&mut json, message.name.as_str());
+    json.extend_from_slice(b",\"id\":");
+    text(&mut json, message.id.as_str());
+    if let Some(payload) = &message.payload {
+        json.extend_from_slice(b",\"payload\":");
+        json.extend_from_slice(payload.as_bytes());
+    }
+    if let Some(sender) = &message.sender {
+        json.extend_from_slice(b",\"sender\":");
+        text(&mut json, sender.as_str());
+    }
+    json.extend_from_slice(b",\"timestamp\":");
+    let since = stamp.and_then(|stamp| stamp.timestamp.duration_since(SystemTime::UNIX_EPOCH).ok());
+    json.extend_from_slice(nanos(since).to_string().as_bytes());
+    if let Some(request) = &message.response_to {
+        json.extend_from_slice(b",\"responseTime\":");
+        json.extend_from_slice(nanos(stamp.and_then(|stamp| stamp.response_time)).to_string().as_bytes());
+        json.extend_from_slice(b",\"responseTo\":");
+        text(&mut json, request.as_str());
+    }
+    json.push(b'}');
+    json.into()
+}
+
+/// Writes a message as a relay sends it to a broker of either dialect: what has no value is left out. exo 3.1.
+pub fn sending_frame(message: &Message) -> Bytes {
+    let mut json = Vec::with_capacity(256 + message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len()));
+    json.extend_from_slice(b"{\"name\":");
+    text(&mut json, message.name.as_str());
+    let ids = [
+        (&b",\"sender\":"[..], message.sender.as_ref().map(Role::as_str)),
+        (b",\"id\":", Some(message.id.as_str())),
+        (b",\"activityId\":", message.activity_id.as_ref().map(|id| id.as_str())),
+        (b",\"responseTo\":", message.response_to.as_ref().map(MessageId::as_str)),
+    ];
+    for (key, value) in ids {
+        if let Some(value) = value {
+            json.extend_from_slice(key);
+            text(&mut json, value);
+        }
+    }
+    for (key, value) in [(&b",\"payload\":"[..], &message.payload), (b",\"auth\":", &message.auth)] {
+        if let Some(value) = value {
+            json.extend_from_slice(key);
+            json.extend_from_slice(value.as_bytes());
+        }
+    }
+    if message.is_security {
+        json.extend_from_slice(b",\"isSecurity\":true");
+    }
+    json.push(b'}');
+    json.into()
+}
+
+/// The frame that answers [`Frame::Status`]. exo 4.2.
+pub fn alive_frame(role: &Role, id: &MessageId) -> Bytes {
+    serde_json::json!({ "name": STATUS_OK, "sender": role, "id": id, "activityId": id }).to_string().into()
+}
+
+fn nanos(duration: Option<Duration>) -> u64 {
+    duration.map_or(0, |duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn text(json: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(json, text).expect("a string can always be written to memory as JSON");
+}
+
+#[cfg(test)]
+mod tests;
