@@ -4,6 +4,7 @@ mod builder;
 pub mod config;
 mod error;
 mod greeter;
+pub mod landscape;
 pub mod ready;
 mod sidecar;
 mod signals;
