@@ -6,6 +6,7 @@ mod error;
 mod greeter;
 pub mod landscape;
 pub mod ready;
+mod reload;
 mod sidecar;
 mod signals;
 mod start;
