@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::bytes_of;
 use crate::message::{InstanceId, Message, MessageName, Role};
 
 /// What is remembered about the absent.
@@ -17,6 +18,8 @@ pub(crate) struct Absent {
     started: bool,
     early: VecDeque<Early>,
     early_max: usize,
+    early_bytes: usize,
+    early_bytes_max: usize,
     departed: HashMap<MessageName, Vec<(Role, Instant)>>,
 }
 
@@ -32,10 +35,11 @@ pub(crate) struct Early {
 }
 
 impl Absent {
-    /// A roster that is complete `settle` after the first message or registration. Keeps `early_max` messages until
-    /// then.
-    pub(crate) fn new(settle: Duration, early_max: usize) -> Self {
-        Self { settles: None, settle, started: false, early: VecDeque::new(), early_max, departed: HashMap::new() }
+    /// A roster that is complete `settle` after the first message or registration. Keeps `early_max` messages of
+    /// `early_bytes_max` bytes until then.
+    pub(crate) fn new(settle: Duration, early_max: usize, early_bytes_max: usize) -> Self {
+        let (early, departed) = (VecDeque::new(), HashMap::new());
+        Self { settles: None, settle, started: false, early, early_max, early_bytes: 0, early_bytes_max, departed }
     }
 
     /// Whether the roster is still filling.
@@ -49,8 +53,10 @@ impl Absent {
 
     /// Keeps a message for roles that join late. `false` if there is no room.
     pub(crate) fn keep(&mut self, early: Early) -> bool {
-        let room = self.early.len() < self.early_max;
+        let bytes = self.early_bytes.saturating_add(bytes_of(&early.message));
+        let room = self.early.len() < self.early_max && bytes <= self.early_bytes_max;
         if room {
+            self.early_bytes = bytes;
             self.early.push_back(early);
         }
         room
@@ -74,6 +80,7 @@ impl Absent {
             return Vec::new();
         }
         self.settles = None;
+        self.early_bytes = 0;
         std::mem::take(&mut self.early).into_iter().filter(|early| early.roles.is_empty()).collect()
     }
 
@@ -129,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_role_that_joins_late_gets_what_it_missed_once() {
-        let (mut absent, now) = (Absent::new(SETTLE, 9), Instant::now());
+        let (mut absent, now) = (Absent::new(SETTLE, 9, 99), Instant::now());
         assert!(absent.is_settling(now));
         assert!(absent.keep(early("hello", now)));
         let missed = |absent: &mut Absent| absent.missed(&role("users"), |public| public.as_str() == "hello").len();
@@ -139,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_message_nobody_came_for_is_given_up_when_the_roster_is_complete() {
-        let (mut absent, now) = (Absent::new(SETTLE, 1), Instant::now());
+        let (mut absent, now) = (Absent::new(SETTLE, 1, 99), Instant::now());
         assert!(absent.is_settling(now));
         assert!(absent.keep(early("hello", now)));
         assert!(!absent.keep(early("hello", now)));
@@ -150,12 +157,12 @@ mod tests {
 
     #[test]
     fn without_a_settling_time_the_roster_is_complete_at_once() {
-        assert!(!Absent::new(Duration::ZERO, 9).is_settling(Instant::now()));
+        assert!(!Absent::new(Duration::ZERO, 9, 99).is_settling(Instant::now()));
     }
 
     #[test]
     fn a_role_that_left_is_expected_for_a_while() {
-        let (mut absent, now) = (Absent::new(SETTLE, 9), Instant::now());
+        let (mut absent, now) = (Absent::new(SETTLE, 9, 99), Instant::now());
         absent.left(&role("users"), name("hello"), now + SETTLE);
         assert_eq!(absent.expected(now, &name("hello")), [role("users")]);
         assert!(absent.expected(now + SETTLE, &name("hello")).is_empty());
