@@ -45,6 +45,9 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much of a frame that cannot be understood is repeated.
 const RAW_BYTES_MAX: usize = 1_024;
 
+/// Frames shorter than that are copied out of the buffer they were read into.
+const SHORT_FRAME_BYTES: usize = 4 * 1024;
+
 /// Whether both ends answer each message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acks {
@@ -153,8 +156,8 @@ impl Connection {
     fn read(&mut self, packet: Option<Result<Packet, axum::Error>>) -> Result<(), Ended> {
         self.last_read = Instant::now();
         let bytes = match packet {
-            Some(Ok(Packet::Text(text))) => Bytes::from(text),
-            Some(Ok(Packet::Binary(bytes))) => bytes,
+            Some(Ok(Packet::Text(text))) => own(Bytes::from(text)),
+            Some(Ok(Packet::Binary(bytes))) => own(bytes),
             Some(Ok(Packet::Ping(_))) => {
                 // The library has its pong ready; it goes with the next flush.
                 self.flushed = false;
@@ -326,6 +329,14 @@ impl Connection {
         };
         // Whoever does not read does not hear it.
         drop(tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await);
+    }
+}
+
+/// A short frame in memory of its own: it came as a part of a larger buffer, which would live as long as its message.
+fn own(frame: Bytes) -> Bytes {
+    match frame.len() < SHORT_FRAME_BYTES {
+        true => Bytes::copy_from_slice(&frame),
+        false => frame,
     }
 }
 
