@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use super::bytes_of;
 use crate::message::{InstanceId, Message, MessageName, Role};
 
+/// How many messages are remembered as wanted by a role that has left, counted for each such role.
+const DEPARTED_MAX: usize = 65_536;
+
 /// What is remembered about the absent.
 pub(crate) struct Absent {
     /// When the roster counts as complete; `None` once it does, or until the first call.
@@ -21,6 +24,7 @@ pub(crate) struct Absent {
     early_bytes: usize,
     early_bytes_max: usize,
     departed: HashMap<MessageName, Vec<(Role, Instant)>>,
+    departed_count: usize,
 }
 
 /// A message of the time before the roster was complete.
@@ -39,7 +43,17 @@ impl Absent {
     /// `early_bytes_max` bytes until then.
     pub(crate) fn new(settle: Duration, early_max: usize, early_bytes_max: usize) -> Self {
         let (early, departed) = (VecDeque::new(), HashMap::new());
-        Self { settles: None, settle, started: false, early, early_max, early_bytes: 0, early_bytes_max, departed }
+        Self {
+            settles: None,
+            settle,
+            started: false,
+            early,
+            early_max,
+            early_bytes: 0,
+            early_bytes_max,
+            departed,
+            departed_count: 0,
+        }
     }
 
     /// Whether the roster is still filling.
@@ -84,19 +98,23 @@ impl Absent {
         std::mem::take(&mut self.early).into_iter().filter(|early| early.roles.is_empty()).collect()
     }
 
-    /// The last instance of `role` that received `public` has left; it is expected back before `until`.
+    /// The last instance of `role` that received `public` has left; it is expected back before `until`. Those who leave
+    /// when too many are expected already are not.
     pub(crate) fn left(&mut self, role: &Role, public: MessageName, until: Instant) {
-        let roles = self.departed.entry(public).or_default();
-        roles.retain(|(known, _)| known != role);
-        roles.push((role.clone(), until));
+        let known = self.departed.get_mut(&public).and_then(|roles| roles.iter_mut().find(|(known, _)| known == role));
+        match known {
+            Some(known) => known.1 = until,
+            None if self.departed_count < DEPARTED_MAX => {
+                self.departed.entry(public).or_default().push((role.clone(), until));
+                self.departed_count += 1;
+            }
+            None => {}
+        }
     }
 
     /// The role is there again.
     pub(crate) fn returned(&mut self, role: &Role) {
-        self.departed.retain(|_, roles| {
-            roles.retain(|(known, _)| known != role);
-            !roles.is_empty()
-        });
+        self.keep_departed(|known, _| known != role);
     }
 
     /// The roles that received `public` and are expected back.
@@ -107,10 +125,17 @@ impl Absent {
 
     /// Forgets roles that did not come back in time.
     pub(crate) fn sweep(&mut self, now: Instant) {
+        self.keep_departed(|_, until| now < until);
+    }
+
+    fn keep_departed(&mut self, keep: impl Fn(&Role, Instant) -> bool) {
+        let mut count = 0;
         self.departed.retain(|_, roles| {
-            roles.retain(|(_, until)| now < *until);
+            roles.retain(|(role, until)| keep(role, *until));
+            count += roles.len();
             !roles.is_empty()
         });
+        self.departed_count = count;
     }
 }
 
@@ -158,6 +183,22 @@ mod tests {
     #[test]
     fn without_a_settling_time_the_roster_is_complete_at_once() {
         assert!(!Absent::new(Duration::ZERO, 9, 99).is_settling(Instant::now()));
+    }
+
+    #[test]
+    fn no_more_roles_are_expected_than_can_be_remembered() {
+        let (mut absent, now) = (Absent::new(SETTLE, 9, 99), Instant::now());
+        let roles: Vec<Role> = (0..=DEPARTED_MAX / 16).map(|number| role(&number.to_string())).collect();
+        let names: Vec<MessageName> = (0..16).map(|number| name(&number.to_string())).collect();
+        for _ in 0..2 {
+            roles.iter().for_each(|role| names.iter().for_each(|name| absent.left(role, name.clone(), now + SETTLE)));
+            assert_eq!(absent.expected(now, &names[0]).len(), DEPARTED_MAX / 16);
+        }
+        absent.returned(&roles[0]);
+        absent.left(&roles[DEPARTED_MAX / 16], names[0].clone(), now + SETTLE);
+        assert_eq!(absent.expected(now, &names[0]).len(), DEPARTED_MAX / 16);
+        absent.sweep(now + SETTLE);
+        assert_eq!((absent.departed_count, absent.departed.len()), (0, 0));
     }
 
     #[test]
