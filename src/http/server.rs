@@ -147,10 +147,15 @@ impl Serving {
         self.address
     }
 
+    /// Stops accepting and closes idle connections, without waiting for either. Stopping twice does nothing.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Stops accepting, lets requests that have begun finish for at most `grace`, then closes what is left.
     /// Answers whether everything finished in time.
     pub async fn drain(self, grace: Duration) -> bool {
-        self.stop.cancel();
+        self.stop();
         tokio::time::timeout(grace, self.connections.wait()).await.is_ok()
     }
 }
@@ -210,7 +215,7 @@ async fn serve_connection(
         request.extensions_mut().insert(Peer(peer));
         router.clone().call(request)
     });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
         () = stop.cancelled() => {
