@@ -38,16 +38,40 @@ pub struct Config {
     pub delivery_timeout_ms: u64,
     /// The longest wait between two tries of one delivery.
     pub retry_wait_max_ms: u64,
+    /// The longest frame of a WebSocket; whoever sends a longer one is disconnected with the code 1009.
+    pub frame_bytes_max: usize,
+    /// After how long without a sign of life a WebSocket is asked for one; after three times that it is closed.
+    pub heartbeat_ms: u64,
+    /// Hosts whose web pages may open a WebSocket, besides the broker's own. `*` allows all.
+    pub origins: Vec<String>,
     /// Conversations whose participants are remembered, so that answers find the instance that asked.
     pub conversations_max: usize,
     /// How long a conversation without messages is remembered.
     pub conversation_idle_ms: u64,
     /// Services the landscape may hold, instances counted one by one.
     pub instances_max: usize,
+    /// What happens to messages while a landscape has the role `security` and no such service is there.
+    pub security_absent: SecurityAbsent,
+    /// How long a message waits for the security service to judge it; then it is refused.
+    pub security_hold_ms: u64,
+    /// Messages that may wait to be judged; more are refused as busy.
+    pub security_held_max: usize,
     /// `ROLE=TOKEN` each: what a service has to show to register under the role, and to send under its name.
     pub tokens: Vec<String>,
     /// Undelivered messages that are kept for `GET /undelivered`.
     pub undelivered_max: usize,
+}
+
+/// What happens to messages while nobody can judge them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecurityAbsent {
+    /// They wait for the security service, and are refused when that takes too long.
+    Hold,
+    /// They are refused at once.
+    Refuse,
+    /// They pass unjudged.
+    Allow,
 }
 
 impl Default for Config {
@@ -66,9 +90,15 @@ impl Default for Config {
             batch_bytes_max: 512 * 1024,
             delivery_timeout_ms: 10_000,
             retry_wait_max_ms: 2_000,
+            frame_bytes_max: 16 * 1024 * 1024,
+            heartbeat_ms: 5_000,
+            origins: Vec::new(),
             conversations_max: 65_536,
             conversation_idle_ms: 60_000,
-            instances_max: 4_096,
+            instances_max: 16_384,
+            security_absent: SecurityAbsent::Hold,
+            security_hold_ms: 10_000,
+            security_held_max: 4_096,
             tokens: Vec::new(),
             undelivered_max: 1_000,
         }
@@ -87,6 +117,14 @@ impl Config {
 
     pub(crate) fn settle(&self) -> Duration {
         Duration::from_millis(self.settle_ms)
+    }
+
+    pub(crate) fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms)
+    }
+
+    pub(crate) fn security_hold(&self) -> Duration {
+        Duration::from_millis(self.security_hold_ms)
     }
 
     pub(crate) fn lease(&self) -> Duration {

@@ -11,7 +11,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
 use super::rules::{Attempt, Batch, Key, Outcome, Reason, Work};
-use super::service::{Handle, Inbox, Shell};
+use super::service::Inbox;
+use super::shell::{Handle, Shell};
 use super::wire::{Address, Delivery};
 use crate::http::{Answer, ClientError};
 use crate::message::{Message, MessageId, TraceParent};

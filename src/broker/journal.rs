@@ -89,7 +89,7 @@ fn write_all(mut inbox: mpsc::Receiver<String>, lost: &AtomicU64, mut sink: Sink
 }
 
 fn delivery(routed: &Routed, payloads: bool) -> String {
-    let Routed { message, receivers } = routed;
+    let Routed { message, receivers, response_time: _ } = routed;
     let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (role, name) in receivers {
         by_name.entry(name.as_str()).or_default().push(role.as_str());
@@ -133,7 +133,10 @@ mod tests {
         let message = Message::from_json(Some(MessageName::parse("tweets.create").unwrap()), &body).unwrap();
         let receivers =
             receivers.iter().map(|(role, name)| (Role::parse(role).unwrap(), MessageName::parse(name).unwrap()));
-        assert_eq!(delivery(&Routed { message, receivers: receivers.collect() }, payloads), expected);
+        assert_eq!(
+            delivery(&Routed { message, receivers: receivers.collect(), response_time: None }, payloads),
+            expected
+        );
     }
 
     #[test]

@@ -15,10 +15,13 @@ mod config;
 mod courier;
 mod error;
 mod journal;
+mod member;
 mod metrics;
 pub mod routes;
 mod rules;
 mod service;
+mod shell;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -28,6 +31,6 @@ pub use error::Error;
 pub use service::{Broker, Inbox};
 pub use wire::{
     ACKS_HEADER, Address, Announcement, Configuration, Delivery, Dialect, Form, Frame, Hello, INSTANCE_HEADER,
-    InstanceRow, Landscape, Lease, Pair, Receivers, Registration, RoleRoutes, ServiceRow, Stamp, Undelivered, Verdict,
-    alive_frame, delivery_frame, sending_frame,
+    InstanceRow, Landscape, Lease, Pair, Receivers, Registration, RoleRoutes, ServiceRow, Stamp, Translation,
+    Undelivered, Verdict, alive_frame, delivery_frame, sending_frame,
 };

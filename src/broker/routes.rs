@@ -1,10 +1,12 @@
 //! The broker's HTTP face.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::extract::{FromRequestParts, Path, Query, Request, State, WebSocketUpgrade};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, UPGRADE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
@@ -12,15 +14,19 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::service::Broker;
-use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Undelivered, Verdict};
-use crate::http::{Kind, Limits, Peer, Problem, json_body, message_name, not_found};
+use super::socket::{self, Acks};
+use super::wire::{ACKS_HEADER, Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Undelivered, Verdict};
+use crate::http::{Kind, Limits, Peer, Place, Problem, json_body, message_name, not_found};
 use crate::message::{self, InstanceId, Message, MessageName, Role, TraceParent};
+
+/// What a socket reads and writes at once; longer frames take several turns.
+const SOCKET_BUFFER_BYTES: usize = 8 * 1024;
 
 /// Everything the broker answers: exo 2.2, our registrations and batches, and what operators look at.
 pub fn router(broker: Broker, limits: &Limits) -> Router {
     Router::new()
         .route("/config.json", get(configuration))
-        .route("/services", get(list_services).post(replace_services))
+        .route("/services", get(services).post(replace_services))
         .route("/services/{role}", delete(leave).put(register))
         .route("/send", post(send_batch))
         .route("/send/{*message}", post(send_single))
@@ -49,8 +55,51 @@ struct Services {
     services: Vec<InstanceRow>,
 }
 
-async fn list_services(State(face): State<Face>) -> Response {
-    typed("application/json", json_text(&Services { services: face.broker.instances() }))
+/// The list of services, or the socket of one of them.
+async fn services(State(face): State<Face>, request: Request) -> Result<Response, Problem> {
+    if request.headers().contains_key(UPGRADE) {
+        return socket(face, request).await;
+    }
+    Ok(typed("application/json", json_text(&Services { services: face.broker.instances() })))
+}
+
+async fn socket(face: Face, request: Request) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    check_origin(face.broker.config(), &parts.headers)?;
+    let config = face.broker.config();
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
+    let upgrade = upgrade.map_err(|error| Problem::new(Kind::InvalidRequest, error.body_text()))?;
+    let upgrade = upgrade
+        .max_message_size(config.frame_bytes_max)
+        .max_frame_size(config.frame_bytes_max)
+        .read_buffer_size(SOCKET_BUFFER_BYTES)
+        .write_buffer_size(SOCKET_BUFFER_BYTES);
+    let acks = if parts.headers.contains_key(ACKS_HEADER) { Acks::Each } else { Acks::None };
+    let place = parts.extensions.remove::<Place>();
+    let broker = face.broker.clone();
+    let mut response = upgrade.on_upgrade(move |socket| async move {
+        let shell = Arc::clone(broker.shell());
+        shell.spawn(async move {
+            socket::serve(broker, socket, acks).await;
+            drop(place);
+        });
+    });
+    if acks == Acks::Each {
+        response.headers_mut().insert(ACKS_HEADER, HeaderValue::from_static("1"));
+    }
+    Ok(response)
+}
+
+/// A web page of another host may not open a socket unless it is allowed to. exo 3.7.
+fn check_origin(config: &super::Config, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let host = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1)).unwrap_or_default();
+    let own = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let allowed = |allowed: &String| allowed == "*" || allowed.eq_ignore_ascii_case(host);
+    if own.is_some_and(|own| own.eq_ignore_ascii_case(host)) || config.origins.iter().any(allowed) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::Forbidden, format!("web pages of {host:?} may not connect; broker.origins allows them")))
 }
 
 async fn replace_services(State(face): State<Face>, request: Request) -> Result<StatusCode, Problem> {
@@ -98,10 +147,11 @@ async fn send_single(State(face): State<Face>, uri: Uri, request: Request) -> Re
     let mut message = Message::from_json(Some(name.clone()), &incoming.body)?;
     message.trace = message.trace.or_else(|| trace(&incoming.headers));
     let sender = message.sender.clone();
-    match face.broker.publish(origin.as_ref(), message) {
+    match face.broker.publish_with(origin.as_ref(), bearer(&incoming.headers), message) {
         Verdict::Accepted => Ok(StatusCode::OK.into_response()),
         Verdict::NoReceivers => Ok(no_receivers(&face.broker, origin.as_ref(), sender.as_ref(), &name)),
         Verdict::Busy { retry_after } => Err(busy(&face.broker).retry_after(retry_after)),
+        Verdict::Forbidden { detail } => Err(Problem::new(Kind::Forbidden, detail)),
         Verdict::Refused { detail } => Err(Problem::new(Kind::InvalidMessage, detail)),
     }
 }
@@ -115,11 +165,11 @@ async fn send_batch(State(face): State<Face>, request: Request) -> Result<Respon
         let detail = format!("the array has {} messages, at most {messages_max} are allowed", messages.len());
         return Err(Problem::new(Kind::InvalidMessage, detail));
     }
-    let trace = trace(&incoming.headers);
+    let (trace, token) = (trace(&incoming.headers), bearer(&incoming.headers));
     let publish = |message: Result<Message, message::Error>| match message {
         Ok(message) => {
             let trace = message.trace.clone().or_else(|| trace.clone());
-            face.broker.publish(origin.as_ref(), Message { trace, ..message })
+            face.broker.publish_with(origin.as_ref(), token, Message { trace, ..message })
         }
         Err(error) => Verdict::Refused { detail: error.to_string() },
     };
@@ -174,6 +224,11 @@ fn origin(broker: &Broker, headers: &HeaderMap) -> Result<Option<InstanceId>, Pr
         true => Ok(Some(instance)),
         false => Err(Problem::new(Kind::UnknownInstance, format!("{instance:?} is not registered: register it first"))),
     }
+}
+
+/// What the caller shows to speak for a guarded role. RFC 6750 2.1.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 fn trace(headers: &HeaderMap) -> Option<TraceParent> {

@@ -1,38 +1,32 @@
 //! The broker's handle: runs the rules, performs their effects.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::config::Config;
-use super::courier;
 use super::error::Error;
 use super::journal::{Journal, Sink};
 use super::metrics::Metrics;
-use super::rules::{Attempt, Effect, Exchange, Key, Parcel, Place, Reason, Work};
+use super::rules::{Exchange, Place};
+use super::shell::{Handle, Shell, lock, sweep};
 use super::wire::{
     Address, Configuration, Delivery, InstanceRow, Landscape, Lease, Registration, Undelivered, Verdict,
 };
 use crate::http::{Client, ClientLimits};
-use crate::message::{InstanceId, Message, MessageId, MessageName, Payload, Role};
-
-/// How often leases, windows and conversations are looked at.
-const SWEEP_EVERY: Duration = Duration::from_millis(100);
+use crate::message::{InstanceId, Message, MessageName, Role};
 
 /// How long opening a connection to a receiver may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest answer to a delivery that is read.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-
-/// The name of the message that tells a sender what could not be delivered, and of its sender.
-const UNDELIVERED: &str = "exocom.undelivered";
-const BROKER: &str = "exocom";
 
 /// A service of this process, as the broker sees it.
 pub trait Inbox: Send + Sync {
@@ -45,27 +39,6 @@ pub trait Inbox: Send + Sync {
 pub struct Broker {
     shell: Arc<Shell>,
     _tasks_end: Arc<DropGuard>,
-}
-
-/// What the rules give back for an instance.
-#[derive(Clone)]
-pub(crate) struct Handle {
-    pub(crate) inbox: Option<Arc<dyn Inbox>>,
-    pub(crate) wake: Arc<Notify>,
-}
-
-/// State and means, shared by the handles and the couriers.
-pub(crate) struct Shell {
-    pub(crate) config: Config,
-    pub(crate) client: Client,
-    pub(crate) metrics: Metrics,
-    pub(crate) stop: CancellationToken,
-    exchange: Mutex<Exchange<Handle>>,
-    undelivered: Mutex<VecDeque<Undelivered>>,
-    journal: Mutex<Option<Journal>>,
-    settled: Notify,
-    tasks: TaskTracker,
-    runtime: runtime::Handle,
 }
 
 impl Broker {
@@ -88,7 +61,7 @@ impl Broker {
             client: Client::new(limits),
             metrics: Metrics::new(),
             stop: stop.clone(),
-            exchange: Mutex::new(Exchange::new(config.clone())),
+            exchange: Mutex::new(Exchange::new(config.clone(), Uuid::new_v4().as_u128())),
             undelivered: Mutex::new(VecDeque::new()),
             journal: Mutex::new(journal),
             settled: Notify::new(),
@@ -105,6 +78,11 @@ impl Broker {
     ///
     /// `Busy` means that no receiver has it, so it can be sent again without a duplicate.
     pub fn publish(&self, origin: Option<&InstanceId>, message: Message) -> Verdict {
+        self.publish_with(origin, None, message)
+    }
+
+    /// As [`Broker::publish`], by somebody who showed `token`.
+    pub(crate) fn publish_with(&self, origin: Option<&InstanceId>, token: Option<&str>, message: Message) -> Verdict {
         tracing::debug!(
             message_id = message.id.as_str(),
             activity_id = message.activity_id.as_ref().map(|id| id.as_str()),
@@ -112,11 +90,19 @@ impl Broker {
             "message",
         );
         let mut effects = Vec::new();
-        let verdict = self.shell.exchange().publish(Instant::now(), origin, message, &mut effects);
+        let verdict = {
+            let mut exchange = self.shell.exchange();
+            match message.sender.as_ref().filter(|sender| !exchange.may_speak_for(sender, origin, token)) {
+                Some(sender) => Verdict::Forbidden { detail: Error::Token { role: sender.clone() }.to_string() },
+                None => exchange.publish(Instant::now(), origin, message, &mut effects),
+            }
+        };
         match &verdict {
             Verdict::Accepted => self.shell.metrics.accepted.inc(),
             Verdict::NoReceivers => self.shell.metrics.unrouted.inc(),
-            Verdict::Busy { .. } | Verdict::Refused { .. } => self.shell.metrics.refused.inc(),
+            Verdict::Busy { .. } | Verdict::Forbidden { .. } | Verdict::Refused { .. } => {
+                self.shell.metrics.refused.inc()
+            }
         };
         self.shell.perform(effects);
         verdict
@@ -162,6 +148,10 @@ impl Broker {
         self.shell.perform(effects);
         self.shell.log_configuration();
         Ok(())
+    }
+
+    pub(crate) fn shell(&self) -> &Arc<Shell> {
+        &self.shell
     }
 
     /// The roles and routes, as the original shows them.
@@ -235,159 +225,4 @@ impl Broker {
         }
         left
     }
-}
-
-impl Handle {
-    fn remote() -> Self {
-        Self { inbox: None, wake: Arc::new(Notify::new()) }
-    }
-}
-
-impl Shell {
-    pub(crate) fn exchange(&self) -> MutexGuard<'_, Exchange<Handle>> {
-        lock(&self.exchange)
-    }
-
-    /// What the courier should do next.
-    pub(crate) fn take(&self, key: Key) -> Work {
-        let mut effects = Vec::new();
-        let work = self.exchange().take(Instant::now(), key, &mut effects);
-        self.perform(effects);
-        work
-    }
-
-    /// Tells how a delivery went.
-    pub(crate) fn settle(self: &Arc<Self>, key: Key, attempt: Attempt) {
-        let mut effects = Vec::new();
-        let delivered = self.exchange().settle(Instant::now(), key, attempt, &mut effects);
-        self.metrics.delivered.inc_by(delivered as u64);
-        self.perform(effects);
-        self.settled.notify_waiters();
-    }
-
-    fn register(
-        self: &Arc<Self>,
-        registration: Registration,
-        place: Place,
-        inbox: Option<Arc<dyn Inbox>>,
-    ) -> Result<Lease, Error> {
-        let handle = Handle { inbox, ..Handle::remote() };
-        let (role, instance) = (registration.role.clone(), registration.instance.clone());
-        let mut effects = Vec::new();
-        let added = self.exchange().register(Instant::now(), registration, place, handle.clone(), &mut effects)?;
-        if let Some(key) = added {
-            tracing::info!(%role, %instance, "service registered");
-            self.spawn_courier(key, handle);
-            self.log_configuration();
-        }
-        self.perform(effects);
-        Ok(Lease { duration: self.config.lease(), batch_messages_max: self.config.batch_messages_max })
-    }
-
-    fn spawn_courier(self: &Arc<Self>, key: Key, handle: Handle) {
-        self.tasks.spawn_on(courier::run(Arc::clone(self), key, handle), &self.runtime);
-    }
-
-    fn log_configuration(&self) {
-        if let Some(journal) = &*lock(&self.journal) {
-            journal.configured(&self.exchange().configuration());
-        }
-    }
-
-    fn perform(&self, effects: Vec<Effect<Handle>>) {
-        for effect in effects {
-            match effect {
-                Effect::Deliver { handle, key, parcel } => self.deliver(&handle, key, parcel),
-                Effect::Wake { handle } => handle.wake.notify_one(),
-                Effect::Undelivered { parcel, reason } => self.report(parcel, &reason),
-                Effect::Routed(routed) => lock(&self.journal).iter().for_each(|journal| journal.routed(&routed)),
-            }
-        }
-    }
-
-    /// Gives a message to a service of this process, in the publisher's thread.
-    fn deliver(&self, handle: &Handle, key: Key, parcel: Parcel) {
-        let Some(inbox) = &handle.inbox else { return };
-        match inbox.deliver(parcel.message.clone()) {
-            Delivery::Accepted => drop(self.metrics.delivered.inc()),
-            Delivery::Busy { .. } => {
-                let mut effects = Vec::new();
-                self.exchange().put_back(Instant::now(), key, parcel, &mut effects);
-                self.perform(effects);
-            }
-            Delivery::Unknown => self.report(parcel, &Reason::Unknown),
-            Delivery::Refused { detail } => self.report(parcel, &Reason::Refused(detail)),
-        }
-    }
-
-    /// Keeps, counts and logs what could not be delivered, and tells its sender if that can be told.
-    fn report(&self, parcel: Parcel, reason: &Reason) {
-        let receiver = Some(parcel.role.clone()).filter(|_| !matches!(reason, Reason::NoReceivers));
-        let reason = reason.to_string();
-        self.metrics.undelivered.inc();
-        tracing::warn!(
-            message_id = parcel.message.id.as_str(),
-            name = parcel.public.as_str(),
-            receiver = parcel.role.as_str(),
-            reason,
-            "message not delivered",
-        );
-        let row = Undelivered {
-            id: parcel.message.id.clone(),
-            name: parcel.public.clone(),
-            sender: parcel.message.sender.clone(),
-            receiver,
-            reason,
-            at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-        };
-        if let Some(origin) = &parcel.origin {
-            let mut effects = Vec::new();
-            self.exchange().tell(Instant::now(), origin, notice(&parcel, &row), &mut effects);
-            self.perform(effects);
-        }
-        let mut ring = lock(&self.undelivered);
-        if ring.len() >= self.config.undelivered_max {
-            ring.pop_front();
-        }
-        if self.config.undelivered_max > 0 {
-            ring.push_back(row);
-        }
-        drop(ring);
-        self.settled.notify_waiters();
-    }
-}
-
-async fn sweep(shell: Arc<Shell>) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = shell.stop.cancelled() => return,
-        }
-        let mut effects = Vec::new();
-        let ended = shell.exchange().sweep(Instant::now(), &mut effects);
-        for (role, instance) in ended {
-            tracing::warn!(%role, ?instance, "service dropped: its lease ended");
-        }
-        shell.perform(effects);
-    }
-}
-
-/// The message that tells a sender.
-fn notice(parcel: &Parcel, row: &Undelivered) -> Message {
-    let payload = serde_json::json!({ "name": row.name, "receiver": row.receiver, "reason": row.reason });
-    let name = MessageName::parse(UNDELIVERED).expect("a constant that is a name");
-    Message {
-        payload: Payload::of(&payload).ok(),
-        sender: Role::parse(BROKER).ok(),
-        activity_id: parcel.message.activity_id.clone(),
-        response_to: Some(parcel.message.id.clone()),
-        ..Message::new(MessageId::from_uuid(uuid::Uuid::now_v7()), name)
-    }
-}
-
-/// A lock that a panic elsewhere does not close for good: the rules keep their state whole between calls.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,4 +12,4 @@ pub use body::{Incoming, json_body, message_name, path_segment, read_body};
 pub(crate) use client::join;
 pub use client::{Answer, Client, ClientError, ClientLimits};
 pub use problem::{Kind, Problem, not_found};
-pub use server::{BindError, Limits, Listening, Peer, Serving};
+pub use server::{BindError, Limits, Listening, Peer, Place, Serving};

@@ -11,13 +11,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use axum::http::header::UPGRADE;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
@@ -38,7 +39,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes_max: 1024 * 1024, body_timeout_ms: 10_000, header_timeout_ms: 30_000, connections_max: 4_096 }
+        Self {
+            body_bytes_max: 1024 * 1024,
+            body_timeout_ms: 10_000,
+            header_timeout_ms: 30_000,
+            connections_max: 16_384,
+        }
     }
 }
 
@@ -60,6 +66,11 @@ impl Limits {
 /// The address of the client's end of the connection; an extension of every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
+
+/// A connection's place within `connections_max`; an extension of requests that ask to take the connection over. Whoever
+/// does keeps it.
+#[derive(Debug, Clone)]
+pub struct Place(#[expect(dead_code, reason = "it is freed when the last clone is dropped")] Arc<OwnedSemaphorePermit>);
 
 /// Why a listener could not be opened. One line that names the address and the setting it came from.
 #[derive(Debug, thiserror::Error)]
@@ -185,11 +196,8 @@ async fn accept_loop(
         match accepted {
             None => return,
             Some((place, Ok((stream, peer)))) => {
-                let serving = serve_connection(stream, peer, http.clone(), router.clone(), stop.clone());
-                connections.spawn(async move {
-                    serving.await;
-                    drop(place);
-                });
+                let place = Place(Arc::new(place));
+                connections.spawn(serve_connection(stream, (peer, place), http.clone(), router.clone(), stop.clone()));
             }
             Some((_, Err(error))) => {
                 // Out of file descriptors, most likely: waiting is the only cure that does not lose the listener.
@@ -202,7 +210,7 @@ async fn accept_loop(
 
 async fn serve_connection(
     stream: TcpStream,
-    peer: SocketAddr,
+    (peer, place): (SocketAddr, Place),
     http: http1::Builder,
     router: Router,
     stop: CancellationToken,
@@ -213,6 +221,9 @@ async fn serve_connection(
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
+        if request.headers().contains_key(UPGRADE) {
+            request.extensions_mut().insert(place.clone());
+        }
         router.clone().call(request)
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());

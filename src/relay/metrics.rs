@@ -50,7 +50,7 @@ impl Metrics {
             Verdict::Accepted => self.accepted.inc(),
             Verdict::NoReceivers => self.no_receivers.inc(),
             Verdict::Busy { .. } => self.busy.inc(),
-            Verdict::Refused { .. } => self.rejected.inc(),
+            Verdict::Forbidden { .. } | Verdict::Refused { .. } => self.rejected.inc(),
         };
     }
 }

@@ -381,7 +381,9 @@ fn judged(message: &Message, verdict: &Verdict) -> Option<Error> {
     match verdict {
         Verdict::Accepted => None,
         Verdict::NoReceivers => Some(Error::NoReceivers(name)),
-        Verdict::Refused { detail } => Some(Error::Refused { name, detail: detail.clone() }),
+        Verdict::Forbidden { detail } | Verdict::Refused { detail } => {
+            Some(Error::Refused { name, detail: detail.clone() })
+        }
         Verdict::Busy { retry_after } => {
             Some(Error::Busy { what: "the receiver's queue", places: 0, retry_after: *retry_after })
         }

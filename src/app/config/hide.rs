@@ -7,9 +7,11 @@ const HIDDEN: &str = "***";
 
 /// The value as it may be shown: secrets, and user and password in URLs, are replaced by `***`.
 pub(super) fn hide(key: &str, value: &Value) -> Value {
-    let secret = key.ends_with(".secret");
+    let secret = key.ends_with(".secret") || key.ends_with(".tokens");
+    let unset = value.as_array().is_some_and(Vec::is_empty);
     match value {
         Value::String(text) if secret && text.is_empty() => value.clone(),
+        _ if secret && unset => value.clone(),
         Value::String(text) if !secret => Value::String(hide_userinfo(text)),
         other if !secret => other.clone(),
         _ => Value::String(HIDDEN.to_owned()),

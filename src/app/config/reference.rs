@@ -97,6 +97,25 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("broker.delivery_window_ms", "How long delivery of one message is tried; then it is reported as undelivered."),
     ("broker.queue_messages_max", "Messages that may wait for one instance; more are refused."),
     ("broker.queue_bytes_max", "Payload bytes that may wait for all instances together; more are refused."),
+    (
+        "broker.frame_bytes_max",
+        "The longest frame of a WebSocket; whoever sends a longer one is disconnected with the code 1009.",
+    ),
+    (
+        "broker.heartbeat_ms",
+        "After how long without a sign of life a WebSocket is asked for one; after three times that it is closed.",
+    ),
+    ("broker.origins", "Hosts whose web pages may open a WebSocket, besides the broker's own. `*` allows all."),
+    (
+        "broker.security_absent",
+        "What happens to messages while the landscape has the role `security` and no such service is there. `hold`: they wait, then are refused. `refuse`: at once. `allow`: they pass.",
+    ),
+    ("broker.security_hold_ms", "How long a message waits for the security service to judge it; then it is refused."),
+    ("broker.security_held_max", "Messages that may wait to be judged; more are refused as busy."),
+    (
+        "broker.tokens",
+        "`ROLE=TOKEN` each: what a service has to show to register under the role, and to send under its name.",
+    ),
     ("broker.batch_messages_max", "Messages that one delivery to one of our relays may carry."),
     (
         "broker.batch_bytes_max",

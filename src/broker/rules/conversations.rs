@@ -29,10 +29,19 @@ struct Entry {
     sender: Option<InstanceId>,
     /// The conversation which the message of this id belongs to, if it is not the one it opened itself.
     part_of: Option<ActivityId>,
-    participants: Vec<Key>,
+    participants: Vec<Participant>,
+    /// When the message of this id came.
+    opened: Instant,
     used: Instant,
     /// Used since it was queued for eviction.
     again: bool,
+}
+
+/// An instance that takes part, and what it got last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Participant {
+    pub(crate) key: Key,
+    pub(crate) got: Option<MessageId>,
 }
 
 impl Conversations {
@@ -53,28 +62,38 @@ impl Conversations {
     }
 
     /// The instances that took part so far.
-    pub(crate) fn participants(&self, now: Instant, conversation: &ActivityId) -> &[Key] {
+    pub(crate) fn participants(&self, now: Instant, conversation: &ActivityId) -> &[Participant] {
         self.entry(now, conversation.as_str()).map_or(&[], |entry| &entry.participants)
     }
 
-    /// Remembers that `sender` sent `id` in `conversation`, and who takes part.
+    /// The message of the conversation that the instance got last: what it answers if it does not say.
+    pub(crate) fn answered(&self, now: Instant, conversation: &ActivityId, key: Key) -> Option<&MessageId> {
+        let participants = self.participants(now, conversation).iter();
+        participants.rev().find(|other| other.key == key).and_then(|participant| participant.got.as_ref())
+    }
+
+    /// How long ago the message of this id came.
+    pub(crate) fn age(&self, now: Instant, id: &MessageId) -> Option<Duration> {
+        self.entry(now, id.as_str()).map(|entry| now.duration_since(entry.opened))
+    }
+
+    /// Remembers that `sender` sent `id` in `conversation`, from the instance `origin` to `receivers`.
     pub(crate) fn record(
         &mut self,
         now: Instant,
         id: &MessageId,
         conversation: &ActivityId,
         sender: Option<&InstanceId>,
-        participants: impl Iterator<Item = Key>,
+        origin: Option<Key>,
+        receivers: impl Iterator<Item = Key>,
     ) {
         let opener = id.as_str() == conversation.as_str();
         let entry = self.touch(now, conversation.clone());
-        for key in participants {
-            if !entry.participants.contains(&key) {
-                if entry.participants.len() >= PARTICIPANTS_MAX {
-                    entry.participants.remove(0);
-                }
-                entry.participants.push(key);
-            }
+        if let Some(key) = origin {
+            entry.join(key, None);
+        }
+        for key in receivers {
+            entry.join(key, Some(id));
         }
         let entry = match opener {
             true => entry,
@@ -105,10 +124,10 @@ impl Conversations {
         let order = &mut self.order;
         let entry = self.entries.entry(id).or_insert_with_key(|id| {
             order.push_back(id.clone());
-            Entry { sender: None, part_of: None, participants: Vec::new(), used: now, again: false }
+            Entry { sender: None, part_of: None, participants: Vec::new(), opened: now, used: now, again: false }
         });
         if now.duration_since(entry.used) >= self.idle {
-            (entry.sender, entry.part_of) = (None, None);
+            (entry.sender, entry.part_of, entry.opened) = (None, None, now);
             entry.participants.clear();
         }
         entry.again = entry.used != now;
@@ -144,6 +163,22 @@ impl Conversations {
     }
 }
 
+impl Entry {
+    /// Enters who takes part; the first gives way at the bound.
+    fn join(&mut self, key: Key, got: Option<&MessageId>) {
+        if let Some(known) = self.participants.iter_mut().find(|other| other.key == key) {
+            if got.is_some() {
+                known.got = got.cloned();
+            }
+            return;
+        }
+        if self.participants.len() >= PARTICIPANTS_MAX {
+            self.participants.remove(0);
+        }
+        self.participants.push(Participant { key, got: got.cloned() });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,7 +196,7 @@ mod tests {
 
     fn record(table: &mut Conversations, now: Instant, message: &str, conversation: &str, sender: &str) {
         let conversation = ActivityId::parse(conversation).unwrap();
-        table.record(now, &id(message), &conversation, Some(&instance(sender)), [Key(1)].into_iter());
+        table.record(now, &id(message), &conversation, Some(&instance(sender)), Some(Key(1)), [Key(2)].into_iter());
     }
 
     #[test]
@@ -172,7 +207,12 @@ mod tests {
         reply.response_to = Some(id("2"));
         assert_eq!(table.name(now, &reply).as_str(), "1");
         assert_eq!(table.sender(now, &id("2")), Some(&instance("web-1")));
-        assert_eq!(table.participants(now, &ActivityId::parse("1").unwrap()), [Key(1)]);
+        let conversation = ActivityId::parse("1").unwrap();
+        let keys: Vec<_> = table.participants(now, &conversation).iter().map(|participant| participant.key).collect();
+        assert_eq!(keys, [Key(1), Key(2)]);
+        assert_eq!(table.answered(now, &conversation, Key(2)), Some(&id("2")));
+        assert_eq!(table.answered(now, &conversation, Key(1)), None);
+        assert_eq!(table.age(now + IDLE / 2, &id("2")), Some(IDLE / 2));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::guard::JUDGE;
 use super::{Language, Rules};
 use crate::broker::wire::{Form, Landscape, RoleRoutes};
 use crate::message::{MessageName, Role};
@@ -13,6 +14,7 @@ pub(crate) struct Declared {
     form: Form,
     roles: HashMap<Role, Arc<Language>>,
     by_public: HashMap<MessageName, Vec<Role>>,
+    guarded: bool,
 }
 
 impl Declared {
@@ -30,6 +32,7 @@ impl Declared {
                     roles.push(routes.role.clone());
                 }
             }
+            declared.guarded |= routes.role.as_str() == JUDGE;
             declared.roles.insert(routes.role.clone(), language);
         }
         declared
@@ -56,6 +59,11 @@ impl Declared {
         }
         let language = sender.and_then(|sender| self.roles.get(sender));
         language.is_some_and(|language| language.sends.contains(name))
+    }
+
+    /// Whether every message is judged.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guarded
     }
 
     /// Every declared role, in no order.

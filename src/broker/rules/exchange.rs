@@ -1,18 +1,14 @@
 //! The machine: what happens to a message, a registration, an outcome, and a moment of time.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::absent::Absent;
-use super::{
-    Attempt, Batch, Conversations, Declared, Effect, Key, Parcel, Reason, Roster, Routed, Routes, Rules, Work,
-};
+use super::publishing::Pick;
+use super::{Attempt, Batch, Conversations, Declared, Effect, Guard, Key, Parcel, Reason, Roster, Routes, Rules, Work};
 use crate::broker::config::Config;
-use crate::broker::wire::{Address, Verdict};
-use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
-
-/// What a refused sender is told to wait.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+use crate::broker::wire::Address;
+use crate::message::{InstanceId, Message, MessageName, Role};
 
 /// Where an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +35,9 @@ pub(crate) struct Exchange<H> {
     /// Unsettled parcels and their bytes, orphans included.
     pub(super) load: Load,
     pub(super) draining: bool,
+    pub(super) guard: Guard,
+    pub(super) picks: Vec<Pick>,
     next_sequence: u64,
-    picks: Vec<Pick>,
 }
 
 /// What all queues hold together.
@@ -62,17 +59,10 @@ impl Load {
     }
 }
 
-/// One instance chosen for a message.
-pub(super) struct Pick {
-    key: Key,
-    pub(super) role: Role,
-    name: MessageName,
-    /// The role does not subscribe; the instance gets it because it asked.
-    asked: bool,
-}
-
 impl<H: Clone> Exchange<H> {
-    pub(crate) fn new(config: Config) -> Self {
+    /// `seed` is where the ids of the broker's own messages come from.
+    pub(crate) fn new(config: Config, seed: u128) -> Self {
+        let guard = Guard::new(seed, config.security_held_max);
         let rules = if config.compat { Rules::Original } else { Rules::Ours };
         let conversations = Conversations::new(config.conversations_max, config.conversation_idle());
         let absent = Absent::new(config.settle(), config.queue_messages_max);
@@ -88,45 +78,10 @@ impl<H: Clone> Exchange<H> {
             tokens,
             load: Load::default(),
             draining: false,
-            next_sequence: 0,
+            guard,
             picks: Vec::new(),
+            next_sequence: 0,
         }
-    }
-
-    /// Routes one message to one instance of every role that receives it.
-    pub(crate) fn publish(
-        &mut self,
-        now: Instant,
-        origin: Option<&InstanceId>,
-        mut message: Message,
-        effects: &mut Vec<Effect<H>>,
-    ) -> Verdict {
-        if self.draining {
-            return Verdict::Busy { retry_after: Duration::from_secs(1) };
-        }
-        let origin = origin.filter(|id| self.roster.key_of(id).is_some());
-        self.sign(origin, &mut message);
-        let public = self.public_name(origin, message.sender.as_ref(), &message.name);
-        let conversation = self.conversations.name(now, &message);
-        let mut picks = std::mem::take(&mut self.picks);
-        self.pick(now, &message, &public, &conversation, &mut picks);
-        let verdict = if !picks.is_empty() && !picks.iter().any(|pick| self.has_room(pick.key, &message)) {
-            Verdict::Busy { retry_after: RETRY_AFTER }
-        } else if self.await_absent(now, origin, (&message, &public), &picks, effects) || !picks.is_empty() {
-            Verdict::Accepted
-        } else {
-            Verdict::NoReceivers
-        };
-        if verdict == Verdict::Accepted {
-            let keys =
-                origin.and_then(|id| self.roster.key_of(id)).into_iter().chain(picks.iter().map(|pick| pick.key));
-            self.conversations.record(now, &message.id, &conversation, origin, keys);
-            self.log(&message, &picks, effects);
-            self.dispatch(now, origin, (&message, &public), &mut picks, effects);
-        }
-        picks.clear();
-        self.picks = picks;
-        verdict
     }
 
     /// Whether an instance of this id is on the roster.
@@ -168,13 +123,13 @@ impl<H: Clone> Exchange<H> {
         let messages_max = if together { self.config.batch_messages_max } else { 1 };
         let mut late = Vec::new();
         let bounds = (messages_max, self.config.batch_bytes_max);
-        let messages = instance.queue.take(bounds, (now, window), &mut late);
+        let (messages, stamps) = instance.queue.take(bounds, (now, window), &mut late);
         let address = instance.address().cloned();
         let last_failure = instance.queue.last_failure();
         self.give_up_late(late, last_failure, effects);
         match messages.is_empty() {
             true => Work::Nothing,
-            false => Work::Batch(Batch { address, together, messages }),
+            false => Work::Batch(Batch { address, together, messages, stamps }),
         }
     }
 
@@ -196,82 +151,6 @@ impl<H: Clone> Exchange<H> {
         delivered.len()
     }
 
-    /// What everybody else calls the message that `sender`, or the role of `origin`, calls `name`.
-    pub(crate) fn public_name(
-        &self,
-        origin: Option<&InstanceId>,
-        sender: Option<&Role>,
-        name: &MessageName,
-    ) -> MessageName {
-        let origin = origin.and_then(|id| self.roster.get(self.roster.key_of(id)?));
-        let Some(sender) = sender.or_else(|| origin.map(|instance| &instance.role)) else { return name.clone() };
-        let instance = origin.filter(|instance| instance.role == *sender);
-        let instance = instance.or_else(|| self.roster.get(*self.roster.of_role(sender).first()?));
-        let Some(instance) = instance else { return name.clone() };
-        self.routes.rules().sending(sender, &instance.language.translation, name)
-    }
-
-    /// A message without a sender gets the role of its origin.
-    fn sign(&self, origin: Option<&InstanceId>, message: &mut Message) {
-        if message.sender.is_none() {
-            let instance = origin.and_then(|id| self.roster.get(self.roster.key_of(id)?));
-            message.sender = instance.map(|instance| instance.role.clone());
-        }
-    }
-
-    /// Chooses one instance of every role that receives the message. The instance that asked for a reply gets it even
-    /// if its role does not subscribe to it, except by the original's rules.
-    fn pick(
-        &mut self,
-        now: Instant,
-        message: &Message,
-        public: &MessageName,
-        conversation: &ActivityId,
-        picks: &mut Vec<Pick>,
-    ) {
-        let asked = message.response_to.as_ref().and_then(|id| self.conversations.sender(now, id));
-        let asker = asked.and_then(|id| self.roster.key_of(id));
-        let asker = asker.and_then(|key| Some((key, self.roster.get(key)?)));
-        let participants = self.conversations.participants(now, conversation);
-        let length = |key| self.roster.get(key).map_or(usize::MAX, |instance| instance.queue.len());
-        let compat = self.config.compat;
-        for target in self.routes.targets(public) {
-            let (key, name) = match asker.filter(|(_, instance)| instance.role == target.role) {
-                Some((key, _)) if target.name_for(key).is_none() && !compat => continue,
-                Some((key, _)) => target.choose(&[key], length),
-                None => target.choose(participants, length),
-            };
-            let name = name.clone();
-            picks.push(Pick { key, role: target.role.clone(), name, asked: false });
-        }
-        if let Some((key, instance)) = asker.filter(|(key, _)| !compat && picks.iter().all(|pick| pick.key != *key)) {
-            let name = self.routes.rules().delivering(&instance.role, &instance.language.translation, public);
-            picks.push(Pick { key, role: instance.role.clone(), name, asked: true });
-        }
-    }
-
-    fn dispatch(
-        &mut self,
-        now: Instant,
-        origin: Option<&InstanceId>,
-        (message, public): (&Message, &MessageName),
-        picks: &mut Vec<Pick>,
-        effects: &mut Vec<Effect<H>>,
-    ) {
-        for Pick { key, role, name, asked } in picks.drain(..) {
-            let only = if asked { self.roster.get(key).and_then(|instance| instance.id.clone()) } else { None };
-            let message = Message { name, ..message.clone() };
-            let parcel = self.parcel(now, (message, public.clone()), role, only, origin.cloned());
-            match self.roster.get(key) {
-                Some(instance) if instance.is_local() && instance.queue.is_idle() => {
-                    effects.push(Effect::Deliver { handle: instance.handle.clone(), key, parcel });
-                }
-                Some(_) if self.fits(key, &parcel) => self.enqueue(key, parcel, effects),
-                Some(_) | None => give_up(parcel, Reason::QueueFull, effects),
-            }
-        }
-    }
-
     pub(super) fn parcel(
         &mut self,
         now: Instant,
@@ -282,7 +161,8 @@ impl<H: Clone> Exchange<H> {
     ) -> Parcel {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        Parcel { sequence, accepted: now, message, public, role, only, origin, reported: true, tries: 0 }
+        let response_time = message.response_to.as_ref().and_then(|request| self.conversations.age(now, request));
+        Parcel { sequence, accepted: now, message, public, role, only, origin, response_time, reported: true, tries: 0 }
     }
 
     pub(super) fn enqueue(&mut self, key: Key, parcel: Parcel, effects: &mut Vec<Effect<H>>) {
@@ -294,7 +174,7 @@ impl<H: Clone> Exchange<H> {
         instance.queue.insert(parcel);
     }
 
-    fn has_room(&self, key: Key, message: &Message) -> bool {
+    pub(super) fn has_room(&self, key: Key, message: &Message) -> bool {
         let bytes = message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len());
         self.roster.get(key).is_some_and(|instance| {
             let direct = instance.is_local() && instance.queue.is_idle();
@@ -316,13 +196,6 @@ impl<H: Clone> Exchange<H> {
             self.load.subtract(&parcel);
             let window = self.config.delivery_window();
             give_up(parcel, Reason::Window { window, last_failure: failure.clone() }, effects);
-        }
-    }
-
-    fn log(&self, message: &Message, picks: &[Pick], effects: &mut Vec<Effect<H>>) {
-        if self.config.log_messages {
-            let receivers = picks.iter().map(|pick| (pick.role.clone(), pick.name.clone())).collect();
-            effects.push(Effect::Routed(Routed { message: message.clone(), receivers }));
         }
     }
 }

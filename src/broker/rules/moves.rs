@@ -138,6 +138,13 @@ impl<H: Clone> Exchange<H> {
         key.is_some()
     }
 
+    /// Takes the instance behind a socket off the roster, if it is still there.
+    pub(crate) fn part(&mut self, now: Instant, key: Key, effects: &mut Vec<Effect<H>>) {
+        if self.roster.get(key).is_some_and(|instance| !instance.gone) {
+            self.retire(now, key, effects);
+        }
+    }
+
     /// Lets time pass: leases end, windows pass, conversations are forgotten. Answers whose lease ended.
     pub(crate) fn sweep(&mut self, now: Instant, effects: &mut Vec<Effect<H>>) -> Vec<(Role, Option<InstanceId>)> {
         let mut ended = Vec::new();
@@ -166,6 +173,7 @@ impl<H: Clone> Exchange<H> {
             let parcel = self.parcel(accepted, (message, public), nobody(), None, origin);
             give_up(parcel, Reason::NoReceivers, effects);
         }
+        self.expire_held(now, effects);
         self.absent.sweep(now);
         self.conversations.sweep(now);
         ended
@@ -183,7 +191,7 @@ impl<H: Clone> Exchange<H> {
             left.extend(self.roster.get_mut(key).into_iter().flat_map(|instance| instance.queue.drain()));
         }
         left.sort_by_key(|parcel| parcel.sequence);
-        let count = left.len();
+        let count = left.len() + self.close_guard(effects);
         for parcel in left {
             self.load.subtract(&parcel);
             give_up(parcel, Reason::Closed, effects);

@@ -1,11 +1,11 @@
 //! What passes between the machine and the shell that performs it.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Key, Parcel};
 use crate::broker::wire::{Address, Delivery};
-use crate::message::{Message, MessageName, Role};
+use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
 
 /// What the shell has to do. `H` is whatever the shell wants to be given back for an instance.
 #[derive(Debug)]
@@ -31,8 +31,93 @@ pub(crate) enum Effect<H> {
         /// Why.
         reason: Reason,
     },
+    /// Something that an operator wants to know.
+    Note(Note),
     /// A message was routed; only emitted when messages are logged.
     Routed(Routed),
+}
+
+/// What an operator wants to know. exo 3.3, 3.6.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// The sender may not send messages of this name.
+    Forbidden {
+        /// Who sent it, by its own words.
+        sender: Option<Role>,
+        /// The message.
+        name: MessageName,
+    },
+    /// No role receives messages of this name.
+    NoReceivers {
+        /// The message, as its sender calls it.
+        name: MessageName,
+    },
+    /// A role that the landscape declares has no instance now.
+    NoService {
+        /// The role.
+        role: Role,
+    },
+    /// The security service refused a message.
+    Unauthorized {
+        /// The message.
+        name: MessageName,
+        /// Who sent it.
+        sender: Option<Role>,
+        /// Its conversation.
+        activity: ActivityId,
+    },
+    /// The security service judged what is not, or no more, waiting for it.
+    StrayVerdict {
+        /// Its answer.
+        name: MessageName,
+        /// The activity it answered in.
+        activity: ActivityId,
+    },
+    /// A frame cannot be understood.
+    BadFrame {
+        /// Who sent it, if it has registered.
+        role: Option<Role>,
+        /// Its id.
+        instance: Option<InstanceId>,
+        /// The beginning of the frame.
+        raw: String,
+        /// Why.
+        cause: String,
+    },
+    /// What the security service asks for is no message.
+    BadSecurityRequest {
+        /// Why.
+        cause: String,
+    },
+}
+
+/// The words of the originals where they had words. exo 3.3, 3.6.
+impl fmt::Display for Note {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = |sender: &Option<Role>| sender.as_ref().map(|sender| sender.as_str().to_owned()).unwrap_or_default();
+        match self {
+            Self::Forbidden { sender, name } => {
+                write!(formatter, "Service '{}' is not allowed to broadcast the message '{name}'", who(sender))
+            }
+            Self::NoReceivers { name } => write!(formatter, "No receivers for message '{name}' registered"),
+            Self::NoService { role } => write!(formatter, "No connected service for role '{role}'"),
+            Self::Unauthorized { name, sender, activity } => {
+                let sender = who(sender);
+                write!(formatter, "Unauthorized message '{name}' from '{sender}' with activityId '{activity}'")
+            }
+            Self::StrayVerdict { name, activity } => {
+                write!(formatter, "'{name}' for activityId '{activity}', in which no message waits to be judged")
+            }
+            Self::BadFrame { role, instance, raw, cause } => {
+                let (role, instance) = (who(role), instance.as_ref().map_or("", |id| id.as_str()));
+                write!(formatter, "Error listening for messages for {role} {instance}: ")?;
+                write!(formatter, "Error unmarshaling message: '{raw}': {cause}")
+            }
+            Self::BadSecurityRequest { cause } => {
+                write!(formatter, "Converting 'security request' payload to a message: {cause}")
+            }
+        }
+    }
 }
 
 /// One routed message, as the log shows it. exo 2.6.
@@ -42,6 +127,8 @@ pub(crate) struct Routed {
     pub(crate) message: Message,
     /// Who gets it, and by which name.
     pub(crate) receivers: Vec<(Role, MessageName)>,
+    /// How long after what it answers it came.
+    pub(crate) response_time: Option<Duration>,
 }
 
 /// Why a parcel was given up.
@@ -60,6 +147,13 @@ pub(crate) enum Reason {
     Unknown,
     /// The receiver will not take it.
     Refused(String),
+    /// The security service refused it.
+    Unauthorized,
+    /// The security service did not judge it in time.
+    NotJudged {
+        /// How long was waited.
+        hold: Duration,
+    },
     /// The broker shut down first.
     Closed,
     /// The broker had just started, and no service came that receives it.
@@ -79,6 +173,10 @@ impl fmt::Display for Reason {
             Self::Unknown => formatter.write_str("the receiver does not know the message"),
             Self::Refused(detail) => write!(formatter, "the receiver refused it: {detail}"),
             Self::NoReceivers => formatter.write_str("no service receives it"),
+            Self::Unauthorized => formatter.write_str("the security service refused it"),
+            Self::NotJudged { hold } => {
+                write!(formatter, "the security service did not judge it within {} ms", hold.as_millis())
+            }
             Self::Closed => formatter.write_str("the broker shut down before it could be delivered"),
         }
     }
@@ -104,6 +202,15 @@ pub(crate) struct Batch {
     pub(crate) together: bool,
     /// In order.
     pub(crate) messages: Vec<Message>,
+    /// One for each message.
+    pub(crate) stamps: Vec<Taken>,
+}
+
+/// When a message was accepted, and how long after what it answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) accepted: Instant,
+    pub(crate) response_time: Option<Duration>,
 }
 
 /// How one delivery went.

@@ -21,6 +21,8 @@ pub(crate) struct Parcel {
     pub(crate) only: Option<InstanceId>,
     /// The instance that sent it, which is told when it cannot be delivered.
     pub(crate) origin: Option<InstanceId>,
+    /// How long after what it answers it came.
+    pub(crate) response_time: Option<Duration>,
     /// Whether failing to deliver it is worth a report. Reports themselves are not.
     pub(crate) reported: bool,
     /// How often its delivery was tried.

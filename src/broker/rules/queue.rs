@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Attempt, Outcome, Parcel, Reason};
+use super::{Attempt, Outcome, Parcel, Reason, Taken};
 use crate::message::Message;
 
 /// The parcels of one instance, always in the order they were published.
@@ -64,9 +64,9 @@ impl Queue {
         (messages_max, bytes_max): (usize, usize),
         (now, window): (Instant, Duration),
         late: &mut Vec<Parcel>,
-    ) -> Vec<Message> {
+    ) -> (Vec<Message>, Vec<Taken>) {
         if self.is_out() {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         self.expire(now, window, late);
         let (messages_max, mut bytes) = (messages_max.min(self.batch_messages).max(1), 0_usize);
@@ -77,7 +77,8 @@ impl Queue {
             }
             self.taken.extend(self.waiting.pop_front());
         }
-        self.taken.iter().map(|parcel| parcel.message.clone()).collect()
+        let stamp = |parcel: &Parcel| Taken { accepted: parcel.accepted, response_time: parcel.response_time };
+        self.taken.iter().map(|parcel| (parcel.message.clone(), stamp(parcel))).unzip()
     }
 
     /// Settles what is in hand. Answers the delivered and the given up ones; the others wait again, in order.

@@ -33,8 +33,13 @@ impl Target {
     }
 
     /// The first of `preferred` that is a member, else the one with the shortest queue, in turns among equals.
-    pub(crate) fn choose(&mut self, preferred: &[Key], length: impl Fn(Key) -> usize) -> (Key, &MessageName) {
-        let known = preferred.iter().find_map(|key| self.members.binary_search_by_key(key, |member| member.key).ok());
+    pub(crate) fn choose(
+        &mut self,
+        preferred: impl IntoIterator<Item = Key>,
+        length: impl Fn(Key) -> usize,
+    ) -> (Key, &MessageName) {
+        let mut preferred = preferred.into_iter();
+        let known = preferred.find_map(|key| self.members.binary_search_by_key(&key, |member| member.key).ok());
         let place = known.unwrap_or_else(|| self.shortest(length));
         let member = &self.members[place];
         (member.key, &member.name)

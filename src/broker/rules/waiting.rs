@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use super::absent::Early;
-use super::exchange::{Pick, give_up};
-use super::{Effect, Exchange, Key, Parcel, Reason};
+use super::exchange::give_up;
+use super::publishing::Pick;
+use super::{Effect, Exchange, Key, Note, Parcel, Reason};
 use crate::message::{InstanceId, Message, MessageName, Role};
 
 impl<H: Clone> Exchange<H> {
@@ -60,10 +61,10 @@ impl<H: Clone> Exchange<H> {
             queued.saturating_add(moved.get(&key).map_or(0, VecDeque::len))
         };
         let target = self.routes.targets(&parcel.public).iter_mut().find(|target| target.role == parcel.role)?;
-        let (key, name) = target.choose(participants, length);
+        let (key, name) = target.choose(participants.iter().map(|participant| participant.key), length);
         let name = name.clone();
         let message = &parcel.message;
-        self.conversations.record(now, &message.id, &conversation, None, std::iter::once(key));
+        self.conversations.record(now, &message.id, &conversation, None, None, std::iter::once(key));
         Some((key, name))
     }
 
@@ -92,16 +93,15 @@ impl<H: Clone> Exchange<H> {
         picks: &[Pick],
         effects: &mut Vec<Effect<H>>,
     ) -> bool {
+        let is_here = |role: &Role| picks.iter().any(|pick| pick.role == *role);
+        let away: Vec<Role> = self.declared.receivers(public).iter().filter(|role| !is_here(role)).cloned().collect();
+        effects.extend(away.iter().map(|role| Effect::Note(Note::NoService { role: role.clone() })));
         if self.config.compat {
-            return false;
+            return !away.is_empty();
         }
         let mut roles: Vec<Role> = self.absent.expected(now, public);
-        for role in self.declared.receivers(public) {
-            if !roles.contains(role) {
-                roles.push(role.clone());
-            }
-        }
-        roles.retain(|role| picks.iter().all(|pick| pick.role != *role));
+        roles.retain(|role| !is_here(role) && !away.contains(role));
+        roles.extend(away);
         for role in &roles {
             let parcel = self.parcel(now, (message.clone(), public.clone()), role.clone(), None, origin.cloned());
             self.orphan(parcel, effects);

@@ -23,6 +23,11 @@ pub enum Verdict {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Its sender may not send it.
+    Forbidden {
+        /// Why, in words for its sender.
+        detail: String,
+    },
     /// The message is not fit for delivery.
     Refused {
         /// Why, in words for its sender.
@@ -56,6 +61,7 @@ impl Verdict {
             Self::Accepted => Status::of(200, None),
             Self::NoReceivers => Status::of(404, Some("no service receives this message")),
             Self::Busy { retry_after } => Status::busy(*retry_after),
+            Self::Forbidden { detail } => Status::of(403, Some(detail)),
             Self::Refused { detail } => Status::of(400, Some(detail)),
         }))
     }
@@ -64,6 +70,7 @@ impl Verdict {
     pub fn list_from_json(body: &Bytes) -> Result<Vec<Self>, Error> {
         let read = |status: Status<String>| match status.status {
             200..=299 => Self::Accepted,
+            403 => Self::Forbidden { detail: status.detail.unwrap_or_default() },
             404 => Self::NoReceivers,
             408 | 425 | 429 | 500.. => Self::Busy { retry_after: status.retry_after() },
             _ => Self::Refused { detail: status.detail.unwrap_or_default() },

@@ -59,7 +59,7 @@ pub(super) fn role_of(instance: usize) -> &'static str {
 impl Bench {
     pub(super) fn new(config: Config) -> Self {
         let mut bench = Self {
-            exchange: Exchange::new(config),
+            exchange: Exchange::new(config, 7),
             now: Instant::now(),
             effects: Vec::new(),
             expected: BTreeMap::new(),
@@ -164,7 +164,7 @@ impl Bench {
                     Effect::Undelivered { parcel, .. } => {
                         self.given_up.push((parcel.role.to_string(), parcel.message.id.to_string()));
                     }
-                    Effect::Wake { .. } | Effect::Routed(_) => {}
+                    Effect::Wake { .. } | Effect::Note(_) | Effect::Routed(_) => {}
                 }
             }
         }

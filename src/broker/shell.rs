@@ -1,0 +1,263 @@
+//! What stands around the rules: state, means, and the performing of effects.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::runtime;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::config::Config;
+use super::courier;
+use super::error::Error;
+use super::journal::Journal;
+use super::metrics::Metrics;
+use super::rules::{Attempt, Effect, Exchange, Key, Note, Parcel, Place, Reason, Work};
+use super::service::Inbox;
+use super::wire::{Delivery, Lease, Registration, Undelivered};
+use crate::http::Client;
+use crate::message::{InstanceId, Message, MessageId, MessageName, Payload, Role};
+
+/// How often leases, windows and conversations are looked at.
+const SWEEP_EVERY: Duration = Duration::from_millis(100);
+
+/// The name of the message that tells a sender what could not be delivered, and of its sender.
+const UNDELIVERED: &str = "exocom.undelivered";
+const BROKER: &str = "exocom";
+
+/// What the rules give back for an instance.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    pub(crate) inbox: Option<Arc<dyn Inbox>>,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// State and means, shared by the handles and the couriers.
+pub(crate) struct Shell {
+    pub(crate) config: Config,
+    pub(crate) client: Client,
+    pub(crate) metrics: Metrics,
+    pub(crate) stop: CancellationToken,
+    pub(super) exchange: Mutex<Exchange<Handle>>,
+    pub(super) undelivered: Mutex<VecDeque<Undelivered>>,
+    pub(super) journal: Mutex<Option<Journal>>,
+    pub(super) settled: Notify,
+    pub(super) tasks: TaskTracker,
+    pub(super) runtime: runtime::Handle,
+}
+
+impl Handle {
+    pub(super) fn remote() -> Self {
+        Self { inbox: None, wake: Arc::new(Notify::new()) }
+    }
+}
+
+impl Shell {
+    pub(crate) fn exchange(&self) -> MutexGuard<'_, Exchange<Handle>> {
+        lock(&self.exchange)
+    }
+
+    /// What the courier should do next.
+    pub(crate) fn take(&self, key: Key) -> Work {
+        let mut effects = Vec::new();
+        let work = self.exchange().take(Instant::now(), key, &mut effects);
+        self.perform(effects);
+        work
+    }
+
+    /// Tells how a delivery went.
+    pub(crate) fn settle(self: &Arc<Self>, key: Key, attempt: Attempt) {
+        let mut effects = Vec::new();
+        let delivered = self.exchange().settle(Instant::now(), key, attempt, &mut effects);
+        self.metrics.delivered.inc_by(delivered as u64);
+        self.perform(effects);
+        self.settled.notify_waiters();
+    }
+
+    pub(super) fn register(
+        self: &Arc<Self>,
+        registration: Registration,
+        place: Place,
+        inbox: Option<Arc<dyn Inbox>>,
+    ) -> Result<Lease, Error> {
+        let handle = Handle { inbox, ..Handle::remote() };
+        let (role, instance) = (registration.role.clone(), registration.instance.clone());
+        let mut effects = Vec::new();
+        let added = self.exchange().register(Instant::now(), registration, place, handle.clone(), &mut effects)?;
+        if let Some(key) = added {
+            tracing::info!(%role, %instance, "service registered");
+            self.spawn_courier(key, handle);
+            self.log_configuration();
+        }
+        self.perform(effects);
+        Ok(Lease { duration: self.config.lease(), batch_messages_max: self.config.batch_messages_max })
+    }
+
+    /// Registers the service at the other end of a socket. Errors: [`Error::Token`], [`Error::Full`],
+    /// [`Error::InstanceTaken`], [`Error::Draining`].
+    pub(crate) fn connect(&self, registration: Registration, handle: Handle) -> Result<Key, Error> {
+        let (role, instance) = (registration.role.clone(), registration.instance.clone());
+        let mut effects = Vec::new();
+        let added = self.exchange().register(Instant::now(), registration, Place::Socket, handle, &mut effects)?;
+        self.perform(effects);
+        tracing::info!(%role, %instance, "service connected");
+        Ok(added.expect("whoever comes over a new socket has a new place"))
+    }
+
+    /// Takes over what the service at the other end of a socket says anew. Errors: [`Error::Token`].
+    pub(crate) fn renew(&self, key: Key, registration: Registration) -> Result<(), Error> {
+        let mut effects = Vec::new();
+        self.exchange().renew(Instant::now(), key, registration, &mut effects)?;
+        self.perform(effects);
+        Ok(())
+    }
+
+    /// Takes the service at the other end of a socket off the roster; a delivery that is `out` was not delivered.
+    pub(crate) fn disconnect(self: &Arc<Self>, key: Key, role: &Role, instance: &InstanceId, out: bool) {
+        let mut effects = Vec::new();
+        self.exchange().part(Instant::now(), key, &mut effects);
+        self.perform(effects);
+        if out {
+            self.settle(key, Attempt::Silent { cause: "the connection ended".into() });
+        }
+        tracing::info!(%role, %instance, "service disconnected");
+    }
+
+    /// Gives up a message for which there never was room.
+    pub(crate) fn overflow(&self, origin: Option<&InstanceId>, message: Message) {
+        let mut effects = Vec::new();
+        self.exchange().overflow(Instant::now(), origin, message, &mut effects);
+        self.perform(effects);
+    }
+
+    /// Runs a task that ends with the broker.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(task, &self.runtime);
+    }
+
+    pub(super) fn spawn_courier(self: &Arc<Self>, key: Key, handle: Handle) {
+        self.tasks.spawn_on(courier::run(Arc::clone(self), key, handle), &self.runtime);
+    }
+
+    pub(super) fn log_configuration(&self) {
+        if let Some(journal) = &*lock(&self.journal) {
+            journal.configured(&self.exchange().configuration());
+        }
+    }
+
+    pub(super) fn perform(&self, effects: Vec<Effect<Handle>>) {
+        for effect in effects {
+            match effect {
+                Effect::Deliver { handle, key, parcel } => self.deliver(&handle, key, parcel),
+                Effect::Wake { handle } => handle.wake.notify_one(),
+                Effect::Undelivered { parcel, reason } => self.report(parcel, &reason),
+                Effect::Note(note) => self.note(&note),
+                Effect::Routed(routed) => lock(&self.journal).iter().for_each(|journal| journal.routed(&routed)),
+            }
+        }
+    }
+
+    /// Tells an operator.
+    pub(crate) fn note(&self, note: &Note) {
+        match note {
+            Note::BadFrame { role, instance, cause, raw: _ } => {
+                tracing::warn!(?role, ?instance, cause, "a frame cannot be understood");
+            }
+            // Its sender is told, or warned about where it cannot be.
+            Note::NoReceivers { .. } => tracing::debug!("{note}"),
+            Note::Forbidden { .. }
+            | Note::NoService { .. }
+            | Note::Unauthorized { .. }
+            | Note::StrayVerdict { .. }
+            | Note::BadSecurityRequest { .. } => tracing::warn!("{note}"),
+        }
+    }
+
+    /// Gives a message to a service of this process, in the publisher's thread.
+    fn deliver(&self, handle: &Handle, key: Key, parcel: Parcel) {
+        let Some(inbox) = &handle.inbox else { return };
+        match inbox.deliver(parcel.message.clone()) {
+            Delivery::Accepted => drop(self.metrics.delivered.inc()),
+            Delivery::Busy { .. } => {
+                let mut effects = Vec::new();
+                self.exchange().put_back(Instant::now(), key, parcel, &mut effects);
+                self.perform(effects);
+            }
+            Delivery::Unknown => self.report(parcel, &Reason::Unknown),
+            Delivery::Refused { detail } => self.report(parcel, &Reason::Refused(detail)),
+        }
+    }
+
+    /// Keeps, counts and logs what could not be delivered, and tells its sender if that can be told.
+    fn report(&self, parcel: Parcel, reason: &Reason) {
+        let receiver = Some(parcel.role.clone()).filter(|_| !matches!(reason, Reason::NoReceivers));
+        let reason = reason.to_string();
+        self.metrics.undelivered.inc();
+        tracing::warn!(
+            message_id = parcel.message.id.as_str(),
+            name = parcel.public.as_str(),
+            receiver = parcel.role.as_str(),
+            reason,
+            "message not delivered",
+        );
+        let row = Undelivered {
+            id: parcel.message.id.clone(),
+            name: parcel.public.clone(),
+            sender: parcel.message.sender.clone(),
+            receiver,
+            reason,
+            at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        };
+        if let Some(origin) = &parcel.origin {
+            let mut effects = Vec::new();
+            self.exchange().tell(Instant::now(), origin, notice(&parcel, &row), &mut effects);
+            self.perform(effects);
+        }
+        let mut ring = lock(&self.undelivered);
+        if ring.len() >= self.config.undelivered_max {
+            ring.pop_front();
+        }
+        if self.config.undelivered_max > 0 {
+            ring.push_back(row);
+        }
+        drop(ring);
+        self.settled.notify_waiters();
+    }
+}
+
+pub(super) async fn sweep(shell: Arc<Shell>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shell.stop.cancelled() => return,
+        }
+        let mut effects = Vec::new();
+        let ended = shell.exchange().sweep(Instant::now(), &mut effects);
+        for (role, instance) in ended {
+            tracing::warn!(%role, ?instance, "service dropped: its lease ended");
+        }
+        shell.perform(effects);
+    }
+}
+
+/// The message that tells a sender.
+fn notice(parcel: &Parcel, row: &Undelivered) -> Message {
+    let payload = serde_json::json!({ "name": row.name, "receiver": row.receiver, "reason": row.reason });
+    let name = MessageName::parse(UNDELIVERED).expect("a constant that is a name");
+    Message {
+        payload: Payload::of(&payload).ok(),
+        sender: Role::parse(BROKER).ok(),
+        activity_id: parcel.message.activity_id.clone(),
+        response_to: Some(parcel.message.id.clone()),
+        ..Message::new(MessageId::from_uuid(uuid::Uuid::now_v7()), name)
+    }
+}
+
+/// A lock that a panic elsewhere does not close for good: the rules keep their state whole between calls.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,290 @@
+//! The broker and services of the WebSocket era, of both dialects, over real sockets.
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message as Packet;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::{eventually, quick};
+use crate::broker::{Broker, Config, Form, Landscape, Pair, RoleRoutes, Translation, routes};
+use crate::http::{Limits, Listening, Serving};
+use crate::message::{MessageName, Role};
+
+/// A service that speaks as the originals do.
+struct Peer {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    role: &'static str,
+}
+
+impl Peer {
+    /// Connects and registers, in the dialect of 2017-08 and later.
+    async fn connect(broker: &Stage, role: &'static str) -> Self {
+        let mut peer = Self::connect_only(broker, role).await;
+        let before = broker.count();
+        peer.send(json!({ "name": "exocom.register-service", "sender": role, "id": "r", "activityId": "r" })).await;
+        eventually(|| broker.count() > before).await;
+        peer
+    }
+
+    /// Connects and registers, in the dialect before that.
+    async fn connect_older(broker: &Stage, role: &'static str) -> Self {
+        let mut peer = Self::connect_only(broker, role).await;
+        let before = broker.count();
+        peer.send(json!({ "name": "exocom.register-service", "id": "r", "payload": { "clientName": role } })).await;
+        eventually(|| broker.count() > before).await;
+        peer
+    }
+
+    async fn connect_only(broker: &Stage, role: &'static str) -> Self {
+        let (socket, _) = connect_async(format!("ws://{}/services", broker.serving.address())).await.unwrap();
+        Self { socket, role }
+    }
+
+    async fn send(&mut self, frame: Value) {
+        self.socket.send(Packet::text(frame.to_string())).await.unwrap();
+    }
+
+    /// Sends a message of the newer dialect.
+    async fn say(&mut self, name: &str, id: &str, activity: &str) {
+        self.send(json!({ "name": name, "sender": self.role, "id": id, "activityId": activity })).await;
+    }
+
+    async fn next(&mut self) -> Value {
+        loop {
+            let packet = tokio::time::timeout(super::DEADLINE, self.socket.next()).await;
+            match packet.expect("a frame in time").expect("an open socket").unwrap() {
+                Packet::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Packet::Ping(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn gets(&mut self, expected: Value) -> Value {
+        let frame = self.next().await;
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&frame[key], value, "{key} of {frame}");
+        }
+        frame
+    }
+}
+
+struct Stage {
+    broker: Broker,
+    serving: Serving,
+}
+
+impl Stage {
+    async fn new(config: Config, roles: Vec<RoleRoutes>) -> Self {
+        let broker = Broker::start(config);
+        broker.configure(Landscape { form: Form::Translations, roles }).unwrap();
+        let listening = Listening::bind("test", "127.0.0.1:0").await.unwrap();
+        let serving = listening.serve(routes::router(broker.clone(), &Limits::default()), &Limits::default());
+        Self { broker, serving }
+    }
+
+    fn count(&self) -> usize {
+        self.broker.instances().len()
+    }
+}
+
+fn names(list: &[&str]) -> Vec<MessageName> {
+    list.iter().map(|name| MessageName::parse(name).unwrap()).collect()
+}
+
+fn role(role: &str, sends: &[&str], receives: &[&str]) -> RoleRoutes {
+    let (sends, receives) = (names(sends), names(receives));
+    RoleRoutes { role: Role::parse(role).unwrap(), sends, receives, translation: Translation::None, address: None }
+}
+
+fn users_and_web() -> Vec<RoleRoutes> {
+    vec![role("web", &["create user"], &["user created"]), role("users", &["user created"], &["create user"])]
+}
+
+#[tokio::test]
+async fn a_request_and_its_answer_keep_everything_the_originals_lost() {
+    let stage = Stage::new(quick(), users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+    web.send(json!({
+        "name": "create user", "sender": "web", "id": "1", "activityId": "a", "payload": { "name": "Will" },
+        "auth": { "sessionId": "s1" }, "isSecurity": true,
+    }))
+    .await;
+    let expected = json!({
+        "name": "create user", "sender": "web", "id": "1", "activityId": "a", "payload": { "name": "Will" },
+        "auth": { "sessionId": "s1" }, "isSecurity": true, "responseTime": 0,
+    });
+    let frame = users.gets(expected).await;
+    assert_eq!(frame.as_object().unwrap().len(), 9);
+    users.say("user created", "2", "a").await;
+    let frame = web.gets(json!({ "name": "user created", "id": "2", "activityId": "a", "payload": null })).await;
+    assert!(frame["responseTime"].as_u64().unwrap() > 0, "{frame}");
+    assert!(humantime::parse_rfc3339(frame["timestamp"].as_str().unwrap()).is_ok(), "{frame}");
+}
+
+#[tokio::test]
+async fn services_of_both_dialects_answer_each_other() {
+    let stage = Stage::new(quick(), users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect_older(&stage, "web").await, Peer::connect(&stage, "users").await);
+    web.send(json!({ "name": "create user", "sender": "web", "id": "1" })).await;
+    let asked = users.gets(json!({ "name": "create user", "id": "1" })).await;
+    let activity = asked["activityId"].as_str().unwrap().to_owned();
+    users.say("user created", "2", &activity).await;
+    let answer = web.gets(json!({ "name": "user created", "id": "2", "responseTo": "1" })).await;
+    assert!(answer["timestamp"].is_u64() && answer["responseTime"].is_u64(), "{answer}");
+
+    let stage = Stage::new(quick(), users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect_older(&stage, "users").await);
+    web.say("create user", "3", "b").await;
+    users.gets(json!({ "name": "create user", "id": "3" })).await;
+    users.send(json!({ "name": "user created", "sender": "users", "id": "4", "responseTo": "3" })).await;
+    web.gets(json!({ "name": "user created", "id": "4", "activityId": "b" })).await;
+}
+
+#[tokio::test]
+async fn names_are_translated_and_what_a_role_may_not_send_is_dropped() {
+    let mut roles = users_and_web();
+    let pair = |public: &str, internal: &str| Pair {
+        public: MessageName::parse(public).unwrap(),
+        internal: MessageName::parse(internal).unwrap(),
+    };
+    roles[1] = RoleRoutes {
+        translation: Translation::Pairs(
+            [pair("create user", "mongo create"), pair("user created", "mongo created")].into(),
+        ),
+        ..role("users", &["mongo created"], &["mongo create"])
+    };
+    let stage = Stage::new(quick(), roles).await;
+    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+    web.say("get SSN", "0", "a").await;
+    web.say("create user", "1", "a").await;
+    users.gets(json!({ "name": "mongo create", "id": "1" })).await;
+    users.say("mongo created", "2", "a").await;
+    web.gets(json!({ "name": "user created", "id": "2" })).await;
+}
+
+#[tokio::test]
+async fn a_role_that_is_away_gets_what_it_missed_in_order() {
+    let stage = Stage::new(quick(), users_and_web()).await;
+    let mut web = Peer::connect(&stage, "web").await;
+    for id in ["1", "2", "3"] {
+        web.say("create user", id, id).await;
+    }
+    let mut users = Peer::connect(&stage, "users").await;
+    for id in ["1", "2", "3"] {
+        users.gets(json!({ "id": id })).await;
+    }
+    drop(users);
+    eventually(|| stage.count() == 1).await;
+    web.say("create user", "4", "4").await;
+    Peer::connect(&stage, "users").await.gets(json!({ "id": "4" })).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_does_not_read_is_dropped_and_costs_nobody_else_anything() {
+    let config = Config { heartbeat_ms: 100, delivery_timeout_ms: 300, ..quick() };
+    let mut roles = users_and_web();
+    roles.push(role("log", &[], &["create user"]));
+    let stage = Stage::new(config, roles).await;
+    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+    let deaf = Peer::connect(&stage, "log").await;
+    let large = "x".repeat(500_000);
+    for id in 0..40 {
+        let frame = json!({ "name": "create user", "sender": "web", "id": id.to_string(), "payload": large });
+        web.send(frame).await;
+        users.gets(json!({ "id": id.to_string() })).await;
+    }
+    // It answers no ping either, since it does not read; web and users are kept alive by reading.
+    eventually(|| stage.broker.instances().iter().all(|row| row.role.as_str() != "log")).await;
+    drop(deaf);
+}
+
+fn guarded() -> Vec<RoleRoutes> {
+    let mut roles = users_and_web();
+    roles[0].receives = names(&["user created", "message unauthorized"]);
+    roles.push(role("sessions", &["session data"], &["get session"]));
+    let sends = ["message authorized", "message unauthorized", "security request"];
+    roles.push(role("security", &sends, &["authorize message", "security response"]));
+    roles
+}
+
+#[tokio::test]
+async fn the_security_service_judges_every_message() {
+    let stage = Stage::new(quick(), guarded()).await;
+    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+    let (mut security, mut sessions) =
+        (Peer::connect(&stage, "security").await, Peer::connect(&stage, "sessions").await);
+    web.send(json!({ "name": "create user", "sender": "web", "id": "111", "activityId": "333", "auth": "222" })).await;
+    let asked = security.gets(json!({ "name": "authorize message", "isSecurity": false })).await;
+    for (key, value) in
+        [("name", "create user"), ("sender", "web"), ("id", "111"), ("activityId", "333"), ("auth", "222")]
+    {
+        assert_eq!(asked["payload"][key], value, "{asked}");
+    }
+    let judged_in = asked["activityId"].as_str().unwrap().to_owned();
+    let inner = json!({ "name": "get session", "payload": { "id": 5 }, "id": "3", "activityId": "777" });
+    security
+        .send(json!({ "name": "security request", "sender": "security", "id": "x", "activityId": judged_in, "payload": inner }))
+        .await;
+    sessions.gets(json!({ "name": "get session", "id": "3", "activityId": "777", "payload": { "id": 5 } })).await;
+    sessions.say("session data", "4", "777").await;
+    let answer =
+        security.gets(json!({ "name": "security response", "isSecurity": true, "activityId": judged_in })).await;
+    assert_eq!(answer["payload"]["name"], "session data");
+    // A verdict that is repeated, or about nothing, changes nothing.
+    for (id, activity) in [("5", judged_in.as_str()), ("6", judged_in.as_str()), ("7", "nothing")] {
+        security.say("message authorized", id, activity).await;
+    }
+    users.gets(json!({ "name": "create user", "id": "111", "activityId": "333", "auth": "222" })).await;
+
+    web.say("create user", "112", "334").await;
+    let asked = security.gets(json!({ "name": "authorize message" })).await;
+    security.say("message unauthorized", "8", asked["activityId"].as_str().unwrap()).await;
+    let told = web.gets(json!({ "name": "message unauthorized", "activityId": "334" })).await;
+    assert_eq!(told["payload"]["id"], "112");
+    // Nobody but the security service judges.
+    web.say("create user", "113", "335").await;
+    let asked = security.gets(json!({ "name": "authorize message" })).await;
+    let forged = asked["activityId"].clone();
+    users.send(json!({ "name": "message authorized", "sender": "security", "id": "9", "activityId": forged })).await;
+    security.gets(json!({ "name": "authorize message" })).await;
+}
+
+#[tokio::test]
+async fn a_guarded_role_is_given_to_and_spoken_for_by_whoever_has_its_token() {
+    let config = Config { tokens: vec!["web=letmein".into()], ..quick() };
+    let stage = Stage::new(config, users_and_web()).await;
+    let mut users = Peer::connect(&stage, "users").await;
+    let mut forger = Peer::connect_only(&stage, "web").await;
+    forger.say("create user", "1", "1").await;
+    forger.send(json!({ "name": "exocom.register-service", "sender": "web", "id": "r", "activityId": "r" })).await;
+    let end = tokio::time::timeout(super::DEADLINE, forger.socket.next()).await.unwrap().unwrap().unwrap();
+    assert!(matches!(&end, Packet::Close(Some(frame)) if u16::from(frame.code) == 1008), "{end:?}");
+    let mut web = Peer::connect_only(&stage, "web").await;
+    let payload = json!({ "clientName": "web", "token": "letmein" });
+    web.send(
+        json!({ "name": "exocom.register-service", "sender": "web", "id": "r", "activityId": "r", "payload": payload }),
+    )
+    .await;
+    web.say("create user", "2", "2").await;
+    users.gets(json!({ "id": "2" })).await;
+}
+
+#[tokio::test]
+async fn frames_up_to_the_bound_pass_and_longer_ones_end_with_1009() {
+    let stage = Stage::new(Config { frame_bytes_max: 6_000_000, ..quick() }, users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+    let frame = |id: &str, bytes: usize| json!({ "name": "create user", "sender": "web", "id": id, "activityId": id, "payload": "x".repeat(bytes) });
+    web.send(frame("1", 5_000_000)).await;
+    users.gets(json!({ "id": "1" })).await;
+    // It may be cut off while it still writes.
+    drop(web.socket.send(Packet::text(frame("2", 7_000_000).to_string())).await);
+    let end = loop {
+        match tokio::time::timeout(super::DEADLINE, web.socket.next()).await.unwrap() {
+            Some(Ok(Packet::Ping(_))) => {}
+            end => break end,
+        }
+    };
+    assert!(matches!(&end, Some(Ok(Packet::Close(Some(frame)))) if u16::from(frame.code) == 1009), "{end:?}");
+}
