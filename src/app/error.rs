@@ -32,6 +32,20 @@ pub enum Error {
         /// What is wrong with it.
         cause: broker::Error,
     },
+    /// A variable of a service's environment is missing or wrong.
+    #[error("{variable}: {problem}")]
+    Environment {
+        /// The variable.
+        variable: &'static str,
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
+    /// What a service does before its first message failed.
+    #[error("the service cannot start: before_all failed: {reason}")]
+    BeforeAll {
+        /// The hook's own words.
+        reason: String,
+    },
     /// The operating system does not let us listen for signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),

@@ -33,6 +33,7 @@ mod rules;
 mod send;
 mod service;
 mod subscribers;
+mod takers;
 
 pub use config::Config;
 pub use context::{Context, Handler, HandlerError, handler};
@@ -44,6 +45,7 @@ pub use request::{Replies, Requesting};
 pub use rules::{DeadLetter, DeadLetterId, Direction};
 pub(crate) use send::Draft;
 pub use send::{Replied, Sending};
+pub(crate) use service::Identity;
 pub use service::Relay;
-pub(crate) use service::{Fallback, Identity};
 pub(crate) use subscribers::Subscription;
+pub(crate) use takers::{Fallback, Takers};

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ use super::broker::Shared;
 use super::record::{Known, MESSAGES_MAX, Origin, Record, Way};
 use super::socket;
 use crate::broker::{self, Address, Announcement, INSTANCE_HEADER, Lease, Verdict};
-use crate::http::{Kind, Peer, Problem, json_body, message_name, not_found};
+use crate::http::{Kind, Peer, Place, Problem, json_body, message_name, not_found};
 use crate::message::{self, InstanceId, Message, Role};
 
 /// A relay renews three times as often. The lease never ends: no test should fail because a machine is slow.
@@ -61,12 +61,21 @@ async fn configuration(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({ "services": services, "clients": clients, "routes": {} }))
 }
 
-async fn connect(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
+async fn connect(
+    State(shared): State<Arc<Shared>>,
+    place: Option<Extension<Place>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let bytes_max = shared.limits.body_bytes_max;
     let upgrade = upgrade.max_message_size(bytes_max).max_frame_size(bytes_max);
     // Taken now, so that a connection which is being made counts as one of now.
     let (tasks, cut) = (shared.tasks.clone(), shared.cut());
-    upgrade.on_upgrade(move |socket| tasks.track_future(socket::serve(shared, cut, socket)))
+    upgrade.on_upgrade(move |socket| {
+        tasks.track_future(async move {
+            socket::serve(shared, cut, socket).await;
+            drop(place);
+        })
+    })
 }
 
 async fn register(
