@@ -29,8 +29,8 @@
 //! |---|---|
 //! | [`message`] | the vocabulary: message, payload, names and ids, the envelope. Pure |
 //! | [`http`] | what every listener and every call shares: server and drain, limits, problem answers, the client |
-//! | [`broker`] | ExoCom: who is there, who gets what, queues, leases, translation |
-//! | [`bus`] | how a relay reaches the others: a broker of this process, or one over HTTP |
+//! | [`broker`] | ExoCom: who is there, who gets what, who may what, queues, leases, translation; HTTP and WebSocket |
+//! | [`bus`] | how a relay reaches the others: a broker of this process, or one over HTTP or WebSocket |
 //! | [`relay`] | the heart: send, request, reply, handlers, outbox, dead letters |
 //! | [`listen`] | the bus-facing listener, where a broker delivers |
 //! | [`api`] | the service-facing listener: send, request, reply, follow |

@@ -1,11 +1,17 @@
 //! The ExoCom broker: services tell it what they receive, it brings every message to one instance of each role.
 //!
-//! It speaks the protocol of the HTTP era (exo 2) and adds to it: services register themselves and keep a lease, several
-//! instances share a role, messages wait for receivers that are away, and what cannot be delivered is reported.
+//! It speaks the protocols of the HTTP era (exo 2) and of the WebSocket era (exo 3) on one port, and adds to them: services
+//! register themselves and keep a lease, several instances share a role, messages wait for receivers that are away, and
+//! what cannot be delivered is reported. All services are on one roster, so those of one era reach those of the other:
+//! every message gets its conversation (`activityId`) and, where it is an answer, what it answers (`responseTo`).
+//!
+//! A [`Landscape`] may say what each role sends and receives; then nobody sends anything else. If it has the role
+//! `security`, that service judges every message before it is routed.
 //!
 //! ```sh
 //! curl -X PUT localhost:3100/services/users -d '{"instance":"users-1","port":5002,"receives":["users.create"]}'
 //! curl localhost:3100/send/users.create -d '{"id":"1","sender":"web","payload":{"name":"Will Riker"}}'
+//! wscat -c ws://localhost:3100/services -x '{"name":"exocom.register-service","sender":"web","id":"1","activityId":"1"}'
 //! ```
 //!
 //! Order is kept per sender and receiving instance, across retries. Delivery is at least once: a receiver that has a

@@ -61,6 +61,7 @@ pub(crate) async fn serve(broker: Broker, socket: WebSocket, acks: Acks) {
         flushed: true,
         out: None,
         answers: Vec::new(),
+        held_up: None,
         stalled: None,
         rest: None,
         last_read: Instant::now(),
@@ -98,6 +99,8 @@ struct Connection {
     out: Option<Out>,
     /// Verdicts that are not written yet.
     answers: Vec<Verdict>,
+    /// What a message was told that has to come again: all behind it are told so until the other end begins anew.
+    held_up: Option<Verdict>,
     /// A message whose receivers have no room, and until when it is tried.
     stalled: Option<(Message, Instant)>,
     /// Until when nothing is delivered, since the other end has no room.
@@ -214,9 +217,11 @@ impl Connection {
 
     fn message(&mut self, message: Message) {
         if self.acks == Acks::Each {
-            let held_up = self.answers.iter().rev().find(|verdict| matches!(verdict, Verdict::Busy { .. }));
             // What stands behind a message that comes again comes again too, so that the order is kept.
-            let verdict = held_up.cloned().unwrap_or_else(|| self.member.publish(message));
+            let verdict = self.held_up.clone().unwrap_or_else(|| self.member.publish(message));
+            if matches!(verdict, Verdict::Busy { .. }) {
+                self.held_up = Some(verdict.clone());
+            }
             self.answers.push(verdict);
             return;
         }
@@ -271,6 +276,10 @@ impl Connection {
     fn answered(&mut self, list: &Bytes) -> Result<(), Ended> {
         let wrong = |detail: String| Ended::Broke(close_code::PROTOCOL, detail);
         let deliveries = Delivery::list_from_json(list).map_err(|error| wrong(error.to_string()))?;
+        if deliveries.is_empty() {
+            self.held_up = None;
+            return Ok(());
+        }
         let (Some(out), Some(key)) = (&mut self.out, self.member.key()) else {
             return Err(wrong("it answers messages that it was not sent".into()));
         };

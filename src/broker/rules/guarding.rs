@@ -37,7 +37,7 @@ impl<H: Clone> Exchange<H> {
                 AUTHORIZED => self.authorized(now, &activity, &message.name, effects),
                 UNAUTHORIZED => self.unauthorized(now, &activity, &message.name, effects),
                 REQUEST => self.asked_by_judge(now, origin, &activity, &message, effects),
-                _ => return self.route(now, origin, (message, answer), effects),
+                _ => return self.pass(now, origin, (message, answer), effects),
             }
             return Verdict::Accepted;
         }
@@ -76,7 +76,7 @@ impl<H: Clone> Exchange<H> {
     ) -> Verdict {
         let judge_is_here = !self.roster.of_role(self.guard.judge()).is_empty();
         match self.config.security_absent {
-            SecurityAbsent::Allow if !judge_is_here => return self.route(now, origin, (message, answer), effects),
+            SecurityAbsent::Allow if !judge_is_here => return self.pass(now, origin, (message, answer), effects),
             SecurityAbsent::Refuse if !judge_is_here => {
                 effects.push(Effect::Note(Note::NoService { role: self.guard.judge().clone() }));
                 let detail = format!("no service of the role 'security' is there to judge '{}'", message.name);
@@ -98,7 +98,7 @@ impl<H: Clone> Exchange<H> {
         let Some(held) = self.released(activity, name, effects) else { return };
         let Held { message, answer, origin, accepted } = held;
         let kept = (message.clone(), origin.clone());
-        match self.route(now, origin.as_ref(), (message, answer), effects) {
+        match self.pass(now, origin.as_ref(), (message, answer), effects) {
             Verdict::Accepted => {}
             verdict @ (Verdict::NoReceivers
             | Verdict::Busy { .. }
@@ -119,13 +119,7 @@ impl<H: Clone> Exchange<H> {
         effects.push(Effect::Note(Note::Unauthorized { name: called, sender, activity: conversation.clone() }));
         let told = self.to_judge(UNAUTHORIZED, message, conversation);
         // Nobody has to listen to it.
-        let quiet = effects.len();
         self.route(now, None, (told, Answer::Told), effects);
-        let mut place = 0;
-        effects.retain(|effect| {
-            place += 1;
-            place <= quiet || !matches!(effect, Effect::Note(Note::NoReceivers { .. }))
-        });
         self.refuse(held, Reason::Unauthorized, effects);
     }
 
@@ -155,7 +149,7 @@ impl<H: Clone> Exchange<H> {
         inner.activity_id = Some(asked_in.clone());
         inner.sender = Some(self.guard.judge().clone());
         self.guard.ask(now, asked_in, judged_in.clone());
-        self.route(now, origin, (inner, Answer::Told), effects);
+        self.pass(now, origin, (inner, Answer::Told), effects);
     }
 
     /// The held message that a verdict is about; a verdict about nothing is noted.

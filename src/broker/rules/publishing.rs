@@ -53,7 +53,7 @@ impl<H: Clone> Exchange<H> {
         let answer = self.place_in_conversation(now, origin, &mut message);
         match self.is_guarded() {
             true => self.judge(now, origin, (message, answer), effects),
-            false => self.route(now, origin, (message, answer), effects),
+            false => self.pass(now, origin, (message, answer), effects),
         }
     }
 
@@ -97,6 +97,22 @@ impl<H: Clone> Exchange<H> {
         self.routes.rules().sending(sender, &instance.language.translation, name)
     }
 
+    /// Routes a message that may pass; an operator is told if nobody receives it.
+    pub(super) fn pass(
+        &mut self,
+        now: Instant,
+        origin: Option<&InstanceId>,
+        (message, answer): (Message, Answer),
+        effects: &mut Vec<Effect<H>>,
+    ) -> Verdict {
+        let name = message.name.clone();
+        let verdict = self.route(now, origin, (message, answer), effects);
+        if verdict == Verdict::NoReceivers {
+            effects.push(Effect::Note(Note::NoReceivers { name }));
+        }
+        verdict
+    }
+
     /// Routes a message that may pass to one instance of every role that receives it.
     pub(super) fn route(
         &mut self,
@@ -114,7 +130,6 @@ impl<H: Clone> Exchange<H> {
         } else if self.await_absent(now, origin, (&message, &public), &picks, effects) || !picks.is_empty() {
             Verdict::Accepted
         } else {
-            effects.push(Effect::Note(Note::NoReceivers { name: message.name.clone() }));
             Verdict::NoReceivers
         };
         if verdict == Verdict::Accepted {

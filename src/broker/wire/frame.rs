@@ -1,7 +1,9 @@
 //! The frames of the WebSocket era: one JSON object each. exo 3.1, 3.2, 3.8.
 //!
 //! Between our own relays and broker a frame may also be an array: the answers to the messages that came the other way,
-//! one for each, in their order. Both sides say at the handshake that they speak so, see [`ACKS_HEADER`].
+//! one for each, in their order. Both sides say at the handshake that they speak so, see [`ACKS_HEADER`]. Once the broker
+//! has answered "busy" it answers so to every message that follows, until the relay sends an empty array and then what
+//! was refused: so the order is kept.
 
 use std::time::{Duration, SystemTime};
 
