@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tokio::task::JoinHandle;
 
 use super::http::{Answer, Follower};
+use super::mock::Mock;
 use super::process::Process;
 use super::relays::Relays;
 use super::service::Service;
@@ -25,6 +26,8 @@ pub struct World {
     pub followed: String,
     /// Relays in this process.
     pub relays: Relays,
+    /// A broker that is none.
+    pub mock: Mock,
 }
 
 impl World {
