@@ -65,7 +65,7 @@ pub mod relay;
 pub mod testing;
 pub mod webhook;
 
-pub use app::{Builder, Service};
+pub use app::{Builder, Service, security};
 pub use message::{Message, MessageId, MessageName, Payload, Role};
 pub use relay::{
     Config, Context, DeadLetter, DeadLetterId, Direction, Error, Event, Events, Handler, HandlerError, Relay, Replied,

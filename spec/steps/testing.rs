@@ -111,6 +111,16 @@ async fn receives(
     assert!(sent.is_none_or(|sent| sent.id != message.id), "a message has an id of its own");
 }
 
+#[then(regex = r#"^the mock broker receives the security request "([^"]+)" with `(.*)` in the same activity$"#)]
+async fn receives_question(world: &mut World, name: String, payload: String) {
+    let asked = world.mock.broker().wait_until_received("security request").await.unwrap();
+    let inner: Value = asked.payload().expect("JSON");
+    assert_eq!((&inner["name"], &inner["payload"]), (&name.into(), &json(&payload)));
+    let sent = world.mock.sent.as_ref().expect("it has sent something");
+    assert_eq!(asked.activity_id, sent.activity_id);
+    assert_ne!(inner["activityId"].as_str(), asked.activity_id.as_ref().map(|activity| activity.as_str()));
+}
+
 #[then("the mock broker has received nothing")]
 async fn received_nothing(world: &mut World) {
     assert_eq!(world.mock.broker().received(), []);

@@ -1,8 +1,10 @@
 //! Sample services that are processes of their own: this program, started once more.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use exorelay::{Context, Message, Relay, Service};
+use exorelay::security::{self, Requester};
+use exorelay::{Context, HandlerError, Message, Relay, Service};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -28,6 +30,8 @@ pub async fn run_asked() -> Option<ExitCode> {
             Ok(())
         }),
         "unprepared" => greeter().before_all(|_| async { Err("the database is away".into()) }),
+        "guard" => security::adapter(|message: Message, _| async move { is_abc(&message) }),
+        "session guard" => security::adapter(has_session_of_admin),
         other => panic!("there is no sample service {other:?}"),
     };
     match service.run_from_env().await {
@@ -37,6 +41,22 @@ pub async fn run_asked() -> Option<ExitCode> {
             Some(ExitCode::FAILURE)
         }
     }
+}
+
+fn is_abc(message: &Message) -> bool {
+    message.auth.as_ref().is_some_and(|auth| auth.as_bytes() == "\"abc\"")
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Session {
+    is_admin: String,
+}
+
+async fn has_session_of_admin(message: Message, ask: Requester) -> Result<bool, HandlerError> {
+    let auth: String = message.auth.ok_or("there is no auth")?.to()?;
+    let session = ask.request("retrieve user session", auth, Duration::from_secs(10)).await?;
+    Ok(session.name.as_str() == "user session retrieved" && session.payload::<Session>()?.is_admin == "true")
 }
 
 fn greeter() -> Service {

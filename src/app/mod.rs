@@ -5,6 +5,7 @@ pub mod config;
 mod error;
 mod greeter;
 pub mod ready;
+pub mod security;
 mod service;
 mod sidecar;
 mod signals;
