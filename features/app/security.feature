@@ -42,3 +42,34 @@ Feature: A security service
       | HTTP      | {"id":"111","name":"create user"} | there is no auth               |
       | HTTP      | {"name":"create user"}            | its question holds no message: |
       | HTTP      | null                              | its question holds no message: |
+
+  Scenario Outline: A broker asks it about every message, replies too
+    Given the file "landscape.toml":
+      """
+      [services.security]
+      [services.web]
+      sends = ["greet"]
+      receives = ["greeting"]
+      [services.greeter]
+      sends = ["greeting"]
+      receives = ["greet"]
+      [services.sessions]
+      sends = ["user session retrieved"]
+      receives = ["retrieve user session"]
+      """
+    And `exorelay broker --landscape {folder}/landscape.toml` is running
+    And the sample service "session guard" is running over <transport> beside the broker
+    And the sample service "sessions" is running over <transport> beside the broker
+    And the sample service "greeter" is running over <transport> beside the broker
+    And the relay "web" uses the broker
+    Then the broker knows the role "security"
+    And the broker knows the role "sessions"
+    And the broker knows the role "greeter"
+    When on behalf of `"abc"`, "web" requests "greet" with `{"name":"Will"}`
+    Then the request is answered by "greeting" with `{"text":"Hello Will"}`
+    When on behalf of `"def"`, "web" requests "greet" with `{"name":"Will"}`
+    Then that fails: "greet could not be delivered: the security service refused it"
+
+    Examples:
+      | transport |
+      | HTTP      |

@@ -217,16 +217,33 @@ async fn wait_ends(world: &mut World, name: String) {
     assert_eq!(outcome.map(|message| message.name.to_string()), Ok(name));
 }
 
-#[given(regex = r#"^the sample service "([^"]+)" is running over (HTTP|a WebSocket)$"#)]
-#[when(regex = r#"^the sample service "([^"]+)" is started over (HTTP|a WebSocket)$"#)]
-async fn sample(world: &mut World, name: String, transport: String) {
-    let port = world.mock.broker().address().port().to_string();
+#[given(regex = r#"^the sample service "([^"]+)" is running over (HTTP|a WebSocket)(?: beside (the broker))?$"#)]
+#[when(regex = r#"^the sample service "([^"]+)" is started over (HTTP|a WebSocket)(?: beside (the broker))?$"#)]
+async fn sample(world: &mut World, name: String, transport: String, real: String) {
+    let address = match real.as_str() {
+        "" => world.mock.broker().address().to_string(),
+        _ => world.address("broker").await,
+    };
+    let port = address.rsplit_once(':').expect("host and port").1.to_owned();
     let variables = match transport.as_str() {
         "HTTP" => vec![("SERVICE_NAME", name.clone()), ("EXORELAY_PORT", "0".into()), ("EXOCOM_PORT", port)],
         _ => vec![("ROLE", name.clone()), ("EXOCOM_HOST", "127.0.0.1".into()), ("EXOCOM_PORT", port)],
     };
     let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
     start_sample(world, name, variables.collect());
+}
+
+#[given(regex = r#"^the relay "([^"]+)" uses the broker$"#)]
+async fn uses_broker(world: &mut World, role: String) {
+    let url = format!("http://{}", world.address("broker").await);
+    world.relays.join(&role, &url, Register::Auto, Config::default()).await;
+}
+
+#[when(regex = r#"^on behalf of `(.*)`, "([^"]+)" requests "([^"]+)" with `(.*)`$"#)]
+async fn requests_on_behalf(world: &mut World, auth: String, role: String, name: String, payload: String) {
+    let outcome = world.relays.relay(&role).request(name, json(&payload)).auth(json(&auth)).await;
+    world.relays.failure = outcome.as_ref().err().cloned();
+    world.relays.outcome = Some(tokio::spawn(async { outcome }));
 }
 
 #[when(regex = r#"^the sample service "([^"]+)" is started with (\w+)=(\w+) and nothing else$"#)]

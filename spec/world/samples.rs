@@ -32,6 +32,11 @@ pub async fn run_asked() -> Option<ExitCode> {
         "unprepared" => greeter().before_all(|_| async { Err("the database is away".into()) }),
         "guard" => security::adapter(|message: Message, _| async move { is_abc(&message) }),
         "session guard" => security::adapter(has_session_of_admin),
+        "sessions" => Service::new("").on("retrieve user session", |message: Message, context: Context| async move {
+            let is_admin = message.payload::<String>()? == "abc";
+            context.reply("user session retrieved", json!({ "isAdmin": is_admin.to_string() })).await?;
+            Ok(())
+        }),
         other => panic!("there is no sample service {other:?}"),
     };
     match service.run_from_env().await {
