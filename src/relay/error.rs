@@ -89,6 +89,10 @@ pub enum Error {
         /// How its last call failed.
         cause: String,
     },
+    /// Something came over the bus that could not be taken, and its sender could not be told: a frame that makes no sense,
+    /// or a message that nobody takes.
+    #[error("{0}")]
+    Incoming(String),
     /// The bus cannot be reached, or does not take the registration.
     #[error("{0}")]
     Bus(#[from] bus::Error),
@@ -138,6 +142,7 @@ impl From<Error> for http::Problem {
             Error::Bus(_) => Kind::Busy,
             Error::HandlerExists(_)
             | Error::HandlerFailed { .. }
+            | Error::Incoming(_)
             | Error::ServiceAway { .. }
             | Error::Listen(_)
             | Error::Setting { .. } => Kind::Internal,

@@ -21,6 +21,7 @@
 
 mod config;
 mod context;
+mod dead_letters;
 mod error;
 mod events;
 mod idempotency;

@@ -284,6 +284,15 @@ impl Inbox for Relay {
             Err(Refused::Closing) => Delivery::Busy { retry_after: RETRY_AFTER },
         }
     }
+
+    fn awaits(&self, message: &Message) -> bool {
+        message.response_to.as_ref().is_some_and(|request| self.waiters().get(request).is_some())
+    }
+
+    fn trouble(&self, words: &str) {
+        tracing::warn!(words, "something that came over the bus could not be taken");
+        self.announce_error(Error::Incoming(words.to_owned()));
+    }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

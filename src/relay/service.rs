@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use super::metrics::Metrics;
 use super::outbox::{self, Outbox};
 use super::receive::Job;
 use super::request::Waiter;
-use super::rules::{DeadLetter, DeadLetterId, DeadLetters, Direction, Gate, Keys, Seen, Waiters};
+use super::rules::{DeadLetters, Direction, Gate, Keys, Seen, Waiters};
 use super::subscribers::Subscribers;
 use super::takers::{Fallback, Takers};
 use super::{Config, Context, Draft, Error, Event, Events, HandlerError};
@@ -34,8 +34,12 @@ pub(crate) struct Identity {
     pub(crate) bus: Arc<dyn Bus>,
     /// Where the broker delivers; `None` if nothing listens.
     pub(crate) endpoint: Option<Endpoint>,
+    /// The port that [`Event::Online`] tells.
+    pub(crate) online_port: u16,
     /// Whether the broker may deliver several messages in one call.
     pub(crate) batch: bool,
+    /// What proves to the broker that the relay may have its role.
+    pub(crate) token: Option<String>,
 }
 
 /// A service's place on the bus. Cheap to clone; all clones are the same relay. It lives until [`Relay::close`].
@@ -152,41 +156,9 @@ impl Relay {
         self.0.announcer.listen(online.then(|| self.online_event()))
     }
 
-    /// Messages that could not be handled or sent, oldest first.
-    pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        lock(&self.0.dead_letters).list()
-    }
-
     /// How many requests wait for replies at this moment.
     pub fn waiting(&self) -> usize {
         lock(&self.0.waiters).len()
-    }
-
-    /// Tries a dead letter again. `None` if there is none of this id. Errors: why it could not even be queued; the
-    /// letter is then still there.
-    pub(crate) fn replay(&self, id: DeadLetterId) -> Option<Result<(), Error>> {
-        let letter = lock(&self.0.dead_letters).take(id)?;
-        let outcome = match letter.direction {
-            Direction::Incoming => self.receive_again(letter.message.clone()),
-            Direction::Outgoing => self.dispatch(letter.message.clone(), None),
-        };
-        if outcome.is_err() {
-            lock(&self.0.dead_letters).put_back(letter);
-        }
-        Some(outcome)
-    }
-
-    /// Takes a dead letter out for good. `false` if there is none of this id.
-    pub(crate) fn discard(&self, id: DeadLetterId) -> bool {
-        lock(&self.0.dead_letters).take(id).is_some()
-    }
-
-    pub(super) fn bury(&self, message: &Message, direction: Direction, reason: String) {
-        self.metrics().dead_letters.inc();
-        let oldest = lock(&self.0.dead_letters).push(message.clone(), direction, reason, SystemTime::now());
-        if let Some(lost) = oldest {
-            tracing::error!(message_id = %lost, "dead letters are full: the oldest one is lost");
-        }
     }
 
     /// Gives a draft its id, its sender and its conversation. Under an idempotency key the id is that of the key.
@@ -325,6 +297,10 @@ impl Relay {
 
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    pub(super) fn letters(&self) -> MutexGuard<'_, DeadLetters> {
+        lock(&self.0.dead_letters)
     }
 
     pub(super) fn waiters(&self) -> MutexGuard<'_, Waiters<Waiter>> {
