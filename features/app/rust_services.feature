@@ -19,6 +19,9 @@ Feature: A service in Rust
       | HTTP      | ping    | null             | pong     | without payload               |
       | HTTP      | ping it | null             | pong it  | without payload               |
       | HTTP      | greet   | {"name":"world"} | greeting | with `{"text":"Hello world"}` |
+      | WebSocket | ping    | null             | pong     | without payload               |
+      | WebSocket | ping it | null             | pong it  | without payload               |
+      | WebSocket | greet   | {"name":"world"} | greeting | with `{"text":"Hello world"}` |
 
   Scenario: It does not know a message
     Given the sample service "greeter" is running over HTTP
@@ -35,6 +38,7 @@ Feature: A service in Rust
     Examples:
       | transport |
       | HTTP      |
+      | WebSocket |
 
   Scenario Outline: It sends messages of its own
     Given the sample service "greeter" is running over <transport>
@@ -46,6 +50,7 @@ Feature: A service in Rust
     Examples:
       | transport |
       | HTTP      |
+      | WebSocket |
 
   Scenario Outline: It prepares itself before the first message
     Given the sample service "prepared" is running over <transport>
@@ -56,6 +61,7 @@ Feature: A service in Rust
     Examples:
       | transport |
       | HTTP      |
+      | WebSocket |
 
   Scenario Outline: Its preparation fails
     When the sample service "unprepared" is started over <transport>
@@ -66,10 +72,23 @@ Feature: A service in Rust
     Examples:
       | transport |
       | HTTP      |
+      | WebSocket |
 
   Scenario: It listens at the port it is told
     Given the sample service "greeter" is running over HTTP
     Then "greeter" answers GET /status with 200 at the port it prints
+
+  Scenario: It is online at the port of its broker
+    Given the sample service "greeter" is running over WebSocket
+    Then "greeter" is online at the port of the mock broker
+
+  Scenario: Its broker is away for a moment
+    Given the sample service "greeter" is running over WebSocket
+    Then the mock broker knows "greeter"
+    When the mock broker cuts every connection
+    Then the mock broker knows "greeter"
+    When the mock broker sends "ping" to "greeter"
+    Then the mock broker receives "pong" without payload from "greeter" in the same activity
 
   Scenario Outline: It stops when it is told to
     Given the sample service "greeter" is running over <transport>
@@ -82,13 +101,21 @@ Feature: A service in Rust
       | transport | signal  |
       | HTTP      | SIGTERM |
       | HTTP      | SIGINT  |
+      | WebSocket | SIGTERM |
+
+  Scenario: Its broker is not there
+    When the sample service "greeter" is started with ROLE=greeter and EXOCOM_PORT=1
+    Then the log of "greeter" says "not on the bus yet, trying again and again"
+    And the log of "greeter" says "ws://localhost:1/services"
+    When "greeter" gets SIGTERM
+    Then "greeter" ends with status 0
 
   Scenario: Nobody said who it is
-    When the sample service "greeter" is started with EXOCOM_PORT=4100 and nothing else
+    When the sample service "greeter" is started with EXOCOM_PORT=4100
     Then "greeter" ends with status 1
     And the log of "greeter" says "ROLE: it is not set: set it to the role of this service"
 
   Scenario: Nobody said where it should listen
-    When the sample service "greeter" is started with SERVICE_NAME=greeter and nothing else
+    When the sample service "greeter" is started with SERVICE_NAME=greeter
     Then "greeter" ends with status 1
     And the log of "greeter" says "EXORELAY_PORT: it is not set, but SERVICE_NAME is: set the port to listen on"

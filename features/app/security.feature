@@ -15,6 +15,8 @@ Feature: A security service
       | transport | auth | verdict              |
       | HTTP      | abc  | message authorized   |
       | HTTP      | def  | message unauthorized |
+      | WebSocket | abc  | message authorized   |
+      | WebSocket | def  | message unauthorized |
 
   Scenario Outline: The function asks another service first
     Given the mock broker answers "security request" with "security response" and `{"id":"4",<answer>}`
@@ -29,6 +31,9 @@ Feature: A security service
       | HTTP      | "name":"user session retrieved","payload":{"isAdmin":"true"}  | message authorized   |
       | HTTP      | "name":"user session retrieved","payload":{"isAdmin":"false"} | message unauthorized |
       | HTTP      | "name":"user session not found"                               | message unauthorized |
+      | WebSocket | "name":"user session retrieved","payload":{"isAdmin":"true"}  | message authorized   |
+      | WebSocket | "name":"user session retrieved","payload":{"isAdmin":"false"} | message unauthorized |
+      | WebSocket | "name":"user session not found"                               | message unauthorized |
 
   Scenario Outline: What cannot be decided does not pass
     Given the sample service "session guard" is running over <transport>
@@ -42,6 +47,9 @@ Feature: A security service
       | HTTP      | {"id":"111","name":"create user"} | there is no auth               |
       | HTTP      | {"name":"create user"}            | its question holds no message: |
       | HTTP      | null                              | its question holds no message: |
+      | WebSocket | {"id":"111","name":"create user"} | there is no auth               |
+      | WebSocket | {"name":"create user"}            | its question holds no message: |
+      | WebSocket | null                              | its question holds no message: |
 
   Scenario Outline: A broker asks it about every message, replies too
     Given the file "landscape.toml":
@@ -73,3 +81,4 @@ Feature: A security service
     Examples:
       | transport |
       | HTTP      |
+      | WebSocket |

@@ -107,18 +107,28 @@ Feature: Testing a service without a broker
     And "web" sends the frame "get user" with `1` in the activity "123"
     Then "web" gets the frame "user" with `{"name":"Will"}` in the activity "123"
 
-  Scenario: A request over HTTP is answered
-    Given the relay "web" uses the mock broker
+  Scenario Outline: A request is answered
+    Given the relay "web" uses the mock broker over <transport>
     And the mock broker answers "users.create" with "users.created" and `{"id":456}`
     When "web" requests "users.create" with `{"name":"Will"}`
     Then the request is answered by "users.created" with `{"id":456}`
 
-  Scenario: A relay whose connection is cut comes back
-    Given the relay "web" uses the mock broker
+    Examples:
+      | transport |
+      | HTTP      |
+      | WebSocket |
+
+  Scenario Outline: A relay whose connection is cut comes back
+    Given the relay "web" uses the mock broker over <transport>
     When the mock broker cuts every connection
     And "web" sends "hello" without payload
     Then the mock broker receives "hello"
     And the mock broker knows "web"
+
+    Examples:
+      | transport |
+      | HTTP      |
+      | WebSocket |
 
   Scenario: Closing
     When the mock broker is closed

@@ -30,9 +30,10 @@ async fn is_registered(world: &mut World, role: String) {
     world.mock.broker().register(&role, address).expect("a role and an address");
 }
 
-#[given(regex = r#"^the relay "([^"]+)" uses the mock broker$"#)]
-async fn relay_uses(world: &mut World, role: String) {
-    let url = world.mock.broker().url();
+#[given(regex = r#"^the relay "([^"]+)" uses the mock broker(?: over (HTTP|WebSocket))?$"#)]
+async fn relay_uses(world: &mut World, role: String, transport: String) {
+    let broker = world.mock.broker();
+    let url = if transport == "WebSocket" { broker.ws_url() } else { broker.url() };
     world.relays.join(&role, &url, Register::Auto, Config::default()).await;
     world.mock.broker().wait_until_known(&role).await.unwrap();
 }
@@ -217,8 +218,8 @@ async fn wait_ends(world: &mut World, name: String) {
     assert_eq!(outcome.map(|message| message.name.to_string()), Ok(name));
 }
 
-#[given(regex = r#"^the sample service "([^"]+)" is running over (HTTP|a WebSocket)(?: beside (the broker))?$"#)]
-#[when(regex = r#"^the sample service "([^"]+)" is started over (HTTP|a WebSocket)(?: beside (the broker))?$"#)]
+#[given(regex = r#"^the sample service "([^"]+)" is running over (HTTP|WebSocket)(?: beside (the broker))?$"#)]
+#[when(regex = r#"^the sample service "([^"]+)" is started over (HTTP|WebSocket)(?: beside (the broker))?$"#)]
 async fn sample(world: &mut World, name: String, transport: String, real: String) {
     let address = match real.as_str() {
         "" => world.mock.broker().address().to_string(),
@@ -246,9 +247,11 @@ async fn requests_on_behalf(world: &mut World, auth: String, role: String, name:
     world.relays.outcome = Some(tokio::spawn(async { outcome }));
 }
 
-#[when(regex = r#"^the sample service "([^"]+)" is started with (\w+)=(\w+) and nothing else$"#)]
-async fn sample_with(world: &mut World, name: String, variable: String, value: String) {
-    start_sample(world, name, [(variable, value)].into());
+#[when(regex = r#"^the sample service "([^"]+)" is started with (\w+=\w+(?: and \w+=\w+)*)$"#)]
+async fn sample_with(world: &mut World, name: String, variables: String) {
+    let variables = variables.split(" and ").map(|one| one.split_once('=').expect("it has one"));
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    start_sample(world, name, variables.collect());
 }
 
 fn start_sample(world: &mut World, name: String, variables: std::collections::BTreeMap<String, String>) {
@@ -263,6 +266,12 @@ async fn answers_at_port(world: &mut World, name: String, path: String, status: 
     let url = format!("http://127.0.0.1:{port}{path}");
     let answer = crate::world::http::call(reqwest::Method::GET, &url, Vec::new(), None).await;
     assert_eq!(answer.status, status);
+}
+
+#[then(regex = r#"^"([^"]+)" is online at the port of the mock broker$"#)]
+async fn online_at_broker(world: &mut World, name: String) {
+    let port = world.process(&name).after("online at port ").await;
+    assert_eq!(port, world.mock.broker().address().port().to_string());
 }
 
 #[then(regex = r#"^the log of "([^"]+)" says "(.+)"$"#)]

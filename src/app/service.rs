@@ -187,6 +187,9 @@ impl Service {
             relay.close_within(grace).await;
             return opened.unwrap_or(Ok(()));
         };
+        if let Some(trouble) = relay.bus_trouble() {
+            tracing::warn!(bus, trouble, "not on the bus yet, trying again and again");
+        }
         let announced = async {
             if relay.address().is_none() {
                 relay.ready().await;
