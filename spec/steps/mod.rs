@@ -9,3 +9,4 @@ mod process;
 mod relay;
 mod requests;
 mod service;
+mod testing;

@@ -9,8 +9,10 @@ use crate::broker::Broker;
 use crate::bus::{self, Bus, EmbeddedBus, Endpoint, HttpBus, Register, WebSocketBus};
 use crate::http::{Limits, Listening};
 use crate::listen;
-use crate::message::{InstanceId, MessageName, Role};
-use crate::relay::{Config, Error, Fallback, Identity, Metrics, Relay};
+use crate::message::{InstanceId, Message, MessageName, Role};
+use crate::relay::{
+    Config, Context, Error, Fallback, Handler, HandlerError, Identity, Metrics, Relay, Takers, handler,
+};
 
 /// The word for a broker in this process.
 const EMBEDDED: &str = "embedded";
@@ -26,7 +28,7 @@ pub struct Builder {
     answer: listen::Config,
     relay: Config,
     limits: Limits,
-    fallback: Option<Fallback>,
+    takers: Takers,
     wrong: Option<Error>,
 }
 
@@ -50,7 +52,7 @@ impl Relay {
             answer: listen::Config::default(),
             relay: Config::default(),
             limits: Limits::default(),
-            fallback: None,
+            takers: Takers::default(),
             wrong: None,
         }
     }
@@ -85,7 +87,30 @@ impl Builder {
 
     /// What takes messages that have no handler.
     pub(super) fn fallback(mut self, fallback: Fallback) -> Self {
-        self.fallback = Some(fallback);
+        self.takers.fallback = Some(fallback);
+        self
+    }
+
+    /// Runs `run` for every message called `name`, as [`Relay::on`] does, from the very first one on: the relay joins the
+    /// bus with it.
+    pub fn on<N, F, Fut>(self, name: N, run: F) -> Self
+    where
+        N: TryInto<MessageName>,
+        Error: From<N::Error>,
+        F: Fn(Message, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        self.handle(name, handler(run))
+    }
+
+    /// As [`Builder::on`], with a handler that is made already.
+    pub(super) fn handle<N>(mut self, name: N, handler: Handler) -> Self
+    where
+        N: TryInto<MessageName>,
+        Error: From<N::Error>,
+    {
+        let added = name.try_into().map_err(Error::from).and_then(|name| self.takers.add(name, handler));
+        self.wrong = self.wrong.or(added.err());
         self
     }
 
@@ -137,7 +162,8 @@ impl Builder {
     /// Opens the listener and makes the first try to join the bus. A bus that is away is no error: the relay keeps
     /// trying, its sends wait in the outbox, and [`Relay::events`] tells when it is online.
     ///
-    /// Errors: [`Error::Setting`] for a missing or wrong role or bus, [`Error::Name`], [`Error::Listen`].
+    /// Errors: [`Error::Setting`] for a missing or wrong role or bus, [`Error::Name`], [`Error::HandlerExists`],
+    /// [`Error::Listen`].
     pub async fn connect(self) -> Result<Relay, Error> {
         self.connect_counted(&mut Registry::default()).await
     }
@@ -173,7 +199,7 @@ impl Builder {
         let batch = self.answer.answer == listen::Answer::Accepted;
         let token = Some(self.bus.token).filter(|token| !token.is_empty());
         let identity = Identity { role, instance, bus, endpoint, online_port, batch, token };
-        let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.fallback);
+        let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.takers);
         if let Some(listening) = listening {
             let router = listen::router(relay.clone(), &self.answer, &self.limits);
             relay.drains(listening.serve(router, &self.limits));

@@ -35,6 +35,7 @@ mod rules;
 mod send;
 mod service;
 mod subscribers;
+mod takers;
 mod watch;
 
 pub use config::Config;
@@ -47,7 +48,8 @@ pub use request::{Replies, Requesting};
 pub use rules::{DeadLetter, DeadLetterId, Direction};
 pub(crate) use send::Draft;
 pub use send::{Replied, Sending};
+pub(crate) use service::Identity;
 pub use service::Relay;
-pub(crate) use service::{Fallback, Identity};
 pub(crate) use subscribers::Subscription;
+pub(crate) use takers::{Fallback, Takers};
 pub use watch::Watching;

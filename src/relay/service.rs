@@ -22,19 +22,11 @@ use super::receive::Job;
 use super::request::Waiter;
 use super::rules::{DeadLetters, Direction, Gate, Keys, Seen, Waiters, Watchers};
 use super::subscribers::Subscribers;
+use super::takers::{Fallback, Takers};
 use super::{Config, Context, Draft, Error, Event, Events, HandlerError};
 use crate::bus::{Bus, Endpoint, Verdict};
 use crate::http::Serving;
 use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
-
-/// What takes messages that have no handler: the webhook.
-#[derive(Clone)]
-pub(crate) struct Fallback {
-    /// Runs for each such message.
-    pub(crate) handler: Handler,
-    /// Why the service behind it is not reachable, if it is not.
-    pub(crate) trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-}
 
 /// Who a relay is, and how it reaches the bus.
 pub(crate) struct Identity {
@@ -79,11 +71,11 @@ struct Inner {
 impl Relay {
     /// Starts a relay: its tasks run, and it tries to join the bus until it is closed. Needs a tokio runtime.
     ///
-    /// The fallback is given here because messages may come as soon as the relay has joined.
-    pub(crate) fn start(identity: Identity, config: Config, metrics: Metrics, fallback: Option<Fallback>) -> Self {
+    /// The takers are given here because messages may come as soon as the relay has joined.
+    pub(crate) fn start(identity: Identity, config: Config, metrics: Metrics, takers: Takers) -> Self {
         let (outbox, outgoing) = Outbox::new(config.outbox_messages_max);
         let relay = Self(Arc::new(Inner {
-            handlers: RwLock::default(),
+            handlers: RwLock::new(takers.handlers),
             waiters: Mutex::new(Waiters::new(config.waiters_max)),
             watchers: Mutex::new(Watchers::new(config.waiters_max)),
             seen: Mutex::new(Seen::new(config.seen_messages_max, Duration::from_millis(config.seen_window_ms))),
@@ -101,7 +93,7 @@ impl Relay {
             listeners: Mutex::default(),
             identity,
             config,
-            fallback,
+            fallback: takers.fallback,
             outbox,
             metrics,
         }));

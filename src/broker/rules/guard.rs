@@ -14,7 +14,7 @@ pub(super) const JUDGE: &str = "security";
 pub(crate) struct Guard {
     held: HashMap<ActivityId, Held>,
     /// Questions by the conversation they were asked in; each belongs to the judgement of a held message.
-    questions: HashMap<ActivityId, ActivityId>,
+    questions: HashMap<ActivityId, Question>,
     /// Both kinds, in the order they came; what is gone from the tables is skipped.
     order: VecDeque<(Instant, ActivityId)>,
     held_max: usize,
@@ -31,6 +31,13 @@ pub(super) struct Held {
     pub(super) answer: Answer,
     pub(super) origin: Option<InstanceId>,
     pub(super) accepted: Instant,
+}
+
+/// What the judge has asked, and on the way to which judgement.
+pub(super) struct Question {
+    pub(super) judged_in: ActivityId,
+    /// The judge's own message with the question in it.
+    pub(super) request: MessageId,
 }
 
 impl Guard {
@@ -80,8 +87,8 @@ impl Guard {
         self.held.contains_key(activity)
     }
 
-    /// Remembers that the judge of `judged_in` asks in the conversation `asked_in`.
-    pub(super) fn ask(&mut self, now: Instant, asked_in: ActivityId, judged_in: ActivityId) {
+    /// Remembers that the judge asks in the conversation `asked_in`.
+    pub(super) fn ask(&mut self, now: Instant, asked_in: ActivityId, question: Question) {
         if self.questions.len() >= self.held_max {
             let oldest = self.order.iter().find(|(_, activity)| self.questions.contains_key(activity));
             if let Some((_, oldest)) = oldest.cloned() {
@@ -89,16 +96,16 @@ impl Guard {
             }
         }
         self.enter(now, asked_in.clone());
-        self.questions.insert(asked_in, judged_in);
+        self.questions.insert(asked_in, question);
     }
 
-    /// Whether somebody asked in `conversation`: then where the answer is waited for.
-    pub(super) fn asked(&self, conversation: &ActivityId) -> Option<&ActivityId> {
-        self.questions.get(conversation)
+    /// Whether the judge asked in `conversation`.
+    pub(super) fn asked(&self, conversation: &ActivityId) -> bool {
+        self.questions.contains_key(conversation)
     }
 
     /// The question is answered.
-    pub(super) fn answer(&mut self, conversation: &ActivityId) -> Option<ActivityId> {
+    pub(super) fn answer(&mut self, conversation: &ActivityId) -> Option<Question> {
         self.questions.remove(conversation)
     }
 

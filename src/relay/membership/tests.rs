@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::bus::{self, Bus, Membership, Verdict};
 use crate::message::{InstanceId, Message, Role};
-use crate::relay::{Config, Event, Events, Identity, Metrics, Relay};
+use crate::relay::{Config, Event, Events, Identity, Metrics, Relay, Takers};
 
 /// Takes every relay, and loses it when it is told to.
 struct FragileBus {
@@ -72,7 +72,7 @@ fn relay(bus: &Arc<FragileBus>) -> Relay {
         batch: true,
         token: None,
     };
-    Relay::start(identity, Config::default(), Metrics::default(), None)
+    Relay::start(identity, Config::default(), Metrics::default(), Takers::default())
 }
 
 async fn check_next(events: &mut Events, expected: &str) {
