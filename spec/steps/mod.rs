@@ -2,6 +2,7 @@
 
 mod broker;
 mod building;
+mod exocom;
 mod files;
 mod http;
 mod outage;
