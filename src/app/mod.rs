@@ -3,6 +3,7 @@
 mod builder;
 pub mod config;
 mod error;
+mod files;
 mod greeter;
 pub mod landscape;
 pub mod ready;

@@ -14,7 +14,7 @@ use super::config::Config;
 use super::error::Error;
 use super::journal::{Journal, Sink};
 use super::metrics::Metrics;
-use super::rules::{Exchange, Place};
+use super::rules::{Effect, Exchange, Note, Place};
 use super::shell::{Handle, Shell, lock, sweep};
 use super::wire::{
     Address, Configuration, Delivery, InstanceRow, Landscape, Lease, Registration, Undelivered, Verdict,
@@ -104,7 +104,12 @@ impl Broker {
         let verdict = {
             let mut exchange = self.shell.exchange();
             match message.sender.as_ref().filter(|sender| !exchange.may_speak_for(sender, origin, token)) {
-                Some(sender) => Verdict::Forbidden { detail: Error::Token { role: sender.clone() }.to_string() },
+                Some(sender) => {
+                    let role = sender.clone();
+                    effects
+                        .push(Effect::Note(Note::Forbidden { sender: Some(role.clone()), name: message.name.clone() }));
+                    Verdict::Forbidden { detail: Error::Token { role }.to_string() }
+                }
                 None => exchange.publish(Instant::now(), origin, message, &mut effects),
             }
         };

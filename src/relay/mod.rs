@@ -17,7 +17,8 @@
 //! The same from a shell, through the service-facing listener:
 //! `curl -d '"world"' http://127.0.0.1:4001/request/hello`.
 //!
-//! Matching order for an incoming message: a waiting request, a handler, the webhook, subscribers, else unknown.
+//! Matching order for an incoming message: a waiting request, a handler, the webhook, subscribers, else unknown. Who
+//! waits for its activity gets it besides.
 
 mod config;
 mod context;
@@ -35,6 +36,7 @@ mod send;
 mod service;
 mod subscribers;
 mod takers;
+mod watch;
 
 pub use config::Config;
 pub use context::{Context, Handler, HandlerError, handler};
@@ -50,3 +52,4 @@ pub(crate) use service::Identity;
 pub use service::Relay;
 pub(crate) use subscribers::Subscription;
 pub(crate) use takers::{Fallback, Takers};
+pub use watch::Watching;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,7 +20,7 @@ use super::metrics::Metrics;
 use super::outbox::{self, Outbox};
 use super::receive::Job;
 use super::request::Waiter;
-use super::rules::{DeadLetters, Direction, Gate, Keys, Seen, Waiters};
+use super::rules::{DeadLetters, Direction, Gate, Keys, Seen, Waiters, Watchers};
 use super::subscribers::Subscribers;
 use super::takers::{Fallback, Takers};
 use super::{Config, Context, Draft, Error, Event, Events, HandlerError};
@@ -52,6 +53,7 @@ struct Inner {
     handlers: RwLock<HashMap<MessageName, Handler>>,
     fallback: Option<Fallback>,
     waiters: Mutex<Waiters<Waiter>>,
+    watchers: Mutex<Watchers<oneshot::Sender<Message>>>,
     seen: Mutex<Seen>,
     gate: Mutex<Gate<Job>>,
     keys: Mutex<Keys<Arc<Call>>>,
@@ -75,6 +77,7 @@ impl Relay {
         let relay = Self(Arc::new(Inner {
             handlers: RwLock::new(takers.handlers),
             waiters: Mutex::new(Waiters::new(config.waiters_max)),
+            watchers: Mutex::new(Watchers::new(config.waiters_max)),
             seen: Mutex::new(Seen::new(config.seen_messages_max, Duration::from_millis(config.seen_window_ms))),
             gate: Mutex::new(Gate::new(config.handlers_concurrent_max, config.inbox_messages_max)),
             keys: Mutex::new(Keys::new(
@@ -246,9 +249,10 @@ impl Relay {
         left
     }
 
-    /// Messages in handlers, waiting for handlers, in the outbox, with followers, or waited for by requests.
+    /// Messages in handlers, waiting for handlers, in the outbox, with followers, or waited for.
     fn busy(&self) -> usize {
-        lock(&self.0.gate).len() + self.0.outbox.len() + self.0.subscribers.followed() + self.waiting()
+        let waiting = self.waiting() + self.watchers().len();
+        lock(&self.0.gate).len() + self.0.outbox.len() + self.0.subscribers.followed() + waiting
     }
 
     pub(super) fn spawn<F>(&self, task: F)
@@ -305,6 +309,10 @@ impl Relay {
 
     pub(super) fn waiters(&self) -> MutexGuard<'_, Waiters<Waiter>> {
         lock(&self.0.waiters)
+    }
+
+    pub(super) fn watchers(&self) -> MutexGuard<'_, Watchers<oneshot::Sender<Message>>> {
+        lock(&self.0.watchers)
     }
 
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -115,7 +115,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     ("broker.delivery_window_ms", "How long delivery of one message is tried; then it is reported as undelivered."),
     ("broker.queue_messages_max", "Messages that may wait for one instance; more are refused."),
-    ("broker.queue_bytes_max", "Payload bytes that may wait for all instances together; more are refused."),
+    (
+        "broker.queue_bytes_max",
+        "Payload bytes that may wait for all instances together; more are refused. No queue gets more than it leaves to the others.",
+    ),
     (
         "broker.frame_bytes_max",
         "The longest frame of a WebSocket; whoever sends a longer one is disconnected with the code 1009.",

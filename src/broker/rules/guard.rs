@@ -3,13 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::bytes_of;
 use super::publishing::Answer;
 use crate::message::{ActivityId, InstanceId, Message, MessageId, Role};
 
 /// The role that judges. exo 3.6.
 pub(super) const JUDGE: &str = "security";
 
-/// The memory of the security adapter. Bounded: a further message is not held, a further question pushes out the oldest.
+/// The memory of the security adapter. Bounded in number and bytes: a further message is not held, a further question pushes out the oldest.
 pub(crate) struct Guard {
     held: HashMap<ActivityId, Held>,
     /// Questions by the conversation they were asked in; each belongs to the judgement of a held message.
@@ -17,6 +18,8 @@ pub(crate) struct Guard {
     /// Both kinds, in the order they came; what is gone from the tables is skipped.
     order: VecDeque<(Instant, ActivityId)>,
     held_max: usize,
+    held_bytes: usize,
+    held_bytes_max: usize,
     judge: Role,
     seed: u128,
     made: u128,
@@ -38,10 +41,10 @@ pub(super) struct Question {
 }
 
 impl Guard {
-    pub(crate) fn new(seed: u128, held_max: usize) -> Self {
+    pub(crate) fn new(seed: u128, held_max: usize, held_bytes_max: usize) -> Self {
         let (held, questions, order) = (HashMap::new(), HashMap::new(), VecDeque::new());
         let judge = Role::parse(JUDGE).expect("a constant that is a role");
-        Self { held, questions, order, held_max, judge, seed, made: 0 }
+        Self { held, questions, order, held_max, held_bytes: 0, held_bytes_max, judge, seed, made: 0 }
     }
 
     /// The role that judges.
@@ -59,20 +62,24 @@ impl Guard {
     }
 
     /// Whether another message can be held.
-    pub(super) fn has_room(&self) -> bool {
-        self.held.len() < self.held_max
+    pub(super) fn has_room(&self, message: &Message) -> bool {
+        let bytes = self.held_bytes.saturating_add(bytes_of(message));
+        self.held.len() < self.held_max && bytes <= self.held_bytes_max
     }
 
     /// Keeps a message until it is judged in `activity`.
     pub(super) fn hold(&mut self, activity: ActivityId, held: Held) {
-        assert!(self.has_room(), "whoever holds has looked for room");
+        assert!(self.has_room(&held.message), "whoever holds has looked for room");
         self.enter(held.accepted, activity.clone());
+        self.held_bytes += bytes_of(&held.message);
         self.held.insert(activity, held);
     }
 
     /// Takes out the message that is judged in `activity`.
     pub(super) fn release(&mut self, activity: &ActivityId) -> Option<Held> {
-        self.held.remove(activity)
+        let held = self.held.remove(activity)?;
+        self.held_bytes -= bytes_of(&held.message);
+        Some(held)
     }
 
     /// Whether a message is judged in `activity`.
@@ -107,7 +114,7 @@ impl Guard {
         let mut late = Vec::new();
         while self.order.front().is_some_and(|(since, _)| now.duration_since(*since) >= window) {
             let Some((_, activity)) = self.order.pop_front() else { break };
-            late.extend(self.held.remove(&activity));
+            late.extend(self.release(&activity));
             self.questions.remove(&activity);
         }
         if self.held.is_empty() && self.questions.is_empty() {
@@ -129,6 +136,7 @@ impl Guard {
     pub(super) fn drain(&mut self) -> Vec<Held> {
         self.order.clear();
         self.questions.clear();
+        self.held_bytes = 0;
         let mut left: Vec<Held> = self.held.drain().map(|(_, held)| held).collect();
         left.sort_by_key(|held| held.accepted);
         left

@@ -85,7 +85,7 @@ impl<H: Clone> Exchange<H> {
             }
             SecurityAbsent::Hold | SecurityAbsent::Refuse | SecurityAbsent::Allow => {}
         }
-        if !self.guard.has_room() {
+        if !self.guard.has_room(&message) {
             return Verdict::Busy { retry_after: RETRY_AFTER };
         }
         let activity: ActivityId = self.guard.id().into();
