@@ -20,9 +20,11 @@
 mod config;
 mod courier;
 mod error;
+pub mod exocom;
 mod journal;
 mod member;
 mod metrics;
+mod opening;
 pub mod routes;
 mod rules;
 mod service;
@@ -36,7 +38,7 @@ pub use config::Config;
 pub use error::Error;
 pub use service::{Broker, Inbox};
 pub use wire::{
-    ACKS_HEADER, Address, Announcement, Configuration, Delivery, Dialect, Form, Frame, Hello, INSTANCE_HEADER,
-    InstanceRow, Landscape, Lease, Pair, Receivers, Registration, RoleRoutes, ServiceRow, Stamp, Translation,
-    Undelivered, Verdict, alive_frame, delivery_frame, sending_frame,
+    ACKS_HEADER, Address, Announcement, ClientRow, Configuration, Delivery, Dialect, Form, Frame, Hello,
+    INSTANCE_HEADER, InstanceRow, Landscape, Lease, Listing, NamespaceRow, Pair, Receivers, Registration, RoleRoutes,
+    RouteRow, ServiceRow, Stamp, Translation, Undelivered, Verdict, alive_frame, delivery_frame, sending_frame,
 };

@@ -17,7 +17,7 @@ use super::journal::{Journal, Sink, Style};
 use super::metrics::Metrics;
 use super::rules::{Exchange, Note, Place};
 use super::shell::{Handle, Shell, lock, sweep};
-use super::wire::{Address, Configuration, Delivery, InstanceRow, Landscape, Lease, Registration, Undelivered, Verdict};
+use super::wire::{Address, Delivery, InstanceRow, Landscape, Lease, Listing, Registration, Undelivered, Verdict};
 use crate::http::{Client, ClientLimits};
 use crate::message::{InstanceId, Message, MessageName, Role};
 
@@ -158,9 +158,9 @@ impl Broker {
         &self.shell
     }
 
-    /// The roles and routes, as the original shows them.
-    pub fn configuration(&self) -> Configuration {
-        self.shell.exchange().configuration()
+    /// What `/config.json` shows, in the form in which the landscape was written.
+    pub fn listing(&self) -> Listing {
+        self.shell.exchange().listing()
     }
 
     /// Every instance on the roster.

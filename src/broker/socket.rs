@@ -17,13 +17,14 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
+use uuid::Uuid;
 
 use super::member::Member;
 use super::rules::{Attempt, Batch, Note, Outcome, Taken, Work};
 use super::service::Broker;
 use super::shell::Shell;
 use super::wire::{Delivery, Frame, Hello, Stamp, Verdict, delivery_frame};
-use crate::message::Message;
+use crate::message::{Message, MessageId};
 
 /// Packets that may wait to be written besides the messages of one delivery; a peer that does not read its answers is not
 /// read either.
@@ -37,6 +38,9 @@ const STALL_RETRY: Duration = Duration::from_millis(20);
 
 /// How long a receiver that has no room is left alone.
 const BUSY_REST: Duration = Duration::from_millis(100);
+
+/// How long saying goodbye may take.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether both ends answer each message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +77,10 @@ pub(crate) async fn serve(broker: Broker, socket: WebSocket, acks: Acks) {
 
 /// Why a socket is served no more.
 enum Ended {
-    /// The other end has gone, in whatever way.
+    /// The other end has gone.
     Gone,
+    /// The other end says goodbye.
+    Closed,
     /// It does not read, or shows no sign of life.
     Silent(&'static str),
     /// It broke a rule; which.
@@ -180,9 +186,13 @@ impl Connection {
                 return Ok(());
             }
             Packet::Pong(_) => return Ok(()),
-            Packet::Close(_) => return Err(Ended::Gone),
+            Packet::Close(_) => return Err(Ended::Closed),
         };
-        match Frame::from_bytes(&bytes) {
+        let read = match self.acks {
+            Acks::Each => Frame::from_bytes(&bytes),
+            Acks::None => Frame::of_original(&bytes, || MessageId::from_uuid(Uuid::now_v7())),
+        };
+        match read {
             Ok(Frame::Register(hello)) => self.register(*hello),
             Ok(Frame::Message(message)) => {
                 self.message(message);
@@ -324,6 +334,11 @@ impl Connection {
         self.member.leave(self.out.is_some());
         let close = match ended {
             Ended::Gone => return,
+            Ended::Closed => {
+                // The library has the answer ready.
+                drop(tokio::time::timeout(FAREWELL_TIMEOUT, self.sink.flush()).await);
+                return;
+            }
             Ended::Silent(why) => {
                 let (role, instance) = self.member.names();
                 tracing::warn!(?role, ?instance, why, "a service is disconnected");
@@ -343,7 +358,7 @@ impl Connection {
             self.sink.send(Packet::Close(Some(close))).await
         };
         // Whoever does not read does not hear it.
-        drop(tokio::time::timeout(Duration::from_secs(1), farewell).await);
+        drop(tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The broker with real sockets: services that record, fail, hang and come back.
 
+mod faces;
 mod sockets;
 
 use std::sync::atomic::{AtomicU16, Ordering};
