@@ -2,6 +2,7 @@
 
 mod broker;
 mod building;
+mod files;
 mod http;
 mod outage;
 mod process;

@@ -22,6 +22,7 @@ mod courier;
 mod error;
 pub mod exocom;
 mod journal;
+mod matching;
 mod member;
 mod metrics;
 mod opening;
@@ -36,9 +37,11 @@ mod wire;
 
 pub use config::Config;
 pub use error::Error;
+pub use matching::{Spoken, Unmatched};
 pub use service::{Broker, Inbox};
 pub use wire::{
-    ACKS_HEADER, Address, Announcement, ClientRow, Configuration, Delivery, Dialect, Form, Frame, Hello,
-    INSTANCE_HEADER, InstanceRow, Landscape, Lease, Listing, NamespaceRow, Pair, Receivers, Registration, RoleRoutes,
-    RouteRow, ServiceRow, Stamp, Translation, Undelivered, Verdict, alive_frame, delivery_frame, sending_frame,
+    ACKS_HEADER, Address, Announcement, Application, Changes, ClientRow, Configuration, Delivery, Dialect, Form, Frame,
+    Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Listing, NamespaceRow, Pair, Part, Receivers, Registration,
+    RoleRoutes, RouteRow, ServiceRow, Stamp, Translation, Undelivered, Verdict, alive_frame, delivery_frame,
+    sending_frame,
 };

@@ -27,7 +27,7 @@ pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
 
 fn check_number(key: &str, number: i64) -> Result<(), String> {
     let range = match key {
-        "drain.grace_ms" => 0..=TIME_MS_MAX,
+        "drain.grace_ms" | "broker.settle_ms" => 0..=TIME_MS_MAX,
         _ if key.ends_with("_ms") => 1..=TIME_MS_MAX,
         _ if key.ends_with("_max") => 1..=COUNT_MAX,
         _ => 0..=COUNT_MAX,
@@ -179,6 +179,7 @@ mod tests {
         check_range("relay.waiters_max", &[1, COUNT_MAX], &[0, -1, COUNT_MAX + 1]);
         check_range("webhook.timeout_ms", &[1, TIME_MS_MAX], &[0, TIME_MS_MAX + 1]);
         check_range("drain.grace_ms", &[0], &[-1]);
+        check_range("broker.settle_ms", &[0], &[-1]);
         check_range("webhook.breaker_failures", &[0, 5], &[-1, COUNT_MAX + 1]);
     }
 }
