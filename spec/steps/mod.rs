@@ -2,6 +2,8 @@
 
 mod broker;
 mod building;
+mod exocom;
+mod exocom_messages;
 mod files;
 mod http;
 mod outage;

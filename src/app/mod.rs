@@ -3,6 +3,7 @@
 mod builder;
 pub mod config;
 mod error;
+pub mod exocom;
 mod greeter;
 pub mod landscape;
 pub mod ready;

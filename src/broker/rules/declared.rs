@@ -52,9 +52,9 @@ impl Declared {
         self.by_public.get(public).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether the role may send messages of this name. In a landscape of the HTTP era everybody may send everything.
+    /// Whether the role may send messages of this name. Without declared roles everybody may send everything.
     pub(crate) fn permits(&self, sender: Option<&Role>, name: &MessageName) -> bool {
-        if self.form == Form::Http {
+        if self.roles.is_empty() {
             return true;
         }
         let language = sender.and_then(|sender| self.roles.get(sender));
