@@ -21,6 +21,10 @@ const PROCESSES_AT_ONCE: usize = 4;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // Services that are written in Rust run in this program too, each in a process of its own.
+    if let Some(ended) = world::samples::run_asked().await {
+        return ended;
+    }
     rustls::crypto::ring::default_provider().install_default().expect("nothing else has installed one");
     let features = concat!(env!("CARGO_MANIFEST_DIR"), "/features");
     let stands_in = |feature: &cucumber::gherkin::Feature, room: &str| {

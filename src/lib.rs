@@ -36,6 +36,7 @@
 //! | [`api`] | the service-facing listener: send, request, reply, follow |
 //! | [`webhook`] | brings incoming messages to a service over HTTP |
 //! | [`app`] | configuration, wiring, start and drain in order |
+//! | [`testing`] | a broker for tests of services: records, sends, answers |
 //! | [`cli`] | one file per command |
 //!
 //! # What holds everywhere
@@ -61,11 +62,12 @@ pub mod lifecycle {}
 pub mod listen;
 pub mod message;
 pub mod relay;
+pub mod testing;
 pub mod webhook;
 
-pub use app::Builder;
+pub use app::{Builder, Service, security};
 pub use message::{Message, MessageId, MessageName, Payload, Role};
 pub use relay::{
     Config, Context, DeadLetter, DeadLetterId, Direction, Error, Event, Events, Handler, HandlerError, Relay, Replied,
-    Replies, Requesting, Sending, handler,
+    Replies, Requesting, Sending, Watching, handler,
 };

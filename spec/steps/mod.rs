@@ -11,3 +11,4 @@ mod process;
 mod relay;
 mod requests;
 mod service;
+mod testing;

@@ -4,8 +4,10 @@ pub mod broker;
 pub mod eventually;
 pub mod exocom;
 pub mod http;
+pub mod mock;
 pub mod process;
 pub mod relays;
+pub mod samples;
 pub mod service;
 mod stage;
 

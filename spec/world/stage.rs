@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::http::{Answer, Follower};
+use super::mock::Mock;
 use super::process::Process;
 use super::relays::Relays;
 use super::service::Service;
@@ -28,6 +29,8 @@ pub struct World {
     pub followed: String,
     /// Relays in this process.
     pub relays: Relays,
+    /// A broker that is none.
+    pub mock: Mock,
     /// Files of this scenario.
     pub folder: Option<TempDir>,
     /// What the command printed that ran to its end.

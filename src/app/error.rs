@@ -32,6 +32,20 @@ pub enum Error {
         /// What is wrong with it.
         cause: broker::Error,
     },
+    /// A variable of a service's environment is missing or wrong.
+    #[error("{variable}: {problem}")]
+    Environment {
+        /// The variable.
+        variable: &'static str,
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
+    /// What a service does before its first message failed.
+    #[error("the service cannot start: before_all failed: {reason}")]
+    BeforeAll {
+        /// The hook's own words.
+        reason: String,
+    },
     /// The landscape's name does not say what it is.
     #[error(
         "cannot tell what the landscape {} is: expected a file that ends in .toml, .json, .yml or .yaml, or a folder \
@@ -62,8 +76,9 @@ impl Error {
             Self::LandscapeFile { .. }
             | Self::Landscape { .. }
             | Self::LandscapeKind { .. }
-            | Self::LandscapeVariable { .. } => true,
-            Self::Listen(_) | Self::Relay(_) | Self::Webhook(_) | Self::Signals(_) => false,
+            | Self::LandscapeVariable { .. }
+            | Self::Environment { .. } => true,
+            Self::Listen(_) | Self::Relay(_) | Self::Webhook(_) | Self::BeforeAll { .. } | Self::Signals(_) => false,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::config::Config;
 use super::error::Error;
 use super::journal::{Journal, Sink, Style};
 use super::metrics::Metrics;
-use super::rules::{Exchange, Note, Place};
+use super::rules::{Effect, Exchange, Note, Place};
 use super::shell::{Handle, Shell, lock, sweep};
 use super::wire::{Address, Delivery, InstanceRow, Landscape, Lease, Listing, Registration, Undelivered, Verdict};
 use crate::http::{Client, ClientLimits};
@@ -31,6 +31,17 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub trait Inbox: Send + Sync {
     /// Takes a message, or says why not. Must not block; may be called from several threads at once.
     fn deliver(&self, message: Message) -> Delivery;
+
+    /// Whether somebody waits for this very message, and not for its turn: it may then pass messages that wait for room,
+    /// some of which may wait for what their handlers wait for.
+    fn awaits(&self, _message: &Message) -> bool {
+        false
+    }
+
+    /// Hears of something that came and could not be taken, where its sender cannot be told. `words` say what it was.
+    fn trouble(&self, words: &str) {
+        tracing::warn!(words, "something that came over the bus could not be taken");
+    }
 }
 
 /// The broker. Cheap to clone; its tasks end with the last clone.
@@ -96,7 +107,12 @@ impl Broker {
         let verdict = {
             let mut exchange = self.shell.exchange();
             match message.sender.as_ref().filter(|sender| !exchange.may_speak_for(sender, origin, token)) {
-                Some(sender) => Verdict::Forbidden { detail: Error::Token { role: sender.clone() }.to_string() },
+                Some(sender) => {
+                    let role = sender.clone();
+                    effects
+                        .push(Effect::Note(Note::Forbidden { sender: Some(role.clone()), name: message.name.clone() }));
+                    Verdict::Forbidden { detail: Error::Token { role }.to_string() }
+                }
                 None => exchange.publish(Instant::now(), origin, message, &mut effects),
             }
         };

@@ -1,5 +1,6 @@
 //! The broker with real sockets: services that record, fail, hang and come back.
 
+mod bad_days;
 mod faces;
 mod sockets;
 

@@ -162,11 +162,9 @@ impl<H: Clone> Exchange<H> {
             self.give_up_late(late, failure, effects);
         }
         let mut late = Vec::new();
-        self.orphans.retain(|_, parcels| {
-            while parcels.front().is_some_and(|parcel| parcel.is_late(now, window)) {
-                late.extend(parcels.pop_front());
-            }
-            !parcels.is_empty()
+        self.orphans.retain(|_, orphans| {
+            orphans.expire(now, window, &mut late);
+            orphans.len() > 0
         });
         self.give_up_late(late, None, effects);
         for Early { message, public, origin, accepted, .. } in self.absent.settle(now) {
@@ -187,7 +185,7 @@ impl<H: Clone> Exchange<H> {
 
     /// Gives up everything that still waits. Answers how many that were.
     pub(crate) fn close(&mut self, effects: &mut Vec<Effect<H>>) -> usize {
-        let mut left: Vec<Parcel> = self.orphans.drain().flat_map(|(_, parcels)| parcels).collect();
+        let mut left: Vec<Parcel> = self.orphans.drain().flat_map(|(_, orphans)| orphans.into_parcels()).collect();
         for key in self.roster.keys() {
             left.extend(self.roster.get_mut(key).into_iter().flat_map(|instance| instance.queue.drain()));
         }

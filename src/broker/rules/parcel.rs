@@ -34,11 +34,17 @@ pub(crate) struct Parcel {
 impl Parcel {
     /// What it counts for the bound on bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len())
+        bytes_of(&self.message)
     }
 
     /// Whether its delivery window has passed.
     pub(crate) fn is_late(&self, now: Instant, window: Duration) -> bool {
         now.duration_since(self.accepted) >= window
     }
+}
+
+/// What a message counts for the bound on bytes: everything in it that may be long.
+pub(crate) fn bytes_of(message: &Message) -> usize {
+    let long = [&message.payload, &message.auth];
+    long.into_iter().flatten().map(|value| value.as_bytes().len()).sum()
 }

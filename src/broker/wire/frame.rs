@@ -97,11 +97,9 @@ impl Frame {
 }
 
 impl Frame {
-    /// Reads a frame of an original: it may leave out the id, which `id` makes then, and it has no answers to give.
-    /// Errors: those of [`Frame::from_bytes`].
+    /// Reads a frame of an original: it may leave out the id, which `id` makes then. Errors: those of [`Frame::from_bytes`].
     pub fn of_original(frame: &Bytes, id: impl FnOnce() -> MessageId) -> Result<Self, Error> {
         match Self::from_bytes(frame) {
-            Ok(Self::Answers(_)) => Err(Error::Message(message::Error::NotAnObject)),
             Err(error @ Error::Message(message::Error::MissingId)) => {
                 Self::from_bytes(&with_id(frame, &id())).map_err(|_| error)
             }

@@ -42,7 +42,7 @@ fn a_registration_without_a_role_is_refused() {
 }
 
 #[test]
-fn originals_may_leave_out_the_id_and_have_no_answers_to_give() {
+fn originals_may_leave_out_the_id() {
     let read = |frame: &str| Frame::of_original(&Bytes::from(frame.to_owned()), || MessageId::parse("made").unwrap());
     let check = |frame: &str, expected: &str| match read(frame) {
         Ok(Frame::Message(message)) => assert_eq!(format!("{} {}", message.id, message.name), expected, "{frame}"),
@@ -50,8 +50,8 @@ fn originals_may_leave_out_the_id_and_have_no_answers_to_give() {
     };
     check(r#" {"name":"ping","payload":{"id":1}}"#, "made ping");
     check(r#"{"id":"1","name":"ping"}"#, "1 ping");
-    for (frame, error) in [("[]", "must be a JSON object"), ("{}", "missing message id"), (r#"{"id":""}"#, "missing")] {
-        assert!(read(frame).unwrap_err().to_string().contains(error), "{frame}");
+    for frame in ["{}", r#"{"id":"","name":"ping"}"#] {
+        assert_eq!(read(frame).unwrap_err().to_string(), "missing message id", "{frame}");
     }
 }
 
