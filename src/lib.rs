@@ -67,5 +67,5 @@ pub use app::Builder;
 pub use message::{Message, MessageId, MessageName, Payload, Role};
 pub use relay::{
     Config, Context, DeadLetter, DeadLetterId, Direction, Error, Event, Events, Handler, HandlerError, Relay, Replied,
-    Replies, Requesting, Sending, handler,
+    Replies, Requesting, Sending, Watching, handler,
 };

@@ -10,4 +10,5 @@ mod drain;
 mod eventually;
 mod limits;
 mod memory;
+mod secure;
 mod stage;

@@ -2,6 +2,8 @@
 
 mod broker;
 mod building;
+mod exocom;
+mod files;
 mod http;
 mod outage;
 mod process;

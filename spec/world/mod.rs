@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod eventually;
+pub mod exocom;
 pub mod http;
 pub mod process;
 pub mod relays;

@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 use uuid::Uuid;
 
 use crate::broker::Broker;
-use crate::bus::{self, Bus, EmbeddedBus, Endpoint, HttpBus, Register};
+use crate::bus::{self, Bus, EmbeddedBus, Endpoint, HttpBus, Register, WebSocketBus};
 use crate::http::{Limits, Listening};
 use crate::listen;
 use crate::message::{InstanceId, MessageName, Role};
@@ -57,7 +57,8 @@ impl Relay {
 }
 
 impl Builder {
-    /// The broker's URL, such as `http://localhost:3100`; or `embedded` for one of this relay's own.
+    /// The broker's URL: `http://localhost:3100`; `ws://localhost:3100` for one connection that carries everything, so
+    /// that the broker need not reach this relay; or `embedded` for a broker of this relay's own.
     pub fn bus(mut self, url: impl Into<String>) -> Self {
         self.bus.url = url.into();
         self
@@ -69,8 +70,8 @@ impl Builder {
         self
     }
 
-    /// Where the broker delivers, as `HOST:PORT`; port 0 takes a free one. Without it a relay with a bus of its own
-    /// process opens no port.
+    /// Where the broker delivers, as `HOST:PORT`; port 0 takes a free one. Without it a relay whose bus is a WebSocket,
+    /// or in its own process, opens no port.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = Some(address.into());
         self
@@ -150,19 +151,28 @@ impl Builder {
             setting: "Relay::builder",
             problem: format!("{cause}; give the role of the service, such as \"users\""),
         })?;
-        let embedded = self.broker.is_some() || self.bus.url == EMBEDDED;
-        let listening = match (self.listening, &self.listen, embedded) {
+        let instance = InstanceId::from_uuid(Uuid::now_v7());
+        let way = Way::of(self.broker, &self.bus, &instance)?;
+        let listening = match (self.listening, &self.listen, matches!(way, Way::Calls(_))) {
             (Some(listening), _, _) => Some(listening),
             (None, Some(address), _) => Some(Listening::bind("listen address", address).await?),
-            (None, None, true) => None,
-            (None, None, false) => Some(Listening::bind("listen address", "127.0.0.1:0").await?),
+            (None, None, false) => None,
+            (None, None, true) => Some(Listening::bind("listen address", "127.0.0.1:0").await?),
         };
-        let instance = InstanceId::from_uuid(Uuid::now_v7());
-        let endpoint = endpoint(&self.bus, listening.as_ref())?;
-        let bus = bus_of(self.broker, &self.bus, &instance)?;
+        let listened = endpoint(&self.bus, listening.as_ref())?;
+        let listened_port = listened.as_ref().map_or(0, |endpoint| endpoint.port);
+        let (bus, endpoint, online_port): (Arc<dyn Bus>, _, _) = match way {
+            Way::Embedded(bus) => (Arc::new(bus), listened, listened_port),
+            Way::Calls(bus) => (Arc::new(bus), listened, listened_port),
+            Way::Connection(bus) => {
+                let port = bus.port();
+                (Arc::new(bus), None, port)
+            }
+        };
         // A call with several messages has no place for the outcome of each handler.
         let batch = self.answer.answer == listen::Answer::Accepted;
-        let identity = Identity { role, instance, bus, endpoint, batch };
+        let token = Some(self.bus.token).filter(|token| !token.is_empty());
+        let identity = Identity { role, instance, bus, endpoint, online_port, batch, token };
         let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.fallback);
         if let Some(listening) = listening {
             let router = listen::router(relay.clone(), &self.answer, &self.limits);
@@ -173,21 +183,34 @@ impl Builder {
     }
 }
 
-fn bus_of(broker: Option<Broker>, config: &bus::Config, instance: &InstanceId) -> Result<Arc<dyn Bus>, Error> {
-    if let Some(broker) = broker {
-        return Ok(Arc::new(EmbeddedBus::new(broker, instance.clone())));
+/// How messages come and go.
+enum Way {
+    /// In this process.
+    Embedded(EmbeddedBus),
+    /// By calls, for which the broker needs a listener here.
+    Calls(HttpBus),
+    /// Over one connection, which this relay opens.
+    Connection(WebSocketBus),
+}
+
+impl Way {
+    fn of(broker: Option<Broker>, config: &bus::Config, instance: &InstanceId) -> Result<Self, Error> {
+        if let Some(broker) = broker {
+            return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
+        }
+        if config.url == EMBEDDED {
+            // Nobody from outside can be on their way to it, so there is nothing to settle.
+            let broker = Broker::start(crate::broker::Config { settle_ms: 0, ..Default::default() });
+            return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
+        }
+        if config.url.starts_with("http://") || config.url.starts_with("https://") {
+            return Ok(Self::Calls(HttpBus::new(config, instance)));
+        }
+        WebSocketBus::new(config).map(Self::Connection).ok_or_else(|| {
+            let expected = "\"embedded\" or a URL such as \"http://localhost:3100\" or \"ws://localhost:3100\"";
+            Error::Setting { setting: "bus", problem: format!("{:?} is no bus; expected {expected}", config.url) }
+        })
     }
-    if config.url == EMBEDDED {
-        // Nobody from outside can be on their way to it, so there is nothing to settle.
-        let broker = Broker::start(crate::broker::Config { settle_ms: 0, ..Default::default() });
-        return Ok(Arc::new(EmbeddedBus::new(broker, instance.clone())));
-    }
-    if !config.url.starts_with("http://") && !config.url.starts_with("https://") {
-        let problem =
-            format!("{:?} is no bus; expected \"embedded\" or a URL such as \"http://localhost:3100\"", config.url);
-        return Err(Error::Setting { setting: "bus", problem });
-    }
-    Ok(Arc::new(HttpBus::new(config, instance)))
 }
 
 /// Where the broker reaches the listener: as advertised; else at the loopback address if it listens there; else at the

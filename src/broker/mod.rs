@@ -21,6 +21,7 @@ mod config;
 mod courier;
 mod error;
 mod journal;
+mod matching;
 mod member;
 mod metrics;
 pub mod routes;
@@ -34,9 +35,10 @@ mod wire;
 
 pub use config::Config;
 pub use error::Error;
+pub use matching::{Spoken, Unmatched};
 pub use service::{Broker, Inbox};
 pub use wire::{
-    ACKS_HEADER, Address, Announcement, Configuration, Delivery, Dialect, Form, Frame, Hello, INSTANCE_HEADER,
-    InstanceRow, Landscape, Lease, Pair, Receivers, Registration, RoleRoutes, ServiceRow, Stamp, Translation,
-    Undelivered, Verdict, alive_frame, delivery_frame, sending_frame,
+    ACKS_HEADER, Address, Announcement, Application, Changes, Configuration, Delivery, Dialect, Form, Frame, Hello,
+    INSTANCE_HEADER, InstanceRow, Landscape, Lease, Pair, Part, Receivers, Registration, RoleRoutes, ServiceRow, Stamp,
+    Translation, Undelivered, Verdict, alive_frame, delivery_frame, sending_frame,
 };

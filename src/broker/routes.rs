@@ -104,7 +104,10 @@ fn check_origin(config: &super::Config, headers: &HeaderMap) -> Result<(), Probl
 
 async fn replace_services(State(face): State<Face>, request: Request) -> Result<StatusCode, Problem> {
     let incoming = json_body(request, &face.limits).await?;
-    face.broker.configure(Landscape::from_json(&incoming.body)?)?;
+    let landscape = Landscape::from_json(&incoming.body)?;
+    let (form, roles) = (landscape.form, landscape.roles.len());
+    face.broker.configure(landscape)?;
+    tracing::info!(?form, roles, "landscape posted");
     Ok(StatusCode::OK)
 }
 

@@ -32,6 +32,17 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub trait Inbox: Send + Sync {
     /// Takes a message, or says why not. Must not block; may be called from several threads at once.
     fn deliver(&self, message: Message) -> Delivery;
+
+    /// Whether somebody waits for this very message, and not for its turn: it may then pass messages that wait for room,
+    /// some of which may wait for what their handlers wait for.
+    fn awaits(&self, _message: &Message) -> bool {
+        false
+    }
+
+    /// Hears of something that came and could not be taken, where its sender cannot be told. `words` say what it was.
+    fn trouble(&self, words: &str) {
+        tracing::warn!(words, "something that came over the bus could not be taken");
+    }
 }
 
 /// The broker. Cheap to clone; its tasks end with the last clone.

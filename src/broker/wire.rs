@@ -10,7 +10,7 @@ mod translation;
 
 pub use announcement::{Address, Announcement, Lease, Registration};
 pub use frame::{ACKS_HEADER, Dialect, Frame, Hello, Stamp, alive_frame, delivery_frame, sending_frame};
-pub use landscape::{Form, Landscape, RoleRoutes};
+pub use landscape::{Application, Changes, Form, Landscape, Part, RoleRoutes};
 pub use listing::{Configuration, InstanceRow, Receivers, ServiceRow, Undelivered};
 pub use status::{Delivery, Verdict};
 pub use translation::{Pair, Translation};

@@ -3,6 +3,7 @@
 //! ```text
 //! exorelay dev                                    broker, sidecar and a greeter in one process
 //! exorelay request hello '{"name":"world"}'       ask, and print the answer
+//! exorelay lint                                   which messages have nobody at their other end
 //! ```
 //!
 //! Exit codes are a contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.
@@ -14,6 +15,7 @@ mod dev;
 mod error;
 mod event_stream;
 mod health;
+mod lint;
 mod options;
 mod output;
 mod payload;

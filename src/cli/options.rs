@@ -10,6 +10,7 @@ use super::completions::Completions;
 use super::config::ConfigCommand;
 use super::dev::Dev;
 use super::health::Health;
+use super::lint::Lint;
 use super::request::Request;
 use super::run::Run;
 use super::send::Send;
@@ -46,6 +47,7 @@ enum Command {
     Tail(Tail),
     #[command(subcommand)]
     Config(ConfigCommand),
+    Lint(Lint),
     Health(Health),
     Completions(Completions),
 }
@@ -72,6 +74,7 @@ impl Options {
             | Command::Request(_)
             | Command::Tail(_)
             | Command::Config(_)
+            | Command::Lint(_)
             | Command::Health(_)
             | Command::Completions(_) => Ok(Threads::One),
         }
@@ -87,6 +90,7 @@ impl Options {
             Command::Request(request) => request.run().await,
             Command::Tail(tail) => tail.run().await,
             Command::Config(config) => config.run(),
+            Command::Lint(lint) => lint.run(),
             Command::Health(health) => health.run().await,
             Command::Completions(completions) => completions.run(),
         }

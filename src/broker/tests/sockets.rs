@@ -183,7 +183,7 @@ async fn a_role_that_is_away_gets_what_it_missed_in_order() {
 
 #[tokio::test]
 async fn a_receiver_that_does_not_read_is_dropped_and_costs_nobody_else_anything() {
-    let config = Config { heartbeat_ms: 100, delivery_timeout_ms: 300, ..quick() };
+    let config = Config { heartbeat_ms: 1_000, delivery_timeout_ms: 300, ..quick() };
     let mut roles = users_and_web();
     roles.push(role("log", &[], &["create user"]));
     let stage = Stage::new(config, roles).await;

@@ -78,7 +78,9 @@ impl World {
             instance: InstanceId::parse("users-1").unwrap(),
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
             endpoint: None,
+            online_port: 0,
             batch: true,
+            token: None,
         };
         let forward = if config.forward.is_empty() { service.url.clone() } else { config.forward.clone() };
         let metrics = Metrics::default();
