@@ -27,20 +27,25 @@ async fn main() -> ExitCode {
     }
     rustls::crypto::ring::default_provider().install_default().expect("nothing else has installed one");
     let features = concat!(env!("CARGO_MANIFEST_DIR"), "/features");
-    let of_the_broker = |feature: &cucumber::gherkin::Feature| {
-        feature.path.as_ref().is_some_and(|path| path.parent().is_some_and(|folder| folder.ends_with("broker")))
+    let stands_in = |feature: &cucumber::gherkin::Feature, room: &str| {
+        feature.path.as_ref().is_some_and(|path| path.parent().is_some_and(|folder| folder.ends_with(room)))
     };
     let brokers = world::broker::World::cucumber()
         .max_concurrent_scenarios(BROKERS_AT_ONCE)
         .fail_on_skipped()
-        .filter_run(features, move |feature, _, _| of_the_broker(feature))
+        .filter_run(features, move |feature, _, _| stands_in(feature, "broker"))
+        .await;
+    let drop_ins = world::exocom::World::cucumber()
+        .max_concurrent_scenarios(PROCESSES_AT_ONCE)
+        .fail_on_skipped()
+        .filter_run(features, move |feature, _, _| stands_in(feature, "exocom"))
         .await;
     let others = world::World::cucumber()
         .max_concurrent_scenarios(PROCESSES_AT_ONCE)
         .fail_on_skipped()
-        .filter_run(features, move |feature, _, _| !of_the_broker(feature))
+        .filter_run(features, move |feature, _, _| !stands_in(feature, "broker") && !stands_in(feature, "exocom"))
         .await;
-    match brokers.execution_has_failed() || others.execution_has_failed() {
+    match brokers.execution_has_failed() || drop_ins.execution_has_failed() || others.execution_has_failed() {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     }

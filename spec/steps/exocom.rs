@@ -1,266 +1,191 @@
-//! Steps about relays and an original broker of the WebSocket era.
+//! Steps about `exocom` and the services that are connected to it.
 
-use std::time::Duration;
-
+use cucumber::gherkin::Step;
 use cucumber::{given, then, when};
-use exorelay::bus::{self, Close};
-use exorelay::message::{Message, Payload};
-use exorelay::{Context, Event, HandlerError, Relay};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::world::World;
 use crate::world::eventually::eventually;
-use crate::world::exocom::Exocom;
+use crate::world::exocom::{Dialect, World};
 
-#[given("a broker of the WebSocket era")]
-async fn broker(world: &mut World) {
-    let mut exocom = Exocom::down();
-    exocom.come_up().await;
-    world.exocom = Some(exocom);
+fn list(text: &str) -> Vec<&str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
 }
 
-#[given("a broker of the WebSocket era that is not up yet")]
-async fn broker_down(world: &mut World) {
-    world.exocom = Some(Exocom::down());
-}
-
-#[when("the broker of the WebSocket era comes up")]
-async fn comes_up(world: &mut World) {
-    world.exocom.as_mut().expect("there is one").come_up().await;
-}
-
-#[when("the broker of the WebSocket era goes down")]
-async fn goes_down(world: &mut World) {
-    world.exocom.as_mut().expect("there is one").go_down().await;
-}
-
-fn config(world: &World) -> bus::Config {
-    bus::Config { url: format!("ws://{}", world.exocom().address), ..bus::Config::default() }
-}
-
-/// Makes the relay, and notes its events from the first moment on that somebody outside can.
-async fn join(world: &mut World, role: &str, config: bus::Config) -> Relay {
-    world.relays.join_with(role, config).await;
-    let relay = world.relays.relay(role);
-    let (mut events, seen) = (relay.events(), world.relays.events.clone());
-    tokio::spawn(async move {
-        while let Some(event) = events.next().await {
-            seen.lock().unwrap().push(event);
-        }
-    });
-    relay
-}
-
-#[given(regex = r#"^the relay "([^"]+)" is connected to it$"#)]
-async fn connected(world: &mut World, role: String) {
-    let config = config(world);
-    join(world, &role, config).await.ready().await;
-    world.exocom().got("exocom.register-service", 1).await;
-}
-
-#[given(regex = r#"^the relay "([^"]+)" wants to be connected to it$"#)]
-async fn wants_connection(world: &mut World, role: String) {
-    let config = config(world);
-    join(world, &role, config).await;
-}
-
-#[given(regex = r#"^the relay "([^"]+)" is connected to it with the token "([^"]+)"$"#)]
-async fn connected_with_token(world: &mut World, role: String, token: String) {
-    let config = bus::Config { token, ..config(world) };
-    join(world, &role, config).await.ready().await;
-}
-
-#[given(regex = r#"^the relay "([^"]+)" is connected to it and will close politely$"#)]
-async fn connected_politely(world: &mut World, role: String) {
-    let config = bus::Config { close: Close::Polite, ..config(world) };
-    join(world, &role, config).await.ready().await;
-}
-
-#[when(regex = r#"^a relay "([^"]+)" is made for that host and port$"#)]
-async fn made_for_host(world: &mut World, role: String) {
-    let port = world.exocom().address.rsplit_once(':').expect("host and port").1.to_owned();
-    let config = bus::Config { url: format!("ws://localhost:{port}/services"), ..bus::Config::default() };
-    join(world, &role, config).await.ready().await;
-}
-
-#[when("it drops the connection")]
-async fn drops(world: &mut World) {
-    let exocom = world.exocom.as_mut().expect("there is one");
-    exocom.go_down().await;
-    exocom.come_up().await;
-}
-
-#[when(regex = r"^it sends the frame `(.*)`$")]
-async fn sends_frame(world: &mut World, frame: String) {
-    world.exocom().send(frame).await;
-}
-
-#[when(
-    regex = r#"^it sends "([^"]+)"(?: with `(.*?)`)?(?: in the activity "(.*?)")?(?: on behalf of `(.*?)`)?( as security)?$"#
-)]
-async fn sends_message(
-    world: &mut World,
-    name: String,
-    payload: String,
-    activity: String,
-    auth: String,
-    security: String,
-) {
-    let mut more = json!({ "isSecurity": !security.is_empty() });
-    for (key, text) in [("payload", payload), ("auth", auth), ("activityId", format!("\"{activity}\""))] {
-        if !text.is_empty() && text != "\"\"" {
-            more[key] = serde_json::from_str(&text).expect("JSON");
-        }
-    }
-    world.exocom.as_mut().expect("there is one").deliver(&name, more).await;
-}
-
-#[when(regex = r#"^it answers "([^"]+)" with "([^"]+)" and `(.*)`$"#)]
-async fn answers(world: &mut World, request: String, name: String, payload: String) {
-    let exocom = world.exocom.as_mut().expect("there is one");
-    let activity = exocom.got(&request, 1).await["activityId"].clone();
-    let payload: Value = serde_json::from_str(&payload).expect("JSON");
-    exocom.deliver(&name, json!({ "activityId": activity, "payload": payload })).await;
-}
-
-/// Ids that the scenario does not know are texts of their own.
-#[then(regex = r"^it gets the frame `(.*)`$")]
-async fn gets_frame(world: &mut World, expected: String) {
-    let mut expected: Value = serde_json::from_str(&expected).expect("JSON");
-    let name = expected["name"].as_str().expect("a name").to_owned();
-    let frame = world.exocom().got(&name, 1).await;
-    for key in ["id", "activityId"] {
-        let id = frame[key].as_str().expect("an id");
-        assert!(id.len() >= 36 || expected.get(key).is_some(), "{key} of {frame}");
-        if expected.get(key).is_none() {
-            expected[key] = id.into();
-        }
-    }
-    assert_eq!(frame, expected);
-}
-
-#[then(regex = r#"^it gets "([^"]+)" from "([^"]+)"(?: for the (\d+)(?:st|nd|rd|th) time)?$"#)]
-async fn gets_from(world: &mut World, name: String, role: String, count: String) {
-    let frame = world.exocom().got(&name, count.parse().unwrap_or(1)).await;
-    assert_eq!(frame["sender"], role);
-}
-
-#[then(regex = r#"^it gets the (\d+) messages in the order of sending$"#)]
-async fn gets_in_order(world: &mut World, count: usize) {
-    world.exocom().got("users.create", count).await;
-    let frames = world.exocom().frames().into_iter().filter(|frame| frame["name"] == "users.create");
-    let ids: Vec<_> = frames.map(|frame| frame["id"].as_str().unwrap_or_default().to_owned()).collect();
-    assert_eq!(ids, world.relays.sent.iter().map(ToString::to_string).collect::<Vec<_>>());
-}
-
-#[then(regex = r#"^the registration has the token "([^"]+)"$"#)]
-async fn has_token(world: &mut World, token: String) {
-    assert_eq!(world.exocom().got("exocom.register-service", 1).await["payload"]["token"], token);
-}
-
-#[then(regex = r#"^"([^"]+)" tells that it is online at the broker's port$"#)]
-async fn online_at(world: &mut World, role: String) {
-    let port: u16 = world.exocom().address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    let event = world.relays.relay(&role).events().next().await;
-    assert!(matches!(event, Some(Event::Online { port: told }) if told == port), "{event:?}");
-}
-
-#[then(regex = r#"^"([^"]+)" listens nowhere$"#)]
-async fn listens_nowhere(world: &mut World, role: String) {
-    assert_eq!(world.relays.relay(&role).address(), None);
-}
-
-#[then(regex = r#"^"([^"]+)" tells of "(.+)"$"#)]
-async fn tells(world: &mut World, _role: String, words: String) {
-    let seen = world.relays.events.clone();
-    let words = words.replace("{broker}", &world.exocom().address);
-    eventually((words.clone(), seen.clone()), || async {
-        let told = |event: &Event| matches!(event, Event::Error(error) if error.to_string().contains(&words));
-        seen.lock().unwrap().iter().any(told).then_some(())
-    })
-    .await;
-}
-
-#[then(regex = r#"^"([^"]+)" has handled "([^"]+)" (?:on behalf of `(.*)`|(as security))$"#)]
-async fn handled_on_behalf(world: &mut World, role: String, name: String, auth: String, _security: String) {
-    let message = world.relays.handled(&role, &name, 1).await.remove(0);
-    let expected = (!auth.is_empty()).then(|| Payload::parse(auth.clone().into()).expect("JSON"));
-    assert_eq!((message.auth, message.is_security), (expected, auth.is_empty()));
-}
-
-#[when(regex = r#"^"([^"]+)" sends "([^"]+)" on behalf of `(.*?)`( as security)? with `(.*)`$"#)]
-async fn sends_on_behalf(
-    world: &mut World,
-    role: String,
-    name: String,
-    auth: String,
-    security: String,
-    payload: String,
-) {
-    let json = |text: String| serde_json::from_str::<Value>(&text).expect("JSON");
-    let mut sending = world.relays.relay(&role).send(name, json(payload)).auth(json(auth));
-    if !security.is_empty() {
-        sending = sending.security();
-    }
-    let outcome = sending.await;
-    world.relays.keep(outcome);
-}
-
-#[when(regex = r#"^"([^"]+)" starts to request "([^"]+)"$"#)]
-async fn starts_request(world: &mut World, role: String, name: String) {
-    let relay = world.relays.relay(&role);
-    world.relays.outcome = Some(tokio::spawn(async move { relay.request(name.as_str(), ()).await }));
-}
-
-#[when(regex = r#"^"([^"]+)" is closed$"#)]
-async fn closed(world: &mut World, role: String) {
-    world.relays.relay(&role).close().await;
-}
-
-#[then(regex = r"^the connection ends with (.+)$")]
-async fn ends(world: &mut World, how: String) {
-    assert_eq!(world.exocom().end().await, how);
-}
-
-/// As the example of the originals does it: the answer to the second message is the payload of the first one's reply.
-#[given(regex = r#"^"([^"]+)" has a handler for "([^"]+)" that asks "([^"]+)" first and replies "([^"]+)"$"#)]
-async fn has_asking(world: &mut World, role: String, name: String, question: String, reply: String) {
-    let ask = move |_: Message, context: Context| {
-        let (question, reply) = (question.clone(), reply.clone());
-        async move {
-            let activity = "the search";
-            let answer = context.relay().wait_for_activity(activity, Duration::from_secs(20));
-            context.send(question, ()).activity(activity).await?;
-            let found: Value = answer.await?.payload()?;
-            context.reply(reply, found).await?;
-            Ok::<(), HandlerError>(())
-        }
+/// `public = internal`, separated by commas.
+fn pairs(text: &str) -> Vec<Value> {
+    let pair = |pair: &str| {
+        let (public, internal) = pair.split_once('=').expect("public = internal");
+        json!({ "public": public.trim(), "internal": internal.trim() })
     };
-    world.relays.relay(&role).on(name, ask).expect("it has no handler yet");
+    list(text).into_iter().map(pair).collect()
 }
 
-#[when(
-    regex = r#"^"([^"]+)" sends "([^"]+)", waits (\d+) ms for its activity, and tells whether "([^"]+)" was received$"#
-)]
-async fn waits_for_activity(world: &mut World, role: String, name: String, timeout_ms: u64, reply: String) {
-    let relay = world.relays.relay(&role);
-    let answer = relay.wait_for_activity("7", Duration::from_millis(timeout_ms));
-    relay.send(name, ()).activity("7").await.expect("it has its place");
-    let failures = world.relays.failures.clone();
-    tokio::spawn(async move {
-        let told = match answer.await {
-            Ok(message) if message.name.as_str() == reply => "received",
-            Ok(other) => panic!("{other:?}"),
-            Err(error) => {
-                failures.lock().unwrap().push(error.to_string());
-                "not received"
-            }
+/// The rows of a table, each by the heads of its columns.
+fn rows(step: &Step) -> Vec<std::collections::HashMap<String, String>> {
+    let mut rows = step.table.as_ref().expect("the step has a table").rows.iter();
+    let heads = rows.next().expect("the table has heads");
+    rows.map(|row| heads.iter().cloned().zip(row.iter().cloned()).collect()).collect()
+}
+
+fn docstring(step: &Step) -> &str {
+    step.docstring.as_deref().expect("the step has a text").trim()
+}
+
+#[given("the service data:")]
+async fn service_data(world: &mut World, step: &Step) {
+    let mut data = Map::new();
+    for row in rows(step) {
+        let translations = row.get("TRANSLATIONS").map(|text| pairs(text)).unwrap_or_default();
+        let routes =
+            json!({ "sends": list(&row["SENDS"]), "receives": list(&row["RECEIVES"]), "translations": translations });
+        data.insert(row["ROLE"].clone(), routes);
+    }
+    world.settings.insert("SERVICE_DATA".into(), Value::Object(data).to_string());
+}
+
+#[given("the service routes:")]
+async fn service_routes(world: &mut World, step: &Step) {
+    let route = |row: std::collections::HashMap<String, String>| {
+        let mut route =
+            json!({ "role": row["ROLE"], "sends": list(&row["SENDS"]), "receives": list(&row["RECEIVES"]) });
+        if let Some(namespace) = row.get("NAMESPACE") {
+            route["namespace"] = namespace.as_str().into();
+        }
+        if let Some(translations) = row.get("TRANSLATIONS") {
+            route["messageTranslations"] = pairs(translations).into();
+        }
+        route
+    };
+    let routes: Vec<Value> = rows(step).into_iter().map(route).collect();
+    world.settings.insert("SERVICE_ROUTES".into(), Value::from(routes).to_string());
+}
+
+#[given(regex = r"^the variable (\w+) is `(.*)`$")]
+async fn variable(world: &mut World, name: String, value: String) {
+    world.settings.insert(name, value);
+}
+
+#[given("a port that is taken")]
+async fn taken(world: &mut World) {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = taken.local_addr().expect("it is bound").port();
+    world.settings.insert("PORT".into(), port.to_string());
+    world.taken = Some(taken);
+}
+
+#[given("a port that is free")]
+async fn free(world: &mut World) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    world.settings.insert("PORT".into(), free.local_addr().expect("it is bound").port().to_string());
+}
+
+#[given("exocom is running")]
+#[when("exocom is started")]
+async fn running(world: &mut World) {
+    world.settings.entry("PORT".into()).or_insert_with(|| "0".into());
+    world.settings.insert("EXOCOM_BIND".into(), "127.0.0.1".into());
+    world.start(&[]);
+    let address = world.address().await;
+    eventually("it answers", || async { reqwest::get(format!("http://{address}/config.json")).await.ok() }).await;
+}
+
+#[when(regex = r"^I run `exocom ?([^`]*)`$")]
+async fn run(world: &mut World, arguments: String) {
+    world.start(&arguments.split_whitespace().collect::<Vec<_>>());
+}
+
+#[when("exocom gets SIGTERM")]
+async fn terminated(world: &mut World) {
+    world.exocom().signal("TERM");
+}
+
+#[then(regex = r"^it ends with status (\d+)$")]
+async fn ends(world: &mut World, status: i32) {
+    let process = world.exocom();
+    assert_eq!(process.wait().await, status, "{}", process.log());
+}
+
+#[then(regex = r"^it complains `(.+)`$")]
+async fn complains(world: &mut World, words: String) {
+    let words = words.replace("{PORT}", world.settings.get("PORT").map(String::as_str).unwrap_or_default());
+    let process = world.exocom();
+    eventually((words.clone(), process.log()), || async { process.log().contains(&words).then_some(()) }).await;
+}
+
+#[then("it complains about nothing")]
+async fn no_complaint(world: &mut World) {
+    assert_eq!(world.exocom().log(), "");
+}
+
+#[then(regex = r"^the log says `(.*)`$")]
+async fn logs(world: &mut World, line: String) {
+    let line = line.replace("{PORT}", world.settings.get("PORT").map(String::as_str).unwrap_or_default());
+    world.logs_again(&line, 0).await;
+}
+
+#[then("the log says from the beginning:")]
+async fn logs_all(world: &mut World, step: &Step) {
+    let expected: Vec<&str> = docstring(step).lines().map(str::trim_end).collect();
+    let process = world.exocom();
+    eventually(expected.clone(), || async { (process.lines().len() >= expected.len()).then_some(()) }).await;
+    // Which port was free, how long an answer took, and ids are different each time.
+    let different =
+        regex::Regex::new(r"at port \d+|\( [\d.]+(?:ns|µs|ms|s) \)|\([\d.]+ ms\)|[0-9a-f]{8}-[0-9a-f-]{27}");
+    let different = different.expect("the pattern is right");
+    let same = |line: &String| {
+        let named = |found: &regex::Captures<'_>| match &found[0] {
+            port if port.starts_with("at port") => "at port PORT",
+            time if time.starts_with("( ") => "( TIME )",
+            time if time.starts_with('(') => "(TIME ms)",
+            _ => "ID",
         };
-        relay.send(format!("{reply} {told}"), ()).await.expect("it has its place");
-    });
+        different.replace_all(line, |found: &regex::Captures<'_>| named(found)).into_owned()
+    };
+    let lines: Vec<String> = process.lines().iter().map(same).collect();
+    assert_eq!(lines, expected, "{lines:#?}");
 }
 
-#[then(regex = r#"^waiting has failed with the words "(.+)"$"#)]
-async fn waiting_failed(world: &mut World, words: String) {
-    assert_eq!(*world.relays.failures.lock().unwrap(), [words]);
+#[then(regex = r"^the log has (\d+) lines?$")]
+async fn line_count(world: &mut World, count: usize) {
+    let process = world.exocom();
+    eventually("so many lines", || async { (process.lines().len() >= count).then_some(()) }).await;
+    assert_eq!(process.lines().len(), count, "{:#?}", process.lines());
+}
+
+#[given(regex = r"^(\S+) (?:connects|is connected)$")]
+#[when(regex = r"^(\S+) (?:connects|is connected)$")]
+async fn connects(world: &mut World, role: String) {
+    world.connect(&role, &role, Dialect::ActivityId).await;
+}
+
+#[given(regex = r"^(\S+) and (\S+) are connected$")]
+async fn both_connect(world: &mut World, first: String, second: String) {
+    world.connect(&first, &first, Dialect::ActivityId).await;
+    world.connect(&second, &second, Dialect::ActivityId).await;
+}
+
+#[given(regex = r"^the instance (\S+) of (\S+) is connected$")]
+async fn instance_connects(world: &mut World, name: String, role: String) {
+    world.connect(&name, &role, Dialect::ActivityId).await;
+}
+
+#[given(regex = r"^(\S+) is connected as it was done in 2016$")]
+async fn older_connects(world: &mut World, role: String) {
+    world.connect(&role, &role, Dialect::ResponseTo).await;
+}
+
+#[when(regex = r"^the connection of (\S+) is cut$")]
+async fn cut(world: &mut World, name: String) {
+    world.disconnect(&name).await;
+}
+
+#[when(regex = r"^(\S+) says goodbye with the code (\d+)$")]
+async fn closes(world: &mut World, name: String, code: u16) {
+    let peer = world.peers.remove(&name).expect("the service is connected");
+    assert_eq!(peer.close(code).await, Some(code), "a goodbye is answered");
+}
+
+#[then(regex = r"^the connection of (\S+) ends without a goodbye$")]
+async fn ended(world: &mut World, name: String) {
+    assert_eq!(world.peer(&name).end().await, None);
 }

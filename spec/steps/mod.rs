@@ -3,8 +3,10 @@
 mod broker;
 mod building;
 mod exocom;
+mod exocom_messages;
 mod files;
 mod http;
+mod original;
 mod outage;
 mod process;
 mod relay;

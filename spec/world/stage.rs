@@ -7,9 +7,9 @@ use std::process::Output;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use super::exocom::Exocom;
 use super::http::{Answer, Follower};
 use super::mock::Mock;
+use super::original::Exocom;
 use super::process::Process;
 use super::relays::Relays;
 use super::service::Service;

@@ -3,6 +3,7 @@
 mod builder;
 pub mod config;
 mod error;
+pub mod exocom;
 mod files;
 mod greeter;
 pub mod landscape;

@@ -101,7 +101,7 @@ async fn open_broker_with(
     Ok((broker, serving))
 }
 
-async fn close_broker(config: &Config, broker: Broker, serving: Serving) -> usize {
+pub(super) async fn close_broker(config: &Config, broker: Broker, serving: Serving) -> usize {
     let left = broker.close(config.drain.grace()).await;
     serving.drain(config.drain.grace()).await;
     left

@@ -97,7 +97,7 @@ impl Member {
     /// Gives up its place; a delivery that is `out` counts as not delivered.
     pub(super) fn leave(&mut self, out: bool) {
         if let Some(Seat { key, role, instance }) = self.seat.take() {
-            self.broker.shell().disconnect(key, &role, &instance, out);
+            self.broker.shell().disconnect(key, (role, instance), out);
         }
     }
 }

@@ -20,10 +20,12 @@
 mod config;
 mod courier;
 mod error;
+pub mod exocom;
 mod journal;
 mod matching;
 mod member;
 mod metrics;
+mod opening;
 pub mod routes;
 mod rules;
 mod service;
@@ -38,7 +40,8 @@ pub use error::Error;
 pub use matching::{Spoken, Unmatched};
 pub use service::{Broker, Inbox};
 pub use wire::{
-    ACKS_HEADER, Address, Announcement, Application, Changes, Configuration, Delivery, Dialect, Form, Frame, Hello,
-    INSTANCE_HEADER, InstanceRow, Landscape, Lease, Pair, Part, Receivers, Registration, RoleRoutes, ServiceRow, Stamp,
-    Translation, Undelivered, Verdict, alive_frame, delivery_frame, sending_frame,
+    ACKS_HEADER, Address, Announcement, Application, Changes, ClientRow, Configuration, Delivery, Dialect, Form, Frame,
+    Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Listing, NamespaceRow, Pair, Part, Receivers, Registration,
+    RoleRoutes, RouteRow, ServiceRow, Stamp, Translation, Undelivered, Verdict, alive_frame, delivery_frame,
+    sending_frame,
 };

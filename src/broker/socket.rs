@@ -17,12 +17,14 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
+use uuid::Uuid;
 
 use super::member::Member;
 use super::rules::{Attempt, Batch, Note, Outcome, Taken, Work};
 use super::service::Broker;
 use super::shell::Shell;
 use super::wire::{Delivery, Frame, Hello, Stamp, delivery_frame};
+use crate::message::MessageId;
 use ending::{Ended, Farewell, broke, refused};
 use intake::{Intake, STALL_RETRY};
 
@@ -168,7 +170,11 @@ impl Connection {
             Some(Err(error)) => return Err(broke(&error)),
             None => return Err(Ended::Gone),
         };
-        match Frame::from_bytes(&bytes) {
+        let frame = match self.acks {
+            Acks::Each => Frame::from_bytes(&bytes),
+            Acks::None => Frame::of_original(&bytes, || MessageId::from_uuid(Uuid::now_v7())),
+        };
+        match frame {
             Ok(Frame::Register(hello)) => return self.register(*hello),
             Ok(Frame::Message(message)) => self.intake.take(&self.member, message),
             Ok(Frame::Status | Frame::Alive) => {}

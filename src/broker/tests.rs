@@ -1,6 +1,7 @@
 //! The broker with real sockets: services that record, fail, hang and come back.
 
 mod bad_days;
+mod faces;
 mod sockets;
 
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -6,7 +6,8 @@
 //! exorelay lint                                   which messages have nobody at their other end
 //! ```
 //!
-//! Exit codes are a contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.
+//! Exit codes are a contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration. The drop-in [`Exocom`] has those of
+//! the original.
 
 mod broker;
 mod completions;
@@ -14,6 +15,7 @@ mod config;
 mod dev;
 mod error;
 mod event_stream;
+mod exocom;
 mod health;
 mod lint;
 mod options;
@@ -22,9 +24,12 @@ mod payload;
 mod process;
 mod request;
 mod run;
+mod runtime;
 mod send;
 mod sidecar;
 mod tail;
 
 pub use error::{Error, USAGE};
+pub use exocom::{Exocom, ExocomError};
 pub use options::{Options, Threads};
+pub use runtime::block_on;

@@ -64,12 +64,13 @@ pub enum Threads {
 impl Options {
     /// What the command runs on. Errors: `TOKIO_WORKER_THREADS` is no number from 1.
     pub fn threads(&self) -> Result<Threads, Error> {
-        let said = || worker_threads(std::env::var(WORKER_THREADS).ok().as_deref());
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         match self.command {
             // A sidecar shares the machine with its service; and a thread that is not woken by another costs less.
-            Command::Dev(_) | Command::Run(_) => said().map(|threads| Threads::Many(threads.unwrap_or(half(cores)))),
-            Command::Broker(_) => said().map(|threads| Threads::Many(threads.unwrap_or(cores))),
+            Command::Dev(_) | Command::Run(_) => {
+                said_threads().map(|threads| Threads::Many(threads.unwrap_or(half(cores))))
+            }
+            Command::Broker(_) => said_threads().map(|threads| Threads::Many(threads.unwrap_or(cores))),
             Command::Send(_)
             | Command::Request(_)
             | Command::Tail(_)
@@ -95,6 +96,11 @@ impl Options {
             Command::Completions(completions) => completions.run(),
         }
     }
+}
+
+/// How many threads the environment asks for.
+pub(super) fn said_threads() -> Result<Option<NonZeroUsize>, Error> {
+    worker_threads(std::env::var(WORKER_THREADS).ok().as_deref())
 }
 
 fn half(cores: NonZeroUsize) -> NonZeroUsize {

@@ -165,7 +165,8 @@ impl<H: Clone> Exchange<H> {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let response_time = message.response_to.as_ref().and_then(|request| self.conversations.age(now, request));
-        Parcel { sequence, accepted: now, message, public, role, only, origin, response_time, reported: true, tries: 0 }
+        let (accepted, reported, logged, tries) = (now, true, true, 0);
+        Parcel { sequence, accepted, message, public, role, only, origin, response_time, reported, logged, tries }
     }
 
     pub(super) fn enqueue(&mut self, key: Key, parcel: Parcel, effects: &mut Vec<Effect<H>>) {

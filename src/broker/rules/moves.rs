@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::absent::Early;
 use super::exchange::give_up;
 use super::waiting::nobody;
-use super::{Declared, Effect, Exchange, Instance, Key, Language, Parcel, Place, Queue, Reason};
+use super::{Declared, Effect, Exchange, Instance, Key, Language, Note, Parcel, Place, Queue, Reason};
 use crate::broker::Error;
 use crate::broker::wire::{Address, Landscape, Registration, RoleRoutes};
 use crate::message::{InstanceId, Role};
@@ -168,6 +168,7 @@ impl<H: Clone> Exchange<H> {
         });
         self.give_up_late(late, None, effects);
         for Early { message, public, origin, accepted, .. } in self.absent.settle(now) {
+            effects.push(Effect::Note(Note::NoReceivers { name: message.name.clone() }));
             let parcel = self.parcel(accepted, (message, public), nobody(), None, origin);
             give_up(parcel, Reason::NoReceivers, effects);
         }

@@ -25,6 +25,8 @@ pub(crate) struct Parcel {
     pub(crate) response_time: Option<Duration>,
     /// Whether failing to deliver it is worth a report. Reports themselves are not.
     pub(crate) reported: bool,
+    /// Whether the message log shows it already; what waits for a role that is away is shown when it is handed over.
+    pub(crate) logged: bool,
     /// How often its delivery was tried.
     pub(crate) tries: u32,
 }

@@ -268,3 +268,19 @@ fn a_batch_that_is_refused_as_a_whole_is_halved_until_the_culprit_stands_alone()
     let Work::Batch(batch) = bench.exchange.take(bench.now, key, &mut bench.effects) else { panic!("no work") };
     assert_eq!(batch.messages.len(), 1);
 }
+
+#[test]
+fn what_waits_for_a_role_is_logged_when_it_is_handed_over_and_only_once() {
+    let mut bench = small(Config { log_messages: true, ..calm() });
+    bench.leave(2);
+    publish(&mut bench, None, message("1", "created"));
+    assert!(bench.logged.is_empty());
+    bench.register(2);
+    publish(&mut bench, None, message("2", "created"));
+    // Both move on to another instance before they are delivered.
+    bench.register(3);
+    bench.leave(2);
+    bench.finish();
+    let users = |id: &str| (id.to_owned(), vec!["users".to_owned()]);
+    assert_eq!(bench.logged, [users("1"), users("2")]);
+}

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::absent::Early;
 use super::exchange::give_up;
 use super::publishing::Pick;
-use super::{Effect, Exchange, Key, Note, Orphans, Parcel, Reason};
+use super::{Effect, Exchange, Key, Note, Orphans, Parcel, Reason, Routed};
 use crate::message::{InstanceId, Message, MessageName, Role};
 
 impl<H: Clone> Exchange<H> {
@@ -33,7 +33,8 @@ impl<H: Clone> Exchange<H> {
                 give_up(parcel, Reason::QueueFull, effects);
                 continue;
             }
-            parcel.message.name = name;
+            let sent_as = std::mem::replace(&mut parcel.message.name, name);
+            self.log_handover(&mut parcel, sent_as, effects);
             self.load.add(&parcel);
             moved.entry(key).or_default().push_back(parcel);
         }
@@ -41,6 +42,16 @@ impl<H: Clone> Exchange<H> {
             let Some(instance) = self.roster.get_mut(key) else { continue };
             effects.push(Effect::Wake { handle: instance.handle.clone() });
             instance.queue.merge(parcels);
+        }
+    }
+
+    /// Shows a message that has waited for its role in the message log.
+    fn log_handover(&self, parcel: &mut Parcel, sent_as: MessageName, effects: &mut Vec<Effect<H>>) {
+        let logged = std::mem::replace(&mut parcel.logged, true);
+        if self.config.log_messages && !logged {
+            let receivers = vec![(parcel.role.clone(), parcel.message.name.clone())];
+            let message = Message { name: sent_as, ..parcel.message.clone() };
+            effects.push(Effect::Routed(Routed { message, receivers, response_time: parcel.response_time }));
         }
     }
 
@@ -104,7 +115,7 @@ impl<H: Clone> Exchange<H> {
         for role in &roles {
             let parcel = self.parcel(now, (message.clone(), public.clone()), role.clone(), None, origin.cloned());
             match self.has_share(self.orphans.get(role).map_or(0, Orphans::bytes), parcel.bytes()) {
-                true => self.orphan(parcel, effects),
+                true => self.orphan(Parcel { logged: false, ..parcel }, effects),
                 false => give_up(parcel, Reason::QueueFull, effects),
             }
         }
@@ -125,7 +136,8 @@ impl<H: Clone> Exchange<H> {
         let missed = self.absent.missed(role, wanted);
         let parcels = missed.into_iter().map(|early| {
             let Early { message, public, origin, accepted, .. } = early;
-            self.parcel(accepted, (message, public), role.clone(), None, origin)
+            let parcel = self.parcel(accepted, (message, public), role.clone(), None, origin);
+            Parcel { logged: false, ..parcel }
         });
         let parcels: VecDeque<_> = parcels.collect();
         self.reroute(now, parcels, effects);
