@@ -101,6 +101,6 @@ impl Relay {
         }
         let watchers = self.watchers().take(&message.conversation());
         // One that goes away this very moment does not want it any more.
-        watchers.into_iter().fold(false, |shown, watcher| watcher.send(message.clone()).is_ok() || shown)
+        watchers.into_iter().filter_map(|watcher| watcher.send(message.clone()).ok()).count() > 0
     }
 }

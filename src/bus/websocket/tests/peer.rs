@@ -40,6 +40,7 @@ impl FakeBroker {
     pub(super) async fn accept(&self) -> End {
         let (stream, _) = self.listener.accept().await.unwrap();
         let ours = self.peer == Peer::Acknowledging;
+        #[expect(clippy::result_large_err, reason = "it is the library's own type")]
         let answer = move |request: &Request, mut answer: Response| {
             assert_eq!(request.uri().path(), "/services");
             assert_eq!(request.headers()[ACKS_HEADER], "1");
