@@ -11,4 +11,5 @@ mod eventually;
 mod limits;
 mod memory;
 mod readme;
+mod secure;
 mod stage;

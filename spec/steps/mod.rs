@@ -6,6 +6,7 @@ mod exocom;
 mod exocom_messages;
 mod files;
 mod http;
+mod original;
 mod outage;
 mod process;
 mod relay;

@@ -5,6 +5,7 @@ pub mod eventually;
 pub mod exocom;
 pub mod http;
 pub mod mock;
+pub mod original;
 pub mod process;
 pub mod relays;
 pub mod samples;

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::http::{Answer, Follower};
 use super::mock::Mock;
+use super::original::Exocom;
 use super::process::Process;
 use super::relays::Relays;
 use super::service::Service;
@@ -22,6 +23,8 @@ pub struct World {
     /// Addresses of sample services, by file name.
     pub places: BTreeMap<String, String>,
     pub service: Option<Service>,
+    /// An original broker of the WebSocket era.
+    pub exocom: Option<Exocom>,
     pub answers: Vec<Answer>,
     pub waiting: Option<JoinHandle<Answer>>,
     pub follower: Option<Follower>,
@@ -40,6 +43,10 @@ pub struct World {
 impl World {
     pub fn service(&self) -> &Service {
         self.service.as_ref().expect("there is a service")
+    }
+
+    pub fn exocom(&self) -> &Exocom {
+        self.exocom.as_ref().expect("there is a broker of the WebSocket era")
     }
 
     pub fn answer(&self) -> &Answer {
@@ -100,6 +107,10 @@ impl World {
         if line.contains("{broker}") {
             let broker = self.address("broker").await;
             line = line.replace("{broker}", &format!("http://{broker}"));
+        }
+        if line.contains("{broker.address}") {
+            let broker = self.address("broker").await;
+            line = line.replace("{broker.address}", &broker);
         }
         line
     }

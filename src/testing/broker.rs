@@ -201,8 +201,9 @@ impl MockBroker {
     }
 
     /// Cuts every WebSocket without a close frame, and forgets who registered over HTTP, as if the broker had been
-    /// killed and started again. Who is a relay notices and registers once more. What was received, the answers, and
-    /// the services that the test registered stay.
+    /// killed and started again. Who is a relay notices and registers once more; what it puts into a WebSocket before it
+    /// notices is lost, since this broker acknowledges nothing there, as the originals did not. What was received, the
+    /// answers, and the services that the test registered stay.
     pub fn drop_connections(&self) {
         let mut record = self.shared.record();
         let mut cut = self.shared.cut.lock().unwrap_or_else(PoisonError::into_inner);

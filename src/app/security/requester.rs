@@ -1,5 +1,6 @@
 //! Asking other services while a message is being judged.
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +88,9 @@ impl Requester {
             self.ask(&name, Some(payload).filter(|payload| payload.get() != "null"), deadline).await
         };
         match tokio::time::timeout_at(deadline, asking).await {
-            Ok(Err(Error::Relay(relay::Error::NoReply { .. }))) | Err(_) => Err(late().into()),
+            Ok(Err(Error::Relay(relay::Error::NoReply { .. } | relay::Error::NothingInActivity { .. }))) | Err(_) => {
+                Err(late().into())
+            }
             Ok(outcome) => outcome,
         }
     }
@@ -100,11 +103,25 @@ impl Requester {
     ) -> Result<Message, Error> {
         let (id, activity_id) = (&fresh(), &fresh());
         let question = Question { name, payload, activity_id, id };
-        let left = deadline.saturating_duration_since(Instant::now());
-        let asking = self.relay.request(REQUEST, question).activity(self.activity.as_str()).timeout(left);
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let watch = || self.relay.wait_for_activity(self.activity.as_str(), left()).into_future();
+        let mut watched = watch();
+        let asking = self.relay.request(REQUEST, question).activity(self.activity.as_str()).timeout(left());
         let mut answers = asking.replies()?;
-        while let Some(answer) = answers.next().await {
-            let answer = answer?;
+        loop {
+            let answer = tokio::select! {
+                biased;
+                answer = answers.next() => answer.unwrap_or(Err(relay::Error::Closed))?,
+                // A broker need not say what a message answers, and then only the activity tells.
+                seen = &mut watched => {
+                    watched = watch();
+                    let seen = seen?;
+                    if seen.response_to.is_some() {
+                        continue;
+                    }
+                    seen
+                }
+            };
             if answer.name.as_str() != RESPONSE {
                 return Err(Error::Unexpected { asked: name.clone(), got: answer.name });
             }
@@ -114,7 +131,6 @@ impl Requester {
                 return Ok(inner);
             }
         }
-        Err(relay::Error::Closed.into())
     }
 }
 

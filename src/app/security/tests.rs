@@ -131,6 +131,27 @@ async fn an_answer_that_comes_too_late_is_none_to_the_next_question() {
 }
 
 #[tokio::test]
+async fn an_answer_is_found_by_its_activity_alone() {
+    let (broker, _relay) = guarded(|_, ask: Requester| async move {
+        let first = ask.request("first", (), SECOND).await?;
+        let second = ask.request("second", (), SECOND).await;
+        Ok(first.name.as_str() == "user session" && is_admin(second))
+    })
+    .await;
+    let judged = broker.send("security", "authorize message").payload(create_user("abc")).await.unwrap();
+    let judged_in = judged.activity_id.unwrap();
+    for count in 1..=2 {
+        let asked = broker.wait_until_received_times("security request", count).await.unwrap().remove(count - 1);
+        let activity = asked.payload::<Value>().unwrap()["activityId"].as_str().unwrap().to_owned();
+        let response = answer(&activity, json!({ "isAdmin": "true" }));
+        let sending = broker.send("security", "security response").payload(response);
+        sending.activity(judged_in.as_str()).await.unwrap();
+        assert_eq!(broker.last_response_code(), Some(200));
+    }
+    broker.wait_until_received("message authorized").await.unwrap();
+}
+
+#[tokio::test]
 async fn an_answer_that_is_none_is_an_error_that_says_so() {
     let (tell, mut told) = tokio::sync::mpsc::channel(10);
     let (broker, _relay) = guarded(move |_, ask: Requester| {

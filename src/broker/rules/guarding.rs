@@ -41,13 +41,13 @@ impl<H: Clone> Exchange<H> {
             }
             return Verdict::Accepted;
         }
-        if self.answers_judge(now, origin, &activity) {
-            if let Some(Question { judged_in, request }) = self.guard.answer(&activity) {
-                let response = self.to_judge(RESPONSE, &message, judged_in);
-                let response = Message { is_security: true, response_to: Some(request), ..response };
-                self.tell_judge(now, response, effects);
-                return Verdict::Accepted;
-            }
+        if self.answers_judge(now, origin, &activity)
+            && let Some(Question { judged_in, request }) = self.guard.answer(&activity)
+        {
+            let response = self.to_judge(RESPONSE, &message, judged_in);
+            let response = Message { is_security: true, response_to: Some(request), ..response };
+            self.tell_judge(now, response, effects);
+            return Verdict::Accepted;
         }
         self.hold(now, origin, (message, answer), effects)
     }
