@@ -62,6 +62,11 @@ Feature: Broadcasting messages
     When users sends "users create" with {"sender":"web"}
     Then log gets "users create" with {"sender":"web"}
 
+  Scenario: somebody who has not registered speaks for a role
+    Given stranger opens a socket and does not register
+    When stranger sends "users create" with {"sender":"web"}
+    Then log gets "users create" with {"sender":"web"}
+
   Scenario: whom a message is sent for is told to its receivers
     When web sends "delete user" with {"auth":{"sessionId":"1"},"isSecurity":true}
     Then users gets "delete user" with {"auth":{"sessionId":"1"},"isSecurity":true}

@@ -79,7 +79,7 @@ Feature: Losing nothing
       Warning: Service '' is not allowed to broadcast the message ''
       Error listening for messages for web ID: Error unmarshaling message: '{"id":5,"name":"hi"}': "id" must be a string
       Warning: Service '' is not allowed to broadcast the message ''
-      Error listening for messages for web ID: Error unmarshaling message: '[]': the body must be a JSON object, like {"id":"…","payload":…}
+      Error listening for messages for web ID: Error unmarshaling message: '[]': expected a message, got a JSON array
       Warning: Service '' is not allowed to broadcast the message ''
       web  --[ hi ]->  web
       null
@@ -104,3 +104,13 @@ Feature: Losing nothing
     And exocom is running
     When a web page of app.example opens a socket
     Then the answer is 101
+
+  Scenario: the end waits for those who are away, and tells what they did not get
+    Given the variable EXORELAY__DRAIN__GRACE_MS is `200`
+    And exocom is running
+    And web and log are connected
+    When web sends "create user" with {"id":"1"}
+    Then log gets "create user" with {"id":"1"}
+    When exocom gets SIGTERM
+    Then it ends with status 0
+    And the log says `Undelivered message 'create user' from 'web' to 'users' with id '1': the broker shut down before it could be delivered`

@@ -5,7 +5,7 @@ use cucumber::{given, then, when};
 use serde_json::{Map, Value, json};
 
 use crate::world::eventually::eventually;
-use crate::world::exocom::{Dialect, World};
+use crate::world::exocom::{Dialect, Peer, World};
 
 fn list(text: &str) -> Vec<&str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
@@ -172,6 +172,13 @@ async fn instance_connects(world: &mut World, name: String, role: String) {
 #[given(regex = r"^(\S+) is connected as it was done in 2016$")]
 async fn older_connects(world: &mut World, role: String) {
     world.connect(&role, &role, Dialect::ResponseTo).await;
+}
+
+#[given(regex = r"^(\S+) opens a socket and does not register$")]
+async fn opens(world: &mut World, name: String) {
+    let url = format!("ws://{}/services", world.address().await);
+    let peer = Peer::connect(&url, &name, Dialect::ActivityId).await;
+    world.peers.insert(name, peer);
 }
 
 #[when(regex = r"^the connection of (\S+) is cut$")]

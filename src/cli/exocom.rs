@@ -27,9 +27,10 @@ Environment:
   SERVICE_ROUTES  the same for ExoCom before 0.27: [{\"role\":\"users\",\"receives\":[],\"sends\":[]}]
   PORT            where it listens [default: 80 with SERVICE_DATA, 3100 with SERVICE_ROUTES]
   EXOCOM_BIND     the only host it listens on [default: every interface, like the original]
-  EXORELAY__…     every setting of the broker, such as EXORELAY__BROKER__DELIVERY_WINDOW_MS=60000.
+  EXORELAY__…     every other setting of the broker, such as EXORELAY__BROKER__DELIVERY_WINDOW_MS=60000.
                   Other than usual, EXORELAY__BROKER__LOG_MESSAGES and ..__LOG_PAYLOADS are true,
-                  EXORELAY__BROKER__SETTLE_MS is 0, and EXORELAY__LOG__LEVEL is off
+                  EXORELAY__BROKER__SETTLE_MS is 0, EXORELAY__DRAIN__GRACE_MS is 8000, and
+                  EXORELAY__LOG__LEVEL is off
 
 Whoever reaches the port can send and receive under any role, as with the original. Give roles a
 token with EXORELAY__BROKER__TOKENS=web=secret, or let nobody but your services reach the port.
@@ -119,7 +120,9 @@ fn sources(setup: &Setup) -> Sources {
     let sources = Sources::of_process(None)
         .default("broker.log_messages", true)
         .default("broker.log_payloads", true)
-        .default("log.level", "off");
+        .default("log.level", "off")
+        // Done before `docker stop` loses its patience after 10 s.
+        .default("drain.grace_ms", 8_000);
     match &setup.landscape {
         // The landscape tells who is to be waited for; everybody else is told at once that nobody receives a message.
         Some(_) => sources.default("broker.settle_ms", 0),
