@@ -44,7 +44,7 @@ impl<H: Clone> Exchange<H> {
         if self.answers_judge(now, origin, &activity)
             && let Some(Question { judged_in, request }) = self.guard.answer(&activity)
         {
-            let response = self.to_judge(RESPONSE, &message, judged_in);
+            let response = self.message_about(RESPONSE, &message, judged_in);
             let response = Message { is_security: true, response_to: Some(request), ..response };
             self.tell_judge(now, response, effects);
             return Verdict::Accepted;
@@ -89,7 +89,7 @@ impl<H: Clone> Exchange<H> {
             return Verdict::Busy { retry_after: RETRY_AFTER };
         }
         let activity: ActivityId = self.guard.id().into();
-        let question = self.to_judge(AUTHORIZE, &message, activity.clone());
+        let question = self.message_about(AUTHORIZE, &message, activity.clone());
         self.guard.hold(activity, Held { message, answer, origin: origin.cloned(), accepted: now });
         self.tell_judge(now, question, effects);
         Verdict::Accepted
@@ -118,7 +118,7 @@ impl<H: Clone> Exchange<H> {
         let conversation = message.conversation();
         let (sender, called) = (message.sender.clone(), message.name.clone());
         effects.push(Effect::Note(Note::Unauthorized { name: called, sender, activity: conversation.clone() }));
-        let told = self.to_judge(UNAUTHORIZED, message, conversation);
+        let told = self.message_about(UNAUTHORIZED, message, conversation);
         // Nobody has to listen to it.
         self.route(now, None, (told, Answer::Told), effects);
         self.refuse(held, Reason::Unauthorized, effects);
@@ -187,7 +187,7 @@ impl<H: Clone> Exchange<H> {
     }
 
     /// A message about a message, for the judge or for whoever listens to refusals. exo 3.6.
-    fn to_judge(&mut self, name: &str, about: &Message, activity: ActivityId) -> Message {
+    fn message_about(&mut self, name: &str, about: &Message, activity: ActivityId) -> Message {
         let payload = Payload::parse(delivery_frame(about, Dialect::ActivityId, None)).ok();
         let name = MessageName::parse(name).expect("a constant that is a name");
         Message { payload, activity_id: Some(activity), ..Message::new(self.guard.id(), name) }
