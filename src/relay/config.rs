@@ -15,7 +15,7 @@ pub struct Config {
     pub role: Option<Role>,
     /// The messages it wants, in its own language.
     pub receives: Vec<MessageName>,
-    /// The messages it sends. Told to the broker; not enforced.
+    /// The messages it sends. Told to the broker; what a role may send is for the landscape to say.
     pub sends: Vec<MessageName>,
     /// The prefix a generic service uses for its own messages, such as `mongo`; empty for none.
     pub namespace: String,

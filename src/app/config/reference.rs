@@ -18,7 +18,7 @@ Flags win over the environment, the environment wins over this file, this file w
 pub(super) const KEYS: &[(&str, &str)] = &[
     ("relay.role", "Who this service is on the bus. `exorelay run` needs it."),
     ("relay.receives", "The messages the service wants, in its own language."),
-    ("relay.sends", "The messages it sends. Told to the broker; not enforced."),
+    ("relay.sends", "The messages it sends. Told to the broker; what a role may send is for the landscape to say."),
     ("relay.namespace", "The prefix a generic service uses for its own messages, such as `mongo`."),
     ("relay.request_timeout_ms", "How long a request waits for its reply unless told otherwise."),
     ("relay.waiters_max", "Requests that may wait for replies at once; more are refused as busy."),

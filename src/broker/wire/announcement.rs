@@ -67,7 +67,7 @@ pub struct Registration {
     pub instance: InstanceId,
     /// The messages it wants, in its own language.
     pub receives: Vec<MessageName>,
-    /// The messages it sends, in its own language. Told, not enforced.
+    /// The messages it sends, in its own language. Told, not enforced: only a landscape permits and forbids.
     pub sends: Vec<MessageName>,
     /// The prefix it uses for its own messages, if it is not its role.
     pub namespace: Option<String>,
