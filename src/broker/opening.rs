@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, WebSocketUpgrade};
+use axum::extract::Request;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::config::Config;
 use super::rules::Note;
 use super::service::Broker;
-use super::socket::{self, Acks};
+use super::socket::{Acks, Connection};
 use super::wire::ACKS_HEADER;
 use crate::http::Place;
 
@@ -51,22 +52,24 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
     let config = broker.config();
     let (mut parts, _) = request.into_parts();
     check_origin(config, &parts.headers)?;
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
-    let upgrade = upgrade.map_err(|error| Refusal::Handshake { cause: error.body_text() })?;
-    let upgrade = upgrade
-        .max_message_size(config.frame_bytes_max)
-        .max_frame_size(config.frame_bytes_max)
+    let upgraded = crate::http::upgrade(&mut parts).await;
+    let (mut response, connection) = upgraded.map_err(|cause| Refusal::Handshake { cause })?;
+    let bounds = WebSocketConfig::default()
+        .max_message_size(Some(config.frame_bytes_max))
+        .max_frame_size(Some(config.frame_bytes_max))
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES);
     let acks = if parts.headers.contains_key(ACKS_HEADER) { Acks::Each } else { Acks::None };
     let place = parts.extensions.remove::<Place>();
     let broker = broker.clone();
-    let mut response = upgrade.on_upgrade(move |socket| async move {
-        let shell = Arc::clone(broker.shell());
-        shell.spawn(async move {
-            socket::serve(broker, socket, acks).await;
-            drop(place);
-        });
+    let shell = Arc::clone(broker.shell());
+    shell.spawn(async move {
+        if let Some(socket) = connection.socket(bounds).await {
+            // In two steps, since a future that owns what it is called on has it twice.
+            let mut connection = Connection::new(broker, socket, acks);
+            connection.serve().await;
+        }
+        drop(place);
     });
     if acks == Acks::Each {
         response.headers_mut().insert(ACKS_HEADER, HeaderValue::from_static("1"));

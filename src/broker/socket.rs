@@ -4,19 +4,17 @@
 //! is dropped when it has not read for too long. What was not written goes to another instance of its role, or waits
 //! for the role.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::ready;
 use std::time::{Duration, SystemTime};
 
-use axum::extract::ws::{Message as Packet, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message as RawFrame};
 use uuid::Uuid;
 
 use super::member::Member;
@@ -24,25 +22,16 @@ use super::rules::{Attempt, Batch, Note, Outcome, Taken, Work};
 use super::service::Broker;
 use super::shell::Shell;
 use super::wire::{Delivery, Frame, Hello, Stamp, delivery_frame};
+use crate::http::{Accepted, Reading, Socket, Traffic};
 use crate::message::MessageId;
-use ending::{Ended, Farewell, broke, refused};
+use ending::{Ended, broke, refused};
 use intake::{Intake, STALL_RETRY};
 
 mod ending;
 mod intake;
 
-/// Packets that may wait to be written besides the messages of one delivery; a peer that does not read its answers is not
-/// read either.
-const PACKETS_MAX: usize = 1_024;
-
-/// Frames that are read at one go before their answers are written.
-const BURST_MAX: usize = 256;
-
 /// How long a receiver that has no room is left alone.
 const BUSY_REST: Duration = Duration::from_millis(100);
-
-/// How long the end of a connection may take.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How much of a frame that cannot be understood is repeated.
 const RAW_BYTES_MAX: usize = 1_024;
@@ -59,28 +48,6 @@ pub(crate) enum Acks {
     None,
 }
 
-/// Serves one socket until it ends, or the broker does.
-pub(crate) async fn serve(broker: Broker, socket: WebSocket, acks: Acks) {
-    let shell = Arc::clone(broker.shell());
-    let wake = Arc::new(Notify::new());
-    let (sink, stream) = socket.split();
-    let beat = shell.config.heartbeat();
-    let mut connection = Connection {
-        member: Member::new(broker, acks, Arc::clone(&wake)),
-        acks,
-        sink,
-        packets: VecDeque::new(),
-        flushed: true,
-        out: None,
-        intake: Intake::new(acks, shell.config.delivery_timeout()),
-        rest: None,
-        last_read: Instant::now(),
-        shell,
-    };
-    let ended = connection.run(stream, &wake, beat).await;
-    connection.end(ended).await;
-}
-
 /// A delivery on its way.
 struct Out {
     count: usize,
@@ -88,33 +55,50 @@ struct Out {
     deadline: Instant,
 }
 
-struct Connection {
+/// One connection and whoever is behind it.
+pub(crate) struct Connection {
     member: Member,
     acks: Acks,
-    sink: SplitSink<WebSocket, Packet>,
-    packets: VecDeque<Packet>,
-    /// Whether everything that was given to the sink has left.
-    flushed: bool,
+    socket: Socket<Accepted>,
     out: Option<Out>,
     intake: Intake,
     /// Until when nothing is delivered, since the other end has no room.
     rest: Option<Instant>,
     last_read: Instant,
+    wake: Arc<Notify>,
     shell: Arc<Shell>,
 }
 
 impl Connection {
-    async fn run(&mut self, mut stream: SplitStream<WebSocket>, wake: &Notify, beat: Duration) -> Ended {
-        let stop = self.shell.stop.clone();
+    pub(crate) fn new(broker: Broker, stream: WebSocketStream<Accepted>, acks: Acks) -> Self {
+        let (shell, wake) = (Arc::clone(broker.shell()), Arc::new(Notify::new()));
+        Self {
+            member: Member::new(broker, acks, Arc::clone(&wake)),
+            acks,
+            socket: Socket::new(stream),
+            out: None,
+            intake: Intake::new(acks, shell.config.delivery_timeout()),
+            rest: None,
+            last_read: Instant::now(),
+            wake,
+            shell,
+        }
+    }
+
+    /// Serves the socket until it ends, or the broker does; then there is nothing more to do with it.
+    pub(crate) async fn serve(&mut self) {
+        let ended = self.run().await;
+        self.end(ended).await;
+    }
+
+    async fn run(&mut self) -> Ended {
+        let (stop, wake) = (self.shell.stop.clone(), Arc::clone(&self.wake));
+        let beat = self.shell.config.heartbeat();
         let mut heart = Box::pin(sleep_until(Instant::now() + beat));
         loop {
-            let can_read = !self.intake.is_stalled() && self.packets.len() < PACKETS_MAX;
+            let reading = self.reading();
             let step = tokio::select! {
-                read = stream.next(), if can_read => self.read_burst(read, &mut stream),
-                written = poll_fn(|context| poll_write(&mut self.sink, &mut self.packets, context)), if !self.flushed => {
-                    self.flushed = true;
-                    written.map_err(|_| Ended::Gone).map(|()| self.written())
-                }
+                traffic = self.socket.exchange(reading) => self.handle(traffic),
                 () = wake.notified() => self.woken(),
                 () = tokio::time::sleep(STALL_RETRY), if self.intake.is_stalled() => {
                     self.retry();
@@ -133,42 +117,42 @@ impl Connection {
         }
     }
 
-    /// Handles a frame and those behind it that have come already, and answers them.
-    fn read_burst(
-        &mut self,
-        first: Option<Result<Packet, axum::Error>>,
-        stream: &mut SplitStream<WebSocket>,
-    ) -> Result<(), Ended> {
-        let mut next = Some(first);
-        let mut read = Ok(());
-        for _ in 0..BURST_MAX {
-            let Some(packet) = next.take() else { break };
-            read = self.read(packet);
-            if read.is_err() || self.intake.is_stalled() {
-                break;
-            }
-            next = stream.next().now_or_never();
+    /// What would come behind a message that waits for room is not read.
+    fn reading(&self) -> Reading {
+        match self.intake.is_stalled() {
+            true => Reading::Off,
+            false => Reading::On,
         }
-        if let Some(answers) = self.intake.answers() {
-            self.send_frame(answers);
-        }
-        read
     }
 
-    fn read(&mut self, packet: Option<Result<Packet, axum::Error>>) -> Result<(), Ended> {
+    /// Handles what happens at the socket: a frame together with those behind it that have come already.
+    fn handle(&mut self, traffic: Result<Traffic, SocketError>) -> Result<(), Ended> {
+        let mut traffic = traffic.map_err(broke)?;
+        while let Traffic::Frame(frame) = traffic {
+            self.read(frame)?;
+            let Some(next) = self.socket.exchange(self.reading()).now_or_never() else { return Ok(()) };
+            traffic = next.map_err(broke)?;
+        }
+        match traffic {
+            Traffic::Flushed => self.written(),
+            Traffic::Pause | Traffic::Frame(_) => self.answer(),
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self) {
+        if let Some(answers) = self.intake.answers() {
+            self.socket.text(answers);
+        }
+    }
+
+    fn read(&mut self, frame: RawFrame) -> Result<(), Ended> {
         self.last_read = Instant::now();
-        let bytes = match packet {
-            Some(Ok(Packet::Text(text))) => own(Bytes::from(text)),
-            Some(Ok(Packet::Binary(bytes))) => own(bytes),
-            Some(Ok(Packet::Ping(_))) => {
-                // The library has its pong ready; it goes with the next flush.
-                self.flushed = false;
-                return Ok(());
-            }
-            Some(Ok(Packet::Pong(_))) => return Ok(()),
-            Some(Ok(Packet::Close(_))) => return Err(Ended::Closed),
-            Some(Err(error)) => return Err(broke(&error)),
-            None => return Err(Ended::Gone),
+        let bytes = match frame {
+            RawFrame::Text(text) => own(text.into()),
+            RawFrame::Binary(bytes) => own(bytes),
+            RawFrame::Ping(_) | RawFrame::Pong(_) | RawFrame::Frame(_) => return Ok(()),
+            RawFrame::Close(_) => return Err(Ended::Closed),
         };
         let frame = match self.acks {
             Acks::Each => Frame::from_bytes(&bytes),
@@ -209,11 +193,11 @@ impl Connection {
     /// written already they get as well.
     fn give_back(&mut self) -> Result<(), Ended> {
         if self.acks == Acks::Each {
-            return Err(Ended::Broke(close_code::POLICY, "it takes another role before it has answered".into()));
+            return Err(Ended::Broke(CloseCode::Policy, "it takes another role before it has answered".into()));
         }
         self.out = None;
-        // Among originals there is nothing here but deliveries and pings.
-        self.packets.clear();
+        // Towards originals nothing is queued but deliveries and pings.
+        self.socket.forget();
         self.member.leave(true);
         Ok(())
     }
@@ -253,7 +237,7 @@ impl Connection {
                 Acks::Each => message.to_json(),
                 Acks::None => delivery_frame(message, dialect, Some(&stamp(taken, now))),
             };
-            self.send_frame(frame);
+            self.socket.text(frame);
         }
         Ok(())
     }
@@ -269,7 +253,7 @@ impl Connection {
 
     /// The other end tells what became of messages.
     fn answered(&mut self, list: &Bytes) -> Result<(), Ended> {
-        let wrong = |detail: String| Ended::Broke(close_code::PROTOCOL, detail);
+        let wrong = |detail: String| Ended::Broke(CloseCode::Protocol, detail);
         let deliveries = Delivery::list_from_json(list).map_err(|error| wrong(error.to_string()))?;
         if deliveries.is_empty() {
             self.intake.begin_anew();
@@ -303,42 +287,24 @@ impl Connection {
         if silence >= 3 * beat && !self.intake.is_stalled() {
             return Err(Ended::Silent("it shows no sign of life"));
         }
-        if silence >= beat && self.packets.len() < PACKETS_MAX {
-            self.send(Packet::Ping(Bytes::new()));
+        if silence >= beat {
+            self.socket.ping();
         }
         Ok(())
     }
 
-    fn send_frame(&mut self, frame: Bytes) {
-        let text = Utf8Bytes::try_from(frame).expect("frames are made of texts and checked payloads");
-        self.send(Packet::Text(text));
-    }
-
-    fn send(&mut self, packet: Packet) {
-        self.packets.push_back(packet);
-        self.flushed = false;
-    }
-
     /// Takes the service off the roster; what was not written moves on.
-    async fn end(mut self, ended: Ended) {
+    async fn end(&mut self, ended: Ended) {
         self.intake.finish(&self.member);
+        self.answer();
         if let Ended::Silent(why) = ended {
             let (role, instance) = self.member.names();
             tracing::warn!(?role, ?instance, why, "a service is disconnected");
         }
         self.member.leave(self.out.is_some());
-        let farewell = async {
-            match ended.farewell(self.acks) {
-                Farewell::None => Ok(()),
-                Farewell::Answer => self.sink.close().await,
-                Farewell::Close(frame) => {
-                    self.packets.push_back(Packet::Close(Some(frame)));
-                    poll_fn(|context| poll_write(&mut self.sink, &mut self.packets, context)).await
-                }
-            }
-        };
-        // Whoever does not read does not hear it.
-        drop(tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await);
+        if let Some(ending) = ended.ending(self.acks) {
+            self.socket.end(ending).await;
+        }
     }
 }
 
@@ -348,20 +314,6 @@ fn own(frame: Bytes) -> Bytes {
         true => Bytes::copy_from_slice(&frame),
         false => frame,
     }
-}
-
-fn poll_write(
-    sink: &mut SplitSink<WebSocket, Packet>,
-    packets: &mut VecDeque<Packet>,
-    context: &mut std::task::Context<'_>,
-) -> std::task::Poll<Result<(), axum::Error>> {
-    while !packets.is_empty() {
-        ready!(sink.poll_ready_unpin(context))?;
-        if let Some(packet) = packets.pop_front() {
-            sink.start_send_unpin(packet)?;
-        }
-    }
-    sink.poll_flush_unpin(context)
 }
 
 fn stamp(taken: Taken, (now, wall): (std::time::Instant, SystemTime)) -> Stamp {

@@ -16,19 +16,18 @@ use uuid::Uuid;
 
 use super::{Bus, Close, Config, Error, Membership, Register, Registration, Verdict, together};
 use crate::broker::{Dialect, Hello, sending_frame};
+use crate::http::Ending;
 use crate::message::{Message, MessageId};
 
 use connection::Connection;
 use driver::Setup;
 use handshake::{Peer, Target};
-use socket::Ending;
 
 mod connection;
 mod driver;
 mod handshake;
 mod intake;
 mod rules;
-mod socket;
 #[cfg(test)]
 mod tests;
 
@@ -243,7 +242,7 @@ fn hello(registration: &Registration, register: Register) -> Hello {
 
 fn ending(close: Close, peer: Peer) -> Ending {
     match (close, peer) {
-        (Close::Polite, _) | (Close::Auto, Peer::Acknowledging) => Ending::Polite(CloseCode::Normal),
+        (Close::Polite, _) | (Close::Auto, Peer::Acknowledging) => Ending::polite(CloseCode::Normal),
         (Close::Abrupt, _) | (Close::Auto, Peer::Original) => Ending::Abrupt,
     }
 }

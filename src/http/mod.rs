@@ -1,5 +1,6 @@
 //! What every listener and every outgoing call shares: the server with its limits and its drain, problem answers,
-//! reading bodies and names, and the pooled client.
+//! reading bodies and names, the pooled client, and
+//! WebSockets of both ends.
 
 mod body;
 mod client;
@@ -7,9 +8,13 @@ mod pool;
 mod problem;
 mod server;
 mod shelf;
+mod socket;
+mod websocket;
 
 pub use body::{Incoming, json_body, message_name, path_segment, read_body};
 pub(crate) use client::join;
 pub use client::{Answer, Client, ClientError, ClientLimits};
 pub use problem::{Kind, Problem, not_found};
 pub use server::{BindError, Limits, Listening, Peer, Place, Serving};
+pub(crate) use socket::{Ending, Reading, Socket, Traffic};
+pub(crate) use websocket::{Accepted, upgrade};

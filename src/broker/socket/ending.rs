@@ -1,9 +1,13 @@
 //! How a socket ends, and what its other end is told.
 
-use axum::extract::ws::{CloseFrame, Utf8Bytes, close_code};
+use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Utf8Bytes};
 
 use super::Acks;
 use crate::broker::error::Error;
+use crate::http::Ending;
 
 /// How much of a reason is told: a close frame has 125 bytes at most.
 const REASON_BYTES_MAX: usize = 100;
@@ -17,34 +21,25 @@ pub(super) enum Ended {
     /// It does not read, or shows no sign of life.
     Silent(&'static str),
     /// It broke a rule, or asks for what cannot be had; which.
-    Broke(u16, String),
+    Broke(CloseCode, String),
     /// Another connection has its place, or somebody has struck it off the roster.
     Replaced,
     /// The broker shuts down.
     Stopped,
 }
 
-/// What is still sent.
-pub(super) enum Farewell {
-    /// Nothing: the connection just ends.
-    None,
-    /// The answer to the other end's close frame.
-    Answer,
-    /// A close frame of ours.
-    Close(CloseFrame),
-}
-
 impl Ended {
-    /// Clients of the originals live on only if the connection just ends (exo 3.9): they get a close frame for their
-    /// own faults alone.
-    pub(super) fn farewell(self, acks: Acks) -> Farewell {
-        let close = |code, reason: &str| Farewell::Close(CloseFrame { code, reason: shorten(reason) });
+    /// How the connection ends; `None` if there is nobody to end it with. Clients of the originals live on only if the
+    /// connection just ends (exo 3.9): they get a close frame for their own faults alone.
+    pub(super) fn ending(self, acks: Acks) -> Option<Ending> {
+        let close = |code, reason: &str| Some(Ending::Polite(CloseFrame { code, reason: shorten(reason) }));
         match (self, acks) {
-            (Self::Gone | Self::Silent(_), _) | (Self::Replaced | Self::Stopped, Acks::None) => Farewell::None,
-            (Self::Closed, _) => Farewell::Answer,
+            (Self::Gone | Self::Silent(_), _) => None,
+            (Self::Replaced | Self::Stopped, Acks::None) => Some(Ending::Abrupt),
+            (Self::Closed, _) => Some(Ending::Answer),
             (Self::Broke(code, reason), _) => close(code, &reason),
-            (Self::Replaced, Acks::Each) => close(close_code::NORMAL, "the instance is gone, or connected anew"),
-            (Self::Stopped, Acks::Each) => close(close_code::AWAY, "shutting down"),
+            (Self::Replaced, Acks::Each) => close(CloseCode::Normal, "the instance is gone, or connected anew"),
+            (Self::Stopped, Acks::Each) => close(CloseCode::Away, "shutting down"),
         }
     }
 }
@@ -60,26 +55,24 @@ fn shorten(reason: &str) -> Utf8Bytes {
 /// A registration that is refused ends its socket; the code tells whether to come again.
 pub(super) fn refused(error: &Error) -> Ended {
     let code = if *error == Error::Draining {
-        close_code::AWAY
+        CloseCode::Away
     } else if matches!(error, Error::Full { .. }) {
-        close_code::AGAIN
+        CloseCode::Again
     } else {
-        close_code::POLICY
+        CloseCode::Policy
     };
     Ended::Broke(code, error.to_string())
 }
 
 /// What an error of the socket means: some of them are the other end's fault, and it is told which.
-pub(super) fn broke(error: &axum::Error) -> Ended {
-    use tokio_tungstenite::tungstenite::Error as Cause;
-    use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Cause>());
-    match source {
-        Some(Cause::Capacity(limit)) => Ended::Broke(close_code::SIZE, limit.to_string()),
-        Some(Cause::Utf8(detail)) => Ended::Broke(close_code::INVALID, detail.clone()),
-        Some(Cause::Protocol(ResetWithoutClosingHandshake)) => Ended::Gone,
-        Some(Cause::Protocol(cause)) => Ended::Broke(close_code::PROTOCOL, cause.to_string()),
-        Some(_) | None => Ended::Gone,
+pub(super) fn broke(error: SocketError) -> Ended {
+    match error {
+        SocketError::Capacity(limit) => Ended::Broke(CloseCode::Size, limit.to_string()),
+        SocketError::Utf8(detail) => Ended::Broke(CloseCode::Invalid, detail),
+        SocketError::Protocol(ResetWithoutClosingHandshake) => Ended::Gone,
+        SocketError::Protocol(cause) => Ended::Broke(CloseCode::Protocol, cause.to_string()),
+        // The connection itself, or nothing that a server meets.
+        _ => Ended::Gone,
     }
 }
 

@@ -18,9 +18,9 @@ use super::connection::Parcel;
 use super::handshake::Peer;
 use super::intake::Intake;
 use super::rules::{Beat, Conversations, Heartbeat, Unanswered};
-use super::socket::{Ending, Reading, Socket, Traffic};
 use crate::broker::{Frame, Inbox, Verdict, alive_frame};
 use crate::bus::Error;
+use crate::http::{Ending, Reading, Socket, Traffic};
 use crate::message::{Message, MessageId, Role};
 
 /// How long messages that found no room are tried after their connection has ended.
@@ -94,8 +94,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let mut ending = self.setup.ending;
         let lost = outcome.is_err();
         if let Err(failure) = outcome {
-            if let (Failure::Oversized(_), Ending::Polite(_)) = (&failure, ending) {
-                ending = Ending::Polite(CloseCode::Size);
+            if let (Failure::Oversized(_), Ending::Polite(_)) = (&failure, &ending) {
+                ending = Ending::polite(CloseCode::Size);
             }
             ended.send_replace(Some(failure.into_error(&self.setup.authority)));
         }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::handshake::Peer;
-use super::socket::Reading;
 use crate::broker::{Delivery, Inbox};
+use crate::http::Reading;
 use crate::message::Message;
 
 /// Messages that may wait here for an inbox without room; then nothing more is read. Replies that somebody waits for

@@ -17,8 +17,8 @@ use crate::broker::Verdict;
 use crate::bus::websocket::connection::Connection;
 use crate::bus::websocket::driver::Setup;
 use crate::bus::websocket::handshake::Peer::{self, Acknowledging, Original};
-use crate::bus::websocket::socket::Ending;
 use crate::bus::{Bus, Close, Config, Error};
+use crate::http::Ending;
 use crate::message::{Payload, Role};
 
 async fn check_cannot_join(config: Config, expected: &str) {
