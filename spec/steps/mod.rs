@@ -8,3 +8,4 @@ mod process;
 mod relay;
 mod requests;
 mod service;
+mod traffic;

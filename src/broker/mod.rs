@@ -14,6 +14,9 @@
 //! wscat -c ws://localhost:3100/services -x '{"name":"exocom.register-service","sender":"web","id":"1","activityId":"1"}'
 //! ```
 //!
+//! What goes through can be watched: `curl -N localhost:3100/traffic` while it does, and one conversation afterwards by
+//! `curl localhost:3100/activities/1`, as long as the record goes back ([`Config::traffic_messages_max`]).
+//!
 //! Order is kept per sender and receiving instance, across retries. Delivery is at least once: a receiver that has a
 //! message but whose answer was lost gets it again, with the same id.
 
@@ -30,13 +33,15 @@ mod shell;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod traffic;
+mod watching;
 mod wire;
 
 pub use config::Config;
 pub use error::Error;
 pub use service::{Broker, Inbox};
 pub use wire::{
-    ACKS_HEADER, Address, Announcement, Configuration, Delivery, Dialect, Form, Frame, Hello, INSTANCE_HEADER,
-    InstanceRow, Landscape, Lease, Pair, Receivers, Registration, RoleRoutes, ServiceRow, Stamp, Translation,
-    Undelivered, Verdict, alive_frame, delivery_frame, sending_frame,
+    ACKS_HEADER, Activity, ActivityRow, Address, Announcement, Configuration, Delivery, Dialect, Fate, Form, Frame,
+    Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Pair, Receivers, Registration, RoleRoutes, ServiceRow,
+    Stamp, Translation, Undelivered, Verdict, alive_frame, delivery_frame, sending_frame,
 };

@@ -1,6 +1,5 @@
 //! The broker's handle: runs the rules, performs their effects.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,13 +13,14 @@ use super::config::Config;
 use super::error::Error;
 use super::journal::{Journal, Sink};
 use super::metrics::Metrics;
-use super::rules::{Exchange, Place};
+use super::rules::{Exchange, Filter, Place};
 use super::shell::{Handle, Shell, lock, sweep};
+use super::traffic::{Following, Payloads, Refusal, Traffic};
 use super::wire::{
-    Address, Configuration, Delivery, InstanceRow, Landscape, Lease, Registration, Undelivered, Verdict,
+    Activity, Address, Configuration, Delivery, InstanceRow, Landscape, Lease, Registration, Undelivered, Verdict,
 };
 use crate::http::{Client, ClientLimits};
-use crate::message::{InstanceId, Message, MessageName, Role};
+use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
 
 /// How long opening a connection to a receiver may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -62,7 +62,7 @@ impl Broker {
             metrics: Metrics::new(),
             stop: stop.clone(),
             exchange: Mutex::new(Exchange::new(config.clone(), Uuid::new_v4().as_u128())),
-            undelivered: Mutex::new(VecDeque::new()),
+            traffic: Traffic::new(config.traffic_messages_max, config.undelivered_max),
             journal: Mutex::new(journal),
             settled: Notify::new(),
             tasks,
@@ -93,7 +93,10 @@ impl Broker {
         let verdict = {
             let mut exchange = self.shell.exchange();
             match message.sender.as_ref().filter(|sender| !exchange.may_speak_for(sender, origin, token)) {
-                Some(sender) => Verdict::Forbidden { detail: Error::Token { role: sender.clone() }.to_string() },
+                Some(sender) => {
+                    let detail = Error::Token { role: sender.clone() }.to_string();
+                    exchange.forbid(Instant::now(), origin, &message, detail, &mut effects)
+                }
                 None => exchange.publish(Instant::now(), origin, message, &mut effects),
             }
         };
@@ -171,7 +174,20 @@ impl Broker {
 
     /// The messages that were given up, the oldest first.
     pub fn undelivered(&self) -> Vec<Undelivered> {
-        lock(&self.shell.undelivered).iter().cloned().collect()
+        self.shell.traffic.undelivered()
+    }
+
+    /// What is on record of an activity, see [`Config::traffic_messages_max`]; `None` if nothing is.
+    pub fn activity(&self, id: &ActivityId) -> Option<Activity> {
+        if self.shell.config.traffic_messages_max == 0 {
+            return None;
+        }
+        self.shell.traffic.activity(id)
+    }
+
+    /// Follows what goes through from now on.
+    pub(super) fn follow(&self, filter: Filter, payloads: Payloads) -> Result<Following, Refusal> {
+        Following::start(&self.shell, filter, payloads)
     }
 
     /// The numbers in Prometheus' text form.
@@ -223,6 +239,7 @@ impl Broker {
         if let Some(journal) = journal {
             journal.close().await;
         }
+        self.shell.traffic.close();
         left
     }
 }

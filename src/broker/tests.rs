@@ -1,6 +1,7 @@
 //! The broker with real sockets: services that record, fail, hang and come back.
 
 mod sockets;
+mod traffic;
 
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};

@@ -6,6 +6,7 @@ mod frame;
 mod landscape;
 mod listing;
 mod status;
+mod traffic;
 mod translation;
 
 pub use announcement::{Address, Announcement, Lease, Registration};
@@ -13,6 +14,8 @@ pub use frame::{ACKS_HEADER, Dialect, Frame, Hello, Stamp, alive_frame, delivery
 pub use landscape::{Form, Landscape, RoleRoutes};
 pub use listing::{Configuration, InstanceRow, Receivers, ServiceRow, Undelivered};
 pub use status::{Delivery, Verdict};
+pub(super) use traffic::millis;
+pub use traffic::{Activity, ActivityRow, Fate, Missed, ReceiverRow, TrafficRow, UndeliveredRow};
 pub use translation::{Pair, Translation};
 
 /// The header of `POST /send` and `POST /send/{message}` that tells which registered instance sends.

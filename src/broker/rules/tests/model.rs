@@ -164,7 +164,7 @@ impl Bench {
                     Effect::Undelivered { parcel, .. } => {
                         self.given_up.push((parcel.role.to_string(), parcel.message.id.to_string()));
                     }
-                    Effect::Wake { .. } | Effect::Note(_) | Effect::Routed(_) => {}
+                    Effect::Wake { .. } | Effect::Note(_) | Effect::Routed(_) | Effect::Passed(_) => {}
                 }
             }
         }
