@@ -13,3 +13,4 @@ mod relay;
 mod requests;
 mod service;
 mod testing;
+mod traffic;

@@ -76,6 +76,12 @@ impl Follower {
         let next = tokio::time::timeout(PATIENCE, self.messages.recv()).await;
         next.expect("a message in time").expect("the stream goes on")
     }
+
+    /// Waits for the end of the stream, before which nothing more may come.
+    pub async fn end(&mut self) {
+        let next = tokio::time::timeout(PATIENCE, self.messages.recv()).await;
+        assert_eq!(next.expect("an end in time"), None);
+    }
 }
 
 impl Drop for Follower {

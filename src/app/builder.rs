@@ -226,7 +226,8 @@ impl Way {
         }
         if config.url == EMBEDDED {
             // Nobody from outside can be on their way to it, so there is nothing to settle.
-            let broker = Broker::start(crate::broker::Config { settle_ms: 0, ..Default::default() });
+            let broker =
+                Broker::start(crate::broker::Config { settle_ms: 0, traffic_messages_max: 0, ..Default::default() });
             return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
         }
         if config.url.starts_with("http://") || config.url.starts_with("https://") {

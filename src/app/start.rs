@@ -48,8 +48,9 @@ pub async fn run(config: Config, embedded: EmbeddedBroker) -> Result<(), Error> 
     let mut signals = Signals::listen()?;
     let broker = match (config.bus.url.as_str(), embedded) {
         ("embedded", EmbeddedBroker::Private) => {
-            // Nobody from outside can be on their way to it, so there is nothing to settle.
-            Some((Broker::start(broker::Config { settle_ms: 0, ..config.broker.clone() }), None))
+            // Nobody from outside can be on their way to it, so there is nothing to settle; and nobody can watch it.
+            let config = broker::Config { settle_ms: 0, traffic_messages_max: 0, ..config.broker.clone() };
+            Some((Broker::start(config), None))
         }
         ("embedded", EmbeddedBroker::Listening) => {
             let (broker, serving) = open_broker(&config).await?;

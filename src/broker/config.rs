@@ -17,7 +17,8 @@ pub struct Config {
     pub compat: bool,
     /// Print one line per delivery on stdout.
     pub log_messages: bool,
-    /// Print the payload below that line. Payloads may hold secrets.
+    /// Print the payload below that line, and show payloads to those who follow `GET /traffic` and ask for them.
+    /// Payloads may hold secrets.
     pub log_payloads: bool,
     /// How long a service that registered itself stays registered without a sign of life.
     pub lease_ms: u64,
@@ -61,6 +62,9 @@ pub struct Config {
     pub tokens: Vec<String>,
     /// Undelivered messages that are kept for `GET /undelivered`.
     pub undelivered_max: usize,
+    /// Messages whose traces are kept for `GET /activities/{id}`, without their payloads; the oldest gives way. 0 keeps
+    /// none.
+    pub traffic_messages_max: usize,
 }
 
 /// What happens to messages while nobody can judge them.
@@ -102,6 +106,7 @@ impl Default for Config {
             security_held_max: 4_096,
             tokens: Vec::new(),
             undelivered_max: 1_000,
+            traffic_messages_max: 4_096,
         }
     }
 }

@@ -14,6 +14,9 @@
 //! wscat -c ws://localhost:3100/services -x '{"name":"exocom.register-service","sender":"web","id":"1","activityId":"1"}'
 //! ```
 //!
+//! What goes through can be watched: `curl -N localhost:3100/traffic` while it does, and one conversation afterwards by
+//! `curl localhost:3100/activities/1`, as long as the record goes back ([`Config::traffic_messages_max`]).
+//!
 //! Order is kept per sender and receiving instance, across retries. Delivery is at least once: a receiver that has a
 //! message but whose answer was lost gets it again, with the same id.
 
@@ -33,6 +36,8 @@ mod shell;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod traffic;
+mod watching;
 mod wire;
 
 pub use config::Config;
@@ -40,8 +45,8 @@ pub use error::Error;
 pub use matching::{Spoken, Unmatched};
 pub use service::{Broker, Inbox};
 pub use wire::{
-    ACKS_HEADER, Address, Announcement, Application, Changes, ClientRow, Configuration, Delivery, Dialect, Form, Frame,
-    Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Listing, NamespaceRow, Pair, Part, Receivers, Registration,
-    RoleRoutes, RouteRow, ServiceRow, Stamp, Translation, Undelivered, Verdict, alive_frame, delivery_frame,
-    sending_frame,
+    ACKS_HEADER, Activity, ActivityRow, Address, Announcement, Application, Changes, ClientRow, Configuration,
+    Delivery, Dialect, Fate, Form, Frame, Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Listing, NamespaceRow,
+    Pair, Part, Receivers, Registration, RoleRoutes, RouteRow, ServiceRow, Stamp, Translation, Undelivered, Verdict,
+    alive_frame, delivery_frame, sending_frame,
 };

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Error;
 use super::opening::{Refusal, open};
 use super::service::Broker;
+use super::watching;
 use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered, Verdict};
 use crate::http::{Kind, Limits, Peer, Problem, json_body, message_name, not_found};
 use crate::message::{self, InstanceId, Message, MessageName, Role, TraceParent};
@@ -26,6 +27,8 @@ pub fn router(broker: Broker, limits: &Limits) -> Router {
         .route("/send", post(send_batch))
         .route("/send/{*message}", post(send_single))
         .route("/undelivered", get(undelivered))
+        .route("/traffic", get(watching::follow))
+        .route("/activities/{id}", get(watching::activity))
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
@@ -34,9 +37,10 @@ pub fn router(broker: Broker, limits: &Limits) -> Router {
         .with_state(Face { broker, limits: limits.for_envelopes() })
 }
 
+/// State of every route.
 #[derive(Clone)]
-struct Face {
-    broker: Broker,
+pub(super) struct Face {
+    pub(super) broker: Broker,
     limits: Limits,
 }
 
@@ -220,17 +224,17 @@ fn no_receivers(broker: &Broker, origin: Option<&InstanceId>, sender: Option<&Ro
     }
 }
 
-fn busy(broker: &Broker) -> Problem {
+pub(super) fn busy(broker: &Broker) -> Problem {
     match broker.is_draining() {
         true => Problem::new(Kind::Draining, Error::Draining).retry_after(std::time::Duration::from_secs(1)),
         false => Problem::new(Kind::Busy, "the queues of all receivers are full"),
     }
 }
 
-fn json_text(value: &impl Serialize) -> Bytes {
+pub(super) fn json_text(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).expect("numbers and texts can be written to memory").into()
 }
 
-fn typed(content_type: &'static str, body: impl Into<Body>) -> Response {
+pub(super) fn typed(content_type: &'static str, body: impl Into<Body>) -> Response {
     ([(CONTENT_TYPE, content_type)], body.into()).into_response()
 }

@@ -1,6 +1,5 @@
 //! The broker's handle: runs the rules, performs their effects.
 
-use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,11 +14,14 @@ use super::config::Config;
 use super::error::Error;
 use super::journal::{Journal, Sink, Style};
 use super::metrics::Metrics;
-use super::rules::{Effect, Exchange, Note, Place};
+use super::rules::{Effect, Exchange, Filter, Note, Place};
 use super::shell::{Handle, Shell, lock, sweep};
-use super::wire::{Address, Delivery, InstanceRow, Landscape, Lease, Listing, Registration, Undelivered, Verdict};
+use super::traffic::{Following, Payloads, Refusal, Traffic};
+use super::wire::{
+    Activity, Address, Delivery, InstanceRow, Landscape, Lease, Listing, Registration, Undelivered, Verdict,
+};
 use crate::http::{Client, ClientLimits};
-use crate::message::{InstanceId, Message, MessageName, Role};
+use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
 
 /// How long opening a connection to a receiver may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -76,7 +78,7 @@ impl Broker {
             metrics: Metrics::new(),
             stop: stop.clone(),
             exchange: Mutex::new(Exchange::new(config.clone(), Uuid::new_v4().as_u128())),
-            undelivered: Mutex::new(VecDeque::new()),
+            traffic: Traffic::new(config.traffic_messages_max, config.undelivered_max),
             journal: Mutex::new(journal),
             settled: Notify::new(),
             tasks,
@@ -109,9 +111,10 @@ impl Broker {
             match message.sender.as_ref().filter(|sender| !exchange.may_speak_for(sender, origin, token)) {
                 Some(sender) => {
                     let role = sender.clone();
-                    effects
-                        .push(Effect::Note(Note::Forbidden { sender: Some(role.clone()), name: message.name.clone() }));
-                    Verdict::Forbidden { detail: Error::Token { role }.to_string() }
+                    let (sender, name) = (Some(role.clone()), message.name.clone());
+                    effects.push(Effect::Note(Note::Forbidden { sender, name }));
+                    let detail = Error::Token { role }.to_string();
+                    exchange.forbid(Instant::now(), origin, &message, detail, &mut effects)
                 }
                 None => exchange.publish(Instant::now(), origin, message, &mut effects),
             }
@@ -191,7 +194,20 @@ impl Broker {
 
     /// The messages that were given up, the oldest first.
     pub fn undelivered(&self) -> Vec<Undelivered> {
-        lock(&self.shell.undelivered).iter().cloned().collect()
+        self.shell.traffic.undelivered()
+    }
+
+    /// What is on record of an activity, see [`Config::traffic_messages_max`]; `None` if nothing is.
+    pub fn activity(&self, id: &ActivityId) -> Option<Activity> {
+        if self.shell.config.traffic_messages_max == 0 {
+            return None;
+        }
+        self.shell.traffic.activity(id)
+    }
+
+    /// Follows what goes through from now on.
+    pub(super) fn follow(&self, filter: Filter, payloads: Payloads) -> Result<Following, Refusal> {
+        Following::start(&self.shell, filter, payloads)
     }
 
     /// The numbers in Prometheus' text form.
@@ -243,6 +259,7 @@ impl Broker {
         if let Some(journal) = journal {
             journal.close().await;
         }
+        self.shell.traffic.close();
         left
     }
 }

@@ -1,6 +1,5 @@
 //! What stands around the rules: state, means, and the performing of effects.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,8 +13,9 @@ use super::courier;
 use super::error::Error;
 use super::journal::Journal;
 use super::metrics::Metrics;
-use super::rules::{Attempt, Effect, Exchange, Key, Note, Parcel, Place, Reason, Work};
+use super::rules::{Attempt, Effect, Exchange, GivenUp, Key, Note, Parcel, Place, Reason, Work};
 use super::service::Inbox;
+use super::traffic::Traffic;
 use super::wire::{Delivery, Lease, Registration, Undelivered};
 use crate::http::Client;
 use crate::message::{InstanceId, Message, MessageId, MessageName, Payload, Role};
@@ -41,7 +41,7 @@ pub(crate) struct Shell {
     pub(crate) metrics: Metrics,
     pub(crate) stop: CancellationToken,
     pub(super) exchange: Mutex<Exchange<Handle>>,
-    pub(super) undelivered: Mutex<VecDeque<Undelivered>>,
+    pub(super) traffic: Traffic,
     pub(super) journal: Mutex<Option<Journal>>,
     pub(super) settled: Notify,
     pub(super) tasks: TaskTracker,
@@ -164,6 +164,7 @@ impl Shell {
                 Effect::Undelivered { parcel, reason } => self.report(parcel, &reason),
                 Effect::Note(note) => self.note(&note),
                 Effect::Routed(routed) => self.log(|journal| journal.routed(routed)),
+                Effect::Passed(trace) => self.traffic.pass(trace),
             }
         }
     }
@@ -224,6 +225,7 @@ impl Shell {
             receiver,
             reason,
             at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            activity_id: parcel.message.conversation(),
         };
         if !told {
             self.log(|journal| journal.given_up(&row));
@@ -233,14 +235,9 @@ impl Shell {
             self.exchange().tell(Instant::now(), origin, notice(&parcel, &row), &mut effects);
             self.perform(effects);
         }
-        let mut ring = lock(&self.undelivered);
-        if ring.len() >= self.config.undelivered_max {
-            ring.pop_front();
-        }
-        if self.config.undelivered_max > 0 {
-            ring.push_back(row);
-        }
-        drop(ring);
+        let (at, payload_bytes) = (Instant::now(), parcel.bytes());
+        let Message { name: called, response_to, .. } = parcel.message;
+        self.traffic.give_up(GivenUp { at, row, called, response_to, payload_bytes });
         self.settled.notify_waiters();
     }
 }

@@ -3,6 +3,7 @@
 mod bad_days;
 mod faces;
 mod sockets;
+mod traffic;
 
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};

@@ -6,6 +6,7 @@ mod frame;
 mod landscape;
 mod listing;
 mod status;
+mod traffic;
 mod translation;
 
 pub use announcement::{Address, Announcement, Lease, Registration};
@@ -15,6 +16,8 @@ pub use listing::{
     ClientRow, Configuration, InstanceRow, Listing, NamespaceRow, Receivers, RouteRow, ServiceRow, Undelivered,
 };
 pub use status::{Delivery, Verdict};
+pub(super) use traffic::millis;
+pub use traffic::{Activity, ActivityRow, Fate, Missed, ReceiverRow, TrafficRow, UndeliveredRow};
 pub use translation::{Pair, Translation};
 
 /// The header of `POST /send` and `POST /send/{message}` that tells which registered instance sends.

@@ -1,4 +1,5 @@
-//! Reads `text/event-stream` (HTML Standard 9.2.6), as far as a sidecar writes it: lines end in LF or CRLF.
+//! Reads `text/event-stream` (HTML Standard 9.2.6). Lines end in LF, CRLF or CR: a payload's own line breaks, of which any
+//! may be, become those of the stream.
 
 /// One event. `name` is `message` where the server gives none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(super) struct EventStream {
     rest: Vec<u8>,
     name: String,
     data: Option<String>,
+    /// The last line ended in CR: a LF right behind it ends no other.
+    after_return: bool,
 }
 
 impl EventStream {
@@ -28,12 +31,17 @@ impl EventStream {
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Event>, TooLong> {
         let mut events = Vec::new();
         let mut bytes = bytes;
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+        while !bytes.is_empty() {
+            if std::mem::take(&mut self.after_return) && bytes[0] == b'\n' {
+                bytes = &bytes[1..];
+                continue;
+            }
+            let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else { break };
             self.rest.extend_from_slice(&bytes[..end]);
+            self.after_return = bytes[end] == b'\r';
             bytes = &bytes[end + 1..];
             let line = std::mem::take(&mut self.rest);
-            let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line));
-            events.extend(self.take_line(&line));
+            events.extend(self.take_line(&String::from_utf8_lossy(&line)));
             self.check_length()?;
         }
         self.rest.extend_from_slice(bytes);
@@ -98,6 +106,12 @@ mod tests {
     }
 
     #[test]
+    fn a_payload_keeps_its_value_whatever_its_line_breaks_are() {
+        // As a payload `{"a":\r\n1\r}` is written.
+        check("data: {\"a\":\rdata: \ndata: 1\rdata: }\n\n", &[("message", "{\"a\":\n\n1\n}")]);
+    }
+
+    #[test]
     fn comments_and_events_without_data_are_passed_over() {
         check(": still here\n\nevent: ping\n\nretry: 5\nevent: drain\ndata\n\n", &[("drain", "")]);
     }
@@ -113,7 +127,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_does_not_matter_how_the_bytes_are_cut(cuts in proptest::collection::vec(0_usize..60, 0..6)) {
-            let whole = "event: message\r\ndata: {\ndata: ö}\n\n: ping\n\ndata: 2\n\n";
+            let whole = "event: message\r\ndata: {\rdata: \ndata: ö}\n\n: ping\r\n\r\ndata: 2\n\n";
             let mut stream = EventStream::default();
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(whole.len())).collect();
             cuts.extend([0, whole.len()]);

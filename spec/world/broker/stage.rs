@@ -6,6 +6,7 @@ use exorelay::http::Answer;
 use serde_json::Value;
 
 use super::{RecordingService, RunningBroker, call};
+use crate::world::http::Follower;
 
 /// The state of one scenario. Everything in it ends with the scenario.
 #[derive(Debug, Default, cucumber::World)]
@@ -20,6 +21,8 @@ pub(crate) struct World {
     pub(crate) messages_named: usize,
     /// A port that is taken for the scenario.
     pub(crate) taken: Option<std::net::TcpListener>,
+    /// Somebody who watches the broker.
+    pub(crate) follower: Option<Follower>,
     /// What could not be started, and why.
     pub(crate) failure: Option<String>,
 }
@@ -31,6 +34,10 @@ impl World {
 
     pub(crate) fn service(&self, name: &str) -> &RecordingService {
         self.services.get(name).unwrap_or_else(|| panic!("the scenario has no service {name}"))
+    }
+
+    pub(crate) fn follower(&mut self) -> &mut Follower {
+        self.follower.as_mut().expect("the scenario follows the traffic first")
     }
 
     pub(crate) fn answer(&self) -> &Answer {

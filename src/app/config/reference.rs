@@ -107,7 +107,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("broker.address", "Where the broker listens."),
     ("broker.compat", "Behave as the original of the HTTP era where ours is better."),
     ("broker.log_messages", "Print one line per delivery on stdout."),
-    ("broker.log_payloads", "Print the payload below that line. Payloads may hold secrets."),
+    (
+        "broker.log_payloads",
+        "Print the payload below that line, and show payloads to those who follow `GET /traffic` and ask for them. Payloads may hold secrets.",
+    ),
     ("broker.lease_ms", "How long a service that registered itself stays registered without a sign of life."),
     (
         "broker.settle_ms",
@@ -152,6 +155,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("broker.conversation_idle_ms", "How long a conversation without messages is remembered."),
     ("broker.instances_max", "Services the landscape may hold, instances counted one by one."),
     ("broker.undelivered_max", "Undelivered messages that are kept for `GET /undelivered`."),
+    (
+        "broker.traffic_messages_max",
+        "Messages whose traces are kept for `GET /activities/{id}`, without their payloads; the oldest gives way. 0 keeps none.",
+    ),
     ("http.body_bytes_max", "Largest body a listener takes; a longer one is answered 413."),
     ("http.body_timeout_ms", "How long a body may take to arrive; then 408."),
     ("http.header_timeout_ms", "How long a connection may stay without complete request headers; then it is closed."),

@@ -130,7 +130,7 @@ impl Style {
         if self == Self::Http {
             return Vec::new();
         }
-        let Undelivered { id, name, sender, receiver, reason, at: _ } = row;
+        let Undelivered { id, name, sender, receiver, reason, at: _, activity_id: _ } = row;
         let sender = sender.as_ref().map_or("", |sender| sender.as_str());
         let receiver = receiver.as_ref().map(|role| format!(" to '{role}'")).unwrap_or_default();
         vec![Line::error(format!("Undelivered message '{name}' from '{sender}'{receiver} with id '{id}': {reason}"))]

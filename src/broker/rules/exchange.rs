@@ -40,6 +40,8 @@ pub(crate) struct Exchange<H> {
     pub(super) draining: bool,
     pub(super) guard: Guard,
     pub(super) picks: Vec<Pick>,
+    /// How many follow the traffic.
+    pub(super) followers: usize,
     next_sequence: u64,
 }
 
@@ -83,6 +85,7 @@ impl<H: Clone> Exchange<H> {
             draining: false,
             guard,
             picks: Vec::new(),
+            followers: 0,
             next_sequence: 0,
         }
     }

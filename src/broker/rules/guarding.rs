@@ -81,7 +81,7 @@ impl<H: Clone> Exchange<H> {
             SecurityAbsent::Refuse if !judge_is_here => {
                 effects.push(Effect::Note(Note::NoService { role: self.guard.judge().clone() }));
                 let detail = format!("no service of the role 'security' is there to judge '{}'", message.name);
-                return Verdict::Forbidden { detail };
+                return self.forbid(now, origin, &message, detail, effects);
             }
             SecurityAbsent::Hold | SecurityAbsent::Refuse | SecurityAbsent::Allow => {}
         }
@@ -120,7 +120,7 @@ impl<H: Clone> Exchange<H> {
         effects.push(Effect::Note(Note::Unauthorized { name: called, sender, activity: conversation.clone() }));
         let told = self.message_about(UNAUTHORIZED, message, conversation);
         // Nobody has to listen to it.
-        self.route(now, None, (told, Answer::Told), effects);
+        self.route(now, None, (&told, Answer::Told), effects);
         self.refuse(held, Reason::Unauthorized, effects);
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::{Key, Parcel};
+use super::{Key, Parcel, Trace};
 use crate::broker::wire::{Address, Delivery};
 use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
 
@@ -35,6 +35,8 @@ pub(crate) enum Effect<H> {
     Note(Note),
     /// A message was routed; only emitted when messages are logged.
     Routed(Routed),
+    /// A message came by; only emitted when somebody may want to see it. Stands before its deliveries.
+    Passed(Trace),
 }
 
 /// What an operator wants to know. exo 3.3, 3.6.

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::exchange::give_up;
+use super::waiting::Awaited;
 use super::{Effect, Exchange, Key, Note, Parcel, Reason, Routed};
-use crate::broker::wire::Verdict;
+use crate::broker::wire::{Fate, Verdict};
 use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
 
 /// What a refused sender is told to wait.
@@ -12,9 +13,9 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// One instance chosen for a message.
 pub(super) struct Pick {
-    key: Key,
+    pub(super) key: Key,
     pub(super) role: Role,
-    name: MessageName,
+    pub(super) name: MessageName,
     /// The role does not subscribe; the instance gets it because it asked.
     asked: bool,
 }
@@ -48,7 +49,7 @@ impl<H: Clone> Exchange<H> {
             let who = sender.as_ref().map_or("", Role::as_str);
             let detail = format!("service '{who}' is not allowed to broadcast the message '{name}'");
             effects.push(Effect::Note(Note::Forbidden { sender, name }));
-            return Verdict::Forbidden { detail };
+            return self.forbid(now, origin, &message, detail, effects);
         }
         let answer = self.place_in_conversation(now, origin, &mut message);
         match self.is_guarded() {
@@ -105,10 +106,10 @@ impl<H: Clone> Exchange<H> {
         (message, answer): (Message, Answer),
         effects: &mut Vec<Effect<H>>,
     ) -> Verdict {
-        let name = message.name.clone();
-        let verdict = self.route(now, origin, (message, answer), effects);
+        let verdict = self.route(now, origin, (&message, answer), effects);
         if verdict == Verdict::NoReceivers {
-            effects.push(Effect::Note(Note::NoReceivers { name }));
+            self.show_stopped(now, origin, &message, (Fate::NoReceivers, ""), effects);
+            effects.push(Effect::Note(Note::NoReceivers { name: message.name }));
         }
         verdict
     }
@@ -118,26 +119,27 @@ impl<H: Clone> Exchange<H> {
         &mut self,
         now: Instant,
         origin: Option<&InstanceId>,
-        (message, answer): (Message, Answer),
+        (message, answer): (&Message, Answer),
         effects: &mut Vec<Effect<H>>,
     ) -> Verdict {
         let public = self.public_name(origin, message.sender.as_ref(), &message.name);
-        let conversation = self.conversations.name(now, &message);
+        let conversation = self.conversations.name(now, message);
         let mut picks = std::mem::take(&mut self.picks);
-        self.pick(now, (&message, answer), &public, &conversation, &mut picks);
-        let verdict = if !picks.is_empty() && !picks.iter().any(|pick| self.has_room(pick.key, &message)) {
+        self.pick(now, (message, answer), &public, &conversation, &mut picks);
+        let mut awaited = Awaited::default();
+        let verdict = if !picks.is_empty() && !picks.iter().any(|pick| self.has_room(pick.key, message)) {
             Verdict::Busy { retry_after: RETRY_AFTER }
-        } else if self.await_absent(now, origin, (&message, &public), &picks, effects) || !picks.is_empty() {
-            Verdict::Accepted
         } else {
-            Verdict::NoReceivers
+            awaited = self.await_absent(now, origin, (message, &public), &picks, effects);
+            if picks.is_empty() && !awaited.takes { Verdict::NoReceivers } else { Verdict::Accepted }
         };
         if verdict == Verdict::Accepted {
             let origin_key = origin.and_then(|id| self.roster.key_of(id));
             let keys = picks.iter().map(|pick| pick.key);
             self.conversations.record(now, &message.id, &conversation, origin, origin_key, keys);
-            self.log(now, &message, &picks, effects);
-            self.dispatch(now, origin, (&message, &public), &mut picks, effects);
+            self.log(now, message, &picks, effects);
+            self.show_routed(now, origin, (message, &public, &conversation), (&picks, &awaited.roles), effects);
+            self.dispatch(now, origin, (message, &public), &mut picks, effects);
         }
         picks.clear();
         self.picks = picks;

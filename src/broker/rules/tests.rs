@@ -1,6 +1,7 @@
 //! The machine against a naive model: who should have got what, exactly once, and in which order.
 
 mod model;
+mod passages;
 
 use std::time::Duration;
 

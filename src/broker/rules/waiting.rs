@@ -9,6 +9,15 @@ use super::publishing::Pick;
 use super::{Effect, Exchange, Key, Note, Orphans, Parcel, Reason, Routed};
 use crate::message::{InstanceId, Message, MessageName, Role};
 
+/// Who a message waits for besides those who are there.
+#[derive(Debug, Default)]
+pub(super) struct Awaited {
+    /// Whether the broker takes the message for somebody who is not there, known or not.
+    pub(super) takes: bool,
+    /// The roles it waits for, as far as they are known.
+    pub(super) roles: Vec<Role>,
+}
+
 impl<H: Clone> Exchange<H> {
     /// Takes an instance that has left and has no delivery out off the books; what it had moves on.
     pub(super) fn remove(&mut self, now: Instant, key: Key, effects: &mut Vec<Effect<H>>) {
@@ -94,7 +103,7 @@ impl<H: Clone> Exchange<H> {
     }
 
     /// Lets the message wait for roles that are not there: those that left a moment ago, and those a broker that has
-    /// just started may not know yet. Answers whether it waits for anybody.
+    /// just started may not know yet.
     pub(super) fn await_absent(
         &mut self,
         now: Instant,
@@ -102,12 +111,12 @@ impl<H: Clone> Exchange<H> {
         (message, public): (&Message, &MessageName),
         picks: &[Pick],
         effects: &mut Vec<Effect<H>>,
-    ) -> bool {
+    ) -> Awaited {
         let is_here = |role: &Role| picks.iter().any(|pick| pick.role == *role);
         let away: Vec<Role> = self.declared.receivers(public).iter().filter(|role| !is_here(role)).cloned().collect();
         effects.extend(away.iter().map(|role| Effect::Note(Note::NoService { role: role.clone() })));
         if self.config.compat {
-            return !away.is_empty();
+            return Awaited { takes: !away.is_empty(), roles: Vec::new() };
         }
         let mut roles: Vec<Role> = self.absent.expected(now, public);
         roles.retain(|role| !is_here(role) && !away.contains(role));
@@ -120,13 +129,12 @@ impl<H: Clone> Exchange<H> {
             }
         }
         if !self.absent.is_settling(now) {
-            return !roles.is_empty();
+            return Awaited { takes: !roles.is_empty(), roles };
         }
-        let waits = !roles.is_empty();
-        roles.extend(picks.iter().map(|pick| pick.role.clone()));
+        let served = roles.iter().chain(picks.iter().map(|pick| &pick.role)).cloned().collect();
         let (message, public) = (message.clone(), public.clone());
-        let kept = self.absent.keep(Early { message, public, origin: origin.cloned(), accepted: now, roles });
-        waits || kept
+        let kept = self.absent.keep(Early { message, public, origin: origin.cloned(), accepted: now, roles: served });
+        Awaited { takes: kept || !roles.is_empty(), roles }
     }
 
     /// Gives a role what was sent before the broker knew of it.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::announcement::Address;
 use super::translation::Pair;
-use crate::message::{InstanceId, MessageId, MessageName, Role};
+use crate::message::{ActivityId, InstanceId, MessageId, MessageName, Role};
 
 /// The body of `GET /config.json`, in the form of the landscape that is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -129,8 +129,9 @@ pub struct InstanceRow {
     pub queue_length: usize,
 }
 
-/// One message that could not be delivered, in `GET /undelivered`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One message that could not be delivered, in `GET /undelivered`, and as the data of an event `undelivered` in
+/// `GET /traffic`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undelivered {
     /// The message's id.
     pub id: MessageId,
@@ -139,12 +140,15 @@ pub struct Undelivered {
     /// Who sent it, if known.
     pub sender: Option<Role>,
     /// The role that should have got it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receiver: Option<Role>,
     /// Why it did not.
     pub reason: String,
     /// When it was given up, by the clock on the wall: RFC 3339.
     pub at: String,
+    /// The conversation it belongs to, for `GET /activities/{id}`.
+    #[serde(rename = "activityId")]
+    pub activity_id: ActivityId,
 }
 
 fn as_text<S: serde::Serializer>(address: &Option<Address>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -171,7 +171,7 @@ impl Bench {
                         let receivers = routed.receivers.iter().map(|(role, _)| role.to_string());
                         self.logged.push((routed.message.id.to_string(), receivers.collect()));
                     }
-                    Effect::Wake { .. } | Effect::Note(_) => {}
+                    Effect::Wake { .. } | Effect::Note(_) | Effect::Passed(_) => {}
                 }
             }
         }

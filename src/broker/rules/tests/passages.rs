@@ -1,0 +1,212 @@
+//! What the machine shows of messages that come by.
+
+use std::time::{Duration, Instant};
+
+use super::calm;
+use crate::broker::config::Config;
+use crate::broker::rules::{Effect, Exchange, Filter, GivenUp, Passage, Place, Trace};
+use crate::broker::wire::{
+    Address, Fate, Form, Landscape, Registration, RoleRoutes, Translation, Undelivered, Verdict,
+};
+use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Payload, Role};
+
+fn role(text: &str) -> Role {
+    Role::parse(text).unwrap()
+}
+
+fn name(text: &str) -> MessageName {
+    MessageName::parse(text).unwrap()
+}
+
+fn activity(text: &str) -> ActivityId {
+    ActivityId::parse(text).unwrap()
+}
+
+/// A machine with an instance `i-ROLE` of each role.
+struct Bench {
+    exchange: Exchange<()>,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(config: Config, roles: &[(&str, &[&str])]) -> Self {
+        let mut bench = Self { exchange: Exchange::new(config, 7), now: Instant::now() };
+        roles.iter().for_each(|(role, receives)| bench.register(registration(role, receives), Place::Local));
+        bench
+    }
+
+    fn register(&mut self, registration: Registration, place: Place) {
+        self.exchange.register(self.now, registration, place, (), &mut Vec::new()).unwrap();
+    }
+
+    /// Publishes a message of `sender` this long after the last one. Answers what is shown of it.
+    fn publish(&mut self, sender: &str, micros: u64, message: Message) -> (Verdict, Vec<Trace>) {
+        self.now += Duration::from_micros(micros);
+        let (mut effects, origin) = (Vec::new(), InstanceId::parse(&format!("i-{sender}")).unwrap());
+        let message = Message { sender: Some(role(sender)), ..message };
+        let verdict = self.exchange.publish(self.now, Some(&origin), message, &mut effects);
+        let traces = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Passed(trace) => Some(trace),
+            Effect::Deliver { .. } | Effect::Wake { .. } | Effect::Undelivered { .. } => None,
+            Effect::Note(_) | Effect::Routed(_) => None,
+        });
+        (verdict, traces.collect())
+    }
+
+    /// What is shown of a message, which is one thing.
+    fn passage(&mut self, sender: &str, micros: u64, message: Message) -> Passage {
+        let (_, traces) = self.publish(sender, micros, message);
+        assert_eq!(traces.len(), 1, "{traces:?}");
+        traces[0].passage()
+    }
+}
+
+fn registration(sender: &str, receives: &[&str]) -> Registration {
+    Registration {
+        role: role(sender),
+        instance: InstanceId::parse(&format!("i-{sender}")).unwrap(),
+        receives: receives.iter().map(|text| name(text)).collect(),
+        sends: Vec::new(),
+        namespace: None,
+        batch: true,
+        token: None,
+    }
+}
+
+fn message(id: &str, called: &str) -> Message {
+    Message { activity_id: Some(activity("a")), ..Message::new(MessageId::parse(id).unwrap(), name(called)) }
+}
+
+fn answer(id: &str, called: &str, request: &str) -> Message {
+    Message { response_to: MessageId::parse(request).ok(), ..message(id, called) }
+}
+
+const USERS_AND_WEB: [(&str, &[&str]); 2] = [("users", &["create", "look"]), ("web", &["created"])];
+
+#[test]
+fn a_message_is_shown_with_its_receivers_and_all_its_names() {
+    let mut bench = Bench::new(calm(), &[("web", &["tweets.created"])]);
+    let tweets = Registration { namespace: Some("text".into()), ..registration("tweets", &["text.create"]) };
+    bench.register(tweets, Place::Local);
+    let payload = Payload::parse(bytes::Bytes::from_static(b"[1]")).ok();
+    let passage = bench.passage("web", 0, Message { payload, ..message("1", "tweets.create") });
+    let receiver = &passage.receivers[0];
+    assert_eq!((&receiver.role, &receiver.name, passage.receivers.len()), (&role("tweets"), &name("text.create"), 1));
+    assert_eq!(receiver.instance, InstanceId::parse("i-tweets").ok());
+    assert_eq!((passage.payload_bytes, passage.fate), (3, Fate::Routed));
+    let passage = bench.passage("tweets", 0, message("2", "text.created"));
+    assert_eq!((passage.name, passage.public), (name("text.created"), name("tweets.created")));
+}
+
+#[test]
+fn the_response_time_counts_from_the_request_and_not_from_the_message_before() {
+    let mut bench = Bench::new(calm(), &USERS_AND_WEB);
+    assert_eq!(bench.passage("web", 0, message("1", "create")).response_time, None);
+    assert_eq!(bench.passage("web", 5_000, message("2", "look")).response_time, None);
+    let passage = bench.passage("users", 2_596, answer("3", "created", "1"));
+    assert_eq!(passage.response_time, Some(Duration::from_micros(7_596)));
+    let passage = bench.passage("users", 1, answer("4", "created", "1"));
+    assert_eq!(passage.response_time, Some(Duration::from_micros(7_597)));
+}
+
+#[test]
+fn a_service_that_knows_only_activities_is_taken_to_answer_what_it_got_last() {
+    let mut bench = Bench::new(calm(), &[("web", &["created"])]);
+    bench.register(Registration { batch: false, ..registration("users", &["create"]) }, Place::Socket);
+    bench.passage("web", 0, message("1", "create"));
+    bench.passage("web", 1_000, message("2", "zonk"));
+    let passage = bench.passage("users", 500, message("3", "created"));
+    assert_eq!(passage.response_to, MessageId::parse("1").ok());
+    assert_eq!(passage.response_time, Some(Duration::from_micros(1_500)));
+}
+
+#[test]
+fn nothing_is_shown_where_nothing_is_kept_and_nobody_follows() {
+    let mut bench = Bench::new(Config { traffic_messages_max: 0, ..calm() }, &USERS_AND_WEB);
+    let count = |bench: &mut Bench| {
+        let of = |(_, traces): (Verdict, Vec<Trace>)| traces.len();
+        of(bench.publish("web", 1, message("1", "create"))) + of(bench.publish("web", 1, message("2", "zonk")))
+    };
+    assert_eq!(count(&mut bench), 0);
+    bench.exchange.follow();
+    assert_eq!(count(&mut bench), 2);
+    bench.exchange.unfollow();
+    assert_eq!(count(&mut bench), 0);
+}
+
+#[test]
+fn what_goes_nowhere_is_shown_with_the_reason() {
+    let mut bench = Bench::new(calm(), &USERS_AND_WEB);
+    assert_eq!(bench.passage("web", 0, message("1", "zonk")).fate, Fate::NoReceivers);
+    let web = RoleRoutes {
+        role: role("web"),
+        sends: vec![name("create")],
+        receives: Vec::new(),
+        translation: Translation::None,
+        address: None,
+    };
+    let landscape = Landscape { form: Form::Translations, roles: vec![web] };
+    bench.exchange.configure(bench.now, landscape, || (), &mut Vec::new()).unwrap();
+    let passage = bench.passage("web", 0, message("2", "look"));
+    assert_eq!(passage.fate, Fate::Forbidden);
+    let detail = "service 'web' is not allowed to broadcast the message 'look'";
+    assert_eq!((passage.detail.as_deref(), passage.activity), (Some(detail), activity("a")));
+}
+
+#[test]
+fn what_has_to_come_again_is_shown_when_it_is_taken() {
+    let mut bench = Bench::new(Config { queue_messages_max: 1, ..calm() }, &[]);
+    bench.register(registration("users", &["create"]), Place::Remote(Address::new("localhost", 1).unwrap()));
+    assert_eq!(bench.publish("web", 0, message("1", "create")).1.len(), 1);
+    let (verdict, traces) = bench.publish("web", 0, message("2", "create"));
+    assert!(matches!(verdict, Verdict::Busy { .. }) && traces.is_empty());
+}
+
+#[test]
+fn a_message_that_waits_for_a_role_is_shown_with_it() {
+    let mut bench = Bench::new(calm(), &[]);
+    bench.register(registration("users", &["create"]), Place::Remote(Address::new("localhost", 1).unwrap()));
+    bench.exchange.leave(bench.now, &role("users"), &InstanceId::parse("i-users").unwrap(), &mut Vec::new());
+    let passage = bench.passage("web", 0, message("1", "create"));
+    assert_eq!((passage.awaited, passage.receivers.len(), passage.fate), (vec![role("users")], 0, Fate::Routed));
+    let mut bench = Bench::new(Config { settle_ms: 5_000, ..calm() }, &[]);
+    let passage = bench.passage("web", 0, message("1", "create"));
+    assert_eq!((passage.awaited.len(), passage.receivers.len(), passage.fate), (0, 0, Fate::Routed));
+}
+
+#[test]
+fn a_payload_is_handed_out_only_where_it_may_be_logged() {
+    let payload = Payload::parse(bytes::Bytes::from_static(b"[1]")).ok();
+    for log_payloads in [false, true] {
+        let mut bench = Bench::new(Config { log_payloads, ..calm() }, &USERS_AND_WEB);
+        let (_, traces) = bench.publish("web", 0, Message { payload: payload.clone(), ..message("1", "create") });
+        assert_eq!(traces[0].payload, payload.clone().filter(|_| log_payloads));
+    }
+}
+
+#[test]
+fn a_filter_looks_at_every_name_and_at_both_ends() {
+    let mut bench = Bench::new(calm(), &USERS_AND_WEB);
+    let passage = bench.passage("web", 0, message("1", "create"));
+    let row = Undelivered {
+        id: passage.id.clone(),
+        name: passage.public.clone(),
+        sender: passage.sender.clone(),
+        receiver: Some(role("users")),
+        reason: "away".into(),
+        at: String::new(),
+        activity_id: passage.activity.clone(),
+    };
+    let (called, response_to) = (name("users.create"), None);
+    let failure = GivenUp { at: bench.now, row, called, response_to, payload_bytes: 0 };
+    let check = |filter: Filter, expected: bool| {
+        assert_eq!((filter.wants(&passage), filter.wants_failure(&failure)), (expected, expected), "{filter:?}");
+    };
+    check(Filter::default(), true);
+    check(Filter { message: Some(name("create")), ..Filter::default() }, true);
+    check(Filter { message: Some(name("created")), ..Filter::default() }, false);
+    check(Filter { role: Some(role("web")), ..Filter::default() }, true);
+    check(Filter { role: Some(role("users")), activity: Some(activity("a")), ..Filter::default() }, true);
+    check(Filter { role: Some(role("log")), ..Filter::default() }, false);
+    check(Filter { role: Some(role("web")), activity: Some(activity("b")), ..Filter::default() }, false);
+}

@@ -1,0 +1,266 @@
+//! What goes through a broker, as somebody sees it who watches over real sockets.
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use super::*;
+
+/// Somebody who follows `GET /traffic`.
+struct Follower(BufReader<TcpStream>);
+
+impl Follower {
+    /// Follows from now on.
+    async fn start(face: &Serving, query: &str) -> Self {
+        let mut socket = TcpStream::connect(face.address()).await.unwrap();
+        socket.write_all(format!("GET /traffic{query} HTTP/1.1\r\nhost: broker\r\n\r\n").as_bytes()).await.unwrap();
+        let mut follower = Self(BufReader::new(socket));
+        assert_eq!(follower.line().await.as_deref(), Some("HTTP/1.1 200 OK"));
+        while follower.line().await.is_some_and(|line| !line.is_empty()) {}
+        follower
+    }
+
+    /// The next line; `None` when the connection has ended.
+    async fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = tokio::time::timeout(DEADLINE, self.0.read_line(&mut line)).await;
+        match read.expect("a line in time") {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(line.trim_end().to_owned()),
+        }
+    }
+
+    /// The next event; `None` when the stream has ended. The sizes of HTTP's chunks stand between and are passed over.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        let mut name = String::new();
+        loop {
+            let line = self.line().await?;
+            if line == "0" {
+                return None;
+            }
+            if let Some(event) = line.strip_prefix("event: ") {
+                name = event.to_owned();
+            }
+            if let Some(data) = line.strip_prefix("data: ") {
+                return Some((name, serde_json::from_str(data).unwrap()));
+            }
+        }
+    }
+
+    async fn sees(&mut self, event: &str, expected: Value) {
+        let (name, data) = self.next().await.expect("an event");
+        assert_eq!(name, event, "{data}");
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&data[key], value, "{key} of {data}");
+        }
+    }
+}
+
+/// A broker with an instance of users that receives `create`, and one of web that receives `created`.
+async fn users_and_web(config: Config) -> (Broker, Serving) {
+    let (broker, face) = face(config).await;
+    broker.join_local(registration("users", "u1", &["create"]), Recording::answering(Vec::new())).unwrap();
+    broker.join_local(registration("web", "w1", &["created"]), Recording::answering(Vec::new())).unwrap();
+    (broker, face)
+}
+
+/// A message of `sender` in the activity `a`.
+fn of(sender: &str, id: &str, name: &str, response_to: Option<&str>) -> Message {
+    let sender = Some(Role::parse(sender).unwrap());
+    let response_to = response_to.map(|id| MessageId::parse(id).unwrap());
+    let activity_id = Some(MessageId::parse("a").unwrap().into());
+    Message { sender, response_to, activity_id, ..message(id, name) }
+}
+
+#[tokio::test]
+async fn a_follower_sees_what_is_routed_what_is_stopped_and_what_is_given_up() {
+    let (broker, face) = users_and_web(Config { delivery_window_ms: 150, ..quick() }).await;
+    broker.register(registration("log", "l1", &["create"]), Address::new("127.0.0.1", 1).unwrap()).unwrap();
+    let mut follower = Follower::start(&face, "").await;
+    let text = crate::message::Payload::parse(Bytes::from_static(b"\"secret\"")).unwrap();
+    broker.publish(None, Message { payload: Some(text), ..of("web", "1", "create", None) });
+    broker.publish(None, of("web", "2", "zonk", None));
+    let mut receivers = vec![
+        json!({ "role": "users", "instance": "u1", "name": "create" }),
+        json!({ "role": "log", "instance": "l1", "name": "create" }),
+    ];
+    let (name, data) = follower.next().await.unwrap();
+    let mut seen = data["receivers"].as_array().unwrap().clone();
+    let order = |receiver: &Value| receiver.to_string();
+    seen.sort_by_key(order);
+    receivers.sort_by_key(order);
+    assert_eq!((name.as_str(), seen), ("message", receivers));
+    let expected = json!({
+        "id": "1", "name": "create", "publicName": "create", "sender": "web", "activityId": "a", "payloadBytes": 8,
+        "fate": "routed", "payload": null, "responseTo": null,
+    });
+    assert!(expected.as_object().unwrap().iter().all(|(key, value)| data[key] == *value), "{data}");
+    follower.sees("message", json!({ "id": "2", "fate": "no-receivers", "receivers": [] })).await;
+    follower.sees("undelivered", json!({ "id": "1", "receiver": "log", "sender": "web", "activityId": "a" })).await;
+}
+
+#[tokio::test]
+async fn a_follower_sees_only_what_it_asks_for() {
+    let (broker, face) = users_and_web(quick()).await;
+    for (query, ids) in [
+        ("?message=created", &["2", "5"][..]),
+        ("?role=users", &["1", "2"]),
+        ("?activity=b", &["5"]),
+        ("?role=web&message=create", &["1"]),
+        ("?message=say%20%C3%B6", &["4"]),
+    ] {
+        let mut follower = Follower::start(&face, query).await;
+        broker.publish(None, of("web", "1", "create", None));
+        broker.publish(None, of("users", "2", "created", Some("1")));
+        broker.publish(None, of("stranger", "4", "say ö", None));
+        let activity_id = Some(MessageId::parse("b").unwrap().into());
+        broker.publish(None, Message { activity_id, ..of("stranger", "5", "created", None) });
+        for id in ids {
+            follower.sees("message", json!({ "id": id })).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn payloads_are_shown_to_those_who_ask_where_they_may_be() {
+    let (_, face) = users_and_web(quick()).await;
+    check(&face, ("GET", "/traffic?payloads=true", ""), 403, "broker.log_payloads").await;
+    let (broker, face) = users_and_web(Config { log_payloads: true, ..quick() }).await;
+    let (mut asking, mut other) = (Follower::start(&face, "?payloads=true").await, Follower::start(&face, "").await);
+    let text = crate::message::Payload::parse(Bytes::from_static(b"{\r\n \"a\": 1.0\n}")).unwrap();
+    broker.publish(None, Message { payload: Some(text), ..of("web", "1", "create", None) });
+    asking.sees("message", json!({ "payload": { "a": 1.0 }, "payloadBytes": 14 })).await;
+    other.sees("message", json!({ "payload": null, "payloadBytes": 14 })).await;
+}
+
+#[tokio::test]
+async fn a_query_that_is_not_understood_is_refused() {
+    let (_broker, face) = users_and_web(quick()).await;
+    check(&face, ("GET", "/traffic?massage=create", ""), 400, "unknown field `massage`").await;
+    check(&face, ("GET", "/traffic?role=", ""), 400, "the role is empty").await;
+    check(&face, ("POST", "/traffic", ""), 405, "does not answer POST").await;
+}
+
+#[tokio::test]
+async fn a_follower_that_does_not_read_is_told_how_much_it_missed() {
+    // Long names, so that a few thousand messages are more than the system takes in for a reader.
+    let (name, published) = ("x".repeat(MessageName::BYTES_MAX), 8_000_u64);
+    let (broker, face) = face(quick()).await;
+    broker.join_local(registration("users", "u1", &[&name]), Recording::answering(Vec::new())).unwrap();
+    let mut follower = Follower::start(&face, "").await;
+    for id in 0..published {
+        broker.publish(None, of("web", &id.to_string(), &name, None));
+        if id % 64 == 0 {
+            // So that the follower's task gets its turn: what the system takes in for it counts as read.
+            tokio::task::yield_now().await;
+        }
+    }
+    let (mut seen, mut missed) = (0, 0);
+    while seen + missed < published {
+        let (name, data) = follower.next().await.unwrap();
+        match name.as_str() {
+            "missed" => missed += data["missed"].as_u64().unwrap(),
+            _ => {
+                assert_eq!(data["id"], (seen + missed).to_string());
+                seen += 1;
+            }
+        }
+    }
+    assert!(missed > 0);
+    broker.publish(None, of("web", "last", &name, None));
+    follower.sees("message", json!({ "id": "last" })).await;
+}
+
+#[tokio::test]
+async fn there_are_as_many_followers_as_may_be_and_a_place_becomes_free() {
+    let (_broker, face) = users_and_web(quick()).await;
+    let mut followers = Vec::new();
+    for _ in 0..crate::broker::traffic::FOLLOWERS_MAX {
+        followers.push(Follower::start(&face, "").await);
+    }
+    check(&face, ("GET", "/traffic", ""), 503, "32 follow the traffic already").await;
+    drop(followers.pop());
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let mut socket = TcpStream::connect(face.address()).await.unwrap();
+        socket.write_all(b"GET /traffic HTTP/1.1\r\nhost: broker\r\n\r\n").await.unwrap();
+        let mut line = String::new();
+        BufReader::new(&mut socket).read_line(&mut line).await.unwrap();
+        if line.contains("200") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{line}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn following_ends_with_the_broker_and_with_what_it_gives_up_at_its_end() {
+    let (broker, face) = face(quick()).await;
+    broker.register(registration("users", "u1", &["create"]), Address::new("127.0.0.1", 1).unwrap()).unwrap();
+    let mut follower = Follower::start(&face, "").await;
+    broker.publish(None, of("web", "1", "create", None));
+    assert_eq!(broker.close(Duration::from_millis(20)).await, 1);
+    follower.sees("message", json!({ "id": "1" })).await;
+    let reason = "the broker shut down before it could be delivered";
+    follower.sees("undelivered", json!({ "id": "1", "reason": reason })).await;
+    assert_eq!(follower.next().await, None);
+    check(&face, ("GET", "/traffic", ""), 503, "draining").await;
+    assert!(face.drain(DEADLINE).await);
+}
+
+#[tokio::test]
+async fn an_activity_is_told_in_order_each_message_with_its_parent() {
+    let (broker, face) = users_and_web(quick()).await;
+    broker.publish(None, of("web", "1", "create", None));
+    broker.publish(None, of("users", "2", "created", Some("1")));
+    broker.publish(None, of("web", "3", "zonk", None));
+    let answer = call(&face, "GET", "/activities/a", &[], "").await;
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    let rows = body["messages"].as_array().unwrap();
+    let story: Vec<_> = rows.iter().map(|row| (row["id"].as_str().unwrap(), row["parent"].as_str())).collect();
+    assert_eq!(story, [("1", None), ("2", Some("1")), ("3", Some("2"))]);
+    assert_eq!(
+        (&body["activityId"], &rows[0]["afterMs"], &rows[2]["fate"]),
+        (&json!("a"), &json!(0.0), &json!("no-receivers"))
+    );
+    assert!(rows[1]["responseTimeMs"].as_f64().unwrap() <= rows[2]["afterMs"].as_f64().unwrap());
+    assert_eq!(rows[0]["responseTimeMs"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_activity_nobody_knows_is_not_found() {
+    let (_broker, face) = users_and_web(quick()).await;
+    check(&face, ("GET", "/activities/zonk", ""), 404, "traces of the last 4096 messages are kept").await;
+    check(&face, ("GET", "/activities/a%0Ab", ""), 400, "has a control character").await;
+}
+
+#[tokio::test]
+async fn a_broker_that_keeps_no_traces_says_so_and_can_be_followed() {
+    let (broker, face) = users_and_web(Config { traffic_messages_max: 0, ..quick() }).await;
+    let mut follower = Follower::start(&face, "").await;
+    broker.publish(None, of("web", "1", "create", None));
+    follower.sees("message", json!({ "id": "1" })).await;
+    check(&face, ("GET", "/activities/a", ""), 404, "broker.traffic_messages_max is 0").await;
+}
+
+#[tokio::test]
+async fn the_oldest_trace_gives_way() {
+    let (broker, _face) = users_and_web(Config { traffic_messages_max: 2, ..quick() }).await;
+    for id in ["1", "2", "3"] {
+        broker.publish(None, of("web", id, "create", None));
+    }
+    let activity = broker.activity(&MessageId::parse("a").unwrap().into()).unwrap();
+    let ids: Vec<_> = activity.messages.iter().map(|row| row.message.id.as_str()).collect();
+    assert_eq!(ids, ["2", "3"]);
+}
+
+#[tokio::test]
+async fn who_speaks_for_a_role_without_its_token_is_on_record() {
+    let (broker, _face) = face(Config { tokens: vec!["web=t".into()], ..quick() }).await;
+    assert!(matches!(broker.publish(None, of("web", "1", "create", None)), Verdict::Forbidden { .. }));
+    let activity = broker.activity(&MessageId::parse("a").unwrap().into()).unwrap();
+    let row = &activity.messages[0].message;
+    assert_eq!(row.fate, crate::broker::Fate::Forbidden);
+    assert!(row.detail.as_ref().unwrap().contains("web"), "{row:?}");
+}
