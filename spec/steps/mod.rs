@@ -9,3 +9,4 @@ mod relay;
 mod requests;
 mod service;
 mod traffic;
+mod watching;

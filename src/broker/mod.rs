@@ -42,6 +42,7 @@ pub use error::Error;
 pub use service::{Broker, Inbox};
 pub use wire::{
     ACKS_HEADER, Activity, ActivityRow, Address, Announcement, Configuration, Delivery, Dialect, Fate, Form, Frame,
-    Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Pair, Receivers, Registration, RoleRoutes, ServiceRow,
-    Stamp, Translation, Undelivered, Verdict, alive_frame, delivery_frame, sending_frame,
+    Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Missed, Pair, ReceiverRow, Receivers, Registration,
+    RoleRoutes, ServiceRow, Stamp, TrafficRow, Translation, Undelivered, UndeliveredRow, Verdict, alive_frame,
+    delivery_frame, sending_frame,
 };

@@ -3,16 +3,19 @@
 //! ```text
 //! exorelay dev                                    broker, sidecar and a greeter in one process
 //! exorelay request hello '{"name":"world"}'       ask, and print the answer
+//! exorelay tail --broker localhost:3100           see what goes through the broker
 //! ```
 //!
 //! Exit codes are a contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.
 
+mod activity;
 mod broker;
 mod completions;
 mod config;
 mod dev;
 mod error;
 mod event_stream;
+mod follow;
 mod health;
 mod options;
 mod output;
@@ -21,8 +24,11 @@ mod process;
 mod request;
 mod run;
 mod send;
-mod sidecar;
+mod server;
+mod story;
 mod tail;
+mod traffic;
 
 pub use error::{Error, USAGE};
 pub use options::{Options, Threads};
+pub use server::Side;

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use clap::{Parser, Subcommand};
 
 use super::Error;
+use super::activity::Activity;
 use super::broker::Broker;
 use super::completions::Completions;
 use super::config::ConfigCommand;
@@ -43,7 +44,8 @@ enum Command {
     Broker(Broker),
     Send(Send),
     Request(Request),
-    Tail(Tail),
+    Tail(Box<Tail>),
+    Activity(Activity),
     #[command(subcommand)]
     Config(ConfigCommand),
     Health(Health),
@@ -71,6 +73,7 @@ impl Options {
             Command::Send(_)
             | Command::Request(_)
             | Command::Tail(_)
+            | Command::Activity(_)
             | Command::Config(_)
             | Command::Health(_)
             | Command::Completions(_) => Ok(Threads::One),
@@ -86,6 +89,7 @@ impl Options {
             Command::Send(send) => send.run().await,
             Command::Request(request) => request.run().await,
             Command::Tail(tail) => tail.run().await,
+            Command::Activity(activity) => activity.run().await,
             Command::Config(config) => config.run(),
             Command::Health(health) => health.run().await,
             Command::Completions(completions) => completions.run(),
