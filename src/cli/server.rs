@@ -1,5 +1,6 @@
-//! Calls to a sidecar's service-facing listener.
+//! Calls to a sidecar's service-facing listener, or to a broker.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::Error;
 use crate::app::config::{Purpose, Sources};
 use crate::http::{Answer, Client, ClientError, ClientLimits, join};
 
-/// How long a connection to a sidecar may take to open.
+/// How long a connection may take to open.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a call that waits for nobody may take.
@@ -21,6 +22,52 @@ pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Who is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The sidecar beside a service.
+    Sidecar,
+    /// The broker between the sidecars.
+    Broker,
+}
+
+impl Side {
+    /// The flag that names it, and an example of a value.
+    pub(super) fn flag(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Sidecar => ("--api", "http://127.0.0.1:4001"),
+            Self::Broker => ("--broker", "http://127.0.0.1:3100"),
+        }
+    }
+
+    /// The command that starts one.
+    pub(super) fn command(self) -> &'static str {
+        match self {
+            Self::Sidecar => "exorelay dev",
+            Self::Broker => "exorelay broker",
+        }
+    }
+
+    /// What was given as its base URL, without a slash at the end. Errors: [`Error::Url`].
+    pub(super) fn url(self, given: &str) -> Result<String, Error> {
+        let url = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
+        let parsed = url.parse::<Uri>().ok();
+        match parsed.as_ref().and_then(Uri::scheme_str) {
+            Some("http" | "https") => Ok(url.trim_end_matches('/').to_owned()),
+            _ => Err(Error::Url { side: self, url: given.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Sidecar => "sidecar",
+            Self::Broker => "broker",
+        })
+    }
+}
 
 /// Which sidecar to talk to.
 #[derive(Debug, Default, Args)]
@@ -34,16 +81,21 @@ pub(super) struct Api {
 impl Api {
     /// The sidecar's base URL: what was given, else where a sidecar with the configuration at hand listens.
     pub(super) fn url(&self) -> Result<String, Error> {
-        let Some(given) = &self.api else {
-            let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
-            return Ok(format!("http://{}", reachable(&config.api.address)));
-        };
-        let url = if given.contains("://") { given.clone() } else { format!("http://{given}") };
-        let parsed = url.parse::<Uri>().ok();
-        match parsed.as_ref().and_then(Uri::scheme_str) {
-            Some("http" | "https") => Ok(url.trim_end_matches('/').to_owned()),
-            _ => Err(Error::Api { api: given.clone() }),
+        if let Some(given) = &self.api {
+            return Side::Sidecar.url(given);
         }
+        let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
+        Ok(format!("http://{}", reachable(&config.api.address)))
+    }
+}
+
+/// The broker that a sidecar with the configuration at hand uses: the one at `bus.url`, else that of this machine.
+pub(super) fn configured_broker() -> Result<String, Error> {
+    let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
+    let bus = config.bus.url;
+    match bus.starts_with("http://") || bus.starts_with("https://") {
+        true => Ok(bus.trim_end_matches('/').to_owned()),
+        false => Ok(format!("http://{}", reachable(&config.broker.address))),
     }
 }
 
@@ -56,24 +108,44 @@ fn reachable(address: &str) -> String {
     }
 }
 
-/// A sidecar that is called.
-pub(super) struct Sidecar {
+/// A sidecar or broker that is called.
+pub(super) struct Server {
+    side: Side,
     url: String,
     client: Client,
 }
 
-impl Sidecar {
+impl Server {
     /// The sidecar at this base URL; each call may take `timeout`.
-    pub(super) fn new(url: String, timeout: Duration) -> Self {
+    pub(super) fn sidecar(url: String, timeout: Duration) -> Self {
+        Self::new(Side::Sidecar, url, timeout)
+    }
+
+    /// The broker at this base URL.
+    pub(super) fn broker(url: String) -> Self {
+        Self::new(Side::Broker, url, CALL_TIMEOUT)
+    }
+
+    fn new(side: Side, url: String, timeout: Duration) -> Self {
         let limits = ClientLimits { connect_timeout: CONNECT_TIMEOUT, timeout, answer_bytes_max: ANSWER_BYTES_MAX };
-        Self { url, client: Client::new(limits) }
+        Self { side, url, client: Client::new(limits) }
     }
 
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Makes the call; the answer may have any status. Errors: [`Error::NoSidecar`], [`Error::Call`].
+    /// Nobody listens there.
+    pub(super) fn absent(&self) -> Error {
+        Error::Absent { side: self.side, url: self.url.clone() }
+    }
+
+    /// Somebody listens there, and is somebody else.
+    pub(super) fn stranger(&self, cause: impl ToString) -> Error {
+        Error::Stranger { side: self.side, url: self.url.clone(), cause: cause.to_string() }
+    }
+
+    /// Makes the call; the answer may have any status. Errors: [`Error::Absent`], [`Error::Call`].
     pub(super) async fn call(
         &self,
         method: Method,
@@ -86,12 +158,12 @@ impl Sidecar {
         *request.uri_mut() = join(&self.url, path)?;
         *request.headers_mut() = headers;
         self.client.call(request).await.map_err(|error| match error {
-            ClientError::Connect { cause, .. } if is_refusal(&cause) => Error::NoSidecar { api: self.url.clone() },
+            ClientError::Connect { cause, .. } if is_refusal(&cause) => self.absent(),
             error => Error::Call(error),
         })
     }
 
-    /// The answer if its status is a success, else [`Error::Refused`] with the sidecar's words.
+    /// The answer if its status is a success, else [`Error::Refused`] with the words of the other side.
     pub(super) fn accepted(&self, answer: Answer) -> Result<Answer, Error> {
         if answer.status.is_success() {
             return Ok(answer);
