@@ -17,7 +17,7 @@ use crate::eventually::eventually;
 use crate::stage::{Process, Raw, get};
 
 const GROWTH_KIB_MAX: u64 = 6 * 1024;
-const TABLES: usize = 1_000;
+const TABLES: usize = 4_000;
 
 /// Tells a test that it has a process of its own.
 const ALONE: &str = "EXORELAY_SPEC_ALONE";

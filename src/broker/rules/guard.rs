@@ -148,3 +148,58 @@ impl Guard {
         self.held.len() + self.questions.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::MessageName;
+
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    fn activity(text: &str) -> ActivityId {
+        ActivityId::parse(text).unwrap()
+    }
+
+    fn held(guard: &mut Guard, now: Instant) -> ActivityId {
+        let message = Message::new(guard.id(), MessageName::parse("create user").unwrap());
+        let activity = ActivityId::from(guard.id());
+        guard.hold(activity.clone(), Held { message, answer: Answer::Told, origin: None, accepted: now });
+        activity
+    }
+
+    #[test]
+    fn what_nobody_judges_is_given_back_after_the_window_and_once() {
+        let (mut guard, now) = (Guard::new(1, 8, usize::MAX), Instant::now());
+        let judged = held(&mut guard, now);
+        held(&mut guard, now);
+        assert!(guard.release(&judged).is_some() && guard.release(&judged).is_none());
+        assert_eq!(guard.expire(now + WINDOW / 2, WINDOW).len(), 0);
+        assert_eq!(guard.expire(now + WINDOW, WINDOW).len(), 1);
+        assert_eq!((guard.len(), guard.expire(now + WINDOW, WINDOW).len()), (0, 0));
+    }
+
+    #[test]
+    fn messages_are_held_and_questions_kept_up_to_the_bound() {
+        let (mut guard, now) = (Guard::new(1, 3, usize::MAX), Instant::now());
+        let message = Message::new(guard.id(), MessageName::parse("create user").unwrap());
+        for _ in 0..3 {
+            assert!(guard.has_room(&message));
+            held(&mut guard, now);
+        }
+        assert!(!guard.has_room(&message));
+        for number in 0..1_000 {
+            let question = Question { judged_in: activity("judged"), request: guard.id() };
+            guard.ask(now, activity(&number.to_string()), question);
+        }
+        assert_eq!(guard.len(), 3 + 3);
+        assert!(guard.asked(&activity("999")) && !guard.asked(&activity("0")));
+        assert!(guard.order.len() <= 64 + 2 * guard.len() + 1, "{}", guard.order.len());
+    }
+
+    #[test]
+    fn no_id_comes_twice() {
+        let mut guard = Guard::new(u128::MAX, 1, 1);
+        let ids: std::collections::HashSet<_> = (0..10_000).map(|_| guard.id()).collect();
+        assert_eq!(ids.len(), 10_000);
+    }
+}
