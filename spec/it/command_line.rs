@@ -5,6 +5,7 @@ mod program;
 mod sidecar;
 mod tail;
 mod tools;
+mod watching;
 
 use std::process::Command;
 
@@ -19,7 +20,7 @@ fn check(arguments: &[&str], code: i32, text: &str) -> Finished {
 
 #[test]
 fn help_is_an_answer_and_ends_with_an_example() {
-    for command in ["dev", "run", "broker", "send", "request", "tail", "lint", "health", "completions"] {
+    for command in ["dev", "run", "broker", "send", "request", "tail", "activity", "lint", "health", "completions"] {
         assert_eq!(check(&[command, "--help"], 0, "\nExample").stderr, "");
     }
     check(&["--help"], 0, "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration");
@@ -59,6 +60,12 @@ fn wrong_usage_exits_with_64_and_says_why_on_stderr() {
         (&["tail", "--count", "0"], "'--count <N>'"),
         (&["send", "", "--api", "localhost:1"], "the message name is empty"),
         (&["send", "hello", "--api", "ftp://localhost"], "--api is \"ftp://localhost\": expected a URL"),
+        (&["tail", "--role", "users"], "--broker <URL>"),
+        (&["tail", "--broker", "localhost:1", "--no-ack"], "cannot be used with"),
+        (&["tail", "--broker", "localhost:1", "--message", ""], "the message name is empty"),
+        (&["tail", "--broker", "ftp://localhost"], "--broker is \"ftp://localhost\": expected a URL"),
+        (&["activity"], "<ID>"),
+        (&["activity", "a\nb"], "has a control character"),
         (&["completions", "tcsh"], "[possible values: bash, zsh, fish]"),
     ] {
         assert_eq!(check(arguments, 64, text).stdout, "", "{arguments:?}");

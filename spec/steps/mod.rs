@@ -14,3 +14,4 @@ mod requests;
 mod service;
 mod testing;
 mod traffic;
+mod watching;

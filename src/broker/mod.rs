@@ -46,7 +46,7 @@ pub use matching::{Spoken, Unmatched};
 pub use service::{Broker, Inbox};
 pub use wire::{
     ACKS_HEADER, Activity, ActivityRow, Address, Announcement, Application, Changes, ClientRow, Configuration,
-    Delivery, Dialect, Fate, Form, Frame, Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Listing, NamespaceRow,
-    Pair, Part, Receivers, Registration, RoleRoutes, RouteRow, ServiceRow, Stamp, Translation, Undelivered, Verdict,
-    alive_frame, delivery_frame, sending_frame,
+    Delivery, Dialect, Fate, Form, Frame, Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Listing, Missed,
+    NamespaceRow, Pair, Part, ReceiverRow, Receivers, Registration, RoleRoutes, RouteRow, ServiceRow, Stamp,
+    TrafficRow, Translation, Undelivered, UndeliveredRow, Verdict, alive_frame, delivery_frame, sending_frame,
 };

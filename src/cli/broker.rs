@@ -28,7 +28,7 @@ pub(super) struct Broker {
     /// Print one line per delivery on stdout
     #[arg(long, help_heading = "Broker")]
     log_messages: bool,
-    /// Print the payload below that line; payloads may hold secrets
+    /// Print the payload below that line, and show it to those who follow with --payloads; payloads may hold secrets
     #[arg(long, help_heading = "Broker")]
     log_payloads: bool,
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::Side;
 use crate::app::{self, config};
 use crate::http::ClientError;
 use crate::message::{PayloadError, TextError};
@@ -59,11 +60,13 @@ pub enum Error {
         /// The flag, with its dashes.
         flag: &'static str,
     },
-    /// The address of the sidecar is not understood.
-    #[error("--api is {api:?}: expected a URL such as http://127.0.0.1:4001")]
-    Api {
+    /// The address of a sidecar or broker is not understood.
+    #[error("{} is {url:?}: expected a URL such as {}", side.flag().0, side.flag().1)]
+    Url {
+        /// Whose address it is.
+        side: Side,
         /// What was given.
-        api: String,
+        url: String,
     },
     /// The payload cannot be read from stdin.
     #[error("cannot read the payload from stdin: {0}")]
@@ -75,23 +78,25 @@ pub enum Error {
         bytes_max: u64,
     },
     /// Nobody listens there.
-    #[error("no sidecar at {api}: start one with `exorelay dev` or give --api")]
-    NoSidecar {
+    #[error("no {side} at {url}: start one with `{}` or give {}", side.command(), side.flag().0)]
+    Absent {
+        /// Who should be there.
+        side: Side,
         /// Its base URL.
-        api: String,
+        url: String,
     },
     /// The call has no usable answer.
     #[error("{0}")]
     Call(#[from] ClientError),
     /// The stream of messages cannot be opened.
-    #[error("cannot follow {api}: {cause}")]
+    #[error("cannot follow {url}: {cause}")]
     Stream {
-        /// The sidecar's base URL.
-        api: String,
+        /// The base URL of the other side.
+        url: String,
         /// The reason.
         cause: String,
     },
-    /// The sidecar says no; these are its words.
+    /// The other side says no; these are its words.
     #[error("{detail}")]
     Refused {
         /// What it says.
@@ -103,11 +108,13 @@ pub enum Error {
         /// What it waits for.
         reasons: String,
     },
-    /// Whatever answers there is no sidecar of ours.
-    #[error("{api} does not answer as a sidecar does: {cause}")]
-    NotASidecar {
+    /// Whatever answers there is none of ours.
+    #[error("{url} does not answer as a {side} does: {cause}")]
+    Stranger {
+        /// Who should be there.
+        side: Side,
         /// Its base URL.
-        api: String,
+        url: String,
         /// What does not fit.
         cause: String,
     },
@@ -139,7 +146,7 @@ impl Error {
             | Self::InputNotJson { .. }
             | Self::Text(_)
             | Self::Header { .. }
-            | Self::Api { .. } => USAGE,
+            | Self::Url { .. } => USAGE,
             Self::Configuration(_) | Self::WorkerThreads { .. } | Self::NothingToLint => CONFIGURATION,
             Self::App(error) if error.is_configuration() => CONFIGURATION,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -147,12 +154,12 @@ impl Error {
             | Self::App(_)
             | Self::Input(_)
             | Self::InputTooLong { .. }
-            | Self::NoSidecar { .. }
+            | Self::Absent { .. }
             | Self::Call(_)
             | Self::Stream { .. }
             | Self::Refused { .. }
             | Self::NotReady { .. }
-            | Self::NotASidecar { .. }
+            | Self::Stranger { .. }
             | Self::Unmatched { .. }
             | Self::Output(_) => FAILED,
         }

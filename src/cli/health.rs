@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Error;
 use super::output::print_line;
-use super::sidecar::{Api, CALL_TIMEOUT, Sidecar};
+use super::server::{Api, CALL_TIMEOUT, Server};
 
 /// Ask a sidecar whether it is ready
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ impl Readiness {
 
 impl Health {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let sidecar = Sidecar::new(self.api.url()?, CALL_TIMEOUT);
+        let sidecar = Server::sidecar(self.api.url()?, CALL_TIMEOUT);
         let answer = sidecar.call(Method::GET, "/ready", HeaderMap::new(), Bytes::new()).await?;
         if answer.status.is_success() {
             return print_line("ready");

@@ -4,11 +4,13 @@
 //! exorelay dev                                    broker, sidecar and a greeter in one process
 //! exorelay request hello '{"name":"world"}'       ask, and print the answer
 //! exorelay lint                                   which messages have nobody at their other end
+//! exorelay tail --broker localhost:3100           see what goes through the broker
 //! ```
 //!
 //! Exit codes are a contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration. The drop-in [`Exocom`] has those of
 //! the original.
 
+mod activity;
 mod broker;
 mod completions;
 mod config;
@@ -16,6 +18,7 @@ mod dev;
 mod error;
 mod event_stream;
 mod exocom;
+mod follow;
 mod health;
 mod lint;
 mod options;
@@ -26,10 +29,13 @@ mod request;
 mod run;
 mod runtime;
 mod send;
-mod sidecar;
+mod server;
+mod story;
 mod tail;
+mod traffic;
 
 pub use error::{Error, USAGE};
 pub use exocom::{Exocom, ExocomError};
 pub use options::{Options, Threads};
 pub use runtime::block_on;
+pub use server::Side;

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use clap::{Parser, Subcommand};
 
 use super::Error;
+use super::activity::Activity;
 use super::broker::Broker;
 use super::completions::Completions;
 use super::config::ConfigCommand;
@@ -44,7 +45,8 @@ enum Command {
     Broker(Broker),
     Send(Send),
     Request(Request),
-    Tail(Tail),
+    Tail(Box<Tail>),
+    Activity(Activity),
     #[command(subcommand)]
     Config(ConfigCommand),
     Lint(Lint),
@@ -74,6 +76,7 @@ impl Options {
             Command::Send(_)
             | Command::Request(_)
             | Command::Tail(_)
+            | Command::Activity(_)
             | Command::Config(_)
             | Command::Lint(_)
             | Command::Health(_)
@@ -90,6 +93,7 @@ impl Options {
             Command::Send(send) => send.run().await,
             Command::Request(request) => request.run().await,
             Command::Tail(tail) => tail.run().await,
+            Command::Activity(activity) => activity.run().await,
             Command::Config(config) => config.run(),
             Command::Lint(lint) => lint.run(),
             Command::Health(health) => health.run().await,

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::output::{Output, one_line, print_line};
 use super::send::json_headers;
-use super::sidecar::{Api, CALL_TIMEOUT, Sidecar};
+use super::server::{Api, CALL_TIMEOUT, Server};
 use super::{Error, payload};
 use crate::http::{Answer, path_segment};
 use crate::message::MessageName;
@@ -46,22 +46,19 @@ impl Request {
         let name = MessageName::parse(&self.name)?;
         let path = format!("/request/{}?timeout={}ms", path_segment(name.as_str()), self.timeout.as_millis());
         let body = payload::read(self.json.as_deref())?.map(|payload| payload.as_bytes().clone()).unwrap_or_default();
-        let sidecar = Sidecar::new(self.api.url()?, self.timeout.saturating_add(CALL_TIMEOUT));
+        let sidecar = Server::sidecar(self.api.url()?, self.timeout.saturating_add(CALL_TIMEOUT));
         let answer = sidecar.accepted(sidecar.call(Method::POST, &path, json_headers(), body).await?)?;
         match self.output {
             Output::Text => print_line(String::from_utf8_lossy(&answer.body).trim_end()),
-            Output::Json => print_line(&as_json(&answer, sidecar.url())?),
+            Output::Json => print_line(&as_json(&answer, &sidecar)?),
         }
     }
 }
 
-fn as_json(answer: &Answer, api: &str) -> Result<String, Error> {
+fn as_json(answer: &Answer, sidecar: &Server) -> Result<String, Error> {
     let payload = match answer.body.trim_ascii() {
         b"" => None,
-        json => Some(
-            serde_json::from_slice(json)
-                .map_err(|error| Error::NotASidecar { api: api.to_owned(), cause: error.to_string() })?,
-        ),
+        json => Some(serde_json::from_slice(json).map_err(|error| sidecar.stranger(error))?),
     };
     let reply =
         Reply { message: text(&answer.headers, "exo-message"), id: text(&answer.headers, "exo-message-id"), payload };

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::output::{Output, print_line};
-use super::sidecar::{Api, CALL_TIMEOUT, Sidecar};
+use super::server::{Api, CALL_TIMEOUT, Server};
 use super::{Error, payload};
 use crate::http::path_segment;
 use crate::message::{ActivityId, MessageId, MessageName};
@@ -52,10 +52,9 @@ impl Send {
         let path = format!("/send/{}", path_segment(MessageName::parse(&self.name)?.as_str()));
         let headers = self.headers()?;
         let body = payload::read(self.json.as_deref())?.map(|payload| payload.as_bytes().clone()).unwrap_or_default();
-        let sidecar = Sidecar::new(self.api.url()?, CALL_TIMEOUT);
+        let sidecar = Server::sidecar(self.api.url()?, CALL_TIMEOUT);
         let answer = sidecar.accepted(sidecar.call(Method::POST, &path, headers, body).await?)?;
-        let sent: Sent = serde_json::from_slice(&answer.body)
-            .map_err(|error| Error::NotASidecar { api: sidecar.url().to_owned(), cause: error.to_string() })?;
+        let sent: Sent = serde_json::from_slice(&answer.body).map_err(|error| sidecar.stranger(error))?;
         match self.output {
             Output::Text => print_line(&sent.id),
             Output::Json => print_line(&serde_json::to_string(&sent).expect("two texts can be written as JSON")),

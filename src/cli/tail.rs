@@ -1,32 +1,29 @@
 //! `exorelay tail`
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
 use clap::Args;
-use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
 use super::Error;
-use super::event_stream::{Event, EventStream};
+use super::event_stream::Event;
+use super::follow::{Stream, Wanted};
 use super::output::{Output, one_line, print_line, warn};
-use super::sidecar::{Api, CALL_TIMEOUT, CONNECT_TIMEOUT, Sidecar, is_refusal};
+use super::server::{Api, CALL_TIMEOUT, Server};
+use super::traffic::Watch;
 use crate::http::path_segment;
 use crate::message::Message;
 
-/// The longest wait before the next try to reach a sidecar that went away.
-const WAIT_MAX: Duration = Duration::from_secs(2);
-
-/// After how much silence the system checks whether the other side is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// Follow the messages that come in for a service, acknowledging each
+/// Follow the messages that come in for a service, acknowledging each; or the traffic of a broker
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: wait for one message and take its payload apart
+Examples: wait for one message and take its payload apart; see what a role sends and gets
   exorelay tail --name users.created --count 1 --output json | jq .payload
+  exorelay tail --broker localhost:3100 --role users
 
-A message that is acknowledged counts as handled. With --no-ack it is given out again after its lease, a few times.")]
+A message that is acknowledged counts as handled. With --no-ack it is given out again after its lease, a few times.
+Who follows a broker only looks on.")]
 pub(super) struct Tail {
     /// Only messages of these names, separated by commas; others are left alone
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
@@ -37,19 +34,13 @@ pub(super) struct Tail {
     /// Do not acknowledge what is printed
     #[arg(long)]
     no_ack: bool,
-    /// Who reads the output; json is one envelope a line
-    #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    /// Who reads the output; json is one envelope a line, or one trace [default: text; of a broker json unless on a terminal]
+    #[arg(long, value_enum)]
+    output: Option<Output>,
     #[command(flatten)]
     api: Api,
-}
-
-/// How a stream ended, if not with an error.
-enum Ended {
-    /// Everything asked for has been printed.
-    Complete,
-    /// The connection is gone.
-    Dropped,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 impl Tail {
@@ -62,72 +53,24 @@ impl Tail {
     }
 
     async fn follow(&self) -> Result<(), Error> {
-        let sidecar = Sidecar::new(self.api.url()?, CALL_TIMEOUT);
-        let client = streaming_client(sidecar.url())?;
-        let mut followed = Followed { printed: 0, waits: waits() };
-        // Nobody there at the start is an error; nobody there later is a sidecar that restarts.
-        let mut opened = Some(self.open(&client, &sidecar).await?);
-        loop {
-            let ended = match opened.take() {
-                Some(response) => self.read(response, &sidecar, &mut followed).await?,
-                None => Ended::Dropped,
-            };
-            if matches!(ended, Ended::Complete) {
-                return Ok(());
-            }
-            tokio::time::sleep(followed.waits.next().unwrap_or(WAIT_MAX)).await;
-            match self.open(&client, &sidecar).await {
-                Ok(response) => opened = Some(response),
-                Err(Error::NoSidecar { .. } | Error::Stream { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        if self.watch.is_wanted() {
+            return self.watch.run(self.count, self.output).await;
         }
-    }
-
-    /// Errors: [`Error::Stream`] and [`Error::NoSidecar`] may pass with time; [`Error::Refused`] does not.
-    async fn open(&self, client: &reqwest::Client, sidecar: &Sidecar) -> Result<reqwest::Response, Error> {
+        let sidecar = Server::sidecar(self.api.url()?, CALL_TIMEOUT);
         let names: Vec<String> = self.name.iter().map(|name| path_segment(name)).collect();
         let query = if names.is_empty() { String::new() } else { format!("?name={}", names.join(",")) };
-        let call = client.get(format!("{}/messages{query}", sidecar.url())).header("accept", "text/event-stream");
-        let response = call.send().await.map_err(|error| stream_error(sidecar, &error))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let body = response.bytes().await.map_err(|error| stream_error(sidecar, &error))?;
-        let detail = sidecar.detail(status, &body);
-        if status.is_server_error() {
-            return Err(Error::Stream { api: sidecar.url().to_owned(), cause: detail });
-        }
-        Err(Error::Refused { detail })
-    }
-
-    async fn read(
-        &self,
-        mut response: reqwest::Response,
-        sidecar: &Sidecar,
-        followed: &mut Followed,
-    ) -> Result<Ended, Error> {
-        let mut stream = EventStream::default();
-        while let Ok(Some(bytes)) = response.chunk().await {
-            let events = stream
-                .push(&bytes)
-                .map_err(|error| Error::NotASidecar { api: sidecar.url().to_owned(), cause: error.to_string() })?;
-            for event in events {
-                followed.waits = waits();
-                followed.printed += self.take(event, sidecar).await?;
-                if self.count.is_some_and(|count| followed.printed >= count) {
-                    return Ok(Ended::Complete);
-                }
-            }
-        }
-        warn(&format!("the connection to {} is gone: trying again", sidecar.url()));
-        Ok(Ended::Dropped)
+        let stream = Stream { server: &sidecar, path: format!("/messages{query}"), greeting: None };
+        let mut left = self.count.unwrap_or(u64::MAX);
+        let take = async |event: Event| {
+            left -= self.take(event, &sidecar).await?;
+            Ok(if left == 0 { Wanted::Enough } else { Wanted::More })
+        };
+        stream.follow(take).await
     }
 
     /// Prints and acknowledges, in this order, so that a message nobody saw is given out again.
     /// Answers how many messages were printed.
-    async fn take(&self, event: Event, sidecar: &Sidecar) -> Result<u64, Error> {
+    async fn take(&self, event: Event, sidecar: &Server) -> Result<u64, Error> {
         if event.name != "message" {
             return Ok(0);
         }
@@ -141,7 +84,7 @@ impl Tail {
         if !self.name.is_empty() && !self.name.iter().any(|name| name == message.name.as_str()) {
             return Ok(0);
         }
-        print_line(&match self.output {
+        print_line(&match self.output.unwrap_or(Output::Text) {
             Output::Text => as_text(&message, SystemTime::now()),
             Output::Json => one_line(&String::from_utf8_lossy(&message.to_json())),
         })?;
@@ -152,21 +95,8 @@ impl Tail {
     }
 }
 
-/// What outlives a connection.
-struct Followed {
-    printed: u64,
-    waits: Waits,
-}
-
-type Waits = Box<dyn Iterator<Item = Duration> + Send>;
-
-/// Full jitter, so that many followers of one sidecar do not come back together.
-fn waits() -> Waits {
-    Box::new(ExponentialBackoff::from_millis(2).factor(50).max_delay(WAIT_MAX).map(jitter))
-}
-
 /// A failure costs a second delivery, not the stream.
-async fn acknowledge(message: &Message, sidecar: &Sidecar) {
+async fn acknowledge(message: &Message, sidecar: &Server) {
     let path = format!("/messages/{}/ack", path_segment(message.id.as_str()));
     let answer = sidecar.call(Method::POST, &path, HeaderMap::new(), Bytes::new()).await;
     if let Err(error) = answer.and_then(|answer| sidecar.accepted(answer)) {
@@ -179,23 +109,6 @@ fn as_text(message: &Message, now: SystemTime) -> String {
     let sender = message.sender.as_ref().map_or("-", |sender| sender.as_str());
     let payload = message.payload.as_ref().map_or_else(|| "-".to_owned(), |payload| one_line(&payload.to_string()));
     format!("{} {} {sender} {payload}", humantime::format_rfc3339_seconds(now), message.name)
-}
-
-fn streaming_client(api: &str) -> Result<reqwest::Client, Error> {
-    // A second installation is refused, and means that the first one stands.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    // No proxy: a sidecar is next door. No time-out of the whole: a stream has no end.
-    let builder = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
-    builder.build().map_err(|error| Error::Stream { api: api.to_owned(), cause: error.to_string() })
-}
-
-fn stream_error(sidecar: &Sidecar, error: &reqwest::Error) -> Error {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    let (api, cause) = (sidecar.url().to_owned(), innermost.to_string());
-    if error.is_connect() && is_refusal(&cause) { Error::NoSidecar { api } } else { Error::Stream { api, cause } }
 }
 
 #[cfg(test)]

@@ -1,0 +1,173 @@
+//! `tail --broker` and `activity` against a stand-in for a broker.
+
+use axum::body::Body;
+use axum::http::Response;
+use futures_util::{StreamExt, stream};
+
+use super::program::exorelay;
+use super::sidecar::{Call, Sidecar as Broker, answer, nobody};
+
+fn row(id: &str, extra: &str) -> String {
+    format!(
+        "{{\"at\":\"2026-11-22T13:41:32.294600Z\",\"id\":\"{id}\",\"name\":\"users.create\",\"publicName\":\"users.create\",\
+         \"sender\":\"web\",\"activityId\":\"a\",\"receivers\":[{{\"role\":\"users\",\"instance\":\"u1\",\"name\":\"users.create\"}}],\
+         \"payloadBytes\":2,\"fate\":\"routed\"{extra}}}"
+    )
+}
+
+fn message(id: &str, extra: &str) -> String {
+    format!("event: message\ndata: {}\n\n", row(id, extra))
+}
+
+const UNDELIVERED: &str = r#"{"id":"1","name":"users.create","sender":"web","receiver":"users","reason":"away","at":"2026-11-22T13:41:33.000Z","activityId":"a"}"#;
+
+fn events(body: impl Into<Body>) -> Response<Body> {
+    answer(200, &[("content-type", "text/event-stream")], body)
+}
+
+fn busy() -> Response<Body> {
+    answer(503, &[], "{\"detail\":\"32 follow the traffic already\"}")
+}
+
+/// Runs `tail --broker BROKER ARGUMENTS` to its end.
+fn check(body: fn(usize) -> Response<Body>, arguments: &[&str], stdout: &str, calls: &[&str]) {
+    let broker = Broker::start(move |_: &Call, before| body(before));
+    let finished = exorelay(&[&["tail", "--broker", &broker.url()], arguments].concat()).finish();
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), stdout), "{finished:?}");
+    let greeting = format!("exorelay: following the traffic of {}\n", broker.url());
+    assert!(finished.stderr.starts_with(&greeting), "{finished:?}");
+    assert_eq!(broker.lines(calls.len()), calls);
+}
+
+#[test]
+fn people_get_a_line_for_each_message_failure_and_gap() {
+    let all = |_| {
+        let failure = format!("event: undelivered\ndata: {UNDELIVERED}\n\n");
+        let gap = "event: missed\ndata: {\"missed\":7}\n\n";
+        let last = message("2", ",\"responseTimeMs\":7.596,\"payload\":{\"a\":1}");
+        events(message("1", "") + ": still here\n\n" + &failure + gap + &last)
+    };
+    let stdout = "2026-11-22T13:41:32.294600Z web  --[ users.create ]->  users\n\
+        2026-11-22T13:41:33.000Z web  --[ users.create ]-x  users: away\n\
+        (7 left out)\n\
+        2026-11-22T13:41:32.294600Z web  --[ users.create ]->  users  ( 7.6 ms )\n{\"a\":1}\n";
+    check(all, &["--count", "2", "--output", "text"], stdout, &["GET /traffic"]);
+}
+
+#[test]
+fn programs_get_one_line_of_json_each() {
+    let both = |_| events(format!("event: undelivered\ndata: {UNDELIVERED}\n\n") + &message("1", ""));
+    let stdout = format!("{{\"undelivered\":{UNDELIVERED}}}\n{}\n", row("1", ""));
+    check(both, &["--count", "1"], &stdout, &["GET /traffic"]);
+}
+
+#[test]
+fn the_broker_is_asked_for_what_is_wanted_only() {
+    let arguments = ["--message", "a b", "--role", "users", "--activity", "x&y", "--payloads", "--count", "1"];
+    let call = "GET /traffic?message=a%20b&role=users&activity=x%26y&payloads=true";
+    check(|_| events(message("1", "")), &arguments, &format!("{}\n", row("1", "")), &[call]);
+}
+
+#[test]
+fn a_broker_that_restarts_is_followed_again() {
+    let restarts = |before| match before {
+        0 => events(message("1", "")),
+        1 => busy(),
+        _ => events(message("2", "")),
+    };
+    let stdout = format!("{}\n{}\n", row("1", ""), row("2", ""));
+    check(restarts, &["--count", "2"], &stdout, &["GET /traffic", "GET /traffic", "GET /traffic"]);
+}
+
+#[test]
+fn what_the_broker_refuses_ends_it_with_its_words() {
+    for (status, detail, expected) in [
+        (403, "payloads are not shown", "exorelay: payloads are not shown\n"),
+        (503, "32 follow", "exorelay: cannot follow BROKER: 32 follow\n"),
+    ] {
+        let broker = Broker::start(move |_, _| answer(status, &[], format!("{{\"detail\":\"{detail}\"}}")));
+        let finished = exorelay(&["tail", "--broker", &broker.url()]).finish();
+        finished.check(1, &expected.replace("BROKER", &broker.url()));
+    }
+}
+
+#[test]
+fn control_c_ends_following_a_broker_cleanly() {
+    let first = |_: &Call, _| {
+        let one = stream::iter([Ok::<_, std::io::Error>(message("1", ""))]);
+        events(Body::from_stream(one.chain(stream::pending())))
+    };
+    let broker = Broker::start(first);
+    let mut tail = exorelay(&["tail", "--broker", &broker.url()]).start();
+    assert_eq!(tail.line(), row("1", ""));
+    tail.interrupt();
+    assert_eq!(tail.finish().code, Some(0));
+}
+
+/// A story of three messages, the last of which did not arrive.
+fn story() -> String {
+    let told = |row: String, extra: &str| format!("{}{extra}}}", row.strip_suffix('}').unwrap());
+    let first = told(row("1", ""), ",\"parent\":null,\"afterMs\":0.0");
+    let reply = row("2", ",\"responseTo\":\"1\",\"responseTimeMs\":7.596").replace("users.create", "users.created");
+    let reply = told(reply, ",\"parent\":\"1\",\"afterMs\":7.6");
+    let lost = ",\"parent\":null,\"afterMs\":12.34,\"undelivered\":[{\"receiver\":\"users\",\"reason\":\"away\",\"afterMs\":1012.3}]";
+    format!("{{\"activityId\":\"a\",\"messages\":[{first},{reply},{}]}}", told(row("3", ""), lost))
+}
+
+#[test]
+fn an_activity_is_printed_as_a_timeline() {
+    let broker = Broker::start(|_, _| answer(200, &[], story()));
+    let finished = exorelay(&["activity", "a/b", "--broker", &broker.url()]).finish();
+    let expected = "\
+activity a: 3 messages, from 2026-11-22T13:41:32.294600Z on
++0.00 ms  web  --[ users.create ]->  users
+ +7.6 ms    web  --[ users.created ]->  users  answered after 7.6 ms
++12.3 ms  web  --[ users.create ]->  users
+ +1.01 s    x  users: away
+";
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), expected));
+    assert_eq!(broker.lines(1), ["GET /activities/a%2Fb"]);
+}
+
+#[test]
+fn programs_get_an_activity_as_one_line_of_json() {
+    let broker = Broker::start(|_, _| answer(200, &[], story()));
+    let finished = exorelay(&["activity", "a", "--broker", &broker.url(), "--output", "json"]).finish();
+    assert_eq!((finished.code, finished.stdout), (Some(0), format!("{}\n", story())));
+}
+
+#[test]
+fn the_configured_broker_is_asked_unless_another_is_named() {
+    for (key, value) in [
+        ("EXORELAY__BUS__URL", "http://BROKER/"),
+        ("EXORELAY__BUS__URL", "ws://BROKER"),
+        ("EXORELAY__BROKER__ADDRESS", "BROKER"),
+    ] {
+        let broker = Broker::start(|_, _| answer(200, &[], story()));
+        let activity = exorelay(&["activity", "a"]).env("EXORELAY__BUS__URL", "embedded");
+        activity.env(key, &value.replace("BROKER", &broker.address())).finish().check(0, "activity a: 3 messages");
+        assert_eq!(broker.lines(1), ["GET /activities/a"]);
+    }
+}
+
+#[test]
+fn an_activity_nobody_knows_is_a_failure_that_says_so() {
+    let broker = Broker::start(|_, _| answer(404, &[], "{\"detail\":\"nothing is known of the activity \\\"a\\\"\"}"));
+    let finished = exorelay(&["activity", "a", "--broker", &broker.url()]).finish();
+    let expected = "exorelay: nothing is known of the activity \"a\"\n".to_owned();
+    assert_eq!((finished.code, finished.stdout, finished.stderr), (Some(1), String::new(), expected));
+}
+
+#[test]
+fn what_is_no_broker_is_said_to_be_none() {
+    let broker = Broker::start(|_, _| answer(200, &[], "<html>"));
+    let finished = exorelay(&["activity", "a", "--broker", &broker.url()]).finish();
+    finished.check(1, "does not answer as a broker does: expected value at line 1 column 1\n");
+    let broker = nobody();
+    let expected =
+        format!("exorelay: no broker at http://{broker}: start one with `exorelay broker` or give --broker\n");
+    for tool in [&["activity", "a"][..], &["tail"]] {
+        let finished = exorelay(&[tool, &["--broker", &broker]].concat()).finish();
+        assert_eq!((finished.code, finished.stderr), (Some(1), expected.clone()), "{tool:?}");
+    }
+}

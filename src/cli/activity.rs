@@ -1,0 +1,47 @@
+//! `exorelay activity`
+
+use axum::http::{HeaderMap, Method};
+use bytes::Bytes;
+use clap::Args;
+
+use super::output::{Output, one_line, print_line};
+use super::server::{Server, Side, configured_broker};
+use super::{Error, story};
+use crate::broker;
+use crate::http::path_segment;
+use crate::message::ActivityId;
+
+/// Print what went through a broker in one activity, as an indented timeline
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: the activity that a message belongs to, by the id that sending it printed
+  exorelay activity 01a203f0-b276-73d1-8f73-f164fd9e6ed6
+
+Each message stands below the one it answers, or else below the last that its sender had got. Times in front count from
+the first message; `answered after` counts from the request.")]
+pub(super) struct Activity {
+    /// The activity's id
+    id: String,
+    /// The broker [default: the configured bus.url, http://127.0.0.1:3100]
+    #[arg(long, value_name = "URL", help_heading = "Broker")]
+    broker: Option<String>,
+    /// Who reads the output; json is {"activityId","messages"}
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+impl Activity {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let id = ActivityId::parse(&self.id)?;
+        let url = self.broker.as_deref().map_or_else(configured_broker, |given| Side::Broker.url(given))?;
+        let broker = Server::broker(url);
+        let path = format!("/activities/{}", path_segment(id.as_str()));
+        let answer = broker.accepted(broker.call(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?)?;
+        let activity: broker::Activity =
+            serde_json::from_slice(&answer.body).map_err(|error| broker.stranger(error))?;
+        match self.output {
+            Output::Text => print_line(&story::timeline(&activity)),
+            Output::Json => print_line(&one_line(&String::from_utf8_lossy(&answer.body))),
+        }
+    }
+}
