@@ -159,8 +159,8 @@ impl Error {
             | Self::Stream { .. }
             | Self::Refused { .. }
             | Self::NotReady { .. }
-            | Self::Unmatched { .. }
             | Self::Stranger { .. }
+            | Self::Unmatched { .. }
             | Self::Output(_) => FAILED,
         }
     }

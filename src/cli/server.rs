@@ -92,10 +92,18 @@ impl Api {
 /// The broker that a sidecar with the configuration at hand uses: the one at `bus.url`, else that of this machine.
 pub(super) fn configured_broker() -> Result<String, Error> {
     let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
-    let bus = config.bus.url;
-    match bus.starts_with("http://") || bus.starts_with("https://") {
-        true => Ok(bus.trim_end_matches('/').to_owned()),
-        false => Ok(format!("http://{}", reachable(&config.broker.address))),
+    let bus = over_http(&config.bus.url).map(|url| url.trim_end_matches('/').to_owned());
+    Ok(bus.unwrap_or_else(|| format!("http://{}", reachable(&config.broker.address))))
+}
+
+/// Where a broker answers calls, given where it is a bus; `None` for one inside a process.
+fn over_http(bus: &str) -> Option<String> {
+    let (scheme, rest) = bus.split_once("://")?;
+    match scheme {
+        // The path is that of its sockets.
+        "ws" => Some(format!("http://{}", rest.trim_end_matches('/').trim_end_matches("/services"))),
+        "wss" => Some(format!("https://{}", rest.trim_end_matches('/').trim_end_matches("/services"))),
+        _ => Some(bus.to_owned()),
     }
 }
 
@@ -204,6 +212,19 @@ mod tests {
     fn an_address_without_a_scheme_is_http() {
         check("localhost:4001", Some("http://localhost:4001"));
         check("https://relay.example/base/", Some("https://relay.example/base"));
+    }
+
+    #[test]
+    fn a_broker_answers_calls_where_it_is_a_bus() {
+        for (bus, expected) in [
+            ("http://exocom:80", Some("http://exocom:80")),
+            ("ws://exocom:80", Some("http://exocom:80")),
+            ("ws://exocom:80/services", Some("http://exocom:80")),
+            ("wss://exocom/base", Some("https://exocom/base")),
+            ("embedded", None),
+        ] {
+            assert_eq!(over_http(bus).as_deref(), expected);
+        }
     }
 
     #[test]

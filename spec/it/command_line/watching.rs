@@ -138,7 +138,11 @@ fn programs_get_an_activity_as_one_line_of_json() {
 
 #[test]
 fn the_configured_broker_is_asked_unless_another_is_named() {
-    for (key, value) in [("EXORELAY__BUS__URL", "http://BROKER/"), ("EXORELAY__BROKER__ADDRESS", "BROKER")] {
+    for (key, value) in [
+        ("EXORELAY__BUS__URL", "http://BROKER/"),
+        ("EXORELAY__BUS__URL", "ws://BROKER"),
+        ("EXORELAY__BROKER__ADDRESS", "BROKER"),
+    ] {
         let broker = Broker::start(|_, _| answer(200, &[], story()));
         let activity = exorelay(&["activity", "a"]).env("EXORELAY__BUS__URL", "embedded");
         activity.env(key, &value.replace("BROKER", &broker.address())).finish().check(0, "activity a: 3 messages");
