@@ -10,7 +10,9 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::eventually::{eventually, pause};
-use crate::stage::{ORDER, Over, Process, Sender, Service, Traffic, call, get, handles, post, reserve};
+use crate::stage::{
+    ORDER, Over, Process, Sender, Service, Traffic, call, get, handles, instances, knows, post, reserve,
+};
 
 /// How long a request may wait for a broker that is being started.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,20 +23,6 @@ async fn relay(role: &str, broker: &Process) -> Relay {
 
 async fn relay_over(over: Over, role: &str, broker: &Process) -> Relay {
     Relay::builder(role).bus(broker.bus(over)).connect().await.unwrap()
-}
-
-/// The instances of a role that the broker knows.
-async fn instances(broker: &Process, role: &str) -> Vec<serde_json::Value> {
-    let services = get(&format!("{}/services", broker.url("broker"))).await.json();
-    let rows = services["services"].as_array().unwrap();
-    rows.iter().filter(|row| row["role"] == role).cloned().collect()
-}
-
-/// Waits until the broker knows so many instances of each role.
-async fn knows(broker: &Process, roles: &[(&str, usize)]) {
-    for (role, count) in roles {
-        eventually((role, count), || async { (instances(broker, role).await.len() == *count).then_some(()) }).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,4 +12,5 @@ mod limits;
 mod memory;
 mod readme;
 mod secure;
+mod sockets;
 mod stage;

@@ -23,7 +23,7 @@ const TABLES: usize = 4_000;
 const ALONE: &str = "EXORELAY_SPEC_ALONE";
 
 /// What a process has in memory.
-fn resident_kib(process: u32) -> u64 {
+pub(crate) fn resident_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()

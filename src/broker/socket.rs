@@ -321,3 +321,23 @@ fn stamp(taken: Taken, (now, wall): (std::time::Instant, SystemTime)) -> Stamp {
     let timestamp = wall.checked_sub(now.duration_since(taken.accepted)).unwrap_or(wall);
     Stamp { timestamp, response_time: taken.response_time }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_moves_timestamps_and_nothing_else() {
+        let (start, second) = (std::time::Instant::now(), Duration::from_secs(1));
+        let check = |wall: SystemTime, waited: Duration, expected: SystemTime| {
+            let taken = Taken { accepted: start, response_time: Some(second) };
+            let stamp = stamp(taken, (start + waited, wall));
+            assert_eq!((stamp.timestamp, stamp.response_time), (expected, Some(second)));
+        };
+        let noon = SystemTime::UNIX_EPOCH + 1_000_000 * second;
+        check(noon, second, noon - second);
+        // Set back, or on, while the message waited.
+        check(noon - 3_600 * second, second, noon - 3_601 * second);
+        check(noon + 3_600 * second, second, noon + 3_599 * second);
+    }
+}

@@ -89,7 +89,9 @@ impl Process {
 
     fn spawn(arguments: Vec<String>, settings: Vec<(String, String)>) -> Self {
         let folder = TempDir::new().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_exorelay"));
+        // With as few files as a shell allows, whatever the tests have allowed themselves.
+        let mut command = Command::new("prlimit");
+        command.args(["--nofile=1024:", env!("CARGO_BIN_EXE_exorelay")]);
         command.args(&arguments).current_dir(folder.path()).env_clear().envs(settings.clone()).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

@@ -13,7 +13,12 @@ impl Raw {
 
     /// Sends the text as it is. Errors are the server's right: it may have closed the connection.
     pub(crate) async fn send(&mut self, text: &str) -> bool {
-        self.0.write_all(text.as_bytes()).await.is_ok()
+        self.send_bytes(text.as_bytes()).await
+    }
+
+    /// As [`Raw::send`].
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).await.is_ok()
     }
 
     /// One answer with its body, read by its `content-length`; `None` if the connection ended before it was complete.

@@ -4,14 +4,11 @@
 //! Without this a restart would lose messages: that of a service those sent to it meanwhile, that of the broker those
 //! sent before everybody has registered again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::bytes_of;
+use super::{Departed, bytes_of};
 use crate::message::{InstanceId, Message, MessageName, Role};
-
-/// How many messages are remembered as wanted by a role that has left, counted for each such role.
-const DEPARTED_MAX: usize = 65_536;
 
 /// What is remembered about the absent.
 pub(crate) struct Absent {
@@ -23,8 +20,7 @@ pub(crate) struct Absent {
     early_max: usize,
     early_bytes: usize,
     early_bytes_max: usize,
-    departed: HashMap<MessageName, Vec<(Role, Instant)>>,
-    departed_count: usize,
+    pub(crate) departed: Departed,
 }
 
 /// A message of the time before the roster was complete.
@@ -42,18 +38,8 @@ impl Absent {
     /// A roster that is complete `settle` after the first message or registration. Keeps `early_max` messages of
     /// `early_bytes_max` bytes until then.
     pub(crate) fn new(settle: Duration, early_max: usize, early_bytes_max: usize) -> Self {
-        let (early, departed) = (VecDeque::new(), HashMap::new());
-        Self {
-            settles: None,
-            settle,
-            started: false,
-            early,
-            early_max,
-            early_bytes: 0,
-            early_bytes_max,
-            departed,
-            departed_count: 0,
-        }
+        let (early, departed) = (VecDeque::new(), Departed::default());
+        Self { settles: None, settle, started: false, early, early_max, early_bytes: 0, early_bytes_max, departed }
     }
 
     /// Whether the roster is still filling.
@@ -96,46 +82,6 @@ impl Absent {
         self.settles = None;
         self.early_bytes = 0;
         std::mem::take(&mut self.early).into_iter().filter(|early| early.roles.is_empty()).collect()
-    }
-
-    /// The last instance of `role` that received `public` has left; it is expected back before `until`. Those who leave
-    /// when too many are expected already are not.
-    pub(crate) fn left(&mut self, role: &Role, public: MessageName, until: Instant) {
-        let known = self.departed.get_mut(&public).and_then(|roles| roles.iter_mut().find(|(known, _)| known == role));
-        match known {
-            Some(known) => known.1 = until,
-            None if self.departed_count < DEPARTED_MAX => {
-                self.departed.entry(public).or_default().push((role.clone(), until));
-                self.departed_count += 1;
-            }
-            None => {}
-        }
-    }
-
-    /// The role is there again.
-    pub(crate) fn returned(&mut self, role: &Role) {
-        self.keep_departed(|known, _| known != role);
-    }
-
-    /// The roles that received `public` and are expected back.
-    pub(crate) fn expected(&self, now: Instant, public: &MessageName) -> Vec<Role> {
-        let roles = self.departed.get(public).map(Vec::as_slice).unwrap_or_default();
-        roles.iter().filter(|(_, until)| now < *until).map(|(role, _)| role.clone()).collect()
-    }
-
-    /// Forgets roles that did not come back in time.
-    pub(crate) fn sweep(&mut self, now: Instant) {
-        self.keep_departed(|_, until| now < until);
-    }
-
-    fn keep_departed(&mut self, keep: impl Fn(&Role, Instant) -> bool) {
-        let mut count = 0;
-        self.departed.retain(|_, roles| {
-            roles.retain(|(role, until)| keep(role, *until));
-            count += roles.len();
-            !roles.is_empty()
-        });
-        self.departed_count = count;
     }
 }
 
@@ -183,31 +129,5 @@ mod tests {
     #[test]
     fn without_a_settling_time_the_roster_is_complete_at_once() {
         assert!(!Absent::new(Duration::ZERO, 9, 99).is_settling(Instant::now()));
-    }
-
-    #[test]
-    fn no_more_roles_are_expected_than_can_be_remembered() {
-        let (mut absent, now) = (Absent::new(SETTLE, 9, 99), Instant::now());
-        let roles: Vec<Role> = (0..=DEPARTED_MAX / 16).map(|number| role(&number.to_string())).collect();
-        let names: Vec<MessageName> = (0..16).map(|number| name(&number.to_string())).collect();
-        for _ in 0..2 {
-            roles.iter().for_each(|role| names.iter().for_each(|name| absent.left(role, name.clone(), now + SETTLE)));
-            assert_eq!(absent.expected(now, &names[0]).len(), DEPARTED_MAX / 16);
-        }
-        absent.returned(&roles[0]);
-        absent.left(&roles[DEPARTED_MAX / 16], names[0].clone(), now + SETTLE);
-        assert_eq!(absent.expected(now, &names[0]).len(), DEPARTED_MAX / 16);
-        absent.sweep(now + SETTLE);
-        assert_eq!((absent.departed_count, absent.departed.len()), (0, 0));
-    }
-
-    #[test]
-    fn a_role_that_left_is_expected_for_a_while() {
-        let (mut absent, now) = (Absent::new(SETTLE, 9, 99), Instant::now());
-        absent.left(&role("users"), name("hello"), now + SETTLE);
-        assert_eq!(absent.expected(now, &name("hello")), [role("users")]);
-        assert!(absent.expected(now + SETTLE, &name("hello")).is_empty());
-        absent.returned(&role("users"));
-        assert!(absent.expected(now, &name("hello")).is_empty());
     }
 }

@@ -173,7 +173,7 @@ impl<H: Clone> Exchange<H> {
             give_up(parcel, Reason::NoReceivers, effects);
         }
         self.expire_held(now, effects);
-        self.absent.sweep(now);
+        self.absent.departed.sweep(now);
         self.conversations.sweep(now);
         ended
     }
@@ -239,7 +239,7 @@ impl<H: Clone> Exchange<H> {
         if !instance.is_local() {
             // A service of this process that leaves does not come back from a restart.
             let (role, until) = (instance.role.clone(), now + self.config.delivery_window());
-            orphaned.into_iter().for_each(|public| self.absent.left(&role, public, until));
+            orphaned.into_iter().for_each(|public| self.absent.departed.left(&role, public, until));
         }
         let out = instance.queue.is_out();
         self.roster.retire(key);

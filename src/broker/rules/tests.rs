@@ -179,7 +179,7 @@ fn a_broker_that_has_just_started_keeps_messages_for_roles_that_register_late() 
     let mut bench = Bench::new(Config { settle_ms: 5_000, ..calm() });
     [2, 3].into_iter().for_each(|instance| bench.leave(instance));
     bench.departed = [None; 3];
-    bench.exchange.absent.returned(&Role::parse("users").unwrap());
+    bench.exchange.absent.departed.returned(&Role::parse("users").unwrap());
     assert_eq!(publish(&mut bench, None, message("1", "created")), Verdict::Accepted);
     bench.finish();
     let users: Vec<_> = bench.arrived[2..4].iter().flatten().collect();

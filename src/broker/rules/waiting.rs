@@ -118,7 +118,7 @@ impl<H: Clone> Exchange<H> {
         if self.config.compat {
             return Awaited { takes: !away.is_empty(), roles: Vec::new() };
         }
-        let mut roles: Vec<Role> = self.absent.expected(now, public);
+        let mut roles: Vec<Role> = self.absent.departed.expected(now, public);
         roles.retain(|role| !is_here(role) && !away.contains(role));
         roles.extend(away);
         for role in &roles {
@@ -153,7 +153,7 @@ impl<H: Clone> Exchange<H> {
 
     /// Gives what waited for the role to its instances, as far as they take it.
     pub(super) fn adopt(&mut self, now: Instant, role: &Role, effects: &mut Vec<Effect<H>>) {
-        self.absent.returned(role);
+        self.absent.departed.returned(role);
         self.catch_up(now, role, effects);
         let Some(orphans) = self.orphans.remove(role) else { return };
         let parcels = orphans.into_parcels();

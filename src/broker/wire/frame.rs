@@ -26,6 +26,9 @@ const STATUS_OK: &str = "__status-ok";
 /// What a Go client takes for "no time".
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
+/// When years get a fifth digit.
+const YEAR_10_000_SECS: u64 = 253_402_300_800;
+
 /// What one frame says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
@@ -216,10 +219,7 @@ fn activity_id_frame(message: &Message, stamp: Option<&Stamp>) -> Bytes {
     json.extend_from_slice(b",\"sender\":");
     text(&mut json, message.sender.as_ref().map_or("", |sender| sender.as_str()));
     json.extend_from_slice(b",\"timestamp\":");
-    match stamp {
-        Some(stamp) => text(&mut json, &humantime::format_rfc3339_nanos(stamp.timestamp).to_string()),
-        None => text(&mut json, NO_TIME),
-    }
+    text(&mut json, &stamp.and_then(|stamp| date(stamp.timestamp)).unwrap_or_else(|| NO_TIME.into()));
     json.push(b'}');
     json.into()
 }
@@ -285,6 +285,12 @@ pub fn sending_frame(message: &Message) -> Bytes {
 /// The frame that answers [`Frame::Status`]. exo 4.2.
 pub fn alive_frame(role: &Role, id: &MessageId) -> Bytes {
     serde_json::json!({ "name": STATUS_OK, "sender": role, "id": id, "activityId": id }).to_string().into()
+}
+
+/// `None` for a time that RFC 3339 cannot tell, or whose writer would fail: a clock may be set to anything.
+fn date(time: SystemTime) -> Option<String> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok().filter(|since| since.as_secs() < YEAR_10_000_SECS);
+    since.map(|_| humantime::format_rfc3339_nanos(time).to_string())
 }
 
 fn nanos(duration: Option<Duration>) -> u64 {

@@ -78,6 +78,24 @@ fn a_message_is_delivered_with_the_nine_keys_a_go_client_wants() {
 }
 
 #[test]
+fn a_clock_that_shows_what_no_date_can_say_says_nothing() {
+    let message = message(r#"{"name":"a","id":"1","activityId":"a"}"#);
+    let check = |timestamp: SystemTime, expected: &str| {
+        let stamp = Stamp { timestamp, response_time: None };
+        let frame = delivery_frame(&message, Dialect::ActivityId, Some(&stamp));
+        let told = format!(r#""timestamp":"{expected}"}}"#);
+        assert!(frame.ends_with(told.as_bytes()), "{frame:?}");
+        assert!(Frame::from_bytes(&delivery_frame(&message, Dialect::ResponseTo, Some(&stamp))).is_ok());
+    };
+    let second = Duration::from_secs(1);
+    check(SystemTime::UNIX_EPOCH, "1970-01-01T00:00:00.000000000Z");
+    check(SystemTime::UNIX_EPOCH - second, NO_TIME);
+    let last = SystemTime::UNIX_EPOCH + second * u32::try_from(YEAR_10_000_SECS / 60).unwrap() * 60;
+    check(last - second, "9999-12-31T23:59:59.000000000Z");
+    check(last, NO_TIME);
+}
+
+#[test]
 fn an_older_peer_gets_the_message_it_answers_and_numbers() {
     let mut message = message(r#"{"name":"user created","id":"1","payload":5}"#);
     let stamp = Stamp { timestamp: SystemTime::UNIX_EPOCH + Duration::from_nanos(7), response_time: None };

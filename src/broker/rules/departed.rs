@@ -1,0 +1,114 @@
+//! Roles that left a moment ago, and what they received: they are expected back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use crate::message::{MessageName, Role};
+
+/// How many messages are remembered as wanted by a role that has left, counted for each such role.
+const DEPARTED_MAX: usize = 65_536;
+
+/// Who is expected back, and until when.
+#[derive(Default)]
+pub(crate) struct Departed {
+    by_name: HashMap<MessageName, BTreeMap<Role, Instant>>,
+    by_role: HashMap<Role, Vec<MessageName>>,
+    count: usize,
+}
+
+impl Departed {
+    /// The last instance of `role` that received `public` has left; it is expected back before `until`. Those who leave
+    /// when too many are expected already are not.
+    pub(crate) fn left(&mut self, role: &Role, public: MessageName, until: Instant) {
+        if let Some(known) = self.by_name.get_mut(&public).and_then(|roles| roles.get_mut(role)) {
+            *known = until;
+        } else if self.count < DEPARTED_MAX {
+            self.by_name.entry(public.clone()).or_default().insert(role.clone(), until);
+            self.by_role.entry(role.clone()).or_default().push(public);
+            self.count += 1;
+        }
+    }
+
+    /// The role is there again.
+    pub(crate) fn returned(&mut self, role: &Role) {
+        for public in self.by_role.remove(role).unwrap_or_default() {
+            self.count -= 1;
+            let Some(roles) = self.by_name.get_mut(&public) else { continue };
+            roles.remove(role);
+            if roles.is_empty() {
+                self.by_name.remove(&public);
+            }
+        }
+    }
+
+    /// The roles that received `public` and are expected back.
+    pub(crate) fn expected(&self, now: Instant, public: &MessageName) -> Vec<Role> {
+        let roles = self.by_name.get(public).into_iter().flatten();
+        roles.filter(|(_, until)| now < **until).map(|(role, _)| role.clone()).collect()
+    }
+
+    /// Forgets roles that did not come back in time.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        let mut count = 0;
+        self.by_name.retain(|_, roles| {
+            roles.retain(|_, until| now < *until);
+            count += roles.len();
+            !roles.is_empty()
+        });
+        if count < self.count {
+            let Self { by_name, by_role, .. } = self;
+            by_role.retain(|role, names| {
+                names.retain(|public| by_name.get(public).is_some_and(|roles| roles.contains_key(role)));
+                !names.is_empty()
+            });
+            self.count = count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(30);
+
+    fn role(text: &str) -> Role {
+        Role::parse(text).unwrap()
+    }
+
+    fn name(text: &str) -> MessageName {
+        MessageName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_role_that_left_is_expected_for_a_while() {
+        let (mut departed, now) = (Departed::default(), Instant::now());
+        departed.left(&role("users"), name("hello"), now + WINDOW);
+        assert_eq!(departed.expected(now, &name("hello")), [role("users")]);
+        assert!(departed.expected(now + WINDOW, &name("hello")).is_empty());
+        departed.returned(&role("users"));
+        assert!(departed.expected(now, &name("hello")).is_empty());
+    }
+
+    #[test]
+    fn no_more_roles_are_expected_than_can_be_remembered() {
+        let (mut departed, now) = (Departed::default(), Instant::now());
+        let roles: Vec<Role> = (0..=DEPARTED_MAX / 16).map(|number| role(&number.to_string())).collect();
+        let names: Vec<MessageName> = (0..16).map(|number| name(&number.to_string())).collect();
+        for _ in 0..2 {
+            for role in &roles {
+                names.iter().for_each(|name| departed.left(role, name.clone(), now + WINDOW));
+            }
+            assert_eq!(departed.expected(now, &names[0]).len(), DEPARTED_MAX / 16);
+        }
+        departed.returned(&roles[0]);
+        departed.left(&roles[DEPARTED_MAX / 16], names[0].clone(), now + WINDOW * 2);
+        assert_eq!(departed.expected(now, &names[0]).len(), DEPARTED_MAX / 16);
+        departed.sweep(now + WINDOW);
+        assert_eq!((departed.count, departed.by_name.len(), departed.by_role.len()), (1, 1, 1));
+        departed.sweep(now + WINDOW * 2);
+        assert_eq!((departed.count, departed.by_name.len(), departed.by_role.len()), (0, 0, 0));
+    }
+}
