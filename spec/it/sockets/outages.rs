@@ -156,7 +156,7 @@ async fn everything_accepted_arrives_after_a_network_that_was_cut_without_a_word
     let settings = [("EXORELAY__BUS__HEARTBEAT_MS", "400"), ("EXORELAY__BUS__CONNECT_TIMEOUT_MS", "500")];
     let bus = format!("ws://{}", network.address());
     let line = format!("run --role shipping --receives {ORDER} --bus {bus} --forward {}", service.url());
-    let shipping = Process::start(&line, &settings).await;
+    let _shipping = Process::start(&line, &settings).await;
     let web = Process::start(&format!("run --role web --bus {bus}"), &settings).await;
     let phone = Relay::builder("phone").bus(broker.bus(Over::WebSocket)).connect().await.unwrap();
     let traffic =
