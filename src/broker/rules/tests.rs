@@ -1,5 +1,6 @@
 //! The machine against a naive model: who should have got what, exactly once, and in which order.
 
+mod landscapes;
 mod model;
 mod passages;
 
