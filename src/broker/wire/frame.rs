@@ -89,12 +89,18 @@ impl Frame {
             Some(b'{') => {}
             Some(_) | None => return Err(wrong(Message::from_json(None, frame))),
         }
-        let name = Name::of(frame);
-        match name.as_deref() {
+        // Nearly all are messages, so that is what a frame is taken for first.
+        let read = Message::from_json(None, frame);
+        if let Ok(message) = &read
+            && ![REGISTER, STATUS, STATUS_OK].contains(&message.name.as_str())
+        {
+            return read.map(Self::Message).map_err(Error::Message);
+        }
+        match Name::of(frame).as_deref() {
             Some(REGISTER) => Ok(Self::Register(Box::new(Hello::from_json(frame)?))),
             Some(STATUS) => Ok(Self::Status),
             Some(STATUS_OK) => Ok(Self::Alive),
-            Some(_) | None => Ok(Self::Message(Message::from_json(None, frame).map_err(Error::Message)?)),
+            Some(_) | None => read.map(Self::Message).map_err(Error::Message),
         }
     }
 }

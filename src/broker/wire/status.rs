@@ -11,6 +11,9 @@ use crate::message::PayloadError;
 /// How long a busy peer that does not say when is left alone.
 const BUSY_DEFAULT: Duration = Duration::from_millis(100);
 
+/// The commonest of them all, as it is written.
+const SUCCESS: &[u8] = b"{\"status\":200}";
+
 /// What became of a message at the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -136,7 +139,7 @@ fn to_json<'a>(statuses: impl Iterator<Item = Status<&'a str>>) -> Bytes {
             json.push(b',');
         }
         match status {
-            Status { status: 200, detail: None, retry_after_ms: None } => json.extend_from_slice(b"{\"status\":200}"),
+            Status { status: 200, detail: None, retry_after_ms: None } => json.extend_from_slice(SUCCESS),
             status => serde_json::to_writer(&mut json, &status).expect("numbers and texts can be written to memory"),
         }
     }
@@ -145,7 +148,24 @@ fn to_json<'a>(statuses: impl Iterator<Item = Status<&'a str>>) -> Bytes {
 }
 
 fn from_json(body: &Bytes) -> Result<Vec<Status<String>>, Error> {
+    if let Some(count) = count_of_successes(body) {
+        return Ok((0..count).map(|_| Status { status: 200, detail: None, retry_after_ms: None }).collect());
+    }
     Ok(serde_json::from_slice(body).map_err(PayloadError::not_json)?)
+}
+
+/// How many there are, if all of them are what [`to_json`] writes for a success: nearly all lists are like that.
+fn count_of_successes(body: &[u8]) -> Option<usize> {
+    let mut rest = body.strip_prefix(b"[")?;
+    let mut count = 0;
+    loop {
+        rest = rest.strip_prefix(SUCCESS)?;
+        count += 1;
+        match rest {
+            b"]" => return Some(count),
+            _ => rest = rest.strip_prefix(b",")?,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +195,21 @@ mod tests {
             Delivery::Refused { detail: "too deep".into() },
         ];
         assert_eq!(Delivery::list_from_json(&Delivery::list_to_json(&deliveries)), Ok(deliveries));
+    }
+
+    #[test]
+    fn nothing_but_successes_reads_like_any_list() {
+        for count in [1, 2, 70] {
+            let json = Delivery::list_to_json(&vec![Delivery::Accepted; count]);
+            assert_eq!(Delivery::list_from_json(&json), Ok(vec![Delivery::Accepted; count]));
+            let spaced = String::from_utf8(json.to_vec()).unwrap().replace(',', " , ");
+            assert_eq!(Delivery::list_from_json(&spaced.into()), Ok(vec![Delivery::Accepted; count]));
+            let cut = json.slice(..json.len() - 1);
+            let trailing = format!("{},]", String::from_utf8_lossy(&cut)).into();
+            for broken in [cut, trailing, format!("{}]", String::from_utf8_lossy(&json)).into()] {
+                assert!(Delivery::list_from_json(&broken).is_err(), "{broken:?}");
+            }
+        }
     }
 
     #[test]
