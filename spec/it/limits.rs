@@ -219,13 +219,15 @@ async fn garbage_behind_a_request_is_answered_400_and_costs_nothing() {
 }
 
 /// Where the clock on the wall may be read, and for what.
-const WALL_CLOCK: [(&str, &str); 11] = [
+const WALL_CLOCK: [(&str, &str); 13] = [
     ("src/broker/shell.rs", "shown to people: when a message was given up"),
     ("src/broker/traffic.rs", "shown to people: when a message came by"),
     ("src/broker/rules/passage.rs", "shown to people: as above"),
     ("src/broker/rules/activity.rs", "shown to people: as above"),
     ("src/broker/socket.rs", "the timestamp that frames of the WebSocket era carry"),
-    ("src/broker/wire/frame", "the timestamp that frames of the WebSocket era carry"),
+    ("src/broker/wire/frame.rs", "as above"),
+    ("src/broker/wire/frame", "as above"),
+    ("src/testing/send.rs", "as above"),
     ("src/relay/service.rs", "shown to people: when a message became a dead letter"),
     ("src/relay/rules/dead_letters.rs", "shown to people: as above"),
     ("src/cli/tail.rs", "shown to people: when a message came"),
