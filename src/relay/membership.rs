@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Event, Relay};
+use super::{Error, Event, Events, Relay};
 use crate::bus::{self, Membership, Registration};
 
 /// The waits between tries: 100 ms, then doubling up to a cap, each with jitter. It never ends.
@@ -177,12 +177,20 @@ impl Relay {
     }
 
     fn came_online(&self, told: u64) {
-        let standing = Standing { online: true, told, trouble: None };
-        let before = self.presence().standing.send_replace(standing);
-        if !before.online {
-            tracing::info!(role = %self.role(), "online");
-            self.announce(self.online_event());
-        }
+        // Announced while the standing is locked, so that whoever begins to listen hears it once.
+        self.presence().standing.send_modify(|standing| {
+            let before = std::mem::replace(standing, Standing { online: true, told, trouble: None });
+            if !before.online {
+                tracing::info!(role = %self.role(), "online");
+                self.announce(self.online_event());
+            }
+        });
+    }
+
+    /// The events from now on; the first tells that it is online, if it is.
+    pub(super) fn listen(&self) -> Events {
+        let standing = self.presence().standing.borrow();
+        self.announcer().listen(standing.online.then(|| self.online_event()))
     }
 
     pub(super) fn online_event(&self) -> Event {
@@ -190,15 +198,13 @@ impl Relay {
     }
 
     fn went_offline(&self, trouble: String) {
-        let mut was_online = false;
         self.presence().standing.send_modify(|standing| {
-            was_online = std::mem::take(&mut standing.online);
-            standing.trouble = Some(trouble.clone());
+            if std::mem::take(&mut standing.online) {
+                tracing::warn!(role = %self.role(), %trouble, "offline");
+                self.announce(Event::Offline);
+            }
+            standing.trouble = Some(trouble);
         });
-        if was_online {
-            tracing::warn!(role = %self.role(), %trouble, "offline");
-            self.announce(Event::Offline);
-        }
     }
 
     /// Refuses new messages from now on.

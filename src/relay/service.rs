@@ -155,8 +155,7 @@ impl Relay {
 
     /// What happens to this relay from now on, beginning with [`Event::Online`] if it is online already.
     pub fn events(&self) -> Events {
-        let online = self.bus_trouble().is_none();
-        self.0.announcer.listen(online.then(|| self.online_event()))
+        self.listen()
     }
 
     /// How many requests wait for replies at this moment.
@@ -269,6 +268,10 @@ impl Relay {
 
     pub(super) fn announce(&self, event: Event) {
         self.0.announcer.announce(event);
+    }
+
+    pub(super) fn announcer(&self) -> &Announcer {
+        &self.0.announcer
     }
 
     pub(super) fn is_closing(&self) -> bool {

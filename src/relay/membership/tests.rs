@@ -129,3 +129,18 @@ async fn a_relay_that_is_sent_away_as_soon_as_it_has_joined_waits_longer_each_ti
     let joins = bus.joins.lock().unwrap().len();
     assert!((50..200).contains(&joins), "it joined {joins} times in 100 s");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_begins_to_listen_as_a_relay_comes_online_hears_it_once() {
+    for _ in 0..300 {
+        let relay = Relay::builder("web").bus("embedded").connect().await.unwrap();
+        relay.ready().await;
+        let mut events = relay.events();
+        relay.close().await;
+        let mut heard = Vec::new();
+        while !matches!(heard.last(), Some(Event::Offline)) {
+            heard.extend(events.next().await);
+        }
+        assert!(matches!(heard[..], [Event::Online { .. }, Event::Offline]), "{heard:?}");
+    }
+}
