@@ -29,6 +29,7 @@
 //! |---|---|
 //! | [`message`] | the vocabulary: message, payload, names and ids, the envelope. Pure |
 //! | [`http`] | what every listener and every call shares: server and drain, limits, problem answers, the client |
+//! | [`store`] | durable records: logs and tables, changed batch by batch; in memory so far |
 //! | [`broker`] | ExoCom: who is there, who gets what, who may what, queues, leases, translation; HTTP and WebSocket |
 //! | [`bus`] | how a relay reaches the others: a broker of this process, or one over HTTP or WebSocket |
 //! | [`relay`] | the heart: send, request, reply, handlers, outbox, dead letters |
@@ -61,6 +62,7 @@ pub mod lifecycle {}
 pub mod listen;
 pub mod message;
 pub mod relay;
+pub mod store;
 pub mod webhook;
 
 pub use app::Builder;
