@@ -36,6 +36,7 @@
 //! | [`listen`] | the bus-facing listener, where a broker delivers |
 //! | [`api`] | the service-facing listener: send, request, reply, follow |
 //! | [`webhook`] | brings incoming messages to a service over HTTP |
+//! | [`streams`] | Durable Streams: append, read and follow over HTTP |
 //! | [`app`] | configuration, wiring, start and drain in order |
 //! | [`cli`] | one file per command |
 //!
@@ -63,6 +64,7 @@ pub mod listen;
 pub mod message;
 pub mod relay;
 pub mod store;
+pub mod streams;
 pub mod webhook;
 
 pub use app::Builder;

@@ -13,4 +13,4 @@ pub mod telemetry;
 pub use builder::Builder;
 pub use config::Config;
 pub use error::Error;
-pub use start::{EmbeddedBroker, broker, dev, run};
+pub use start::{EmbeddedBroker, broker, dev, run, streams};

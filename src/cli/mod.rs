@@ -22,6 +22,7 @@ mod request;
 mod run;
 mod send;
 mod sidecar;
+mod streams;
 mod tail;
 
 pub use error::{Error, USAGE};

@@ -13,6 +13,7 @@ use super::health::Health;
 use super::request::Request;
 use super::run::Run;
 use super::send::Send;
+use super::streams::Streams;
 use super::tail::Tail;
 
 /// How many threads a server uses, if that is to be said.
@@ -41,6 +42,7 @@ enum Command {
     Dev(Dev),
     Run(Box<Run>),
     Broker(Broker),
+    Streams(Streams),
     Send(Send),
     Request(Request),
     Tail(Tail),
@@ -67,7 +69,7 @@ impl Options {
         match self.command {
             // A sidecar shares the machine with its service; and a thread that is not woken by another costs less.
             Command::Dev(_) | Command::Run(_) => said().map(|threads| Threads::Many(threads.unwrap_or(half(cores)))),
-            Command::Broker(_) => said().map(|threads| Threads::Many(threads.unwrap_or(cores))),
+            Command::Broker(_) | Command::Streams(_) => said().map(|threads| Threads::Many(threads.unwrap_or(cores))),
             Command::Send(_)
             | Command::Request(_)
             | Command::Tail(_)
@@ -83,6 +85,7 @@ impl Options {
             Command::Dev(dev) => dev.run().await,
             Command::Run(run) => run.run().await,
             Command::Broker(broker) => broker.run().await,
+            Command::Streams(streams) => streams.run().await,
             Command::Send(send) => send.run().await,
             Command::Request(request) => request.run().await,
             Command::Tail(tail) => tail.run().await,
