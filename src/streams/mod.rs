@@ -25,6 +25,8 @@ mod rules;
 mod service;
 mod shelf;
 mod sweeper;
+#[cfg(test)]
+mod tests;
 mod wire;
 mod writer;
 
