@@ -7,6 +7,7 @@ mod pool;
 mod problem;
 mod server;
 mod shelf;
+mod stalled;
 
 pub use body::{Incoming, json_body, message_name, path_segment, read_body};
 pub(crate) use client::join;

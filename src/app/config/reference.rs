@@ -163,6 +163,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("http.body_bytes_max", "Largest body a listener takes; a longer one is answered 413."),
     ("http.body_timeout_ms", "How long a body may take to arrive; then 408."),
     ("http.header_timeout_ms", "How long a connection may stay without complete request headers; then it is closed."),
+    ("http.write_timeout_ms", "How long a connection may take nothing of what is sent to it; then it is closed."),
     ("http.connections_max", "Open connections per listener; further ones wait in the system's backlog."),
     ("log.level", "A level, or directives such as `info,exorelay::bus=debug`. RUST_LOG wins."),
     ("log.format", "`auto`: for people on a terminal, JSON otherwise. `human` and `json` say which."),
