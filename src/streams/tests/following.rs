@@ -8,9 +8,12 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use super::world::{append, config, create, get, path, text, text_stream, until};
-use crate::streams::{AppendRequest, Begin, Config, Offset, Streams};
+use crate::http::{Limits, Listening};
+use crate::streams::{AppendRequest, Begin, Config, Offset, Streams, router};
 
 async fn next_events(body: &mut Body) -> Option<String> {
     let frame = body.frame().await?.unwrap().into_data().unwrap();
@@ -163,4 +166,26 @@ impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_is_disconnected() {
+    let streams = Streams::in_memory(config());
+    create(&streams, "a", &text_stream()).await.unwrap();
+    let limits = Limits { write_timeout_ms: 300, ..Limits::default() };
+    let listening = Listening::bind("test", "127.0.0.1:0").await.unwrap();
+    let address = listening.address();
+    let serving = listening.serve(router(streams.clone()), &limits);
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = "GET /v1/stream/a?offset=-1&live=sse HTTP/1.1\r\nhost: x\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.unwrap();
+    until("it follows", || streams.metrics().waiting_readers.get() == 1).await;
+    // More than the system keeps for a connection.
+    let body = Bytes::from(vec![b'x'; 1024 * 1024]);
+    for _ in 0..32 {
+        streams.append(&path("a"), &text(), body.clone()).await.unwrap();
+    }
+    until("it is disconnected", || streams.metrics().waiting_readers.get() == 0).await;
+    drop(socket);
+    assert!(serving.drain(Duration::from_secs(5)).await);
 }
