@@ -38,6 +38,7 @@
 //! | [`webhook`] | brings incoming messages to a service over HTTP |
 //! | [`streams`] | Durable Streams: append, read and follow over HTTP |
 //! | [`app`] | configuration, wiring, start and drain in order |
+//! | [`testing`] | a broker for tests of services: records, sends, answers |
 //! | [`cli`] | one file per command |
 //!
 //! # What holds everywhere
@@ -65,11 +66,12 @@ pub mod message;
 pub mod relay;
 pub mod store;
 pub mod streams;
+pub mod testing;
 pub mod webhook;
 
-pub use app::Builder;
+pub use app::{Builder, Service, security};
 pub use message::{Message, MessageId, MessageName, Payload, Role};
 pub use relay::{
     Config, Context, DeadLetter, DeadLetterId, Direction, Error, Event, Events, Handler, HandlerError, Relay, Replied,
-    Replies, Requesting, Sending, handler,
+    Replies, Requesting, Sending, Watching, handler,
 };

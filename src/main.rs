@@ -2,17 +2,12 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
-use exorelay::cli::{Error, Options, Threads, USAGE};
-use tokio::runtime::{Builder, Runtime};
+use exorelay::cli::{Error, Options, USAGE, block_on};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// How long the end waits for work that cannot be cancelled, such as a name being looked up.
-const LAST_GRACE: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let options = match Options::try_parse() {
@@ -34,21 +29,5 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<(), Error> {
-    let runtime = runtime(options.threads()?).map_err(Error::Runtime)?;
-    let outcome = runtime.block_on(options.run());
-    runtime.shutdown_timeout(LAST_GRACE);
-    outcome
-}
-
-fn runtime(threads: Threads) -> io::Result<Runtime> {
-    let mut builder = match threads {
-        Threads::One => Builder::new_current_thread(),
-        Threads::Many(threads) if threads.get() == 1 => Builder::new_current_thread(),
-        Threads::Many(threads) => {
-            let mut builder = Builder::new_multi_thread();
-            builder.worker_threads(threads.get());
-            builder
-        }
-    };
-    builder.enable_all().build()
+    block_on(options.threads()?, options.run()).map_err(Error::Runtime)?
 }

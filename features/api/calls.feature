@@ -31,6 +31,37 @@ Feature: Calls from a service to its sidecar
     Then I get 202 with the activity id "signup-7"
     And the service gets the activity id "signup-7"
 
+  Scenario Outline: On somebody's behalf
+    When I POST `1` to api/request/users.create with the header "exo-auth: <auth>"
+    Then I get 200 with `{"id":456,"name":"Will"}`
+    And the service gets the auth `<auth>`
+    And the answer has the header "exo-auth: <auth>"
+
+    Examples:
+      | auth                |
+      | {"sessionId":"s 1"} |
+      | "s-1"               |
+      | 1                   |
+
+  Scenario: On nobody's behalf
+    When I POST `1` to api/request/users.create with the header "exo-auth: null"
+    Then I get 200 with `{"id":456,"name":"Will"}`
+    And the service gets no auth
+
+  Scenario: A message of the security side channel
+    When I POST `1` to api/send/users.create with the header "exo-security: true"
+    Then I get 202 with an id and an activity id
+    And the service gets a body with "isSecurity"
+
+  Scenario Outline: Headers that make no sense
+    When I POST `1` to api/send/users.create with the header "<header>"
+    Then I get 400 with the problem "invalid-request" and the words "<words>"
+
+    Examples:
+      | header             | words                                      |
+      | exo-auth: {broken  | exo-auth: the header is not a JSON value   |
+      | exo-security: yes  | exo-security: expected true or false       |
+
   Scenario: Nobody receives it
     When I POST `1` to api/request/zonk
     Then I get 404 with the problem "no-receivers" and the words "no service receives 'zonk'"

@@ -51,9 +51,14 @@ Feature: Compat mode
     And users sends "created" as "2" in reply to "1"
     Then the broker answers 500
 
-  Scenario: a landscape that is no array is refused, unlike by the original
+  Scenario: an object without roles takes all services away, as by the original
+    Given the landscape:
+      | NAME  | NAMESPACE | SENDS | RECEIVES |
+      | users |           |       | create   |
     When I POST to /services:
       """
       {}
       """
-    Then the broker answers 400
+    Then the broker answers 200
+    When web sends "create"
+    Then the broker answers 500

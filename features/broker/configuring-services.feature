@@ -80,15 +80,19 @@ Feature: Configuring services
 
     Examples:
       | BODY                                                                              | PROBLEM                                            |
-      | {}                                                                                | must be a JSON array of services                   |
-      | [                                                                                 | not the expected JSON                              |
-      | [5]                                                                               | service 0: the body must be a JSON object          |
+      | 5                                                                                 | must be a JSON array of services or a JSON object  |
+      | [                                                                                 | not JSON: EOF while parsing                        |
+      | [5]                                                                               | service 0: it must be a JSON object                |
       | [{"port":1,"receives":[]}]                                                        | service 0: 'name' must be                          |
-      | [{"name":"a","receives":[]}]                                                      | service 0: 'port' must be a number                 |
+      | [{"name":"a","receives":[]},{"name":"b","port":1,"receives":[]}]                  | service 0: 'port' must be a number                 |
       | [{"name":"a","port":1}]                                                           | service 0: 'receives' must be                      |
       | [{"name":"a","port":1,"receives":[7]}]                                            | service 0: 'receives' must be                      |
       | [{"name":"a","host":"x/y","port":1,"receives":[]}]                                | service 0: 'host' must be a host name              |
       | [{"name":"a","port":1,"receives":[]},{"name":"a","port":2,"receives":[]}]         | service 1: 'name' must be unique                   |
+      | {"users":{"receives":"create"}}                                                   | role 'users': 'receives' must be an array          |
+      | {"users":{},"users":{}}                                                           | the role 'users' is declared twice                 |
+      | {"users":{"namespace":"mongo"}}                                                   | role 'users': 'namespace' belongs to another form  |
+      | [{"role":"a","namespace":"b"},{"role":"c","messageTranslations":[{"public":"d","internal":"e"}]}] | use either for all |
 
   Scenario: the host of a service is honoured
     When I POST to /services:
@@ -107,3 +111,32 @@ Feature: Configuring services
     And web sends "create" as "1"
     Then "users-1" has received, in this order: 1
     And log has received, in this order: 1
+
+  Scenario Outline: roles are declared in the form of any era, and spoken to in their own language
+    Given the instance "users-1" of users receives "nothing"
+    When I POST to /services:
+      """
+      <BODY>
+      """
+    Then the broker answers 200
+    When web sends "users.create"
+    Then "users-1" receives "mongo.create"
+    When web sends "nothing"
+    Then the broker answers 404
+
+    Examples:
+      | BODY                                                                                                                                                                        |
+      | {"web":{"sends":["users.create","nothing"]},"users":{"receives":["mongo.create"],"translations":[{"public":"users.create","internal":"mongo.create"}]}}                         |
+      | [{"role":"web","sends":["users.create","nothing"]},{"role":"users","receives":["mongo.create"],"namespace":"mongo"}]                                                          |
+      | [{"name":"web","sends":["users.create","nothing"]},{"name":"users","receives":["mongo.create"],"internalNamespace":"mongo"}]                                                  |
+      | [{"role":"web","sends":["users.create","nothing"]},{"role":"users","receives":["mongo.create"],"messageTranslations":[{"public":"users.create","internal":"mongo.create"}]}]    |
+
+  Scenario: what is sent to a declared role waits until it is there
+    When I POST to /services:
+      """
+      {"web": {"sends": ["create"]}, "users": {"receives": ["create"]}}
+      """
+    And web sends "create" as "1"
+    Then the broker answers 200
+    When the instance "users-1" of users registers for "create"
+    Then "users-1" has received, in this order: 1

@@ -19,7 +19,7 @@ fn check(arguments: &[&str], code: i32, text: &str) -> Finished {
 
 #[test]
 fn help_is_an_answer_and_ends_with_an_example() {
-    for command in ["dev", "run", "broker", "send", "request", "tail", "health", "completions"] {
+    for command in ["dev", "run", "broker", "send", "request", "tail", "lint", "health", "completions"] {
         assert_eq!(check(&[command, "--help"], 0, "\nExample").stderr, "");
     }
     check(&["--help"], 0, "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration");

@@ -10,13 +10,17 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::eventually::{eventually, pause};
-use crate::stage::{ORDER, Process, Sender, Service, Traffic, call, get, handles, post, reserve};
+use crate::stage::{ORDER, Over, Process, Sender, Service, Traffic, call, get, handles, post, reserve};
 
 /// How long a request may wait for a broker that is being started.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn relay(role: &str, broker: &Process) -> Relay {
-    Relay::builder(role).bus(broker.url("broker")).connect().await.unwrap()
+    relay_over(Over::Http, role, broker).await
+}
+
+async fn relay_over(over: Over, role: &str, broker: &Process) -> Relay {
+    Relay::builder(role).bus(broker.bus(over)).connect().await.unwrap()
 }
 
 /// The instances of a role that the broker knows.
@@ -35,11 +39,20 @@ async fn knows(broker: &Process, roles: &[(&str, usize)]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_broker_costs_nothing_that_was_still_with_its_senders() {
+    check_killed_broker(Over::Http).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_broker_costs_nothing_that_was_still_with_its_senders_over_websockets() {
+    check_killed_broker(Over::WebSocket).await;
+}
+
+async fn check_killed_broker(over: Over) {
     let mut broker = Process::start("broker", &[]).await;
-    let url = broker.url("broker");
-    let (shipping, book) = handles("shipping", &url).await;
-    let sidecar = Process::start(&format!("run --role web --bus {url}"), &[]).await;
-    let (phone, mail) = (relay("phone", &broker).await, relay("mail", &broker).await);
+    let bus = broker.bus(over);
+    let (shipping, book) = handles("shipping", &bus).await;
+    let sidecar = Process::start(&format!("run --role web --bus {bus}"), &[]).await;
+    let (phone, mail) = (relay_over(over, "phone", &broker).await, relay_over(over, "mail", &broker).await);
     let traffic = [
         Traffic::start("web", Sender::Sidecar(sidecar.url("api"))),
         Traffic::start("phone", Sender::Relay(phone.clone())),
@@ -87,14 +100,14 @@ enum Back {
     AnotherAddress,
 }
 
-async fn check_killed_sidecar(back: Back) {
+async fn check_killed_sidecar(over: Over, back: Back) {
     let broker = Process::start("broker", &[SHORT_LEASE]).await;
-    let url = broker.url("broker");
-    let (billing, billed) = handles("billing", &url).await;
+    let (url, bus) = (broker.url("broker"), broker.bus(over));
+    let (billing, billed) = handles("billing", &bus).await;
     let service = Service::start("127.0.0.1:0");
-    let line = format!("run --role shipping --receives {ORDER} --bus {url} --forward {}", service.url());
+    let line = format!("run --role shipping --receives {ORDER} --bus {bus} --forward {}", service.url());
     let mut shipping = Process::start(&line, &[]).await;
-    let web = relay("web", &broker).await;
+    let web = relay_over(over, "web", &broker).await;
     let traffic = Traffic::start("web", Sender::Relay(web.clone()));
     for _ in 0..2 {
         let before = traffic.more(50).await;
@@ -123,12 +136,17 @@ async fn check_killed_sidecar(back: Back) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_sidecar_gets_what_came_meanwhile_when_it_is_back() {
-    check_killed_sidecar(Back::SameAddress).await;
+    check_killed_sidecar(Over::Http, Back::SameAddress).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_sidecar_gets_what_came_meanwhile_at_another_address_too() {
-    check_killed_sidecar(Back::AnotherAddress).await;
+    check_killed_sidecar(Over::Http, Back::AnotherAddress).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_sidecar_gets_what_came_meanwhile_over_a_websocket_too() {
+    check_killed_sidecar(Over::WebSocket, Back::SameAddress).await;
 }
 
 /// Keeps an instance of `shipping` registered that is no relay of ours, as a service with a relay of its own would.

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::eventually::eventually;
-use crate::stage::{ORDER, Process, Raw, Sender, Service, Traffic, call, get, post, reserve};
+use crate::stage::{ORDER, Over, Process, Raw, Sender, Service, Traffic, call, get, post, reserve};
 
 /// The request that the service answers with its own payload.
 const CHECK: &str = "order.check";
@@ -59,11 +59,20 @@ impl Client {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_under_load_costs_no_request_and_no_message() {
+    check_rolling_restart(Over::Http).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_over_websockets_costs_no_request_and_no_message() {
+    check_rolling_restart(Over::WebSocket).await;
+}
+
+async fn check_rolling_restart(over: Over) {
     let broker = Process::start("broker", &[]).await;
-    let (url, service) = (broker.url("broker"), Service::start("127.0.0.1:0"));
-    let line = format!("run --role users --receives {CHECK},{ORDER} --bus {url} --forward {}", service.url());
+    let (url, bus, service) = (broker.url("broker"), broker.bus(over), Service::start("127.0.0.1:0"));
+    let line = format!("run --role users --receives {CHECK},{ORDER} --bus {bus} --forward {}", service.url());
     let mut users = [Process::start(&line, &[]).await, Process::start(&line, &[]).await];
-    let web = Process::start(&format!("run --role web --bus {url}"), &[]).await;
+    let web = Process::start(&format!("run --role web --bus {bus}"), &[]).await;
     let clients: Vec<Client> = (0..6).map(|n| Client::start(format!("client-{n}"), &web.url("api"))).collect();
     let traffic = Traffic::start("web", Sender::Sidecar(web.url("api")));
     for _ in 0..2 {

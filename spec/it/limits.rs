@@ -5,13 +5,18 @@
 //! each file of `src/relay/rules/`), and in tokio's timers. `deadlines_do_not_look_at_the_clock_on_the_wall` keeps it so.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use exorelay::app::Builder;
+use exorelay::broker::Broker;
+use exorelay::{Config, Context, Message, Relay};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::eventually::{eventually, pause};
-use crate::stage::{Process, Raw, get, post, raise_file_limit};
+use crate::stage::{Over, Process, Raw, get, post, raise_file_limit};
 
 /// How long a test waits for an answer or an end that must come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -245,4 +250,45 @@ fn deadlines_do_not_look_at_the_clock_on_the_wall() {
         }
     }
     assert!(read > 100, "only {read} files were found");
+}
+
+/// Handlers that wait for an answer while everything behind them waits for a place.
+async fn check_answers_pass(web: Builder, users: Builder) {
+    let users = users.connect().await.unwrap();
+    let answer = |_: Message, context: Context| async move {
+        context.reply("answer", ()).await?;
+        Ok(())
+    };
+    users.on("ask", answer).unwrap();
+    let narrow = Config { handlers_concurrent_max: 1, inbox_messages_max: 1, ..Config::default() };
+    let web = web.config(narrow).connect().await.unwrap();
+    let answered = Arc::new(AtomicUsize::new(0));
+    let count = answered.clone();
+    let work = move |_: Message, context: Context| {
+        let count = count.clone();
+        async move {
+            context.relay().request("ask", ()).timeout(PATIENCE).await?;
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    };
+    web.on("work", work).unwrap();
+    tokio::join!(users.ready(), web.ready());
+    for number in 0..6 {
+        users.send("work", number).await.unwrap();
+    }
+    eventually("six answers", || async { (answered.load(Ordering::Relaxed) == 6).then_some(()) }).await;
+    web.close().await;
+    users.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_handlers_wait_for_pass_messages_without_a_place() {
+    let own = Broker::start(exorelay::broker::Config::default());
+    check_answers_pass(Relay::builder("web").broker(&own), Relay::builder("users").broker(&own)).await;
+    let broker = Process::start("broker", &[]).await;
+    for over in [Over::Http, Over::WebSocket] {
+        let builder = |role: &str| Relay::builder(role).bus(broker.bus(over));
+        check_answers_pass(builder("web"), builder("users")).await;
+    }
 }

@@ -10,4 +10,6 @@ mod drain;
 mod eventually;
 mod limits;
 mod memory;
+mod readme;
+mod secure;
 mod stage;

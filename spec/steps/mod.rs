@@ -2,9 +2,15 @@
 
 mod broker;
 mod building;
+mod exocom;
+mod exocom_messages;
+mod files;
 mod http;
+mod original;
 mod outage;
 mod process;
 mod relay;
 mod requests;
 mod service;
+mod streams;
+mod testing;

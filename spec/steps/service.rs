@@ -114,6 +114,11 @@ async fn gets_id(world: &mut World, which: String, id: String) {
     assert_eq!(world.service().last().await.json()[field], id);
 }
 
+#[then(regex = r"^the service gets (?:the auth `(.*)`|no auth)$")]
+async fn gets_auth(world: &mut World, auth: String) {
+    assert_eq!(world.service().last().await.raw("auth").unwrap_or_default(), auth);
+}
+
 #[then(regex = r#"^the service gets the header "([^:]+): (.+)"$"#)]
 async fn gets_header(world: &mut World, name: String, value: String) {
     let recorded = world.service().last().await;

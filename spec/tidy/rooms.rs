@@ -6,7 +6,7 @@ use crate::source::{Source, line_of, regex};
 /// never one beside it. `main.rs`, `lib.rs` and `bin/` join rooms, so they may use all of them.
 const ORDER: [&[&str]; 8] = [
     &["cli"],
-    &["app"],
+    &["app", "testing"],
     &["listen", "api", "webhook", "streams", "resources", "users", "skylink"],
     &["relay"],
     &["bus"],

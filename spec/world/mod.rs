@@ -2,10 +2,15 @@
 
 pub mod broker;
 pub mod eventually;
+pub mod exocom;
 pub mod http;
+pub mod mock;
+pub mod original;
 pub mod process;
 pub mod relays;
+pub mod samples;
 pub mod service;
 mod stage;
+pub mod streams;
 
 pub use stage::World;

@@ -35,6 +35,8 @@ impl Process {
     /// Starts the binary under test. Listeners without an address get a free port, and all must be ready.
     pub async fn exorelay(line: &[String], environment: BTreeMap<String, String>) -> Self {
         let systems: &[(&str, &str)] = match line.first().map(String::as_str) {
+            // Over a WebSocket nothing listens for the broker.
+            Some("run") if line.iter().any(|argument| argument.starts_with("ws://")) => &[("api", "--api")],
             Some("run") => &[("listen", "--listen"), ("api", "--api")],
             Some("dev") => &[("listen", "--listen"), ("api", "--api"), ("broker", "--broker")],
             Some("broker") => &[("broker", "--listen")],

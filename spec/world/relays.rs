@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use exorelay::broker::{self, Broker};
-use exorelay::bus::Register;
+use exorelay::bus::{self, Register};
 use exorelay::http::{Limits, Listening, Serving};
 use exorelay::message::{Message, MessageId};
 use exorelay::{Config, Error, Event, Relay};
@@ -41,6 +41,8 @@ pub struct Relays {
     pub streamed: Vec<Result<String, String>>,
     pub callbacks: Arc<Mutex<Vec<Message>>>,
     pub events: Arc<Mutex<Vec<Event>>>,
+    /// What went wrong in the background, in words.
+    pub failures: Arc<Mutex<Vec<String>>>,
 }
 
 impl std::fmt::Debug for Relays {
@@ -77,8 +79,14 @@ impl Relays {
         self.add(role, builder.connect().await.expect("it can connect"));
     }
 
+    /// A relay that opens a connection to the broker, and listens nowhere.
+    pub async fn join_with(&mut self, role: &str, config: bus::Config) {
+        let relay = Relay::builder(role).bus_config(config).connect().await;
+        self.add(role, relay.expect("it can connect"));
+    }
+
     fn add(&mut self, role: &str, relay: Relay) {
-        let address = relay.address().expect("it listens").to_string();
+        let address = relay.address().map(|address| address.to_string()).unwrap_or_default();
         self.members.push((role.to_owned(), Member { relay, handled: Arc::default(), address }));
     }
 

@@ -1,10 +1,15 @@
 //! The state of one scenario, and how its words find their way to it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Output;
 
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::http::{Answer, Follower};
+use super::mock::Mock;
+use super::original::Exocom;
 use super::process::Process;
 use super::relays::Relays;
 use super::service::Service;
@@ -18,6 +23,8 @@ pub struct World {
     /// Addresses of sample services, by file name.
     pub places: BTreeMap<String, String>,
     pub service: Option<Service>,
+    /// An original broker of the WebSocket era.
+    pub exocom: Option<Exocom>,
     pub answers: Vec<Answer>,
     pub waiting: Option<JoinHandle<Answer>>,
     pub follower: Option<Follower>,
@@ -25,11 +32,21 @@ pub struct World {
     pub followed: String,
     /// Relays in this process.
     pub relays: Relays,
+    /// A broker that is none.
+    pub mock: Mock,
+    /// Files of this scenario.
+    pub folder: Option<TempDir>,
+    /// What the command printed that ran to its end.
+    pub finished: Option<Output>,
 }
 
 impl World {
     pub fn service(&self) -> &Service {
         self.service.as_ref().expect("there is a service")
+    }
+
+    pub fn exocom(&self) -> &Exocom {
+        self.exocom.as_ref().expect("there is a broker of the WebSocket era")
     }
 
     pub fn answer(&self) -> &Answer {
@@ -39,6 +56,16 @@ impl World {
     pub fn process(&mut self, name: &str) -> &mut Process {
         let found = self.processes.iter_mut().rev().find(|(known, _)| known == name);
         &mut found.unwrap_or_else(|| panic!("nothing runs as {name:?}")).1
+    }
+
+    /// The folder of this scenario's files.
+    pub fn folder(&mut self) -> &Path {
+        self.folder.get_or_insert_with(|| TempDir::new().expect("a folder can be made")).path()
+    }
+
+    /// Where a file of this scenario is.
+    pub fn file(&mut self, name: &str) -> PathBuf {
+        self.folder().join(name)
     }
 
     /// The address of the last process that has this listener.
@@ -61,9 +88,12 @@ impl World {
         format!("http://{address}/{rest}")
     }
 
-    /// Puts addresses into `{service}`, `{broker}`, `{listen.port}` and `{users.py}`.
+    /// Puts addresses into `{service}`, `{broker}`, `{listen.port}` and `{users.py}`, and a path into `{folder}`.
     pub async fn fill_in(&mut self, line: &str) -> String {
         let mut line = line.to_owned();
+        if line.contains("{folder}") {
+            line = line.replace("{folder}", &self.folder().display().to_string());
+        }
         if let Some(service) = &self.service {
             line = line.replace("{service}", &format!("http://{}", service.address));
         }
@@ -77,6 +107,10 @@ impl World {
         if line.contains("{broker}") {
             let broker = self.address("broker").await;
             line = line.replace("{broker}", &format!("http://{broker}"));
+        }
+        if line.contains("{broker.address}") {
+            let broker = self.address("broker").await;
+            line = line.replace("{broker.address}", &broker);
         }
         line
     }

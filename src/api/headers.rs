@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
 
 use crate::http::{Kind, Problem};
 use crate::message::{ActivityId, MessageId, MessageName, Payload, TextError, TraceParent};
@@ -12,6 +13,10 @@ use crate::relay::Draft;
 pub(super) const RESPONSE_TO: &str = "exo-response-to";
 /// The conversation it belongs to.
 pub(super) const ACTIVITY_ID: &str = "exo-activity-id";
+/// On whose behalf it is sent: a JSON value.
+pub(super) const AUTH: &str = "exo-auth";
+/// Whether it belongs to the security side channel.
+pub(super) const SECURITY: &str = "exo-security";
 /// The same key and body give the first answer.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The name of a reply.
@@ -22,12 +27,15 @@ pub(super) const MESSAGE_ID: &str = "exo-message-id";
 /// Longest idempotency key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
 
+/// Longest `auth` that a header of an answer carries.
+const AUTH_BYTES_MAX: usize = 16 * 1024;
+
 /// How long a request may be made to wait.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 /// The message that a call asks to be sent. An empty body is no payload.
 /// Errors: 400 for a body that is not JSON, or a header that cannot be understood.
-pub(super) fn draft(name: MessageName, headers: &HeaderMap, body: bytes::Bytes) -> Result<Draft, Problem> {
+pub(super) fn draft(name: MessageName, headers: &HeaderMap, body: Bytes) -> Result<Draft, Problem> {
     let payload = match body.trim_ascii().is_empty() {
         true => None,
         false => Some(Payload::parse(body).map_err(crate::message::Error::from)?),
@@ -35,6 +43,8 @@ pub(super) fn draft(name: MessageName, headers: &HeaderMap, body: bytes::Bytes) 
     Ok(Draft {
         response_to: parsed(headers, RESPONSE_TO, MessageId::parse)?,
         activity_id: parsed(headers, ACTIVITY_ID, ActivityId::parse)?,
+        auth: auth(headers)?,
+        is_security: is_security(headers)?,
         trace: headers.get(TraceParent::HEADER).and_then(|value| TraceParent::parse(value.to_str().ok()?)),
         idempotency_key: key(headers)?,
         ..Draft::new(name, payload)
@@ -49,6 +59,22 @@ fn parsed<T>(
     let Some(value) = headers.get(name) else { return Ok(None) };
     let text = text(value, name)?;
     parse(text).map(Some).map_err(|error| Problem::new(Kind::InvalidRequest, format!("{name}: {error}")))
+}
+
+/// `null` is nobody, as the originals have it.
+fn auth(headers: &HeaderMap) -> Result<Option<Payload>, Problem> {
+    let Some(value) = headers.get(AUTH) else { return Ok(None) };
+    let auth = Payload::parse(Bytes::copy_from_slice(value.as_bytes()));
+    let wrong = |_| Problem::new(Kind::InvalidRequest, format!("{AUTH}: the header is not a JSON value"));
+    Ok(Some(auth.map_err(wrong)?).filter(|auth| !auth.is_null()))
+}
+
+fn is_security(headers: &HeaderMap) -> Result<bool, Problem> {
+    match headers.get(SECURITY).map(HeaderValue::as_bytes) {
+        None | Some(b"false") => Ok(false),
+        Some(b"true") => Ok(true),
+        Some(_) => Err(Problem::new(Kind::InvalidRequest, format!("{SECURITY}: expected true or false"))),
+    }
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
@@ -87,6 +113,19 @@ pub(super) fn value(text: &str) -> HeaderValue {
         .expect("names and ids hold no control characters, which is all a header value refuses")
 }
 
+/// The same JSON value in a form that a header can carry; `None` if it is too long for one.
+pub(super) fn auth_value(auth: &Payload) -> Option<HeaderValue> {
+    let json = auth.as_bytes();
+    if json.len() > AUTH_BYTES_MAX {
+        return None;
+    }
+    // Line breaks stand between the parts of JSON, never in a string; DEL stands nowhere else.
+    let parts: Vec<&[u8]> = json.split(|byte| *byte == 0x7f).collect();
+    let mut line = parts.join(&br"\u007f"[..]);
+    line.iter_mut().filter(|byte| matches!(**byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
+    Some(HeaderValue::from_bytes(&line).expect("JSON has no other control characters"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +154,39 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(IDEMPOTENCY_KEY, value(&"k".repeat(KEY_BYTES_MAX + 1)));
         assert!(key(&headers).is_err());
+    }
+
+    fn check_auth(text: &str, expected: Option<&str>) {
+        let headers =
+            HeaderMap::from_iter([(AUTH.parse().unwrap(), HeaderValue::from_bytes(text.as_bytes()).unwrap())]);
+        let read = auth(&headers).unwrap();
+        assert_eq!(read.as_ref().map(|auth| auth.as_bytes().as_ref()), expected.map(str::as_bytes), "{text}");
+    }
+
+    #[test]
+    fn auth_is_any_json_value_and_null_is_none() {
+        check_auth(r#"{"sessionId":"größe"}"#, Some(r#"{"sessionId":"größe"}"#));
+        check_auth("1", Some("1"));
+        check_auth("null", None);
+        let headers = HeaderMap::from_iter([(AUTH.parse().unwrap(), value("{broken"))]);
+        assert!(auth(&headers).is_err());
+    }
+
+    #[test]
+    fn security_is_true_or_false() {
+        let check = |text: &str| is_security(&HeaderMap::from_iter([(SECURITY.parse().unwrap(), value(text))])).ok();
+        assert_eq!((check("true"), check("false"), check("yes")), (Some(true), Some(false), None));
+        assert_eq!(is_security(&HeaderMap::new()).ok(), Some(false));
+    }
+
+    #[test]
+    fn any_auth_can_stand_in_a_header_and_means_the_same() {
+        let check = |json: &str, expected: Option<&[u8]>| {
+            let auth = Payload::parse(Bytes::from(json.to_owned())).unwrap();
+            assert_eq!(auth_value(&auth).as_ref().map(HeaderValue::as_bytes), expected);
+        };
+        check("{\n\t\"a\": 1\r\n}", Some(b"{ \t\"a\": 1  }"));
+        check("\"\u{7f}\"", Some(br#""\u007f""#));
+        check(&format!("\"{}\"", "x".repeat(AUTH_BYTES_MAX)), None);
     }
 }

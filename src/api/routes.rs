@@ -69,7 +69,7 @@ async fn reply(State(api): State<Api>, request: Request<Body>) -> Result<Respons
     accept(&api, draft)
 }
 
-/// `200` with the reply's payload as body, its name and id in headers.
+/// `200` with the reply's payload as body, its name, id and `auth` in headers.
 async fn request(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
     let timeout = headers::timeout(request.uri().query())?.unwrap_or_else(|| api.relay.config().request_timeout());
     let draft = draft(&api, "/request/", request).await?;
@@ -78,12 +78,19 @@ async fn request(State(api): State<Api>, request: Request<Body>) -> Result<Respo
         (headers::MESSAGE, headers::value(reply.name.as_str())),
         (headers::MESSAGE_ID, headers::value(reply.id.as_str())),
     ];
-    Ok(match reply.payload {
+    let mut answer = match reply.payload {
         Some(payload) => {
             (correlation, [(CONTENT_TYPE, "application/json")], payload.as_bytes().clone()).into_response()
         }
         None => correlation.into_response(),
-    })
+    };
+    if let Some(auth) = &reply.auth {
+        match headers::auth_value(auth) {
+            Some(value) => drop(answer.headers_mut().insert(headers::AUTH, value)),
+            None => tracing::warn!(message_id = %reply.id, "the auth of a reply is too long for a header"),
+        }
+    }
+    Ok(answer)
 }
 
 /// The HTTP-era `POST /send/{message}`: the body is an envelope, the answer an empty 200.

@@ -6,11 +6,13 @@ use prometheus_client::registry::Registry;
 use uuid::Uuid;
 
 use crate::broker::Broker;
-use crate::bus::{self, Bus, EmbeddedBus, Endpoint, HttpBus, Register};
+use crate::bus::{self, Bus, EmbeddedBus, Endpoint, HttpBus, Register, WebSocketBus};
 use crate::http::{Limits, Listening};
 use crate::listen;
-use crate::message::{InstanceId, MessageName, Role};
-use crate::relay::{Config, Error, Fallback, Identity, Metrics, Relay};
+use crate::message::{InstanceId, Message, MessageName, Role};
+use crate::relay::{
+    Config, Context, Error, Fallback, Handler, HandlerError, Identity, Metrics, Relay, Takers, handler,
+};
 
 /// The word for a broker in this process.
 const EMBEDDED: &str = "embedded";
@@ -26,7 +28,7 @@ pub struct Builder {
     answer: listen::Config,
     relay: Config,
     limits: Limits,
-    fallback: Option<Fallback>,
+    takers: Takers,
     wrong: Option<Error>,
 }
 
@@ -50,14 +52,15 @@ impl Relay {
             answer: listen::Config::default(),
             relay: Config::default(),
             limits: Limits::default(),
-            fallback: None,
+            takers: Takers::default(),
             wrong: None,
         }
     }
 }
 
 impl Builder {
-    /// The broker's URL, such as `http://localhost:3100`; or `embedded` for one of this relay's own.
+    /// The broker's URL: `http://localhost:3100`; `ws://localhost:3100` for one connection that carries everything, so
+    /// that the broker need not reach this relay; or `embedded` for a broker of this relay's own.
     pub fn bus(mut self, url: impl Into<String>) -> Self {
         self.bus.url = url.into();
         self
@@ -69,8 +72,8 @@ impl Builder {
         self
     }
 
-    /// Where the broker delivers, as `HOST:PORT`; port 0 takes a free one. Without it a relay with a bus of its own
-    /// process opens no port.
+    /// Where the broker delivers, as `HOST:PORT`; port 0 takes a free one. Without it a relay whose bus is a WebSocket,
+    /// or in its own process, opens no port.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = Some(address.into());
         self
@@ -84,7 +87,30 @@ impl Builder {
 
     /// What takes messages that have no handler.
     pub(super) fn fallback(mut self, fallback: Fallback) -> Self {
-        self.fallback = Some(fallback);
+        self.takers.fallback = Some(fallback);
+        self
+    }
+
+    /// Runs `run` for every message called `name`, as [`Relay::on`] does, from the very first one on: the relay joins the
+    /// bus with it.
+    pub fn on<N, F, Fut>(self, name: N, run: F) -> Self
+    where
+        N: TryInto<MessageName>,
+        Error: From<N::Error>,
+        F: Fn(Message, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        self.handle(name, handler(run))
+    }
+
+    /// As [`Builder::on`], with a handler that is made already.
+    pub(super) fn handle<N>(mut self, name: N, handler: Handler) -> Self
+    where
+        N: TryInto<MessageName>,
+        Error: From<N::Error>,
+    {
+        let added = name.try_into().map_err(Error::from).and_then(|name| self.takers.add(name, handler));
+        self.wrong = self.wrong.or(added.err());
         self
     }
 
@@ -136,7 +162,8 @@ impl Builder {
     /// Opens the listener and makes the first try to join the bus. A bus that is away is no error: the relay keeps
     /// trying, its sends wait in the outbox, and [`Relay::events`] tells when it is online.
     ///
-    /// Errors: [`Error::Setting`] for a missing or wrong role or bus, [`Error::Name`], [`Error::Listen`].
+    /// Errors: [`Error::Setting`] for a missing or wrong role or bus, [`Error::Name`], [`Error::HandlerExists`],
+    /// [`Error::Listen`].
     pub async fn connect(self) -> Result<Relay, Error> {
         self.connect_counted(&mut Registry::default()).await
     }
@@ -150,20 +177,29 @@ impl Builder {
             setting: "Relay::builder",
             problem: format!("{cause}; give the role of the service, such as \"users\""),
         })?;
-        let embedded = self.broker.is_some() || self.bus.url == EMBEDDED;
-        let listening = match (self.listening, &self.listen, embedded) {
+        let instance = InstanceId::from_uuid(Uuid::now_v7());
+        let way = Way::of(self.broker, &self.bus, &instance)?;
+        let listening = match (self.listening, &self.listen, matches!(way, Way::Calls(_))) {
             (Some(listening), _, _) => Some(listening),
             (None, Some(address), _) => Some(Listening::bind("listen address", address).await?),
-            (None, None, true) => None,
-            (None, None, false) => Some(Listening::bind("listen address", "127.0.0.1:0").await?),
+            (None, None, false) => None,
+            (None, None, true) => Some(Listening::bind("listen address", "127.0.0.1:0").await?),
         };
-        let instance = InstanceId::from_uuid(Uuid::now_v7());
-        let endpoint = endpoint(&self.bus, listening.as_ref())?;
-        let bus = bus_of(self.broker, &self.bus, &instance)?;
+        let listened = endpoint(&self.bus, listening.as_ref())?;
+        let listened_port = listened.as_ref().map_or(0, |endpoint| endpoint.port);
+        let (bus, endpoint, online_port): (Arc<dyn Bus>, _, _) = match way {
+            Way::Embedded(bus) => (Arc::new(bus), listened, listened_port),
+            Way::Calls(bus) => (Arc::new(bus), listened, listened_port),
+            Way::Connection(bus) => {
+                let port = bus.port();
+                (Arc::new(bus), None, port)
+            }
+        };
         // A call with several messages has no place for the outcome of each handler.
         let batch = self.answer.answer == listen::Answer::Accepted;
-        let identity = Identity { role, instance, bus, endpoint, batch };
-        let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.fallback);
+        let token = Some(self.bus.token).filter(|token| !token.is_empty());
+        let identity = Identity { role, instance, bus, endpoint, online_port, batch, token };
+        let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.takers);
         if let Some(listening) = listening {
             let router = listen::router(relay.clone(), &self.answer, &self.limits);
             relay.drains(listening.serve(router, &self.limits));
@@ -173,21 +209,34 @@ impl Builder {
     }
 }
 
-fn bus_of(broker: Option<Broker>, config: &bus::Config, instance: &InstanceId) -> Result<Arc<dyn Bus>, Error> {
-    if let Some(broker) = broker {
-        return Ok(Arc::new(EmbeddedBus::new(broker, instance.clone())));
+/// How messages come and go.
+enum Way {
+    /// In this process.
+    Embedded(EmbeddedBus),
+    /// By calls, for which the broker needs a listener here.
+    Calls(HttpBus),
+    /// Over one connection, which this relay opens.
+    Connection(WebSocketBus),
+}
+
+impl Way {
+    fn of(broker: Option<Broker>, config: &bus::Config, instance: &InstanceId) -> Result<Self, Error> {
+        if let Some(broker) = broker {
+            return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
+        }
+        if config.url == EMBEDDED {
+            // Nobody from outside can be on their way to it, so there is nothing to settle.
+            let broker = Broker::start(crate::broker::Config { settle_ms: 0, ..Default::default() });
+            return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
+        }
+        if config.url.starts_with("http://") || config.url.starts_with("https://") {
+            return Ok(Self::Calls(HttpBus::new(config, instance)));
+        }
+        WebSocketBus::new(config).map(Self::Connection).ok_or_else(|| {
+            let expected = "\"embedded\" or a URL such as \"http://localhost:3100\" or \"ws://localhost:3100\"";
+            Error::Setting { setting: "bus", problem: format!("{:?} is no bus; expected {expected}", config.url) }
+        })
     }
-    if config.url == EMBEDDED {
-        // Nobody from outside can be on their way to it, so there is nothing to settle.
-        let broker = Broker::start(crate::broker::Config { settle_ms: 0, ..Default::default() });
-        return Ok(Arc::new(EmbeddedBus::new(broker, instance.clone())));
-    }
-    if !config.url.starts_with("http://") && !config.url.starts_with("https://") {
-        let problem =
-            format!("{:?} is no bus; expected \"embedded\" or a URL such as \"http://localhost:3100\"", config.url);
-        return Err(Error::Setting { setting: "bus", problem });
-    }
-    Ok(Arc::new(HttpBus::new(config, instance)))
 }
 
 /// Where the broker reaches the listener: as advertised; else at the loopback address if it listens there; else at the

@@ -32,7 +32,53 @@ pub enum Error {
         /// What is wrong with it.
         cause: broker::Error,
     },
+    /// A variable of a service's environment is missing or wrong.
+    #[error("{variable}: {problem}")]
+    Environment {
+        /// The variable.
+        variable: &'static str,
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
+    /// What a service does before its first message failed.
+    #[error("the service cannot start: before_all failed: {reason}")]
+    BeforeAll {
+        /// The hook's own words.
+        reason: String,
+    },
+    /// The landscape's name does not say what it is.
+    #[error(
+        "cannot tell what the landscape {} is: expected a file that ends in .toml, .json, .yml or .yaml, or a folder \
+         with an application.yml",
+        path.display()
+    )]
+    LandscapeKind {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The variable does not hold a landscape.
+    #[error("{variable} is not usable: {cause}")]
+    LandscapeVariable {
+        /// Its name.
+        variable: &'static str,
+        /// What is wrong with it.
+        cause: broker::Error,
+    },
     /// The operating system does not let us listen for signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
+}
+
+impl Error {
+    /// Whether somebody has to write something else before it can work: exit code 78.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::LandscapeFile { .. }
+            | Self::Landscape { .. }
+            | Self::LandscapeKind { .. }
+            | Self::LandscapeVariable { .. }
+            | Self::Environment { .. } => true,
+            Self::Listen(_) | Self::Relay(_) | Self::Webhook(_) | Self::BeforeAll { .. } | Self::Signals(_) => false,
+        }
+    }
 }

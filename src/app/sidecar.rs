@@ -21,19 +21,24 @@ pub(super) struct Sidecar {
 
 impl Sidecar {
     /// Opens the listeners, which are announced as they answer, and makes the first try to join the bus. With a broker
-    /// of this process, that one is the bus.
+    /// of this process, that one is the bus. A bus over a WebSocket delivers there, so nothing listens for it.
     pub(super) async fn start(config: &Config, broker: Option<&Broker>) -> Result<Self, Error> {
-        let listen = Listening::bind("listen.address (--listen)", &config.listen.address).await?;
+        let listen = match broker.is_none() && config.bus.is_websocket() {
+            true => None,
+            false => Some(Listening::bind("listen.address (--listen)", &config.listen.address).await?),
+        };
         let api = Listening::bind("api.address (--api)", &config.api.address).await?;
-        let (listen_address, api_address) = (listen.address(), api.address());
+        let (listen_address, api_address) = (listen.as_ref().map(Listening::address), api.address());
         let mut registry = Registry::default();
         let role = config.relay.role.as_ref().map(ToString::to_string).unwrap_or_default();
         let mut builder = Relay::builder(role)
             .config(config.relay.clone())
             .bus_config(config.bus.clone())
             .answer(config.listen.answer)
-            .limits(config.http.clone())
-            .listening(listen);
+            .limits(config.http.clone());
+        if let Some(listen) = listen {
+            builder = builder.listening(listen);
+        }
         if let Some(broker) = broker {
             builder = builder.broker(broker);
         }
@@ -45,7 +50,9 @@ impl Sidecar {
         let operations = Operations { metrics: text_of(registry) };
         let router = api::router(relay.clone(), &config.api, &config.http, operations);
         relay.drains(api.serve(router, &config.http));
-        ready::announce("listen", listen_address);
+        if let Some(address) = listen_address {
+            ready::announce("listen", address);
+        }
         ready::announce("api", api_address);
         Ok(Self { relay, api: api_address })
     }

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Error;
+use super::{Error, files};
 
 /// The signals that end a process.
 pub(super) struct Signals {
@@ -11,8 +11,10 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on. Errors: [`Error::Signals`].
+    /// Listens from now on: what every server does before anything else, so the process is made fit for connections
+    /// here as well. Errors: [`Error::Signals`].
     pub(super) fn listen() -> Result<Self, Error> {
+        files::raise_limit();
         let open = |kind| signal(kind).map_err(Error::Signals);
         Ok(Self { terminate: open(SignalKind::terminate())?, interrupt: open(SignalKind::interrupt())? })
     }

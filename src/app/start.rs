@@ -1,7 +1,8 @@
 //! The server processes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::reload::Reloading;
 use super::sidecar::Sidecar;
 use super::signals::Signals;
 use super::{Config, Error, greeter, ready};
@@ -70,16 +71,17 @@ pub async fn run(config: Config, embedded: EmbeddedBroker) -> Result<(), Error> 
     Ok(())
 }
 
-/// Runs the broker until it is told to stop. `landscape` is a file with the body of `POST /services`.
+/// Runs the broker until it is told to stop. `landscape` is what [`landscape::read`](super::landscape::read) takes;
+/// SIGHUP reads it again.
 pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
-    let services = landscape.as_deref().map(read_landscape).transpose()?;
-    let (broker, serving) = open_broker(&config).await?;
-    if let Some((path, services)) = landscape.zip(services) {
-        broker.configure(services).map_err(|cause| Error::Landscape { path, cause })?;
+    let reloading = Reloading::start(landscape)?;
+    let (broker, serving) = open_broker_with(&config, |broker| reloading.configure(broker)).await?;
+    let following = reloading.follow(broker.clone());
+    tokio::select! {
+        never = following => match never {},
+        () = signals.then_drain(close_broker(&config, broker, serving)) => Ok(()),
     }
-    signals.then_drain(close_broker(&config, broker, serving)).await;
-    Ok(())
 }
 
 /// Runs Durable Streams until it is told to stop.
@@ -99,23 +101,27 @@ pub async fn streams(config: Config) -> Result<(), Error> {
 }
 
 async fn open_broker(config: &Config) -> Result<(Broker, Serving), Error> {
+    open_broker_with(config, |_| Ok(())).await
+}
+
+/// Opens the broker's listener once `configure` has told it what to know from the first call on.
+async fn open_broker_with(
+    config: &Config,
+    configure: impl FnOnce(&Broker) -> Result<(), Error>,
+) -> Result<(Broker, Serving), Error> {
     let listening =
         Listening::bind("broker.address (--listen of `broker`, --broker elsewhere)", &config.broker.address).await?;
     let broker = Broker::start(config.broker.clone());
+    configure(&broker)?;
     let serving = listening.serve(broker::routes::router(broker.clone(), &config.http), &config.http);
     ready::announce("broker", serving.address());
     Ok((broker, serving))
 }
 
-async fn close_broker(config: &Config, broker: Broker, serving: Serving) -> usize {
+pub(super) async fn close_broker(config: &Config, broker: Broker, serving: Serving) -> usize {
     let left = broker.close(config.drain.grace()).await;
     serving.drain(config.drain.grace()).await;
     left
-}
-
-fn read_landscape(path: &Path) -> Result<broker::Landscape, Error> {
-    let text = std::fs::read(path).map_err(|cause| Error::LandscapeFile { path: path.into(), cause })?;
-    broker::Landscape::from_json(&text.into()).map_err(|cause| Error::Landscape { path: path.into(), cause })
 }
 
 fn print_tour(sidecar: &Sidecar) {

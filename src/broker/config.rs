@@ -28,7 +28,8 @@ pub struct Config {
     pub delivery_window_ms: u64,
     /// Messages that may wait for one instance; more are refused.
     pub queue_messages_max: usize,
-    /// Payload bytes that may wait for all instances together; more are refused.
+    /// Payload bytes that may wait for all instances together; more are refused. No queue gets more than it leaves to all
+    /// others together.
     pub queue_bytes_max: usize,
     /// Messages that one delivery to one of our relays may carry.
     pub batch_messages_max: usize,

@@ -90,14 +90,14 @@ async fn deliver(shell: &Shell, inbox: Option<&dyn Inbox>, batch: Batch) -> Trie
     }
 }
 
-/// To a service of this process: until it is busy.
+/// To a service of this process: until it is busy. What somebody there waits for passes what has no room.
 fn hand_over(inbox: &dyn Inbox, messages: Vec<Message>) -> Tried {
     let mut outcomes = Vec::with_capacity(messages.len());
     let mut asked = None;
     for message in messages {
         let delivery = match asked {
-            None => inbox.deliver(message),
-            Some(retry_after) => Delivery::Busy { retry_after },
+            Some(retry_after) if !inbox.awaits(&message) => Delivery::Busy { retry_after },
+            Some(_) | None => inbox.deliver(message),
         };
         if let Delivery::Busy { retry_after } = &delivery {
             asked = Some(*retry_after);

@@ -28,6 +28,12 @@ struct Seat {
     instance: InstanceId,
 }
 
+impl Seat {
+    fn fits(&self, hello: &Hello) -> bool {
+        self.role == hello.role && hello.instance.as_ref().is_none_or(|instance| *instance == self.instance)
+    }
+}
+
 impl Member {
     pub(super) fn new(broker: Broker, acks: Acks, wake: Arc<Notify>) -> Self {
         Self { broker, acks, wake, seat: None, dialect: Dialect::ActivityId }
@@ -37,9 +43,7 @@ impl Member {
     /// [`Error::Draining`].
     pub(super) fn register(&mut self, hello: Hello) -> Result<(), Error> {
         self.dialect = hello.dialect;
-        let known = self.seat.as_ref().filter(|seat| {
-            seat.role == hello.role && hello.instance.as_ref().is_none_or(|instance| *instance == seat.instance)
-        });
+        let known = self.seat.as_ref().filter(|seat| seat.fits(&hello));
         let fresh = || InstanceId::from_uuid(Uuid::now_v7());
         let instance = hello.instance.or_else(|| known.map(|seat| seat.instance.clone())).unwrap_or_else(fresh);
         let registration = Registration {
@@ -59,6 +63,11 @@ impl Member {
         let key = self.broker.shell().connect(registration, handle)?;
         self.seat = Some(Seat { key, role: hello.role, instance });
         Ok(())
+    }
+
+    /// Whether a registration is about the place that the socket has.
+    pub(super) fn stays(&self, hello: &Hello) -> bool {
+        self.seat.as_ref().is_some_and(|seat| seat.fits(hello))
     }
 
     /// Publishes in the name of this service; an unregistered one speaks for itself.
@@ -88,7 +97,7 @@ impl Member {
     /// Gives up its place; a delivery that is `out` counts as not delivered.
     pub(super) fn leave(&mut self, out: bool) {
         if let Some(Seat { key, role, instance }) = self.seat.take() {
-            self.broker.shell().disconnect(key, &role, &instance, out);
+            self.broker.shell().disconnect(key, (role, instance), out);
         }
     }
 }

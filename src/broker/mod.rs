@@ -20,9 +20,12 @@
 mod config;
 mod courier;
 mod error;
+pub mod exocom;
 mod journal;
+mod matching;
 mod member;
 mod metrics;
+mod opening;
 pub mod routes;
 mod rules;
 mod service;
@@ -34,9 +37,11 @@ mod wire;
 
 pub use config::Config;
 pub use error::Error;
+pub use matching::{Spoken, Unmatched};
 pub use service::{Broker, Inbox};
 pub use wire::{
-    ACKS_HEADER, Address, Announcement, Configuration, Delivery, Dialect, Form, Frame, Hello, INSTANCE_HEADER,
-    InstanceRow, Landscape, Lease, Pair, Receivers, Registration, RoleRoutes, ServiceRow, Stamp, Translation,
-    Undelivered, Verdict, alive_frame, delivery_frame, sending_frame,
+    ACKS_HEADER, Address, Announcement, Application, Changes, ClientRow, Configuration, Delivery, Dialect, Form, Frame,
+    Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Listing, NamespaceRow, Pair, Part, Receivers, Registration,
+    RoleRoutes, RouteRow, ServiceRow, Stamp, Translation, Undelivered, Verdict, alive_frame, delivery_frame,
+    sending_frame,
 };

@@ -1,31 +1,26 @@
 //! The broker's HTTP face.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Path, Query, Request, State, WebSocketUpgrade};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, UPGRADE};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, UPGRADE};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::opening::{Refusal, open};
 use super::service::Broker;
-use super::socket::{self, Acks};
-use super::wire::{ACKS_HEADER, Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Undelivered, Verdict};
-use crate::http::{Kind, Limits, Peer, Place, Problem, json_body, message_name, not_found};
+use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered, Verdict};
+use crate::http::{Kind, Limits, Peer, Problem, json_body, message_name, not_found};
 use crate::message::{self, InstanceId, Message, MessageName, Role, TraceParent};
-
-/// What a socket reads and writes at once; longer frames take several turns.
-const SOCKET_BUFFER_BYTES: usize = 8 * 1024;
 
 /// Everything the broker answers: exo 2.2, our registrations and batches, and what operators look at.
 pub fn router(broker: Broker, limits: &Limits) -> Router {
     Router::new()
-        .route("/config.json", get(configuration))
+        .route("/config.json", any(shown))
         .route("/services", get(services).post(replace_services))
         .route("/services/{role}", delete(leave).put(register))
         .route("/send", post(send_batch))
@@ -45,9 +40,21 @@ struct Face {
     limits: Limits,
 }
 
-async fn configuration(State(face): State<Face>) -> Response {
-    // With the charset, as the original sends it.
-    typed("application/json; charset=utf-8", json_text(&face.broker.configuration()))
+async fn shown(State(face): State<Face>) -> Response {
+    configuration(&face.broker)
+}
+
+/// Roles and routes, and their content type, as the original sends them whose landscape is in force. exo 2.4, 3.7, 3.8.
+pub(super) fn configuration(broker: &Broker) -> Response {
+    let listing = broker.listing();
+    let mut text = serde_json::to_string(&listing).expect("numbers and texts can be written to memory");
+    match listing {
+        Listing::Http(_) | Listing::Namespaces { .. } => typed("application/json; charset=utf-8", text),
+        Listing::Pairs { .. } => {
+            text.push('\n');
+            typed("text/plain; charset=utf-8", text)
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -58,53 +65,20 @@ struct Services {
 /// The list of services, or the socket of one of them.
 async fn services(State(face): State<Face>, request: Request) -> Result<Response, Problem> {
     if request.headers().contains_key(UPGRADE) {
-        return socket(face, request).await;
+        return open(&face.broker, request).await.map_err(|refusal| match refusal {
+            Refusal::Origin { .. } => Problem::new(Kind::Forbidden, refusal),
+            Refusal::Handshake { .. } => Problem::new(Kind::InvalidRequest, refusal),
+        });
     }
     Ok(typed("application/json", json_text(&Services { services: face.broker.instances() })))
 }
 
-async fn socket(face: Face, request: Request) -> Result<Response, Problem> {
-    let (mut parts, _) = request.into_parts();
-    check_origin(face.broker.config(), &parts.headers)?;
-    let config = face.broker.config();
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
-    let upgrade = upgrade.map_err(|error| Problem::new(Kind::InvalidRequest, error.body_text()))?;
-    let upgrade = upgrade
-        .max_message_size(config.frame_bytes_max)
-        .max_frame_size(config.frame_bytes_max)
-        .read_buffer_size(SOCKET_BUFFER_BYTES)
-        .write_buffer_size(SOCKET_BUFFER_BYTES);
-    let acks = if parts.headers.contains_key(ACKS_HEADER) { Acks::Each } else { Acks::None };
-    let place = parts.extensions.remove::<Place>();
-    let broker = face.broker.clone();
-    let mut response = upgrade.on_upgrade(move |socket| async move {
-        let shell = Arc::clone(broker.shell());
-        shell.spawn(async move {
-            socket::serve(broker, socket, acks).await;
-            drop(place);
-        });
-    });
-    if acks == Acks::Each {
-        response.headers_mut().insert(ACKS_HEADER, HeaderValue::from_static("1"));
-    }
-    Ok(response)
-}
-
-/// A web page of another host may not open a socket unless it is allowed to. exo 3.7.
-fn check_origin(config: &super::Config, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
-    let host = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1)).unwrap_or_default();
-    let own = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let allowed = |allowed: &String| allowed == "*" || allowed.eq_ignore_ascii_case(host);
-    if own.is_some_and(|own| own.eq_ignore_ascii_case(host)) || config.origins.iter().any(allowed) {
-        return Ok(());
-    }
-    Err(Problem::new(Kind::Forbidden, format!("web pages of {host:?} may not connect; broker.origins allows them")))
-}
-
 async fn replace_services(State(face): State<Face>, request: Request) -> Result<StatusCode, Problem> {
     let incoming = json_body(request, &face.limits).await?;
-    face.broker.configure(Landscape::from_json(&incoming.body)?)?;
+    let landscape = Landscape::from_json(&incoming.body)?;
+    let (form, roles) = (landscape.form, landscape.roles.len());
+    face.broker.configure(landscape)?;
+    tracing::info!(?form, roles, "landscape posted");
     Ok(StatusCode::OK)
 }
 

@@ -1,6 +1,7 @@
 //! The broker's handle: runs the rules, performs their effects.
 
 use std::collections::VecDeque;
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,11 @@ use uuid::Uuid;
 
 use super::config::Config;
 use super::error::Error;
-use super::journal::{Journal, Sink};
+use super::journal::{Journal, Sink, Style};
 use super::metrics::Metrics;
-use super::rules::{Exchange, Place};
+use super::rules::{Effect, Exchange, Note, Place};
 use super::shell::{Handle, Shell, lock, sweep};
-use super::wire::{
-    Address, Configuration, Delivery, InstanceRow, Landscape, Lease, Registration, Undelivered, Verdict,
-};
+use super::wire::{Address, Delivery, InstanceRow, Landscape, Lease, Listing, Registration, Undelivered, Verdict};
 use crate::http::{Client, ClientLimits};
 use crate::message::{InstanceId, Message, MessageName, Role};
 
@@ -32,6 +31,17 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub trait Inbox: Send + Sync {
     /// Takes a message, or says why not. Must not block; may be called from several threads at once.
     fn deliver(&self, message: Message) -> Delivery;
+
+    /// Whether somebody waits for this very message, and not for its turn: it may then pass messages that wait for room,
+    /// some of which may wait for what their handlers wait for.
+    fn awaits(&self, _message: &Message) -> bool {
+        false
+    }
+
+    /// Hears of something that came and could not be taken, where its sender cannot be told. `words` say what it was.
+    fn trouble(&self, words: &str) {
+        tracing::warn!(words, "something that came over the bus could not be taken");
+    }
 }
 
 /// The broker. Cheap to clone; its tasks end with the last clone.
@@ -46,11 +56,15 @@ impl Broker {
     ///
     /// Panics outside of a tokio runtime.
     pub fn start(config: Config) -> Self {
-        Self::start_with_log(config, Box::new(std::io::stdout()))
+        Self::start_with(config, Sink::Stdout)
     }
 
     /// As [`Broker::start`], with another place for the message log.
-    pub fn start_with_log(config: Config, sink: Sink) -> Self {
+    pub fn start_with_log(config: Config, sink: Box<dyn Write + Send>) -> Self {
+        Self::start_with(config, Sink::Other(sink))
+    }
+
+    fn start_with(config: Config, sink: Sink) -> Self {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let timeout = config.delivery_timeout();
@@ -93,7 +107,12 @@ impl Broker {
         let verdict = {
             let mut exchange = self.shell.exchange();
             match message.sender.as_ref().filter(|sender| !exchange.may_speak_for(sender, origin, token)) {
-                Some(sender) => Verdict::Forbidden { detail: Error::Token { role: sender.clone() }.to_string() },
+                Some(sender) => {
+                    let role = sender.clone();
+                    effects
+                        .push(Effect::Note(Note::Forbidden { sender: Some(role.clone()), name: message.name.clone() }));
+                    Verdict::Forbidden { detail: Error::Token { role }.to_string() }
+                }
                 None => exchange.publish(Instant::now(), origin, message, &mut effects),
             }
         };
@@ -132,7 +151,7 @@ impl Broker {
         let left = self.shell.exchange().leave(Instant::now(), role, instance, &mut effects);
         self.shell.perform(effects);
         if left {
-            tracing::info!(%role, %instance, "service left");
+            self.shell.note(&Note::Disconnected { role: role.clone(), instance: instance.clone() });
         }
         left
     }
@@ -140,8 +159,9 @@ impl Broker {
     /// Replaces the posted landscape; services that registered themselves stay.
     /// Errors: [`Error::Full`], [`Error::Draining`]; then nothing has changed.
     pub fn configure(&self, landscape: Landscape) -> Result<(), Error> {
-        let mut effects = Vec::new();
+        let (style, mut effects) = (Style::from(landscape.form), Vec::new());
         let added = self.shell.exchange().configure(Instant::now(), landscape, Handle::remote, &mut effects)?;
+        lock(&self.shell.journal).iter_mut().for_each(|journal| journal.speak(style));
         for (key, handle) in added {
             self.shell.spawn_courier(key, handle);
         }
@@ -154,9 +174,9 @@ impl Broker {
         &self.shell
     }
 
-    /// The roles and routes, as the original shows them.
-    pub fn configuration(&self) -> Configuration {
-        self.shell.exchange().configuration()
+    /// What `/config.json` shows, in the form in which the landscape was written.
+    pub fn listing(&self) -> Listing {
+        self.shell.exchange().listing()
     }
 
     /// Every instance on the roster.

@@ -87,7 +87,7 @@ impl Shell {
         let mut effects = Vec::new();
         let added = self.exchange().register(Instant::now(), registration, place, handle.clone(), &mut effects)?;
         if let Some(key) = added {
-            tracing::info!(%role, %instance, "service registered");
+            self.note(&Note::Registered { role, instance });
             self.spawn_courier(key, handle);
             self.log_configuration();
         }
@@ -101,28 +101,32 @@ impl Shell {
         let (role, instance) = (registration.role.clone(), registration.instance.clone());
         let mut effects = Vec::new();
         let added = self.exchange().register(Instant::now(), registration, Place::Socket, handle, &mut effects)?;
+        self.note(&Note::Registered { role, instance });
         self.perform(effects);
-        tracing::info!(%role, %instance, "service connected");
         Ok(added.expect("whoever comes over a new socket has a new place"))
     }
 
     /// Takes over what the service at the other end of a socket says anew. Errors: [`Error::Token`].
     pub(crate) fn renew(&self, key: Key, registration: Registration) -> Result<(), Error> {
+        let (role, instance) = (registration.role.clone(), registration.instance.clone());
         let mut effects = Vec::new();
         self.exchange().renew(Instant::now(), key, registration, &mut effects)?;
+        self.note(&Note::Registered { role, instance });
         self.perform(effects);
         Ok(())
     }
 
     /// Takes the service at the other end of a socket off the roster; a delivery that is `out` was not delivered.
-    pub(crate) fn disconnect(self: &Arc<Self>, key: Key, role: &Role, instance: &InstanceId, out: bool) {
+    pub(crate) fn disconnect(self: &Arc<Self>, key: Key, (role, instance): (Role, InstanceId), out: bool) {
+        if !self.stop.is_cancelled() {
+            self.note(&Note::Disconnected { role, instance });
+        }
         let mut effects = Vec::new();
         self.exchange().part(Instant::now(), key, &mut effects);
         self.perform(effects);
         if out {
             self.settle(key, Attempt::Silent { cause: "the connection ended".into() });
         }
-        tracing::info!(%role, %instance, "service disconnected");
     }
 
     /// Gives up a message for which there never was room.
@@ -142,8 +146,13 @@ impl Shell {
     }
 
     pub(super) fn log_configuration(&self) {
+        self.log(|journal| journal.configured(self.exchange().configuration()));
+    }
+
+    /// Writes to the message log, if there is one.
+    fn log(&self, write: impl FnOnce(&Journal)) {
         if let Some(journal) = &*lock(&self.journal) {
-            journal.configured(&self.exchange().configuration());
+            write(journal);
         }
     }
 
@@ -154,14 +163,17 @@ impl Shell {
                 Effect::Wake { handle } => handle.wake.notify_one(),
                 Effect::Undelivered { parcel, reason } => self.report(parcel, &reason),
                 Effect::Note(note) => self.note(&note),
-                Effect::Routed(routed) => lock(&self.journal).iter().for_each(|journal| journal.routed(&routed)),
+                Effect::Routed(routed) => self.log(|journal| journal.routed(routed)),
             }
         }
     }
 
     /// Tells an operator.
     pub(crate) fn note(&self, note: &Note) {
+        self.log(|journal| journal.noted(note));
         match note {
+            Note::Registered { role, instance } => tracing::info!(%role, %instance, "service registered"),
+            Note::Disconnected { role, instance } => tracing::info!(%role, %instance, "service left"),
             Note::BadFrame { role, instance, cause, raw: _ } => {
                 tracing::warn!(?role, ?instance, cause, "a frame cannot be understood");
             }
@@ -170,6 +182,7 @@ impl Shell {
             Note::Forbidden { .. }
             | Note::NoService { .. }
             | Note::Unauthorized { .. }
+            | Note::BadUpgrade { .. }
             | Note::StrayVerdict { .. }
             | Note::BadSecurityRequest { .. } => tracing::warn!("{note}"),
         }
@@ -193,6 +206,8 @@ impl Shell {
     /// Keeps, counts and logs what could not be delivered, and tells its sender if that can be told.
     fn report(&self, parcel: Parcel, reason: &Reason) {
         let receiver = Some(parcel.role.clone()).filter(|_| !matches!(reason, Reason::NoReceivers));
+        // Of these there was a note.
+        let told = matches!(reason, Reason::Unauthorized | Reason::NoReceivers);
         let reason = reason.to_string();
         self.metrics.undelivered.inc();
         tracing::warn!(
@@ -210,6 +225,9 @@ impl Shell {
             reason,
             at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         };
+        if !told {
+            self.log(|journal| journal.given_up(&row));
+        }
         if let Some(origin) = &parcel.origin {
             let mut effects = Vec::new();
             self.exchange().tell(Instant::now(), origin, notice(&parcel, &row), &mut effects);

@@ -11,19 +11,25 @@ use std::sync::Arc;
 use std::task::ready;
 use std::time::{Duration, SystemTime};
 
-use axum::extract::ws::{CloseFrame, Message as Packet, Utf8Bytes, WebSocket, close_code};
+use axum::extract::ws::{Message as Packet, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
+use uuid::Uuid;
 
 use super::member::Member;
 use super::rules::{Attempt, Batch, Note, Outcome, Taken, Work};
 use super::service::Broker;
 use super::shell::Shell;
-use super::wire::{Delivery, Frame, Hello, Stamp, Verdict, delivery_frame};
-use crate::message::Message;
+use super::wire::{Delivery, Frame, Hello, Stamp, delivery_frame};
+use crate::message::MessageId;
+use ending::{Ended, Farewell, broke, refused};
+use intake::{Intake, STALL_RETRY};
+
+mod ending;
+mod intake;
 
 /// Packets that may wait to be written besides the messages of one delivery; a peer that does not read its answers is not
 /// read either.
@@ -32,11 +38,17 @@ const PACKETS_MAX: usize = 1_024;
 /// Frames that are read at one go before their answers are written.
 const BURST_MAX: usize = 256;
 
-/// How soon a message is tried again whose receivers have no room, if its sender cannot be told.
-const STALL_RETRY: Duration = Duration::from_millis(20);
-
 /// How long a receiver that has no room is left alone.
 const BUSY_REST: Duration = Duration::from_millis(100);
+
+/// How long the end of a connection may take.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How much of a frame that cannot be understood is repeated.
+const RAW_BYTES_MAX: usize = 1_024;
+
+/// Frames shorter than that are copied out of the buffer they were read into.
+const SHORT_FRAME_BYTES: usize = 4 * 1024;
 
 /// Whether both ends answer each message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,27 +72,13 @@ pub(crate) async fn serve(broker: Broker, socket: WebSocket, acks: Acks) {
         packets: VecDeque::new(),
         flushed: true,
         out: None,
-        answers: Vec::new(),
-        held_up: None,
-        stalled: None,
+        intake: Intake::new(acks, shell.config.delivery_timeout()),
         rest: None,
         last_read: Instant::now(),
         shell,
     };
     let ended = connection.run(stream, &wake, beat).await;
     connection.end(ended).await;
-}
-
-/// Why a socket is served no more.
-enum Ended {
-    /// The other end has gone, in whatever way.
-    Gone,
-    /// It does not read, or shows no sign of life.
-    Silent(&'static str),
-    /// It broke a rule; which.
-    Broke(u16, String),
-    /// The broker shuts down.
-    Stopped,
 }
 
 /// A delivery on its way.
@@ -95,14 +93,10 @@ struct Connection {
     acks: Acks,
     sink: SplitSink<WebSocket, Packet>,
     packets: VecDeque<Packet>,
+    /// Whether everything that was given to the sink has left.
     flushed: bool,
     out: Option<Out>,
-    /// Verdicts that are not written yet.
-    answers: Vec<Verdict>,
-    /// What a message was told that has to come again: all behind it are told so until the other end begins anew.
-    held_up: Option<Verdict>,
-    /// A message whose receivers have no room, and until when it is tried.
-    stalled: Option<(Message, Instant)>,
+    intake: Intake,
     /// Until when nothing is delivered, since the other end has no room.
     rest: Option<Instant>,
     last_read: Instant,
@@ -114,18 +108,16 @@ impl Connection {
         let stop = self.shell.stop.clone();
         let mut heart = Box::pin(sleep_until(Instant::now() + beat));
         loop {
-            let can_read = self.stalled.is_none() && self.packets.len() < PACKETS_MAX;
-            let is_idle = self.out.is_none();
-            let has_output = !self.flushed || !self.packets.is_empty();
+            let can_read = !self.intake.is_stalled() && self.packets.len() < PACKETS_MAX;
             let step = tokio::select! {
                 read = stream.next(), if can_read => self.read_burst(read, &mut stream),
-                written = poll_fn(|context| poll_write(&mut self.sink, &mut self.packets, context)), if has_output => {
+                written = poll_fn(|context| poll_write(&mut self.sink, &mut self.packets, context)), if !self.flushed => {
                     self.flushed = true;
                     written.map_err(|_| Ended::Gone).map(|()| self.written())
                 }
-                () = wake.notified(), if is_idle => Ok(()),
-                () = tokio::time::sleep(STALL_RETRY), if self.stalled.is_some() => {
-                    self.try_stalled();
+                () = wake.notified() => self.woken(),
+                () = tokio::time::sleep(STALL_RETRY), if self.intake.is_stalled() => {
+                    self.retry();
                     Ok(())
                 }
                 () = sleep_until(self.rest.unwrap_or(self.last_read)), if self.rest.is_some() => {
@@ -135,121 +127,123 @@ impl Connection {
                 () = heart.as_mut() => self.beat(heart.as_mut(), beat),
                 () = stop.cancelled() => return Ended::Stopped,
             };
-            if let Err(ended) = step {
+            if let Err(ended) = step.and_then(|()| self.take_work()) {
                 return ended;
             }
-            self.take_work();
         }
     }
 
-    /// Handles a frame and those behind it that have come already.
+    /// Handles a frame and those behind it that have come already, and answers them.
     fn read_burst(
         &mut self,
         first: Option<Result<Packet, axum::Error>>,
         stream: &mut SplitStream<WebSocket>,
     ) -> Result<(), Ended> {
         let mut next = Some(first);
+        let mut read = Ok(());
         for _ in 0..BURST_MAX {
-            let Some(read) = next.take() else { break };
-            let packet = match read {
-                Some(Ok(packet)) => packet,
-                Some(Err(error)) => return Err(broke(&error)),
-                None => return Err(Ended::Gone),
-            };
-            self.last_read = Instant::now();
-            self.packet(packet)?;
-            if self.stalled.is_some() {
+            let Some(packet) = next.take() else { break };
+            read = self.read(packet);
+            if read.is_err() || self.intake.is_stalled() {
                 break;
             }
             next = stream.next().now_or_never();
         }
-        if !self.answers.is_empty() {
-            let answers = Verdict::list_to_json(&std::mem::take(&mut self.answers));
-            self.push(answers);
+        if let Some(answers) = self.intake.answers() {
+            self.send_frame(answers);
         }
-        Ok(())
+        read
     }
 
-    fn packet(&mut self, packet: Packet) -> Result<(), Ended> {
+    fn read(&mut self, packet: Option<Result<Packet, axum::Error>>) -> Result<(), Ended> {
+        self.last_read = Instant::now();
         let bytes = match packet {
-            Packet::Text(text) => Bytes::from(text),
-            Packet::Binary(bytes) => bytes,
-            Packet::Ping(_) => {
+            Some(Ok(Packet::Text(text))) => own(Bytes::from(text)),
+            Some(Ok(Packet::Binary(bytes))) => own(bytes),
+            Some(Ok(Packet::Ping(_))) => {
                 // The library has its pong ready; it goes with the next flush.
                 self.flushed = false;
                 return Ok(());
             }
-            Packet::Pong(_) => return Ok(()),
-            Packet::Close(_) => return Err(Ended::Gone),
+            Some(Ok(Packet::Pong(_))) => return Ok(()),
+            Some(Ok(Packet::Close(_))) => return Err(Ended::Closed),
+            Some(Err(error)) => return Err(broke(&error)),
+            None => return Err(Ended::Gone),
         };
-        match Frame::from_bytes(&bytes) {
-            Ok(Frame::Register(hello)) => self.register(*hello),
-            Ok(Frame::Message(message)) => {
-                self.message(message);
-                Ok(())
-            }
-            Ok(Frame::Status | Frame::Alive) => Ok(()),
-            Ok(Frame::Answers(list)) => self.answered(&list),
-            Err(error) => {
-                let (role, instance) = self.member.names();
-                let raw = String::from_utf8_lossy(&bytes[..bytes.len().min(1_024)]).into_owned();
-                self.shell.note(&Note::BadFrame { role, instance, raw, cause: error.to_string() });
-                if self.acks == Acks::Each {
-                    self.answers.push(Verdict::Refused { detail: error.to_string() });
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn register(&mut self, hello: Hello) -> Result<(), Ended> {
-        let role = hello.role.clone();
-        match self.member.register(hello) {
-            Ok(()) if self.acks == Acks::Each => self.answers.push(Verdict::Accepted),
-            Ok(()) => {}
-            Err(error) => {
-                tracing::warn!(%role, %error, "a registration is refused");
-                return Err(Ended::Broke(close_code::POLICY, error.to_string()));
-            }
+        let frame = match self.acks {
+            Acks::Each => Frame::from_bytes(&bytes),
+            Acks::None => Frame::of_original(&bytes, || MessageId::from_uuid(Uuid::now_v7())),
+        };
+        match frame {
+            Ok(Frame::Register(hello)) => return self.register(*hello),
+            Ok(Frame::Message(message)) => self.intake.take(&self.member, message),
+            Ok(Frame::Status | Frame::Alive) => {}
+            Ok(Frame::Answers(list)) if self.acks == Acks::Each => return self.answered(&list),
+            Ok(Frame::Answers(_)) => self.unreadable(&bytes, "expected a message, got a JSON array".into()),
+            Err(error) => self.unreadable(&bytes, error.to_string()),
         }
         Ok(())
     }
 
-    fn message(&mut self, message: Message) {
-        if self.acks == Acks::Each {
-            // What stands behind a message that comes again comes again too, so that the order is kept.
-            let verdict = self.held_up.clone().unwrap_or_else(|| self.member.publish(message));
-            if matches!(verdict, Verdict::Busy { .. }) {
-                self.held_up = Some(verdict.clone());
-            }
-            self.answers.push(verdict);
-            return;
+    fn unreadable(&mut self, frame: &Bytes, cause: String) {
+        let (role, instance) = self.member.names();
+        let raw = String::from_utf8_lossy(&frame[..frame.len().min(RAW_BYTES_MAX)]).into_owned();
+        self.shell.note(&Note::BadFrame { role, instance, raw, cause: cause.clone() });
+        self.intake.unreadable(cause);
+    }
+
+    fn register(&mut self, hello: Hello) -> Result<(), Ended> {
+        let role = hello.role.clone();
+        if self.out.is_some() && !self.member.stays(&hello) {
+            self.give_back()?;
         }
-        let name = message.name.clone();
-        match self.member.publish(message.clone()) {
-            Verdict::Accepted | Verdict::Forbidden { .. } => {}
-            Verdict::NoReceivers => tracing::warn!(%name, "no receivers for a message of the WebSocket era"),
-            Verdict::Refused { detail } => tracing::warn!(%name, detail, "a message is refused"),
-            Verdict::Busy { .. } => {
-                self.stalled = Some((message, Instant::now() + self.shell.config.delivery_timeout()));
-            }
+        if let Err(error) = self.member.register(hello) {
+            tracing::warn!(%role, %error, "a registration is refused");
+            return Err(refused(&error));
+        }
+        self.intake.registered();
+        Ok(())
+    }
+
+    /// What is on its way is for the role that the socket gives up: it goes to others of that role. What has been
+    /// written already they get as well.
+    fn give_back(&mut self) -> Result<(), Ended> {
+        if self.acks == Acks::Each {
+            return Err(Ended::Broke(close_code::POLICY, "it takes another role before it has answered".into()));
+        }
+        self.out = None;
+        // Among originals there is nothing here but deliveries and pings.
+        self.packets.clear();
+        self.member.leave(true);
+        Ok(())
+    }
+
+    fn retry(&mut self) {
+        self.intake.retry(&self.member);
+        if !self.intake.is_stalled() {
+            // It could not be heard meanwhile.
+            self.last_read = Instant::now();
         }
     }
 
-    /// The sender cannot be told to wait, so it is not read until there is room, or too much time has passed.
-    fn try_stalled(&mut self) {
-        let Some((message, until)) = self.stalled.take() else { return };
-        match self.member.publish(message.clone()) {
-            Verdict::Busy { .. } if Instant::now() < until => self.stalled = Some((message, until)),
-            Verdict::Busy { .. } => self.member.overflow(message),
-            Verdict::Accepted | Verdict::NoReceivers | Verdict::Forbidden { .. } | Verdict::Refused { .. } => {}
+    /// Work has come, or this place on the roster is lost; the latter counts even while a delivery is out.
+    fn woken(&mut self) -> Result<(), Ended> {
+        let Some(key) = self.member.key().filter(|_| self.out.is_some()) else { return Ok(()) };
+        match self.shell.take(key) {
+            Work::Gone => Err(Ended::Replaced),
+            Work::Nothing | Work::Batch(_) => Ok(()),
         }
     }
 
     /// Takes the next delivery in hand, if none is out.
-    fn take_work(&mut self) {
-        let Some(key) = self.member.key().filter(|_| self.out.is_none() && self.rest.is_none()) else { return };
-        let Work::Batch(Batch { messages, stamps, .. }) = self.shell.take(key) else { return };
+    fn take_work(&mut self) -> Result<(), Ended> {
+        let idle = self.out.is_none() && self.rest.is_none();
+        let Some(key) = self.member.key().filter(|_| idle) else { return Ok(()) };
+        let Batch { messages, stamps, .. } = match self.shell.take(key) {
+            Work::Batch(batch) => batch,
+            Work::Nothing => return Ok(()),
+            Work::Gone => return Err(Ended::Replaced),
+        };
         let deadline = Instant::now() + self.shell.config.delivery_timeout();
         self.out = Some(Out { count: messages.len(), outcomes: Vec::new(), deadline });
         let (dialect, acks) = (self.member.dialect(), self.acks);
@@ -259,16 +253,17 @@ impl Connection {
                 Acks::Each => message.to_json(),
                 Acks::None => delivery_frame(message, dialect, Some(&stamp(taken, now))),
             };
-            self.push(frame);
+            self.send_frame(frame);
         }
+        Ok(())
     }
 
     /// Everything is written: among originals that is all that can be known.
     fn written(&mut self) {
-        if self.acks == Acks::None {
-            if let (Some(out), Some(key)) = (self.out.take(), self.member.key()) {
-                self.shell.settle(key, Attempt::Answered(vec![Outcome::Delivered; out.count]));
-            }
+        if self.acks == Acks::None
+            && let (Some(out), Some(key)) = (self.out.take(), self.member.key())
+        {
+            self.shell.settle(key, Attempt::Answered(vec![Outcome::Delivered; out.count]));
         }
     }
 
@@ -277,7 +272,7 @@ impl Connection {
         let wrong = |detail: String| Ended::Broke(close_code::PROTOCOL, detail);
         let deliveries = Delivery::list_from_json(list).map_err(|error| wrong(error.to_string()))?;
         if deliveries.is_empty() {
-            self.held_up = None;
+            self.intake.begin_anew();
             return Ok(());
         }
         let (Some(out), Some(key)) = (&mut self.out, self.member.key()) else {
@@ -305,45 +300,53 @@ impl Connection {
             return Err(Ended::Silent("it does not read what it is sent"));
         }
         let silence = now.duration_since(self.last_read);
-        if silence >= 3 * beat && self.stalled.is_none() {
+        if silence >= 3 * beat && !self.intake.is_stalled() {
             return Err(Ended::Silent("it shows no sign of life"));
         }
         if silence >= beat && self.packets.len() < PACKETS_MAX {
-            self.packets.push_back(Packet::Ping(Bytes::new()));
+            self.send(Packet::Ping(Bytes::new()));
         }
         Ok(())
     }
 
-    fn push(&mut self, frame: Bytes) {
+    fn send_frame(&mut self, frame: Bytes) {
         let text = Utf8Bytes::try_from(frame).expect("frames are made of texts and checked payloads");
-        self.packets.push_back(Packet::Text(text));
+        self.send(Packet::Text(text));
+    }
+
+    fn send(&mut self, packet: Packet) {
+        self.packets.push_back(packet);
+        self.flushed = false;
     }
 
     /// Takes the service off the roster; what was not written moves on.
     async fn end(mut self, ended: Ended) {
+        self.intake.finish(&self.member);
+        if let Ended::Silent(why) = ended {
+            let (role, instance) = self.member.names();
+            tracing::warn!(?role, ?instance, why, "a service is disconnected");
+        }
         self.member.leave(self.out.is_some());
-        let close = match ended {
-            Ended::Gone => return,
-            Ended::Silent(why) => {
-                let (role, instance) = self.member.names();
-                tracing::warn!(?role, ?instance, why, "a service is disconnected");
-                return;
-            }
-            Ended::Broke(code, reason) => {
-                CloseFrame { code, reason: reason.chars().take(100).collect::<String>().into() }
-            }
-            // Clients of the originals live on only if the connection just ends. exo 3.9.
-            Ended::Stopped if self.acks == Acks::None => return,
-            Ended::Stopped => CloseFrame { code: close_code::AWAY, reason: Utf8Bytes::from_static("shutting down") },
-        };
         let farewell = async {
-            while let Some(packet) = self.packets.pop_front() {
-                self.sink.feed(packet).await?;
+            match ended.farewell(self.acks) {
+                Farewell::None => Ok(()),
+                Farewell::Answer => self.sink.close().await,
+                Farewell::Close(frame) => {
+                    self.packets.push_back(Packet::Close(Some(frame)));
+                    poll_fn(|context| poll_write(&mut self.sink, &mut self.packets, context)).await
+                }
             }
-            self.sink.send(Packet::Close(Some(close))).await
         };
         // Whoever does not read does not hear it.
-        drop(tokio::time::timeout(Duration::from_secs(1), farewell).await);
+        drop(tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await);
+    }
+}
+
+/// A short frame in memory of its own: it came as a part of a larger buffer, which would live as long as its message.
+fn own(frame: Bytes) -> Bytes {
+    match frame.len() < SHORT_FRAME_BYTES {
+        true => Bytes::copy_from_slice(&frame),
+        false => frame,
     }
 }
 
@@ -365,16 +368,4 @@ fn stamp(taken: Taken, (now, wall): (std::time::Instant, SystemTime)) -> Stamp {
     // From how long ago, so that a clock that is set meanwhile cannot reorder messages by more than it is set.
     let timestamp = wall.checked_sub(now.duration_since(taken.accepted)).unwrap_or(wall);
     Stamp { timestamp, response_time: taken.response_time }
-}
-
-/// What an error of the socket means: some of them are the other end's fault, and it is told which.
-fn broke(error: &axum::Error) -> Ended {
-    use tokio_tungstenite::tungstenite::Error as Cause;
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Cause>());
-    match source {
-        Some(Cause::Capacity(limit)) => Ended::Broke(close_code::SIZE, limit.to_string()),
-        Some(Cause::Utf8(detail)) => Ended::Broke(close_code::INVALID, detail.clone()),
-        Some(Cause::Protocol(cause)) => Ended::Broke(close_code::PROTOCOL, cause.to_string()),
-        Some(_) | None => Ended::Gone,
-    }
 }

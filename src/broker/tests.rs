@@ -1,5 +1,7 @@
 //! The broker with real sockets: services that record, fail, hang and come back.
 
+mod bad_days;
+mod faces;
 mod sockets;
 
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -266,7 +268,7 @@ async fn face(config: Config) -> (Broker, Serving) {
 async fn the_http_face_refuses_what_it_does_not_understand() {
     let (_broker, face) = face(quick()).await;
     check(&face, ("GET", "/config.json", ""), 200, r#"{"services":{},"routes":{}}"#).await;
-    check(&face, ("POST", "/services", "{}"), 400, "the body must be a JSON array of services").await;
+    check(&face, ("POST", "/services", "5"), 400, "the body must be a JSON array of services").await;
     check(&face, ("POST", "/send/m", "{}"), 400, "missing message id").await;
     check(&face, ("POST", "/send/m", "{"), 400, "invalid-message").await;
     check(&face, ("POST", "/send/m", r#"{"id":"1"}"#), 404, "no service receives the message 'm'").await;

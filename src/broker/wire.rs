@@ -10,8 +10,10 @@ mod translation;
 
 pub use announcement::{Address, Announcement, Lease, Registration};
 pub use frame::{ACKS_HEADER, Dialect, Frame, Hello, Stamp, alive_frame, delivery_frame, sending_frame};
-pub use landscape::{Form, Landscape, RoleRoutes};
-pub use listing::{Configuration, InstanceRow, Receivers, ServiceRow, Undelivered};
+pub use landscape::{Application, Changes, Form, Landscape, Part, RoleRoutes};
+pub use listing::{
+    ClientRow, Configuration, InstanceRow, Listing, NamespaceRow, Receivers, RouteRow, ServiceRow, Undelivered,
+};
 pub use status::{Delivery, Verdict};
 pub use translation::{Pair, Translation};
 

@@ -9,7 +9,10 @@ use axum::routing::post;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Bus, Config, Delivery, EmbeddedBus, Endpoint, Error, HttpBus, Inbox, Membership, Registration, Verdict};
+use super::{
+    Bus, Config, Delivery, EmbeddedBus, Endpoint, Error, HttpBus, Inbox, Membership, Registration, Verdict,
+    WebSocketBus,
+};
 use crate::broker::{self, Broker};
 use crate::http::{Limits, Listening, Serving};
 use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
@@ -19,6 +22,7 @@ use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
 enum Way {
     Embedded,
     Http,
+    WebSocket,
 }
 
 /// Keeps what it is given; has no room while `full`.
@@ -97,6 +101,12 @@ impl Bench {
                 let router = Router::new().route("/run", post(take)).with_state(own.clone());
                 serving.push(listening.serve(router, &limits));
                 Box::new(HttpBus::new(&config, &instance))
+            }
+            Way::WebSocket => {
+                let listening = Listening::bind("test", "127.0.0.1:0").await.unwrap();
+                let config = Config { url: format!("ws://{}", listening.address()), ..Config::default() };
+                serving.push(listening.serve(broker::routes::router(broker.clone(), &limits), &limits));
+                Box::new(WebSocketBus::new(&config).unwrap())
             }
         };
         let registration = registration("web", "web-1", &["created"]);
@@ -179,6 +189,25 @@ async fn a_receiver_without_room_makes_the_bus_busy_and_loses_nothing(way: Way) 
     users.has(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
+async fn what_finds_no_room_comes_again_in_its_order(way: Way) {
+    let bench = Bench::new(way).await;
+    let users = bench.other("users", &["create"]);
+    *users.full.lock().unwrap() = true;
+    let ids: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    let messages: Vec<_> = ids.iter().map(|id| message(id, "create")).collect();
+    let mut rest = &messages[..];
+    while !rest.is_empty() {
+        let verdicts = bench.bus.publish(rest).await.unwrap();
+        let taken = verdicts.iter().take_while(|verdict| **verdict == Verdict::Accepted).count();
+        rest = &rest[taken..];
+        if taken < verdicts.len() {
+            *users.full.lock().unwrap() = false;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    users.has(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
+
 async fn an_answer_finds_the_instance_that_asked(way: Way) {
     let bench = Bench::new(way).await;
     bench.other("users", &["create"]);
@@ -190,13 +219,16 @@ async fn an_answer_finds_the_instance_that_asked(way: Way) {
     bench.own.has(&["2"]).await;
 }
 
-async fn who_left_gets_nothing_more_and_may_leave_twice(way: Way) {
+async fn who_left_gets_nothing_more_and_may_leave_twice_and_come_back(way: Way) {
     let bench = Bench::new(way).await;
     assert_eq!(bench.broker.publish(None, message("1", "created")), Verdict::Accepted);
     bench.own.has(&["1"]).await;
     bench.bus.leave(&bench.membership).await.unwrap();
     bench.bus.leave(&bench.membership).await.unwrap();
     assert!(bench.broker.instances().is_empty());
+    bench.bus.join(&bench.membership).await.unwrap();
+    assert_eq!(bench.broker.publish(None, message("2", "created")), Verdict::Accepted);
+    bench.own.has(&["1", "2"]).await;
 }
 
 async fn joining_again_updates_what_is_wanted(way: Way) {
@@ -222,6 +254,7 @@ macro_rules! for_every_way {
     ($clauses:tt) => {
         contract!(embedded, Way::Embedded, $clauses);
         contract!(http, Way::Http, $clauses);
+        contract!(websocket, Way::WebSocket, $clauses);
     };
 }
 
@@ -230,8 +263,9 @@ for_every_way!([
     messages_keep_their_order,
     each_message_of_a_batch_is_judged_for_itself,
     a_receiver_without_room_makes_the_bus_busy_and_loses_nothing,
+    what_finds_no_room_comes_again_in_its_order,
     an_answer_finds_the_instance_that_asked,
-    who_left_gets_nothing_more_and_may_leave_twice,
+    who_left_gets_nothing_more_and_may_leave_twice_and_come_back,
     joining_again_updates_what_is_wanted,
 ]);
 

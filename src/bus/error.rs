@@ -30,4 +30,24 @@ pub enum Error {
     /// The broker takes no more registrations, or is shutting down.
     #[error("the broker does not take the registration: {0}")]
     Registration(String),
+    /// The connection to the broker has ended. Whether it has what was sent last is unknown.
+    #[error("the connection to the broker at {authority} is lost: {cause}")]
+    Lost {
+        /// Host and port.
+        authority: String,
+        /// What ended it.
+        cause: String,
+    },
+    /// The broker ended the connection because a frame was too large for it.
+    #[error("the broker at {authority} ended the connection: a message is too large for it")]
+    TooLarge {
+        /// Host and port.
+        authority: String,
+    },
+    /// There is no connection to the broker at this moment.
+    #[error("not connected to the broker at {authority}")]
+    NotConnected {
+        /// Host and port.
+        authority: String,
+    },
 }

@@ -4,23 +4,20 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 
-use super::{Bus, Config, Endpoint, Error, Membership, Register, Verdict};
+use super::{Bus, Config, Endpoint, Error, Membership, Register, Verdict, together};
 use crate::broker::{Announcement, INSTANCE_HEADER, Lease};
 use crate::http::{Answer, Client, ClientLimits, join, path_segment};
 use crate::message::{InstanceId, Message};
 
 /// Longest answer of a broker that is read: verdicts are short, but there is one per message.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-
-/// Payload that one call may carry in several messages.
-const BATCH_BYTES_MAX: usize = 512 * 1024;
 
 /// How often an original broker is asked whether it is still there.
 const PROBE: Duration = Duration::from_secs(3);
@@ -33,6 +30,8 @@ pub struct HttpBus {
     client: Client,
     url: String,
     instance: HeaderValue,
+    /// What proves to the broker that this relay may speak for its role. RFC 6750 2.1.
+    bearer: Option<HeaderValue>,
     register: Register,
     /// How many messages one call may carry; 1 as long as the broker has not said more.
     batch_max: AtomicUsize,
@@ -49,7 +48,12 @@ impl HttpBus {
         let instance = HeaderValue::from_str(instance.as_str())
             .unwrap_or_else(|_| HeaderValue::from_static("an-id-that-no-header-can-carry"));
         let url = config.url.trim_end_matches('/').to_owned();
-        Self { client, url, instance, register: config.register, batch_max: AtomicUsize::new(1) }
+        let bearer = (!config.token.is_empty()).then(|| format!("Bearer {}", config.token));
+        let bearer = bearer.and_then(|value| HeaderValue::try_from(value).ok()).map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        Self { client, url, instance, bearer, register: config.register, batch_max: AtomicUsize::new(1) }
     }
 
     async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Error> {
@@ -60,6 +64,9 @@ impl HttpBus {
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(bearer) = &self.bearer {
+            headers.insert(AUTHORIZATION, bearer.clone());
+        }
         if self.register == Register::Auto {
             headers.insert(INSTANCE_HEADER, self.instance.clone());
         }
@@ -194,17 +201,6 @@ impl Bus for HttpBus {
         }
         .boxed()
     }
-}
-
-/// How many of the first messages go into one call: at least one, at most `messages_max`, and not more payload than
-/// [`BATCH_BYTES_MAX`] unless it is a single message.
-fn together(batch: &[Message], messages_max: usize) -> usize {
-    let mut bytes = 0;
-    let fits = |message: &&Message| {
-        bytes += message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len());
-        bytes <= BATCH_BYTES_MAX
-    };
-    batch.iter().take(messages_max).take_while(fits).count().max(1)
 }
 
 /// The `detail` of a problem answer, else its first line.

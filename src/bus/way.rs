@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, pending};
 
 use super::{Error, Inbox, Registration, Verdict};
 use crate::message::Message;
@@ -46,4 +47,10 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Leaves: nothing is delivered from now on. Leaving twice, or without having joined, does nothing.
     fn leave<'a>(&'a self, membership: &'a Membership) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Waits until the way to the others is lost, and says why; for ever if that cannot happen, or is only noticed by
+    /// using it. After a loss it answers at once, until joined again. Cancel-safe.
+    fn lost(&self) -> BoxFuture<'_, Error> {
+        pending().boxed()
+    }
 }

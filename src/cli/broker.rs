@@ -18,7 +18,8 @@ pub(super) struct Broker {
     /// Where it listens; port 0 takes a free one [default: 127.0.0.1:3100]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Broker")]
     listen: Option<String>,
-    /// The services there are: a file with the body of POST /services. Services may also register themselves
+    /// The roles there are: a landscape.toml, the body of POST /services as .json, or an application.yml or the folder it
+    /// is in. SIGHUP reads it again
     #[arg(long, value_name = "FILE", help_heading = "Broker")]
     landscape: Option<PathBuf>,
     /// Behave as the original of the HTTP era where ours is better

@@ -111,6 +111,20 @@ pub enum Error {
         /// What does not fit.
         cause: String,
     },
+    /// There are messages with only one end.
+    #[error("messages sent but not received: {sent}, received but not sent: {received}")]
+    Unmatched {
+        /// How many are sent and not received.
+        sent: usize,
+        /// How many are received and not sent.
+        received: usize,
+    },
+    /// There is nothing that says which messages there are.
+    #[error(
+        "there is nothing to lint: this folder has no application.yml, and SERVICE_DATA is not set; give the PATH of a \
+         landscape"
+    )]
+    NothingToLint,
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -126,7 +140,8 @@ impl Error {
             | Self::Text(_)
             | Self::Header { .. }
             | Self::Api { .. } => USAGE,
-            Self::Configuration(_) | Self::WorkerThreads { .. } => CONFIGURATION,
+            Self::Configuration(_) | Self::WorkerThreads { .. } | Self::NothingToLint => CONFIGURATION,
+            Self::App(error) if error.is_configuration() => CONFIGURATION,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Runtime(_)
             | Self::App(_)
@@ -138,6 +153,7 @@ impl Error {
             | Self::Refused { .. }
             | Self::NotReady { .. }
             | Self::NotASidecar { .. }
+            | Self::Unmatched { .. }
             | Self::Output(_) => FAILED,
         }
     }

@@ -3,9 +3,11 @@
 //! ```text
 //! exorelay dev                                    broker, sidecar and a greeter in one process
 //! exorelay request hello '{"name":"world"}'       ask, and print the answer
+//! exorelay lint                                   which messages have nobody at their other end
 //! ```
 //!
-//! Exit codes are a contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.
+//! Exit codes are a contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration. The drop-in [`Exocom`] has those of
+//! the original.
 
 mod broker;
 mod completions;
@@ -13,17 +15,22 @@ mod config;
 mod dev;
 mod error;
 mod event_stream;
+mod exocom;
 mod health;
+mod lint;
 mod options;
 mod output;
 mod payload;
 mod process;
 mod request;
 mod run;
+mod runtime;
 mod send;
 mod sidecar;
 mod streams;
 mod tail;
 
 pub use error::{Error, USAGE};
+pub use exocom::{Exocom, ExocomError};
 pub use options::{Options, Threads};
+pub use runtime::block_on;

@@ -10,6 +10,7 @@ use super::completions::Completions;
 use super::config::ConfigCommand;
 use super::dev::Dev;
 use super::health::Health;
+use super::lint::Lint;
 use super::request::Request;
 use super::run::Run;
 use super::send::Send;
@@ -48,6 +49,7 @@ enum Command {
     Tail(Tail),
     #[command(subcommand)]
     Config(ConfigCommand),
+    Lint(Lint),
     Health(Health),
     Completions(Completions),
 }
@@ -64,16 +66,20 @@ pub enum Threads {
 impl Options {
     /// What the command runs on. Errors: `TOKIO_WORKER_THREADS` is no number from 1.
     pub fn threads(&self) -> Result<Threads, Error> {
-        let said = || worker_threads(std::env::var(WORKER_THREADS).ok().as_deref());
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         match self.command {
             // A sidecar shares the machine with its service; and a thread that is not woken by another costs less.
-            Command::Dev(_) | Command::Run(_) => said().map(|threads| Threads::Many(threads.unwrap_or(half(cores)))),
-            Command::Broker(_) | Command::Streams(_) => said().map(|threads| Threads::Many(threads.unwrap_or(cores))),
+            Command::Dev(_) | Command::Run(_) => {
+                said_threads().map(|threads| Threads::Many(threads.unwrap_or(half(cores))))
+            }
+            Command::Broker(_) | Command::Streams(_) => {
+                said_threads().map(|threads| Threads::Many(threads.unwrap_or(cores)))
+            }
             Command::Send(_)
             | Command::Request(_)
             | Command::Tail(_)
             | Command::Config(_)
+            | Command::Lint(_)
             | Command::Health(_)
             | Command::Completions(_) => Ok(Threads::One),
         }
@@ -90,10 +96,16 @@ impl Options {
             Command::Request(request) => request.run().await,
             Command::Tail(tail) => tail.run().await,
             Command::Config(config) => config.run(),
+            Command::Lint(lint) => lint.run(),
             Command::Health(health) => health.run().await,
             Command::Completions(completions) => completions.run(),
         }
     }
+}
+
+/// How many threads the environment asks for.
+pub(super) fn said_threads() -> Result<Option<NonZeroUsize>, Error> {
+    worker_threads(std::env::var(WORKER_THREADS).ok().as_deref())
 }
 
 fn half(cores: NonZeroUsize) -> NonZeroUsize {

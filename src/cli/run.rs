@@ -39,13 +39,13 @@ pub(super) struct Run {
     /// What the service posts to /send: the payload, or the body of the HTTP era [default: plain]
     #[arg(long, value_name = "FORM", value_parser = ["plain", "exocom"], help_heading = "Service")]
     api_envelope: Option<String>,
-    /// The broker: `embedded`, or the URL of an ExoCom [default: http://127.0.0.1:3100]
+    /// The broker: `embedded`, or the URL of an ExoCom over http or ws [default: http://127.0.0.1:3100]
     #[arg(long, value_name = "URL", help_heading = "Bus")]
     bus: Option<String>,
     /// Also let others reach the embedded broker, here; only with --bus embedded [default: 127.0.0.1:3100]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Bus")]
     broker: Option<String>,
-    /// Where the broker delivers; port 0 takes a free one [default: 127.0.0.1:4000]
+    /// Where the broker delivers unless the bus is a ws URL; port 0 takes a free one [default: 127.0.0.1:4000]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Bus")]
     listen: Option<String>,
     /// Under which address the broker reaches that listener; without it the one the broker sees
@@ -54,6 +54,9 @@ pub(super) struct Run {
     /// Register with the broker, or leave that to somebody else [default: auto]
     #[arg(long, value_name = "HOW", value_parser = ["auto", "off"], help_heading = "Bus")]
     register: Option<String>,
+    /// How the connection of a ws bus ends: with a close frame, or without [default: auto]
+    #[arg(long, value_name = "HOW", value_parser = ["auto", "polite", "abrupt"], help_heading = "Bus")]
+    close: Option<String>,
     /// Answer a delivery when the message has its place, or after its handler [default: accepted]
     #[arg(long, value_name = "WHEN", value_parser = ["accepted", "handled"], help_heading = "Bus")]
     answer: Option<String>,
@@ -69,7 +72,7 @@ impl Run {
         Ok(app::run(config, embedded).await?)
     }
 
-    fn flags(self) -> [Flag; 14] {
+    fn flags(self) -> [Flag; 15] {
         [
             ("--role", "relay.role", self.role),
             ("--receives", "relay.receives", self.receives),
@@ -84,6 +87,7 @@ impl Run {
             ("--listen", "listen.address", self.listen),
             ("--advertise", "bus.advertise", self.advertise),
             ("--register", "bus.register", self.register),
+            ("--close", "bus.close", self.close),
             ("--answer", "listen.answer", self.answer),
         ]
     }

@@ -163,10 +163,15 @@ impl Serving {
         self.address
     }
 
+    /// Stops accepting and closes idle connections, without waiting for either. Stopping twice does nothing.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Stops accepting, lets requests that have begun finish for at most `grace`, then closes what is left.
     /// Answers whether everything finished in time.
     pub async fn drain(self, grace: Duration) -> bool {
-        self.stop.cancel();
+        self.stop();
         tokio::time::timeout(grace, self.connections.wait()).await.is_ok()
     }
 }

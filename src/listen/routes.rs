@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::{Answer, Config};
-use crate::bus::Delivery;
+use crate::bus::{Delivery, Inbox};
 use crate::http::{Kind, Limits, Problem, json_body, message_name, not_found};
 use crate::message::{self, Message, TraceParent};
 use crate::relay::{Refused, Relay};
@@ -64,7 +64,7 @@ async fn run(State(listener): State<Listener>, request: Request<Body>) -> Result
 
 /// An array of envelopes with their names, from our own broker: 200 with one delivery each, in their order. A broken
 /// envelope costs only itself. After the first message that finds no room the rest finds none either, so that order is
-/// kept when they come again.
+/// kept when they come again; except what somebody waits for, maybe the very handlers that take the room.
 async fn run_many(State(listener): State<Listener>, request: Request<Body>) -> Result<Response, Problem> {
     let incoming = json_body(request, &listener.limits).await?;
     if incoming.body.trim_ascii().first() != Some(&b'[') {
@@ -75,9 +75,9 @@ async fn run_many(State(listener): State<Listener>, request: Request<Body>) -> R
     let mut full = None;
     let deliver = |message: Result<Message, message::Error>| match (full, message) {
         (_, Err(error)) => Delivery::Refused { detail: error.to_string() },
-        (Some(retry_after), Ok(_)) => Delivery::Busy { retry_after },
-        (None, Ok(message)) => {
-            let delivery = crate::bus::Inbox::deliver(&listener.relay, message);
+        (Some(retry_after), Ok(message)) if !listener.relay.awaits(&message) => Delivery::Busy { retry_after },
+        (Some(_) | None, Ok(message)) => {
+            let delivery = listener.relay.deliver(message);
             if let Delivery::Busy { retry_after } = delivery {
                 full = Some(retry_after);
             }

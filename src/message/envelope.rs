@@ -79,7 +79,7 @@ impl Message {
             Some(name) => name,
             None => MessageName::parse(&fields.text("name", fields.name)?.ok_or(Error::MissingName)?)?,
         };
-        let part = |raw: &RawValue| Payload::from_checked(body.slice_ref(raw.get().as_bytes()));
+        let part = |raw: &RawValue| Payload::from_checked(part_of(body, raw.get().as_bytes()));
         Ok(Self {
             id: MessageId::parse(&id)?,
             name,
@@ -140,11 +140,11 @@ impl Message {
     }
 
     /// Reads a JSON array of envelopes, each as [`Message::from_json`] does. Errors: the first one's, or that it is
-    /// no array.
+    /// no array. Messages of a list go their own ways, so each gets memory of its own.
     pub fn list_from_json(body: &Bytes) -> Result<Vec<Result<Self, Error>>, Error> {
         check_text(body)?;
         let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(PayloadError::not_json)?;
-        Ok(items.into_iter().map(|item| Self::from_json(None, &body.slice_ref(item.get().as_bytes()))).collect())
+        Ok(items.into_iter().map(|item| Self::from_json(None, &part_of(body, item.get().as_bytes()))).collect())
     }
 
     /// Writes a JSON array of envelopes.
@@ -158,6 +158,17 @@ impl Message {
         }
         json.push(b']');
         json.into()
+    }
+}
+
+/// From this length of a body on a part of it is a copy, unless it is most of it: a slice keeps all of it in memory.
+const COPIED_BODY_BYTES_MIN: usize = 1_024;
+
+/// A part of `body` on its own.
+fn part_of(body: &Bytes, part: &[u8]) -> Bytes {
+    match body.len() >= COPIED_BODY_BYTES_MIN && part.len() < body.len() / 2 {
+        true => Bytes::copy_from_slice(part),
+        false => body.slice_ref(part),
     }
 }
 
@@ -279,6 +290,25 @@ mod tests {
     fn the_name_in_the_url_wins_over_the_one_in_the_body() {
         check(r#"{"id":"1","name":"other","unknown":true}"#, Ok(hello("1")));
         assert_eq!(Message::from_json(None, &Bytes::from(r#"{"id":"1"}"#)), Err(Error::MissingName));
+    }
+
+    #[test]
+    fn a_small_payload_does_not_keep_the_large_body_it_came_in() {
+        let body = |payload: usize, junk: usize| {
+            let (payload, junk) = ("x".repeat(payload), "y".repeat(junk));
+            Bytes::from(format!(r#"{{"id":"1","name":"a","payload":"{payload}","auth":"z","junk":"{junk}"}}"#))
+        };
+        let is_kept = |body: &Bytes, value: &Payload| body.as_ptr_range().contains(&value.as_bytes().as_ptr());
+        for (payload, junk, kept) in [(9, 9, true), (9, 4_000, false), (4_000, 9, true)] {
+            let body = body(payload, junk);
+            let message = Message::from_json(None, &body).unwrap();
+            assert_eq!(is_kept(&body, &message.payload.unwrap()), kept, "{payload} {junk}");
+        }
+        let item = String::from_utf8(body(900, 0).to_vec()).unwrap();
+        let list = Bytes::from(format!("[{item},{item},{item}]"));
+        for message in Message::list_from_json(&list).unwrap() {
+            assert!(!is_kept(&list, &message.unwrap().payload.unwrap()));
+        }
     }
 
     #[test]

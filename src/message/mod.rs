@@ -6,6 +6,7 @@
 
 mod envelope;
 mod error;
+mod nearest;
 pub mod optional;
 mod payload;
 mod text;
@@ -13,6 +14,7 @@ mod trace;
 
 pub use envelope::Message;
 pub use error::Error;
+pub(crate) use nearest::nearest;
 pub use payload::{Payload, PayloadError};
 pub use text::{ActivityId, InstanceId, MessageId, MessageName, Role, TextError};
 pub use trace::TraceParent;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::message::{MessageId, MessageName, PayloadError, TextError};
+use crate::message::{ActivityId, MessageId, MessageName, PayloadError, TextError};
 use crate::{bus, http};
 
 /// Why the relay could not do what it was asked. Cheap to clone, since events carry it too.
@@ -43,6 +43,14 @@ pub enum Error {
     NoReply {
         /// The request's name.
         name: MessageName,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// No message of the activity came in time.
+    #[error("did not receive a reply for '{activity}' after {}", humantime::format_duration(*timeout))]
+    NothingInActivity {
+        /// The activity.
+        activity: ActivityId,
         /// How long was waited.
         timeout: Duration,
     },
@@ -89,6 +97,10 @@ pub enum Error {
         /// How its last call failed.
         cause: String,
     },
+    /// Something came over the bus that could not be taken, and its sender could not be told: a frame that makes no sense,
+    /// or a message that nobody takes.
+    #[error("{0}")]
+    Incoming(String),
     /// The bus cannot be reached, or does not take the registration.
     #[error("{0}")]
     Bus(#[from] bus::Error),
@@ -130,7 +142,7 @@ impl From<Error> for http::Problem {
             Error::Name(_) | Error::Payload { .. } => Kind::InvalidMessage,
             Error::Busy { .. } => Kind::Busy,
             Error::NoReceivers(_) => Kind::NoReceivers,
-            Error::NoReply { .. } => Kind::NoReply,
+            Error::NoReply { .. } | Error::NothingInActivity { .. } => Kind::NoReply,
             Error::Undeliverable { .. } => Kind::Undeliverable,
             Error::Refused { .. } => Kind::Refused,
             Error::IdempotencyMismatch { .. } => Kind::IdempotencyMismatch,
@@ -138,6 +150,7 @@ impl From<Error> for http::Problem {
             Error::Bus(_) => Kind::Busy,
             Error::HandlerExists(_)
             | Error::HandlerFailed { .. }
+            | Error::Incoming(_)
             | Error::ServiceAway { .. }
             | Error::Listen(_)
             | Error::Setting { .. } => Kind::Internal,

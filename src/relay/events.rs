@@ -13,7 +13,7 @@ const EVENTS_MAX: usize = 256;
 pub enum Event {
     /// The relay is on the bus and its listener answers.
     Online {
-        /// The port of the bus-facing listener; 0 if it has none.
+        /// The port of the bus-facing listener; of the broker, if it delivers over the relay's own connection; else 0.
         port: u16,
     },
     /// The relay lost the bus, or was closed. Sends wait in the outbox until it is online again.

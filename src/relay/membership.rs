@@ -112,6 +112,7 @@ impl Relay {
     pub(super) async fn keep_membership(self) {
         let presence = self.presence();
         let mut failures = self.backoff();
+        let mut online_since = None;
         loop {
             let wanted = presence.wanted.load(Ordering::Acquire);
             let membership = self.membership();
@@ -121,24 +122,43 @@ impl Relay {
             };
             let wait = match joined {
                 Ok(renewal) => {
-                    failures = self.backoff();
+                    online_since.get_or_insert_with(Instant::now);
                     self.came_online(wanted);
                     renewal
                 }
                 Err(error) => {
                     self.went_offline(error.to_string());
                     self.announce_error(Error::Bus(error));
-                    failures.next().unwrap_or(self.config().retry_wait_max())
+                    self.wait_before_retry(&mut failures, online_since.take())
                 }
             };
             let online = presence.standing.borrow().online;
+            let lost = tokio::select! {
+                biased;
+                () = presence.left.cancelled() => return,
+                error = self.bus().lost(), if online => error,
+                () = tokio::time::sleep(wait) => continue,
+                // While the bus is away, its backoff is not cut short by anything that wants to be told.
+                () = presence.renew.notified(), if online => continue,
+            };
+            self.went_offline(lost.to_string());
+            // Of a broker that has gone, all relays learn at the same moment: they come back one after the other.
+            let wait = self.wait_before_retry(&mut failures, online_since.take());
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                // While the bus is away, its backoff is not cut short by anything that wants to be told.
-                () = presence.renew.notified(), if online => {}
                 () = presence.left.cancelled() => return,
             }
         }
+    }
+
+    /// The waits begin anew for a relay that has been online for some time. One that is sent away as soon as it has
+    /// joined is as good as refused.
+    fn wait_before_retry(&self, failures: &mut Backoff, online_since: Option<Instant>) -> Duration {
+        let longest = self.config().retry_wait_max();
+        if online_since.is_some_and(|since| since.elapsed() >= longest) {
+            *failures = self.backoff();
+        }
+        failures.next().unwrap_or(longest)
     }
 
     fn membership(&self) -> Membership {
@@ -151,7 +171,7 @@ impl Relay {
             sends: self.config().sends.clone(),
             namespace,
             batch: identity.batch,
-            token: None,
+            token: identity.token.clone(),
         };
         Membership { registration, endpoint: identity.endpoint.clone(), inbox: std::sync::Arc::new(self.clone()) }
     }
@@ -166,7 +186,7 @@ impl Relay {
     }
 
     pub(super) fn online_event(&self) -> Event {
-        Event::Online { port: self.identity().endpoint.as_ref().map_or(0, |endpoint| endpoint.port) }
+        Event::Online { port: self.identity().online_port }
     }
 
     fn went_offline(&self, trouble: String) {
@@ -204,3 +224,6 @@ impl Relay {
         self.went_offline("the relay is closed".into());
     }
 }
+
+#[cfg(test)]
+mod tests;

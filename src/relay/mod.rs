@@ -17,10 +17,12 @@
 //! The same from a shell, through the service-facing listener:
 //! `curl -d '"world"' http://127.0.0.1:4001/request/hello`.
 //!
-//! Matching order for an incoming message: a waiting request, a handler, the webhook, subscribers, else unknown.
+//! Matching order for an incoming message: a waiting request, a handler, the webhook, subscribers, else unknown. Who
+//! waits for its activity gets it besides.
 
 mod config;
 mod context;
+mod dead_letters;
 mod error;
 mod events;
 mod idempotency;
@@ -33,6 +35,8 @@ mod rules;
 mod send;
 mod service;
 mod subscribers;
+mod takers;
+mod watch;
 
 pub use config::Config;
 pub use context::{Context, Handler, HandlerError, handler};
@@ -44,6 +48,8 @@ pub use request::{Replies, Requesting};
 pub use rules::{DeadLetter, DeadLetterId, Direction};
 pub(crate) use send::Draft;
 pub use send::{Replied, Sending};
+pub(crate) use service::Identity;
 pub use service::Relay;
-pub(crate) use service::{Fallback, Identity};
 pub(crate) use subscribers::Subscription;
+pub(crate) use takers::{Fallback, Takers};
+pub use watch::Watching;

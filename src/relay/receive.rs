@@ -102,8 +102,18 @@ impl Relay {
         outcome
     }
 
-    /// Finds who takes the message: a waiting request, a handler, the webhook, a subscriber.
+    /// Gives the message to whoever takes it, and shows it to those who wait for its conversation. One that is for them
+    /// alone is taken by that.
     fn route(&self, message: Message, done: Option<oneshot::Sender<Outcome>>) -> Result<Taken, Refused> {
+        let watched = message.name.as_str() != UNDELIVERED && self.show_watchers(&message);
+        match self.find_taker(message, done) {
+            Err(Refused::Unknown | Refused::Closing) if watched => Ok(Taken::Settled),
+            outcome => outcome,
+        }
+    }
+
+    /// Finds who takes the message: a waiting request, a handler, the webhook, a subscriber.
+    fn find_taker(&self, message: Message, done: Option<oneshot::Sender<Outcome>>) -> Result<Taken, Refused> {
         let mut late = None;
         if let Some(request) = &message.response_to {
             if message.name.as_str() == UNDELIVERED {
@@ -283,6 +293,17 @@ impl Inbox for Relay {
             Err(Refused::Busy { retry_after }) => Delivery::Busy { retry_after },
             Err(Refused::Closing) => Delivery::Busy { retry_after: RETRY_AFTER },
         }
+    }
+
+    fn awaits(&self, message: &Message) -> bool {
+        let request = message.response_to.as_ref();
+        request.is_some_and(|request| self.waiters().get(request).is_some())
+            || self.watchers().contains(&message.conversation())
+    }
+
+    fn trouble(&self, words: &str) {
+        tracing::warn!(words, "something that came over the bus could not be taken");
+        self.announce_error(Error::Incoming(words.to_owned()));
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,21 +20,13 @@ use super::metrics::Metrics;
 use super::outbox::{self, Outbox};
 use super::receive::Job;
 use super::request::Waiter;
-use super::rules::{DeadLetter, DeadLetterId, DeadLetters, Direction, Gate, Keys, Seen, Waiters};
+use super::rules::{DeadLetters, Direction, Gate, Keys, Seen, Waiters, Watchers};
 use super::subscribers::Subscribers;
+use super::takers::{Fallback, Takers};
 use super::{Config, Context, Draft, Error, Event, Events, HandlerError};
 use crate::bus::{Bus, Endpoint, Verdict};
 use crate::http::Serving;
 use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
-
-/// What takes messages that have no handler: the webhook.
-#[derive(Clone)]
-pub(crate) struct Fallback {
-    /// Runs for each such message.
-    pub(crate) handler: Handler,
-    /// Why the service behind it is not reachable, if it is not.
-    pub(crate) trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-}
 
 /// Who a relay is, and how it reaches the bus.
 pub(crate) struct Identity {
@@ -42,8 +35,12 @@ pub(crate) struct Identity {
     pub(crate) bus: Arc<dyn Bus>,
     /// Where the broker delivers; `None` if nothing listens.
     pub(crate) endpoint: Option<Endpoint>,
+    /// The port that [`Event::Online`] tells.
+    pub(crate) online_port: u16,
     /// Whether the broker may deliver several messages in one call.
     pub(crate) batch: bool,
+    /// What proves to the broker that the relay may have its role.
+    pub(crate) token: Option<String>,
 }
 
 /// A service's place on the bus. Cheap to clone; all clones are the same relay. It lives until [`Relay::close`].
@@ -56,6 +53,7 @@ struct Inner {
     handlers: RwLock<HashMap<MessageName, Handler>>,
     fallback: Option<Fallback>,
     waiters: Mutex<Waiters<Waiter>>,
+    watchers: Mutex<Watchers<oneshot::Sender<Message>>>,
     seen: Mutex<Seen>,
     gate: Mutex<Gate<Job>>,
     keys: Mutex<Keys<Arc<Call>>>,
@@ -73,12 +71,13 @@ struct Inner {
 impl Relay {
     /// Starts a relay: its tasks run, and it tries to join the bus until it is closed. Needs a tokio runtime.
     ///
-    /// The fallback is given here because messages may come as soon as the relay has joined.
-    pub(crate) fn start(identity: Identity, config: Config, metrics: Metrics, fallback: Option<Fallback>) -> Self {
+    /// The takers are given here because messages may come as soon as the relay has joined.
+    pub(crate) fn start(identity: Identity, config: Config, metrics: Metrics, takers: Takers) -> Self {
         let (outbox, outgoing) = Outbox::new(config.outbox_messages_max);
         let relay = Self(Arc::new(Inner {
-            handlers: RwLock::default(),
+            handlers: RwLock::new(takers.handlers),
             waiters: Mutex::new(Waiters::new(config.waiters_max)),
+            watchers: Mutex::new(Watchers::new(config.waiters_max)),
             seen: Mutex::new(Seen::new(config.seen_messages_max, Duration::from_millis(config.seen_window_ms))),
             gate: Mutex::new(Gate::new(config.handlers_concurrent_max, config.inbox_messages_max)),
             keys: Mutex::new(Keys::new(
@@ -94,7 +93,7 @@ impl Relay {
             listeners: Mutex::default(),
             identity,
             config,
-            fallback,
+            fallback: takers.fallback,
             outbox,
             metrics,
         }));
@@ -160,41 +159,9 @@ impl Relay {
         self.0.announcer.listen(online.then(|| self.online_event()))
     }
 
-    /// Messages that could not be handled or sent, oldest first.
-    pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        lock(&self.0.dead_letters).list()
-    }
-
     /// How many requests wait for replies at this moment.
     pub fn waiting(&self) -> usize {
         lock(&self.0.waiters).len()
-    }
-
-    /// Tries a dead letter again. `None` if there is none of this id. Errors: why it could not even be queued; the
-    /// letter is then still there.
-    pub(crate) fn replay(&self, id: DeadLetterId) -> Option<Result<(), Error>> {
-        let letter = lock(&self.0.dead_letters).take(id)?;
-        let outcome = match letter.direction {
-            Direction::Incoming => self.receive_again(letter.message.clone()),
-            Direction::Outgoing => self.dispatch(letter.message.clone(), None),
-        };
-        if outcome.is_err() {
-            lock(&self.0.dead_letters).put_back(letter);
-        }
-        Some(outcome)
-    }
-
-    /// Takes a dead letter out for good. `false` if there is none of this id.
-    pub(crate) fn discard(&self, id: DeadLetterId) -> bool {
-        lock(&self.0.dead_letters).take(id).is_some()
-    }
-
-    pub(super) fn bury(&self, message: &Message, direction: Direction, reason: String) {
-        self.metrics().dead_letters.inc();
-        let oldest = lock(&self.0.dead_letters).push(message.clone(), direction, reason, SystemTime::now());
-        if let Some(lost) = oldest {
-            tracing::error!(message_id = %lost, "dead letters are full: the oldest one is lost");
-        }
     }
 
     /// Gives a draft its id, its sender and its conversation. Under an idempotency key the id is that of the key.
@@ -282,9 +249,10 @@ impl Relay {
         left
     }
 
-    /// Messages in handlers, waiting for handlers, in the outbox, with followers, or waited for by requests.
+    /// Messages in handlers, waiting for handlers, in the outbox, with followers, or waited for.
     fn busy(&self) -> usize {
-        lock(&self.0.gate).len() + self.0.outbox.len() + self.0.subscribers.followed() + self.waiting()
+        let waiting = self.waiting() + self.watchers().len();
+        lock(&self.0.gate).len() + self.0.outbox.len() + self.0.subscribers.followed() + waiting
     }
 
     pub(super) fn spawn<F>(&self, task: F)
@@ -335,8 +303,16 @@ impl Relay {
         &self.0.metrics
     }
 
+    pub(super) fn letters(&self) -> MutexGuard<'_, DeadLetters> {
+        lock(&self.0.dead_letters)
+    }
+
     pub(super) fn waiters(&self) -> MutexGuard<'_, Waiters<Waiter>> {
         lock(&self.0.waiters)
+    }
+
+    pub(super) fn watchers(&self) -> MutexGuard<'_, Watchers<oneshot::Sender<Message>>> {
+        lock(&self.0.watchers)
     }
 
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -30,16 +30,19 @@ pub enum Limit {
     Above(f64),
     /// Less than.
     Below(f64),
+    /// No limit: a figure that is told, not judged.
+    Told,
 }
 
 impl Limit {
-    /// Whether `value` clears the bar.
-    pub fn holds(self, value: f64) -> bool {
+    /// Whether `value` clears the bar; `None` when there is none.
+    pub fn holds(self, value: f64) -> Option<bool> {
         match self {
-            Self::AtLeast(limit) => value >= limit,
-            Self::AtMost(limit) => value <= limit,
-            Self::Above(limit) => value > limit,
-            Self::Below(limit) => value < limit,
+            Self::AtLeast(limit) => Some(value >= limit),
+            Self::AtMost(limit) => Some(value <= limit),
+            Self::Above(limit) => Some(value > limit),
+            Self::Below(limit) => Some(value < limit),
+            Self::Told => None,
         }
     }
 
@@ -50,12 +53,13 @@ impl Limit {
             Self::AtMost(limit) => format!("<= {limit}"),
             Self::Above(limit) => format!("> {limit}"),
             Self::Below(limit) => format!("< {limit}"),
+            Self::Told => String::new(),
         }
     }
 }
 
 /// All bars, in the order of the table.
-pub fn bars(results: &Results, startup: Option<&Startup>) -> Vec<Bar> {
+pub fn bars(results: &Results<Name>, startup: Option<&Startup>) -> Vec<Bar> {
     let rate = |pair| results.compare(pair, SATURATED, |a, b| a.figures.per_second / b.figures.per_second);
     let direct = (Name::Exorelay, Name::Axum);
     vec![
@@ -117,9 +121,10 @@ mod tests {
 
     #[test]
     fn a_limit_includes_its_own_value_only_when_it_says_so() {
-        assert!(Limit::AtLeast(2.5).holds(2.5));
-        assert!(Limit::AtMost(60.0).holds(60.0));
-        assert!(!Limit::Above(1.0).holds(1.0));
-        assert!(!Limit::Below(50.0).holds(50.0));
+        assert_eq!(Limit::AtLeast(2.5).holds(2.5), Some(true));
+        assert_eq!(Limit::AtMost(60.0).holds(60.0), Some(true));
+        assert_eq!(Limit::Above(1.0).holds(1.0), Some(false));
+        assert_eq!(Limit::Below(50.0).holds(50.0), Some(false));
+        assert_eq!(Limit::Told.holds(1.0), None);
     }
 }

@@ -21,7 +21,7 @@ const INTERRUPTED: i32 = 130;
 #[derive(Default)]
 pub struct Run {
     /// The samples.
-    pub results: Results,
+    pub results: Results<Name>,
     /// The sidecar's figures without load; `None` when it was not asked for or is absent.
     pub startup: Option<Startup>,
     /// Contenders that could not be started, and why.
@@ -35,11 +35,11 @@ pub struct Run {
 pub fn compare(options: &Compare) -> Result<bool, Error> {
     let processes = Processes::new()?;
     end_all_on_signal(processes.clone())?;
-    let runtime = load_runtime(options)?;
+    let runtime = crate::runtime(options.load_threads as usize)?;
     let mut run = Run::default();
     if wanted(options, Name::Exorelay) {
         eprintln!("ten starts of the sidecar");
-        match startup::measure(options, &processes, &runtime) {
+        match startup::measure(&options.programs, &processes, &runtime) {
             Ok(startup) => run.startup = Some(startup),
             // The contender itself will be reported as absent.
             Err(Error::Absent(_)) => {}
@@ -49,7 +49,7 @@ pub fn compare(options: &Compare) -> Result<bool, Error> {
     let mut contenders = Vec::new();
     for name in Name::ALL.into_iter().filter(|name| wanted(options, *name)) {
         eprintln!("starting {}", name.word());
-        match Contender::start(name, options, &processes, &runtime) {
+        match Contender::start(name, &options.programs, &processes, &runtime) {
             Ok(contender) => contenders.push(contender),
             Err(error) => run.absent.push((name, error.to_string())),
         }
@@ -61,8 +61,8 @@ pub fn compare(options: &Compare) -> Result<bool, Error> {
 }
 
 fn rounds(options: &Compare, contenders: &mut Vec<Contender>, runtime: &Runtime, run: &mut Run) {
-    let phases = Phases { warm_up: options.warm_up(), measured: options.measured() };
-    for round in 1..=options.rounds() {
+    let phases = Phases { warm_up: options.extent.warm_up(), measured: options.extent.measured() };
+    for round in 1..=options.extent.rounds() {
         for (at, cell) in CELLS.iter().enumerate() {
             contenders.retain_mut(|contender| {
                 let name = contender.name;
@@ -96,16 +96,8 @@ fn wanted(options: &Compare, name: Name) -> bool {
     options.only.is_empty() || options.only.contains(&name)
 }
 
-/// The load generator's own runtime: it runs only while a cell is measured.
-fn load_runtime(options: &Compare) -> Result<Runtime, Error> {
-    if options.load_threads == 1 {
-        return Ok(Builder::new_current_thread().enable_all().build()?);
-    }
-    let threads = options.load_threads as usize;
-    Ok(Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
-}
-
-fn end_all_on_signal(processes: Processes) -> Result<(), Error> {
+/// Ends every process, and this one, after SIGINT, SIGTERM or SIGHUP.
+pub fn end_all_on_signal(processes: Processes) -> Result<(), Error> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // Entered here, so that a signal that cannot be watched fails the run before anything is started.
     let (mut interrupt, mut terminate, mut hang_up) = runtime.block_on(async {

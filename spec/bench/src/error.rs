@@ -43,9 +43,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The Moleculer caller answered something else than figures.
-    #[error("the caller node answered {0:?}")]
-    CallerNode(String),
+    /// The process that makes the load answered something else than figures.
+    #[error("the process that makes the load answered {0:?}")]
+    Caller(String),
     /// The run's scratch folder is not usable.
     #[error("{path}: {source}")]
     Scratch {
@@ -57,7 +57,10 @@ pub enum Error {
     /// A runtime or a service's socket could not be had.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The NATS responder lost or never had its server.
+    /// A client lost or never had its NATS server.
     #[error("nats: {0}")]
     Nats(String),
+    /// A client lost or never had its ExoCom broker.
+    #[error("exocom: {0}")]
+    Exocom(String),
 }

@@ -1,10 +1,14 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::brokers::Bus;
+use crate::error::Error;
+use crate::table::Style;
 
 /// ExoRelay and its peers, side by side in one run.
 #[derive(Debug, Parser)]
@@ -30,29 +34,96 @@ pub enum Command {
         #[arg(long)]
         server: SocketAddr,
     },
+    /// Measure the broker and its peers, and print the tables
+    Brokers(Box<Brokers>),
+    /// A client of a broker that makes requests as its stdin orders
+    Requester(Client),
+    /// A client of a broker that answers every request with the payload it got
+    Responder(Client),
+    /// A client of a broker that publishes to a hundred receivers of its own as its stdin orders
+    Fan(Client),
+    /// A client of a broker that holds connections and does nothing
+    Idle {
+        /// Which broker, and how it is reached
+        #[command(flatten)]
+        client: Client,
+        /// Connections
+        #[arg(long)]
+        count: u32,
+    },
 }
 
-/// How much to measure, and where the programs are.
+/// A client of a broker: the benchmark runs it as a process of its own.
+#[derive(Debug, Args)]
+pub struct Client {
+    /// How the broker is reached
+    #[arg(long, value_enum)]
+    pub bus: Bus,
+    /// Where the broker listens; the embedded one does not
+    #[arg(long)]
+    pub broker: Option<SocketAddr>,
+    /// Threads of the client
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+}
+
+/// What the relay's benchmark is told.
 #[derive(Debug, Args)]
 pub struct Compare {
+    /// How much, and how it is shown.
+    #[command(flatten)]
+    pub extent: Extent,
+    /// Run these contenders alone: axum, exorelay, exorelay-2, envoy, envoy-2, nats, moleculer
+    #[arg(long, value_delimiter = ',', value_parser = crate::contenders::Name::parse)]
+    pub only: Vec<crate::contenders::Name>,
+    /// Threads of the load generator
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub load_threads: u32,
+    /// Where the programs are.
+    #[command(flatten)]
+    pub programs: Programs,
+}
+
+/// What the broker's benchmark is told.
+#[derive(Debug, Args)]
+pub struct Brokers {
+    /// How much, and how it is shown.
+    #[command(flatten)]
+    pub extent: Extent,
+    /// Run these contenders alone: websocket, http, embedded, sockets, nats, fan-websocket, fan-nats
+    #[arg(long, value_delimiter = ',', value_parser = crate::brokers::Name::parse)]
+    pub only: Vec<crate::brokers::Name>,
+    /// Idle connections that the brokers hold while their memory is read; 0 leaves this out
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(0..=15_000))]
+    pub idle: u32,
+    /// Threads of each requester and responder
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub load_threads: u32,
+    /// Where the programs are.
+    #[command(flatten)]
+    pub programs: Programs,
+}
+
+/// How much is measured, and how it is shown.
+#[derive(Debug, Args)]
+pub struct Extent {
     /// Rounds over all contenders; medians are reported [default: 5, with --quick 2]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: Option<u32>,
     /// Seconds measured per cell and round [default: 3, with --quick 1]
     #[arg(long, value_parser = seconds)]
     pub seconds: Option<Duration>,
-    /// Run these contenders alone: axum, exorelay, exorelay-2, envoy, envoy-2, nats, moleculer
-    #[arg(long, value_delimiter = ',', value_parser = crate::contenders::Name::parse)]
-    pub only: Vec<crate::contenders::Name>,
     /// A short run that shows whether everything works; its figures are rough
     #[arg(long)]
     pub quick: bool,
     /// Print Markdown tables
     #[arg(long)]
     pub markdown: bool,
-    /// Threads of the load generator
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub load_threads: u32,
+}
+
+/// Where the programs of the contenders are.
+#[derive(Debug, Args)]
+pub struct Programs {
     /// Measure this exorelay binary instead of building one
     #[arg(long)]
     pub exorelay: Option<PathBuf>,
@@ -73,7 +144,7 @@ pub struct Compare {
     pub absent: Vec<(String, String)>,
 }
 
-impl Compare {
+impl Extent {
     /// Rounds over all contenders.
     pub fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.quick { 2 } else { 5 })
@@ -89,8 +160,20 @@ impl Compare {
         Duration::from_millis(if self.quick { 300 } else { 500 })
     }
 
+    /// How tables are printed.
+    pub fn style(&self) -> Style {
+        if self.markdown { Style::Markdown } else { Style::Plain }
+    }
+}
+
+impl Programs {
+    /// The path of the program `name`. Errors: [`Error::Absent`] with the reason.
+    pub fn path<'a>(&'a self, path: &'a Option<PathBuf>, name: &str) -> Result<&'a Path, Error> {
+        path.as_deref().ok_or_else(|| Error::Absent(self.absence(name)))
+    }
+
     /// Why `program` is not here, when the script that installs it said so.
-    pub fn absence(&self, program: &str) -> String {
+    fn absence(&self, program: &str) -> String {
         let told = self.absent.iter().find(|(name, _)| name == program).map(|(_, why)| why.clone());
         told.unwrap_or_else(|| format!("no path to {program} was given; start the benchmark by its script"))
     }

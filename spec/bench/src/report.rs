@@ -1,9 +1,10 @@
 //! The run in words and tables.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::bars::{Bar, bars};
-use crate::cells::CELLS;
+use crate::cells::{CELLS, Cell};
 use crate::compare::Run;
 use crate::contenders::Name;
 use crate::options::Compare;
@@ -15,19 +16,19 @@ const FOREIGN_CORES_MAX: f64 = 0.1;
 
 /// Everything that the run prints on stdout.
 pub fn report(run: &Run, options: &Compare) -> String {
-    let style = if options.markdown { Style::Markdown } else { Style::Plain };
+    let style = options.extent.style();
     let mut parts = vec![head(run, options)];
-    parts.extend((0..CELLS.len()).map(|cell| cell_table(run, cell).render(style)));
-    if !run.absent.is_empty() {
-        let lines = run.absent.iter().map(|(name, why)| format!("{}: absent: {why}\n", name.word()));
-        parts.push(section("Absent", style) + &lines.collect::<String>());
+    for (at, cell) in CELLS.iter().enumerate() {
+        let rows =
+            Name::ALL.into_iter().filter_map(|name| match run.absent.iter().any(|(absent, _)| *absent == name) {
+                true => Some((name.title(), None)),
+                false => run.results.summary(name, at).map(|summary| (name.title(), Some(summary))),
+            });
+        parts.push(cell_table(cell, rows).render(style));
     }
+    parts.extend(absences(run.absent.iter().map(|(name, why)| (name.word(), why)), style));
     parts.push(bars_table(&bars(&run.results, run.startup.as_ref())).render(style));
-    let errors = errors(run);
-    if !errors.is_empty() {
-        let lines = errors.iter().map(|line| format!("!!! {line}\n"));
-        parts.push(section("!!! ERRORS !!!", style) + &lines.collect::<String>());
-    }
+    parts.extend(shouted(&errors(run), style));
     parts.join("\n")
 }
 
@@ -38,63 +39,85 @@ pub fn errors(run: &Run) -> Vec<String> {
     errors.extend(run.broken.iter().map(|(name, why)| format!("{} broke during the run: {why}", name.word())));
     for name in Name::ALL {
         for (at, cell) in CELLS.iter().enumerate() {
-            let Some(summary) = run.results.summary(name, at).filter(|summary| summary.errors > 0) else { continue };
-            let first = summary.first_error.as_deref().unwrap_or("unknown");
-            errors.push(format!(
-                "{}, {}: {} failed calls, the first: {first}",
-                name.word(),
-                cell.title,
-                summary.errors
-            ));
+            errors.extend(failed_calls(name.word(), cell, run.results.summary(name, at)));
         }
     }
     errors.extend(run.startup.iter().flat_map(|startup| startup.bad_ends.iter().cloned()));
     errors
 }
 
+/// The sentence about the failed calls of a cell, if there were any.
+pub fn failed_calls(word: &str, cell: &Cell, summary: Option<Summary>) -> Option<String> {
+    let summary = summary.filter(|summary| summary.errors > 0)?;
+    let first = summary.first_error.as_deref().unwrap_or("unknown");
+    Some(format!("{word}, {}: {} failed calls, the first: {first}", cell.title, summary.errors))
+}
+
 fn head(run: &Run, options: &Compare) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let extent = &options.extent;
     let mut lines = vec![format!(
         "{cores} cores, loopback; {} rounds over all contenders, {} s per cell after {} s of warm-up; medians.",
-        options.rounds(),
-        options.measured().as_secs_f64(),
-        options.warm_up().as_secs_f64(),
+        extent.rounds(),
+        extent.measured().as_secs_f64(),
+        extent.warm_up().as_secs_f64(),
     )];
     lines.push(format!(
         "CPU is per answered request, user + system; its total leaves out the load generator ({} thread).",
         options.load_threads,
     ));
-    if let Some(foreign) = run.results.foreign_cores() {
-        let verdict = if foreign.median > FOREIGN_CORES_MAX { "TOO BUSY for figures to be trusted" } else { "quiet" };
-        lines.push(format!(
-            "The machine was {verdict}: what was not under measurement kept {:.2} cores busy ({:.2} to {:.2}).",
-            foreign.median, foreign.low, foreign.high,
-        ));
-    }
+    lines.extend(run.results.foreign_cores().map(busy));
     lines.push("Moleculer makes its load in the calling node, so its total holds both.".to_owned());
+    let programs = &options.programs;
     let versions = [
-        options.exorelay.as_ref().and_then(|path| version(Command::new(path).arg("--version"))),
-        options.envoy.as_ref().and_then(|path| version(Command::new(path).arg("--version"))).map(|version| {
+        programs.exorelay.as_ref().and_then(|path| version(path, "--version")),
+        programs.envoy.as_ref().and_then(|path| version(path, "--version")).map(|version| {
             format!("{version}; concurrency left at its default of one worker per core ({cores}), no access log")
         }),
-        options.nats_server.as_ref().and_then(|path| version(Command::new(path).arg("--version"))),
-        options.moleculer.as_ref().and_then(|modules| {
+        programs.nats_server.as_ref().and_then(|path| version(path, "--version")),
+        programs.moleculer.as_ref().and_then(|modules| {
             let command =
                 "console.log('moleculer', require('moleculer').MOLECULER_VERSION, 'on node', process.version)";
-            version(Command::new("node").env("NODE_PATH", modules).args(["-e", command]))
+            first_line(Command::new("node").env("NODE_PATH", modules).args(["-e", command]))
         }),
     ];
     lines.extend(versions.into_iter().flatten());
     lines.join("\n") + "\n"
 }
 
-fn version(command: &mut Command) -> Option<String> {
-    let output = command.output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+/// What a program says of its version when it is asked by `flag`; `None` when it says nothing.
+pub fn version(path: &Path, flag: &str) -> Option<String> {
+    let line = first_line(Command::new(path).arg(flag))?;
     // Envoy says `PATH  version: COMMIT/1.2.3/Clean/...`.
     let envoy = line.split_once("version: ").and_then(|(_, version)| version.split('/').nth(1));
-    Some(envoy.map_or_else(|| line.to_owned(), |version| format!("envoy {version}")))
+    Some(envoy.map(|version| format!("envoy {version}")).unwrap_or(line))
+}
+
+fn first_line(command: &mut Command) -> Option<String> {
+    let output = command.output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}
+
+/// The sentence about what else the machine was doing.
+pub fn busy(foreign: Spread) -> String {
+    let verdict = if foreign.median > FOREIGN_CORES_MAX { "TOO BUSY for figures to be trusted" } else { "quiet" };
+    format!(
+        "The machine was {verdict}: what was not under measurement kept {:.2} cores busy ({:.2} to {:.2}).",
+        foreign.median, foreign.low, foreign.high,
+    )
+}
+
+/// The contenders that are not there, by their words, and why; `None` when there are none.
+pub fn absences<'a>(absent: impl Iterator<Item = (&'a str, &'a String)>, style: Style) -> Option<String> {
+    let lines: String = absent.map(|(word, why)| format!("{word}: absent: {why}\n")).collect();
+    (!lines.is_empty()).then(|| section("Absent", style) + &lines)
+}
+
+/// The errors of the run; `None` when there are none.
+pub fn shouted(errors: &[String], style: Style) -> Option<String> {
+    let lines: String = errors.iter().map(|line| format!("!!! {line}\n")).collect();
+    (!errors.is_empty()).then(|| section("!!! ERRORS !!!", style) + &lines)
 }
 
 fn section(title: &str, style: Style) -> String {
@@ -104,10 +127,11 @@ fn section(title: &str, style: Style) -> String {
     }
 }
 
-fn cell_table(run: &Run, cell: usize) -> Table {
+/// One row for each title; an absent contender has no figures.
+pub fn cell_table<'a>(cell: &Cell, rows: impl Iterator<Item = (&'a str, Option<Summary>)>) -> Table {
     let columns = [
         Column::Text("contender"),
-        Column::Number("req/s"),
+        Column::Number("per s"),
         Column::Number("p50 ms"),
         Column::Number("p99 ms"),
         Column::Number("errors"),
@@ -115,25 +139,23 @@ fn cell_table(run: &Run, cell: usize) -> Table {
         Column::Text("CPU us of each process"),
         Column::Text("RSS MiB of each process"),
     ];
-    let mut table = Table::new(CELLS[cell].title, &columns);
-    for name in Name::ALL {
-        if let Some(summary) = run.results.summary(name, cell) {
-            table.row(cell_row(name, &summary));
-        }
-        if run.absent.iter().any(|(absent, _)| *absent == name) {
-            table.row(vec![name.title().to_owned(), "absent".to_owned()]);
+    let mut table = Table::new(cell.title, &columns);
+    for (title, summary) in rows {
+        match summary {
+            Some(summary) => table.row(cell_row(title, &summary)),
+            None => table.row(vec![title.to_owned(), "absent".to_owned()]),
         }
     }
     table
 }
 
-fn cell_row(name: Name, summary: &Summary) -> Vec<String> {
+fn cell_row(title: &str, summary: &Summary) -> Vec<String> {
     let each = |value: fn(&(&'static str, f64, f64)) -> f64| {
         let parts = summary.spent.iter().map(|process| format!("{} {:.1}", process.0, value(process)));
         parts.collect::<Vec<_>>().join(", ")
     };
     vec![
-        name.title().to_owned(),
+        title.to_owned(),
         thousands(summary.per_second.median),
         format!("{:.3}", summary.p50_ms),
         format!("{:.3}", summary.p99_ms),
@@ -144,7 +166,8 @@ fn cell_row(name: Name, summary: &Summary) -> Vec<String> {
     ]
 }
 
-fn bars_table(bars: &[Bar]) -> Table {
+/// One row for each bar.
+pub fn bars_table(bars: &[Bar]) -> Table {
     let columns = [
         Column::Text("what"),
         Column::Number("value"),
@@ -166,7 +189,7 @@ fn bars_table(bars: &[Bar]) -> Table {
             continue;
         };
         let number = |value: f64| format!("{value:.*}", bar.decimals);
-        let verdict = if bar.limit.holds(median) { "pass" } else { "MISS" };
+        let verdict = bar.limit.holds(median).map_or("", |holds| if holds { "pass" } else { "MISS" });
         table.row(vec![
             bar.what.to_owned(),
             number(median),

@@ -1,17 +1,16 @@
 //! The samples of a run, and their medians.
 
-use crate::cells::CELLS;
-use crate::contenders::{LOAD, Name, Sample};
+use crate::samples::{LOAD, Sample};
 
 /// All samples, by contender, cell and round.
-#[derive(Default)]
-pub struct Results {
-    rows: Vec<Row>,
+pub struct Results<Name> {
+    rows: Vec<Row<Name>>,
 }
 
-struct Row {
+struct Row<Name> {
     name: Name,
-    cells: [Vec<Sample>; CELLS.len()],
+    cell: usize,
+    samples: Vec<Sample>,
 }
 
 /// A median, and the range that it comes from.
@@ -41,14 +40,19 @@ pub struct Summary {
     pub spent: Vec<(&'static str, f64, f64)>,
 }
 
-impl Results {
+impl<Name> Default for Results<Name> {
+    fn default() -> Self {
+        Self { rows: Vec::new() }
+    }
+}
+
+impl<Name: Copy + PartialEq> Results<Name> {
     /// Adds the sample of the next round.
     pub fn add(&mut self, name: Name, cell: usize, sample: Sample) {
-        let at = self.rows.iter().position(|row| row.name == name).unwrap_or_else(|| {
-            self.rows.push(Row { name, cells: Default::default() });
-            self.rows.len() - 1
-        });
-        self.rows[at].cells[cell].push(sample);
+        match self.rows.iter_mut().find(|row| row.name == name && row.cell == cell) {
+            Some(row) => row.samples.push(sample),
+            None => self.rows.push(Row { name, cell, samples: vec![sample] }),
+        }
     }
 
     /// The medians of a cell; `None` when the contender has no sample of it.
@@ -90,14 +94,19 @@ impl Results {
         spread(self.samples(name, cell).iter().map(of))
     }
 
+    /// One figure of a cell of a contender.
+    pub fn figure(&self, name: Name, cell: usize, figure: impl Fn(&Sample) -> f64) -> Option<Spread> {
+        spread(self.samples(name, cell).iter().map(figure))
+    }
+
     /// Cores that everything but the contender at work kept busy, over all samples.
     pub fn foreign_cores(&self) -> Option<Spread> {
-        let samples = self.rows.iter().flat_map(|row| row.cells.iter().flatten());
+        let samples = self.rows.iter().flat_map(|row| &row.samples);
         spread(samples.map(|sample| sample.foreign_cores))
     }
 
     fn samples(&self, name: Name, cell: usize) -> &[Sample] {
-        self.rows.iter().find(|row| row.name == name).map_or(&[], |row| &row.cells[cell])
+        self.rows.iter().find(|row| row.name == name && row.cell == cell).map_or(&[], |row| &row.samples)
     }
 }
 

@@ -27,12 +27,13 @@ pub async fn webhook() -> Result<(), Error> {
     serve("webhook", Router::new().route("/run/echo", post(reply))).await
 }
 
-/// Answers every request on subject `echo` of the NATS server at `server` with the payload it got.
-pub async fn nats_responder(server: SocketAddr) -> Result<(), Error> {
+/// Answers every request on subject `echo` of the NATS server at `server` with the payload it got, once it has announced itself as
+/// `system`.
+pub async fn nats_responder(server: SocketAddr, system: &str) -> Result<(), Error> {
     let client = async_nats::connect(server.to_string()).await.map_err(|error| Error::Nats(error.to_string()))?;
     let mut requests = client.subscribe("echo").await.map_err(|error| Error::Nats(error.to_string()))?;
     client.flush().await.map_err(|error| Error::Nats(error.to_string()))?;
-    announce("nats-responder", server)?;
+    announce(system, server)?;
     while let Some(request) = requests.next().await {
         let Some(inbox) = request.reply else { continue };
         client.publish(inbox, request.payload).await.map_err(|error| Error::Nats(error.to_string()))?;
@@ -77,7 +78,8 @@ async fn serve(system: &str, router: Router) -> Result<(), Error> {
     Ok(axum::serve(listener, router).await?)
 }
 
-fn announce(system: &str, address: SocketAddr) -> Result<(), Error> {
+/// Prints the ready line of `system`.
+pub fn announce(system: &str, address: SocketAddr) -> Result<(), Error> {
     let line = serde_json::json!({ "system": system, "status": "ready", "address": address.to_string() });
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}")?;

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use crate::contenders::{Sidecar, own_service, ready};
 use crate::error::Error;
-use crate::options::Compare;
+use crate::options::Programs;
 use crate::processes::Processes;
 use crate::results::{Spread, spread};
 
@@ -25,13 +25,13 @@ pub struct Startup {
 }
 
 /// Starts the sidecar ten times, one after the other.
-pub fn measure(options: &Compare, processes: &Processes, runtime: &Runtime) -> Result<Startup, Error> {
-    let mut service = own_service(processes, &["webhook"])?;
+pub fn measure(programs: &Programs, processes: &Processes, runtime: &Runtime) -> Result<Startup, Error> {
+    let mut service = own_service(processes, "service", &["webhook"])?;
     let (webhook, _) = service.ready("webhook")?;
     let sidecar = Sidecar { process_role: "sidecar", role: "echo", bus: "embedded".to_owned(), service: Some(webhook) };
     let (mut ready_ms, mut idle_mib, mut bad_ends) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..STARTS {
-        let mut process = sidecar.start(options, processes)?;
+        let mut process = sidecar.start(programs, processes)?;
         let (_, took) = process.ready("api")?;
         ready(&mut process, runtime)?;
         thread::sleep(SETTLE);

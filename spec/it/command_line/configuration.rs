@@ -78,7 +78,7 @@ fn everything_that_is_wrong_is_told_at_once() {
             "exorelay: unknown key webhook.timout_ms (exorelay.toml:2): did you mean webhook.timeout_ms?",
             "exorelay: webhook.concurrent_max (exorelay.toml:3) is 0: expected a number from 1 to 4294967295",
             "exorelay: bus.url (environment EXORELAY__BUS__URL) is \"localhost:3100\": \
-             expected embedded, or a URL such as http://127.0.0.1:3100 without a query",
+             expected embedded, or a URL such as http://127.0.0.1:3100 or ws://127.0.0.1:3100 without a query",
         ],
     );
 }
@@ -105,7 +105,7 @@ fn wrong_flags_of_servers_are_named() {
         exorelay(&["run", "--bus", "tcp://exocom", "--drain-grace", "soon"]),
         &[
             "exorelay: bus.url (flag --bus) is \"tcp://exocom\": \
-             expected embedded, or a URL such as http://127.0.0.1:3100 without a query",
+             expected embedded, or a URL such as http://127.0.0.1:3100 or ws://127.0.0.1:3100 without a query",
             "exorelay: drain.grace_ms (flag --drain-grace) is \"soon\": expected milliseconds, or a duration such as 30s",
             "exorelay: relay.role is not set: give --role NAME, ROLE=NAME in the environment, \
              or role = \"NAME\" under [relay]",

@@ -8,7 +8,7 @@ mod service;
 mod traffic;
 
 pub(crate) use calls::{call, get, post};
-pub(crate) use process::{Process, raise_file_limit, reserve};
+pub(crate) use process::{Over, Process, raise_file_limit, reserve};
 pub(crate) use raw::Raw;
 pub(crate) use service::Service;
 pub(crate) use traffic::{ORDER, Sender, Traffic, handles};

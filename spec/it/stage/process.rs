@@ -53,6 +53,13 @@ pub(crate) fn raise_file_limit() {
     assert!(raised.success());
 }
 
+/// How relays reach a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    Http,
+    WebSocket,
+}
+
 /// A server of the binary, killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -112,6 +119,15 @@ impl Process {
         format!("http://{}", self.address(system))
     }
 
+    /// The bus that it is, if it is a broker.
+    pub(crate) fn bus(&self, over: Over) -> String {
+        let scheme = match over {
+            Over::Http => "http",
+            Over::WebSocket => "ws",
+        };
+        format!("{scheme}://{}", self.address("broker"))
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
@@ -164,9 +180,12 @@ impl Process {
 /// The listeners of a command: their names, and the flags with their addresses.
 fn listeners(arguments: &[String]) -> &'static [(&'static str, &'static str)] {
     let embedded = arguments.iter().any(|argument| argument == "--broker");
+    let connected = arguments.iter().any(|argument| argument.starts_with("ws"));
     match arguments[0].as_str() {
         "broker" => &[("broker", "--listen")],
         "run" if embedded => &[("listen", "--listen"), ("api", "--api"), ("broker", "--broker")],
+        // Over a WebSocket nothing listens for the broker.
+        "run" if connected => &[("api", "--api")],
         "run" => &[("listen", "--listen"), ("api", "--api")],
         other => panic!("{other:?} is no server of these tests"),
     }

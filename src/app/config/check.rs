@@ -27,7 +27,7 @@ pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
 
 fn check_number(key: &str, number: i64) -> Result<(), String> {
     let range = match key {
-        "drain.grace_ms" => 0..=TIME_MS_MAX,
+        "drain.grace_ms" | "broker.settle_ms" => 0..=TIME_MS_MAX,
         _ if key.ends_with("_ms") => 1..=TIME_MS_MAX,
         _ if key.ends_with("_max") => 1..=COUNT_MAX,
         _ => 0..=COUNT_MAX,
@@ -41,16 +41,20 @@ fn check_number(key: &str, number: i64) -> Result<(), String> {
 fn check_text(key: &str, text: &str) -> Result<(), String> {
     let (fits, expected) = match key {
         "bus.url" => (
-            text == "embedded" || is_http_url(text),
-            "embedded, or a URL such as http://127.0.0.1:3100 without a query",
+            text == "embedded" || is_url(text, &["http", "https", "ws", "wss"]),
+            "embedded, or a URL such as http://127.0.0.1:3100 or ws://127.0.0.1:3100 without a query",
+        ),
+        "bus.token" => (
+            text.bytes().all(|byte| byte.is_ascii_graphic()),
+            "letters, digits and signs of ASCII without blanks, or nothing",
         ),
         "webhook.forward" => (
-            text.is_empty() || is_http_url(text),
+            text.is_empty() || is_url(text, &["http", "https"]),
             "an http or https URL without a query, such as http://127.0.0.1:3000, or nothing",
         ),
         "webhook.secret" => (text.is_empty() || is_secret(text), "whsec_ and 24 to 64 bytes in base64, or nothing"),
         "streams.public_url" => (
-            text.is_empty() || is_http_url(text),
+            text.is_empty() || is_url(text, &["http", "https"]),
             "an http or https URL without a query, such as https://streams.example.com, or nothing",
         ),
         "bus.advertise" => (
@@ -73,10 +77,10 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-fn is_http_url(text: &str) -> bool {
+fn is_url(text: &str, schemes: &[&str]) -> bool {
     let Ok(url) = text.parse::<Uri>() else { return false };
     let Some(authority) = url.authority() else { return false };
-    let scheme_fits = matches!(url.scheme_str(), Some("http" | "https"));
+    let scheme_fits = url.scheme_str().is_some_and(|scheme| schemes.contains(&scheme));
     let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
     let port = host_and_port.strip_prefix(authority.host()).unwrap_or_default();
     // Uri::port answers None for a port that is no number, so the text has to be looked at.
@@ -124,10 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn the_bus_is_embedded_or_an_http_url() {
+    fn the_bus_is_embedded_or_the_url_of_a_broker() {
         check_all(
             "bus.url",
-            &["embedded", "http://exocom", "https://u:p@exocom:443/base", "http://[::1]:3100"],
+            &[
+                "embedded",
+                "http://exocom",
+                "https://u:p@exocom:443/base",
+                "http://[::1]:3100",
+                "ws://exocom",
+                "wss://exocom:3100/services",
+            ],
             &[
                 "",
                 "localhost:3100",
@@ -136,8 +147,15 @@ mod tests {
                 "http://exocom:abc",
                 "http://exocom:70000",
                 "http://a?b",
+                "ws://exocom:abc",
             ],
         );
+        check_all("webhook.forward", &["", "http://service"], &["ws://service"]);
+    }
+
+    #[test]
+    fn a_token_can_stand_in_a_header() {
+        check_all("bus.token", &["", "s3cret.~+/="], &["two words", "über", "line\nbreak"]);
     }
 
     #[test]
@@ -183,6 +201,7 @@ mod tests {
         check_range("relay.waiters_max", &[1, COUNT_MAX], &[0, -1, COUNT_MAX + 1]);
         check_range("webhook.timeout_ms", &[1, TIME_MS_MAX], &[0, TIME_MS_MAX + 1]);
         check_range("drain.grace_ms", &[0], &[-1]);
+        check_range("broker.settle_ms", &[0], &[-1]);
         check_range("webhook.breaker_failures", &[0, 5], &[-1, COUNT_MAX + 1]);
     }
 }

@@ -7,7 +7,7 @@ const HIDDEN: &str = "***";
 
 /// The value as it may be shown: secrets, and user and password in URLs, are replaced by `***`.
 pub(super) fn hide(key: &str, value: &Value) -> Value {
-    let secret = key.ends_with(".secret") || key.ends_with(".tokens");
+    let secret = [".secret", ".token", ".tokens"].iter().any(|name| key.ends_with(name));
     let unset = value.as_array().is_some_and(Vec::is_empty);
     match value {
         Value::String(text) if secret && text.is_empty() => value.clone(),
@@ -38,12 +38,14 @@ mod tests {
     fn a_secret_is_hidden_and_an_unset_one_is_seen_to_be_unset() {
         check("webhook.secret", "whsec_abc", "***");
         check("webhook.secret", "", "");
+        check("bus.token", "s3cret", "***");
     }
 
     #[test]
     fn user_and_password_are_hidden_in_urls() {
         check("bus.url", "http://user:p@ss@exocom:3100/a@b", "http://***@exocom:3100/a@b");
         check("bus.url", "http://exocom:3100/a@b", "http://exocom:3100/a@b");
+        check("bus.url", "wss://user:p@exocom/services", "wss://***@exocom/services");
         check("bus.url", "embedded", "embedded");
     }
 }

@@ -8,8 +8,8 @@ use toml::{Table, Value};
 use super::check::check;
 use super::given::{self, Given};
 use super::hide::hide;
-use super::nearest::nearest;
 use super::{Config, Error, Origin};
+use crate::message::nearest;
 
 /// The value that won, and where it came from.
 #[derive(Debug, Clone, PartialEq)]

@@ -15,7 +15,6 @@ mod file;
 mod given;
 mod hide;
 mod merge;
-mod nearest;
 mod reference;
 mod settings;
 mod show;

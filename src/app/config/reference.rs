@@ -43,18 +43,37 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     ("relay.subscriber_deliveries_max", "How often a message is given out before it becomes a dead letter."),
     ("relay.retry_wait_max_ms", "The longest wait between two tries to reach the bus."),
-    ("bus.url", "`embedded`, or the URL of an ExoCom broker."),
+    (
+        "bus.url",
+        "`embedded`, or the URL of an ExoCom broker: `http://`, or `ws://` for one connection both ways; `https://` and `wss://` with TLS.",
+    ),
     (
         "bus.register",
-        "`auto`: register with the broker and keep the lease. `off`: somebody else configures the broker, as the originals have it.",
+        "`auto`: register with the broker and keep the lease. `off`: somebody else configures the broker, as the originals have it; over a WebSocket the role is told, and nothing else.",
     ),
     (
         "bus.advertise",
-        "HOST:PORT under which the broker reaches `listen.address`. Not set: the port of that listener, at the host the broker sees.",
+        "HOST:PORT under which the broker reaches `listen.address`. Not set: the port of that listener, at the host the broker sees. Not used with a WebSocket.",
     ),
+    ("bus.token", "What proves to the broker that this relay may have its role, see `broker.tokens`."),
     ("bus.connect_timeout_ms", "How long a connection to the broker may take to open."),
-    ("bus.timeout_ms", "How long one call to the broker may take."),
-    ("listen.address", "Where the broker delivers. Containers and other hosts want 0.0.0.0."),
+    (
+        "bus.timeout_ms",
+        "How long one call to the broker may take; over a WebSocket, how long what was sent may stay unanswered.",
+    ),
+    (
+        "bus.heartbeat_ms",
+        "After how long without a sign of life a broker at a WebSocket is asked for one; after three times that the connection is lost.",
+    ),
+    (
+        "bus.close",
+        "How a WebSocket ends when the relay leaves. `polite`: with a close frame, of which the original broker in Go dies. `abrupt`: without. `auto`: polite with our own broker.",
+    ),
+    ("bus.frame_bytes_max", "Largest frame of a WebSocket, either way; a message that makes a larger one is refused."),
+    (
+        "listen.address",
+        "Where the broker delivers; over a WebSocket it does not need to. Containers and other hosts want 0.0.0.0.",
+    ),
     (
         "listen.answer",
         "When a delivery is answered. `accepted`: as soon as the message has its place. `handled`: after the handler, 500 when it fails.",
@@ -96,7 +115,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     ("broker.delivery_window_ms", "How long delivery of one message is tried; then it is reported as undelivered."),
     ("broker.queue_messages_max", "Messages that may wait for one instance; more are refused."),
-    ("broker.queue_bytes_max", "Payload bytes that may wait for all instances together; more are refused."),
+    (
+        "broker.queue_bytes_max",
+        "Payload bytes that may wait for all instances together; more are refused. No queue gets more than it leaves to the others.",
+    ),
     (
         "broker.frame_bytes_max",
         "The longest frame of a WebSocket; whoever sends a longer one is disconnected with the code 1009.",

@@ -27,20 +27,21 @@ pub struct Sources {
     file: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
     flags: Vec<Given>,
+    defaults: Vec<Given>,
 }
 
 impl Sources {
     /// The named file, else `exorelay.toml` in the working directory if there is one; and the environment of this
     /// process.
     pub fn of_process(file: Option<PathBuf>) -> Self {
-        Self { file, environment: std::env::vars_os().collect(), flags: Vec::new() }
+        Self { file, environment: std::env::vars_os().collect(), flags: Vec::new(), defaults: Vec::new() }
     }
 
     /// The same with another environment.
     #[cfg(test)]
     pub(super) fn of(file: Option<PathBuf>, environment: &[(&str, &str)]) -> Self {
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Self { file, environment, flags: Vec::new() }
+        Self { file, environment, flags: Vec::new(), defaults: Vec::new() }
     }
 
     /// Adds a flag of the command line, with its dashes, for `key`. `None` adds nothing.
@@ -53,9 +54,17 @@ impl Sources {
         self
     }
 
+    /// Has another value for `key` where no layer gives one.
+    pub fn default(mut self, key: &'static str, text: impl ToString) -> Self {
+        let value = Value::Text(text.to_string());
+        self.defaults.push(Given { key: key.to_owned(), value, origin: Origin::Default });
+        self
+    }
+
     /// Lays the layers over each other. Reads one file, blocking. Errors: all that were found.
-    pub fn resolve(self, purpose: Purpose) -> Result<Resolved, Errors> {
+    pub fn resolve(mut self, purpose: Purpose) -> Result<Resolved, Errors> {
         let mut merge = Merge::of_defaults();
+        std::mem::take(&mut self.defaults).into_iter().for_each(|given| merge.lay(given));
         match self.read_file() {
             Ok(given) => given.into_iter().for_each(|given| merge.lay(given)),
             Err(errors) => merge.note(errors),

@@ -139,7 +139,8 @@ fn wrong_types_are_named_with_what_was_expected_and_what_came() {
     check_refused(
         in_file("bus = 1\n[api]\naddress = 4001\n[relay]\nreceives = [\"a\", 2]\n[drain]\ngrace_ms = \"10s\"\n"),
         &[
-            "bus (FILE:1) is 1: expected a section with the keys advertise, connect_timeout_ms, register, timeout_ms, url",
+            "bus (FILE:1) is 1: expected a section with the keys advertise, close, connect_timeout_ms, \
+             frame_bytes_max, heartbeat_ms, register, timeout_ms, token, url",
             "api.address (FILE:3) is 4001: expected a text in quotes",
             "relay.receives (FILE:5) is [\"a\", 2]: expected a list of texts",
             "drain.grace_ms (FILE:7) is \"10s\": expected a whole number of milliseconds",
@@ -188,7 +189,7 @@ fn errors_never_show_a_secret() {
         &[
             "webhook.secret (FILE:2) is \"***\": expected whsec_ and 24 to 64 bytes in base64, or nothing",
             "bus.url (FILE:4) is \"ftp://***@host\": \
-             expected embedded, or a URL such as http://127.0.0.1:3100 without a query",
+             expected embedded, or a URL such as http://127.0.0.1:3100 or ws://127.0.0.1:3100 without a query",
         ],
     );
     let broken = resolve(in_file("[webhook]\nsecret = \"open sesame\n"), Purpose::Other).unwrap_err();

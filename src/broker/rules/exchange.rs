@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use super::absent::Absent;
 use super::publishing::Pick;
-use super::{Attempt, Batch, Conversations, Declared, Effect, Guard, Key, Parcel, Reason, Roster, Routes, Rules, Work};
+use super::{
+    Attempt, Batch, Conversations, Declared, Effect, Guard, Key, Orphans, Parcel, Reason, Roster, Routes, Rules, Work,
+    bytes_of,
+};
 use crate::broker::config::Config;
 use crate::broker::wire::Address;
 use crate::message::{InstanceId, Message, MessageName, Role};
@@ -28,7 +31,7 @@ pub(crate) struct Exchange<H> {
     pub(super) routes: Routes,
     pub(super) conversations: Conversations,
     /// What waits for a role that has no instance to take it.
-    pub(super) orphans: HashMap<Role, VecDeque<Parcel>>,
+    pub(super) orphans: HashMap<Role, Orphans>,
     pub(super) absent: Absent,
     pub(super) declared: Declared,
     pub(super) tokens: HashMap<Role, String>,
@@ -62,10 +65,10 @@ impl Load {
 impl<H: Clone> Exchange<H> {
     /// `seed` is where the ids of the broker's own messages come from.
     pub(crate) fn new(config: Config, seed: u128) -> Self {
-        let guard = Guard::new(seed, config.security_held_max);
+        let guard = Guard::new(seed, config.security_held_max, config.queue_bytes_max);
         let rules = if config.compat { Rules::Original } else { Rules::Ours };
         let conversations = Conversations::new(config.conversations_max, config.conversation_idle());
-        let absent = Absent::new(config.settle(), config.queue_messages_max);
+        let absent = Absent::new(config.settle(), config.queue_messages_max, config.queue_bytes_max);
         let tokens = config.token_of_role().unwrap_or_default();
         Self {
             config,
@@ -162,7 +165,8 @@ impl<H: Clone> Exchange<H> {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let response_time = message.response_to.as_ref().and_then(|request| self.conversations.age(now, request));
-        Parcel { sequence, accepted: now, message, public, role, only, origin, response_time, reported: true, tries: 0 }
+        let (accepted, reported, logged, tries) = (now, true, true, 0);
+        Parcel { sequence, accepted, message, public, role, only, origin, response_time, reported, logged, tries }
     }
 
     pub(super) fn enqueue(&mut self, key: Key, parcel: Parcel, effects: &mut Vec<Effect<H>>) {
@@ -174,14 +178,17 @@ impl<H: Clone> Exchange<H> {
         instance.queue.insert(parcel);
     }
 
+    /// Whether the instance can be given a message that was not accepted yet.
     pub(super) fn has_room(&self, key: Key, message: &Message) -> bool {
-        let bytes = message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len());
         self.roster.get(key).is_some_and(|instance| {
-            let direct = instance.is_local() && instance.queue.is_idle();
-            direct || (instance.queue.len() < self.config.queue_messages_max && self.has_bytes(bytes))
+            let queue = &instance.queue;
+            let direct = instance.is_local() && queue.is_idle();
+            let few = queue.len() < self.config.queue_messages_max;
+            direct || (few && self.has_share(queue.bytes(), bytes_of(message)))
         })
     }
 
+    /// Whether the instance can be given a message that was accepted before, and has to go somewhere.
     pub(super) fn fits(&self, key: Key, parcel: &Parcel) -> bool {
         let length = self.roster.get(key).map_or(usize::MAX, |instance| instance.queue.len());
         length < self.config.queue_messages_max && self.has_bytes(parcel.bytes())
@@ -189,6 +196,13 @@ impl<H: Clone> Exchange<H> {
 
     pub(super) fn has_bytes(&self, bytes: usize) -> bool {
         self.load.bytes.saturating_add(bytes) <= self.config.queue_bytes_max
+    }
+
+    /// Whether a queue that has `held` bytes may get as many more: none may have more than it leaves to all others
+    /// together, so that those who take nothing never take all the room from those who do.
+    pub(super) fn has_share(&self, held: usize, bytes: usize) -> bool {
+        let left = self.config.queue_bytes_max.saturating_sub(self.load.bytes);
+        held.saturating_add(bytes) <= left
     }
 
     pub(super) fn give_up_late(&mut self, late: Vec<Parcel>, failure: Option<String>, effects: &mut Vec<Effect<H>>) {

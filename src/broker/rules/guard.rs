@@ -3,20 +3,23 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::bytes_of;
 use super::publishing::Answer;
 use crate::message::{ActivityId, InstanceId, Message, MessageId, Role};
 
 /// The role that judges. exo 3.6.
 pub(super) const JUDGE: &str = "security";
 
-/// The memory of the security adapter. Bounded: a further message is not held, a further question pushes out the oldest.
+/// The memory of the security adapter. Bounded in number and bytes: a further message is not held, a further question pushes out the oldest.
 pub(crate) struct Guard {
     held: HashMap<ActivityId, Held>,
     /// Questions by the conversation they were asked in; each belongs to the judgement of a held message.
-    questions: HashMap<ActivityId, ActivityId>,
+    questions: HashMap<ActivityId, Question>,
     /// Both kinds, in the order they came; what is gone from the tables is skipped.
     order: VecDeque<(Instant, ActivityId)>,
     held_max: usize,
+    held_bytes: usize,
+    held_bytes_max: usize,
     judge: Role,
     seed: u128,
     made: u128,
@@ -30,11 +33,18 @@ pub(super) struct Held {
     pub(super) accepted: Instant,
 }
 
+/// What the judge has asked, and on the way to which judgement.
+pub(super) struct Question {
+    pub(super) judged_in: ActivityId,
+    /// The judge's own message with the question in it.
+    pub(super) request: MessageId,
+}
+
 impl Guard {
-    pub(crate) fn new(seed: u128, held_max: usize) -> Self {
+    pub(crate) fn new(seed: u128, held_max: usize, held_bytes_max: usize) -> Self {
         let (held, questions, order) = (HashMap::new(), HashMap::new(), VecDeque::new());
         let judge = Role::parse(JUDGE).expect("a constant that is a role");
-        Self { held, questions, order, held_max, judge, seed, made: 0 }
+        Self { held, questions, order, held_max, held_bytes: 0, held_bytes_max, judge, seed, made: 0 }
     }
 
     /// The role that judges.
@@ -52,20 +62,24 @@ impl Guard {
     }
 
     /// Whether another message can be held.
-    pub(super) fn has_room(&self) -> bool {
-        self.held.len() < self.held_max
+    pub(super) fn has_room(&self, message: &Message) -> bool {
+        let bytes = self.held_bytes.saturating_add(bytes_of(message));
+        self.held.len() < self.held_max && bytes <= self.held_bytes_max
     }
 
     /// Keeps a message until it is judged in `activity`.
     pub(super) fn hold(&mut self, activity: ActivityId, held: Held) {
-        assert!(self.has_room(), "whoever holds has looked for room");
+        assert!(self.has_room(&held.message), "whoever holds has looked for room");
         self.enter(held.accepted, activity.clone());
+        self.held_bytes += bytes_of(&held.message);
         self.held.insert(activity, held);
     }
 
     /// Takes out the message that is judged in `activity`.
     pub(super) fn release(&mut self, activity: &ActivityId) -> Option<Held> {
-        self.held.remove(activity)
+        let held = self.held.remove(activity)?;
+        self.held_bytes -= bytes_of(&held.message);
+        Some(held)
     }
 
     /// Whether a message is judged in `activity`.
@@ -73,8 +87,8 @@ impl Guard {
         self.held.contains_key(activity)
     }
 
-    /// Remembers that the judge of `judged_in` asks in the conversation `asked_in`.
-    pub(super) fn ask(&mut self, now: Instant, asked_in: ActivityId, judged_in: ActivityId) {
+    /// Remembers that the judge asks in the conversation `asked_in`.
+    pub(super) fn ask(&mut self, now: Instant, asked_in: ActivityId, question: Question) {
         if self.questions.len() >= self.held_max {
             let oldest = self.order.iter().find(|(_, activity)| self.questions.contains_key(activity));
             if let Some((_, oldest)) = oldest.cloned() {
@@ -82,16 +96,16 @@ impl Guard {
             }
         }
         self.enter(now, asked_in.clone());
-        self.questions.insert(asked_in, judged_in);
+        self.questions.insert(asked_in, question);
     }
 
-    /// Whether somebody asked in `conversation`: then where the answer is waited for.
-    pub(super) fn asked(&self, conversation: &ActivityId) -> Option<&ActivityId> {
-        self.questions.get(conversation)
+    /// Whether the judge asked in `conversation`.
+    pub(super) fn asked(&self, conversation: &ActivityId) -> bool {
+        self.questions.contains_key(conversation)
     }
 
     /// The question is answered.
-    pub(super) fn answer(&mut self, conversation: &ActivityId) -> Option<ActivityId> {
+    pub(super) fn answer(&mut self, conversation: &ActivityId) -> Option<Question> {
         self.questions.remove(conversation)
     }
 
@@ -100,7 +114,7 @@ impl Guard {
         let mut late = Vec::new();
         while self.order.front().is_some_and(|(since, _)| now.duration_since(*since) >= window) {
             let Some((_, activity)) = self.order.pop_front() else { break };
-            late.extend(self.held.remove(&activity));
+            late.extend(self.release(&activity));
             self.questions.remove(&activity);
         }
         if self.held.is_empty() && self.questions.is_empty() {
@@ -122,6 +136,7 @@ impl Guard {
     pub(super) fn drain(&mut self) -> Vec<Held> {
         self.order.clear();
         self.questions.clear();
+        self.held_bytes = 0;
         let mut left: Vec<Held> = self.held.drain().map(|(_, held)| held).collect();
         left.sort_by_key(|held| held.accepted);
         left

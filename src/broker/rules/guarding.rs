@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::exchange::give_up;
-use super::guard::Held;
+use super::guard::{Held, Question};
 use super::publishing::{Answer, RETRY_AFTER};
 use super::{Effect, Exchange, Note, Reason};
 use crate::broker::config::SecurityAbsent;
@@ -41,12 +41,13 @@ impl<H: Clone> Exchange<H> {
             }
             return Verdict::Accepted;
         }
-        if self.answers_judge(now, origin, &activity) {
-            if let Some(judged_in) = self.guard.answer(&activity) {
-                let response = self.to_judge(RESPONSE, &message, judged_in);
-                self.tell_judge(now, Message { is_security: true, ..response }, effects);
-                return Verdict::Accepted;
-            }
+        if self.answers_judge(now, origin, &activity)
+            && let Some(Question { judged_in, request }) = self.guard.answer(&activity)
+        {
+            let response = self.to_judge(RESPONSE, &message, judged_in);
+            let response = Message { is_security: true, response_to: Some(request), ..response };
+            self.tell_judge(now, response, effects);
+            return Verdict::Accepted;
         }
         self.hold(now, origin, (message, answer), effects)
     }
@@ -84,7 +85,7 @@ impl<H: Clone> Exchange<H> {
             }
             SecurityAbsent::Hold | SecurityAbsent::Refuse | SecurityAbsent::Allow => {}
         }
-        if !self.guard.has_room() {
+        if !self.guard.has_room(&message) {
             return Verdict::Busy { retry_after: RETRY_AFTER };
         }
         let activity: ActivityId = self.guard.id().into();
@@ -148,7 +149,7 @@ impl<H: Clone> Exchange<H> {
         let asked_in = inner.conversation();
         inner.activity_id = Some(asked_in.clone());
         inner.sender = Some(self.guard.judge().clone());
-        self.guard.ask(now, asked_in, judged_in.clone());
+        self.guard.ask(now, asked_in, Question { judged_in: judged_in.clone(), request: request.id.clone() });
         self.pass(now, origin, (inner, Answer::Told), effects);
     }
 
@@ -178,7 +179,7 @@ impl<H: Clone> Exchange<H> {
     /// Whether this is the answer to something that the judge has asked: it comes from who got the question, as far as
     /// that can be told.
     fn answers_judge(&self, now: Instant, origin: Option<&InstanceId>, activity: &ActivityId) -> bool {
-        if self.guard.asked(activity).is_none() {
+        if !self.guard.asked(activity) {
             return false;
         }
         let Some(key) = origin.and_then(|id| self.roster.key_of(id)) else { return true };

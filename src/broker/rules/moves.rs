@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::absent::Early;
 use super::exchange::give_up;
 use super::waiting::nobody;
-use super::{Declared, Effect, Exchange, Instance, Key, Language, Parcel, Place, Queue, Reason};
+use super::{Declared, Effect, Exchange, Instance, Key, Language, Note, Parcel, Place, Queue, Reason};
 use crate::broker::Error;
 use crate::broker::wire::{Address, Landscape, Registration, RoleRoutes};
 use crate::message::{InstanceId, Role};
@@ -162,14 +162,13 @@ impl<H: Clone> Exchange<H> {
             self.give_up_late(late, failure, effects);
         }
         let mut late = Vec::new();
-        self.orphans.retain(|_, parcels| {
-            while parcels.front().is_some_and(|parcel| parcel.is_late(now, window)) {
-                late.extend(parcels.pop_front());
-            }
-            !parcels.is_empty()
+        self.orphans.retain(|_, orphans| {
+            orphans.expire(now, window, &mut late);
+            orphans.len() > 0
         });
         self.give_up_late(late, None, effects);
         for Early { message, public, origin, accepted, .. } in self.absent.settle(now) {
+            effects.push(Effect::Note(Note::NoReceivers { name: message.name.clone() }));
             let parcel = self.parcel(accepted, (message, public), nobody(), None, origin);
             give_up(parcel, Reason::NoReceivers, effects);
         }
@@ -186,7 +185,7 @@ impl<H: Clone> Exchange<H> {
 
     /// Gives up everything that still waits. Answers how many that were.
     pub(crate) fn close(&mut self, effects: &mut Vec<Effect<H>>) -> usize {
-        let mut left: Vec<Parcel> = self.orphans.drain().flat_map(|(_, parcels)| parcels).collect();
+        let mut left: Vec<Parcel> = self.orphans.drain().flat_map(|(_, orphans)| orphans.into_parcels()).collect();
         for key in self.roster.keys() {
             left.extend(self.roster.get_mut(key).into_iter().flat_map(|instance| instance.queue.drain()));
         }

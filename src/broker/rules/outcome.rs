@@ -40,6 +40,25 @@ pub(crate) enum Effect<H> {
 /// What an operator wants to know. exo 3.3, 3.6.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Note {
+    /// A service has registered, for the first time or, over its WebSocket, anew.
+    Registered {
+        /// Its role.
+        role: Role,
+        /// Its id.
+        instance: InstanceId,
+    },
+    /// A registered service has left, or its WebSocket has ended.
+    Disconnected {
+        /// Its role.
+        role: Role,
+        /// Its id.
+        instance: InstanceId,
+    },
+    /// Somebody asked for a WebSocket in a way that cannot be granted.
+    BadUpgrade {
+        /// Why.
+        cause: String,
+    },
     /// The sender may not send messages of this name.
     Forbidden {
         /// Who sent it, by its own words.
@@ -91,11 +110,14 @@ pub(crate) enum Note {
     },
 }
 
-/// The words of the originals where they had words. exo 3.3, 3.6.
+/// The words of the originals where they had words. exo 3.2, 3.3, 3.6, 3.7, 3.9.
 impl fmt::Display for Note {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = |sender: &Option<Role>| sender.as_ref().map(|sender| sender.as_str().to_owned()).unwrap_or_default();
         match self {
+            Self::Registered { role, .. } => write!(formatter, "'{role}' registered"),
+            Self::Disconnected { role, .. } => write!(formatter, "'{role}' disconnected"),
+            Self::BadUpgrade { cause } => write!(formatter, "Error upgrading request to websocket: {cause}"),
             Self::Forbidden { sender, name } => {
                 write!(formatter, "Service '{}' is not allowed to broadcast the message '{name}'", who(sender))
             }

@@ -25,6 +25,8 @@ pub(crate) struct Parcel {
     pub(crate) response_time: Option<Duration>,
     /// Whether failing to deliver it is worth a report. Reports themselves are not.
     pub(crate) reported: bool,
+    /// Whether the message log shows it already; what waits for a role that is away is shown when it is handed over.
+    pub(crate) logged: bool,
     /// How often its delivery was tried.
     pub(crate) tries: u32,
 }
@@ -32,11 +34,17 @@ pub(crate) struct Parcel {
 impl Parcel {
     /// What it counts for the bound on bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len())
+        bytes_of(&self.message)
     }
 
     /// Whether its delivery window has passed.
     pub(crate) fn is_late(&self, now: Instant, window: Duration) -> bool {
         now.duration_since(self.accepted) >= window
     }
+}
+
+/// What a message counts for the bound on bytes: everything in it that may be long.
+pub(crate) fn bytes_of(message: &Message) -> usize {
+    let long = [&message.payload, &message.auth];
+    long.into_iter().flatten().map(|value| value.as_bytes().len()).sum()
 }

@@ -231,7 +231,7 @@ impl<H: Clone> Exchange<H> {
             Some(instance) if instance.is_local() && instance.queue.is_idle() => {
                 effects.push(Effect::Deliver { handle: instance.handle.clone(), key, parcel });
             }
-            Some(_) if self.fits(key, &parcel) => self.enqueue(key, parcel, effects),
+            Some(_) if self.has_room(key, &parcel.message) => self.enqueue(key, parcel, effects),
             Some(_) | None => give_up(parcel, Reason::QueueFull, effects),
         }
     }

@@ -11,6 +11,8 @@ pub(crate) struct Queue {
     waiting: VecDeque<Parcel>,
     /// What the courier has in hand.
     taken: VecDeque<Parcel>,
+    /// What all of these hold.
+    bytes: usize,
     /// How many the next delivery may carry: halves when the receiver refuses a delivery as a whole.
     batch_messages: usize,
     last_failure: Option<String>,
@@ -21,12 +23,17 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn new() -> Self {
         let (waiting, taken) = (VecDeque::new(), VecDeque::new());
-        Self { waiting, taken, batch_messages: usize::MAX, last_failure: None, answers: true }
+        Self { waiting, taken, bytes: 0, batch_messages: usize::MAX, last_failure: None, answers: true }
     }
 
     /// Everything that is not settled.
     pub(crate) fn len(&self) -> usize {
         self.waiting.len() + self.taken.len()
+    }
+
+    /// What everything that is not settled counts for the bound on bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether nothing waits and nothing is on its way.
@@ -41,6 +48,7 @@ impl Queue {
 
     /// Adds the parcel at its place in the order.
     pub(crate) fn insert(&mut self, parcel: Parcel) {
+        self.bytes += parcel.bytes();
         match self.waiting.back() {
             Some(last) if last.sequence > parcel.sequence => {
                 let place = self.waiting.partition_point(|other| other.sequence < parcel.sequence);
@@ -52,6 +60,11 @@ impl Queue {
 
     /// Adds parcels that are in order, each at its place.
     pub(crate) fn merge(&mut self, parcels: VecDeque<Parcel>) {
+        self.bytes += parcels.iter().map(Parcel::bytes).sum::<usize>();
+        self.put_back(parcels);
+    }
+
+    fn put_back(&mut self, parcels: VecDeque<Parcel>) {
         self.waiting.extend(parcels);
         // Two runs in order: what a stable sort is quickest at.
         self.waiting.make_contiguous().sort_by_key(|parcel| parcel.sequence);
@@ -112,8 +125,10 @@ impl Queue {
             }
         }
         if !later.is_empty() {
-            self.merge(later);
+            self.put_back(later);
         }
+        let settled = delivered.iter().chain(rejected.iter().map(|(parcel, _)| parcel));
+        self.bytes -= settled.map(Parcel::bytes).sum::<usize>();
         (delivered, rejected)
     }
 
@@ -125,7 +140,9 @@ impl Queue {
             if !parcel.is_late(now, window) {
                 return;
             }
-            late.extend(self.waiting.pop_front());
+            let Some(parcel) = self.waiting.pop_front() else { return };
+            self.bytes -= parcel.bytes();
+            late.push(parcel);
         }
     }
 
@@ -137,7 +154,8 @@ impl Queue {
     /// Takes everything out, in order: what was in hand first.
     pub(crate) fn drain(&mut self) -> VecDeque<Parcel> {
         let taken = std::mem::take(&mut self.taken);
-        self.merge(taken);
+        self.put_back(taken);
+        self.bytes = 0;
         std::mem::take(&mut self.waiting)
     }
 

@@ -10,7 +10,7 @@ use self::model::{Bench, Step};
 use super::{Attempt, Outcome, Work};
 use crate::broker::config::Config;
 use crate::broker::wire::Verdict;
-use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
+use crate::message::{InstanceId, Message, MessageId, MessageName, Payload, Role};
 
 fn sending() -> impl Strategy<Value = Step> {
     let answers = proptest::option::of(0_usize..50);
@@ -111,6 +111,56 @@ fn a_full_queue_refuses_and_costs_no_other_receiver_its_message() {
     assert_eq!(publish(&mut bench, None, message("5", "created")), Verdict::Accepted);
     assert_eq!(bench.arrived[1], [("web".to_owned(), "5".to_owned())]);
     assert_eq!(bench.given_up, [("users".to_owned(), "5".to_owned())]);
+}
+
+/// A message with a payload, an auth value, or both, of so many bytes.
+fn heavy(id: &str, name: &str, payload: usize, auth: usize) -> Message {
+    let value = |bytes: usize| (bytes > 0).then(|| Payload::of(&"x".repeat(bytes - 2)).unwrap());
+    Message { payload: value(payload), auth: value(auth), ..message(id, name) }
+}
+
+/// As many bytes as fit into the bound of the tests below.
+fn narrow() -> Config {
+    Config { queue_bytes_max: 1_000, ..calm() }
+}
+
+#[test]
+fn a_receiver_that_takes_nothing_leaves_room_to_those_who_do() {
+    let mut bench = Bench::new(narrow());
+    [1, 3, 4, 5].into_iter().for_each(|instance| bench.leave(instance));
+    let mut accepted = 0;
+    while publish(&mut bench, None, heavy(&format!("a{accepted}"), "created", 60, 40)) == Verdict::Accepted {
+        accepted += 1;
+    }
+    // There is no room for more than four of web and three of users, until web takes its own.
+    assert_eq!(accepted, 4);
+    bench.round(0, usize::MAX);
+    assert_eq!(publish(&mut bench, None, heavy("b", "create", 100, 0)), Verdict::Accepted);
+    bench.round(0, usize::MAX);
+    assert_eq!(bench.arrived[0].last().unwrap().1, "b");
+    assert_eq!(bench.given_up, [("users".to_owned(), "a3".to_owned())]);
+}
+
+#[test]
+fn what_waits_for_roles_that_are_away_is_bounded_in_bytes_and_the_rest_is_reported() {
+    let mut bench = small(narrow());
+    bench.leave(2);
+    for id in ["1", "2", "3", "4", "5", "6", "7"] {
+        assert_eq!(publish(&mut bench, None, heavy(id, "created", 100, 100)), Verdict::Accepted);
+    }
+    assert_eq!(bench.exchange.load().bytes, 600);
+    assert_eq!(bench.given_up.len(), 4);
+    bench.register(2);
+    bench.finish();
+    assert_eq!(bench.arrived[2].len(), 3);
+    assert_eq!(bench.exchange.load(), Default::default());
+}
+
+#[test]
+fn what_a_starting_broker_keeps_is_bounded_in_bytes() {
+    let mut bench = Bench::new(Config { settle_ms: 5_000, ..narrow() });
+    let verdicts = ["1", "2", "3"].map(|id| publish(&mut bench, None, heavy(id, "zonk", 400, 0)));
+    assert_eq!(verdicts, [Verdict::Accepted, Verdict::Accepted, Verdict::NoReceivers]);
 }
 
 #[test]
@@ -217,4 +267,20 @@ fn a_batch_that_is_refused_as_a_whole_is_halved_until_the_culprit_stands_alone()
     bench.exchange.settle(bench.now, key, Attempt::TooMuch { detail: "413".into() }, &mut bench.effects);
     let Work::Batch(batch) = bench.exchange.take(bench.now, key, &mut bench.effects) else { panic!("no work") };
     assert_eq!(batch.messages.len(), 1);
+}
+
+#[test]
+fn what_waits_for_a_role_is_logged_when_it_is_handed_over_and_only_once() {
+    let mut bench = small(Config { log_messages: true, ..calm() });
+    bench.leave(2);
+    publish(&mut bench, None, message("1", "created"));
+    assert!(bench.logged.is_empty());
+    bench.register(2);
+    publish(&mut bench, None, message("2", "created"));
+    // Both move on to another instance before they are delivered.
+    bench.register(3);
+    bench.leave(2);
+    bench.finish();
+    let users = |id: &str| (id.to_owned(), vec!["users".to_owned()]);
+    assert_eq!(bench.logged, [users("1"), users("2")]);
 }

@@ -1,13 +1,39 @@
 //! What the machine shows of itself.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::exchange::Load;
-use super::{Exchange, Instance, Key, Place};
-use crate::broker::wire::{Configuration, InstanceRow, Receivers, ServiceRow};
+use super::{Exchange, Instance, Key, Language, Place};
+use crate::broker::wire::{
+    ClientRow, Configuration, Form, InstanceRow, Listing, NamespaceRow, Receivers, RouteRow, ServiceRow,
+};
+use crate::message::Role;
 
 impl<H: Clone> Exchange<H> {
-    /// Roles and routes, as the original shows them. exo 2.4.
+    /// What `/config.json` shows, in the form in which the landscape was written. exo 2.4, 3.7, 3.8.
+    pub(crate) fn listing(&self) -> Listing {
+        let form = self.declared.form();
+        let declared = self.declared.roles();
+        let routes = declared.map(|(role, language)| (role.clone(), route(form, language))).collect();
+        let clients = self.roster.present().into_iter().map(|(_, instance)| instance);
+        match form {
+            Form::Http => Listing::Http(self.configuration()),
+            Form::Namespaces => {
+                let clients = clients.map(|instance| (instance.role.clone(), client(instance))).collect();
+                Listing::Namespaces { clients, routes }
+            }
+            Form::MessageTranslations | Form::Translations => {
+                let mut counts: BTreeMap<Role, usize> = BTreeMap::new();
+                clients.for_each(|instance| *counts.entry(instance.role.clone()).or_default() += 1);
+                let clients = counts.into_iter().map(|(role, instances)| ClientRow { role, instances });
+                let clients = Some(clients.collect::<Vec<_>>()).filter(|clients| !clients.is_empty());
+                Listing::Pairs { clients, routes }
+            }
+        }
+    }
+
+    /// Services and routes, as the HTTP era shows them. exo 2.4.
     pub(crate) fn configuration(&self) -> Configuration {
         let mut configuration = Configuration::default();
         for (_, instance) in self.roster.present() {
@@ -58,6 +84,24 @@ impl<H: Clone> Exchange<H> {
     /// Whether it refuses messages because it shuts down.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining
+    }
+}
+
+fn client<H>(instance: &Instance<H>) -> NamespaceRow {
+    let (client_name, service_type) = (instance.role.clone(), instance.role.clone());
+    let internal_namespace = instance.language.translation.namespace().map(str::to_owned);
+    NamespaceRow { client_name, service_type, internal_namespace }
+}
+
+fn route(form: Form, language: &Language) -> RouteRow {
+    let Language { receives, sends, translation } = language;
+    let pairs = |wanted: Form| (form == wanted).then(|| translation.pairs().to_vec());
+    RouteRow {
+        receives: receives.clone(),
+        sends: sends.clone(),
+        internal_namespace: translation.namespace().map(str::to_owned),
+        message_translations: pairs(Form::MessageTranslations),
+        translations: pairs(Form::Translations),
     }
 }
 

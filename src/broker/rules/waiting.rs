@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::absent::Early;
 use super::exchange::give_up;
 use super::publishing::Pick;
-use super::{Effect, Exchange, Key, Note, Parcel, Reason};
+use super::{Effect, Exchange, Key, Note, Orphans, Parcel, Reason, Routed};
 use crate::message::{InstanceId, Message, MessageName, Role};
 
 impl<H: Clone> Exchange<H> {
@@ -33,7 +33,8 @@ impl<H: Clone> Exchange<H> {
                 give_up(parcel, Reason::QueueFull, effects);
                 continue;
             }
-            parcel.message.name = name;
+            let sent_as = std::mem::replace(&mut parcel.message.name, name);
+            self.log_handover(&mut parcel, sent_as, effects);
             self.load.add(&parcel);
             moved.entry(key).or_default().push_back(parcel);
         }
@@ -41,6 +42,16 @@ impl<H: Clone> Exchange<H> {
             let Some(instance) = self.roster.get_mut(key) else { continue };
             effects.push(Effect::Wake { handle: instance.handle.clone() });
             instance.queue.merge(parcels);
+        }
+    }
+
+    /// Shows a message that has waited for its role in the message log.
+    fn log_handover(&self, parcel: &mut Parcel, sent_as: MessageName, effects: &mut Vec<Effect<H>>) {
+        let logged = std::mem::replace(&mut parcel.logged, true);
+        if self.config.log_messages && !logged {
+            let receivers = vec![(parcel.role.clone(), parcel.message.name.clone())];
+            let message = Message { name: sent_as, ..parcel.message.clone() };
+            effects.push(Effect::Routed(Routed { message, receivers, response_time: parcel.response_time }));
         }
     }
 
@@ -70,17 +81,16 @@ impl<H: Clone> Exchange<H> {
 
     /// Lets the parcel wait for its role. Bound: as many roles as instances, as many parcels each as a queue holds.
     pub(super) fn orphan(&mut self, parcel: Parcel, effects: &mut Vec<Effect<H>>) {
-        let known = self.orphans.get(&parcel.role).map(VecDeque::len);
-        let room = known
-            .map_or(self.orphans.len() < self.config.instances_max, |length| length < self.config.queue_messages_max);
-        if !room || !parcel.reported {
+        let room = match self.orphans.get(&parcel.role) {
+            Some(known) => known.len() < self.config.queue_messages_max,
+            None => self.orphans.len() < self.config.instances_max,
+        };
+        if !room || !parcel.reported || !self.has_bytes(parcel.bytes()) {
             give_up(parcel, Reason::QueueFull, effects);
             return;
         }
         self.load.add(&parcel);
-        let parcels = self.orphans.entry(parcel.role.clone()).or_default();
-        let place = parcels.partition_point(|other| other.sequence < parcel.sequence);
-        parcels.insert(place, parcel);
+        self.orphans.entry(parcel.role.clone()).or_default().insert(parcel);
     }
 
     /// Lets the message wait for roles that are not there: those that left a moment ago, and those a broker that has
@@ -104,7 +114,10 @@ impl<H: Clone> Exchange<H> {
         roles.extend(away);
         for role in &roles {
             let parcel = self.parcel(now, (message.clone(), public.clone()), role.clone(), None, origin.cloned());
-            self.orphan(parcel, effects);
+            match self.has_share(self.orphans.get(role).map_or(0, Orphans::bytes), parcel.bytes()) {
+                true => self.orphan(Parcel { logged: false, ..parcel }, effects),
+                false => give_up(parcel, Reason::QueueFull, effects),
+            }
         }
         if !self.absent.is_settling(now) {
             return !roles.is_empty();
@@ -123,7 +136,8 @@ impl<H: Clone> Exchange<H> {
         let missed = self.absent.missed(role, wanted);
         let parcels = missed.into_iter().map(|early| {
             let Early { message, public, origin, accepted, .. } = early;
-            self.parcel(accepted, (message, public), role.clone(), None, origin)
+            let parcel = self.parcel(accepted, (message, public), role.clone(), None, origin);
+            Parcel { logged: false, ..parcel }
         });
         let parcels: VecDeque<_> = parcels.collect();
         self.reroute(now, parcels, effects);
@@ -133,7 +147,8 @@ impl<H: Clone> Exchange<H> {
     pub(super) fn adopt(&mut self, now: Instant, role: &Role, effects: &mut Vec<Effect<H>>) {
         self.absent.returned(role);
         self.catch_up(now, role, effects);
-        let Some(parcels) = self.orphans.remove(role) else { return };
+        let Some(orphans) = self.orphans.remove(role) else { return };
+        let parcels = orphans.into_parcels();
         for parcel in &parcels {
             self.load.subtract(parcel);
         }

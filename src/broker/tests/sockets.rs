@@ -12,14 +12,14 @@ use crate::http::{Limits, Listening, Serving};
 use crate::message::{MessageName, Role};
 
 /// A service that speaks as the originals do.
-struct Peer {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    role: &'static str,
+pub(super) struct Peer {
+    pub(super) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub(super) role: &'static str,
 }
 
 impl Peer {
     /// Connects and registers, in the dialect of 2017-08 and later.
-    async fn connect(broker: &Stage, role: &'static str) -> Self {
+    pub(super) async fn connect(broker: &Stage, role: &'static str) -> Self {
         let mut peer = Self::connect_only(broker, role).await;
         let before = broker.count();
         peer.send(json!({ "name": "exocom.register-service", "sender": role, "id": "r", "activityId": "r" })).await;
@@ -28,7 +28,7 @@ impl Peer {
     }
 
     /// Connects and registers, in the dialect before that.
-    async fn connect_older(broker: &Stage, role: &'static str) -> Self {
+    pub(super) async fn connect_older(broker: &Stage, role: &'static str) -> Self {
         let mut peer = Self::connect_only(broker, role).await;
         let before = broker.count();
         peer.send(json!({ "name": "exocom.register-service", "id": "r", "payload": { "clientName": role } })).await;
@@ -36,21 +36,21 @@ impl Peer {
         peer
     }
 
-    async fn connect_only(broker: &Stage, role: &'static str) -> Self {
+    pub(super) async fn connect_only(broker: &Stage, role: &'static str) -> Self {
         let (socket, _) = connect_async(format!("ws://{}/services", broker.serving.address())).await.unwrap();
         Self { socket, role }
     }
 
-    async fn send(&mut self, frame: Value) {
+    pub(super) async fn send(&mut self, frame: Value) {
         self.socket.send(Packet::text(frame.to_string())).await.unwrap();
     }
 
     /// Sends a message of the newer dialect.
-    async fn say(&mut self, name: &str, id: &str, activity: &str) {
+    pub(super) async fn say(&mut self, name: &str, id: &str, activity: &str) {
         self.send(json!({ "name": name, "sender": self.role, "id": id, "activityId": activity })).await;
     }
 
-    async fn next(&mut self) -> Value {
+    pub(super) async fn next(&mut self) -> Value {
         loop {
             let packet = tokio::time::timeout(super::DEADLINE, self.socket.next()).await;
             match packet.expect("a frame in time").expect("an open socket").unwrap() {
@@ -61,22 +61,22 @@ impl Peer {
         }
     }
 
-    async fn gets(&mut self, expected: Value) -> Value {
+    pub(super) async fn gets(&mut self, expected: Value) -> Value {
         let frame = self.next().await;
         for (key, value) in expected.as_object().unwrap() {
-            assert_eq!(&frame[key], value, "{key} of {frame}");
+            assert_eq!(&frame[key], value, "{key} of {:.500}", frame.to_string());
         }
         frame
     }
 }
 
-struct Stage {
-    broker: Broker,
-    serving: Serving,
+pub(super) struct Stage {
+    pub(super) broker: Broker,
+    pub(super) serving: Serving,
 }
 
 impl Stage {
-    async fn new(config: Config, roles: Vec<RoleRoutes>) -> Self {
+    pub(super) async fn new(config: Config, roles: Vec<RoleRoutes>) -> Self {
         let broker = Broker::start(config);
         broker.configure(Landscape { form: Form::Translations, roles }).unwrap();
         let listening = Listening::bind("test", "127.0.0.1:0").await.unwrap();
@@ -84,21 +84,21 @@ impl Stage {
         Self { broker, serving }
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.broker.instances().len()
     }
 }
 
-fn names(list: &[&str]) -> Vec<MessageName> {
+pub(super) fn names(list: &[&str]) -> Vec<MessageName> {
     list.iter().map(|name| MessageName::parse(name).unwrap()).collect()
 }
 
-fn role(role: &str, sends: &[&str], receives: &[&str]) -> RoleRoutes {
+pub(super) fn role(role: &str, sends: &[&str], receives: &[&str]) -> RoleRoutes {
     let (sends, receives) = (names(sends), names(receives));
     RoleRoutes { role: Role::parse(role).unwrap(), sends, receives, translation: Translation::None, address: None }
 }
 
-fn users_and_web() -> Vec<RoleRoutes> {
+pub(super) fn users_and_web() -> Vec<RoleRoutes> {
     vec![role("web", &["create user"], &["user created"]), role("users", &["user created"], &["create user"])]
 }
 
@@ -183,7 +183,7 @@ async fn a_role_that_is_away_gets_what_it_missed_in_order() {
 
 #[tokio::test]
 async fn a_receiver_that_does_not_read_is_dropped_and_costs_nobody_else_anything() {
-    let config = Config { heartbeat_ms: 100, delivery_timeout_ms: 300, ..quick() };
+    let config = Config { heartbeat_ms: 1_000, delivery_timeout_ms: 1_000, ..quick() };
     let mut roles = users_and_web();
     roles.push(role("log", &[], &["create user"]));
     let stage = Stage::new(config, roles).await;
@@ -200,7 +200,7 @@ async fn a_receiver_that_does_not_read_is_dropped_and_costs_nobody_else_anything
     drop(deaf);
 }
 
-fn guarded() -> Vec<RoleRoutes> {
+pub(super) fn guarded() -> Vec<RoleRoutes> {
     let mut roles = users_and_web();
     roles[0].receives = names(&["user created", "message unauthorized"]);
     roles.push(role("sessions", &["session data"], &["get session"]));

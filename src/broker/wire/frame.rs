@@ -96,6 +96,29 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// Reads a frame of an original: it may leave out the id, which `id` makes then. Errors: those of [`Frame::from_bytes`].
+    pub fn of_original(frame: &Bytes, id: impl FnOnce() -> MessageId) -> Result<Self, Error> {
+        match Self::from_bytes(frame) {
+            Err(error @ Error::Message(message::Error::MissingId)) => {
+                Self::from_bytes(&with_id(frame, &id())).map_err(|_| error)
+            }
+            read => read,
+        }
+    }
+}
+
+/// The frame, which is an object that is not empty, with an id before everything else.
+fn with_id(frame: &[u8], id: &MessageId) -> Bytes {
+    let rest = frame.trim_ascii_start().strip_prefix(b"{").unwrap_or_default();
+    let mut json = Vec::with_capacity(frame.len() + 48);
+    json.extend_from_slice(b"{\"id\":");
+    text(&mut json, id.as_str());
+    json.push(b',');
+    json.extend_from_slice(rest);
+    json.into()
+}
+
 fn wrong(read: Result<Message, message::Error>) -> Error {
     read.err().map_or(Error::Body { expected: "a JSON object" }, Error::Message)
 }

@@ -1,13 +1,77 @@
-//! What the broker shows of itself: `GET /config.json` (exo 2.4), `GET /services`, `GET /undelivered`.
+//! What the broker shows of itself: `GET /config.json` (exo 2.4, 3.7, 3.8), `GET /services`, `GET /undelivered`.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::announcement::Address;
+use super::translation::Pair;
 use crate::message::{InstanceId, MessageId, MessageName, Role};
 
-/// The body of `GET /config.json`.
+/// The body of `GET /config.json`, in the form of the landscape that is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Listing {
+    /// Services and routes by public name. exo 2.4.
+    Http(Configuration),
+    /// Roles with namespaces. exo 3.8.
+    Namespaces {
+        /// Who is there.
+        clients: BTreeMap<Role, NamespaceRow>,
+        /// What the landscape declares.
+        routes: BTreeMap<Role, RouteRow>,
+    },
+    /// Roles with pairs of names. exo 3.7.
+    Pairs {
+        /// Who is there; `None` while nobody is.
+        clients: Option<Vec<ClientRow>>,
+        /// What the landscape declares.
+        routes: BTreeMap<Role, RouteRow>,
+    },
+}
+
+/// A role that is there, as the broker with namespaces shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceRow {
+    /// The role.
+    pub client_name: Role,
+    /// The role once more.
+    pub service_type: Role,
+    /// Its namespace, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_namespace: Option<String>,
+}
+
+/// A role that is there, as the broker with pairs of names shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClientRow {
+    /// The role.
+    pub role: Role,
+    /// How many instances of it are there.
+    pub instances: usize,
+}
+
+/// A role that the landscape declares, with what its form knows of translation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteRow {
+    /// What it receives, in its own language.
+    pub receives: Vec<MessageName>,
+    /// What it sends, in its own language.
+    pub sends: Vec<MessageName>,
+    /// Its namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_namespace: Option<String>,
+    /// Its pairs of names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_translations: Option<Vec<Pair>>,
+    /// The same in the last form of the originals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub translations: Option<Vec<Pair>>,
+}
+
+/// Services and routes. exo 2.4.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Configuration {
     /// One entry per role; of several instances, the first.

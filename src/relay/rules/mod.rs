@@ -7,6 +7,7 @@ mod keys;
 mod leases;
 mod seen;
 mod waiters;
+mod watchers;
 
 pub(crate) use dead_letters::DeadLetters;
 pub use dead_letters::{DeadLetter, DeadLetterId, Direction};
@@ -15,3 +16,4 @@ pub(crate) use keys::Keys;
 pub(crate) use leases::{Leases, Offered};
 pub(crate) use seen::Seen;
 pub(crate) use waiters::{Full, Late, Waiters};
+pub(crate) use watchers::Watchers;

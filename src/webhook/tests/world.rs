@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, ready};
 use super::service::{Reaction, Service};
 use crate::bus::{self, Bus, Membership, Verdict};
 use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Payload, Role, TraceParent};
-use crate::relay::{self, Identity, Relay};
+use crate::relay::{self, Identity, Relay, Takers};
 use crate::webhook::{Config, Metrics, Webhook};
 
 pub(super) const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -78,13 +78,16 @@ impl World {
             instance: InstanceId::parse("users-1").unwrap(),
             bus: Arc::clone(&bus) as Arc<dyn Bus>,
             endpoint: None,
+            online_port: 0,
             batch: true,
+            token: None,
         };
         let forward = if config.forward.is_empty() { service.url.clone() } else { config.forward.clone() };
         let metrics = Metrics::default();
         let webhook = Webhook::start(&Config { forward, ..config }, metrics.clone()).unwrap();
+        let takers = Takers { fallback: Some(webhook.fallback()), ..Default::default() };
         let (config, counters) = (relay::Config::default(), relay::Metrics::default());
-        let relay = Relay::start(identity, config, counters, Some(webhook.fallback()));
+        let relay = Relay::start(identity, config, counters, takers);
         Self { relay, service, webhook, metrics, bus }
     }
 

@@ -1,6 +1,5 @@
 //! One contender: who it is, how it is started, called and read.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,10 +8,12 @@ use tokio::runtime::Runtime;
 use super::{envoy, exorelay, moleculer, nats};
 use crate::cells::{Cell, Shape};
 use crate::error::Error;
-use crate::load::{self, Call as _, Figures, HttpTarget, NatsTarget, Phases};
-use crate::options::Compare;
+use crate::load::{self, Call as _, HttpTarget, NatsTarget, Phases};
+use crate::options::Programs;
+use crate::orders;
 use crate::processes::{Process, Processes};
-use crate::usage::{self, Reading};
+use crate::samples::{LOAD, Sample};
+use crate::usage::Reading;
 
 const FIRST_CALL_WAIT: Duration = Duration::from_secs(15);
 const FIRST_CALL_PAUSE: Duration = Duration::from_millis(50);
@@ -36,9 +37,6 @@ pub enum Name {
     Moleculer,
 }
 
-/// The role under which the load generator's own figures appear.
-pub const LOAD: &str = "load";
-
 /// A started contender.
 pub struct Contender {
     /// Which.
@@ -53,28 +51,6 @@ pub(super) enum Driver {
     Nats(NatsTarget),
     /// The first process makes the load itself.
     Moleculer,
-}
-
-/// One cell of one contender in one round.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// What the calls did.
-    pub figures: Figures,
-    /// What every process spent.
-    pub spent: Vec<Spent>,
-    /// Cores that everything else on the machine kept busy meanwhile.
-    pub foreign_cores: f64,
-}
-
-/// What one process spent on a cell.
-#[derive(Clone, Debug)]
-pub struct Spent {
-    /// [`LOAD`] or the process's role.
-    pub role: &'static str,
-    /// CPU time per answered call, in microseconds.
-    pub cpu_us: f64,
-    /// Resident memory right after the cell, in MiB.
-    pub resident_mib: f64,
 }
 
 impl Name {
@@ -125,15 +101,15 @@ impl Name {
 
 impl Contender {
     /// Starts the contender and waits until it answers a call as it should.
-    pub fn start(name: Name, options: &Compare, processes: &Processes, runtime: &Runtime) -> Result<Self, Error> {
+    pub fn start(name: Name, programs: &Programs, processes: &Processes, runtime: &Runtime) -> Result<Self, Error> {
         let (running, driver) = match name {
             Name::Axum => direct(processes)?,
-            Name::Exorelay => exorelay::start_one(options, processes, runtime)?,
-            Name::ExorelayTwo => exorelay::start_two(options, processes, runtime)?,
-            Name::Envoy => envoy::start(options, processes, runtime, &["proxy"])?,
-            Name::EnvoyTwo => envoy::start(options, processes, runtime, &["proxy 1", "proxy 2"])?,
-            Name::Nats => nats::start(options, processes)?,
-            Name::Moleculer => moleculer::start(options, processes)?,
+            Name::Exorelay => exorelay::start_one(programs, processes, runtime)?,
+            Name::ExorelayTwo => exorelay::start_two(programs, processes, runtime)?,
+            Name::Envoy => envoy::start(programs, processes, runtime, &["proxy"])?,
+            Name::EnvoyTwo => envoy::start(programs, processes, runtime, &["proxy 1", "proxy 2"])?,
+            Name::Nats => nats::start(programs, processes)?,
+            Name::Moleculer => moleculer::start(programs, processes)?,
         };
         let mut contender = Self { name, processes: running, driver };
         contender.first_call(runtime)?;
@@ -164,27 +140,9 @@ impl Contender {
                 let callers = target.callers(cell.callers(), &cell.payload()).await?;
                 load::run(callers, cell, phases, || self.read_cpu()).await
             })?,
-            Driver::Moleculer => self.measure_moleculer(cell, phases)?,
+            Driver::Moleculer => orders::measure(&mut self.processes, cell, phases)?,
         };
-        let load::Measured { figures, before, after } = measured;
-        let spent = self.measured_processes().into_iter().zip(before.cpu_seconds.iter().zip(&after.cpu_seconds)).map(
-            |((role, pid), (before, after))| {
-                let cpu_us = (after - before) * 1e6 / figures.requests.max(1) as f64;
-                Ok(Spent { role, cpu_us, resident_mib: usage::resident_mib(pid)? })
-            },
-        );
-        let spent = spent.collect::<Result<_, Error>>()?;
-        Ok(Sample { spent, foreign_cores: after.foreign_cores_since(&before), figures })
-    }
-
-    fn measure_moleculer(&mut self, cell: &Cell, phases: Phases) -> Result<load::Measured<Reading>, Error> {
-        let warm_up = moleculer::order(&mut self.processes, cell, phases.warm_up)?;
-        let before = self.read_cpu()?;
-        let mut figures = moleculer::order(&mut self.processes, cell, phases.measured)?;
-        let after = self.read_cpu()?;
-        figures.errors += warm_up.errors;
-        figures.first_error = warm_up.first_error.or(figures.first_error);
-        Ok(load::Measured { figures, before, after })
+        Sample::of(measured, &self.measured_processes())
     }
 
     /// Who spends: this process, unless the contender makes its own load, then the contender's.
@@ -230,16 +188,12 @@ impl Contender {
 }
 
 /// A sub-command of this program, run as a process of its own.
-pub fn own_service(processes: &Processes, subcommand: &[&str]) -> Result<Process, Error> {
-    processes.start("service", Command::new(std::env::current_exe()?).args(subcommand))
+pub fn own_service(processes: &Processes, role: &'static str, arguments: &[&str]) -> Result<Process, Error> {
+    processes.start(role, Command::new(std::env::current_exe()?).args(arguments))
 }
 
 fn direct(processes: &Processes) -> Result<(Vec<Process>, Driver), Error> {
-    let mut service = own_service(processes, &["echo"])?;
+    let mut service = own_service(processes, "service", &["echo"])?;
     let (address, _) = service.ready("echo")?;
     Ok((vec![service], Driver::Http(HttpTarget { address, path: "/echo" })))
-}
-
-pub(super) fn program<'a>(path: &'a Option<PathBuf>, options: &Compare, name: &str) -> Result<&'a Path, Error> {
-    path.as_deref().ok_or_else(|| Error::Absent(options.absence(name)))
 }

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::contender::{Driver, own_service, program};
+use super::contender::{Driver, own_service};
 use crate::error::Error;
 use crate::load::{HttpTarget, get_status};
-use crate::options::Compare;
+use crate::options::Programs;
 use crate::processes::{Process, Processes};
 
 const READY_WAIT: Duration = Duration::from_secs(20);
@@ -21,13 +21,13 @@ const READY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Starts the echo service and one proxy for each of `roles`; the first of them is the one that is called.
 pub fn start(
-    options: &Compare,
+    programs: &Programs,
     processes: &Processes,
     runtime: &Runtime,
     roles: &[&'static str],
 ) -> Result<(Vec<Process>, Driver), Error> {
-    let envoy = program(&options.envoy, options, "envoy")?;
-    let mut service = own_service(processes, &["echo"])?;
+    let envoy = programs.path(&programs.envoy, "envoy")?;
+    let mut service = own_service(processes, "service", &["echo"])?;
     let (mut address, _) = service.ready("echo")?;
     let mut running = vec![service];
     for role in roles.iter().rev() {

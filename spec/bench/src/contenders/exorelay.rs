@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use super::contender::{Driver, own_service, program};
+use super::contender::{Driver, own_service};
 use crate::error::Error;
 use crate::load::{HttpTarget, get_status};
-use crate::options::Compare;
+use crate::options::Programs;
 use crate::processes::{Process, Processes};
 
 const READY_WAIT: Duration = Duration::from_secs(15);
@@ -30,8 +30,8 @@ pub struct Sidecar {
 
 impl Sidecar {
     /// Starts the process. Returns at once.
-    pub fn start(&self, options: &Compare, processes: &Processes) -> Result<Process, Error> {
-        let mut command = Command::new(program(&options.exorelay, options, "exorelay")?);
+    pub fn start(&self, programs: &Programs, processes: &Processes) -> Result<Process, Error> {
+        let mut command = Command::new(programs.path(&programs.exorelay, "exorelay")?);
         command.args(["run", "--role", self.role, "--bus", &self.bus, "--listen", ANY, "--api", ANY]);
         if let Some(service) = self.service {
             command.args(["--receives", "echo", "--forward", &format!("http://{service}")]);
@@ -40,26 +40,34 @@ impl Sidecar {
     }
 }
 
-pub fn start_one(options: &Compare, processes: &Processes, runtime: &Runtime) -> Result<(Vec<Process>, Driver), Error> {
-    program(&options.exorelay, options, "exorelay")?;
-    let mut service = own_service(processes, &["webhook"])?;
+pub fn start_one(
+    programs: &Programs,
+    processes: &Processes,
+    runtime: &Runtime,
+) -> Result<(Vec<Process>, Driver), Error> {
+    programs.path(&programs.exorelay, "exorelay")?;
+    let mut service = own_service(processes, "service", &["webhook"])?;
     let (webhook, _) = service.ready("webhook")?;
     let sidecar = Sidecar { process_role: "sidecar", role: "echo", bus: "embedded".to_owned(), service: Some(webhook) };
-    let mut sidecar = sidecar.start(options, processes)?;
+    let mut sidecar = sidecar.start(programs, processes)?;
     let address = ready(&mut sidecar, runtime)?;
     Ok((vec![sidecar, service], Driver::Http(request_echo(address))))
 }
 
-pub fn start_two(options: &Compare, processes: &Processes, runtime: &Runtime) -> Result<(Vec<Process>, Driver), Error> {
-    let exorelay = program(&options.exorelay, options, "exorelay")?;
+pub fn start_two(
+    programs: &Programs,
+    processes: &Processes,
+    runtime: &Runtime,
+) -> Result<(Vec<Process>, Driver), Error> {
+    let exorelay = programs.path(&programs.exorelay, "exorelay")?;
     let mut broker = processes.start("broker", Command::new(exorelay).args(["broker", "--listen", ANY]))?;
     let bus = format!("http://{}", broker.ready("broker")?.0);
-    let mut service = own_service(processes, &["webhook"])?;
+    let mut service = own_service(processes, "service", &["webhook"])?;
     let (webhook, _) = service.ready("webhook")?;
     let echo = Sidecar { process_role: "sidecar 2", role: "echo", bus: bus.clone(), service: Some(webhook) };
-    let mut echo = echo.start(options, processes)?;
+    let mut echo = echo.start(programs, processes)?;
     let mut caller =
-        Sidecar { process_role: "sidecar 1", role: "caller", bus, service: None }.start(options, processes)?;
+        Sidecar { process_role: "sidecar 1", role: "caller", bus, service: None }.start(programs, processes)?;
     ready(&mut echo, runtime)?;
     let address = ready(&mut caller, runtime)?;
     Ok((vec![caller, broker, echo, service], Driver::Http(request_echo(address))))

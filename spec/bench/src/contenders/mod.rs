@@ -6,5 +6,6 @@ mod exorelay;
 mod moleculer;
 mod nats;
 
-pub use contender::{Contender, LOAD, Name, Sample, own_service};
+pub use contender::{Contender, Name, own_service};
 pub use exorelay::{Sidecar, ready};
+pub use nats::start_server as start_nats_server;

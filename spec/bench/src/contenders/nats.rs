@@ -8,35 +8,40 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::contender::{Driver, own_service, program};
+use super::contender::{Driver, own_service};
 use crate::error::Error;
 use crate::load::NatsTarget;
-use crate::options::Compare;
+use crate::options::Programs;
 use crate::processes::{Process, Processes};
 
 const READY_WAIT: Duration = Duration::from_secs(10);
 const READY_PAUSE: Duration = Duration::from_millis(20);
 
-/// Starts the server on a free port and the responder.
-pub fn start(options: &Compare, processes: &Processes) -> Result<(Vec<Process>, Driver), Error> {
-    let binary = program(&options.nats_server, options, "nats-server")?;
+/// Starts the server and the responder.
+pub fn start(programs: &Programs, processes: &Processes) -> Result<(Vec<Process>, Driver), Error> {
+    let (broker, server) = start_server(programs, processes)?;
+    let mut service = own_service(processes, "service", &["nats-responder", "--server", &server.to_string()])?;
+    service.ready("nats-responder")?;
+    Ok((vec![broker, service], Driver::Nats(NatsTarget { server })))
+}
+
+/// Starts the server on a free port; it takes clients when this returns.
+pub fn start_server(programs: &Programs, processes: &Processes) -> Result<(Process, SocketAddr), Error> {
+    let binary = programs.path(&programs.nats_server, "nats-server")?;
     let mut command = Command::new(binary);
     command.args(["--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir"]).arg(processes.scratch());
     let broker = processes.start("broker", &mut command)?;
     let ports_file = processes.scratch().join(format!("nats-server_{}.ports", broker.pid));
     let deadline = Instant::now() + READY_WAIT;
-    let server = loop {
+    loop {
         if let Some(server) = client_address(&ports_file) {
-            break server;
+            return Ok((broker, server));
         }
         if Instant::now() > deadline {
             return Err(broker.not_ready(format!("opened no port within {} s", READY_WAIT.as_secs())));
         }
         std::thread::sleep(READY_PAUSE);
-    };
-    let mut service = own_service(processes, &["nats-responder", "--server", &server.to_string()])?;
-    service.ready("nats-responder")?;
-    Ok((vec![broker, service], Driver::Nats(NatsTarget { server })))
+    }
 }
 
 /// The server's client port from the file it writes: `{"nats":["nats://127.0.0.1:41234"]}`.

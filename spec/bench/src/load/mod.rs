@@ -7,5 +7,5 @@ mod record;
 
 pub use generator::{CALL_WAIT, Call, Measured, Phases, run};
 pub use http::{HttpTarget, get_status};
-pub use nats::NatsTarget;
+pub use nats::{NatsCaller, NatsTarget};
 pub use record::Figures;

@@ -26,7 +26,14 @@ impl NatsTarget {
     pub async fn callers(&self, count: usize, payload: &Bytes) -> Result<Vec<NatsCaller>, Error> {
         let connected = async_nats::connect(self.server.to_string()).await;
         let client = connected.map_err(|error| Error::Nats(error.to_string()))?;
-        Ok((0..count).map(|_| NatsCaller { client: client.clone(), payload: payload.clone() }).collect())
+        Ok(NatsCaller::sharing(&client, count, payload))
+    }
+}
+
+impl NatsCaller {
+    /// As many callers as there shall be calls in flight, all on the connection of `client`.
+    pub fn sharing(client: &Client, count: usize, payload: &Bytes) -> Vec<Self> {
+        (0..count).map(|_| Self { client: client.clone(), payload: payload.clone() }).collect()
     }
 }
 

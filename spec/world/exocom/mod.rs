@@ -1,0 +1,7 @@
+//! What a scenario about `exocom` works with: the program, and services that speak to it over WebSockets.
+
+mod peer;
+mod stage;
+
+pub use peer::{Dialect, Peer};
+pub use stage::World;

@@ -1,0 +1,111 @@
+//! A service as the originals wrote it, which writes down what it gets.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use futures_util::stream::SplitSink;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message as Packet;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::world::eventually::eventually;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// How a service tells who it is, and finds answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// By its payload and by `responseTo`, until 2017-07.
+    ResponseTo,
+    /// By the sender and by `activityId`.
+    ActivityId,
+}
+
+/// A service with a socket. Dropped, its connection just ends.
+#[derive(Debug)]
+pub struct Peer {
+    pub role: String,
+    pub dialect: Dialect,
+    sink: SplitSink<Socket, Packet>,
+    /// Frames that no step has looked at yet.
+    frames: Arc<Mutex<VecDeque<Value>>>,
+    /// How the connection ended: the code of the close frame.
+    ended: Arc<Mutex<Option<Option<u16>>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Peer {
+    /// Opens a socket and reads from it from now on.
+    pub async fn connect(url: &str, role: &str, dialect: Dialect) -> Self {
+        let (socket, _) = connect_async(url).await.expect("the broker takes sockets");
+        let (sink, mut stream) = socket.split();
+        let (frames, ended) = (Arc::<Mutex<VecDeque<_>>>::default(), Arc::<Mutex<_>>::default());
+        let (kept, end) = (Arc::clone(&frames), Arc::clone(&ended));
+        let reader = tokio::spawn(async move {
+            let mut code = None;
+            while let Some(Ok(packet)) = stream.next().await {
+                match packet {
+                    Packet::Text(text) => kept.lock().unwrap().push_back(serde_json::from_str(&text).unwrap()),
+                    Packet::Close(frame) => code = frame.map(|CloseFrame { code, .. }| code.into()),
+                    _ => {}
+                }
+            }
+            *end.lock().unwrap() = Some(code);
+        });
+        Self { role: role.into(), dialect, sink, frames, ended, reader }
+    }
+
+    pub async fn register(&mut self) {
+        let frame = match self.dialect {
+            Dialect::ActivityId => {
+                json!({ "name": "exocom.register-service", "sender": self.role, "id": "r", "activityId": "r" })
+            }
+            Dialect::ResponseTo => {
+                let payload = json!({ "clientName": self.role });
+                json!({ "name": "exocom.register-service", "sender": "somebody", "id": "r", "payload": payload })
+            }
+        };
+        self.send(frame.to_string()).await;
+    }
+
+    pub async fn send(&mut self, frame: String) {
+        self.sink.send(Packet::text(frame)).await.expect("the connection is open");
+    }
+
+    pub async fn send_binary(&mut self, frame: Vec<u8>) {
+        self.sink.send(Packet::binary(frame)).await.expect("the connection is open");
+    }
+
+    /// The next frame that no step has looked at, once it is there.
+    pub async fn next(&self) -> Value {
+        eventually(format!("a frame for {}", self.role), || async { self.frames.lock().unwrap().pop_front() }).await
+    }
+
+    /// How many frames no step has looked at.
+    pub fn unread(&self) -> usize {
+        self.frames.lock().unwrap().len()
+    }
+
+    /// Says goodbye, and waits for the answer: the code that came back.
+    pub async fn close(mut self, code: u16) -> Option<u16> {
+        let frame = CloseFrame { code: code.into(), reason: "goodbye".into() };
+        self.sink.send(Packet::Close(Some(frame))).await.expect("the connection is open");
+        self.end().await
+    }
+
+    /// How the connection has ended, once it has.
+    pub async fn end(&self) -> Option<u16> {
+        eventually(format!("the end of {}", self.role), || async { *self.ended.lock().unwrap() }).await
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // Its half of the socket is the last one; then the connection is cut without a word.
+        self.reader.abort();
+    }
+}

@@ -1,0 +1,152 @@
+//! What environment and command line say, understood as the original understood it. exo 2.6, 3.7, 3.8.
+
+use super::Error;
+use crate::broker::{Form, Landscape};
+
+/// The landscape as the last originals have it, and where.
+const SERVICE_DATA: &str = "SERVICE_DATA";
+const PORT_OF_DATA: u16 = 80;
+
+/// The landscape as those before have it, and where.
+const SERVICE_ROUTES: &str = "SERVICE_ROUTES";
+const PORT_OF_ROUTES: u16 = 3100;
+
+/// Which original it stands in for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// exocom-dev, which is configured by `POST /services`. exo 2.6.
+    Http,
+    /// The broker of 2016-11 to 2017-07. exo 3.8.
+    Namespaces,
+    /// The broker of 2017-08 and later. exo 3.7.
+    Go,
+}
+
+/// What an `exocom` is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// Which original it stands in for.
+    pub era: Era,
+    /// The services there are; `None` where they are told over HTTP.
+    pub landscape: Option<Landscape>,
+    /// The port as a number, which may still be none that there is.
+    pub port: i64,
+    /// `PORT` made no sense, so that the default counts.
+    pub port_is_passed_over: bool,
+    /// The only host it listens on; `None` for every interface.
+    pub host: Option<String>,
+}
+
+impl Setup {
+    /// Reads the environment by `variable`, where an empty one counts as none, and `--port`. With `SERVICE_DATA`, else
+    /// `SERVICE_ROUTES`, it is a broker of the WebSocket era; with `--port` alone one of the HTTP era.
+    ///
+    /// Errors: [`Error::NoServiceData`], [`Error::Landscape`], [`Error::Form`], [`Error::PortFlag`].
+    pub fn read(variable: impl Fn(&str) -> Option<String>, port: Option<&str>) -> Result<Self, Error> {
+        let variable = |name| variable(name).filter(|text| !text.is_empty());
+        let (landscape, default) = match (variable(SERVICE_DATA), variable(SERVICE_ROUTES)) {
+            (Some(data), _) => (Some(service_data(data)?), PORT_OF_DATA),
+            (None, Some(routes)) => (Some(service_routes(routes)?), PORT_OF_ROUTES),
+            (None, None) if port.is_some() => (None, PORT_OF_ROUTES),
+            (None, None) => return Err(Error::NoServiceData),
+        };
+        let (port, port_is_passed_over) = match (port, variable("PORT")) {
+            (Some(text), _) => (text.parse().map_err(|_| Error::PortFlag { text: text.to_owned() })?, false),
+            (None, Some(text)) => text.parse().map_or((i64::from(default), true), |port| (port, false)),
+            (None, None) => (i64::from(default), false),
+        };
+        let era = match &landscape {
+            None => Era::Http,
+            Some(landscape) if landscape.form == Form::Namespaces => Era::Namespaces,
+            Some(_) => Era::Go,
+        };
+        Ok(Self { era, landscape, port, port_is_passed_over, host: variable("EXOCOM_BIND") })
+    }
+}
+
+fn service_data(text: String) -> Result<Landscape, Error> {
+    let landscape = read(SERVICE_DATA, text)?;
+    match landscape.form {
+        Form::Translations => Ok(landscape),
+        Form::Http | Form::Namespaces | Form::MessageTranslations => {
+            let expected =
+                "a JSON object like {\"users\":{\"receives\":[…],\"sends\":[…]}}; arrays belong in SERVICE_ROUTES";
+            Err(Error::Form { variable: SERVICE_DATA, expected })
+        }
+    }
+}
+
+fn service_routes(text: String) -> Result<Landscape, Error> {
+    let landscape = read(SERVICE_ROUTES, text)?;
+    match landscape.form {
+        Form::Namespaces | Form::MessageTranslations => Ok(landscape),
+        // An empty array looks like any other.
+        Form::Http if landscape.roles.is_empty() => Ok(Landscape { form: Form::MessageTranslations, ..landscape }),
+        Form::Http | Form::Translations => {
+            let expected = "a JSON array like [{\"role\":\"users\",\"receives\":[…],\"sends\":[…]}] without ports; objects \
+                            belong in SERVICE_DATA";
+            Err(Error::Form { variable: SERVICE_ROUTES, expected })
+        }
+    }
+}
+
+fn read(variable: &'static str, text: String) -> Result<Landscape, Error> {
+    Landscape::from_json(&text.into()).map_err(|cause| Error::Landscape { variable, cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATA: (&str, &str) = ("SERVICE_DATA", r#"{"web":{"sends":["ping"]}}"#);
+    const ROUTES: (&str, &str) = ("SERVICE_ROUTES", r#"[{"role":"web","receives":[],"sends":["ping"]}]"#);
+    const NAMESPACES: (&str, &str) = ("SERVICE_ROUTES", r#"[{"role":"web","namespace":"html"}]"#);
+
+    fn setup(variables: &[(&str, &str)], port: Option<&str>) -> Result<Setup, Error> {
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+        Setup::read(find, port)
+    }
+
+    fn check(variables: &[(&str, &str)], flag: Option<&str>, era: Era, port: i64, passed_over: bool) {
+        let setup = setup(variables, flag).unwrap();
+        assert_eq!((setup.era, setup.port, setup.port_is_passed_over), (era, port, passed_over), "{variables:?}");
+    }
+
+    fn check_refused(variables: &[(&str, &str)], expected: &str, code: u8) {
+        let error = setup(variables, None).unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{error}");
+        assert_eq!(error.exit_code(), code);
+    }
+
+    #[test]
+    fn the_variable_of_the_landscape_tells_era_and_default_port() {
+        check(&[DATA], None, Era::Go, 80, false);
+        check(&[ROUTES], None, Era::Go, 3100, false);
+        check(&[NAMESPACES], None, Era::Namespaces, 3100, false);
+        check(&[ROUTES, DATA], None, Era::Go, 80, false);
+        check(&[("SERVICE_DATA", ""), ("SERVICE_ROUTES", "[]")], None, Era::Go, 3100, false);
+        check(&[], Some("3000"), Era::Http, 3000, false);
+    }
+
+    #[test]
+    fn the_port_is_the_flag_s_else_the_variable_s_else_the_default() {
+        check(&[DATA, ("PORT", "3200")], None, Era::Go, 3200, false);
+        check(&[DATA, ("PORT", "3200")], Some("3300"), Era::Go, 3300, false);
+        check(&[DATA, ("PORT", "http")], None, Era::Go, 80, true);
+        check(&[DATA, ("PORT", "")], None, Era::Go, 80, false);
+        check(&[DATA, ("PORT", "-1")], None, Era::Go, -1, false);
+        assert!(matches!(setup(&[DATA], Some("x")), Err(Error::PortFlag { .. })));
+    }
+
+    #[test]
+    fn what_is_no_landscape_is_refused() {
+        check_refused(&[], "No service data provided", 2);
+        check_refused(&[("SERVICE_DATA", "{")], "SERVICE_DATA is not usable: not JSON: ", 2);
+        check_refused(&[("SERVICE_DATA", "[]")], "SERVICE_DATA is not usable: expected a JSON object like", 2);
+        check_refused(&[("SERVICE_ROUTES", "{}")], "SERVICE_ROUTES is not usable: expected a JSON array like", 2);
+        let of_the_http_era = r#"[{"name":"web","port":1,"receives":[]}]"#;
+        check_refused(&[("SERVICE_ROUTES", of_the_http_era)], "SERVICE_ROUTES is not usable: expected a JSON array", 2);
+        let wrong = r#"{"web":{"sends":5}}"#;
+        check_refused(&[("SERVICE_DATA", wrong)], "SERVICE_DATA is not usable: role \"web\": \"sends\" must be", 2);
+    }
+}

@@ -1,0 +1,172 @@
+//! What the environment of a service says: the names of both eras. Reference: exo 2.3, 3.10, 5.1.
+
+use crate::app::Error;
+
+/// Where ExoCom is unless `EXOCOM_HOST` says otherwise.
+const HOST_DEFAULT: &str = "localhost";
+
+/// Where ExoCom of the WebSocket era is unless `EXOCOM_PORT` says otherwise.
+const PORT_DEFAULT: u16 = 80;
+
+/// What docker links and Kubernetes write into `<SERVICE>_PORT` for a service called `exocom` or `exorelay`.
+const LINKED: &str = "tcp://";
+
+/// What a service was told in code; what is `None` or empty, the environment has to say.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Told {
+    pub(super) role: String,
+    pub(super) bus: Option<String>,
+    pub(super) listen: Option<String>,
+}
+
+/// Who a service is, and how it is on the bus.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) role: String,
+    pub(super) bus: String,
+    /// Where it listens, if it does and anybody said so.
+    pub(super) listen: Option<String>,
+}
+
+/// Joins what was told in code with the environment, which is weaker.
+///
+/// It is one of the HTTP era if it has `SERVICE_NAME` or `EXORELAY_PORT`. Errors: [`Error::Environment`] naming the
+/// variable that is missing or wrong.
+pub(super) fn resolve(told: Told, variable: impl Fn(&str) -> Option<String>) -> Result<Place, Error> {
+    let text = |name: &str| variable(name).filter(|text| !text.is_empty());
+    let role = Some(told.role).filter(|role| !role.is_empty()).or_else(|| text("ROLE"));
+    let role = role.or_else(|| text("SERVICE_NAME")).ok_or_else(|| {
+        wrong("ROLE", "it is not set: set it to the role of this service, such as \"users\", or give the role in code")
+    })?;
+    // The port of a link is that of a sidecar somewhere else, not one to listen on.
+    let relay_port = text("EXORELAY_PORT").filter(|port| !port.starts_with(LINKED));
+    let is_http_era = relay_port.is_some() || text("SERVICE_NAME").is_some();
+    let listen = match (told.listen, relay_port) {
+        (Some(listen), _) => Some(listen),
+        (None, Some(port)) => Some(format!("127.0.0.1:{}", port_of("EXORELAY_PORT", &port)?)),
+        (None, None) if is_http_era && told.bus.is_none() => {
+            return Err(wrong("EXORELAY_PORT", "it is not set, but SERVICE_NAME is: set the port to listen on"));
+        }
+        (None, None) => None,
+    };
+    let bus = match (told.bus, is_http_era) {
+        (Some(bus), _) => bus,
+        (None, true) => {
+            let (host, port) = exocom(text)?;
+            let port = port.ok_or_else(|| wrong("EXOCOM_PORT", "it is not set: set the port of ExoCom"))?;
+            format!("http://{host}:{port}")
+        }
+        (None, false) => {
+            let (host, port) = exocom(text)?;
+            format!("ws://{host}:{}/services", port.unwrap_or(PORT_DEFAULT))
+        }
+    };
+    Ok(Place { role, bus, listen })
+}
+
+/// Host and port of ExoCom; the port if anybody said so.
+fn exocom(text: impl Fn(&str) -> Option<String>) -> Result<(String, Option<u16>), Error> {
+    let (host, port) = (text("EXOCOM_HOST"), text("EXOCOM_PORT"));
+    let link = port.as_deref().and_then(|port| port.strip_prefix(LINKED)).and_then(|link| link.rsplit_once(':'));
+    let (linked_host, port) = match link {
+        Some((host, port)) => (Some(host.to_owned()), Some(port.to_owned())),
+        None => (None, port),
+    };
+    let port = port.map(|port| port_of("EXOCOM_PORT", &port)).transpose()?;
+    Ok((host.or(linked_host).unwrap_or_else(|| HOST_DEFAULT.to_owned()), port))
+}
+
+fn port_of(variable: &'static str, text: &str) -> Result<u16, Error> {
+    let port = text.parse().ok().filter(|port| *port > 0 || variable == "EXORELAY_PORT");
+    port.ok_or_else(|| wrong(variable, format!("it is {text:?}: expected a port, a number up to 65535")))
+}
+
+fn wrong(variable: &'static str, problem: impl Into<String>) -> Error {
+    Error::Environment { variable, problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_environment(told: Told, variables: &[(&str, &str)]) -> Result<Place, Error> {
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+        resolve(told, find)
+    }
+
+    fn check(variables: &[(&str, &str)], role: &str, bus: &str, listen: Option<&str>) {
+        let place = in_environment(Told::default(), variables).unwrap();
+        assert_eq!((&*place.role, &*place.bus, place.listen.as_deref()), (role, bus, listen), "{variables:?}");
+    }
+
+    fn check_wrong(variables: &[(&str, &str)], expected: &str) {
+        let error = in_environment(Told::default(), variables).unwrap_err().to_string();
+        assert_eq!(error, expected, "{variables:?}");
+    }
+
+    #[test]
+    fn a_role_alone_means_the_websocket_of_an_exocom_on_this_machine() {
+        check(&[("ROLE", "users")], "users", "ws://localhost:80/services", None);
+    }
+
+    #[test]
+    fn host_and_port_of_exocom_are_used() {
+        let variables = [("ROLE", "users"), ("EXOCOM_HOST", "exocom"), ("EXOCOM_PORT", "4100")];
+        check(&variables, "users", "ws://exocom:4100/services", None);
+        let linked = [("ROLE", "users"), ("EXOCOM_PORT", "tcp://10.0.0.7:4100")];
+        check(&linked, "users", "ws://10.0.0.7:4100/services", None);
+    }
+
+    #[test]
+    fn the_environment_of_the_http_era_means_http() {
+        let variables = [("SERVICE_NAME", "users"), ("EXORELAY_PORT", "3001"), ("EXOCOM_PORT", "4100")];
+        check(&variables, "users", "http://localhost:4100", Some("127.0.0.1:3001"));
+        let mixed = [("ROLE", "users"), ("EXORELAY_PORT", "3001"), ("EXOCOM_PORT", "4100")];
+        check(&mixed, "users", "http://localhost:4100", Some("127.0.0.1:3001"));
+    }
+
+    #[test]
+    fn the_port_of_a_linked_sidecar_is_not_one_to_listen_on() {
+        let variables = [("ROLE", "users"), ("EXORELAY_PORT", "tcp://10.0.0.8:4001")];
+        check(&variables, "users", "ws://localhost:80/services", None);
+    }
+
+    #[test]
+    fn what_is_told_in_code_wins() {
+        let told =
+            Told { role: "users".into(), bus: Some("http://exocom:1".into()), listen: Some("127.0.0.1:2".into()) };
+        let variables = [("ROLE", "other"), ("EXORELAY_PORT", "3001"), ("EXOCOM_PORT", "4100")];
+        let place = in_environment(told, &variables).unwrap();
+        let expected =
+            Place { role: "users".into(), bus: "http://exocom:1".into(), listen: Some("127.0.0.1:2".into()) };
+        assert_eq!(place, expected);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let role =
+            "ROLE: it is not set: set it to the role of this service, such as \"users\", or give the role in code";
+        check_wrong(&[], role);
+        check_wrong(&[("ROLE", "")], role);
+        check_wrong(
+            &[("SERVICE_NAME", "users")],
+            "EXORELAY_PORT: it is not set, but SERVICE_NAME is: set the port to listen on",
+        );
+        check_wrong(
+            &[("SERVICE_NAME", "users"), ("EXORELAY_PORT", "3001")],
+            "EXOCOM_PORT: it is not set: set the port of ExoCom",
+        );
+    }
+
+    #[test]
+    fn what_is_no_port_is_named() {
+        for text in ["soon", "70000", "0", "tcp://exocom:soon"] {
+            let error = in_environment(Told::default(), &[("ROLE", "users"), ("EXOCOM_PORT", text)]).unwrap_err();
+            assert!(error.to_string().starts_with("EXOCOM_PORT: it is \""), "{error}");
+        }
+        check_wrong(
+            &[("ROLE", "users"), ("EXORELAY_PORT", "zonk")],
+            "EXORELAY_PORT: it is \"zonk\": expected a port, a number up to 65535",
+        );
+    }
+}

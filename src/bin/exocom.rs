@@ -1,0 +1,34 @@
+//! The `exocom` command: a drop-in for the original broker.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use exorelay::cli::{Error, Exocom, ExocomError, block_on};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit code of a command that was called wrongly, as the original has it.
+const USAGE: u8 = 1;
+
+fn main() -> ExitCode {
+    let exocom = match Exocom::try_parse() {
+        Ok(exocom) => exocom,
+        Err(answer) => {
+            // Help is an answer too; with the output closed there is nobody left to tell.
+            drop(answer.print());
+            return if answer.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let Err(error) = run(exocom) else { return ExitCode::SUCCESS };
+    let code = error.exit_code();
+    if code != 0 {
+        drop(writeln!(io::stderr(), "{error}"));
+    }
+    ExitCode::from(code)
+}
+
+fn run(exocom: Exocom) -> Result<(), ExocomError> {
+    block_on(exocom.threads()?, exocom.run()).map_err(Error::Runtime)?
+}

@@ -1,0 +1,43 @@
+//! The face of the original of the WebSocket era: its socket, its `/config.json`, and no for everything else. exo 3.7.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+
+use super::opening::{Refusal, open};
+use super::routes::configuration;
+use super::service::Broker;
+
+/// Everything the original answers.
+pub fn router(broker: Broker) -> Router {
+    Router::new()
+        .route("/config.json", any(shown))
+        .route("/services", any(services))
+        .fallback(refuse)
+        .with_state(broker)
+}
+
+async fn shown(State(broker): State<Broker>) -> Response {
+    configuration(&broker)
+}
+
+async fn services(State(broker): State<Broker>, request: Request) -> Response {
+    match open(&broker, request).await {
+        Ok(response) => response,
+        Err(Refusal::Origin { .. }) => text(StatusCode::FORBIDDEN),
+        Err(Refusal::Handshake { .. }) => text(StatusCode::BAD_REQUEST),
+    }
+}
+
+async fn refuse() -> Response {
+    text(StatusCode::BAD_REQUEST)
+}
+
+/// The name of the status, as Go's server answers.
+fn text(status: StatusCode) -> Response {
+    let reason = status.canonical_reason().unwrap_or_default();
+    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{reason}\n")).into_response()
+}

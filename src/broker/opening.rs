@@ -1,0 +1,87 @@
+//! How a request becomes a WebSocket. exo 3, 3.7.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, WebSocketUpgrade};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+
+use super::config::Config;
+use super::rules::Note;
+use super::service::Broker;
+use super::socket::{self, Acks};
+use super::wire::ACKS_HEADER;
+use crate::http::Place;
+
+/// What a socket reads at once; longer frames take several turns. Every socket has a buffer of that size even when
+/// nothing comes: half of what an idle one costs.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// What a socket gathers before it writes. Costs nothing while nothing is written.
+const WRITE_BUFFER_BYTES: usize = 8 * 1024;
+
+/// Why a request does not become a WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// It comes from a web page of another host.
+    #[error("web pages of {host:?} may not connect; broker.origins allows them")]
+    Origin {
+        /// The page's host.
+        host: String,
+    },
+    /// It is no handshake.
+    #[error("{cause}")]
+    Handshake {
+        /// What is missing.
+        cause: String,
+    },
+}
+
+/// Answers a handshake, and serves the socket when it is there. A refusal is noted.
+pub(super) async fn open(broker: &Broker, request: Request) -> Result<Response, Refusal> {
+    let opened = upgrade(broker, request).await;
+    if let Err(refusal) = &opened {
+        broker.shell().note(&Note::BadUpgrade { cause: refusal.to_string() });
+    }
+    opened
+}
+
+async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal> {
+    let config = broker.config();
+    let (mut parts, _) = request.into_parts();
+    check_origin(config, &parts.headers)?;
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
+    let upgrade = upgrade.map_err(|error| Refusal::Handshake { cause: error.body_text() })?;
+    let upgrade = upgrade
+        .max_message_size(config.frame_bytes_max)
+        .max_frame_size(config.frame_bytes_max)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES);
+    let acks = if parts.headers.contains_key(ACKS_HEADER) { Acks::Each } else { Acks::None };
+    let place = parts.extensions.remove::<Place>();
+    let broker = broker.clone();
+    let mut response = upgrade.on_upgrade(move |socket| async move {
+        let shell = Arc::clone(broker.shell());
+        shell.spawn(async move {
+            socket::serve(broker, socket, acks).await;
+            drop(place);
+        });
+    });
+    if acks == Acks::Each {
+        response.headers_mut().insert(ACKS_HEADER, HeaderValue::from_static("1"));
+    }
+    Ok(response)
+}
+
+/// A web page of another host may not open a socket unless it is allowed to. exo 3.7.
+fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let host = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1)).unwrap_or_default();
+    let own = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let allowed = |allowed: &String| allowed == "*" || allowed.eq_ignore_ascii_case(host);
+    if own.is_some_and(|own| own.eq_ignore_ascii_case(host)) || config.origins.iter().any(allowed) {
+        return Ok(());
+    }
+    Err(Refusal::Origin { host: host.to_owned() })
+}

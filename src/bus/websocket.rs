@@ -1,0 +1,249 @@
+//! An ExoCom broker over one WebSocket that carries everything both ways: ours, which answers every message, or an
+//! original of the WebSocket era (exo 3), which answers nothing.
+//!
+//! Towards ours this is as safe as HTTP: a message counts as sent when the broker has taken it, and as delivered when
+//! the inbox has. Towards an original it counts as sent when it has left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Mutex, watch};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use uuid::Uuid;
+
+use super::{Bus, Close, Config, Error, Membership, Register, Registration, Verdict, together};
+use crate::broker::{Dialect, Hello, sending_frame};
+use crate::message::{Message, MessageId};
+
+use connection::Connection;
+use driver::Setup;
+use handshake::{Peer, Target};
+use socket::Ending;
+
+mod connection;
+mod driver;
+mod handshake;
+mod intake;
+mod rules;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+/// How soon a membership is looked at again. The connection itself is the lease, so rarely.
+const RENEWAL: Duration = Duration::from_secs(60);
+
+/// Messages that are sent before the first of them is answered.
+const BATCH_MESSAGES_MAX: usize = 1_024;
+
+/// The bus that is a broker at the other end of a WebSocket.
+pub struct WebSocketBus {
+    target: Target,
+    register: Register,
+    close: Close,
+    connect_timeout: Duration,
+    timeout: Duration,
+    heartbeat: Duration,
+    frame_bytes_max: usize,
+    /// The connection, from joining to leaving; it may be lost already.
+    current: watch::Sender<Option<Arc<Connection>>>,
+    /// What the broker was told last. Held while it is told.
+    told: Mutex<Option<Registration>>,
+    /// How many messages are to be sent one by one, since one of them was too large for the broker.
+    one_by_one: AtomicUsize,
+}
+
+impl WebSocketBus {
+    /// The way to the broker of `config`. Opens no connection yet. `None` if its URL is no `ws` or `wss` URL.
+    pub fn new(config: &Config) -> Option<Self> {
+        Some(Self {
+            target: Target::parse(&config.url)?,
+            register: config.register,
+            close: config.close,
+            connect_timeout: Duration::from_millis(config.connect_timeout_ms),
+            timeout: Duration::from_millis(config.timeout_ms),
+            heartbeat: Duration::from_millis(config.heartbeat_ms),
+            frame_bytes_max: config.frame_bytes_max,
+            current: watch::Sender::new(None),
+            told: Mutex::new(None),
+            one_by_one: AtomicUsize::new(0),
+        })
+    }
+
+    /// The broker's port.
+    pub fn port(&self) -> u16 {
+        self.target.port
+    }
+
+    fn current(&self) -> Option<Arc<Connection>> {
+        self.current.borrow().clone()
+    }
+
+    async fn connect(&self, membership: &Membership) -> Result<Connection, Error> {
+        let (stream, peer) = self.target.open(self.connect_timeout, self.frame_bytes_max).await?;
+        let setup = Setup {
+            authority: self.target.authority.clone(),
+            role: membership.registration.role.clone(),
+            timeout: self.timeout,
+            heartbeat: self.heartbeat,
+            ending: ending(self.close, peer),
+        };
+        Ok(Connection::start(stream, peer, Arc::clone(&membership.inbox), setup))
+    }
+
+    async fn tell(&self, connection: &Connection, registration: &Registration) -> Result<(), Error> {
+        let hello = hello(registration, self.register);
+        let frame = hello.to_json(&MessageId::from_uuid(Uuid::now_v7()));
+        let verdicts = connection.send(vec![frame], Vec::new()).await?;
+        match verdicts.into_iter().next() {
+            Some(Verdict::Accepted) => Ok(()),
+            Some(Verdict::Refused { detail } | Verdict::Forbidden { detail }) => Err(Error::Registration(detail)),
+            Some(Verdict::NoReceivers) => Err(Error::Registration("it does not know the role".into())),
+            Some(Verdict::Busy { .. }) | None => Err(Error::Registration("it has no room for it now".into())),
+        }
+    }
+
+    async fn join_or_renew(&self, membership: &Membership) -> Result<Duration, Error> {
+        let mut told = self.told.lock().await;
+        let registration = &membership.registration;
+        let open = self.current().filter(|connection| connection.is_open());
+        if let Some(connection) = open {
+            // An original has its landscape from somebody else, and one service more for each registration.
+            let news = connection.peer == Peer::Acknowledging && self.register == Register::Auto;
+            if news && told.as_ref() != Some(registration) {
+                self.tell(&connection, registration).await?;
+                *told = Some(registration.clone());
+            }
+            return Ok(RENEWAL);
+        }
+        let connection = self.connect(membership).await?;
+        self.tell(&connection, registration).await?;
+        *told = Some(registration.clone());
+        self.current.send_replace(Some(Arc::new(connection)));
+        Ok(RENEWAL)
+    }
+
+    async fn publish_batch(&self, batch: &[Message]) -> Result<Vec<Verdict>, Error> {
+        let Some(connection) = self.current() else {
+            return Err(Error::NotConnected { authority: self.target.authority.clone() });
+        };
+        let singly = self.one_by_one.load(Ordering::Relaxed);
+        let messages_max = if singly > 0 { 1 } else { BATCH_MESSAGES_MAX };
+        let mut frames = Vec::new();
+        let mut conversations = Vec::new();
+        for message in &batch[..together(batch, messages_max)] {
+            let frame = match connection.peer {
+                Peer::Acknowledging => message.to_json(),
+                Peer::Original => sending_frame(message),
+            };
+            if frame.len() > self.frame_bytes_max {
+                if frames.is_empty() {
+                    return Ok(vec![self.oversized(frame.len())]);
+                }
+                break;
+            }
+            frames.push(frame);
+            if connection.peer == Peer::Original {
+                conversations.push((message.conversation(), message.id.clone()));
+            }
+        }
+        let sent = frames.len();
+        let outcome = connection.send(frames, conversations).await;
+        match &outcome {
+            Err(Error::TooLarge { .. }) if sent == 1 => {
+                self.one_by_one.store(0, Ordering::Relaxed);
+                let detail = "the broker ended the connection because the message is too large for it".to_owned();
+                return Ok(vec![Verdict::Refused { detail }]);
+            }
+            Err(Error::TooLarge { .. }) => self.one_by_one.store(sent, Ordering::Relaxed),
+            Ok(_) => self.one_by_one.store(singly.saturating_sub(1), Ordering::Relaxed),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    fn oversized(&self, bytes: usize) -> Verdict {
+        let bytes_max = self.frame_bytes_max;
+        Verdict::Refused {
+            detail: format!("it makes a frame of {bytes} bytes, and bus.frame_bytes_max allows {bytes_max}"),
+        }
+    }
+}
+
+impl Bus for WebSocketBus {
+    fn publish_now(&self, _message: &Message) -> Option<Verdict> {
+        None
+    }
+
+    fn publish<'a>(&'a self, batch: &'a [Message]) -> BoxFuture<'a, Result<Vec<Verdict>, Error>> {
+        async move {
+            assert!(!batch.is_empty(), "an empty batch has no verdict");
+            let mut verdicts = self.publish_batch(batch).await?;
+            // What comes behind the first one without room is sent again, so that order is kept.
+            let busy = verdicts.iter().position(|verdict| matches!(verdict, Verdict::Busy { .. }));
+            verdicts.truncate(busy.map_or(verdicts.len(), |first| first + 1));
+            Ok(verdicts)
+        }
+        .boxed()
+    }
+
+    fn join_now(&self, _membership: &Membership) -> Option<Result<Duration, Error>> {
+        None
+    }
+
+    fn join<'a>(&'a self, membership: &'a Membership) -> BoxFuture<'a, Result<Duration, Error>> {
+        self.join_or_renew(membership).boxed()
+    }
+
+    fn leave<'a>(&'a self, _membership: &'a Membership) -> BoxFuture<'a, Result<(), Error>> {
+        async move {
+            let mut told = self.told.lock().await;
+            *told = None;
+            if let Some(connection) = self.current.send_replace(None) {
+                connection.leave().await;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn lost(&self) -> BoxFuture<'_, Error> {
+        async move {
+            let mut current = self.current.subscribe();
+            loop {
+                let connection = current.borrow_and_update().clone();
+                if let Some(connection) = connection {
+                    return connection.lost().await;
+                }
+                // The sender lives as long as this bus.
+                drop(current.changed().await);
+            }
+        }
+        .boxed()
+    }
+}
+
+/// How a relay introduces itself. Whose landscape is somebody else's to configure tells only its role, as the originals
+/// do.
+fn hello(registration: &Registration, register: Register) -> Hello {
+    let Registration { role, instance, receives, sends, namespace, batch: _, token } = registration.clone();
+    let (role_only, dialect) = (register == Register::Off, Dialect::ActivityId);
+    Hello {
+        role,
+        dialect,
+        instance: Some(instance).filter(|_| !role_only),
+        receives: if role_only { Vec::new() } else { receives },
+        sends: if role_only { Vec::new() } else { sends },
+        namespace: namespace.filter(|_| !role_only),
+        token,
+    }
+}
+
+fn ending(close: Close, peer: Peer) -> Ending {
+    match (close, peer) {
+        (Close::Polite, _) | (Close::Auto, Peer::Acknowledging) => Ending::Polite(CloseCode::Normal),
+        (Close::Abrupt, _) | (Close::Auto, Peer::Original) => Ending::Abrupt,
+    }
+}

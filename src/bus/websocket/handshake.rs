@@ -1,0 +1,149 @@
+//! Opening a connection: where the broker is, and what it speaks.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, Uri};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, handshake::client::Request};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+
+use crate::broker::ACKS_HEADER;
+use crate::bus::Error;
+use crate::http::ClientError;
+
+/// Where brokers of the WebSocket era expect it. exo 3.
+const PATH: &str = "/services";
+
+/// What is read from the network at once. Larger frames get the room they need.
+const READ_BYTES: usize = 16 * 1024;
+
+/// What is gathered before it is written although nobody asked for that yet.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// A connection over plain TCP, or over TLS.
+pub(super) type Stream = MaybeTlsStream<TcpStream>;
+
+/// Whether the other end answers messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// Ours: each message is answered.
+    Acknowledging,
+    /// An original: nothing is ever answered.
+    Original,
+}
+
+/// Where a broker is.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    uri: Uri,
+    /// Host and port, as errors tell them.
+    pub(super) authority: String,
+    pub(super) port: u16,
+}
+
+impl Target {
+    /// Reads a `ws` or `wss` URL; the path may be left out, and so may the port: 80, or 443 with TLS. `None` if it is no
+    /// such URL.
+    pub(super) fn parse(url: &str) -> Option<Self> {
+        let uri: Uri = url.parse().ok()?;
+        let default_port = match uri.scheme_str()? {
+            "ws" => 80,
+            "wss" => 443,
+            _ => return None,
+        };
+        let host = uri.host().filter(|host| !host.is_empty())?;
+        let port = uri.port_u16().unwrap_or(default_port);
+        let authority = format!("{host}:{port}");
+        let uri = match uri.path() {
+            "" | "/" => format!("{}://{}{PATH}", uri.scheme_str()?, uri.authority()?).parse().ok()?,
+            _ => uri,
+        };
+        Some(Self { uri, authority, port })
+    }
+
+    fn request(&self) -> Result<Request, tungstenite::Error> {
+        let mut request = self.uri.clone().into_client_request()?;
+        request.headers_mut().insert(ACKS_HEADER, HeaderValue::from_static("1"));
+        Ok(request)
+    }
+
+    /// Connects and shakes hands, within `timeout`. Cancel-safe: dropped, it closes what it has opened.
+    pub(super) async fn open(
+        &self,
+        timeout: Duration,
+        frame_bytes_max: usize,
+    ) -> Result<(WebSocketStream<Stream>, Peer), Error> {
+        let opened = tokio::time::timeout(timeout, self.shake_hands(frame_bytes_max)).await;
+        opened.unwrap_or_else(|_| {
+            let authority = self.authority.clone();
+            Err(ClientError::Timeout { authority, timeout }.into())
+        })
+    }
+
+    async fn shake_hands(&self, frame_bytes_max: usize) -> Result<(WebSocketStream<Stream>, Peer), Error> {
+        let cannot = |error: std::io::Error| {
+            let (authority, cause) = (self.authority.clone(), error.to_string());
+            Error::from(ClientError::Connect { authority, cause })
+        };
+        let stream = TcpStream::connect(&self.authority).await.map_err(cannot)?;
+        // Frames are small and each is waited for.
+        stream.set_nodelay(true).map_err(cannot)?;
+        // A second installation is refused, and means that the first one stands.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let request = self.request().map_err(|error| self.refused(error))?;
+        let opened = client_async_tls_with_config(request, stream, Some(limits(frame_bytes_max)), None).await;
+        let (socket, answer) = opened.map_err(|error| self.refused(error))?;
+        let answers = answer.headers().get(ACKS_HEADER).is_some_and(|value| value == "1");
+        Ok((socket, if answers { Peer::Acknowledging } else { Peer::Original }))
+    }
+
+    fn refused(&self, error: tungstenite::Error) -> Error {
+        let authority = self.authority.clone();
+        let tungstenite::Error::Http(answer) = error else {
+            return ClientError::Broken { authority, cause: error.to_string() }.into();
+        };
+        let hint = match answer.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "it does not let this relay in; see bus.token",
+            _ => "expected an ExoCom broker of the WebSocket era there; with one of the HTTP era use http://",
+        };
+        let (status, hint) = (answer.status().as_u16(), hint.to_owned());
+        Error::Unexpected { url: authority, call: "the WebSocket handshake", status, hint }
+    }
+}
+
+/// The bounds of a connection.
+pub(super) fn limits(frame_bytes_max: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(WRITE_BYTES)
+        .max_frame_size(Some(frame_bytes_max))
+        .max_message_size(Some(frame_bytes_max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str, expected: Option<(&str, &str)>) {
+        let target = Target::parse(url);
+        let told = target.as_ref().map(|target| (target.authority.as_str(), target.uri.path()));
+        assert_eq!(told, expected, "{url}");
+    }
+
+    #[test]
+    fn port_and_path_may_be_left_out() {
+        check("ws://exocom", Some(("exocom:80", "/services")));
+        check("ws://exocom:3100/", Some(("exocom:3100", "/services")));
+        check("wss://exocom/base/services", Some(("exocom:443", "/base/services")));
+        check("ws://[::1]:3100", Some(("[::1]:3100", "/services")));
+    }
+
+    #[test]
+    fn other_urls_are_none() {
+        for url in ["http://exocom", "ws://", "exocom:3100", "ws:exocom", ""] {
+            check(url, None);
+        }
+    }
+}

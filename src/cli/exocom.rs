@@ -1,0 +1,155 @@
+//! The `exocom` command: a drop-in for the original broker. exo 2.6, 3.7.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::num::NonZeroUsize;
+
+use clap::{Parser, Subcommand};
+
+use super::Error;
+use super::options::Threads;
+use crate::app::config::{Purpose, Sources};
+use crate::app::exocom::{self, Setup};
+use crate::app::telemetry;
+
+/// The version of the original it stands in for.
+const PROTOCOL_VERSION: &str = "0.27.0";
+
+/// ExoCom: the message broker of Exosphere, for services of the WebSocket era
+#[derive(Debug, Parser)]
+#[command(
+    name = "exocom",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    after_help = "\
+Environment:
+  SERVICE_DATA    the services there are: {\"users\":{\"receives\":[],\"sends\":[],\"translations\":[]}}
+  SERVICE_ROUTES  the same for ExoCom before 0.27: [{\"role\":\"users\",\"receives\":[],\"sends\":[]}]
+  PORT            where it listens [default: 80 with SERVICE_DATA, 3100 with SERVICE_ROUTES]
+  EXOCOM_BIND     the only host it listens on [default: every interface, like the original]
+  EXORELAY__…     every other setting of the broker, such as EXORELAY__BROKER__DELIVERY_WINDOW_MS=60000.
+                  Other than usual, EXORELAY__BROKER__LOG_MESSAGES and ..__LOG_PAYLOADS are true,
+                  EXORELAY__BROKER__SETTLE_MS is 0, EXORELAY__DRAIN__GRACE_MS is 8000, and
+                  EXORELAY__LOG__LEVEL is off
+
+Whoever reaches the port can send and receive under any role, as with the original. Give roles a
+token with EXORELAY__BROKER__TOKENS=web=secret, or let nobody but your services reach the port.
+
+Example: a broker at port 3100
+  PORT=3100 SERVICE_DATA='{\"web\":{\"sends\":[\"hi\"]},\"users\":{\"receives\":[\"hi\"]}}' exocom
+
+Exit codes: 0 done, 1 failed or wrong usage, 2 wrong service data or a port that cannot be opened"
+)]
+pub struct Exocom {
+    /// Where it listens, instead of PORT; without service data it is the broker of the HTTP era
+    #[arg(long, value_name = "PORT")]
+    port: Option<String>,
+    /// Print the versions
+    #[arg(short, long)]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the version of the original it stands in for, and its own
+    Version,
+    #[command(external_subcommand)]
+    Unknown(Vec<OsString>),
+}
+
+/// Why an `exocom` failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExocomError {
+    /// There is no such command.
+    #[error("Error: unknown command {name:?} for \"exocom\"\nRun 'exocom --help' for usage.")]
+    UnknownCommand {
+        /// What was given.
+        name: String,
+    },
+    /// The broker does not start.
+    #[error("{0}")]
+    Broker(#[from] exocom::Error),
+    /// Anything that can happen to every command.
+    #[error("{0}")]
+    Command(#[from] Error),
+}
+
+impl ExocomError {
+    /// What the shell gets: 2 for wrong data and ports, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::UnknownCommand { .. } => 1,
+            Self::Broker(error) => error.exit_code(),
+            Self::Command(Error::Configuration(_)) => 2,
+            Self::Command(error) => error.exit_code(),
+        }
+    }
+}
+
+impl Exocom {
+    /// What it runs on: all there is. Errors: `TOKIO_WORKER_THREADS` is no number from 1.
+    pub fn threads(&self) -> Result<Threads, Error> {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        super::options::said_threads().map(|threads| Threads::Many(threads.unwrap_or(cores)))
+    }
+
+    /// Runs the command to its end.
+    pub async fn run(self) -> Result<(), ExocomError> {
+        match self.command {
+            Some(Command::Unknown(words)) => {
+                let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+                Err(ExocomError::UnknownCommand { name })
+            }
+            Some(Command::Version) => Ok(print_versions()?),
+            None if self.version => Ok(print_versions()?),
+            None => {
+                let variable = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+                let setup = Setup::read(variable, self.port.as_deref())?;
+                let resolved = sources(&setup).resolve(Purpose::Other).map_err(Error::Configuration)?;
+                telemetry::start(&resolved.config.log);
+                Ok(exocom::run(resolved.config, setup).await?)
+            }
+        }
+    }
+}
+
+/// The usual sources, above the defaults of an original.
+fn sources(setup: &Setup) -> Sources {
+    let sources = Sources::of_process(None)
+        .default("broker.log_messages", true)
+        .default("broker.log_payloads", true)
+        .default("log.level", "off")
+        // Done before `docker stop` loses its patience after 10 s.
+        .default("drain.grace_ms", 8_000);
+    match &setup.landscape {
+        // The landscape tells who is to be waited for; everybody else is told at once that nobody receives a message.
+        Some(_) => sources.default("broker.settle_ms", 0),
+        None => sources,
+    }
+}
+
+fn print_versions() -> Result<(), Error> {
+    let own = env!("CARGO_PKG_VERSION");
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{PROTOCOL_VERSION}\nexorelay {own}").and_then(|()| out.flush()).map_err(Error::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_has_no_contradictions() {
+        Exocom::command().debug_assert();
+    }
+
+    #[test]
+    fn words_of_any_kind_are_an_unknown_command() {
+        let exocom = Exocom::try_parse_from(["exocom", "foo", "--bar"]).unwrap();
+        assert!(matches!(exocom.command, Some(Command::Unknown(words)) if words[0] == "foo"));
+    }
+}
