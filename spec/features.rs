@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use cucumber::World as _;
 use cucumber::writer::Stats as _;
 
-/// Scenarios of the broker wait for sockets more than they compute.
-const BROKERS_AT_ONCE: usize = 16;
+/// Scenarios of the broker and of streams wait for sockets more than they compute.
+const SOCKETS_AT_ONCE: usize = 16;
 
 /// The others start real processes, on a small machine.
 const PROCESSES_AT_ONCE: usize = 4;
@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
         feature.path.as_ref().is_some_and(|path| path.parent().is_some_and(|folder| folder.ends_with(room)))
     };
     let brokers = world::broker::World::cucumber()
-        .max_concurrent_scenarios(BROKERS_AT_ONCE)
+        .max_concurrent_scenarios(SOCKETS_AT_ONCE)
         .fail_on_skipped()
         .filter_run(features, move |feature, _, _| stands_in(feature, "broker"))
         .await;
@@ -40,12 +40,25 @@ async fn main() -> ExitCode {
         .fail_on_skipped()
         .filter_run(features, move |feature, _, _| stands_in(feature, "exocom"))
         .await;
+    let streams = world::streams::World::cucumber()
+        .max_concurrent_scenarios(SOCKETS_AT_ONCE)
+        .fail_on_skipped()
+        .filter_run(features, move |feature, _, _| stands_in(feature, "streams"))
+        .await;
     let others = world::World::cucumber()
         .max_concurrent_scenarios(PROCESSES_AT_ONCE)
         .fail_on_skipped()
-        .filter_run(features, move |feature, _, _| !stands_in(feature, "broker") && !stands_in(feature, "exocom"))
+        .filter_run(features, move |feature, _, _| {
+            !["broker", "exocom", "streams"].iter().any(|room| stands_in(feature, room))
+        })
         .await;
-    match brokers.execution_has_failed() || drop_ins.execution_has_failed() || others.execution_has_failed() {
+    let failed = [
+        brokers.execution_has_failed(),
+        drop_ins.execution_has_failed(),
+        streams.execution_has_failed(),
+        others.execution_has_failed(),
+    ];
+    match failed.contains(&true) {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     }

@@ -29,12 +29,14 @@
 //! |---|---|
 //! | [`message`] | the vocabulary: message, payload, names and ids, the envelope. Pure |
 //! | [`http`] | what every listener and every call shares: server and drain, limits, problem answers, the client |
+//! | [`store`] | durable records: logs and tables, changed batch by batch; in memory so far |
 //! | [`broker`] | ExoCom: who is there, who gets what, who may what, queues, leases, translation; HTTP and WebSocket |
 //! | [`bus`] | how a relay reaches the others: a broker of this process, or one over HTTP or WebSocket |
 //! | [`relay`] | the heart: send, request, reply, handlers, outbox, dead letters |
 //! | [`listen`] | the bus-facing listener, where a broker delivers |
 //! | [`api`] | the service-facing listener: send, request, reply, follow |
 //! | [`webhook`] | brings incoming messages to a service over HTTP |
+//! | [`streams`] | Durable Streams: append, read and follow over HTTP |
 //! | [`app`] | configuration, wiring, start and drain in order |
 //! | [`testing`] | a broker for tests of services: records, sends, answers |
 //! | [`cli`] | one file per command |
@@ -62,6 +64,8 @@ pub mod lifecycle {}
 pub mod listen;
 pub mod message;
 pub mod relay;
+pub mod store;
+pub mod streams;
 pub mod testing;
 pub mod webhook;
 

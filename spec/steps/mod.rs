@@ -12,6 +12,7 @@ mod process;
 mod relay;
 mod requests;
 mod service;
+mod streams;
 mod testing;
 mod traffic;
 mod watching;

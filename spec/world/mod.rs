@@ -11,5 +11,6 @@ pub mod relays;
 pub mod samples;
 pub mod service;
 mod stage;
+pub mod streams;
 
 pub use stage::World;

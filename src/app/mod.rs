@@ -20,4 +20,4 @@ pub use builder::Builder;
 pub use config::Config;
 pub use error::Error;
 pub use service::Service;
-pub use start::{EmbeddedBroker, broker, dev, run};
+pub use start::{EmbeddedBroker, broker, dev, run, streams};

@@ -1,4 +1,4 @@
-//! The three server processes.
+//! The server processes.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ use super::signals::Signals;
 use super::{Config, Error, greeter, ready};
 use crate::broker::{self, Broker};
 use crate::http::{Listening, Serving};
+use crate::streams::{self, Streams};
 
 /// Whether others can reach the broker inside a sidecar whose `bus.url` is `embedded`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,22 @@ pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Er
         never = following => match never {},
         () = signals.then_drain(close_broker(&config, broker, serving)) => Ok(()),
     }
+}
+
+/// Runs Durable Streams until it is told to stop.
+pub async fn streams(config: Config) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
+    let listening = Listening::bind("streams.address (--listen)", &config.streams.address).await?;
+    let streams = Streams::in_memory(config.streams.clone());
+    let serving = listening.serve(streams::routes::server(streams.clone(), &config.http), &config.http);
+    ready::announce("streams", serving.address());
+    let drain = async {
+        streams.drain();
+        serving.drain(config.drain.grace()).await;
+        0
+    };
+    signals.then_drain(drain).await;
+    Ok(())
 }
 
 async fn open_broker(config: &Config) -> Result<(Broker, Serving), Error> {

@@ -31,6 +31,7 @@ mod runtime;
 mod send;
 mod server;
 mod story;
+mod streams;
 mod tail;
 mod traffic;
 

@@ -15,6 +15,7 @@ use super::lint::Lint;
 use super::request::Request;
 use super::run::Run;
 use super::send::Send;
+use super::streams::Streams;
 use super::tail::Tail;
 
 /// How many threads a server uses, if that is to be said.
@@ -43,6 +44,7 @@ enum Command {
     Dev(Dev),
     Run(Box<Run>),
     Broker(Broker),
+    Streams(Streams),
     Send(Send),
     Request(Request),
     Tail(Box<Tail>),
@@ -72,7 +74,9 @@ impl Options {
             Command::Dev(_) | Command::Run(_) => {
                 said_threads().map(|threads| Threads::Many(threads.unwrap_or(half(cores))))
             }
-            Command::Broker(_) => said_threads().map(|threads| Threads::Many(threads.unwrap_or(cores))),
+            Command::Broker(_) | Command::Streams(_) => {
+                said_threads().map(|threads| Threads::Many(threads.unwrap_or(cores)))
+            }
             Command::Send(_)
             | Command::Request(_)
             | Command::Tail(_)
@@ -90,6 +94,7 @@ impl Options {
             Command::Dev(dev) => dev.run().await,
             Command::Run(run) => run.run().await,
             Command::Broker(broker) => broker.run().await,
+            Command::Streams(streams) => streams.run().await,
             Command::Send(send) => send.run().await,
             Command::Request(request) => request.run().await,
             Command::Tail(tail) => tail.run().await,

@@ -1,4 +1,4 @@
-//! What the three servers have in common: their flags are settings, and they configure the process.
+//! What the servers have in common: their flags are settings, and they configure the process.
 
 use std::path::PathBuf;
 
@@ -80,7 +80,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_flags_of_every_server_tell_the_defaults() {
-        for command in ["dev", "run", "broker"] {
+        for command in ["dev", "run", "broker", "streams"] {
             check_flags(command, &Process::default().flags());
         }
     }

@@ -9,6 +9,7 @@ mod problem;
 mod server;
 mod shelf;
 mod socket;
+mod stalled;
 mod websocket;
 
 pub use body::{Incoming, json_body, message_name, path_segment, read_body};

@@ -43,6 +43,26 @@ pub enum Kind {
     UnknownInstance,
     /// The bus refused the message.
     Refused,
+    /// What is asked for does not go with what is there.
+    Conflict,
+    /// There is a stream of this name, and it is another one.
+    StreamExists,
+    /// The stream takes nothing any more.
+    StreamClosed,
+    /// The stream holds content of another type.
+    ContentTypeMismatch,
+    /// The writer's own order would be broken.
+    SequenceConflict,
+    /// Requests of the producer before this one are missing.
+    ProducerGap,
+    /// A newer life of the producer has taken over.
+    ProducerFenced,
+    /// What was there is gone for good.
+    Gone,
+    /// There is no room for more.
+    Full,
+    /// The store failed; nothing can be written until an operator has looked after it.
+    StoreFailed,
     /// A defect of ours; the log has the cause.
     Internal,
 }
@@ -71,6 +91,16 @@ impl Kind {
             }
             Self::UnknownInstance => ("unknown-instance", StatusCode::CONFLICT, "Unknown instance"),
             Self::Refused => ("refused", StatusCode::BAD_GATEWAY, "Refused by the bus"),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "Conflict"),
+            Self::StreamExists => ("stream-exists", StatusCode::CONFLICT, "Stream exists"),
+            Self::StreamClosed => ("stream-closed", StatusCode::CONFLICT, "Stream is closed"),
+            Self::ContentTypeMismatch => ("content-type-mismatch", StatusCode::CONFLICT, "Another content type"),
+            Self::SequenceConflict => ("sequence-conflict", StatusCode::CONFLICT, "Sequence does not grow"),
+            Self::ProducerGap => ("producer-gap", StatusCode::CONFLICT, "Requests of the producer are missing"),
+            Self::ProducerFenced => ("producer-fenced", StatusCode::FORBIDDEN, "A newer producer has taken over"),
+            Self::Gone => ("gone", StatusCode::GONE, "Gone"),
+            Self::Full => ("full", StatusCode::INSUFFICIENT_STORAGE, "No room"),
+            Self::StoreFailed => ("store-failed", StatusCode::SERVICE_UNAVAILABLE, "The store failed"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         }
     }

@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+use super::stalled::Stalled;
+
 /// Bounds of every listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +35,8 @@ pub struct Limits {
     pub body_timeout_ms: u64,
     /// How long a connection may stay without complete request headers; then it is closed.
     pub header_timeout_ms: u64,
+    /// How long a connection may take nothing of what is sent to it; then it is closed.
+    pub write_timeout_ms: u64,
     /// Open connections per listener; further ones wait in the system's backlog.
     pub connections_max: usize,
 }
@@ -43,6 +47,7 @@ impl Default for Limits {
             body_bytes_max: 1024 * 1024,
             body_timeout_ms: 10_000,
             header_timeout_ms: 30_000,
+            write_timeout_ms: 30_000,
             connections_max: 16_384,
         }
     }
@@ -196,7 +201,11 @@ async fn accept_loop(
         match accepted {
             None => return,
             Some((place, Ok((stream, peer)))) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, %peer, "cannot switch off Nagle's algorithm");
+                }
                 let place = Place(Arc::new(place));
+                let stream = Stalled::new(stream, Duration::from_millis(limits.write_timeout_ms));
                 connections.spawn(serve_connection(stream, (peer, place), http.clone(), router.clone(), stop.clone()));
             }
             Some((_, Err(error))) => {
@@ -209,15 +218,12 @@ async fn accept_loop(
 }
 
 async fn serve_connection(
-    stream: TcpStream,
+    stream: Stalled<TcpStream>,
     (peer, place): (SocketAddr, Place),
     http: http1::Builder,
     router: Router,
     stop: CancellationToken,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, %peer, "cannot switch off Nagle's algorithm");
-    }
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));

@@ -53,6 +53,10 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
             "an http or https URL without a query, such as http://127.0.0.1:3000, or nothing",
         ),
         "webhook.secret" => (text.is_empty() || is_secret(text), "whsec_ and 24 to 64 bytes in base64, or nothing"),
+        "streams.public_url" => (
+            text.is_empty() || is_url(text, &["http", "https"]),
+            "an http or https URL without a query, such as https://streams.example.com, or nothing",
+        ),
         "bus.advertise" => (
             text.is_empty() || is_address(text) && !text.ends_with(":0"),
             "HOST:PORT such as 10.0.0.7:4000, or nothing",

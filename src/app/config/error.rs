@@ -56,6 +56,12 @@ pub enum Error {
     /// The sidecar does not know who it speaks for.
     #[error("relay.role is not set: give --role NAME, ROLE=NAME in the environment, or role = \"NAME\" under [relay]")]
     RoleMissing,
+    /// Streams cannot be kept on disk yet.
+    #[error("streams.store ({origin}) is \"disk\": this build has no disk store yet, streams live in memory only")]
+    NoDiskStore {
+        /// Where it was asked for.
+        origin: Origin,
+    },
     /// There is no broker here whose listener could be opened.
     #[error("{flag} needs --bus embedded: bus.url is {url:?} ({origin})")]
     NoEmbeddedBroker {

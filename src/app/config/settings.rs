@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{api, broker, bus, http, listen, relay, webhook};
+use crate::{api, broker, bus, http, listen, relay, streams, webhook};
 
 /// Everything that can be set; each section belongs to the room of its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Config {
     pub webhook: webhook::Config,
     /// The broker.
     pub broker: broker::Config,
+    /// Durable streams.
+    pub streams: streams::Config,
     /// Bounds of every listener.
     pub http: http::Limits,
     /// The log.

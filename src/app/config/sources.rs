@@ -91,6 +91,10 @@ impl Sources {
 /// What one key alone cannot tell.
 fn missing(merge: &Merge, purpose: Purpose) -> Vec<Error> {
     let mut errors = Vec::new();
+    let store = merge.leaf("streams.store");
+    if store.value.as_str() == Some("disk") {
+        errors.push(Error::NoDiskStore { origin: store.origin.clone() });
+    }
     if purpose == Purpose::Other {
         return errors;
     }

@@ -1,0 +1,45 @@
+Feature: Creating streams
+  A stream is a URL. Whoever creates it says what it holds and how long it lives; creating it again changes nothing.
+
+  Background:
+    Given a streams server
+
+  Scenario: A new stream
+    When I create the stream "orders" as application/json
+    Then I get 201
+    And the header "location" ends with "/v1/stream/orders"
+    And the header "stream-next-offset" is "0000000000000000_0000000000000000"
+    And reading "orders" gives `[]`
+
+  Scenario: A stream with first content
+    When I create the stream "notes" as text/plain with `hello`
+    Then I get 201
+    And reading "notes" gives `hello`
+
+  Scenario: Creating the same stream again
+    Given the stream "orders" as application/json with `[1,2]`
+    When I create the stream "orders" as application/json with `[3]`
+    Then I get 200
+    And reading "orders" gives `[1,2]`
+
+  Scenario: Creating another stream of the same name
+    Given the stream "orders" as application/json
+    When I create the stream "orders" as text/plain
+    Then I get 409 with the problem "stream-exists" and the words "another content type"
+
+  Scenario: A name that belongs to the protocol
+    When I create the stream "__ds/mine" as text/plain
+    Then I get no stream
+
+  Scenario: A browser asks whether it may
+    When a page of "https://app.example" asks whether it may POST to "orders"
+    Then the header "access-control-allow-origin" is "*"
+    And the header "access-control-allow-headers" has "if-none-match"
+
+  Scenario: Deleting a stream and using its name again
+    Given the stream "orders" as text/plain with `old`
+    When I delete "orders"
+    Then I get 204
+    When I create the stream "orders" as text/plain
+    Then I get 201
+    And reading "orders" gives ``

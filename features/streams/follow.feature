@@ -1,0 +1,61 @@
+Feature: Following
+  Readers learn of new content at once: by long-poll, or by server-sent events.
+
+  Background:
+    Given a streams server
+    And the stream "orders" as application/json
+
+  Scenario: A long-poll waits for content
+    Given a long-poll of "orders" is waiting
+    When I append `{"id":1}` to "orders"
+    Then the long-poll gets 200 with `[{"id":1}]`
+
+  Scenario: A long-poll ends after its time
+    Given a streams server with long_poll_timeout_ms 50
+    And the stream "orders" as application/json
+    And a long-poll of "orders" is waiting
+    Then the long-poll gets 204 with ``
+
+  Scenario: A long-poll of a stream that is deleted
+    Given a long-poll of "orders" is waiting
+    When I delete "orders"
+    Then the long-poll gets 404
+
+  Scenario: Events begin with the history
+    Given I append `[1,2]` to "orders"
+    And somebody follows "orders" from the start
+    Then the follower gets `[1,2]`
+    When I append `3` to "orders"
+    Then the follower gets `[3]`
+
+  Scenario: Events of a stream that holds neither text nor JSON
+    Given the stream "pictures" as image/png
+    And somebody follows "pictures" from the start
+    When I append `PNG!` to "pictures"
+    Then the follower gets `UE5HIQ==`
+
+  Scenario: Text cannot forge events
+    Given the stream "notes" as text/plain
+    And somebody follows "notes" from the start
+    When I append two lines to "notes", the second one "event: control"
+    Then the follower gets two lines, the second one "event: control"
+
+  Scenario: The end of a stream
+    Given somebody follows "orders" from the start
+    When I close "orders" with `{"last":true}`
+    Then the follower gets `[{"last":true}]`
+    And the follower is told that the stream is closed, and its events end
+
+  Scenario: A connection that has lasted long enough
+    Given a streams server with sse_lifetime_ms 50
+    And the stream "orders" as application/json with `[1]`
+    And somebody follows "orders" from the start
+    Then the follower gets `[1]`
+    And the events end at "0000000000000000_0000000000000002"
+
+  Scenario: The server shuts down
+    Given somebody follows "orders" from the start
+    And a long-poll of "orders" is waiting
+    When the server shuts down
+    Then the long-poll gets 204 with ``
+    And the events end at "0000000000000000_0000000000000000"

@@ -1,0 +1,52 @@
+Feature: Forks
+  A fork begins with the content of another stream up to a place, and goes its own way from there.
+
+  Background:
+    Given a streams server
+    And the stream "draft" as text/plain with `one `
+    And I append `two ` to "draft"
+
+  Scenario: Both go their own way
+    When I fork "draft" as "mine"
+    Then I get 201
+    When I append `mine` to "mine"
+    And I append `theirs` to "draft"
+    Then reading "mine" gives `one two mine`
+    And reading "draft" gives `one two theirs`
+
+  Scenario: At an earlier place
+    When I fork "draft" as "mine" at "0000000000000000_0000000000000004"
+    Then reading "mine" gives `one `
+
+  Scenario: Inside of an append
+    When I fork "draft" as "mine" at "0000000000000000_0000000000000004" and 2 further
+    Then reading "mine" gives `one tw`
+    When I fork "draft" as "other" at "0000000000000000_0000000000000004" and 5 further
+    Then I get 400 with the problem "invalid-request"
+
+  Scenario: A place beyond the end
+    When I fork "draft" as "mine" at "9999999999999999_9999999999999999"
+    Then I get 400 with the problem "invalid-request"
+
+  Scenario: The source is deleted
+    Given I fork "draft" as "mine"
+    When I delete "draft"
+    Then I get 204
+    When I read "draft" from the start
+    Then I get 410 with the problem "gone"
+    When I create the stream "draft" as text/plain
+    Then I get 409 with the problem "conflict"
+    And reading "mine" gives `one two `
+
+  Scenario: The last fork lets go of its source
+    Given I fork "draft" as "mine"
+    And I delete "draft"
+    When I delete "mine"
+    And I read "draft" from the start
+    Then I get 404 with the problem "not-found"
+
+  Scenario: Of a stream that is closed
+    Given I close "draft"
+    When I fork "draft" as "mine"
+    And I append `three` to "mine"
+    Then reading "mine" gives `one two three`

@@ -1,0 +1,117 @@
+//! A streams server with its HTTP face on a port of its own, and what its clients got.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use exorelay::http::{Limits, Listening, Serving};
+use exorelay::streams::{Config, Streams, routes};
+use futures_util::StreamExt;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::http::Answer;
+
+/// How long anything may take before the scenario fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Everything a scenario has started, and what it has seen.
+#[derive(Default, cucumber::World)]
+pub struct World {
+    server: Option<(Streams, Serving)>,
+    /// What each stream was created as.
+    pub types: BTreeMap<String, String>,
+    answer: Option<Answer>,
+    /// The tag that a read gave last, and where it ended.
+    pub tag: String,
+    pub place: String,
+    pub polling: Option<JoinHandle<Answer>>,
+    pub follower: Option<Follower>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("World").field("types", &self.types).field("answer", &self.answer).finish()
+    }
+}
+
+impl World {
+    /// Starts a server; one that ran before ends.
+    pub async fn start(&mut self, config: Config) {
+        let listening = Listening::bind("test", "127.0.0.1:0").await.expect("a port is free");
+        let streams = Streams::in_memory(config);
+        let limits = Limits::default();
+        let serving = listening.serve(routes::server(streams.clone(), &limits), &limits);
+        self.server = Some((streams, serving));
+    }
+
+    pub fn streams(&self) -> &Streams {
+        &self.server.as_ref().expect("there is a server").0
+    }
+
+    pub fn url(&self, stream: &str) -> String {
+        format!("http://{}/v1/stream/{stream}", self.server.as_ref().expect("there is a server").1.address())
+    }
+
+    pub fn answer(&self) -> &Answer {
+        self.answer.as_ref().expect("there is an answer")
+    }
+
+    /// Makes a call and keeps its answer.
+    pub async fn call(&mut self, method: Method, stream: &str, headers: &[(&str, &str)], body: Vec<u8>) {
+        self.answer = Some(call(method, &self.url(stream), headers, body).await);
+    }
+}
+
+/// Makes a call with these headers and no others of ours.
+pub async fn call(method: Method, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    let client = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
+    let name = |text: &str| HeaderName::try_from(text).expect("a header's name");
+    let value = |text: &str| HeaderValue::try_from(text).expect("a header's value");
+    let headers: HeaderMap = headers.iter().map(|(header, text)| (name(header), value(text))).collect();
+    let request = client.request(method.clone(), url).headers(headers).body(body);
+    let answer = request.send().await.unwrap_or_else(|error| panic!("{method} {url}: {error:?}"));
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let body = String::from_utf8_lossy(&answer.bytes().await.expect("a complete body")).into_owned();
+    Answer { status, headers, body }
+}
+
+/// Somebody who follows a stream by events.
+pub struct Follower {
+    events: mpsc::Receiver<(String, String)>,
+    reading: JoinHandle<()>,
+}
+
+impl Follower {
+    pub async fn start(url: &str) -> Self {
+        let answer = Client::builder().no_proxy().build().expect("a client").get(url).send().await.expect("a stream");
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        let (sender, events) = mpsc::channel(100);
+        let reading = tokio::spawn(async move {
+            let (mut chunks, mut text) = (answer.bytes_stream(), String::new());
+            while let Some(Ok(chunk)) = chunks.next().await {
+                text.push_str(&String::from_utf8_lossy(&chunk));
+                while let Some(end) = text.find("\n\n") {
+                    let event: String = text.drain(..end + 2).collect();
+                    let name = event.lines().find_map(|line| line.strip_prefix("event: ")).unwrap_or_default();
+                    let data: Vec<&str> = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
+                    sender.send((name.to_owned(), data.join("\n"))).await.ok();
+                }
+            }
+        });
+        Self { events, reading }
+    }
+
+    /// Name and data of the next event; `None` at the end.
+    pub async fn next(&mut self) -> Option<(String, String)> {
+        tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("an event, or the end, in time")
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}

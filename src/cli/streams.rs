@@ -1,0 +1,65 @@
+//! `exorelay streams`
+
+use clap::Args;
+
+use super::Error;
+use super::process::{Flag, Process};
+use crate::app;
+use crate::app::config::Purpose;
+
+/// Run Durable Streams: append-only streams that any HTTP client writes, reads and follows
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Example: a stream of JSON messages, from another shell
+  exorelay streams
+  curl -X PUT -H 'content-type: application/json' http://127.0.0.1:4437/v1/stream/orders
+  curl -H 'content-type: application/json' -d '{\"id\":1}' http://127.0.0.1:4437/v1/stream/orders
+  curl 'http://127.0.0.1:4437/v1/stream/orders?offset=-1'")]
+pub(super) struct Streams {
+    /// Where it listens; port 0 takes a free one [default: 127.0.0.1:4437]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Streams")]
+    listen: Option<String>,
+    /// Where content is kept: memory, or disk, which this build does not have yet [default: memory]
+    #[arg(long, value_name = "memory|disk", help_heading = "Streams")]
+    store: Option<String>,
+    /// The folder of the disk store
+    #[arg(long, value_name = "DIR", help_heading = "Streams")]
+    data_dir: Option<String>,
+    /// When an append counts as written, with the disk store: sync, interval or memory [default: sync]
+    #[arg(long, value_name = "sync|interval|memory", help_heading = "Streams")]
+    durability: Option<String>,
+    /// How long a long-poll waits for data [default: 30s]
+    #[arg(long, value_name = "TIME", help_heading = "Streams")]
+    long_poll_timeout: Option<String>,
+    #[command(flatten)]
+    process: Process,
+}
+
+impl Streams {
+    pub(super) async fn run(mut self) -> Result<(), Error> {
+        let process = std::mem::take(&mut self.process);
+        let config = process.start(Purpose::Other, self.flags())?;
+        Ok(app::streams(config).await?)
+    }
+
+    fn flags(self) -> [Flag; 5] {
+        [
+            ("--listen", "streams.address", self.listen),
+            ("--store", "streams.store", self.store),
+            ("--data-dir", "streams.data_dir", self.data_dir),
+            ("--durability", "streams.durability", self.durability),
+            ("--long-poll-timeout", "streams.long_poll_timeout_ms", self.long_poll_timeout),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::process::tests::check_flags;
+    use super::*;
+
+    #[test]
+    fn every_flag_has_its_key_and_tells_its_default() {
+        check_flags("streams", &Streams::default().flags());
+    }
+}

@@ -1,0 +1,101 @@
+//! What can go wrong with a stream.
+
+use std::time::Duration;
+
+use super::rules::Refusal;
+use super::wire::{EntryError, Offset, RequestError};
+use crate::http::{Kind, Problem};
+use crate::store;
+
+/// Why a call has not done what it was asked for.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The request cannot be understood.
+    #[error("{0}")]
+    Request(#[from] RequestError),
+    /// The rules say no; nothing has changed.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// No append ends at the offset.
+    #[error("{offset} is no offset that this stream has given out")]
+    NoOffset {
+        /// The offset.
+        offset: Offset,
+    },
+    /// Too much waits to be written.
+    #[error("{bytes} bytes wait to be written, try again later")]
+    Busy {
+        /// How much waits.
+        bytes: usize,
+    },
+    /// The store failed, now or before. Whether a write that got this answer will be there after a restart is unknown.
+    #[error("the store failed, nothing is accepted until the server was restarted: {cause}")]
+    StoreFailed {
+        /// The store's reason.
+        cause: String,
+    },
+    /// The store cannot be read.
+    #[error("the store cannot be read: {cause}")]
+    StoreRead {
+        /// The store's reason.
+        cause: String,
+    },
+    /// What the store has kept cannot be understood.
+    #[error("{0}")]
+    Kept(#[from] EntryError),
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    Draining,
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::StoreRead { cause: error.to_string() }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Request(_) | Error::NoOffset { .. } => Kind::InvalidRequest,
+            Error::Refused(refusal) => kind_of(refusal),
+            Error::Busy { .. } => Kind::Busy,
+            Error::StoreFailed { .. } => Kind::StoreFailed,
+            Error::StoreRead { .. } | Error::Kept(_) => Kind::Internal,
+            Error::Draining => Kind::Draining,
+        };
+        if kind == Kind::Internal {
+            tracing::error!(%error, "a stream cannot be read");
+            return Self::new(kind, "the stream cannot be read; the log has the cause");
+        }
+        let problem = Self::new(kind, &error);
+        match kind {
+            Kind::Busy | Kind::Draining => problem.retry_after(Duration::from_secs(1)),
+            Kind::StoreFailed => problem.retry_after(Duration::from_secs(30)),
+            _ => problem,
+        }
+    }
+}
+
+fn kind_of(refusal: &Refusal) -> Kind {
+    match refusal {
+        Refusal::NotFound { .. } | Refusal::SourceNotFound { .. } => Kind::NotFound,
+        Refusal::Deleted { .. } => Kind::Gone,
+        Refusal::NameHeld { .. } | Refusal::SourceDeleted { .. } | Refusal::ForksTooDeep { .. } => Kind::Conflict,
+        Refusal::Exists { .. } => Kind::StreamExists,
+        Refusal::EmptyBody
+        | Refusal::NoContentType
+        | Refusal::Json(_)
+        | Refusal::NoMessages
+        | Refusal::EpochBegins { .. }
+        | Refusal::ForkOffset { .. }
+        | Refusal::ForkSubOffset { .. } => Kind::InvalidRequest,
+        Refusal::ContentTypeDiffers { .. } => Kind::ContentTypeMismatch,
+        Refusal::Closed { .. } => Kind::StreamClosed,
+        Refusal::SeqRegressed { .. } => Kind::SequenceConflict,
+        Refusal::ProducerFenced { .. } => Kind::ProducerFenced,
+        Refusal::ProducerGap { .. } => Kind::ProducerGap,
+        Refusal::Full { .. } | Refusal::TooManyStreams { .. } | Refusal::TooLong { .. } => Kind::Full,
+        Refusal::TooManyProducers { .. } => Kind::Busy,
+    }
+}

@@ -1,0 +1,64 @@
+//! Puts back what a store has kept.
+
+use std::sync::Arc;
+
+use super::config::Config;
+use super::error::Error;
+use super::rules::{Ledger, Limits};
+use super::shelf::{Shelf, Showing, Shown};
+use super::wire::{ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
+use super::writer::{PRODUCERS, STREAMS};
+use crate::store::{LogId, Store, Table};
+
+/// Keys that are read at once.
+const PAGE_KEYS: usize = 1024;
+
+/// How many logs may be opened in a millisecond before a restart could give a number out again.
+const LOGS_PER_MS: u64 = 1 << 20;
+
+/// The state of all streams, and what readers see of it.
+pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result<(Ledger, Shelf), Error> {
+    let limits = Limits {
+        streams_max: config.streams_max,
+        content_bytes_max: config.content_bytes_max as u64,
+        producers_max: config.producers_max,
+        producer_idle_ms: config.producer_idle_ms,
+        fork_segments_max: config.fork_segments_max,
+    };
+    // Time tells the lives of a stream apart across restarts, also where nothing is kept: their tags must never be equal.
+    let mut ledger = Ledger::new(limits, now_ms.saturating_mul(LOGS_PER_MS));
+    let mut paths = std::collections::HashMap::new();
+    each(store, STREAMS, |key, value| {
+        let (path, entry) = StreamEntry::read(key, value)?;
+        let (log, tail) = (entry.log, store.end(LogId(entry.log))?);
+        paths.insert(log, path.clone());
+        ledger.restore(now_ms, path, entry, tail);
+        Ok(())
+    })?;
+    each(store, PRODUCERS, |key, value| {
+        let (log, id) = log_of_producer_key(key)?;
+        if let Some(path) = paths.get(&log) {
+            ledger.restore_producer(path, id.into(), ProducerEntry::read(value)?);
+        }
+        Ok(())
+    })?;
+    let shelf = Shelf::default();
+    let shown = paths.into_values().filter_map(|path: StreamPath| {
+        let stream = ledger.stream(&path)?;
+        Some(Showing::Opened(Arc::new(Shown::of(&path, stream))))
+    });
+    shown.for_each(|showing| shelf.show(showing));
+    Ok((ledger, shelf))
+}
+
+fn each(store: &dyn Store, table: Table, mut read: impl FnMut(&[u8], &[u8]) -> Result<(), Error>) -> Result<(), Error> {
+    let mut after = None;
+    loop {
+        let page = store.scan(table, after.as_deref(), PAGE_KEYS)?;
+        for (key, value) in &page {
+            read(key, value)?;
+        }
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(last.clone());
+    }
+}

@@ -1,0 +1,138 @@
+//! Answers as the protocol writes them.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, HOST, LOCATION};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::http::Problem;
+use crate::streams::error::Error;
+use crate::streams::rules::{Appended, Created, Effect, Refusal};
+use crate::streams::service::Description;
+use crate::streams::wire::{EntityTag, Lifetime, RequestError, header};
+
+/// Why a call is answered with a problem.
+pub(super) enum Failure {
+    Error(Error),
+    Problem(Problem),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let error = match self {
+            Self::Problem(problem) => return problem.into_response(),
+            Self::Error(error) => error,
+        };
+        let mut headers = HeaderMap::new();
+        if let Error::Refused(refusal) = &error {
+            tell_more(&mut headers, refusal);
+        }
+        let mut response = Problem::from(error).into_response();
+        response.headers_mut().extend(headers);
+        response
+    }
+}
+
+/// What a client needs to go on after a refusal.
+fn tell_more(headers: &mut HeaderMap, refusal: &Refusal) {
+    if let Refusal::Closed { tail, .. } = refusal {
+        set(headers, header::CLOSED, "true");
+        set(headers, header::NEXT_OFFSET, tail);
+    }
+    if let Refusal::ProducerFenced { current } = refusal {
+        set(headers, header::PRODUCER_EPOCH, current);
+    }
+    if let Refusal::ProducerGap { expected, received } = refusal {
+        set(headers, header::PRODUCER_EXPECTED_SEQ, expected);
+        set(headers, header::PRODUCER_RECEIVED_SEQ, received);
+    }
+}
+
+/// Sets a header to a number, an offset, or another text of visible ASCII.
+pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: impl ToString) {
+    let value = HeaderValue::try_from(value.to_string());
+    let value = value.expect("callers set numbers, offsets, and texts that came in a header");
+    headers.insert(HeaderName::from_static(name), value);
+}
+
+pub(super) fn created(created: &Created, location: &str) -> Response {
+    let mut headers = HeaderMap::new();
+    set(&mut headers, "content-type", created.content_type.as_str());
+    set(&mut headers, header::NEXT_OFFSET, created.next);
+    if created.closed {
+        set(&mut headers, header::CLOSED, "true");
+    }
+    if !created.new {
+        return (StatusCode::OK, headers).into_response();
+    }
+    headers.extend(HeaderValue::try_from(location).ok().map(|location| (LOCATION, location)));
+    (StatusCode::CREATED, headers).into_response()
+}
+
+pub(super) fn appended(appended: &Appended) -> Response {
+    let mut headers = HeaderMap::new();
+    set(&mut headers, header::NEXT_OFFSET, appended.next);
+    if appended.closed {
+        set(&mut headers, header::CLOSED, "true");
+    }
+    if let Some((epoch, seq)) = appended.producer {
+        set(&mut headers, header::PRODUCER_EPOCH, epoch);
+        set(&mut headers, header::PRODUCER_SEQ, seq);
+    }
+    let status = match (appended.effect, appended.producer) {
+        (Effect::Wrote, Some(_)) => StatusCode::OK,
+        (Effect::Wrote, None) | (Effect::Closed | Effect::Repeated, _) => StatusCode::NO_CONTENT,
+    };
+    (status, headers).into_response()
+}
+
+pub(super) fn deleted() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+pub(super) fn described(description: &Description) -> Response {
+    let mut headers = HeaderMap::new();
+    set(&mut headers, "content-type", description.content_type.as_str());
+    set(&mut headers, header::NEXT_OFFSET, description.next);
+    match &description.lifetime {
+        Lifetime::Unlimited => {}
+        Lifetime::Idle { ttl_s } => set(&mut headers, header::TTL, ttl_s),
+        Lifetime::Until { text, .. } => set(&mut headers, header::EXPIRES_AT, text),
+    }
+    if description.closed {
+        set(&mut headers, header::CLOSED, "true");
+    }
+    let end = description.next.position().unwrap_or_default();
+    let tag = EntityTag { log: description.life, start: 0, end, closed: description.closed };
+    set(&mut headers, "etag", tag);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (StatusCode::OK, headers, Body::empty()).into_response()
+}
+
+/// The URL of a path of this server, as clients outside reach it.
+pub(super) fn absolute(public_url: &str, headers: &HeaderMap, path: &str) -> String {
+    if !public_url.is_empty() {
+        return format!("{}{path}", public_url.trim_end_matches('/'));
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+    format!("{scheme}://{}{path}", text(HOST.as_str()).unwrap_or("localhost"))
+}

@@ -1,0 +1,112 @@
+//! `GET` with `live=sse`: follows a stream as server-sent events.
+//!
+//! The connection asks for the next events when it has sent those before, so a reader has at most one batch in memory,
+//! and a slow one reads further from the store when it comes to it.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use tokio::time::Instant;
+
+use super::answers::set;
+use super::reading::cursor;
+use crate::streams::metrics::Waiting;
+use crate::streams::reading::{Reader, Slice};
+use crate::streams::service::Streams;
+use crate::streams::wire::{Control, Kind, control_event, data_event, header};
+
+/// Follows from the place of the reader until the stream ends, the connection has lasted long enough, or the server
+/// shuts down. The last event always tells where to go on.
+pub(super) fn follow(streams: &Streams, reader: Reader, client_cursor: Option<String>) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Tells nginx not to hold events back.
+    set(&mut headers, "x-accel-buffering", "no");
+    if reader.content_type().kind() == Kind::Binary {
+        set(&mut headers, header::DATA_ENCODING, "base64");
+    }
+    let follower = Follower {
+        ends_at: Instant::now() + streams.config().sse_lifetime(),
+        waiting: Waiting::begin(streams.metrics()),
+        streams: streams.clone(),
+        reader,
+        client_cursor,
+        next: Next::Tell,
+    };
+    let events = stream::unfold(follower, |mut follower| async move {
+        let events = follower.next().await?;
+        Some((Ok::<Bytes, Infallible>(events), follower))
+    });
+    (StatusCode::OK, headers, Body::from_stream(events)).into_response()
+}
+
+/// What a follower does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Tells where it is, even if there is nothing new.
+    Tell,
+    /// Waits for something new.
+    Wait,
+    /// Nothing: it has told the last.
+    End,
+}
+
+struct Follower {
+    streams: Streams,
+    reader: Reader,
+    client_cursor: Option<String>,
+    ends_at: Instant,
+    next: Next,
+    #[expect(dead_code, reason = "it counts the follower until it is dropped")]
+    waiting: Waiting,
+}
+
+impl Follower {
+    /// The next events; `None` at the end, and when the stream is gone.
+    async fn next(&mut self) -> Option<Bytes> {
+        match self.next {
+            Next::End => return None,
+            Next::Wait => self.wait().await,
+            Next::Tell => {}
+        }
+        let slice = self.reader.take(self.streams.config().event_bytes_max).await.ok()?;
+        let over = Instant::now() >= self.ends_at || self.streams.is_draining();
+        self.next = match slice.closed || over {
+            true => Next::End,
+            false if slice.up_to_date => Next::Wait,
+            false => Next::Tell,
+        };
+        Some(self.events(&slice))
+    }
+
+    /// Until there is something new, it is time for a sign of life, or the end has come.
+    async fn wait(&self) {
+        tokio::select! {
+            () = self.reader.more() => {}
+            () = tokio::time::sleep(self.streams.config().long_poll_timeout()) => {}
+            () = tokio::time::sleep_until(self.ends_at) => {}
+            () = self.streams.drained() => {}
+        }
+    }
+
+    fn events(&self, slice: &Slice) -> Bytes {
+        let mut events = BytesMut::new();
+        if !slice.is_empty() {
+            data_event(&mut events, self.reader.content_type().kind(), &slice.chunks);
+        }
+        let control = Control {
+            next: slice.next,
+            cursor: (!slice.closed).then(|| cursor(&self.streams, self.client_cursor.as_deref())),
+            up_to_date: slice.up_to_date,
+            closed: slice.closed,
+        };
+        control_event(&mut events, &control);
+        events.freeze()
+    }
+}

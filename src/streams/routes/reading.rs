@@ -1,0 +1,136 @@
+//! `GET`: what there is, and long-polls.
+
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::answers::{Failure, set};
+use super::frames::body_of;
+use super::{Face, events, stream_path};
+use crate::streams::config::Cache;
+use crate::streams::metrics::Waiting;
+use crate::streams::reading::{Reader, Slice};
+use crate::streams::service::Streams;
+use crate::streams::wire::{Begin, EntityTag, Kind, Live, ReadRequest, header, matches_any, next_cursor};
+
+/// How long caches may keep what was read, in seconds, and how long they may use it while they ask again.
+const CACHED_S: (u64, u64) = (60, 300);
+
+pub(super) async fn read(State(face): State<Face>, uri: Uri, headers: HeaderMap) -> Result<Response, Failure> {
+    let path = stream_path(&uri)?;
+    let request = ReadRequest::parse(uri.query().unwrap_or_default())?;
+    let reader = face.streams.read(&path, request.from)?;
+    match request.live {
+        Live::No if request.from == Begin::Now => now(&face.streams, reader).await,
+        Live::No => catch_up(&face.streams, reader, &headers).await,
+        Live::LongPoll => long_poll(&face.streams, reader, request.cursor.as_deref()).await,
+        Live::Events => Ok(events::follow(&face.streams, reader, request.cursor)),
+    }
+}
+
+/// The end of the stream as it is now, without content.
+async fn now(streams: &Streams, mut reader: Reader) -> Result<Response, Failure> {
+    let slice = reader.take(streams.config().read_bytes_max).await?;
+    let mut headers = headers_of(&reader, &slice);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok((StatusCode::OK, headers, content_of(&reader, &slice)).into_response())
+}
+
+async fn catch_up(streams: &Streams, mut reader: Reader, request: &HeaderMap) -> Result<Response, Failure> {
+    let slice = reader.take(streams.config().read_bytes_max).await?;
+    let tag = tag_of(&reader, &slice);
+    let asked = request.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let mut headers = headers_of(&reader, &slice);
+    headers.insert(CACHE_CONTROL, cache_control(streams, &reader, &slice));
+    set(&mut headers, "etag", tag);
+    if asked.is_some_and(|asked| matches_any(asked, &tag)) {
+        headers.remove("content-type");
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
+    Ok((StatusCode::OK, headers, content_of(&reader, &slice)).into_response())
+}
+
+/// Answers as soon as there is something, the stream is closed, or the time is over.
+async fn long_poll(streams: &Streams, mut reader: Reader, client: Option<&str>) -> Result<Response, Failure> {
+    let deadline = Instant::now() + streams.config().long_poll_timeout();
+    let _waiting = Waiting::begin(streams.metrics());
+    let mut last_look = false;
+    loop {
+        let slice = reader.take(streams.config().read_bytes_max).await?;
+        let mut headers = headers_of(&reader, &slice);
+        set(&mut headers, header::CURSOR, cursor(streams, client));
+        if !slice.is_empty() {
+            headers.insert(CACHE_CONTROL, cache_control(streams, &reader, &slice));
+            set(&mut headers, "etag", tag_of(&reader, &slice));
+            return Ok((StatusCode::OK, headers, content_of(&reader, &slice)).into_response());
+        }
+        if slice.closed || last_look {
+            headers.remove("content-type");
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            return Ok((StatusCode::NO_CONTENT, headers).into_response());
+        }
+        tokio::select! {
+            () = reader.more() => {}
+            () = tokio::time::sleep_until(deadline) => last_look = true,
+            () = streams.drained() => last_look = true,
+        }
+    }
+}
+
+/// The cursor that goes with an answer to a client that sent this one.
+pub(super) fn cursor(streams: &Streams, client: Option<&str>) -> u64 {
+    let dice = Uuid::new_v4().as_u64_pair().0;
+    next_cursor(client, streams.now_ms(), streams.config().cursor_interval_ms, dice)
+}
+
+fn headers_of(reader: &Reader, slice: &Slice) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(16);
+    set(&mut headers, "content-type", reader.content_type().as_str());
+    set(&mut headers, header::NEXT_OFFSET, slice.next);
+    if slice.up_to_date {
+        set(&mut headers, header::UP_TO_DATE, "true");
+    }
+    if slice.closed {
+        set(&mut headers, header::CLOSED, "true");
+    }
+    headers
+}
+
+fn tag_of(reader: &Reader, slice: &Slice) -> EntityTag {
+    let position = |offset: crate::streams::wire::Offset| offset.position().unwrap_or_default();
+    EntityTag { log: reader.life(), start: position(slice.start), end: position(slice.next), closed: slice.closed }
+}
+
+fn content_of(reader: &Reader, slice: &Slice) -> axum::body::Body {
+    match reader.content_type().kind() {
+        Kind::Text | Kind::Binary => body_of(slice.chunks.iter().cloned()),
+        Kind::Json => {
+            let mut chunks = slice.chunks.clone();
+            if let Some(last) = chunks.last_mut() {
+                // The comma behind the last message.
+                last.truncate(last.len() - 1);
+            }
+            let brackets = (Bytes::from_static(b"["), Bytes::from_static(b"]"));
+            body_of(std::iter::once(brackets.0).chain(chunks).chain([brackets.1]))
+        }
+    }
+}
+
+/// What was read stays the same for good; the end of a stream does not.
+fn cache_control(streams: &Streams, reader: &Reader, slice: &Slice) -> HeaderValue {
+    let scope = match streams.config().cache {
+        Cache::Off => return HeaderValue::from_static("no-store"),
+        _ if slice.is_empty() => return HeaderValue::from_static("no-cache"),
+        Cache::Public => "public",
+        Cache::Private => "private",
+    };
+    let (fresh_s, stale_s) = CACHED_S;
+    let left_s = streams.left(reader.lifetime()).map_or(u64::MAX, |left| left.as_secs());
+    let (fresh_s, stale_s) = (fresh_s.min(left_s), stale_s.min(left_s.saturating_sub(fresh_s)));
+    let text = format!("{scope}, max-age={fresh_s}, stale-while-revalidate={stale_s}");
+    HeaderValue::try_from(text).expect("words and numbers are visible ASCII")
+}

@@ -1,0 +1,182 @@
+//! `PUT`: create a stream, or find the one that was meant.
+
+use std::sync::Arc;
+
+use super::content::Content;
+use super::forking::Following;
+use super::ledger::{Change, Ledger, check_length};
+use super::refusal::Refusal;
+use super::stream::Stream;
+use crate::streams::wire::{
+    Closing, ContentType, CreateRequest, ForkRequest, Lifetime, Offset, Origin, StreamEntry, StreamPath,
+};
+
+/// The answer to a `PUT` that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// Whether the stream was not there before.
+    pub new: bool,
+    /// Its media type.
+    pub content_type: ContentType,
+    /// Its end.
+    pub next: Offset,
+    /// Whether it is closed.
+    pub closed: bool,
+}
+
+impl Created {
+    fn of(stream: &Stream, new: bool) -> Self {
+        let (content_type, next, closed) = (stream.content_type().clone(), stream.next(), stream.is_closed());
+        Self { new, content_type, next, closed }
+    }
+}
+
+/// What the new stream is made from.
+struct Plan {
+    content_type: ContentType,
+    lifetime: Lifetime,
+    base: u64,
+    origin: Option<Origin>,
+    inherited: Arc<[crate::streams::wire::Segment]>,
+}
+
+impl Ledger {
+    /// Creates the stream, or finds it with the same configuration and changes nothing. `following` is what stands
+    /// behind a fork's offset. Errors: PROTOCOL "Create" and "Forks"; then nothing has changed.
+    pub(crate) fn create(
+        &mut self,
+        now_ms: u64,
+        path: &StreamPath,
+        request: &CreateRequest,
+        (content, following): (Content, Option<&Following>),
+        changes: &mut Vec<Change>,
+    ) -> Result<Created, Refusal> {
+        if let Some(found) = self.streams.get(path) {
+            let expired = !found.entry.deleted && found.has_expired(now_ms);
+            if found.entry.deleted || (expired && found.entry.forks > 0) {
+                return Err(Refusal::NameHeld { path: path.clone() });
+            }
+            if !expired {
+                return match difference(found, request) {
+                    None => Ok(Created::of(found, false)),
+                    Some(difference) => Err(Refusal::Exists { path: path.clone(), difference }),
+                };
+            }
+        }
+        let plan = self.plan(now_ms, request, following)?;
+        let record = content.into_record(plan.content_type.kind())?;
+        check_length(path, plan.base, record.as_ref())?;
+        self.check_room(record.as_ref())?;
+        if self.streams.len() >= self.limits.streams_max && !self.streams.contains_key(path) {
+            return Err(Refusal::TooManyStreams { streams_max: self.limits.streams_max });
+        }
+        self.end(path, changes);
+        if let Some(source) = request.fork.as_ref().and_then(|fork| self.streams.get_mut(&fork.source)) {
+            source.entry.forks += 1;
+        }
+        changes.extend(request.fork.as_ref().map(|fork| Change::Entry { path: fork.source.clone() }));
+        let entry = self.entry(now_ms, plan, request.closed);
+        let tail = entry.base;
+        self.streams.insert(path.clone(), Stream::new(entry, tail));
+        changes.push(Change::Created { path: path.clone() });
+        if let Some(record) = record {
+            self.put(path, record, changes);
+        }
+        self.plan_sweep(path, now_ms);
+        let stream = self.stream(path).expect("it was just put there");
+        Ok(Created::of(stream, true))
+    }
+
+    fn plan(&self, now_ms: u64, request: &CreateRequest, following: Option<&Following>) -> Result<Plan, Refusal> {
+        let Some(fork) = &request.fork else {
+            return Ok(Plan {
+                content_type: request.content_type.clone().unwrap_or_default(),
+                lifetime: request.lifetime.clone().unwrap_or(Lifetime::Unlimited),
+                base: 0,
+                origin: None,
+                inherited: Arc::from([]),
+            });
+        };
+        let source = self.fork_source(now_ms, &fork.source)?;
+        if let Some(differs) = request.content_type.as_ref().filter(|given| *given != source.content_type()) {
+            let (stream, request) = (source.content_type().as_str().into(), differs.as_str().into());
+            return Err(Refusal::ContentTypeDiffers { stream, request });
+        }
+        let place = self.place_fork(source, fork, following)?;
+        let origin = Origin {
+            source: fork.source.as_str().to_owned(),
+            position: place.position,
+            sub_offset: fork.sub_offset,
+            lifetime_inherited: request.lifetime.is_none(),
+        };
+        Ok(Plan {
+            content_type: request.content_type.clone().unwrap_or_else(|| source.content_type().clone()),
+            lifetime: request.lifetime.clone().unwrap_or_else(|| source.entry.lifetime.clone()),
+            base: place.base,
+            origin: Some(origin),
+            inherited: place.inherited,
+        })
+    }
+
+    fn entry(&mut self, now_ms: u64, plan: Plan, closed: bool) -> StreamEntry {
+        StreamEntry {
+            log: self.take_log(),
+            content_type: plan.content_type,
+            lifetime: plan.lifetime,
+            created_ms: now_ms,
+            accessed_ms: now_ms,
+            base: plan.base,
+            closed: closed.then_some(Closing { by: None }),
+            last_seq: None,
+            origin: plan.origin,
+            inherited: plan.inherited,
+            forks: 0,
+            deleted: false,
+        }
+    }
+}
+
+/// What the request wants other than it is.
+fn difference(stream: &Stream, request: &CreateRequest) -> Option<&'static str> {
+    let entry = &stream.entry;
+    let differs = match (&request.fork, &entry.origin) {
+        (None, None) => None,
+        (Some(fork), Some(origin)) => fork_difference(fork, origin),
+        (Some(_), None) => Some("content that is not forked"),
+        (None, Some(_)) => Some("content that is forked from another stream"),
+    };
+    let forked = entry.origin.is_some();
+    let type_fits = match &request.content_type {
+        None => forked || entry.content_type == ContentType::default(),
+        Some(content_type) => *content_type == entry.content_type,
+    };
+    let inherited = entry.origin.as_ref().is_some_and(|origin| origin.lifetime_inherited);
+    let lifetime_fits = match &request.lifetime {
+        None => inherited || (!forked && entry.lifetime == Lifetime::Unlimited),
+        Some(lifetime) => same_lifetime(lifetime, &entry.lifetime),
+    };
+    let checks = [
+        (type_fits, "another content type"),
+        (lifetime_fits, "another lifetime"),
+        (request.closed == stream.is_closed(), if request.closed { "its end still open" } else { "its end closed" }),
+    ];
+    differs.or_else(|| checks.into_iter().find(|(fits, _)| !fits).map(|(_, difference)| difference))
+}
+
+/// Two texts for one instant are the same lifetime.
+fn same_lifetime(one: &Lifetime, other: &Lifetime) -> bool {
+    match (one, other) {
+        (Lifetime::Until { at_ms: one, .. }, Lifetime::Until { at_ms: other, .. }) => one == other,
+        (Lifetime::Until { .. } | Lifetime::Idle { .. } | Lifetime::Unlimited, other) => one == other,
+    }
+}
+
+fn fork_difference(fork: &ForkRequest, origin: &Origin) -> Option<&'static str> {
+    if fork.source.as_str() != origin.source {
+        return Some("content that is forked from another stream");
+    }
+    if fork.offset.is_some_and(|offset| offset.position() != Some(origin.position)) {
+        return Some("another fork offset");
+    }
+    (fork.sub_offset != origin.sub_offset).then_some("another fork sub-offset")
+}

@@ -1,0 +1,79 @@
+//! Deleting and expiring.
+
+use super::ledger::{Change, Ledger};
+use super::refusal::Refusal;
+use crate::streams::wire::StreamPath;
+
+impl Ledger {
+    /// Deletes a stream. One with forks is kept for them, and gone for everybody else. Errors: [`Refusal::NotFound`],
+    /// [`Refusal::Deleted`].
+    pub(crate) fn delete(&mut self, now_ms: u64, path: &StreamPath, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        self.live(now_ms, path)?;
+        self.end(path, changes);
+        Ok(())
+    }
+
+    /// When [`Ledger::sweep`] has something to do next, in milliseconds since 1970.
+    pub(crate) fn next_sweep_ms(&self) -> Option<u64> {
+        self.sweeps.first().map(|(at_ms, _)| *at_ms)
+    }
+
+    /// Ends the streams whose time is over, at most `streams_max` of them, and has the accesses written that the store
+    /// does not know of.
+    pub(crate) fn sweep(&mut self, now_ms: u64, streams_max: usize, changes: &mut Vec<Change>) {
+        for _ in 0..streams_max {
+            let Some((at_ms, path)) = self.sweeps.first().filter(|(at_ms, _)| *at_ms <= now_ms).cloned() else {
+                return;
+            };
+            self.sweeps.remove(&(at_ms, path.clone()));
+            let Some(stream) = self.streams.get_mut(&path) else { continue };
+            stream.sweep_at_ms = None;
+            if stream.has_expired(now_ms) {
+                self.end(&path, changes);
+                continue;
+            }
+            if stream.followers > 0 {
+                stream.touch(now_ms);
+            }
+            if stream.entry.accessed_ms > stream.access_written_ms {
+                stream.access_written_ms = stream.entry.accessed_ms;
+                changes.push(Change::Entry { path: path.clone() });
+            }
+            self.plan_sweep(&path, now_ms);
+        }
+    }
+
+    /// Ends a stream that is there: keeps it for its forks, or removes it.
+    pub(super) fn end(&mut self, path: &StreamPath, changes: &mut Vec<Change>) {
+        let Some(stream) = self.streams.get_mut(path) else { return };
+        if stream.entry.forks == 0 {
+            return self.remove(path.clone(), changes);
+        }
+        stream.entry.deleted = true;
+        if let Some(at_ms) = stream.sweep_at_ms.take() {
+            self.sweeps.remove(&(at_ms, path.clone()));
+        }
+        changes.push(Change::Entry { path: path.clone() });
+    }
+
+    /// Removes a stream without forks, then whatever was kept for it alone.
+    fn remove(&mut self, path: StreamPath, changes: &mut Vec<Change>) {
+        let mut next = Some(path);
+        while let Some(path) = next.take() {
+            let Some(stream) = self.streams.remove(&path) else { return };
+            if let Some(at_ms) = stream.sweep_at_ms {
+                self.sweeps.remove(&(at_ms, path.clone()));
+            }
+            self.content_bytes -= stream.own_bytes();
+            changes.push(Change::Removed { path, log: stream.entry.log });
+            let Some(origin) = stream.entry.origin else { return };
+            let Ok(source) = StreamPath::parse(&origin.source) else { return };
+            let Some(kept) = self.streams.get_mut(&source) else { return };
+            kept.entry.forks = kept.entry.forks.saturating_sub(1);
+            match kept.entry.deleted && kept.entry.forks == 0 {
+                true => next = Some(source),
+                false => changes.push(Change::Entry { path: source }),
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! All streams, and what has to be written of them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::refusal::Refusal;
+use super::stream::Stream;
+use crate::streams::wire::{Offset, ProducerEntry, StreamEntry, StreamPath};
+
+/// Bounds that the rules keep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) streams_max: usize,
+    pub(crate) content_bytes_max: u64,
+    pub(crate) producers_max: usize,
+    pub(crate) producer_idle_ms: u64,
+    pub(crate) fork_segments_max: usize,
+}
+
+/// Something that has to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// There is a stream that was not there before.
+    Created { path: StreamPath },
+    /// The entry of a stream is another one.
+    Entry { path: StreamPath },
+    /// A record came to the end of a stream's own log.
+    Record { path: StreamPath, log: u64, start: u64, record: Bytes },
+    /// What is kept of a producer changed.
+    Producer { path: StreamPath, log: u64, id: Arc<str> },
+    /// A stream is gone with all it had.
+    Removed { path: StreamPath, log: u64 },
+}
+
+/// The state of every stream.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(super) limits: Limits,
+    pub(super) streams: HashMap<StreamPath, Stream>,
+    /// When the sweep has to look at which stream.
+    pub(super) sweeps: BTreeSet<(u64, StreamPath)>,
+    pub(super) content_bytes: u64,
+    next_log: u64,
+}
+
+impl Ledger {
+    /// No streams. `first_log` must be greater than every log there ever was.
+    pub(crate) fn new(limits: Limits, first_log: u64) -> Self {
+        let (streams, sweeps) = (HashMap::new(), BTreeSet::new());
+        Self { limits, streams, sweeps, content_bytes: 0, next_log: first_log }
+    }
+
+    /// Puts back what a store has kept. Accesses may have stayed unwritten for a while, so the stream counts as used
+    /// until the end of that while: it may live a little longer, and never dies too early.
+    pub(crate) fn restore(&mut self, now_ms: u64, path: StreamPath, entry: StreamEntry, tail: Option<u64>) {
+        let tail = tail.unwrap_or(entry.base);
+        self.next_log = self.next_log.max(entry.log + 1);
+        let mut stream = Stream::new(entry, tail);
+        if let Some(slack_ms) = stream.access_slack_ms() {
+            let latest = stream.entry.accessed_ms.saturating_add(slack_ms);
+            stream.entry.accessed_ms = latest.min(now_ms).max(stream.entry.accessed_ms);
+        }
+        self.content_bytes += stream.own_bytes();
+        self.streams.insert(path.clone(), stream);
+        self.plan_sweep(&path, now_ms);
+    }
+
+    /// Puts back what a store has kept of a producer.
+    pub(crate) fn restore_producer(&mut self, path: &StreamPath, id: Arc<str>, entry: ProducerEntry) {
+        if let Some(stream) = self.streams.get_mut(path) {
+            stream.producers.insert(id, entry);
+        }
+    }
+
+    /// The stream, whatever its state.
+    pub(crate) fn stream(&self, path: &StreamPath) -> Option<&Stream> {
+        self.streams.get(path)
+    }
+
+    /// How many streams there are, those kept for their forks included.
+    pub(crate) fn streams_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// How many bytes all streams hold.
+    pub(crate) fn content_bytes(&self) -> u64 {
+        self.content_bytes
+    }
+
+    /// The stream, if it can be used. Errors: [`Refusal::NotFound`], [`Refusal::Deleted`].
+    pub(crate) fn live(&self, now_ms: u64, path: &StreamPath) -> Result<&Stream, Refusal> {
+        let found = self.streams.get(path).ok_or_else(|| Refusal::NotFound { path: path.clone() })?;
+        check_live(found, now_ms, path)?;
+        Ok(found)
+    }
+
+    pub(super) fn live_mut(&mut self, now_ms: u64, path: &StreamPath) -> Result<&mut Stream, Refusal> {
+        let found = self.streams.get_mut(path).ok_or_else(|| Refusal::NotFound { path: path.clone() })?;
+        check_live(found, now_ms, path)?;
+        Ok(found)
+    }
+
+    /// Somebody follows it from now on, until [`Ledger::unfollow`]; it was used now, and will be in use as long.
+    /// Errors: [`Refusal::NotFound`], [`Refusal::Deleted`].
+    pub(crate) fn follow(&mut self, now_ms: u64, path: &StreamPath) -> Result<(), Refusal> {
+        let stream = self.live_mut(now_ms, path)?;
+        stream.touch(now_ms);
+        stream.followers += 1;
+        Ok(())
+    }
+
+    /// Somebody has stopped following the life of the stream that `log` tells.
+    pub(crate) fn unfollow(&mut self, now_ms: u64, path: &StreamPath, log: u64) {
+        let Some(stream) = self.streams.get_mut(path).filter(|stream| stream.entry.log == log) else { return };
+        stream.touch(now_ms);
+        stream.followers = stream.followers.saturating_sub(1);
+    }
+
+    pub(super) fn take_log(&mut self) -> u64 {
+        self.next_log += 1;
+        self.next_log - 1
+    }
+
+    pub(super) fn check_room(&self, record: Option<&Bytes>) -> Result<(), Refusal> {
+        let bytes = record.map_or(0, |record| record.len() as u64);
+        if self.content_bytes + bytes > self.limits.content_bytes_max {
+            return Err(Refusal::Full { bytes_max: self.limits.content_bytes_max });
+        }
+        Ok(())
+    }
+
+    /// Puts a record at the end of a stream that is there.
+    pub(super) fn put(&mut self, path: &StreamPath, record: Bytes, changes: &mut Vec<Change>) {
+        let Some(stream) = self.streams.get_mut(path) else { return };
+        let start = stream.tail;
+        stream.tail += record.len() as u64;
+        self.content_bytes += record.len() as u64;
+        changes.push(Change::Record { path: path.clone(), log: stream.entry.log, start, record });
+    }
+
+    /// Has the sweep look at the stream when there may be something to do.
+    pub(super) fn plan_sweep(&mut self, path: &StreamPath, now_ms: u64) {
+        let Some(stream) = self.streams.get_mut(path) else { return };
+        let slack = stream.access_slack_ms().map(|slack_ms| now_ms.saturating_add(slack_ms));
+        let next = match (stream.expires_at_ms(), slack) {
+            _ if stream.entry.deleted => None,
+            (Some(expires), Some(slack)) => Some(expires.min(slack)),
+            (expires, slack) => expires.or(slack),
+        };
+        let before = std::mem::replace(&mut stream.sweep_at_ms, next);
+        if before == next {
+            return;
+        }
+        before.map(|at_ms| self.sweeps.remove(&(at_ms, path.clone())));
+        next.map(|at_ms| self.sweeps.insert((at_ms, path.clone())));
+    }
+}
+
+fn check_live(stream: &Stream, now_ms: u64, path: &StreamPath) -> Result<(), Refusal> {
+    if stream.entry.deleted {
+        return Err(Refusal::Deleted { path: path.clone() });
+    }
+    if stream.has_expired(now_ms) {
+        return Err(Refusal::NotFound { path: path.clone() });
+    }
+    Ok(())
+}
+
+/// Whether a stream can take so many bytes more. Errors: [`Refusal::TooLong`].
+pub(super) fn check_length(path: &StreamPath, tail: u64, record: Option<&Bytes>) -> Result<(), Refusal> {
+    let bytes = record.map_or(0, |record| record.len() as u64);
+    if tail.saturating_add(bytes) >= Offset::POSITION_MAX {
+        return Err(Refusal::TooLong { path: path.clone() });
+    }
+    Ok(())
+}

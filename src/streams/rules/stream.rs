@@ -1,0 +1,84 @@
+//! The state of one stream.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::streams::wire::{ContentType, Lifetime, Offset, ProducerEntry, Segment, StreamEntry};
+
+/// A stream as it will be once everything that was decided is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Stream {
+    pub(crate) entry: StreamEntry,
+    /// The position after its last byte.
+    pub(crate) tail: u64,
+    pub(super) producers: HashMap<Arc<str>, ProducerEntry>,
+    /// Readers that follow it at this moment; while there are any, it is in use.
+    pub(super) followers: u32,
+    /// The access that the store knows of.
+    pub(super) access_written_ms: u64,
+    /// When the sweep looks at it next.
+    pub(super) sweep_at_ms: Option<u64>,
+}
+
+impl Stream {
+    pub(super) fn new(entry: StreamEntry, tail: u64) -> Self {
+        let access_written_ms = entry.accessed_ms;
+        Self { entry, tail, producers: HashMap::new(), followers: 0, access_written_ms, sweep_at_ms: None }
+    }
+
+    pub(crate) fn content_type(&self) -> &ContentType {
+        &self.entry.content_type
+    }
+
+    /// The offset after its last byte.
+    pub(crate) fn next(&self) -> Offset {
+        Offset::at(self.tail)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.entry.closed.is_some()
+    }
+
+    /// What is kept of a producer.
+    pub(crate) fn producer(&self, id: &str) -> Option<ProducerEntry> {
+        self.producers.get(id).copied()
+    }
+
+    /// All of the logs its content stands in, its own one last.
+    pub(crate) fn segments(&self) -> Vec<Segment> {
+        let own = Segment { log: self.entry.log, until: u64::MAX };
+        self.entry.inherited.iter().copied().chain([own]).collect()
+    }
+
+    /// How many bytes it holds that nobody else does.
+    pub(super) fn own_bytes(&self) -> u64 {
+        self.tail - self.entry.base
+    }
+
+    /// When it expires; `None` if it never does, or somebody follows it.
+    pub(super) fn expires_at_ms(&self) -> Option<u64> {
+        match &self.entry.lifetime {
+            Lifetime::Unlimited => None,
+            Lifetime::Until { at_ms, .. } => Some(*at_ms),
+            Lifetime::Idle { .. } if self.followers > 0 => None,
+            Lifetime::Idle { ttl_s } => Some(self.entry.accessed_ms.saturating_add(ttl_s.saturating_mul(1000))),
+        }
+    }
+
+    pub(super) fn has_expired(&self, now_ms: u64) -> bool {
+        self.expires_at_ms().is_some_and(|at_ms| at_ms <= now_ms)
+    }
+
+    /// How long after an access that access may stay unwritten; `None` if accesses make no difference.
+    pub(super) fn access_slack_ms(&self) -> Option<u64> {
+        match self.entry.lifetime {
+            Lifetime::Idle { ttl_s } => Some(ttl_s.saturating_mul(500).max(1)),
+            Lifetime::Unlimited | Lifetime::Until { .. } => None,
+        }
+    }
+
+    /// It was used.
+    pub(super) fn touch(&mut self, now_ms: u64) {
+        self.entry.accessed_ms = self.entry.accessed_ms.max(now_ms);
+    }
+}

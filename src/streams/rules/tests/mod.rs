@@ -1,0 +1,5 @@
+//! The rules, one idea a test, and all of them against a naive model.
+
+mod against_model;
+mod model;
+mod stage;

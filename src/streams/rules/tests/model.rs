@@ -1,0 +1,347 @@
+//! The protocol as naively as it can be written: every stream has all its bytes, forks are copies, and who has forks is
+//! found by looking at everybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::value::RawValue;
+
+use super::stage::{Command, LIMITS, Outcome};
+use crate::streams::wire::{AppendRequest, ContentType, CreateRequest, Kind, Lifetime, ProducerStamp};
+
+#[derive(Debug, Clone)]
+pub(super) struct Naive {
+    pub(super) content: Vec<u8>,
+    /// Where an append begins.
+    starts: BTreeSet<usize>,
+    inherited: usize,
+    /// Lengths of the copies it stands on, for the bound on them.
+    copies: BTreeSet<usize>,
+    content_type: ContentType,
+    lifetime: Lifetime,
+    lifetime_given: bool,
+    used_ms: u64,
+    pub(super) closed: bool,
+    closed_by: Option<ProducerStamp>,
+    last_seq: Option<String>,
+    producers: BTreeMap<String, (u64, u64, u64)>,
+    forked: Option<(String, usize, u64)>,
+    pub(super) deleted: bool,
+    followers: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    pub(super) streams: BTreeMap<String, Naive>,
+    now_ms: u64,
+}
+
+type Refused = u16;
+
+impl Model {
+    pub(super) fn new() -> Self {
+        Self { streams: BTreeMap::new(), now_ms: 1_000_000 }
+    }
+
+    pub(super) fn run(&mut self, command: &Command) -> Outcome {
+        let before = self.clone();
+        let outcome = match command {
+            Command::Create { path, request, body } => self.create(path, request, body),
+            Command::Append { path, request, body } => self.append(path, request, body),
+            Command::Delete { path } => self.live(path).map(|_| (204, None)).inspect(|_| self.end(path)),
+            Command::Read { path } => self.used(path),
+            Command::Follow { path } => self.used(path).inspect(|_| self.stream(path).followers += 1),
+            Command::Unfollow { path } => {
+                let now_ms = self.now_ms;
+                if let Some(stream) = self.streams.get_mut(*path) {
+                    stream.followers = stream.followers.saturating_sub(1);
+                    stream.used_ms = now_ms;
+                }
+                Ok((200, None))
+            }
+            Command::Sweep => {
+                self.sweep();
+                Ok((200, None))
+            }
+            Command::Pass { ms } => {
+                self.now_ms += ms;
+                Ok((200, None))
+            }
+        };
+        outcome.unwrap_or_else(|status| {
+            *self = before;
+            (status, None)
+        })
+    }
+
+    fn stream(&mut self, path: &str) -> &mut Naive {
+        self.streams.get_mut(path).expect("it was found alive")
+    }
+
+    pub(super) fn forks_of(&self, path: &str) -> usize {
+        self.streams.values().filter(|it| it.forked.as_ref().is_some_and(|(source, ..)| source == path)).count()
+    }
+
+    /// All bytes that no other stream stands for.
+    pub(super) fn own_bytes(&self) -> usize {
+        self.streams.values().map(|stream| stream.content.len() - stream.inherited).sum()
+    }
+
+    fn expired(&self, stream: &Naive) -> bool {
+        match &stream.lifetime {
+            Lifetime::Unlimited => false,
+            Lifetime::Idle { ttl_s } => stream.followers == 0 && stream.used_ms + ttl_s * 1000 <= self.now_ms,
+            Lifetime::Until { at_ms, .. } => *at_ms <= self.now_ms,
+        }
+    }
+
+    fn live(&self, path: &str) -> Result<Naive, Refused> {
+        let stream = self.streams.get(path).ok_or(404_u16)?;
+        match (stream.deleted, self.expired(stream)) {
+            (true, _) => Err(410),
+            (false, true) => Err(404),
+            (false, false) => Ok(stream.clone()),
+        }
+    }
+
+    fn used(&mut self, path: &str) -> Result<Outcome, Refused> {
+        self.live(path)?;
+        let now_ms = self.now_ms;
+        let stream = self.stream(path);
+        stream.used_ms = now_ms;
+        Ok((200, Some(stream.content.len() as u64)))
+    }
+
+    fn end(&mut self, path: &str) {
+        self.stream(path).deleted = true;
+        // Whatever is deleted and has no forks is gone, one after the other.
+        while let Some(gone) =
+            self.streams.keys().find(|path| self.streams[*path].deleted && self.forks_of(path) == 0).cloned()
+        {
+            self.streams.remove(&gone);
+        }
+    }
+
+    fn sweep(&mut self) {
+        let over = |path: &&String| !self.streams[*path].deleted && self.expired(&self.streams[*path]);
+        let over: Vec<String> = self.streams.keys().filter(over).cloned().collect();
+        for path in over {
+            if self.streams.contains_key(&path) {
+                self.end(&path);
+            }
+        }
+        let now_ms = self.now_ms;
+        self.streams.values_mut().filter(|it| it.followers > 0 && !it.deleted).for_each(|it| it.used_ms = now_ms);
+    }
+
+    fn create(&mut self, path: &str, request: &CreateRequest, body: &str) -> Result<Outcome, Refused> {
+        if let Some(found) = self.streams.get(path).cloned() {
+            let expired = self.expired(&found);
+            if found.deleted || (expired && self.forks_of(path) > 0) {
+                return Err(409);
+            }
+            if !expired {
+                let same = found.is_what(request);
+                return if same { Ok((200, Some(found.content.len() as u64))) } else { Err(409) };
+            }
+        }
+        let mut new = match &request.fork {
+            None => Naive::empty(request.content_type.clone().unwrap_or_default()),
+            Some(fork) => {
+                let source =
+                    self.live(fork.source.as_str()).map_err(|status| if status == 410 { 409_u16 } else { 404 })?;
+                if request.content_type.as_ref().is_some_and(|given| *given != source.content_type) {
+                    return Err(409);
+                }
+                let position = fork.offset.map_or(source.content.len(), |at| at.position().unwrap() as usize);
+                source.forked_at(fork.source.as_str(), position, fork.sub_offset)?
+            }
+        };
+        new.lifetime_given = request.lifetime.is_some();
+        if let Some(lifetime) = request.lifetime.clone() {
+            new.lifetime = lifetime;
+        }
+        (new.closed, new.used_ms) = (request.closed, self.now_ms);
+        let bytes = new.bytes_of(body)?;
+        if self.own_bytes() + bytes.len() > LIMITS.content_bytes_max as usize {
+            return Err(507);
+        }
+        if self.streams.len() >= LIMITS.streams_max && !self.streams.contains_key(path) {
+            return Err(507);
+        }
+        new.put(&bytes);
+        if self.streams.contains_key(path) {
+            self.end(path);
+        }
+        let tail = new.content.len() as u64;
+        self.streams.insert(path.to_owned(), new);
+        Ok((201, Some(tail)))
+    }
+
+    fn append(&mut self, path: &str, request: &AppendRequest, body: &str) -> Result<Outcome, Refused> {
+        let found = self.live(path)?;
+        let tail = Some(found.content.len() as u64);
+        if body.is_empty() && !request.closed || !body.is_empty() && request.content_type.is_none() {
+            return Err(400);
+        }
+        let (room, now_ms) = (LIMITS.content_bytes_max as usize - self.own_bytes(), self.now_ms);
+        let known = request.producer.as_ref().and_then(|stamp| found.producers.get(&*stamp.id).copied());
+        if found.closed {
+            let again = request.producer.is_some() && request.producer == found.closed_by;
+            let fenced = request.producer.as_ref().zip(known).is_some_and(|(stamp, (epoch, ..))| stamp.epoch < epoch);
+            return match again || (request.producer.is_none() && body.is_empty()) {
+                true => self.used(path).map(|_| (204, tail)),
+                false => Err(if fenced { 403 } else { 409 }),
+            };
+        }
+        if !body.is_empty() && request.content_type.as_ref() != Some(&found.content_type) {
+            return Err(409);
+        }
+        if let Some(ProducerStamp { epoch, seq, .. }) = request.producer {
+            match known {
+                Some((known, ..)) if epoch < known => return Err(403),
+                Some((known, ..)) if epoch > known && seq != 0 => return Err(400),
+                Some((known, last, _)) if epoch == known && seq <= last => return self.used(path).map(|_| (204, tail)),
+                Some((known, last, _)) if epoch == known && seq > last + 1 => return Err(409),
+                None if seq > 0 => return Err(409),
+                Some(_) | None => {}
+            }
+        }
+        if request.seq.as_deref().is_some_and(|seq| found.last_seq.as_deref().is_some_and(|last| seq <= last)) {
+            return Err(409);
+        }
+        let bytes = found.bytes_of(body)?;
+        if bytes.is_empty() && !body.is_empty() {
+            return Err(400);
+        }
+        if bytes.len() > room {
+            return Err(507);
+        }
+        let stream = self.stream(path);
+        stream.used_ms = now_ms;
+        stream.put(&bytes);
+        stream.remember(request, now_ms)?;
+        let status = if request.producer.is_some() && !bytes.is_empty() { 200 } else { 204 };
+        Ok((status, Some(stream.content.len() as u64)))
+    }
+}
+
+impl Naive {
+    fn empty(content_type: ContentType) -> Self {
+        Self {
+            content: Vec::new(),
+            starts: BTreeSet::new(),
+            inherited: 0,
+            copies: BTreeSet::new(),
+            content_type,
+            lifetime: Lifetime::Unlimited,
+            lifetime_given: false,
+            used_ms: 0,
+            closed: false,
+            closed_by: None,
+            last_seq: None,
+            producers: BTreeMap::new(),
+            forked: None,
+            deleted: false,
+            followers: 0,
+        }
+    }
+
+    fn is_what(&self, request: &CreateRequest) -> bool {
+        let forked = self.forked.is_some();
+        let origin = match (&request.fork, &self.forked) {
+            (None, None) => true,
+            (Some(fork), Some((source, position, sub_offset))) => {
+                let offset = fork.offset.and_then(|offset| offset.position());
+                fork.source.as_str() == source
+                    && offset.is_none_or(|offset| offset as usize == *position)
+                    && fork.sub_offset == *sub_offset
+            }
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let content_type = match &request.content_type {
+            None => forked || self.content_type == ContentType::default(),
+            Some(given) => *given == self.content_type,
+        };
+        let lifetime = match &request.lifetime {
+            None => !self.lifetime_given,
+            Some(lifetime) => *lifetime == self.lifetime,
+        };
+        origin && content_type && lifetime && request.closed == self.closed
+    }
+
+    fn forked_at(&self, path: &str, position: usize, sub_offset: u64) -> Result<Self, Refused> {
+        let tail = self.content.len();
+        if position > tail || (position < tail && !self.starts.contains(&position)) {
+            return Err(400);
+        }
+        let following = self.starts.range(position + 1..).next().copied().unwrap_or(tail);
+        let base = match (sub_offset, self.content_type.kind()) {
+            (0, _) => position,
+            (sub_offset, Kind::Json) => (position..=following)
+                .find(|end| messages(&self.content[position..*end]).is_some_and(|count| count as u64 == sub_offset))
+                .ok_or(400_u16)?,
+            (sub_offset, Kind::Text | Kind::Binary) => {
+                Some(position + sub_offset as usize).filter(|base| *base <= following).ok_or(400_u16)?
+            }
+        };
+        let mut copies: BTreeSet<usize> = self.copies.iter().copied().chain([tail]).map(|end| end.min(base)).collect();
+        copies.remove(&0);
+        // A copy that ends where the one before ends adds nothing; the source itself counts only beyond its copies.
+        if self.copies.iter().any(|end| *end >= base) {
+            copies.retain(|end| *end <= base);
+        }
+        if copies.len() >= LIMITS.fork_segments_max {
+            return Err(409);
+        }
+        Ok(Self {
+            content: self.content[..base].to_vec(),
+            starts: self.starts.range(..base).copied().collect(),
+            inherited: base,
+            copies,
+            lifetime: self.lifetime.clone(),
+            forked: Some((path.to_owned(), position, sub_offset)),
+            ..Self::empty(self.content_type.clone())
+        })
+    }
+
+    fn bytes_of(&self, body: &str) -> Result<Vec<u8>, Refused> {
+        if self.content_type.kind() != Kind::Json || body.is_empty() {
+            return Ok(body.as_bytes().to_vec());
+        }
+        serde_json::from_str::<Box<RawValue>>(body).map_err(|_| 400_u16)?;
+        let inner = body.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(body);
+        Ok(if inner.is_empty() { Vec::new() } else { format!("{inner},").into_bytes() })
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.starts.insert(self.content.len());
+            self.content.extend_from_slice(bytes);
+        }
+    }
+
+    fn remember(&mut self, request: &AppendRequest, now_ms: u64) -> Result<(), Refused> {
+        if let Some(ProducerStamp { id, epoch, seq }) = &request.producer {
+            if !self.producers.contains_key(&**id) && self.producers.len() >= LIMITS.producers_max {
+                self.producers.retain(|_, (.., used_ms)| *used_ms + LIMITS.producer_idle_ms > now_ms);
+                if self.producers.len() >= LIMITS.producers_max {
+                    return Err(503);
+                }
+            }
+            self.producers.insert(id.to_string(), (*epoch, *seq, now_ms));
+        }
+        if let Some(seq) = &request.seq {
+            self.last_seq = Some(seq.to_string());
+        }
+        if request.closed {
+            (self.closed, self.closed_by) = (true, request.producer.clone());
+        }
+        Ok(())
+    }
+}
+
+/// How many messages the bytes of a JSON stream are; `None` if they end inside of one.
+fn messages(bytes: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(bytes).ok()?.strip_suffix(',')?;
+    serde_json::from_str::<Vec<&RawValue>>(&format!("[{text}]")).ok().map(|messages| messages.len())
+}

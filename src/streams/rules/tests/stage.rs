@@ -1,0 +1,265 @@
+//! A ledger with a plain map behind it, and the commands that the tests give to both sides.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::streams::rules::{Appended, Change, Content, Created, Effect, Following, Ledger, Limits, Refusal};
+use crate::streams::wire::{
+    AppendRequest, ContentType, CreateRequest, ForkRequest, Lifetime, Offset, ProducerStamp, StreamPath,
+};
+
+/// A command with everything that matters for its outcome.
+#[derive(Debug, Clone)]
+pub(super) enum Command {
+    Create { path: &'static str, request: CreateRequest, body: &'static str },
+    Append { path: &'static str, request: AppendRequest, body: &'static str },
+    Delete { path: &'static str },
+    Read { path: &'static str },
+    Follow { path: &'static str },
+    Unfollow { path: &'static str },
+    Sweep,
+    Pass { ms: u64 },
+}
+
+/// What came of it: a status, and the end of the stream where there is one.
+pub(super) type Outcome = (u16, Option<u64>);
+
+pub(super) const LIMITS: Limits =
+    Limits { streams_max: 4, content_bytes_max: 400, producers_max: 2, producer_idle_ms: 5_000, fork_segments_max: 4 };
+
+/// The ledger, the records it wanted written, and the time.
+pub(super) struct Stage {
+    pub(super) ledger: Ledger,
+    pub(super) now_ms: u64,
+    /// Log to start and bytes of each record.
+    records: BTreeMap<u64, BTreeMap<u64, Bytes>>,
+}
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        Self { ledger: Ledger::new(LIMITS, 1), now_ms: 1_000_000, records: BTreeMap::new() }
+    }
+
+    pub(super) fn run(&mut self, command: &Command) -> Outcome {
+        let mut changes = Vec::new();
+        let outcome = self.decide(command, &mut changes);
+        assert!(outcome.0 < 400 || changes.is_empty(), "{command:?} was refused and wants {changes:?} written");
+        changes.into_iter().for_each(|change| self.write(change));
+        outcome
+    }
+
+    fn decide(&mut self, command: &Command, changes: &mut Vec<Change>) -> Outcome {
+        let now_ms = self.now_ms;
+        match command {
+            Command::Create { path, request, body } => {
+                let following = request.fork.as_ref().and_then(|fork| self.following(fork));
+                let content = (Content::new(Bytes::from_static(body.as_bytes())), following.as_ref());
+                created(self.ledger.create(now_ms, &name(path), request, content, changes))
+            }
+            Command::Append { path, request, body } => {
+                let content = Content::new(Bytes::from_static(body.as_bytes()));
+                appended(self.ledger.append(now_ms, &name(path), request, content, changes))
+            }
+            Command::Delete { path } => match self.ledger.delete(now_ms, &name(path), changes) {
+                Ok(()) => (204, None),
+                Err(refusal) => (status(&refusal), None),
+            },
+            Command::Read { path } => {
+                let outcome = self.follow(path);
+                self.unfollow(path, outcome.0);
+                outcome
+            }
+            Command::Follow { path } => self.follow(path),
+            Command::Unfollow { path } => {
+                self.unfollow(path, 200);
+                (200, None)
+            }
+            Command::Sweep => {
+                self.ledger.sweep(now_ms, usize::MAX, changes);
+                (200, None)
+            }
+            Command::Pass { ms } => {
+                self.now_ms += ms;
+                (200, None)
+            }
+        }
+    }
+
+    fn follow(&mut self, path: &str) -> Outcome {
+        match self.ledger.follow(self.now_ms, &name(path)) {
+            Ok(()) => (200, self.ledger.stream(&name(path)).map(|stream| stream.tail)),
+            Err(refusal) => (status(&refusal), None),
+        }
+    }
+
+    fn unfollow(&mut self, path: &str, followed: u16) {
+        let log = self.ledger.stream(&name(path)).map(|stream| stream.entry.log);
+        if let Some(log) = log.filter(|_| followed == 200) {
+            self.ledger.unfollow(self.now_ms, &name(path), log);
+        }
+    }
+
+    fn write(&mut self, change: Change) {
+        match change {
+            Change::Record { log, start, record, .. } => {
+                let records = self.records.entry(log).or_default();
+                let end = records.last_key_value().map(|(start, record)| start + record.len() as u64);
+                assert!(end.is_none_or(|end| end == start), "log {log} ends at {end:?}, not at {start}");
+                records.insert(start, record);
+            }
+            Change::Removed { log, .. } => drop(self.records.remove(&log)),
+            Change::Created { path } | Change::Entry { path } | Change::Producer { path, .. } => {
+                // Later changes of the same command may have removed it again.
+                self.ledger.stream(&path);
+            }
+        }
+    }
+
+    /// All bytes of a stream, read through its segments.
+    pub(super) fn content(&self, path: &str) -> Vec<u8> {
+        let stream = self.ledger.stream(&name(path)).expect("the caller knows that it is there");
+        let (mut at, mut content) = (0, Vec::new());
+        for segment in stream.segments() {
+            let until = segment.until.min(stream.tail);
+            while at < until {
+                let record = &self.records[&segment.log][&at];
+                let taken = record.len().min((until - at) as usize);
+                content.extend_from_slice(&record[..taken]);
+                at += taken as u64;
+            }
+        }
+        assert_eq!(at, stream.tail);
+        content
+    }
+
+    fn following(&self, fork: &ForkRequest) -> Option<Following> {
+        let position = fork.offset?.position()?;
+        let stream = self.ledger.stream(&fork.source)?;
+        if position >= stream.tail {
+            return None;
+        }
+        let segments = stream.segments();
+        let segment = segments.iter().find(|segment| segment.until > position)?;
+        let record = self.records.get(&segment.log).and_then(|records| records.get(&position));
+        let cut = record.map(|record| record.slice(..record.len().min((segment.until - position) as usize)));
+        Some(Following { log: stream.entry.log, record: cut })
+    }
+}
+
+pub(super) fn name(path: &str) -> StreamPath {
+    StreamPath::parse(path).unwrap()
+}
+
+fn created(outcome: Result<Created, Refusal>) -> Outcome {
+    match outcome {
+        Ok(created) => (if created.new { 201 } else { 200 }, created.next.position()),
+        Err(refusal) => (status(&refusal), None),
+    }
+}
+
+fn appended(outcome: Result<Appended, Refusal>) -> Outcome {
+    match outcome {
+        Ok(Appended { effect: Effect::Wrote, producer: Some(_), next, .. }) => (200, next.position()),
+        Ok(Appended { next, .. }) => (204, next.position()),
+        Err(refusal) => (status(&refusal), None),
+    }
+}
+
+fn status(refusal: &Refusal) -> u16 {
+    match refusal {
+        Refusal::NotFound { .. } | Refusal::SourceNotFound { .. } => 404,
+        Refusal::Deleted { .. } => 410,
+        Refusal::ProducerFenced { .. } => 403,
+        Refusal::EmptyBody
+        | Refusal::NoContentType
+        | Refusal::Json(_)
+        | Refusal::NoMessages
+        | Refusal::EpochBegins { .. }
+        | Refusal::ForkOffset { .. }
+        | Refusal::ForkSubOffset { .. } => 400,
+        Refusal::NameHeld { .. }
+        | Refusal::Exists { .. }
+        | Refusal::ContentTypeDiffers { .. }
+        | Refusal::Closed { .. }
+        | Refusal::SeqRegressed { .. }
+        | Refusal::ProducerGap { .. }
+        | Refusal::SourceDeleted { .. }
+        | Refusal::ForksTooDeep { .. } => 409,
+        Refusal::Full { .. } | Refusal::TooManyStreams { .. } | Refusal::TooLong { .. } => 507,
+        Refusal::TooManyProducers { .. } => 503,
+    }
+}
+
+const TYPES: [&str; 6] = [
+    "text/plain",
+    "text/plain",
+    "text/plain",
+    "application/json",
+    "application/json",
+    "Application/JSON; charset=utf-8",
+];
+const PATHS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const BODIES: [&str; 8] = ["", "x", "yyy", "[1,2]", "[]", "{\"a\":[1,2]}", "[\"p,q\",[3], 4]", "[1"];
+
+fn content_type() -> impl Strategy<Value = Option<ContentType>> {
+    prop::option::weighted(0.95, prop::sample::select(&TYPES[..]).prop_map(|text| ContentType::parse(text).unwrap()))
+}
+
+fn create() -> impl Strategy<Value = Command> {
+    let lifetime = prop::option::weighted(
+        0.25,
+        prop_oneof![
+            (0_u64..4).prop_map(|ttl_s| Lifetime::Idle { ttl_s }),
+            (0_u64..8).prop_map(|s| Lifetime::Until { at_ms: 1_000_000 + s * 1_000, text: s.to_string().into() }),
+        ],
+    );
+    let offset = prop::option::of((0_u64..14).prop_map(Offset::at));
+    let sub_offset = prop_oneof![3 => Just(0_u64), 2 => 1_u64..4];
+    let fork = (prop::sample::select(&PATHS[..]), offset, sub_offset)
+        .prop_map(|(source, offset, sub_offset)| ForkRequest { source: name(source), offset, sub_offset });
+    let parts = (content_type(), lifetime, prop::bool::weighted(0.1), prop::option::weighted(0.5, fork));
+    let request =
+        parts.prop_map(|(content_type, lifetime, closed, fork)| CreateRequest { content_type, lifetime, closed, fork });
+    (prop::sample::select(&PATHS[..]), request, prop::sample::select(&BODIES[..]))
+        .prop_map(|(path, request, body)| Command::Create { path, request, body })
+}
+
+fn append() -> impl Strategy<Value = Command> {
+    let producer = (
+        prop::sample::select(&["p", "p", "p", "q", "r"][..]),
+        prop::sample::select(&[0_u64, 0, 0, 1, 2][..]),
+        0_u64..3,
+    )
+        .prop_map(|(id, epoch, seq)| ProducerStamp { id: id.into(), epoch, seq });
+    let seq = prop::sample::select(&["09", "10", "2", "2", "B"][..]);
+    let parts = (
+        content_type(),
+        prop::bool::weighted(0.08),
+        prop::option::weighted(0.35, seq),
+        prop::option::weighted(0.5, producer),
+    );
+    let request = parts.prop_map(|(content_type, closed, seq, producer)| AppendRequest {
+        content_type,
+        closed,
+        seq: seq.map(Into::into),
+        producer,
+    });
+    (prop::sample::select(&PATHS[..]), request, prop::sample::select(&BODIES[..]))
+        .prop_map(|(path, request, body)| Command::Append { path, request, body })
+}
+
+pub(super) fn command() -> impl Strategy<Value = Command> {
+    let path = || prop::sample::select(&PATHS[..]);
+    prop_oneof![
+        4 => create(),
+        12 => append(),
+        2 => path().prop_map(|path| Command::Delete { path }),
+        1 => path().prop_map(|path| Command::Read { path }),
+        1 => path().prop_map(|path| Command::Follow { path }),
+        1 => path().prop_map(|path| Command::Unfollow { path }),
+        1 => Just(Command::Sweep),
+        2 => (0_u64..2_500).prop_map(|ms| Command::Pass { ms }),
+    ]
+}

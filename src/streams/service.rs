@@ -1,0 +1,254 @@
+//! The handle: runs the rules, has their decisions written, opens readers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
+use tokio_util::task::TaskTracker;
+
+use super::clock::Clock;
+use super::config::Config;
+use super::error::Error;
+use super::metrics::Metrics;
+use super::reading::{Reader, read_segments};
+use super::recovery::recover;
+use super::rules::{Appended, Change, Content, Created, Effect, Following, Ledger, Refusal};
+use super::shelf::{Gone, Shown};
+use super::sweeper::sweep_when_due;
+use super::wire::{AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Kind, Lifetime, Offset, StreamPath};
+use super::writer::Writer;
+use crate::store::{MemoryStore, Pace, Store};
+
+/// All streams. Cheap to clone; its tasks end with the last clone.
+#[derive(Clone)]
+pub struct Streams {
+    shell: Arc<Shell>,
+    _tasks_end: Arc<DropGuard>,
+}
+
+struct Shell {
+    config: Config,
+    writer: Arc<Writer>,
+    metrics: Metrics,
+    draining: CancellationToken,
+}
+
+/// What `HEAD` tells of a stream.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Its media type.
+    pub content_type: ContentType,
+    /// Its end.
+    pub next: Offset,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+    /// Whether it is closed.
+    pub closed: bool,
+    /// A number that tells this life of the stream from all others.
+    pub life: u64,
+}
+
+impl Streams {
+    /// Streams in memory, none so far. Panics outside of a tokio runtime.
+    pub fn in_memory(config: Config) -> Self {
+        Self::open(config, Arc::new(MemoryStore::default())).expect("an empty store holds nothing that cannot be read")
+    }
+
+    /// The streams that `store` has kept. Reads their entries, blocking as the store is; panics outside of a tokio
+    /// runtime. Errors: [`Error::StoreRead`], [`Error::Kept`].
+    pub fn open(config: Config, store: Arc<dyn Store>) -> Result<Self, Error> {
+        let clock = Clock::start();
+        let (ledger, shelf) = recover(&*store, &config, clock.now_ms())?;
+        let writer = Writer::start(store, ledger, shelf, clock, config.waiting_bytes_max);
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        tasks.spawn(sweep_when_due(Arc::clone(&writer), stop.clone()));
+        tasks.close();
+        let shell = Shell { config, writer, metrics: Metrics::new(), draining: CancellationToken::new() };
+        Ok(Self { shell: Arc::new(shell), _tasks_end: Arc::new(stop.drop_guard()) })
+    }
+
+    /// Creates a stream with `body` as its first content, or finds it with the same configuration. Written when it
+    /// answers. Errors: [`Error::Refused`], [`Error::Busy`], [`Error::StoreFailed`], [`Error::Draining`].
+    pub async fn create(&self, path: &StreamPath, request: &CreateRequest, body: Bytes) -> Result<Created, Error> {
+        self.check_accepting()?;
+        let following = match &request.fork {
+            Some(fork) => self.following(fork).await?,
+            None => None,
+        };
+        let content = Content::new(body).prepared_for(self.kind_of_new(request));
+        let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
+            ledger.create(now_ms, path, request, (content, following.as_ref()), changes)
+        };
+        let created = self.submit(decide).await?;
+        if created.new {
+            self.metrics().created.inc();
+            tracing::debug!(%path, "stream created");
+        }
+        Ok(created)
+    }
+
+    /// Appends `body`, closes the stream, or both. Written when it answers; not cancel-safe: a dropped call may still
+    /// be written. Errors: as of [`Streams::create`].
+    pub async fn append(&self, path: &StreamPath, request: &AppendRequest, body: Bytes) -> Result<Appended, Error> {
+        self.check_accepting()?;
+        let bytes = body.len() as u64;
+        let kind = request.content_type.as_ref().map_or(Kind::Binary, ContentType::kind);
+        let content = Content::new(body).prepared_for(kind);
+        let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
+            ledger.append(now_ms, path, request, content, changes)
+        };
+        let appended = self.submit(decide).await?;
+        if appended.effect == Effect::Wrote {
+            self.metrics().appended.inc();
+            self.metrics().bytes_appended.inc_by(bytes);
+        }
+        Ok(appended)
+    }
+
+    /// Deletes a stream. Errors: as of [`Streams::create`].
+    pub async fn delete(&self, path: &StreamPath) -> Result<(), Error> {
+        self.check_accepting()?;
+        self.submit(|ledger, now_ms, changes| ledger.delete(now_ms, path, changes)).await?;
+        tracing::debug!(%path, "stream deleted");
+        Ok(())
+    }
+
+    /// Tells of a stream without using it. Errors: [`Error::Refused`].
+    pub fn describe(&self, path: &StreamPath) -> Result<Description, Error> {
+        let shown = self.find(path)?;
+        let end = shown.end();
+        let (content_type, lifetime) = (shown.content_type.clone(), shown.lifetime.clone());
+        Ok(Description { content_type, next: Offset::at(end.tail), lifetime, closed: end.closed, life: shown.log })
+    }
+
+    /// Opens a reader; that counts as a use of the stream. Errors: [`Error::Refused`].
+    pub fn read(&self, path: &StreamPath, begin: Begin) -> Result<Reader, Error> {
+        Reader::open(self, self.find(path)?, begin)
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.shell.config
+    }
+
+    /// Why nothing can be written, if so.
+    pub fn failure(&self) -> Option<String> {
+        self.shell.writer.failure()
+    }
+
+    /// The numbers in Prometheus' text form.
+    pub fn metrics_text(&self) -> String {
+        let (streams, bytes) = self.with_ledger(|ledger, _| (ledger.streams_count(), ledger.content_bytes()));
+        self.metrics().streams.set(i64::try_from(streams).unwrap_or(i64::MAX));
+        self.metrics().content_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.metrics().text()
+    }
+
+    /// From now on nothing new is accepted, and nobody waits: long-polls are answered, event streams end where their
+    /// reader can go on.
+    pub fn drain(&self) {
+        self.shell.draining.cancel();
+    }
+
+    /// Whether [`Streams::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.shell.draining.is_cancelled()
+    }
+
+    pub(super) fn drained(&self) -> WaitForCancellationFuture<'_> {
+        self.shell.draining.cancelled()
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.shell.metrics
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.shell.writer.store
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.shell.writer.clock.now_ms()
+    }
+
+    pub(super) fn with_ledger<A>(&self, look: impl FnOnce(&mut Ledger, u64) -> A) -> A {
+        self.shell.writer.with_ledger(look)
+    }
+
+    /// How long until a stream of this lifetime is over if nobody uses it; `None` for no bound.
+    pub(super) fn left(&self, lifetime: &Lifetime) -> Option<Duration> {
+        match lifetime {
+            Lifetime::Unlimited => None,
+            Lifetime::Idle { ttl_s } => Some(Duration::from_secs(*ttl_s)),
+            Lifetime::Until { at_ms, .. } => Some(Duration::from_millis(at_ms.saturating_sub(self.now_ms()))),
+        }
+    }
+
+    async fn submit<A>(
+        &self,
+        decide: impl FnOnce(&mut Ledger, u64, &mut Vec<Change>) -> Result<A, Refusal>,
+    ) -> Result<A, Error> {
+        let outcome = self.shell.writer.submit(decide).await;
+        if matches!(outcome, Err(Error::Refused(_))) {
+            self.metrics().refused.inc();
+        }
+        outcome
+    }
+
+    fn check_accepting(&self) -> Result<(), Error> {
+        if self.is_draining() { Err(Error::Draining) } else { Ok(()) }
+    }
+
+    /// The stream as readers see it, if its time is not over.
+    fn find(&self, path: &StreamPath) -> Result<Arc<Shown>, Error> {
+        let not_found = || Refusal::NotFound { path: path.clone() };
+        let shown = self.shell.writer.shelf.find(path).ok_or_else(not_found)?;
+        if shown.end().gone == Some(Gone::Kept) {
+            return Err(Refusal::Deleted { path: path.clone() }.into());
+        }
+        match &shown.lifetime {
+            Lifetime::Unlimited => {}
+            Lifetime::Until { at_ms, .. } if *at_ms <= self.now_ms() => return Err(not_found().into()),
+            Lifetime::Until { .. } => {}
+            Lifetime::Idle { .. } => self.with_ledger(|ledger, now_ms| ledger.live(now_ms, path).map(drop))?,
+        }
+        Ok(shown)
+    }
+
+    /// Which kind of content a new stream will hold, as far as that can be told before the decision.
+    fn kind_of_new(&self, request: &CreateRequest) -> Kind {
+        let of_source = || {
+            let source = self.shell.writer.shelf.find(&request.fork.as_ref()?.source)?;
+            Some(source.content_type.kind())
+        };
+        match &request.content_type {
+            Some(content_type) => content_type.kind(),
+            None => of_source().unwrap_or(Kind::Binary),
+        }
+    }
+
+    /// What stands behind the offset of a fork, unless that is the end of the source.
+    async fn following(&self, fork: &ForkRequest) -> Result<Option<Following>, Error> {
+        let Some(position) = fork.offset.and_then(Offset::position) else { return Ok(None) };
+        let Some(shown) = self.shell.writer.shelf.find(&fork.source) else { return Ok(None) };
+        let tail = shown.end().tail;
+        if position >= tail {
+            return Ok(None);
+        }
+        let (store, log) = (Arc::clone(self.store()), shown.log);
+        let reading = move || read_segments(&*store, &shown, (position, tail), 1);
+        let read = match self.store().pace() {
+            Pace::Immediate => reading(),
+            Pace::Blocking => tokio::task::spawn_blocking(reading)
+                .await
+                .unwrap_or_else(|error| Err(Error::StoreRead { cause: error.to_string() })),
+        };
+        match read {
+            Ok((chunks, _)) => Ok(Some(Following { log, record: Some(chunks.concat().into()) })),
+            Err(Error::NoOffset { .. }) => Ok(Some(Following { log, record: None })),
+            Err(error) => Err(error),
+        }
+    }
+}

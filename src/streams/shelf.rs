@@ -1,0 +1,131 @@
+//! What readers see: the streams and their ends as far as they are written.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::Notify;
+
+use super::rules::Stream;
+use super::wire::{ContentType, Lifetime, Segment, StreamPath};
+
+/// One life of a stream.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) path: StreamPath,
+    pub(super) log: u64,
+    pub(super) content_type: ContentType,
+    pub(super) lifetime: Lifetime,
+    /// Where its content stands, its own log last.
+    pub(super) segments: Vec<Segment>,
+    end: Mutex<End>,
+    changed: Notify,
+}
+
+/// How far a stream goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) tail: u64,
+    pub(super) closed: bool,
+    pub(super) gone: Option<Gone>,
+}
+
+/// Why there is no stream any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It was removed.
+    Removed,
+    /// It is kept for its forks.
+    Kept,
+}
+
+impl Shown {
+    pub(super) fn of(path: &StreamPath, stream: &Stream) -> Self {
+        let entry = &stream.entry;
+        Self {
+            path: path.clone(),
+            log: entry.log,
+            content_type: entry.content_type.clone(),
+            lifetime: entry.lifetime.clone(),
+            segments: stream.segments(),
+            end: Mutex::new(End::of(stream)),
+            changed: Notify::new(),
+        }
+    }
+
+    pub(super) fn end(&self) -> End {
+        *lock(&self.end)
+    }
+
+    fn set_end(&self, end: End) {
+        *lock(&self.end) = end;
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until the end is not `seen` any more. Cancel-safe.
+    pub(super) async fn moved_from(&self, seen: End) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // Listening begins before the look, so that no change falls between the two.
+            changed.as_mut().enable();
+            if self.end() != seen {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl End {
+    pub(super) fn of(stream: &Stream) -> Self {
+        let gone = stream.entry.deleted.then_some(Gone::Kept);
+        Self { tail: stream.tail, closed: stream.is_closed(), gone }
+    }
+}
+
+/// Something that readers get to see.
+#[derive(Debug)]
+pub(super) enum Showing {
+    Opened(Arc<Shown>),
+    Moved { path: StreamPath, log: u64, end: End },
+    Gone { path: StreamPath, log: u64 },
+}
+
+/// All streams that readers see.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    streams: RwLock<HashMap<StreamPath, Arc<Shown>>>,
+}
+
+impl Shelf {
+    pub(super) fn find(&self, path: &StreamPath) -> Option<Arc<Shown>> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
+    }
+
+    pub(super) fn show(&self, showing: Showing) {
+        match showing {
+            Showing::Moved { path, log, end } => {
+                if let Some(shown) = self.find(&path).filter(|shown| shown.log == log) {
+                    shown.set_end(end);
+                }
+            }
+            Showing::Opened(shown) => {
+                let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+                streams.insert(shown.path.clone(), shown);
+            }
+            Showing::Gone { path, log } => {
+                let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+                let there = streams.get(&path).is_some_and(|shown| shown.log == log);
+                let gone = if there { streams.remove(&path) } else { None };
+                drop(streams);
+                if let Some(shown) = gone {
+                    shown.set_end(End { gone: Some(Gone::Removed), ..shown.end() });
+                }
+            }
+        }
+    }
+}
+
+// What is behind the locks of this room is whole between any two lines, so a panic elsewhere leaves it usable.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

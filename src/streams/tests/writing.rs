@@ -1,0 +1,117 @@
+//! Commits: what shares one, what waits for it, and what happens when it fails.
+
+use std::sync::Arc;
+
+use super::world::{Mood, MoodyStore, append, config, create, path, produced, seen, text_stream, until};
+use crate::http::Problem;
+use crate::streams::{Effect, Error, Streams};
+
+/// Streams on a store that blocks, with the stream `a`.
+async fn bench() -> (Streams, Arc<MoodyStore>) {
+    let store = MoodyStore::new();
+    let streams = Streams::open(config(), store.clone()).unwrap();
+    create(&streams, "a", &text_stream()).await.unwrap();
+    (streams, store)
+}
+
+#[tokio::test]
+async fn everything_that_waits_is_written_in_one_commit() {
+    let (streams, store) = bench().await;
+    store.is_now(Mood::Holds);
+    let first = tokio::spawn({
+        let streams = streams.clone();
+        async move { append(&streams, "a", "1").await }
+    });
+    until("the first append is being written", || store.commits() == 2).await;
+    let waiting: Vec<_> = (0..20)
+        .map(|index| {
+            let streams = streams.clone();
+            tokio::spawn(async move {
+                match index {
+                    0 => create(&streams, "b", &text_stream()).await.map(drop),
+                    _ => append(&streams, "a", "2").await.map(drop),
+                }
+            })
+        })
+        .collect();
+    until("all others wait", || streams.with_ledger(|ledger, _| ledger.content_bytes() == 20)).await;
+    store.is_now(Mood::Works);
+    first.await.unwrap().unwrap();
+    for call in waiting {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(store.commits(), 3, "one for a, one for the first append, one for the twenty");
+    assert_eq!(seen(&streams, "a").await.unwrap(), format!("1{}", "2".repeat(19)));
+}
+
+#[tokio::test]
+async fn nothing_is_seen_or_answered_before_it_is_written() {
+    let (streams, store) = bench().await;
+    store.is_now(Mood::Holds);
+    let call = |seq| {
+        let streams = streams.clone();
+        tokio::spawn(async move { streams.append(&path("a"), &produced(seq), "x".into()).await })
+    };
+    let (original, created) = (call(0), {
+        let streams = streams.clone();
+        tokio::spawn(async move { create(&streams, "b", &text_stream()).await })
+    });
+    until("it is decided", || streams.with_ledger(|ledger, _| ledger.streams_count() == 2)).await;
+    let repeated = call(0);
+    until("it is being written", || store.commits() >= 2).await;
+    assert_eq!(seen(&streams, "a").await.unwrap(), "");
+    assert!(streams.describe(&path("b")).is_err());
+    assert!(!original.is_finished() && !repeated.is_finished() && !created.is_finished());
+    store.is_now(Mood::Works);
+    assert_eq!(original.await.unwrap().unwrap().effect, Effect::Wrote);
+    assert_eq!(repeated.await.unwrap().unwrap().effect, Effect::Repeated);
+    assert!(created.await.unwrap().unwrap().new);
+    assert_eq!(seen(&streams, "a").await.unwrap(), "x");
+}
+
+async fn check_failure(mood: Mood, words: &str) {
+    let (streams, store) = bench().await;
+    append(&streams, "a", "kept").await.unwrap();
+    store.is_now(mood);
+    let lost = append(&streams, "a", "lost").await;
+    assert!(matches!(&lost, Err(Error::StoreFailed { cause }) if cause.contains(words)), "{lost:?}");
+    store.is_now(Mood::Works);
+    let commits = store.commits();
+    let after = append(&streams, "a", "after").await;
+    assert!(matches!(after, Err(Error::StoreFailed { .. })), "{after:?}");
+    assert_eq!(Problem::from(after.unwrap_err()).kind().row().1, 503);
+    assert_eq!(store.commits(), commits, "nothing is tried again");
+    assert_eq!(seen(&streams, "a").await.unwrap(), "kept", "what was written can still be read");
+    assert!(streams.failure().is_some());
+}
+
+#[tokio::test]
+async fn a_failed_commit_is_told_and_nothing_is_accepted_any_more() {
+    check_failure(Mood::Fails, "the disk is full").await;
+}
+
+#[tokio::test]
+async fn a_store_that_panics_has_failed() {
+    check_failure(Mood::Panics, "panicked").await;
+}
+
+#[tokio::test]
+async fn content_that_waits_has_a_bound() {
+    let store = MoodyStore::new();
+    let streams = Streams::open(crate::streams::Config { waiting_bytes_max: 10, ..config() }, store.clone()).unwrap();
+    create(&streams, "a", &text_stream()).await.unwrap();
+    store.is_now(Mood::Holds);
+    let call = |body: &'static str| {
+        let streams = streams.clone();
+        tokio::spawn(async move { append(&streams, "a", body).await })
+    };
+    let first = call("being written");
+    until("the first is being written", || store.commits() == 2).await;
+    let second = call("waiting for its turn");
+    until("the second waits", || streams.with_ledger(|ledger, _| ledger.content_bytes() == 33)).await;
+    let refused = append(&streams, "a", "too much").await;
+    assert!(matches!(refused, Err(Error::Busy { bytes: 20 })), "{refused:?}");
+    store.is_now(Mood::Works);
+    assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
+    append(&streams, "a", "room again").await.unwrap();
+}

@@ -1,0 +1,27 @@
+//! Bytes to types and back: headers, offsets, JSON appends, events, and what the store keeps of a stream.
+
+mod caching;
+mod content_type;
+mod entry;
+mod events;
+mod headers;
+mod json;
+mod names;
+mod offset;
+mod path;
+mod query;
+mod time;
+
+pub(crate) use caching::{EntityTag, matches_any, next_cursor};
+pub use content_type::{ContentType, Kind};
+pub(crate) use entry::{
+    Closing, EntryError, Origin, ProducerEntry, Segment, StreamEntry, log_of_producer_key, producer_key, producers_of,
+};
+pub(crate) use events::{Control, control_event, data_event};
+pub use headers::{AppendRequest, CreateRequest, ForkRequest, Headers, Lifetime, ProducerStamp, RequestError};
+pub use json::JsonError;
+pub(crate) use json::{messages_end, record_of};
+pub use names::header;
+pub use offset::Offset;
+pub use path::{PathError, StreamPath};
+pub use query::{Begin, Live, ReadRequest};

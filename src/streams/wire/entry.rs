@@ -1,0 +1,207 @@
+//! What the store keeps of a stream beside its content.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use super::content_type::ContentType;
+use super::headers::{Lifetime, ProducerStamp};
+use super::path::StreamPath;
+
+/// How many bytes the log takes in the key of a producer.
+const LOG_BYTES: usize = 8;
+
+/// Why kept bytes cannot be read back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store holds {what} that cannot be read: {cause}")]
+pub struct EntryError {
+    /// What it should have been.
+    pub what: &'static str,
+    /// What is wrong with it.
+    pub cause: String,
+}
+
+/// Everything about a stream that outlives the process, except its content, its tail (the end of its log) and its
+/// producers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StreamEntry {
+    /// The log of what was appended to it: a number that no other stream, and no other life of this one, ever has.
+    pub(crate) log: u64,
+    pub(crate) content_type: ContentType,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) created_ms: u64,
+    /// When it was used last, as far as that was written down.
+    pub(crate) accessed_ms: u64,
+    /// Where its own log begins: 0, or where it was forked off.
+    pub(crate) base: u64,
+    pub(crate) closed: Option<Closing>,
+    pub(crate) last_seq: Option<std::sync::Arc<str>>,
+    pub(crate) origin: Option<Origin>,
+    /// Where the content before `base` is found, in order.
+    pub(crate) inherited: std::sync::Arc<[Segment]>,
+    /// How many streams were forked off and are still there.
+    pub(crate) forks: u64,
+    /// Whether it was deleted, or has expired, and is kept for its forks only.
+    pub(crate) deleted: bool,
+}
+
+/// How a stream was closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Closing {
+    /// The producer's request that did it, if it was one.
+    pub(crate) by: Option<ProducerStamp>,
+}
+
+/// Where a fork comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    pub(crate) source: String,
+    /// The place it was forked at, before the sub-offset.
+    pub(crate) position: u64,
+    pub(crate) sub_offset: u64,
+    /// Whether the lifetime was the source's, and not its own.
+    pub(crate) lifetime_inherited: bool,
+}
+
+/// A part of a fork's content that stands in another log: from where the segment before ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Segment {
+    pub(crate) log: u64,
+    pub(crate) until: u64,
+}
+
+impl StreamEntry {
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        serde_json::to_vec(self).expect("numbers and texts can be written to memory").into()
+    }
+
+    /// Reads a stream's name and entry. Errors: what is wrong with them.
+    pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<(StreamPath, Self), EntryError> {
+        let wrong = |cause: String| EntryError { what: "a stream", cause };
+        let path = std::str::from_utf8(key).map_err(|error| wrong(error.to_string()))?;
+        let path = StreamPath::parse(path).map_err(|error| wrong(error.to_string()))?;
+        let entry = serde_json::from_slice(value).map_err(|error| wrong(format!("{path}: {error}")))?;
+        Ok((path, entry))
+    }
+}
+
+/// What is kept of a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProducerEntry {
+    pub(crate) epoch: u64,
+    pub(crate) last_seq: u64,
+    pub(crate) used_ms: u64,
+}
+
+impl ProducerEntry {
+    pub(crate) fn to_bytes(self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(24);
+        [self.epoch, self.last_seq, self.used_ms].iter().for_each(|number| bytes.put_u64(*number));
+        bytes.freeze()
+    }
+
+    pub(crate) fn read(value: &[u8]) -> Result<Self, EntryError> {
+        let number = |at: usize| value.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes);
+        let whole = (value.len() == 24).then(|| Some((number(0)?, number(8)?, number(16)?))).flatten();
+        let (epoch, last_seq, used_ms) =
+            whole.ok_or_else(|| EntryError { what: "a producer", cause: format!("{} bytes, not 24", value.len()) })?;
+        Ok(Self { epoch, last_seq, used_ms })
+    }
+}
+
+/// The key of a producer: the stream's log, then the id.
+pub(crate) fn producer_key(log: u64, id: &str) -> Bytes {
+    let mut key = BytesMut::with_capacity(LOG_BYTES + id.len());
+    key.put_u64(log);
+    key.put_slice(id.as_bytes());
+    key.freeze()
+}
+
+/// What the keys of all producers of a stream begin with.
+pub(crate) fn producers_of(log: u64) -> Bytes {
+    Bytes::copy_from_slice(&log.to_be_bytes())
+}
+
+/// The log and the id in the key of a producer.
+pub(crate) fn log_of_producer_key(key: &[u8]) -> Result<(u64, &str), EntryError> {
+    let wrong = |cause: &str| EntryError { what: "a producer", cause: cause.to_owned() };
+    let (log, id) = key.split_first_chunk::<LOG_BYTES>().ok_or_else(|| wrong("its key is too short"))?;
+    Ok((u64::from_be_bytes(*log), std::str::from_utf8(id).map_err(|_| wrong("its id is not UTF-8"))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry() -> impl Strategy<Value = StreamEntry> {
+        let lifetime = prop_oneof![
+            Just(Lifetime::Unlimited),
+            any::<u64>().prop_map(|ttl_s| Lifetime::Idle { ttl_s }),
+            (any::<u64>(), ".{0,10}").prop_map(|(at_ms, text)| Lifetime::Until { at_ms, text: text.into() }),
+        ];
+        let stamp = (".{1,5}", any::<u64>(), any::<u64>()).prop_map(|(id, epoch, seq)| ProducerStamp {
+            id: id.into(),
+            epoch,
+            seq,
+        });
+        let closed = prop::option::of(prop::option::of(stamp).prop_map(|by| Closing { by }));
+        let origin = ("[a-z]{1,5}", any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
+            |(source, position, sub_offset, lifetime_inherited)| Origin {
+                source,
+                position,
+                sub_offset,
+                lifetime_inherited,
+            },
+        );
+        let segments = prop::collection::vec((any::<u64>(), any::<u64>()), 0..3)
+            .prop_map(|pairs| pairs.into_iter().map(|(log, until)| Segment { log, until }).collect());
+        let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<bool>());
+        (numbers, lifetime, closed, prop::option::of(".{0,5}"), prop::option::of(origin), segments).prop_map(
+            |((log, created_ms, accessed_ms, base, forks, deleted), lifetime, closed, last_seq, origin, inherited)| {
+                StreamEntry {
+                    log,
+                    content_type: ContentType::parse("text/plain; charset=utf-8").unwrap(),
+                    lifetime,
+                    created_ms,
+                    accessed_ms,
+                    base,
+                    closed,
+                    last_seq: last_seq.map(Into::into),
+                    origin,
+                    inherited,
+                    forks,
+                    deleted,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_is_read_back_and_a_truncated_one_is_not(entry in entry(), cut in 1_usize..200) {
+            let bytes = entry.to_bytes();
+            prop_assert_eq!(StreamEntry::read(b"a/b", &bytes), Ok(("a/b".try_into().unwrap(), entry)));
+            let kept = bytes.len() - cut.min(bytes.len());
+            prop_assert!(StreamEntry::read(b"a/b", &bytes[..kept]).is_err());
+        }
+
+        #[test]
+        fn a_producer_is_read_back_and_a_truncated_one_is_not(epoch: u64, last_seq: u64, used_ms: u64, log: u64, id in ".{1,9}") {
+            let entry = ProducerEntry { epoch, last_seq, used_ms };
+            prop_assert_eq!(ProducerEntry::read(&entry.to_bytes()), Ok(entry));
+            prop_assert!(ProducerEntry::read(&entry.to_bytes()[..23]).is_err());
+            let key = producer_key(log, &id);
+            prop_assert_eq!(log_of_producer_key(&key), Ok((log, id.as_str())));
+            prop_assert!(key.starts_with(&producers_of(log)));
+            prop_assert!(log_of_producer_key(&key[..7]).is_err());
+        }
+
+        #[test]
+        fn garbage_is_refused_without_a_panic(key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..40)) {
+            StreamEntry::read(&key, &value).ok();
+            ProducerEntry::read(&value).ok();
+            log_of_producer_key(&key).ok();
+        }
+    }
+}

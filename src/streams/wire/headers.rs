@@ -1,0 +1,364 @@
+//! What the headers of `PUT` and `POST` say.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::content_type::ContentType;
+use super::names::header;
+use super::offset::Offset;
+use super::path::{PathError, StreamPath};
+use super::time::parse_instant;
+
+/// The largest epoch and sequence number of a producer: what JavaScript counts exactly.
+const PRODUCER_NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// The longest `Stream-Seq` and `Producer-Id`, in bytes.
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// Why a request cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The value of a header is not fit.
+    #[error("{name} is {got:?}, expected {expected}")]
+    Header {
+        /// The header.
+        name: &'static str,
+        /// What it says.
+        got: String,
+        /// What would have been right.
+        expected: &'static str,
+    },
+    /// Both ways to end a stream are asked for.
+    #[error("Stream-TTL and Stream-Expires-At exclude each other")]
+    TwoLifetimes,
+    /// A header of forks on a stream that is none.
+    #[error("{name} needs Stream-Forked-From")]
+    NoFork {
+        /// The header.
+        name: &'static str,
+    },
+    /// Not all of a producer's headers are there.
+    #[error("Producer-Id, Producer-Epoch and Producer-Seq come together or not at all")]
+    HalfAProducer,
+    /// A parameter of the query is not fit.
+    #[error("the query's {name} is {got:?}, expected {expected}")]
+    Query {
+        /// The parameter.
+        name: &'static str,
+        /// What it says.
+        got: String,
+        /// What would have been right.
+        expected: &'static str,
+    },
+    /// A parameter stands in the query more than once.
+    #[error("the query has {name} more than once")]
+    Twice {
+        /// The parameter.
+        name: &'static str,
+    },
+    /// The query asks to follow the stream without saying from where.
+    #[error("live needs offset, such as offset=-1 or offset=now")]
+    LiveWithoutOffset,
+    /// The path names no stream.
+    #[error("{0}")]
+    Path(#[from] PathError),
+}
+
+/// The headers of one request: gives the value of a header by its name in lower case.
+pub trait Headers {
+    /// The first value of that name.
+    fn value(&self, name: &str) -> Option<&[u8]>;
+}
+
+/// How long a stream lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifetime {
+    /// Until it is deleted.
+    Unlimited,
+    /// Until nobody has used it for so long.
+    Idle {
+        /// `Stream-TTL`.
+        ttl_s: u64,
+    },
+    /// Until an instant.
+    Until {
+        /// Milliseconds since 1970.
+        at_ms: u64,
+        /// `Stream-Expires-At` as it was given.
+        text: Arc<str>,
+    },
+}
+
+/// Where a fork begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForkRequest {
+    /// The stream it is forked from.
+    pub source: StreamPath,
+    /// Where; without it, at the end of the source.
+    pub offset: Option<Offset>,
+    /// How much further, in messages or bytes of the append that follows the offset.
+    pub sub_offset: u64,
+}
+
+/// A `PUT`, without its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateRequest {
+    /// The media type; `None` if there is none, or none that makes sense.
+    pub content_type: Option<ContentType>,
+    /// The lifetime; `None` if the request says nothing.
+    pub lifetime: Option<Lifetime>,
+    /// Whether the stream is to be closed from the start.
+    pub closed: bool,
+    /// For a fork, where it begins.
+    pub fork: Option<ForkRequest>,
+}
+
+impl CreateRequest {
+    /// Reads the headers of a `PUT`. `mount` is what stands before the path of every stream, such as `/v1/stream/`.
+    pub fn parse(headers: &impl Headers, mount: &str) -> Result<Self, RequestError> {
+        Ok(Self {
+            content_type: content_type(headers)?.and_then(|text| ContentType::parse(&text)),
+            lifetime: lifetime(headers)?,
+            closed: closed(headers),
+            fork: fork(headers, mount)?,
+        })
+    }
+}
+
+/// Who appends, and which of its requests it is. PROTOCOL "Idempotent producers".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerStamp {
+    /// The producer's id.
+    pub id: Arc<str>,
+    /// Grows with every new life of the producer.
+    pub epoch: u64,
+    /// Counts the requests of one epoch from 0.
+    pub seq: u64,
+}
+
+/// A `POST`, without its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendRequest {
+    /// The media type; a text that is none is the default type, and so fits no other stream.
+    pub content_type: Option<ContentType>,
+    /// Whether the stream is closed behind what is appended.
+    pub closed: bool,
+    /// The writer's own order.
+    pub seq: Option<Arc<str>>,
+    /// The producer, if it is one.
+    pub producer: Option<ProducerStamp>,
+}
+
+impl AppendRequest {
+    /// Reads the headers of a `POST`.
+    pub fn parse(headers: &impl Headers) -> Result<Self, RequestError> {
+        Ok(Self {
+            producer: producer(headers)?,
+            content_type: content_type(headers)?.map(|text| ContentType::parse(&text).unwrap_or_default()),
+            closed: closed(headers),
+            seq: text(headers, header::SEQ)?.map(|seq| bounded(header::SEQ, seq)).transpose()?,
+        })
+    }
+}
+
+fn text(headers: &impl Headers, name: &'static str) -> Result<Option<String>, RequestError> {
+    let Some(value) = headers.value(name) else { return Ok(None) };
+    match std::str::from_utf8(value) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(_) => Err(wrong(name, &String::from_utf8_lossy(value), "UTF-8")),
+    }
+}
+
+fn wrong(name: &'static str, got: &str, expected: &'static str) -> RequestError {
+    RequestError::Header { name, got: got.chars().take(100).collect(), expected }
+}
+
+fn bounded(name: &'static str, text: String) -> Result<Arc<str>, RequestError> {
+    match text.len() {
+        1..=TEXT_BYTES_MAX => Ok(text.into()),
+        _ => Err(wrong(name, &text, "1 to 1024 bytes")),
+    }
+}
+
+fn content_type(headers: &impl Headers) -> Result<Option<String>, RequestError> {
+    Ok(text(headers, "content-type")?.filter(|text| !text.is_empty()))
+}
+
+/// Any other value counts as none.
+fn closed(headers: &impl Headers) -> bool {
+    headers.value(header::CLOSED).is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"true"))
+}
+
+fn lifetime(headers: &impl Headers) -> Result<Option<Lifetime>, RequestError> {
+    let ttl = text(headers, header::TTL)?;
+    let until = text(headers, header::EXPIRES_AT)?;
+    match (ttl, until) {
+        (Some(_), Some(_)) => Err(RequestError::TwoLifetimes),
+        (None, None) => Ok(None),
+        (Some(text), None) => {
+            let seconds =
+                decimal(&text).ok_or_else(|| wrong(header::TTL, &text, "whole seconds without leading zeros"));
+            Ok(Some(Lifetime::Idle { ttl_s: seconds? }))
+        }
+        (None, Some(text)) => {
+            let instant = parse_instant(&text);
+            let at_ms = instant.ok_or_else(|| wrong(header::EXPIRES_AT, &text, "an instant as RFC 3339 writes it"))?;
+            Ok(Some(Lifetime::Until { at_ms, text: text.into() }))
+        }
+    }
+}
+
+/// `0`, or digits that do not begin with 0.
+fn decimal(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits && (text == "0" || !text.starts_with('0'))).then(|| text.parse().ok()).flatten()
+}
+
+fn fork(headers: &impl Headers, mount: &str) -> Result<Option<ForkRequest>, RequestError> {
+    let offset = text(headers, header::FORK_OFFSET)?;
+    let sub_offset = text(headers, header::FORK_SUB_OFFSET)?;
+    let Some(source) = text(headers, header::FORKED_FROM)? else {
+        return match (offset, sub_offset) {
+            (None, None) => Ok(None),
+            (Some(_), _) => Err(RequestError::NoFork { name: header::FORK_OFFSET }),
+            (None, Some(_)) => Err(RequestError::NoFork { name: header::FORK_SUB_OFFSET }),
+        };
+    };
+    let path = source.strip_prefix(mount);
+    let path = path.ok_or_else(|| wrong(header::FORKED_FROM, &source, "the path of a stream's URL"))?;
+    let offset = offset.map(|text| {
+        Offset::parse(&text).ok_or_else(|| wrong(header::FORK_OFFSET, &text, "an offset that the source has given out"))
+    });
+    let sub_offset = sub_offset.map(|text| {
+        decimal(&text).ok_or_else(|| wrong(header::FORK_SUB_OFFSET, &text, "a count without leading zeros"))
+    });
+    Ok(Some(ForkRequest {
+        source: StreamPath::parse(path)?,
+        offset: offset.transpose()?,
+        sub_offset: sub_offset.transpose()?.unwrap_or(0),
+    }))
+}
+
+fn producer(headers: &impl Headers) -> Result<Option<ProducerStamp>, RequestError> {
+    let number = |name, text: String| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = digits.then(|| text.parse().ok()).flatten().filter(|number| *number <= PRODUCER_NUMBER_MAX);
+        number.ok_or_else(|| wrong(name, &text, "a number from 0 to 9007199254740991"))
+    };
+    let (id, epoch, seq) = (
+        text(headers, header::PRODUCER_ID)?,
+        text(headers, header::PRODUCER_EPOCH)?,
+        text(headers, header::PRODUCER_SEQ)?,
+    );
+    match (id, epoch, seq) {
+        (None, None, None) => Ok(None),
+        (Some(id), Some(epoch), Some(seq)) => Ok(Some(ProducerStamp {
+            id: bounded(header::PRODUCER_ID, id)?,
+            epoch: number(header::PRODUCER_EPOCH, epoch)?,
+            seq: number(header::PRODUCER_SEQ, seq)?,
+        })),
+        _ => Err(RequestError::HalfAProducer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    impl Headers for HashMap<String, Vec<u8>> {
+        fn value(&self, name: &str) -> Option<&[u8]> {
+            self.get(name).map(Vec::as_slice)
+        }
+    }
+
+    fn headers(pairs: &[(&str, &str)]) -> HashMap<String, Vec<u8>> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
+    }
+
+    fn create(pairs: &[(&str, &str)]) -> Result<CreateRequest, RequestError> {
+        CreateRequest::parse(&headers(pairs), "/v1/stream/")
+    }
+
+    fn append(pairs: &[(&str, &str)]) -> Result<AppendRequest, RequestError> {
+        AppendRequest::parse(&headers(pairs))
+    }
+
+    #[test]
+    fn a_lifetime_is_whole_seconds_or_an_instant_and_never_both() {
+        assert_eq!(create(&[("stream-ttl", "0")]).unwrap().lifetime, Some(Lifetime::Idle { ttl_s: 0 }));
+        for text in ["", "-1", "+1", "01", "1.5", "1e3", "abc", "99999999999999999999"] {
+            assert!(create(&[("stream-ttl", text)]).is_err(), "{text:?}");
+        }
+        assert!(create(&[("stream-expires-at", "soon")]).is_err());
+        let both = create(&[("stream-ttl", "1"), ("stream-expires-at", "2030-01-01T00:00:00Z")]);
+        assert_eq!(both, Err(RequestError::TwoLifetimes));
+    }
+
+    #[test]
+    fn only_true_closes_in_any_case_and_nothing_else_is_an_error() {
+        for (text, closed) in [("true", true), ("TRUE", true), ("1", false), ("yes", false), ("", false)] {
+            assert_eq!(create(&[("stream-closed", text)]).unwrap().closed, closed, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_media_type_that_makes_no_sense_is_none_on_put_and_fits_nothing_on_post() {
+        assert_eq!(create(&[("content-type", "nonsense")]).unwrap().content_type, None);
+        assert_eq!(append(&[("content-type", "nonsense")]).unwrap().content_type, Some(ContentType::default()));
+        assert_eq!(append(&[("content-type", "")]).unwrap().content_type, None);
+    }
+
+    #[test]
+    fn a_fork_names_its_source_as_a_url_path() {
+        let at = "0000000000000000_0000000000000009";
+        let request = create(&[
+            ("stream-forked-from", "/v1/stream/a/b"),
+            ("stream-fork-offset", at),
+            ("stream-fork-sub-offset", "2"),
+        ]);
+        let fork = request.unwrap().fork.unwrap();
+        assert_eq!((fork.source.as_str(), fork.offset, fork.sub_offset), ("a/b", Offset::parse(at), 2));
+        assert!(create(&[("stream-forked-from", "a/b")]).is_err());
+        assert!(create(&[("stream-forked-from", "/v1/stream/a"), ("stream-fork-offset", "-1")]).is_err());
+        assert!(create(&[("stream-fork-sub-offset", "0")]).is_err());
+        for text in ["", "-1", "01", "x"] {
+            assert!(create(&[("stream-forked-from", "/v1/stream/a"), ("stream-fork-sub-offset", text)]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_producer_has_all_of_its_headers_or_none() {
+        let (id, epoch, seq) = (("producer-id", "p"), ("producer-epoch", "1"), ("producer-seq", "2"));
+        let stamp = append(&[id, epoch, seq]).unwrap().producer.unwrap();
+        assert_eq!((&*stamp.id, stamp.epoch, stamp.seq), ("p", 1, 2));
+        for half in [&[id][..], &[epoch], &[id, seq], &[epoch, seq]] {
+            assert_eq!(append(half), Err(RequestError::HalfAProducer));
+        }
+        assert!(append(&[("producer-id", ""), epoch, seq]).is_err());
+        for text in ["", "-1", "1.0", "9007199254740992", "abc"] {
+            assert!(append(&[id, ("producer-epoch", text), seq]).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_refused_without_a_panic(values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 10)) {
+            let names = [
+                header::TTL, header::EXPIRES_AT, header::CLOSED, header::SEQ, header::FORKED_FROM, header::FORK_OFFSET,
+                header::FORK_SUB_OFFSET, header::PRODUCER_ID, header::PRODUCER_EPOCH, header::PRODUCER_SEQ,
+            ];
+            for count in 0..names.len() {
+                let pairs = names.iter().zip(&values).take(count + 1);
+                let headers: HashMap<_, _> = pairs.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+                CreateRequest::parse(&headers, "/v1/stream/").ok();
+                AppendRequest::parse(&headers).ok();
+            }
+        }
+    }
+}

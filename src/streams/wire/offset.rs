@@ -1,0 +1,91 @@
+//! Places in a stream, as clients see them.
+
+use std::fmt;
+
+/// How many digits either half has.
+const DIGITS: usize = 16;
+
+/// The largest number a half can show.
+const HALF_MAX: u64 = 9_999_999_999_999_999;
+
+/// An opaque place in a stream: two numbers of 16 digits, so that texts sort as places do. The second is the count of
+/// bytes before it; the first is always 0 in what this server gives out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset {
+    era: u64,
+    position: u64,
+}
+
+impl Offset {
+    /// Before the first byte.
+    pub const START: Self = Self { era: 0, position: 0 };
+
+    /// The furthest position an offset can tell.
+    pub const POSITION_MAX: u64 = HALF_MAX;
+
+    /// The place after `position` bytes, at most [`Self::POSITION_MAX`].
+    pub fn at(position: u64) -> Self {
+        debug_assert!(position <= HALF_MAX);
+        Self { era: 0, position }
+    }
+
+    /// Reads `0000000000000000_0000000000000042`; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (era, position) = text.split_once('_')?;
+        Some(Self { era: half(era)?, position: half(position)? })
+    }
+
+    /// The count of bytes before it; `None` for a place beyond every stream.
+    pub fn position(self) -> Option<u64> {
+        (self.era == 0).then_some(self.position)
+    }
+}
+
+fn half(text: &str) -> Option<u64> {
+    let fits = text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| text.parse().ok()).flatten()
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016}_{:016}", self.era, self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn other_texts_are_no_offsets() {
+        for text in ["", "-1", "now", "0_0", "0000000000000000", "0000000000000000_000000000000000a"] {
+            assert_eq!(Offset::parse(text), None, "{text:?}");
+        }
+        assert_eq!(Offset::parse("+000000000000000_0000000000000000"), None);
+        assert_eq!(Offset::parse("00000000000000000_0000000000000000"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn an_offset_is_read_back(position in 0..=HALF_MAX) {
+            let offset = Offset::at(position);
+            prop_assert_eq!(Offset::parse(&offset.to_string()), Some(offset));
+            prop_assert_eq!(offset.position(), Some(position));
+        }
+
+        #[test]
+        fn texts_sort_as_places_do(one in 0..=HALF_MAX, other in 0..=HALF_MAX) {
+            let (one, other) = (Offset::at(one), Offset::at(other));
+            prop_assert_eq!(one.cmp(&other), one.to_string().cmp(&other.to_string()));
+        }
+
+        #[test]
+        fn garbage_is_refused_or_read_back_as_it_was(text in "\\PC{0,40}") {
+            if let Some(offset) = Offset::parse(&text) {
+                prop_assert_eq!(offset.to_string(), text);
+            }
+        }
+    }
+}
