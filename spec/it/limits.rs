@@ -219,7 +219,7 @@ async fn garbage_behind_a_request_is_answered_400_and_costs_nothing() {
 }
 
 /// Where the clock on the wall may be read, and for what.
-const WALL_CLOCK: [(&str, &str); 13] = [
+const WALL_CLOCK: [(&str, &str); 14] = [
     ("src/broker/shell.rs", "shown to people: when a message was given up"),
     ("src/broker/traffic.rs", "shown to people: when a message came by"),
     ("src/broker/rules/passage.rs", "shown to people: as above"),
@@ -231,6 +231,7 @@ const WALL_CLOCK: [(&str, &str); 13] = [
     ("src/relay/rules/dead_letters.rs", "shown to people: as above"),
     ("src/cli/tail.rs", "shown to people: when a message came"),
     ("src/testing/send.rs", "the timestamp that frames of the WebSocket era carry"),
+    ("src/streams/clock.rs", "Stream-TTL and Stream-Expires-At outlive the process"),
     ("src/webhook", "the timestamp in a signature, as Standard Webhooks wants it"),
     ("src/http/client.rs", "a Retry-After that is a date"),
 ];

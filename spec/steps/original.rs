@@ -31,7 +31,18 @@ async fn comes_up(world: &mut World) {
 
 #[when("the broker of the WebSocket era goes down")]
 async fn goes_down(world: &mut World) {
+    let seen = world.relays.events.clone();
+    let is_online = || {
+        let seen = seen.lock().unwrap();
+        let standing = seen.iter().rev().find(|event| !matches!(event, Event::Error(_)));
+        matches!(standing, Some(Event::Online { .. }))
+    };
+    let was_online = is_online();
     world.exocom.as_mut().expect("there is one").go_down().await;
+    // What is sent before the relay has noticed is lost with the connection: originals acknowledge nothing.
+    if was_online {
+        eventually("the relay notices", || async { (!is_online()).then_some(()) }).await;
+    }
 }
 
 fn config(world: &World) -> bus::Config {
