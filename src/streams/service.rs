@@ -15,6 +15,7 @@ use super::reading::{Reader, read_segments};
 use super::recovery::recover;
 use super::rules::{Appended, Change, Content, Created, Effect, Following, Ledger, Refusal};
 use super::shelf::{Gone, Shown};
+use super::subscriptions::{Courier, Guard, Post, Running, Subscriptions};
 use super::sweeper::sweep_when_due;
 use super::wire::{AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Kind, Lifetime, Offset, StreamPath};
 use super::writer::Writer;
@@ -31,6 +32,7 @@ struct Shell {
     config: Config,
     writer: Arc<Writer>,
     metrics: Metrics,
+    subscriptions: Running,
     draining: CancellationToken,
 }
 
@@ -58,14 +60,23 @@ impl Streams {
     /// The streams that `store` has kept. Reads their entries, blocking as the store is; panics outside of a tokio
     /// runtime. Errors: [`Error::StoreRead`], [`Error::Kept`].
     pub fn open(config: Config, store: Arc<dyn Store>) -> Result<Self, Error> {
+        let courier = Courier::new(&config, Guard::new(&config));
+        Self::open_with(config, store, Arc::new(courier))
+    }
+
+    /// Opens with another way to call the receivers of webhooks.
+    pub(super) fn open_with(config: Config, store: Arc<dyn Store>, post: Arc<dyn Post>) -> Result<Self, Error> {
         let clock = Clock::start();
         let (ledger, shelf) = recover(&*store, &config, clock.now_ms())?;
+        let subscriptions = Subscriptions::recover(&*store, &config, &ledger, clock.now_ms())?;
         let writer = Writer::start(store, ledger, shelf, clock, config.waiting_bytes_max);
-        let stop = CancellationToken::new();
+        let subscriptions = subscriptions.start(Arc::clone(&writer), &config, post);
+        let (stop, draining) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
         tasks.spawn(sweep_when_due(Arc::clone(&writer), stop.clone()));
+        tasks.spawn(subscriptions.clone().run(stop.clone(), draining.clone()));
         tasks.close();
-        let shell = Shell { config, writer, metrics: Metrics::new(), draining: CancellationToken::new() };
+        let shell = Shell { config, writer, metrics: Metrics::new(), subscriptions, draining };
         Ok(Self { shell: Arc::new(shell), _tasks_end: Arc::new(stop.drop_guard()) })
     }
 
@@ -159,6 +170,10 @@ impl Streams {
 
     pub(super) fn drained(&self) -> WaitForCancellationFuture<'_> {
         self.shell.draining.cancelled()
+    }
+
+    pub(super) fn subscriptions(&self) -> &Running {
+        &self.shell.subscriptions
     }
 
     pub(super) fn metrics(&self) -> &Metrics {

@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::error::Error;
 use super::rules::{Change, Ledger, Refusal};
 use super::shelf::{End, Shelf, Showing, Shown, lock};
+use super::subscriptions::Notices;
 use super::wire::{StreamPath, producer_key, producers_of};
 use crate::store::{Batch, LogId, Pace, Store, Table};
 
@@ -31,6 +32,7 @@ pub(super) struct Writer {
     pub(super) store: Arc<dyn Store>,
     pub(super) shelf: Shelf,
     pub(super) clock: Clock,
+    pub(super) notices: Notices,
     desk: Mutex<Desk>,
     /// Held while a commit runs.
     turn: Mutex<()>,
@@ -71,6 +73,7 @@ impl Writer {
             store,
             shelf,
             clock,
+            notices: Notices::default(),
             desk: Mutex::new(desk),
             turn: Mutex::new(()),
             waiting_bytes_max: bytes_max,
@@ -152,7 +155,9 @@ impl Writer {
         };
         match self.commit(batch) {
             Ok(()) => {
+                let notices = showings.iter().filter_map(|showing| self.notices.of(showing)).collect();
                 showings.into_iter().for_each(|showing| self.shelf.show(showing));
+                self.notices.tell(notices);
                 lock(&self.desk).committing = false;
                 // Somebody who has gone away needs no answer.
                 waiting.into_iter().for_each(|waiting| drop(waiting.done.send(Ok(()))));
@@ -205,6 +210,7 @@ fn commit_whenever(rung: &Receiver<()>, writer: &Weak<Writer>) {
 fn bytes_of(change: &Change) -> usize {
     match change {
         Change::Record { record, .. } => record.len(),
+        Change::Kept { value, .. } => value.as_ref().map_or(0, bytes::Bytes::len),
         Change::Created { .. } | Change::Entry { .. } | Change::Producer { .. } | Change::Removed { .. } => 0,
     }
 }
@@ -221,6 +227,8 @@ fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> B
                 batch.remove(STREAMS, key_of(path));
             }
             Change::Created { path } | Change::Entry { path } => drop(entries.insert(path)),
+            Change::Kept { table, key, value: Some(value) } => batch.put(*table, key.clone(), value.clone()),
+            Change::Kept { table, key, value: None } => batch.remove(*table, key.clone()),
             Change::Producer { path, log, id } => drop(producers.insert((path, *log, id))),
         }
     }
@@ -259,7 +267,7 @@ fn showings_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -
                 let (log, end) = (stream.entry.log, End::of(stream));
                 showings.push(Showing::Moved { path: path.clone(), log, end });
             }
-            Change::Producer { .. } => {}
+            Change::Producer { .. } | Change::Kept { .. } => {}
             Change::Removed { path, log } => showings.push(Showing::Gone { path: path.clone(), log: *log }),
         }
     }

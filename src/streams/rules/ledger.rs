@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::refusal::Refusal;
 use super::stream::Stream;
+use crate::store::Table;
 use crate::streams::wire::{Offset, ProducerEntry, StreamEntry, StreamPath};
 
 /// Bounds that the rules keep.
@@ -32,6 +33,8 @@ pub(crate) enum Change {
     Producer { path: StreamPath, log: u64, id: Arc<str> },
     /// A stream is gone with all it had.
     Removed { path: StreamPath, log: u64 },
+    /// Something beside the streams has to be kept under a key, or not any more.
+    Kept { table: Table, key: Bytes, value: Option<Bytes> },
 }
 
 /// The state of every stream.
@@ -77,6 +80,16 @@ impl Ledger {
     /// The stream, whatever its state.
     pub(crate) fn stream(&self, path: &StreamPath) -> Option<&Stream> {
         self.streams.get(path)
+    }
+
+    /// Every stream, whatever its state, in no order.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (&StreamPath, &Stream)> {
+        self.streams.iter()
+    }
+
+    /// The log of the next stream that is created. All that are there have lower ones.
+    pub(crate) fn next_log(&self) -> u64 {
+        self.next_log
     }
 
     /// How many streams there are, those kept for their forks included.
