@@ -34,6 +34,8 @@ pub(super) mod routes;
 mod rules;
 mod runner;
 mod service;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub(super) use delivery::{Courier, Post};

@@ -3,5 +3,5 @@
 mod following;
 mod restart;
 mod time;
-mod world;
+pub(super) mod world;
 mod writing;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::board::{Board, link_now};
 use super::keeping::{link_forgotten, link_kept};
 use super::refusal::Refusal;
-use super::subscription::Link;
+use super::subscription::{Link, Subscription};
 use crate::streams::rules::{Change, Ledger};
 use crate::streams::subscriptions::wire::SubscriptionId;
 use crate::streams::wire::StreamPath;
@@ -63,11 +63,17 @@ impl Board {
             return Err(Refusal::TooManyLinks { links_max });
         }
         for path in paths {
-            let known = self.find(id)?.links.get(&path).copied();
+            let subscription = self.find(id)?;
+            let known = subscription.links.get(&path).copied();
             if known.is_some_and(|link| link.explicit) {
                 continue;
             }
-            let link = known.unwrap_or_else(|| link_now(ledger, &path, true));
+            let link = match known {
+                Some(link) => link,
+                // The pattern has it as unread, and has not heard of it yet.
+                None if came_later(ledger, subscription, &path) => Link::unread(true),
+                None => link_now(ledger, &path, true),
+            };
             let mut link = Link { explicit: true, ..link };
             changes.push(link_kept(id, &path, &mut link));
             self.link(id, &path, link);
@@ -163,4 +169,10 @@ impl Board {
         }
         without_room
     }
+}
+
+/// Whether the stream is one that the pattern fits, and that came after the subscription.
+fn came_later(ledger: &Ledger, subscription: &Subscription, path: &StreamPath) -> bool {
+    let stream = ledger.stream(path);
+    stream.is_some_and(|stream| stream.entry.log >= subscription.entry.since_log) && subscription.matches(path)
 }

@@ -11,6 +11,8 @@ mod linking;
 mod patterns;
 mod refusal;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod waking;
 
 pub(crate) use answering::Way;
