@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::config::Config;
+use super::config::{Config, Kept};
 use super::error::Error;
 use super::rules::{Ledger, Limits};
 use super::shelf::{Shelf, Showing, Shown};
-use super::wire::{ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
+use super::wire::{Offset, ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
 use super::writer::{PRODUCERS, STREAMS};
-use crate::store::{LogId, Store, Table};
+use crate::store::{Gap, LogId, Store, Table};
 
 /// Keys that are read at once.
 const PAGE_KEYS: usize = 1024;
@@ -20,7 +20,10 @@ const LOGS_PER_MS: u64 = 1 << 20;
 pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result<(Ledger, Shelf), Error> {
     let limits = Limits {
         streams_max: config.streams_max,
-        content_bytes_max: config.content_bytes_max as u64,
+        content_bytes_max: match config.store {
+            Kept::Memory => config.content_bytes_max as u64,
+            Kept::Disk => u64::MAX,
+        },
         producers_max: config.producers_max,
         producer_idle_ms: config.producer_idle_ms,
         fork_segments_max: config.fork_segments_max,
@@ -42,6 +45,13 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
         }
         Ok(())
     })?;
+    for Gap { log, from, until } in store.gaps() {
+        let (from, until) = (Offset::at(from), Offset::at(until));
+        // A log that no stream stands on was left over from a deletion.
+        if let Some(path) = paths.get(&log.0) {
+            tracing::error!(%path, %from, %until, "the stream is damaged: what was between the offsets is missing");
+        }
+    }
     let shelf = Shelf::default();
     let shown = paths.into_values().filter_map(|path: StreamPath| {
         let stream = ledger.stream(&path)?;

@@ -92,6 +92,11 @@ impl Ledger {
         self.next_log
     }
 
+    /// Gives out no log below this one any more.
+    pub(crate) fn skip_logs(&mut self, first_log: u64) {
+        self.next_log = self.next_log.max(first_log);
+    }
+
     /// How many streams there are, those kept for their forks included.
     pub(crate) fn streams_count(&self) -> usize {
         self.streams.len()

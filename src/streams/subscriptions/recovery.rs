@@ -10,7 +10,7 @@ use crate::streams::rules::Ledger;
 use crate::streams::wire::EntryError;
 
 /// The state of all subscriptions, as the streams are now.
-pub(super) fn recover(store: &dyn Store, config: &Config, ledger: &Ledger, now_ms: u64) -> Result<Board, Error> {
+pub(super) fn recover(store: &dyn Store, config: &Config, ledger: &mut Ledger, now_ms: u64) -> Result<Board, Error> {
     let mut board = Board::new(bounds(config));
     each(store, SECRETS, |key, value| {
         if key.starts_with(KEY_PREFIX) {
@@ -25,6 +25,8 @@ pub(super) fn recover(store: &dyn Store, config: &Config, ledger: &Ledger, now_m
     })?;
     each(store, SUBSCRIPTIONS, |key, value| {
         let (id, entry) = SubscriptionEntry::read(key, value)?;
+        // Streams that come after it are told by their logs, also when the clock that numbers them was set back.
+        ledger.skip_logs(entry.since_log);
         board.restore(now_ms, id, entry);
         Ok(())
     })?;

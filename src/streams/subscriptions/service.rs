@@ -40,7 +40,7 @@ impl Subscriptions {
     pub(in crate::streams) fn recover(
         store: &dyn Store,
         config: &Config,
-        ledger: &Ledger,
+        ledger: &mut Ledger,
         now_ms: u64,
     ) -> Result<Self, streams::Error> {
         Ok(Self { board: recover(store, config, ledger, now_ms)? })
@@ -58,11 +58,12 @@ impl Subscriptions {
 
 impl Running {
     /// Creates the subscription or finds it, and whether it is new. `base` is the root of all streams as the caller
-    /// reaches it. Errors: [`Error::UrlRejected`], [`Error::Refused`], those of [`Running::decide`].
+    /// reaches it. Errors: [`Error::UrlRejected`], [`Error::Refused`], [`streams::Error::NoRoom`], those of [`Running::decide`].
     pub(super) async fn create(&self, id: &SubscriptionId, terms: Terms, base: &str) -> Result<(Value, bool), Error> {
         if let Delivery::Webhook { url } = &terms.delivery {
             self.post.check(url)?;
         }
+        self.check_room()?;
         let nonce = Uuid::new_v4().simple().to_string().into();
         let wish = Wish { terms, base: base.to_owned(), nonce };
         self.renew_keys().await?;
@@ -94,6 +95,7 @@ impl Running {
 
     /// Names streams. Errors: [`Error::Refused`], those of [`Running::decide`].
     pub(super) async fn add_links(&self, id: &SubscriptionId, paths: BTreeSet<StreamPath>) -> Result<(), Error> {
+        self.check_room()?;
         self.decide(|board, ledger, _, changes| board.add_links(ledger, id, paths, changes)).await
     }
 
@@ -145,6 +147,11 @@ impl Running {
             Ok(())
         };
         self.decide(renew).await
+    }
+
+    /// Errors: [`streams::Error::NoRoom`].
+    fn check_room(&self) -> Result<(), Error> {
+        Ok(self.writer.store.check_room().map_err(streams::Error::from)?)
     }
 
     /// Decides with everything that was shown so far, and answers when the decision is written.

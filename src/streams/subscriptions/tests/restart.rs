@@ -5,25 +5,26 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::{Receiver, all_of, append, call, call_as, claim, events, failed, open, pull, view, webhook};
+use super::world::{Kept, Receiver, all_of, append, call, call_as, claim, events, failed, open, pull, view, webhook};
 use crate::store::{Batch, MemoryStore, Store, Table};
 use crate::streams::{Config, Streams};
 
 #[tokio::test]
 async fn terms_links_and_places_are_there_again() {
-    let store = Arc::new(MemoryStore::default());
-    let receiver = Receiver::closed();
-    let before = open(&store, &receiver);
-    append(&before, "events/old").await;
-    webhook(&before, "s", "events/*").await;
-    call(&before, "POST __ds/subscriptions/s/streams", json!({"streams": ["named/a", "named/b"]})).await;
-    call(&before, "DELETE __ds/subscriptions/s/streams/named%2Fb", Value::Null).await;
-    append(&before, "events/new").await;
-    let shown = view(&before, "s").await;
-    let paths: Vec<_> = shown["streams"].as_array().unwrap().iter().map(|stream| &stream["path"]).collect();
-    assert_eq!(paths, ["events/new", "events/old", "named/a"]);
-    drop(before);
-    assert_eq!(view(&open(&store, &receiver), "s").await, shown);
+    for kept in Kept::each() {
+        let receiver = Receiver::closed();
+        let before = kept.open(&receiver);
+        append(&before, "events/old").await;
+        webhook(&before, "s", "events/*").await;
+        call(&before, "POST __ds/subscriptions/s/streams", json!({"streams": ["named/a", "named/b"]})).await;
+        call(&before, "DELETE __ds/subscriptions/s/streams/named%2Fb", Value::Null).await;
+        append(&before, "events/new").await;
+        let shown = view(&before, "s").await;
+        let paths: Vec<_> = shown["streams"].as_array().unwrap().iter().map(|stream| &stream["path"]).collect();
+        assert_eq!(paths, ["events/new", "events/old", "named/a"]);
+        before.close().await;
+        assert_eq!(view(&kept.open(&receiver), "s").await, shown);
+    }
 }
 
 #[tokio::test]
@@ -79,51 +80,59 @@ async fn a_retry_keeps_its_generation_its_count_and_its_time() {
 
 #[tokio::test]
 async fn a_claim_outlives_the_process_that_gave_it() {
-    let (store, receiver) = (Arc::new(MemoryStore::default()), Receiver::new([]));
-    let before = open(&store, &receiver);
-    pull(&before, "s", "events/*").await;
-    append(&before, "events/a").await;
-    let (_, claimed) = claim(&before, "s", "w1").await;
-    drop(before);
+    for kept in Kept::each() {
+        let receiver = Receiver::new([]);
+        let before = kept.open(&receiver);
+        pull(&before, "s", "events/*").await;
+        append(&before, "events/a").await;
+        let (_, claimed) = claim(&before, "s", "w1").await;
+        before.close().await;
 
-    let after = open(&store, &receiver);
-    let (status, refused) = claim(&after, "s", "w2").await;
-    assert_eq!((status, &refused["error"]["current_holder"]), (409, &json!("w1")));
-    let done = call_as(&after, &claimed["token"], "POST __ds/subscriptions/s/ack", all_of(&claimed)).await;
-    assert_eq!(done, (200, json!({"ok": true, "next_wake": false})));
-    drop(after);
+        let after = kept.open(&receiver);
+        let (status, refused) = claim(&after, "s", "w2").await;
+        assert_eq!((status, &refused["error"]["current_holder"]), (409, &json!("w1")));
+        let done = call_as(&after, &claimed["token"], "POST __ds/subscriptions/s/ack", all_of(&claimed)).await;
+        assert_eq!(done, (200, json!({"ok": true, "next_wake": false})));
+        after.close().await;
 
-    let last = open(&store, &receiver);
-    assert_eq!(claim(&last, "s", "w2").await.1["error"]["code"], "NO_PENDING_WORK");
-    append(&last, "events/a").await;
-    assert_eq!(claim(&last, "s", "w2").await.1["generation"], 2, "generations go on");
+        let last = kept.open(&receiver);
+        assert_eq!(claim(&last, "s", "w2").await.1["error"]["code"], "NO_PENDING_WORK");
+        append(&last, "events/a").await;
+        assert_eq!(claim(&last, "s", "w2").await.1["generation"], 2, "generations go on");
+    }
 }
 
 #[tokio::test]
 async fn an_event_is_written_once() {
-    let (store, receiver) = (Arc::new(MemoryStore::default()), Receiver::new([]));
-    let before = open(&store, &receiver);
-    pull(&before, "s", "events/*").await;
-    append(&before, "events/a").await;
-    while events(&before).await.is_empty() {
-        tokio::task::yield_now().await;
+    for kept in Kept::each() {
+        let receiver = Receiver::new([]);
+        let before = kept.open(&receiver);
+        pull(&before, "s", "events/*").await;
+        append(&before, "events/a").await;
+        while events(&before).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        before.close().await;
+        let after = kept.open(&receiver);
+        append(&after, "events/a").await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(events(&after).await.len(), 1);
+        assert_eq!(claim(&after, "s", "w").await.1["generation"], 1);
     }
-    drop(before);
-    let after = open(&store, &receiver);
-    append(&after, "events/a").await;
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(events(&after).await.len(), 1);
-    assert_eq!(claim(&after, "s", "w").await.1["generation"], 1);
 }
 
 #[tokio::test]
 async fn keys_are_the_same_in_every_process() {
-    let (store, receiver) = (Arc::new(MemoryStore::default()), Receiver::new([]));
-    let (status, keys) = call(&open(&store, &receiver), "GET __ds/jwks.json", Value::Null).await;
-    assert_eq!((status, keys["keys"].as_array().unwrap().len()), (200, 1));
-    assert_eq!(call(&open(&store, &receiver), "GET __ds/jwks.json", Value::Null).await.1, keys);
+    for kept in Kept::each() {
+        let receiver = Receiver::new([]);
+        let before = kept.open(&receiver);
+        let (status, keys) = call(&before, "GET __ds/jwks.json", Value::Null).await;
+        assert_eq!((status, keys["keys"].as_array().unwrap().len()), (200, 1));
+        before.close().await;
+        assert_eq!(call(&kept.open(&receiver), "GET __ds/jwks.json", Value::Null).await.1, keys);
+    }
 }
 
 #[tokio::test]

@@ -9,10 +9,11 @@ use axum::http::{Method, Request};
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
-use crate::store::{MemoryStore, Store};
+use crate::store::{DiskConfig, DiskStore, Durability, MemoryStore, Store};
 use crate::streams::subscriptions::Post;
 use crate::streams::subscriptions::guard::Rejected;
 use crate::streams::subscriptions::rules::{Attempt, Outcome};
@@ -75,6 +76,36 @@ impl Post for Outlet {
             let line = receiver.lines.lock().unwrap().pop_front();
             line.unwrap_or(Outcome::Done)
         })
+    }
+}
+
+/// What is left of a process when it has ended.
+pub(super) enum Kept {
+    Memory(Arc<MemoryStore>),
+    Disk(TempDir),
+}
+
+impl Kept {
+    /// Nothing yet, in every store there is.
+    pub(super) fn each() -> [Self; 2] {
+        [Self::Memory(Arc::default()), Self::Disk(tempfile::tempdir().unwrap())]
+    }
+
+    pub(super) fn open(&self, receiver: &Arc<Receiver>) -> Streams {
+        let post = Arc::new(Outlet(Arc::clone(receiver)));
+        Streams::open_with(Config::default(), self.store(), post).unwrap()
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Memory(store) => Arc::clone(store) as Arc<dyn Store>,
+            Self::Disk(dir) => {
+                let dir = dir.path().to_owned();
+                let config =
+                    DiskConfig { dir, durability: Durability::Sync, free_bytes_min: 0, cache_bytes: 1024 * 1024 };
+                Arc::new(DiskStore::open(&config).unwrap())
+            }
+        }
     }
 }
 
