@@ -7,7 +7,7 @@ use super::error::Error;
 use super::rules::{Ledger, Limits};
 use super::shelf::{Shelf, Showing, Shown};
 use super::wire::{Offset, ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
-use super::writer::{PRODUCERS, STREAMS};
+use super::writer::{COUNTERS, NEXT_LOG, PRODUCERS, STREAMS};
 use crate::store::{Gap, LogId, Store, Table};
 
 /// Keys that are read at once.
@@ -29,7 +29,8 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
         fork_segments_max: config.fork_segments_max,
     };
     // Time tells the lives of a stream apart across restarts, also where nothing is kept: their tags must never be equal.
-    let mut ledger = Ledger::new(limits, now_ms.saturating_mul(LOGS_PER_MS));
+    let next_log = store.get(COUNTERS, NEXT_LOG)?.and_then(|kept| Some(u64::from_be_bytes((*kept).try_into().ok()?)));
+    let mut ledger = Ledger::new(limits, now_ms.saturating_mul(LOGS_PER_MS).max(next_log.unwrap_or(0)));
     let mut paths = std::collections::HashMap::new();
     each(store, STREAMS, |key, value| {
         let (path, entry) = StreamEntry::read(key, value)?;

@@ -75,7 +75,7 @@ pub(super) fn write(engine: &Engine, prepared: &mut Prepared) -> Result<(), Erro
             None => batch.remove(&engine.tables, key),
         }
     }
-    batch.commit().map_err(failed)
+    engine.commit(batch)
 }
 
 /// A log in the key of a table.

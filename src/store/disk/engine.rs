@@ -1,11 +1,14 @@
 //! fjall, as this store uses it: its keyspaces, our keys, its errors in our words.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
 use bytes::{BufMut, Bytes};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
+use super::answered::Answered;
 use super::config::{DiskConfig, Durability};
+use super::journal;
 use crate::store::batch::{LogId, Table};
 use crate::store::error::Error;
 
@@ -34,18 +37,29 @@ pub(super) struct Engine {
     pub(super) tail: Keyspace,
     pub(super) pages: Keyspace,
     durability: Durability,
+    answered: Answered,
+    // Dropped last: then the next one may open the folder.
+    _claim: File,
 }
 
 impl Engine {
     /// Errors: [`Error::InUse`], [`Error::Open`].
     pub(super) fn open(config: &DiskConfig) -> Result<Self, Error> {
-        Self::opened(config).map_err(|error| match error {
-            fjall::Error::Locked => Error::InUse { dir: config.dir.clone() },
-            error => Error::Open { dir: config.dir.clone(), cause: cause_of(&error) },
-        })
+        let unusable = |cause| Error::Open { dir: config.dir.clone(), cause };
+        let claim = claim(&config.dir).map_err(|error| unusable(error.to_string()))?;
+        let claim = claim.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
+        // Only who has the claim may mend anything.
+        let checked = journal::check(&config.dir).map_err(|error| unusable(error.to_string()))?;
+        for (file, bytes) in &checked.damaged {
+            tracing::error!(file = %file.display(), ?bytes, "the journal is damaged: what these bytes held is lost");
+        }
+        let engine = Self::opened(config, claim).map_err(|error| unusable(cause_of(&error)))?;
+        engine.answered.compare(engine.database.seqno(), checked.torn);
+        Ok(engine)
     }
 
-    fn opened(config: &DiskConfig) -> Result<Self, fjall::Error> {
+    fn opened(config: &DiskConfig, claim: File) -> Result<Self, fjall::Error> {
+        let answered = Answered::open(&config.dir)?;
         let database = Database::builder(&config.dir)
             .cache_size(config.cache_bytes)
             .max_journaling_size(JOURNAL_BYTES_MAX)
@@ -58,7 +72,13 @@ impl Engine {
         let tables = database.keyspace("tables", plain)?;
         let tail = database.keyspace("tail", plain)?;
         let pages = database.keyspace("pages", || plain().with_kv_separation(Some(separate)))?;
-        Ok(Self { database, tables, tail, pages, durability: config.durability })
+        Ok(Self { database, tables, tail, pages, durability: config.durability, answered, _claim: claim })
+    }
+
+    /// Commits a batch of [`Engine::batch`]. Errors: [`Error::Failed`].
+    pub(super) fn commit(&self, batch: fjall::OwnedWriteBatch) -> Result<(), Error> {
+        batch.commit().map_err(failed)?;
+        self.answered.note(self.database.visible_seqno()).map_err(|error| Error::Failed(error.to_string()))
     }
 
     /// A batch whose commit returns when it is as durable as was promised.
@@ -77,6 +97,17 @@ impl Engine {
     /// Has everything on the disk that was committed. Errors: [`Error::Failed`].
     pub(super) fn sync(&self) -> Result<(), Error> {
         self.database.persist(PersistMode::SyncData).map_err(failed)
+    }
+}
+
+/// Claims a folder for this process, and makes it if it is not there; `None` if another process has it.
+fn claim(dir: &Path) -> std::io::Result<Option<File>> {
+    std::fs::create_dir_all(dir)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("in-use"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

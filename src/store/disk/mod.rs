@@ -9,9 +9,11 @@
 //! from the tail to a page in the commit that fills the page, or when the tail is to be shortened: all of it or nothing,
 //! as everything in a commit. A log costs no file and no descriptor.
 
+mod answered;
 mod commit;
 mod config;
 mod engine;
+mod journal;
 mod keeper;
 mod logs;
 mod page;

@@ -47,7 +47,7 @@ impl DiskStore {
         for (log, chunk) in stranded {
             batch.insert(&engine.pages, page_key(log, chunk.start), page_of(None, &chunk));
         }
-        batch.commit().map_err(failed)?;
+        engine.commit(batch)?;
         let keeper = Keeper::start(Arc::clone(&engine), config)?;
         let (logs, turn) = (RwLock::new(logs), Mutex::new(()));
         Ok(Self { keeper, engine, logs, gaps, limits, free_bytes_min: config.free_bytes_min, turn })

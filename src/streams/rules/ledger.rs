@@ -87,11 +87,6 @@ impl Ledger {
         self.streams.iter()
     }
 
-    /// The log of the next stream that is created. All that are there have lower ones.
-    pub(crate) fn next_log(&self) -> u64 {
-        self.next_log
-    }
-
     /// Gives out no log below this one any more.
     pub(crate) fn skip_logs(&mut self, first_log: u64) {
         self.next_log = self.next_log.max(first_log);
@@ -134,6 +129,11 @@ impl Ledger {
         let Some(stream) = self.streams.get_mut(path).filter(|stream| stream.entry.log == log) else { return };
         stream.touch(now_ms);
         stream.followers = stream.followers.saturating_sub(1);
+    }
+
+    /// The number that the next stream's log will have; all before it have been given out.
+    pub(crate) fn next_log(&self) -> u64 {
+        self.next_log
     }
 
     pub(super) fn take_log(&mut self) -> u64 {

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::world::{append, config, create, idle_stream, path, produced, seen, text, text_stream};
 use crate::store::{Batch, DiskConfig, DiskStore, Durability, MemoryStore, Store, Table};
+use crate::streams::writer::{COUNTERS, NEXT_LOG};
 use crate::streams::{AppendRequest, CreateRequest, Effect, Error, ForkRequest, Refusal, Streams};
 
 /// What is left of a process when it has ended.
@@ -98,6 +99,26 @@ async fn a_name_that_is_used_again_never_has_the_tag_of_its_former_life() {
         assert!(second > first);
         streams.close().await;
         assert_eq!(kept.open().describe(&path("a")).unwrap().life, second);
+    }
+}
+
+#[tokio::test]
+async fn numbers_of_logs_only_grow_although_the_clock_was_set_back() {
+    for kept in Kept::each() {
+        let ahead = u64::MAX / 2;
+        let store = kept.store();
+        let mut batch = Batch::default();
+        batch.put(COUNTERS, NEXT_LOG.into(), ahead.to_be_bytes().to_vec().into());
+        store.commit(batch).unwrap();
+        drop(store);
+        let streams = kept.open();
+        create(&streams, "a", &text_stream()).await.unwrap();
+        assert_eq!(streams.describe(&path("a")).unwrap().life, ahead);
+        streams.delete(&path("a")).await.unwrap();
+        streams.close().await;
+        let streams = kept.open();
+        create(&streams, "a", &text_stream()).await.unwrap();
+        assert_eq!(streams.describe(&path("a")).unwrap().life, ahead + 1);
     }
 }
 

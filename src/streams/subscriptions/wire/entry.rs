@@ -126,3 +126,77 @@ fn written(entry: &impl Serialize) -> Bytes {
 fn read<T: DeserializeOwned>(what: &'static str, name: &impl ToString, value: &[u8]) -> Result<T, EntryError> {
     serde_json::from_slice(value).map_err(|error| EntryError { what, cause: format!("{}: {error}", name.to_string()) })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{Delivery, Pattern};
+    use super::*;
+
+    fn stage() -> impl Strategy<Value = Stage> {
+        prop_oneof![
+            (any::<u32>(), any::<u64>()).prop_map(|(attempts, next_ms)| Stage::Due { attempts, next_ms }),
+            Just(Stage::Announced),
+            (prop::option::of(".{1,5}"), any::<u64>())
+                .prop_map(|(worker, until_ms)| Stage::Held { worker: worker.map(Into::into), until_ms }),
+        ]
+    }
+
+    fn path() -> impl Strategy<Value = StreamPath> {
+        "[a-z/*]{1,9}".prop_map(|text| StreamPath::parse(&text).unwrap())
+    }
+
+    fn terms() -> impl Strategy<Value = Terms> {
+        let delivery = prop_oneof![
+            ".{0,9}".prop_map(|url| Delivery::Webhook { url }),
+            path().prop_map(|stream| Delivery::PullWake { stream }),
+        ];
+        let pattern = prop::option::of(prop::sample::select(vec!["a/*", "**", "a/**/b"]));
+        let streams = prop::collection::btree_set(path(), 0..4);
+        (delivery, pattern, streams, any::<u64>(), prop::option::of(".{0,9}")).prop_map(
+            |(delivery, pattern, streams, lease_ttl_ms, description)| {
+                let pattern = pattern.map(|text| Pattern::parse(text).unwrap());
+                Terms { delivery, pattern, streams, lease_ttl_ms, description }
+            },
+        )
+    }
+
+    fn entry() -> impl Strategy<Value = SubscriptionEntry> {
+        let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
+        (terms(), ".{0,9}", "[0-9a-f]{1,9}", numbers, prop::option::of(stage())).prop_map(
+            |(terms, base, nonce, (created_ms, since_log, generation), wake)| {
+                let nonce = nonce.into();
+                SubscriptionEntry { terms, base, created_ms, since_log, nonce, generation, wake }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_subscription_is_read_back_and_a_truncated_one_is_not(entry in entry(), cut in 1_usize..200) {
+            let bytes = entry.to_bytes();
+            prop_assert_eq!(SubscriptionEntry::read(b"s", &bytes), Ok((SubscriptionId::parse("s").unwrap(), entry)));
+            prop_assert!(SubscriptionEntry::read(b"s", &bytes[..bytes.len() - cut.min(bytes.len())]).is_err());
+        }
+
+        #[test]
+        fn a_link_is_read_back_and_a_truncated_one_is_not(
+            log: Option<u64>, acked: Option<u64>, explicit: bool, path in path(), id in "[^/\\pC]{1,9}", cut in 1_usize..20,
+        ) {
+            let (entry, id) = (LinkEntry { log, acked, explicit }, SubscriptionId::parse(&id).unwrap());
+            let bytes = entry.to_bytes();
+            prop_assert_eq!(LinkEntry::read(&path, &bytes), Ok(entry));
+            prop_assert!(LinkEntry::read(&path, &bytes[..bytes.len() - cut]).is_err());
+            prop_assert_eq!(link_of(&link_key(&id, &path)), Ok((id, path)));
+        }
+
+        #[test]
+        fn garbage_is_refused_without_a_panic(key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..40)) {
+            prop_assert!(SubscriptionEntry::read(&key, &value).is_err());
+            prop_assert!(KeyEntry::read("ds_1", &value).is_err());
+            LinkEntry::read(&StreamPath::parse("a").unwrap(), &value).ok();
+            link_of(&key).ok();
+        }
+    }
+}

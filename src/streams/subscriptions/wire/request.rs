@@ -204,3 +204,51 @@ fn refuse<T>(reason: &str) -> Result<T, InvalidRequest> {
 fn wrong_offset(text: &str) -> InvalidRequest {
     InvalidRequest(format!("offset: {text:?} is none"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn equal_terms_are_equal_however_they_are_written() {
+        let one = br#"{"type":"webhook","pattern":"%61/*","streams":["b","a","b"],"webhook":{"url":"https://x"}}"#;
+        let other = br#"{"webhook":{"url":"https://x","more":1},"lease_ttl_ms":30000,"streams":["a","b"],
+            "pattern":"a/*","type":"webhook","unknown":true}"#;
+        assert_eq!(terms_request(one).unwrap(), terms_request(other).unwrap());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let check = |body: &str, words: &str| {
+            let refused = terms_request(body.as_bytes()).unwrap_err().to_string();
+            assert!(refused.contains(words), "{refused}");
+        };
+        check(r#"{"pattern":"a"}"#, "missing field `type`");
+        check(r#"{"type":"webhook","pattern":"a"}"#, "webhook.url");
+        check(r#"{"type":"pull-wake","pattern":"a"}"#, "wake_stream");
+        check(r#"{"type":"webhook","webhook":{"url":"https://x"}}"#, "a pattern, streams, or both");
+        check(r#"{"type":"pull-wake","wake_stream":"w","streams":["w"]}"#, "without end");
+    }
+
+    #[test]
+    fn done_is_said_in_so_many_words() {
+        assert!(done_answer(br#"{"done":true,"more":1}"#));
+        for other in ["", "{}", "true", r#"{"done":false}"#, r#"{"done":"true"}"#, r#"{"done":true"#] {
+            assert!(!done_answer(other.as_bytes()), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_refused_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..60)) {
+            prop_assert!(terms_request(&body).is_err());
+            prop_assert!(wake_request(&body).is_err());
+            prop_assert!(!done_answer(&body));
+            links_request(&body).ok();
+            claim_request(&body).ok();
+            release_request(&body).ok();
+        }
+    }
+}
