@@ -177,6 +177,12 @@ impl Streams {
         self.shell.stop.cancel();
         self.shell.tasks.wait().await;
         drop(self.tasks_end);
+        let ended = self.shell.writer.ended.clone();
+        // The thread of the writer may still hold what it has just written with. Where there is another clone, that
+        // one closes the store.
+        if Arc::into_inner(self.shell).is_some() {
+            ended.cancelled().await;
+        }
     }
 
     /// Whether [`Streams::drain`] was called.

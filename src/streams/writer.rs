@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::error::Error;
@@ -43,6 +44,8 @@ pub(super) struct Writer {
     /// Held while a commit runs.
     turn: Mutex<()>,
     waiting_bytes_max: usize,
+    /// Cancelled when the thread has let go of everything, or there is none.
+    pub(super) ended: CancellationToken,
     /// Wakes the thread of a store that blocks.
     bell: SyncSender<()>,
     /// When the sweeper has planned to look again.
@@ -73,6 +76,8 @@ impl Writer {
         bytes_max: usize,
     ) -> Arc<Self> {
         let (bell, rung) = sync_channel(1);
+        let ended = CancellationToken::new();
+        let ending = ended.clone().drop_guard();
         let pace = store.pace();
         let desk = Desk { ledger, waiting: Vec::new(), waiting_bytes: 0, committing: false, failed: None };
         let writer = Arc::new(Self {
@@ -83,6 +88,7 @@ impl Writer {
             desk: Mutex::new(desk),
             turn: Mutex::new(()),
             waiting_bytes_max: bytes_max,
+            ended: ended.clone(),
             bell,
             sweep_planned_ms: AtomicU64::new(u64::MAX),
             sweep_earlier: Notify::new(),
@@ -90,7 +96,11 @@ impl Writer {
         if pace == Pace::Blocking {
             let weak = Arc::downgrade(&writer);
             let named = std::thread::Builder::new().name("streams-writer".into());
-            if let Err(error) = named.spawn(move || commit_whenever(&rung, &weak)) {
+            let run = move || {
+                let _ending = ending;
+                commit_whenever(&rung, &weak);
+            };
+            if let Err(error) = named.spawn(run) {
                 lock(&writer.desk).failed = Some(format!("no thread to write with: {error}"));
             }
         }
