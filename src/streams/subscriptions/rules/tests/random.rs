@@ -119,6 +119,8 @@ impl Checker {
         let Ok(claimed) = self.stage.claim("pull", "w") else { return };
         let now_ms = self.stage.now_ms;
         assert!(self.holder.is_none_or(|(_, until_ms)| until_ms <= now_ms), "there are two holders");
+        let before = self.called.iter().any(|(.., before)| before.wake_id == claimed.wake_id);
+        assert!(!before, "{} was given out before", claimed.wake_id);
         self.holder = Some((claimed.generation, now_ms + 10_000));
         self.called.push(("pull", Way::Ack, claimed));
     }
