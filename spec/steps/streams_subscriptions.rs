@@ -141,7 +141,7 @@ async fn holder_done(world: &mut World, id: String) {
 async fn receiver_done(world: &mut World) {
     let told = world.receiver.as_ref().expect("there is a receiver").recorded()[0].json();
     let path = told["callback_url"].as_str().expect("a URL").rsplit_once("/subscriptions/").expect("a control URL").1;
-    done(world, &path.to_owned(), &told, told["callback_token"].as_str().expect("a token")).await;
+    done(world, path, &told, told["callback_token"].as_str().expect("a token")).await;
 }
 
 #[then(regex = r#"^I get (\d+) with the code "([^"]+)"$"#)]

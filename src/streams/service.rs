@@ -72,13 +72,13 @@ impl Streams {
         let (mut ledger, shelf) = recover(&*store, &config, clock.now_ms())?;
         let subscriptions = Subscriptions::recover(&*store, &config, &mut ledger, clock.now_ms())?;
         let writer = Writer::start(store, ledger, shelf, clock, config.waiting_bytes_max);
-        let subscriptions = subscriptions.start(Arc::clone(&writer), &config, post);
+        let metrics = Metrics::new();
+        let subscriptions = subscriptions.start(Arc::clone(&writer), &config, (post, metrics.webhooks.clone()));
         let (stop, draining) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
         tasks.spawn(sweep_when_due(Arc::clone(&writer), stop.clone()));
         tasks.spawn(subscriptions.clone().run(stop.clone(), draining.clone()));
         tasks.close();
-        let metrics = Metrics::new();
         let shell = Shell { config, writer, metrics, subscriptions, draining, stop: stop.clone(), tasks };
         Ok(Self { shell: Arc::new(shell), tasks_end: Arc::new(stop.drop_guard()) })
     }

@@ -91,9 +91,13 @@ impl Running {
     /// Writes down what became of a call. When the writer has no room, it is tried again: what a receiver has done
     /// must not be forgotten for that.
     async fn note(&self, (attempt, outcome): Ended) {
-        if let Outcome::Failed { cause } = &outcome {
-            let (subscription, generation) = (&attempt.wake.id, attempt.wake.generation);
-            tracing::warn!(%subscription, generation, cause, "a webhook failed and is tried again");
+        match &outcome {
+            Outcome::Done | Outcome::Accepted => drop(self.webhooks.called.inc()),
+            Outcome::Failed { cause } => {
+                self.webhooks.failed.inc();
+                let (subscription, generation) = (&attempt.wake.id, attempt.wake.generation);
+                tracing::warn!(%subscription, generation, cause, "a webhook failed and is tried again");
+            }
         }
         loop {
             let written = self.writer.submit(|_, now_ms, changes| {

@@ -15,6 +15,7 @@ use super::wire::{Acknowledgement, Claim, Delivery, Release, SubscriptionId, Ter
 use crate::store::Store;
 use crate::streams;
 use crate::streams::config::Config;
+use crate::streams::metrics::Webhooks;
 use crate::streams::rules::{Change, Ledger};
 use crate::streams::shelf::lock;
 use crate::streams::wire::StreamPath;
@@ -32,6 +33,7 @@ pub(in crate::streams) struct Running {
     /// Locked for lines, after the writer's desk where both are needed.
     pub(super) board: Arc<Mutex<Board>>,
     pub(super) post: Arc<dyn Post>,
+    pub(super) webhooks: Webhooks,
     pub(super) deliveries_max: usize,
 }
 
@@ -47,12 +49,17 @@ impl Subscriptions {
     }
 
     /// From now on they hear of what the writer shows. Comes before anything is written.
-    pub(in crate::streams) fn start(self, writer: Arc<Writer>, config: &Config, post: Arc<dyn Post>) -> Running {
+    pub(in crate::streams) fn start(
+        self,
+        writer: Arc<Writer>,
+        config: &Config,
+        (post, webhooks): (Arc<dyn Post>, Webhooks),
+    ) -> Running {
         if !self.board.is_empty() {
             writer.notices.want();
         }
         let deliveries_max = config.subscriptions_deliveries_max;
-        Running { writer, board: Arc::new(Mutex::new(self.board)), post, deliveries_max }
+        Running { writer, board: Arc::new(Mutex::new(self.board)), post, webhooks, deliveries_max }
     }
 }
 

@@ -55,6 +55,9 @@ async fn a_receiver_that_fails_is_called_again_ever_later() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(view(&streams, "s").await["status"], "active");
     assert!(receiver.calls().iter().all(|wake| wake.generation == 1));
+    let metrics = streams.metrics_text();
+    assert!(metrics.contains("exorelay_streams_webhooks_failed_total 8\n"), "{metrics}");
+    assert!(metrics.contains("exorelay_streams_webhooks_total 1\n"), "{metrics}");
 }
 
 #[tokio::test(start_paused = true)]
