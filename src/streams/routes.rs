@@ -12,6 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{OriginalUri, State};
+use axum::handler::Handler;
 use axum::http::{HeaderMap, Method, Request, Uri};
 use axum::response::Response;
 use axum::routing::get;
@@ -56,12 +57,8 @@ fn routes(streams: Streams, limits: &Limits) -> Router {
     let control = subscriptions::routes::router(streams.clone(), limits);
     let limits = Limits { body_bytes_max: streams.config().body_bytes_max, ..limits.clone() };
     let face = Face { streams, limits: Arc::new(limits) };
-    let stream = get(reading::read).head(describe).put(create).post(append).delete(delete);
-    Router::new()
-        .route("/v1/stream/{*path}", stream.fallback(method_not_allowed))
-        .with_state(face)
-        .merge(control)
-        .layer(layers::compression())
+    let stream = get(reading::read.layer(layers::compression())).head(describe).put(create).post(append).delete(delete);
+    Router::new().route("/v1/stream/{*path}", stream.fallback(method_not_allowed)).with_state(face).merge(control)
 }
 
 #[derive(Clone)]

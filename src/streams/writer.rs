@@ -1,9 +1,9 @@
 //! The one way in which anything is written: decided under one lock, committed in batches, shown, then answered.
 //!
 //! Whoever has something to write decides it against what all earlier decisions will make of the streams, and leaves it
-//! with the others that wait. One commit takes everything that waits. While it runs, more decisions gather for the next.
-//! With a store that does not block, the caller makes the commit itself, on its thread; with one that does, a thread of
-//! ours makes them. It is the same commit.
+//! with the others that wait. One commit takes everything that waits. While it runs, more decisions gather for the next,
+//! which one of those who wait makes when its turn comes: so nothing is handed to another thread and back. On a runtime
+//! that has a single thread, a store that blocks gets a thread of its own. It is the same commit everywhere.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, Weak};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -46,11 +47,20 @@ pub(super) struct Writer {
     waiting_bytes_max: usize,
     /// Cancelled when the thread has let go of everything, or there is none.
     pub(super) ended: CancellationToken,
-    /// Wakes the thread of a store that blocks.
-    bell: SyncSender<()>,
+    place: Place,
     /// When the sweeper has planned to look again.
     sweep_planned_ms: AtomicU64,
     pub(super) sweep_earlier: Notify,
+}
+
+/// Who makes the commits.
+enum Place {
+    /// Whoever has something to write: the store does not block.
+    Caller,
+    /// One of those who wait, who gives the others of its thread to another one meanwhile.
+    Turns,
+    /// A thread of ours, which this wakes.
+    Thread(SyncSender<()>),
 }
 
 struct Desk {
@@ -63,7 +73,36 @@ struct Desk {
 
 struct Waiting {
     changes: Vec<Change>,
-    done: oneshot::Sender<Result<(), Error>>,
+    /// `None` for the one whose turn it is.
+    done: Option<oneshot::Sender<Told>>,
+}
+
+/// What those who wait are told.
+enum Told {
+    /// What they wait for is written, or will not be.
+    Outcome(Result<(), Error>),
+    /// They make the next commit, which has what they wait for in it.
+    Turn(Turn),
+}
+
+/// The right to make the next commit, and the duty: who has gone away meanwhile leaves it to the next.
+struct Turn(Option<Arc<Writer>>);
+
+impl Turn {
+    fn take(mut self) -> Result<(), Error> {
+        match self.0.take() {
+            Some(writer) => writer.take_turn(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(writer) = self.0.take() {
+            writer.pass_turn();
+        }
+    }
 }
 
 impl Writer {
@@ -75,10 +114,9 @@ impl Writer {
         clock: Clock,
         bytes_max: usize,
     ) -> Arc<Self> {
-        let (bell, rung) = sync_channel(1);
         let ended = CancellationToken::new();
         let ending = ended.clone().drop_guard();
-        let pace = store.pace();
+        let (place, rung) = place_for(&*store);
         let desk = Desk { ledger, waiting: Vec::new(), waiting_bytes: 0, committing: false, failed: None };
         let writer = Arc::new(Self {
             store,
@@ -89,11 +127,11 @@ impl Writer {
             turn: Mutex::new(()),
             waiting_bytes_max: bytes_max,
             ended: ended.clone(),
-            bell,
+            place,
             sweep_planned_ms: AtomicU64::new(u64::MAX),
             sweep_earlier: Notify::new(),
         });
-        if pace == Pace::Blocking {
+        if let Some(rung) = rung {
             let weak = Arc::downgrade(&writer);
             let named = std::thread::Builder::new().name("streams-writer".into());
             let run = move || {
@@ -122,10 +160,10 @@ impl Writer {
     /// Errors: [`Error::Refused`], [`Error::Busy`], [`Error::StoreFailed`]. Not cancel-safe: a dropped call may still
     /// be written.
     pub(super) async fn submit<A>(
-        &self,
+        self: &Arc<Self>,
         decide: impl FnOnce(&mut Ledger, u64, &mut Vec<Change>) -> Result<A, Refusal>,
     ) -> Result<A, Error> {
-        let (answer, written) = {
+        let (answer, waits) = {
             let mut desk = lock(&self.desk);
             if let Some(cause) = &desk.failed {
                 return Err(Error::StoreFailed { cause: cause.clone() });
@@ -139,28 +177,70 @@ impl Writer {
             if changes.is_empty() && desk.waiting.is_empty() && !desk.committing {
                 return Ok(answer?);
             }
-            let (done, written) = oneshot::channel();
             desk.waiting_bytes += changes.iter().map(bytes_of).sum::<usize>();
+            let its_turn = matches!(self.place, Place::Turns) && !desk.committing;
+            let (done, written) = oneshot::channel();
+            let done = if its_turn { None } else { Some(done) };
+            desk.committing |= its_turn;
             desk.waiting.push(Waiting { changes, done });
-            (answer, written)
+            (answer, if its_turn { None } else { Some(written) })
         };
-        match self.store.pace() {
-            Pace::Immediate => self.commit_waiting(),
+        match &self.place {
+            Place::Caller => drop(self.commit_waiting()),
             // A full channel means that it is about to look.
-            Pace::Blocking => drop(self.bell.try_send(())),
+            Place::Thread(bell) => drop(bell.try_send(())),
+            Place::Turns => {}
         }
-        let gone = || Error::StoreFailed { cause: "the writer has ended".to_owned() };
-        written.await.unwrap_or_else(|_| Err(gone()))?;
+        let told = match waits {
+            None => Told::Turn(Turn(Some(Arc::clone(self)))),
+            Some(written) => written.await.unwrap_or_else(|_| {
+                Told::Outcome(Err(Error::StoreFailed { cause: "the writer has ended".to_owned() }))
+            }),
+        };
+        match told {
+            Told::Outcome(outcome) => outcome?,
+            Told::Turn(turn) => turn.take()?,
+        }
         Ok(answer?)
     }
 
+    /// Makes a commit, and leaves the next one to somebody else.
+    fn take_turn(self: &Arc<Self>) -> Result<(), Error> {
+        let outcome = self.commit_waiting();
+        self.pass_turn();
+        outcome
+    }
+
+    /// Gives the turn to somebody who waits; there is none to give if nobody does.
+    fn pass_turn(self: &Arc<Self>) {
+        loop {
+            let next = {
+                let mut desk = lock(&self.desk);
+                let next = desk.waiting.iter_mut().find_map(|waiting| waiting.done.take_if(|done| !done.is_closed()));
+                // What was decided has to be written although everybody who wanted it has gone away.
+                if next.is_none() && desk.waiting.is_empty() {
+                    desk.committing = false;
+                    return;
+                }
+                next
+            };
+            match next.map(|next| next.send(Told::Turn(Turn(Some(Arc::clone(self)))))) {
+                Some(Ok(())) => return,
+                // It was sent to somebody who went away at that moment: that turn is not to pass itself on.
+                Some(Err(Told::Turn(mut turn))) => drop(turn.0.take()),
+                Some(Err(Told::Outcome(_))) => {}
+                None => drop(self.commit_waiting()),
+            }
+        }
+    }
+
     /// Commits everything that waits, in one batch, and answers everybody who waited.
-    fn commit_waiting(&self) {
+    fn commit_waiting(&self) -> Result<(), Error> {
         let _turn = lock(&self.turn);
         let (waiting, batch, showings) = {
             let mut desk = lock(&self.desk);
             if desk.waiting.is_empty() {
-                return;
+                return Ok(());
             }
             desk.committing = true;
             desk.waiting_bytes = 0;
@@ -174,11 +254,13 @@ impl Writer {
                 let notices = showings.iter().filter_map(|showing| self.notices.of(showing)).collect();
                 showings.into_iter().for_each(|showing| self.shelf.show(showing));
                 self.notices.tell(notices);
-                lock(&self.desk).committing = false;
-                // Somebody who has gone away needs no answer.
-                waiting.into_iter().for_each(|waiting| drop(waiting.done.send(Ok(()))));
+                if !matches!(self.place, Place::Turns) {
+                    lock(&self.desk).committing = false;
+                }
+                tell(waiting, || Ok(()));
+                Ok(())
             }
-            Err(cause) => self.fail(cause, waiting),
+            Err(cause) => Err(self.fail(cause, waiting)),
         }
     }
 
@@ -192,14 +274,15 @@ impl Writer {
     }
 
     /// From now on nothing is accepted: what was decided is not what is written.
-    fn fail(&self, cause: String, mut waiting: Vec<Waiting>) {
+    fn fail(&self, cause: String, mut waiting: Vec<Waiting>) -> Error {
         tracing::error!(cause, "the store failed: nothing is accepted until the server was restarted");
         let mut desk = lock(&self.desk);
         desk.failed = Some(cause.clone());
         waiting.append(&mut desk.waiting);
         drop(desk);
-        let failed = || Err(Error::StoreFailed { cause: cause.clone() });
-        waiting.into_iter().for_each(|waiting| drop(waiting.done.send(failed())));
+        let failed = Error::StoreFailed { cause };
+        tell(waiting, || Err(failed.clone()));
+        failed
     }
 
     /// When the sweeper has to look next; it will.
@@ -216,10 +299,29 @@ impl Writer {
     }
 }
 
+/// Who makes the commits of a store on this runtime, and what wakes the thread if it is one.
+fn place_for(store: &dyn Store) -> (Place, Option<Receiver<()>>) {
+    match (store.pace(), Handle::current().runtime_flavor()) {
+        (Pace::Immediate, _) => (Place::Caller, None),
+        (Pace::Blocking, RuntimeFlavor::MultiThread) => (Place::Turns, None),
+        (Pace::Blocking, _) => {
+            let (bell, rung) = sync_channel(1);
+            (Place::Thread(bell), Some(rung))
+        }
+    }
+}
+
+/// Tells everybody the same. Somebody who has gone away needs no answer.
+fn tell(waiting: Vec<Waiting>, outcome: impl Fn() -> Result<(), Error>) {
+    let waiting = waiting.into_iter().filter_map(|waiting| waiting.done);
+    waiting.for_each(|done| drop(done.send(Told::Outcome(outcome()))));
+}
+
 fn commit_whenever(rung: &Receiver<()>, writer: &Weak<Writer>) {
     while rung.recv().is_ok() {
         let Some(writer) = writer.upgrade() else { return };
-        writer.commit_waiting();
+        // Those who wait are told.
+        drop(writer.commit_waiting());
     }
 }
 

@@ -1,93 +1,183 @@
-//! What every answer has: security headers, CORS, and, where it pays, compression.
+//! What every answer has: security headers and CORS; and, where it pays, compression.
+//!
+//! It is one layer, with everything that can be prepared in it: every append passes it.
 
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use axum::Router;
+use axum::body::Body;
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, ORIGIN, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, Method};
-use axum::middleware::map_response;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use pin_project_lite::pin_project;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, NotForContentType, Predicate, SizeAbove};
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
+use tower_layer::Layer;
+use tower_service::Service;
 
 use crate::streams::config::Config;
-use crate::streams::wire::header;
 
 /// Bodies below this size are not worth compressing.
 const COMPRESSED_BYTES_MIN: u64 = 1024;
 
-/// Puts them around a router.
+/// What pages may do.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, HEAD, OPTIONS");
+
+/// Which headers pages may send.
+const ALLOWED: HeaderValue = HeaderValue::from_static(
+    "content-type, authorization, if-none-match, stream-seq, stream-ttl, stream-expires-at, stream-closed, \
+     producer-id, producer-epoch, producer-seq, stream-forked-from, stream-fork-offset, stream-fork-sub-offset",
+);
+
+/// Which headers pages may see.
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "etag, content-type, content-encoding, vary, location, retry-after, stream-next-offset, stream-cursor, \
+     stream-up-to-date, stream-closed, producer-epoch, producer-seq, producer-expected-seq, producer-received-seq, \
+     stream-sse-data-encoding, stream-ttl, stream-expires-at",
+);
+
+/// Puts headers around a router's answers, and answers preflights.
 pub(super) fn around(router: Router, config: &Config) -> Router {
-    router.layer(cors(config)).layer(map_response(finish))
+    let origins = config.cors_origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok());
+    let everybody = config.cors_origins.iter().any(|origin| origin == "*");
+    router.layer(Dress(Arc::new(Policy {
+        origins: if everybody { None } else { Some(origins.collect()) },
+        credentials: config.cors_credentials && !everybody,
+        max_age_s: HeaderValue::from(config.cors_max_age_ms / 1000),
+    })))
 }
 
-/// Tells who may embed and who may store an answer, if it does not tell itself.
-async fn finish(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let policy = HeaderName::from_static("cross-origin-resource-policy");
-    headers.insert(policy, HeaderValue::from_static("cross-origin"));
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Gzip for bodies that are large enough, except events, which must not wait for more.
+/// Gzip and zstd for bodies that are large enough, except events, which must not wait for more.
 pub(super) fn compression() -> CompressionLayer<And<SizeAbove, NotForContentType>> {
     let worth = SizeAbove::new(COMPRESSED_BYTES_MIN).and(NotForContentType::SSE);
-    CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest).compress_when(worth)
+    CompressionLayer::new().gzip(true).zstd(true).quality(CompressionLevel::Fastest).compress_when(worth)
 }
 
-/// Which pages may call, and what they may see.
-fn cors(config: &Config) -> CorsLayer {
-    let everybody = config.cors_origins.iter().any(|origin| origin == "*");
-    let origins = || config.cors_origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok());
-    let origin = if everybody { AllowOrigin::any() } else { AllowOrigin::list(origins()) };
-    let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD, Method::OPTIONS];
-    CorsLayer::new()
-        .allow_origin(origin)
-        .allow_methods(methods)
-        .allow_headers(AllowHeaders::list(allowed()))
-        .expose_headers(ExposeHeaders::list(exposed()))
-        .allow_credentials(config.cors_credentials && !everybody)
-        .max_age(Duration::from_millis(config.cors_max_age_ms))
-        .vary(if everybody { Vec::new() } else { vec![axum::http::header::ORIGIN] })
+/// Which pages may call.
+#[derive(Debug)]
+struct Policy {
+    /// `None`: those of everybody.
+    origins: Option<Vec<HeaderValue>>,
+    credentials: bool,
+    max_age_s: HeaderValue,
 }
 
-fn allowed() -> impl Iterator<Item = HeaderName> {
-    let own = [
-        header::SEQ,
-        header::TTL,
-        header::EXPIRES_AT,
-        header::CLOSED,
-        header::PRODUCER_ID,
-        header::PRODUCER_EPOCH,
-        header::PRODUCER_SEQ,
-        header::FORKED_FROM,
-        header::FORK_OFFSET,
-        header::FORK_SUB_OFFSET,
-    ];
-    [CONTENT_TYPE, AUTHORIZATION, IF_NONE_MATCH].into_iter().chain(own.map(HeaderName::from_static))
+impl Policy {
+    /// Tells who may see the answer, embed it, and store it, if it does not tell itself.
+    fn finish(&self, headers: &mut HeaderMap, call: &Call) {
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let policy = HeaderName::from_static("cross-origin-resource-policy");
+        headers.insert(policy, HeaderValue::from_static("cross-origin"));
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        match &self.origins {
+            None => drop(headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))),
+            Some(origins) => {
+                headers.append(VARY, HeaderValue::from_static("origin"));
+                let origin = call.origin.as_ref().filter(|origin| origins.contains(origin));
+                origin.map(|origin| headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
+            }
+        }
+        if self.credentials {
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+        // What caches may keep has to serve pages, too, whoever asked for it first.
+        if call.reads || call.origin.is_some() {
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
+    }
+
+    /// What a browser asks before it sends what a page wants. Fetch 3.2.2.
+    fn preflight(&self, call: &Call) -> Response {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age_s.clone());
+        self.finish(headers, call);
+        response
+    }
 }
 
-fn exposed() -> impl Iterator<Item = HeaderName> {
-    let own = [
-        header::NEXT_OFFSET,
-        header::CURSOR,
-        header::UP_TO_DATE,
-        header::CLOSED,
-        header::PRODUCER_EPOCH,
-        header::PRODUCER_SEQ,
-        header::PRODUCER_EXPECTED_SEQ,
-        header::PRODUCER_RECEIVED_SEQ,
-        header::DATA_ENCODING,
-        header::TTL,
-        header::EXPIRES_AT,
-    ];
-    let usual = [ETAG, CONTENT_TYPE, CONTENT_ENCODING, VARY, LOCATION, RETRY_AFTER];
-    usual.into_iter().chain(own.map(HeaderName::from_static))
+/// What the policy needs to know of a request.
+struct Call {
+    reads: bool,
+    origin: Option<HeaderValue>,
+}
+
+#[derive(Debug, Clone)]
+struct Dress(Arc<Policy>);
+
+impl<S> Layer<S> for Dress {
+    type Service = Dressed<S>;
+
+    fn layer(&self, inner: S) -> Dressed<S> {
+        Dressed { inner, policy: Arc::clone(&self.0) }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Dressed<S> {
+    inner: S,
+    policy: Arc<Policy>,
+}
+
+impl<S> Service<Request<Body>> for Dressed<S>
+where
+    S: Service<Request<Body>, Response = Response>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Dressing<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let call = Call { reads, origin: request.headers().get(ORIGIN).cloned() };
+        let policy = Arc::clone(&self.policy);
+        if request.method() == Method::OPTIONS {
+            return Dressing::Preflight { response: Some(policy.preflight(&call)) };
+        }
+        Dressing::Call { answering: self.inner.call(request), policy, call }
+    }
+}
+
+pin_project! {
+    /// An answer on its way.
+    #[project = Projected]
+    enum Dressing<F> {
+        Preflight { response: Option<Response> },
+        Call { #[pin] answering: F, policy: Arc<Policy>, call: Call },
+    }
+}
+
+impl<F, E> Future for Dressing<F>
+where
+    F: Future<Output = Result<Response, E>>,
+{
+    type Output = Result<Response, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            Projected::Preflight { response } => {
+                Poll::Ready(Ok(response.take().expect("a future is not polled again once it was ready")))
+            }
+            Projected::Call { answering, policy, call } => {
+                let mut answered = ready!(answering.poll(context));
+                if let Ok(response) = &mut answered {
+                    policy.finish(response.headers_mut(), call);
+                }
+                Poll::Ready(answered)
+            }
+        }
+    }
 }
