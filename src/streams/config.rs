@@ -40,6 +40,10 @@ pub struct Config {
     pub producer_idle_ms: u64,
     /// On how many streams a fork may stand.
     pub fork_segments_max: usize,
+    /// Whether the stream `__registry__` tells which streams there are.
+    pub registry: bool,
+    /// Beginnings and ends that a listener of this process may be behind before it misses some.
+    pub lifecycle_events_max: usize,
     /// Whether caches between server and reader may keep what was read.
     pub cache: Cache,
     /// How long a cursor of the protocol stays the same.
@@ -71,6 +75,8 @@ impl Default for Config {
             producers_max: 16_384,
             producer_idle_ms: 7 * 24 * 60 * 60 * 1000,
             fork_segments_max: 256,
+            registry: true,
+            lifecycle_events_max: 1024,
             cache: Cache::Public,
             cursor_interval_ms: 20_000,
             cors_origins: vec!["*".into()],

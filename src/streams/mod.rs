@@ -17,6 +17,7 @@
 mod clock;
 mod config;
 mod error;
+mod lifecycle;
 mod metrics;
 mod reading;
 mod recovery;
@@ -32,9 +33,10 @@ mod writer;
 
 pub use config::{Cache, Config, Durability, Kept};
 pub use error::Error;
+pub use lifecycle::{LifecycleEvents, Missed};
 pub use reading::{Reader, Slice};
 pub use routes::router;
-pub use rules::{Appended, Created, Effect, Refusal};
+pub use rules::{Appended, Created, Effect, Happened, LifecycleEvent, Refusal};
 pub use service::{Description, Streams};
 pub use wire::{
     AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Headers, JsonError, Kind, Lifetime, Live, Offset,

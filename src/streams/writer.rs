@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
+use super::config::Config;
 use super::error::Error;
+use super::lifecycle::Announcer;
 use super::rules::{Change, Ledger, Refusal};
 use super::shelf::{End, Shelf, Showing, Shown, lock};
 use super::wire::{StreamPath, producer_key, producers_of};
@@ -31,6 +33,7 @@ pub(super) struct Writer {
     pub(super) store: Arc<dyn Store>,
     pub(super) shelf: Shelf,
     pub(super) clock: Clock,
+    pub(super) lifecycle: Announcer,
     desk: Mutex<Desk>,
     /// Held while a commit runs.
     turn: Mutex<()>,
@@ -62,7 +65,7 @@ impl Writer {
         ledger: Ledger,
         shelf: Shelf,
         clock: Clock,
-        bytes_max: usize,
+        config: &Config,
     ) -> Arc<Self> {
         let (bell, rung) = sync_channel(1);
         let pace = store.pace();
@@ -71,9 +74,10 @@ impl Writer {
             store,
             shelf,
             clock,
+            lifecycle: Announcer::new(config.lifecycle_events_max),
             desk: Mutex::new(desk),
             turn: Mutex::new(()),
-            waiting_bytes_max: bytes_max,
+            waiting_bytes_max: config.waiting_bytes_max,
             bell,
             sweep_planned_ms: AtomicU64::new(u64::MAX),
             sweep_earlier: Notify::new(),
@@ -153,11 +157,24 @@ impl Writer {
         match self.commit(batch) {
             Ok(()) => {
                 showings.into_iter().for_each(|showing| self.shelf.show(showing));
+                self.tell(waiting.iter().flat_map(|waiting| &waiting.changes));
                 lock(&self.desk).committing = false;
                 // Somebody who has gone away needs no answer.
                 waiting.into_iter().for_each(|waiting| drop(waiting.done.send(Ok(()))));
             }
             Err(cause) => self.fail(cause, waiting),
+        }
+    }
+
+    /// Tells what has happened to whoever listens, in the order of the decisions.
+    fn tell<'a>(&self, changes: impl Iterator<Item = &'a Change>) {
+        if !self.lifecycle.is_heard() {
+            return;
+        }
+        for change in changes {
+            if let Change::Happened(event) = change {
+                self.lifecycle.announce(event);
+            }
         }
     }
 
@@ -205,12 +222,16 @@ fn commit_whenever(rung: &Receiver<()>, writer: &Weak<Writer>) {
 fn bytes_of(change: &Change) -> usize {
     match change {
         Change::Record { record, .. } => record.len(),
-        Change::Created { .. } | Change::Entry { .. } | Change::Producer { .. } | Change::Removed { .. } => 0,
+        Change::Created { .. }
+        | Change::Entry { .. }
+        | Change::Producer { .. }
+        | Change::Removed { .. }
+        | Change::Happened(_) => 0,
     }
 }
 
 /// Records and removals in their order, then each entry once, as it is after all of them.
-fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> Batch {
+pub(super) fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> Batch {
     let (mut batch, mut entries, mut producers) = (Batch::default(), BTreeSet::new(), BTreeSet::new());
     for change in changes {
         match change {
@@ -222,6 +243,7 @@ fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> B
             }
             Change::Created { path } | Change::Entry { path } => drop(entries.insert(path)),
             Change::Producer { path, log, id } => drop(producers.insert((path, *log, id))),
+            Change::Happened(_) => {}
         }
     }
     for path in entries {
@@ -259,7 +281,7 @@ fn showings_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -
                 let (log, end) = (stream.entry.log, End::of(stream));
                 showings.push(Showing::Moved { path: path.clone(), log, end });
             }
-            Change::Producer { .. } => {}
+            Change::Producer { .. } | Change::Happened(_) => {}
             Change::Removed { path, log } => showings.push(Showing::Gone { path: path.clone(), log: *log }),
         }
     }

@@ -184,6 +184,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("streams.producers_max", "Producers that are remembered per stream; more are refused as busy."),
     ("streams.producer_idle_ms", "How long a producer is remembered for certain."),
     ("streams.fork_segments_max", "On how many streams a fork may stand."),
+    (
+        "streams.registry",
+        "Whether the stream `__registry__` tells which streams there are: created, forked, closed, deleted, expired. Without it there is none, and one from before is removed.",
+    ),
+    (
+        "streams.lifecycle_events_max",
+        "Beginnings and ends of streams that a listener in Rust may be behind before it misses some.",
+    ),
     ("streams.cache", "Which caches may keep what was read. `public`: all. `private`: the reader's own. `off`: none."),
     ("streams.cursor_interval_ms", "How long the cursor that keeps caches apart stays the same."),
     ("streams.cors_origins", "Origins whose pages may use the streams. `*` allows all."),
