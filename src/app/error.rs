@@ -64,6 +64,9 @@ pub enum Error {
         /// What is wrong with it.
         cause: broker::Error,
     },
+    /// Streams cannot be kept on disk yet.
+    #[error("streams.store is \"disk\": this build has no disk store yet, streams live in memory only")]
+    NoDiskStore,
     /// The operating system does not let us listen for signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -77,7 +80,8 @@ impl Error {
             | Self::Landscape { .. }
             | Self::LandscapeKind { .. }
             | Self::LandscapeVariable { .. }
-            | Self::Environment { .. } => true,
+            | Self::Environment { .. }
+            | Self::NoDiskStore => true,
             Self::Listen(_) | Self::Relay(_) | Self::Webhook(_) | Self::BeforeAll { .. } | Self::Signals(_) => false,
         }
     }

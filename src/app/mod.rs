@@ -2,6 +2,7 @@
 
 mod builder;
 pub mod config;
+mod edge;
 mod error;
 pub mod exocom;
 mod files;
@@ -14,6 +15,7 @@ mod service;
 mod sidecar;
 mod signals;
 mod start;
+mod streams;
 pub mod telemetry;
 
 pub use builder::Builder;

@@ -160,8 +160,12 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "Messages whose traces are kept for `GET /activities/{id}`, without their payloads; the oldest gives way. 0 keeps none.",
     ),
     (
+        "edge.address",
+        "Where browsers, agents and other clients outside of the bus find what is for them: Durable Streams at `/v1/stream/`, as `[streams]` says. Not set: `exorelay run` serves no edge, `exorelay dev` serves it at 127.0.0.1:4002. There is no authentication.",
+    ),
+    (
         "streams.address",
-        "Where durable streams are served. There is no authentication: other hosts only behind something that has.",
+        "Where `exorelay streams` serves durable streams. There is no authentication: other hosts only behind something that has.",
     ),
     ("streams.store", "`memory`: streams end with the process. `disk`: not in this build."),
     ("streams.data_dir", "The folder of the disk store."),
