@@ -21,10 +21,10 @@ Feature: A message in one minute
     And "follow" prints "greeting"
 
   Scenario: The edge serves streams
-    When I run the printed command "keep"
-    And I wait for the end of "keep"
-    And I run the printed command "read"
-    Then "read" prints "hello stream"
+    When I run the printed command "write a stream"
+    And I wait for the end of "write a stream"
+    And I run the printed command "read a stream"
+    Then "read a stream" prints "hello stream"
 
   Scenario: A service joins from another process
     Given a service that answers "users.create" with "users.created" and `{"id":456}`

@@ -142,7 +142,7 @@ fn print_tour(sidecar: &Sidecar, edge: &Edge) {
          just send      curl -d '{{\"name\":\"world\"}}' http://{api}/send/hello\n  \
          follow         curl -N http://{api}/messages\n\n\
          The edge serves Durable Streams to browsers and other clients:\n\n  \
-         keep           curl -X PUT -H 'content-type: text/plain' -d 'hello stream' http://{edge}/v1/stream/notes\n  \
-         read           curl http://{edge}/v1/stream/notes\n\nCtrl-C stops."
+         write a stream curl -X PUT -H 'content-type: text/plain' -d 'hello stream' http://{edge}/v1/stream/notes\n  \
+         read a stream  curl http://{edge}/v1/stream/notes\n\nCtrl-C stops."
     );
 }

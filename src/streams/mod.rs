@@ -11,6 +11,9 @@
 //! curl -N 'http://127.0.0.1:4437/v1/stream/orders?offset=-1&live=sse'
 //! ```
 //!
+//! The stream `__registry__` tells which streams there are, in the words of the state protocol; nobody but the server
+//! writes it. [`Streams::lifecycle`] tells the same to programs in Rust.
+//!
 //! A command is decided by the rules, written with everything else that waits in one batch, shown to readers, and only
 //! then answered. Nobody sees what could still be lost.
 

@@ -72,7 +72,7 @@ impl Ls {
         let server = self.at.server()?;
         let rows = read(&server).await?;
         let prefix = self.prefix.unwrap_or_default();
-        let named = rows.0.iter().map(|(path, row)| (name_of(server.root(), path), row));
+        let named = rows.0.iter().map(|(path, row)| (name_of(server.root(), path), &**row));
         let named: Vec<_> = named.filter(|(name, _)| name.starts_with(&prefix)).collect();
         match self.output {
             Output::Json => named.iter().try_for_each(|(_, row)| print_line(&one_line(row.get()))),
@@ -111,7 +111,7 @@ async fn read(server: &Server) -> Result<Rows, Error> {
 }
 
 /// One line a stream, in columns; what the registry does not tell is a dash.
-fn table(rows: &[(String, &Box<RawValue>)]) -> Vec<String> {
+fn table(rows: &[(String, &RawValue)]) -> Vec<String> {
     let cells: Vec<[String; 4]> = rows
         .iter()
         .map(|(name, row)| {
@@ -144,7 +144,7 @@ mod tests {
     fn rows(messages: &[&str]) -> Vec<String> {
         let mut rows = Rows::default();
         messages.iter().for_each(|message| rows.take(message.as_bytes()));
-        let named: Vec<_> = rows.0.iter().map(|(path, row)| (path.clone(), row)).collect();
+        let named: Vec<_> = rows.0.iter().map(|(path, row)| (path.clone(), &**row)).collect();
         table(&named)
     }
 
