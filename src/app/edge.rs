@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::streams::open_streams;
+use super::start::open_streams;
 use super::{Config, Error, ready};
 use crate::http::{Listening, Serving};
 use crate::streams::{self, Streams};
@@ -23,7 +23,7 @@ impl Edge {
         let configured = &config.edge.address;
         let address = if configured.is_empty() { ADDRESS } else { configured };
         let listening = Listening::bind("edge.address (--edge)", address).await?;
-        let streams = open_streams(config)?;
+        let streams = open_streams(&config.streams).await?;
         let serving = listening.serve(streams::routes::server(streams.clone(), &config.http), &config.http);
         ready::announce("edge", serving.address());
         Ok(Self { streams, serving })
@@ -42,5 +42,6 @@ impl Edge {
     pub(super) async fn close(self, grace: Duration) {
         self.streams.drain();
         self.serving.drain(grace).await;
+        self.streams.close().await;
     }
 }

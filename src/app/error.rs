@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{broker, http, relay, webhook};
+use crate::{broker, http, relay, store, streams, webhook};
 
 /// Why a process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +64,12 @@ pub enum Error {
         /// What is wrong with it.
         cause: broker::Error,
     },
-    /// Streams cannot be kept on disk yet.
-    #[error("streams.store is \"disk\": this build has no disk store yet, streams live in memory only")]
-    NoDiskStore,
+    /// The folder of the streams cannot be used.
+    #[error("streams.data_dir: {0}")]
+    Store(#[from] store::Error),
+    /// What the store has kept cannot be read.
+    #[error("streams.data_dir: {0}")]
+    Streams(#[from] streams::Error),
     /// The operating system does not let us listen for signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -80,9 +83,14 @@ impl Error {
             | Self::Landscape { .. }
             | Self::LandscapeKind { .. }
             | Self::LandscapeVariable { .. }
-            | Self::Environment { .. }
-            | Self::NoDiskStore => true,
-            Self::Listen(_) | Self::Relay(_) | Self::Webhook(_) | Self::BeforeAll { .. } | Self::Signals(_) => false,
+            | Self::Environment { .. } => true,
+            Self::Listen(_)
+            | Self::Relay(_)
+            | Self::Webhook(_)
+            | Self::BeforeAll { .. }
+            | Self::Store(_)
+            | Self::Streams(_)
+            | Self::Signals(_) => false,
         }
     }
 }

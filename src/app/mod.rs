@@ -15,7 +15,6 @@ mod service;
 mod sidecar;
 mod signals;
 mod start;
-mod streams;
 pub mod telemetry;
 
 pub use builder::Builder;

@@ -26,7 +26,7 @@ pub(super) struct Dev {
     /// Where browsers and other clients outside of the bus find the streams [default: 127.0.0.1:4002]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
     edge: Option<String>,
-    /// Keep streams on disk, in this folder, and not in memory [default: memory]
+    /// Keep streams on disk, in this folder, and not in memory; made if it is not there
     #[arg(long, value_name = "DIR", help_heading = "Streams")]
     data_dir: Option<String>,
     #[command(flatten)]
@@ -40,15 +40,13 @@ impl Dev {
         Ok(app::dev(config).await?)
     }
 
-    fn flags(self) -> [Flag; 6] {
-        let kept = self.data_dir.as_ref().map(|_| "disk".to_owned());
+    fn flags(self) -> [Flag; 5] {
         [
             ("--listen", "listen.address", self.listen),
             ("--api", "api.address", self.api),
             ("--broker", "broker.address", self.broker),
             ("--edge", "edge.address", self.edge),
             ("--data-dir", "streams.data_dir", self.data_dir),
-            ("--data-dir", "streams.store", kept),
         ]
     }
 }

@@ -5,8 +5,10 @@ use std::io::{Read, Write};
 use axum::body::{Body, Bytes};
 use axum::http::Response;
 use futures_util::{StreamExt, stream};
+use tempfile::TempDir;
 
 use super::super::eventually::pause;
+use super::super::stage::reserve;
 use super::program::{Finished, Running, exorelay};
 use super::sidecar::{Call, Sidecar, answer, nobody};
 
@@ -311,4 +313,50 @@ fn lines_that_come_slowly_are_not_held_back() {
     drop(stdin);
     assert_eq!(import.finish().code, Some(0));
     assert_eq!(streams.works(&["read", "log"]), "1\n2\n");
+}
+
+/// A server that keeps its streams, and is killed when it is dropped.
+fn lasting(address: &str, folder: &TempDir) -> Running {
+    let folder = folder.path().to_str().unwrap();
+    let mut server = exorelay(&["streams", "--listen", address, "--data-dir", folder]).start();
+    server.line();
+    server
+}
+
+#[test]
+fn followers_imports_and_the_registry_go_on_after_the_server_was_killed_and_started_again() {
+    let (folder, address) = (tempfile::tempdir().unwrap(), reserve());
+    let url = format!("http://{address}/v1/stream");
+    let works = |arguments: &[&str], stdin: &str| {
+        let finished = stream_command(&url, arguments, stdin);
+        assert_eq!(finished.code, Some(0), "{arguments:?}: {finished:?}");
+        finished.stdout
+    };
+    let server = lasting(&address, &folder);
+    let kinds = [("messages", "application/json"), ("text", "text/plain")];
+    let mut followers = kinds.map(|(name, content_type)| {
+        works(&["create", name, "--type", content_type], "");
+        works(&["append", name, "-", "--lines"], "1\n2\n");
+        let mut following = exorelay(&["stream", "follow", name, "--url", &url]).start();
+        assert_eq!((following.line(), following.line()), ("1".to_owned(), "2".to_owned()));
+        following
+    });
+    let mut import = exorelay(&["stream", "append", "messages", "--lines", "--url", &url]).start_open();
+    let mut stdin = import.stdin();
+    stdin.write_all(b"3\n").unwrap();
+    assert_eq!(followers[0].line(), "3");
+    drop(server);
+    stdin.write_all(b"4\n").unwrap();
+    drop(stdin);
+    let _server = lasting(&address, &folder);
+    assert_eq!(import.finish().code, Some(0));
+    works(&["append", "text", "-"], "4\n");
+    assert_eq!(followers.each_mut().map(Running::line), ["4", "4"]);
+    assert_eq!(works(&["read", "messages"], ""), "1\n2\n3\n4\n");
+    assert_eq!(works(&["ls"], "").lines().count(), 3, "two streams and the registry");
+    for ((name, _), following) in kinds.iter().zip(followers) {
+        works(&["close", name], "");
+        let finished = following.finish();
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), ""), "{finished:?}");
+    }
 }
