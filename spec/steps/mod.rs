@@ -14,6 +14,7 @@ mod relay;
 mod requests;
 mod service;
 mod streams;
+mod streams_subscriptions;
 mod testing;
 mod traffic;
 mod watching;

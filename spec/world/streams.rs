@@ -1,17 +1,21 @@
 //! A streams server with its HTTP face on a port of its own, and what its clients got.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use exorelay::http::{Limits, Listening, Serving};
+use exorelay::store::MemoryStore;
 use exorelay::streams::{Config, Streams, routes};
 use futures_util::StreamExt;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::http::Answer;
+use super::service::Service;
 
 /// How long anything may take before the scenario fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Default, cucumber::World)]
 pub struct World {
     server: Option<(Streams, Serving)>,
+    /// What the server keeps.
+    store: Arc<MemoryStore>,
     /// What each stream was created as.
     pub types: BTreeMap<String, String>,
     answer: Option<Answer>,
@@ -28,6 +34,10 @@ pub struct World {
     pub place: String,
     pub polling: Option<JoinHandle<Answer>>,
     pub follower: Option<Follower>,
+    /// Whom webhooks go to.
+    pub receiver: Option<Service>,
+    /// The answer to the last claim.
+    pub claimed: Value,
 }
 
 impl std::fmt::Debug for World {
@@ -39,8 +49,20 @@ impl std::fmt::Debug for World {
 impl World {
     /// Starts a server; one that ran before ends.
     pub async fn start(&mut self, config: Config) {
+        self.store = Arc::default();
+        self.open(config).await;
+    }
+
+    /// Starts another server on what the first one has kept.
+    pub async fn start_again(&mut self) {
+        let config = self.streams().config().clone();
+        self.server = None;
+        self.open(config).await;
+    }
+
+    async fn open(&mut self, config: Config) {
         let listening = Listening::bind("test", "127.0.0.1:0").await.expect("a port is free");
-        let streams = Streams::in_memory(config);
+        let streams = Streams::open(config, self.store.clone()).expect("the store can be read");
         let limits = Limits::default();
         let serving = listening.serve(routes::server(streams.clone(), &limits), &limits);
         self.server = Some((streams, serving));

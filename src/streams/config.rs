@@ -50,6 +50,33 @@ pub struct Config {
     pub registry: bool,
     /// Beginnings and ends that a listener of this process may be behind before it misses some.
     pub lifecycle_events_max: usize,
+    /// Subscriptions there may be; more are refused.
+    pub subscriptions_max: usize,
+    /// Streams that one subscription may be linked to. Naming more is refused; more that its pattern fits are left out.
+    pub subscriptions_links_max: usize,
+    /// Streams that one wake tells of, those with something pending first; the others are told by the next wake.
+    pub subscriptions_wake_streams_max: usize,
+    /// Largest body of a control route; a longer one is answered 413.
+    pub subscriptions_body_bytes_max: usize,
+    /// Webhooks that may be called at once; others wait.
+    pub subscriptions_deliveries_max: usize,
+    /// How long one call of a webhook may take before it counts as failed.
+    pub subscriptions_webhook_timeout_ms: u64,
+    /// Longest answer of a webhook that is read; a longer one says nothing.
+    pub subscriptions_answer_bytes_max: usize,
+    /// The longest wait between two tries to wake somebody.
+    pub subscriptions_retry_wait_max_ms: u64,
+    /// Whether webhooks may go to `http://localhost` and `http://127.x.x.x`.
+    pub subscriptions_webhook_loopback: bool,
+    /// Networks (`10.1.0.0/16`) and hosts (`worker.internal`) that webhooks may go to although they are not public,
+    /// over http, too.
+    pub subscriptions_webhook_allowed: Vec<String>,
+    /// How long the token of a wake is good for.
+    pub subscriptions_token_ttl_ms: u64,
+    /// How old a signing key gets before a new one takes its place.
+    pub subscriptions_key_rotation_ms: u64,
+    /// How long a signing key at least stays published after that.
+    pub subscriptions_key_overlap_ms: u64,
     /// Whether caches between server and reader may keep what was read.
     pub cache: Cache,
     /// How long a cursor of the protocol stays the same.
@@ -85,6 +112,19 @@ impl Default for Config {
             fork_segments_max: 256,
             registry: true,
             lifecycle_events_max: 1024,
+            subscriptions_max: 1_000,
+            subscriptions_links_max: 100_000,
+            subscriptions_wake_streams_max: 1_000,
+            subscriptions_body_bytes_max: 1024 * 1024,
+            subscriptions_deliveries_max: 64,
+            subscriptions_webhook_timeout_ms: 10_000,
+            subscriptions_answer_bytes_max: 64 * 1024,
+            subscriptions_retry_wait_max_ms: 60_000,
+            subscriptions_webhook_loopback: true,
+            subscriptions_webhook_allowed: Vec::new(),
+            subscriptions_token_ttl_ms: 60 * 60 * 1000,
+            subscriptions_key_rotation_ms: 90 * 24 * 60 * 60 * 1000,
+            subscriptions_key_overlap_ms: 7 * 24 * 60 * 60 * 1000,
             cache: Cache::Public,
             cursor_interval_ms: 20_000,
             cors_origins: vec!["*".into()],

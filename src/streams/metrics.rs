@@ -13,9 +13,17 @@ pub(crate) struct Metrics {
     pub(crate) bytes_appended: Counter,
     pub(crate) bytes_read: Counter,
     pub(crate) refused: Counter,
+    pub(crate) webhooks: Webhooks,
     pub(crate) waiting_readers: Gauge,
     pub(crate) streams: Gauge,
     pub(crate) content_bytes: Gauge,
+}
+
+/// Calls that wake somebody. Cheap to clone; clones count together.
+#[derive(Clone)]
+pub(crate) struct Webhooks {
+    pub(crate) called: Counter,
+    pub(crate) failed: Counter,
 }
 
 impl Metrics {
@@ -31,6 +39,10 @@ impl Metrics {
         let bytes_appended = counter("bytes_appended", "Bytes of content that were appended");
         let bytes_read = counter("bytes_read", "Bytes of content that readers got");
         let refused = counter("refused", "Calls that changed nothing because the rules say no");
+        let webhooks = Webhooks {
+            called: counter("webhooks", "Calls of webhooks that were answered"),
+            failed: counter("webhooks_failed", "Calls of webhooks that failed and are made again"),
+        };
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -46,6 +58,7 @@ impl Metrics {
             bytes_appended,
             bytes_read,
             refused,
+            webhooks,
             waiting_readers,
             streams,
             content_bytes,

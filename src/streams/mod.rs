@@ -28,6 +28,7 @@ pub mod routes;
 mod rules;
 mod service;
 mod shelf;
+mod subscriptions;
 mod sweeper;
 #[cfg(test)]
 mod tests;

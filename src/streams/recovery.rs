@@ -69,7 +69,12 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
     Ok((ledger, shelf))
 }
 
-fn each(store: &dyn Store, table: Table, mut read: impl FnMut(&[u8], &[u8]) -> Result<(), Error>) -> Result<(), Error> {
+/// Reads every key of a table, in order.
+pub(super) fn each(
+    store: &dyn Store,
+    table: Table,
+    mut read: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
     let mut after = None;
     loop {
         let page = store.scan(table, after.as_deref(), PAGE_KEYS)?;

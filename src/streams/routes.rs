@@ -17,8 +17,10 @@ use axum::response::Response;
 use axum::routing::get;
 
 use answers::Failure;
+pub(super) use answers::absolute;
 
 use super::service::Streams;
+use super::subscriptions;
 use super::wire::{AppendRequest, CreateRequest, Headers, RequestError, StreamPath};
 use crate::http::{Kind, Limits, Problem, not_found, read_body};
 
@@ -51,13 +53,15 @@ pub fn server(streams: Streams, limits: &Limits) -> Router {
 }
 
 fn routes(streams: Streams, limits: &Limits) -> Router {
+    let control = subscriptions::routes::router(streams.clone(), limits);
     let limits = Limits { body_bytes_max: streams.config().body_bytes_max, ..limits.clone() };
     let face = Face { streams, limits: Arc::new(limits) };
     let stream = get(reading::read).head(describe).put(create).post(append).delete(delete);
     Router::new()
         .route("/v1/stream/{*path}", stream.fallback(method_not_allowed))
-        .layer(layers::compression())
         .with_state(face)
+        .merge(control)
+        .layer(layers::compression())
 }
 
 #[derive(Clone)]

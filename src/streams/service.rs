@@ -16,6 +16,7 @@ use super::reading::{Reader, read_segments};
 use super::recovery::recover;
 use super::rules::{Appended, Change, Content, Created, Effect, Following, Ledger, Refusal};
 use super::shelf::{Gone, Shown};
+use super::subscriptions::{Courier, Guard, Post, Running, Subscriptions};
 use super::sweeper::sweep_when_due;
 use super::wire::{AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Kind, Lifetime, Offset, StreamPath};
 use super::writer::Writer;
@@ -32,6 +33,7 @@ struct Shell {
     config: Config,
     writer: Arc<Writer>,
     metrics: Metrics,
+    subscriptions: Running,
     draining: CancellationToken,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -61,15 +63,24 @@ impl Streams {
     /// The streams that `store` has kept. Reads their entries, blocking as the store is; panics outside of a tokio
     /// runtime. Errors: [`Error::StoreRead`], [`Error::Kept`].
     pub fn open(config: Config, store: Arc<dyn Store>) -> Result<Self, Error> {
+        let courier = Courier::new(&config, Guard::new(&config));
+        Self::open_with(config, store, Arc::new(courier))
+    }
+
+    /// Opens with another way to call the receivers of webhooks.
+    pub(super) fn open_with(config: Config, store: Arc<dyn Store>, post: Arc<dyn Post>) -> Result<Self, Error> {
         let clock = Clock::start();
-        let (ledger, shelf) = recover(&*store, &config, clock.now_ms())?;
+        let (mut ledger, shelf) = recover(&*store, &config, clock.now_ms())?;
+        let subscriptions = Subscriptions::recover(&*store, &config, &mut ledger, clock.now_ms())?;
         let writer = Writer::start(store, ledger, shelf, clock, &config);
-        let stop = CancellationToken::new();
+        let metrics = Metrics::new();
+        let subscriptions = subscriptions.start(Arc::clone(&writer), &config, (post, metrics.webhooks.clone()));
+        let (stop, draining) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
         tasks.spawn(sweep_when_due(Arc::clone(&writer), stop.clone()));
+        tasks.spawn(subscriptions.clone().run(stop.clone(), draining.clone()));
         tasks.close();
-        let (metrics, draining) = (Metrics::new(), CancellationToken::new());
-        let shell = Shell { config, writer, metrics, draining, stop: stop.clone(), tasks };
+        let shell = Shell { config, writer, metrics, subscriptions, draining, stop: stop.clone(), tasks };
         Ok(Self { shell: Arc::new(shell), tasks_end: Arc::new(stop.drop_guard()) })
     }
 
@@ -190,6 +201,12 @@ impl Streams {
         self.shell.stop.cancel();
         self.shell.tasks.wait().await;
         drop(self.tasks_end);
+        let ended = self.shell.writer.ended.clone();
+        // The thread of the writer may still hold what it has just written with. Where there is another clone, that
+        // one closes the store.
+        if Arc::into_inner(self.shell).is_some() {
+            ended.cancelled().await;
+        }
     }
 
     /// Whether [`Streams::drain`] was called.
@@ -199,6 +216,10 @@ impl Streams {
 
     pub(super) fn drained(&self) -> WaitForCancellationFuture<'_> {
         self.shell.draining.cancelled()
+    }
+
+    pub(super) fn subscriptions(&self) -> &Running {
+        &self.shell.subscriptions
     }
 
     pub(super) fn metrics(&self) -> &Metrics {

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::config::Config;
@@ -19,6 +20,7 @@ use super::error::Error;
 use super::lifecycle::Announcer;
 use super::rules::{Change, Ledger, Refusal};
 use super::shelf::{End, Shelf, Showing, Shown, lock};
+use super::subscriptions::Notices;
 use super::wire::{StreamPath, producer_key, producers_of};
 use crate::store::{Batch, LogId, Pace, Store, Table};
 
@@ -40,10 +42,13 @@ pub(super) struct Writer {
     pub(super) shelf: Shelf,
     pub(super) clock: Clock,
     pub(super) lifecycle: Announcer,
+    pub(super) notices: Notices,
     desk: Mutex<Desk>,
     /// Held while a commit runs.
     turn: Mutex<()>,
     waiting_bytes_max: usize,
+    /// Cancelled when the thread has let go of everything, or there is none.
+    pub(super) ended: CancellationToken,
     /// Wakes the thread of a store that blocks.
     bell: SyncSender<()>,
     /// When the sweeper has planned to look again.
@@ -74,6 +79,8 @@ impl Writer {
         config: &Config,
     ) -> Arc<Self> {
         let (bell, rung) = sync_channel(1);
+        let ended = CancellationToken::new();
+        let ending = ended.clone().drop_guard();
         let pace = store.pace();
         let desk = Desk { ledger, waiting: Vec::new(), waiting_bytes: 0, committing: false, failed: None };
         let writer = Arc::new(Self {
@@ -81,9 +88,11 @@ impl Writer {
             shelf,
             clock,
             lifecycle: Announcer::new(config.lifecycle_events_max),
+            notices: Notices::default(),
             desk: Mutex::new(desk),
             turn: Mutex::new(()),
             waiting_bytes_max: config.waiting_bytes_max,
+            ended: ended.clone(),
             bell,
             sweep_planned_ms: AtomicU64::new(u64::MAX),
             sweep_earlier: Notify::new(),
@@ -91,7 +100,11 @@ impl Writer {
         if pace == Pace::Blocking {
             let weak = Arc::downgrade(&writer);
             let named = std::thread::Builder::new().name("streams-writer".into());
-            if let Err(error) = named.spawn(move || commit_whenever(&rung, &weak)) {
+            let run = move || {
+                let _ending = ending;
+                commit_whenever(&rung, &weak);
+            };
+            if let Err(error) = named.spawn(run) {
                 lock(&writer.desk).failed = Some(format!("no thread to write with: {error}"));
             }
         }
@@ -162,8 +175,10 @@ impl Writer {
         };
         match self.commit(batch) {
             Ok(()) => {
+                let notices = showings.iter().filter_map(|showing| self.notices.of(showing)).collect();
                 showings.into_iter().for_each(|showing| self.shelf.show(showing));
                 self.tell(waiting.iter().flat_map(|waiting| &waiting.changes));
+                self.notices.tell(notices);
                 lock(&self.desk).committing = false;
                 // Somebody who has gone away needs no answer.
                 waiting.into_iter().for_each(|waiting| drop(waiting.done.send(Ok(()))));
@@ -228,6 +243,7 @@ fn commit_whenever(rung: &Receiver<()>, writer: &Weak<Writer>) {
 fn bytes_of(change: &Change) -> usize {
     match change {
         Change::Record { record, .. } => record.len(),
+        Change::Kept { value, .. } => value.as_ref().map_or(0, bytes::Bytes::len),
         Change::Created { .. }
         | Change::Entry { .. }
         | Change::Producer { .. }
@@ -254,6 +270,8 @@ pub(super) fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &L
                 entries.insert(path);
             }
             Change::Entry { path } => drop(entries.insert(path)),
+            Change::Kept { table, key, value: Some(value) } => batch.put(*table, key.clone(), value.clone()),
+            Change::Kept { table, key, value: None } => batch.remove(*table, key.clone()),
             Change::Producer { path, log, id } => drop(producers.insert((path, *log, id))),
             Change::Happened(_) => {}
         }
@@ -293,7 +311,7 @@ fn showings_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -
                 let (log, end) = (stream.entry.log, End::of(stream));
                 showings.push(Showing::Moved { path: path.clone(), log, end });
             }
-            Change::Producer { .. } | Change::Happened(_) => {}
+            Change::Producer { .. } | Change::Kept { .. } | Change::Happened(_) => {}
             Change::Removed { path, log } => showings.push(Showing::Gone { path: path.clone(), log: *log }),
         }
     }

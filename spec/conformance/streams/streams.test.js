@@ -4,5 +4,5 @@ import { runConformanceTests } from "@durable-streams/server-conformance-tests"
 runConformanceTests({
   baseUrl: process.env.STREAMS_URL,
   longPollTimeoutMs: 500,
-  subscriptions: false,
+  subscriptions: true,
 })

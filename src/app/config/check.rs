@@ -1,8 +1,11 @@
 //! What a value must be beyond its type, key by key.
 
+use std::net::IpAddr;
+
 use axum::http::Uri;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
 use toml::Value;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
@@ -21,6 +24,7 @@ pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
     match value {
         Value::Integer(number) => check_number(key, *number),
         Value::String(text) => check_text(key, text),
+        Value::Array(values) if key == "streams.subscriptions_webhook_allowed" => check_allowed(values),
         Value::Array(_) | Value::Boolean(_) | Value::Float(_) | Value::Datetime(_) | Value::Table(_) => Ok(()),
     }
 }
@@ -75,6 +79,15 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
         _ => (true, ""),
     };
     if fits { Ok(()) } else { Err(format!("expected {expected}")) }
+}
+
+fn check_allowed(values: &[Value]) -> Result<(), String> {
+    let host = |text: &str| !text.is_empty() && !text.contains(['/', ':', ' ']);
+    let fits = |text: &str| text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() || host(text);
+    match values.iter().all(|value| value.as_str().is_some_and(fits)) {
+        true => Ok(()),
+        false => Err("expected networks such as 10.1.0.0/16, addresses, and hosts without a port".to_owned()),
+    }
 }
 
 fn is_address(text: &str) -> bool {
@@ -194,6 +207,18 @@ mod tests {
             &["info", "WARN", "off", "info,exorelay::bus=debug", "exorelay=trace"],
             &["", "loud", "info,loud", "exorelay=loud"],
         );
+    }
+
+    #[test]
+    fn what_webhooks_may_reach_is_a_network_an_address_or_a_host() {
+        let check_list = |texts: &[&str]| {
+            let values = texts.iter().map(|text| Value::String((*text).to_owned())).collect();
+            check("streams.subscriptions_webhook_allowed", &Value::Array(values))
+        };
+        assert_eq!(check_list(&["10.1.0.0/16", "fd00::/8", "192.168.0.1", "::1", "worker.internal"]), Ok(()));
+        for wrong in ["", "10.0.0.0/33", "host:80", "http://host", "two hosts"] {
+            assert!(check_list(&["10.1.0.0/16", wrong]).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -204,6 +204,43 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "streams.lifecycle_events_max",
         "Beginnings and ends of streams that a listener in Rust may be behind before it misses some.",
     ),
+    ("streams.subscriptions_max", "Subscriptions there may be; more are refused with 507."),
+    (
+        "streams.subscriptions_links_max",
+        "Streams that one subscription may be linked to. Naming more is refused with 507; more that its pattern fits are left out, and the log says so.",
+    ),
+    (
+        "streams.subscriptions_wake_streams_max",
+        "Streams that one wake tells of, those with something pending first; the others are told by the next wake.",
+    ),
+    (
+        "streams.subscriptions_body_bytes_max",
+        "Largest body of a control route below `__ds`; a longer one is answered 413.",
+    ),
+    ("streams.subscriptions_deliveries_max", "Webhooks of subscriptions that may be called at once; others wait."),
+    ("streams.subscriptions_webhook_timeout_ms", "How long one call may take before it counts as failed."),
+    ("streams.subscriptions_answer_bytes_max", "Longest answer that is read; a longer one says nothing."),
+    (
+        "streams.subscriptions_retry_wait_max_ms",
+        "The longest wait between two tries to wake somebody; it begins at a second and doubles, a fifth more or less.",
+    ),
+    (
+        "streams.subscriptions_webhook_loopback",
+        "Whether webhooks may go to `http://localhost` and `http://127.x.x.x`, which is for development.",
+    ),
+    (
+        "streams.subscriptions_webhook_allowed",
+        "Networks (`10.1.0.0/16`) and hosts (`worker.internal`) that webhooks may go to although they are not public, over http, too. All others must be https, and public by the address that is connected to.",
+    ),
+    ("streams.subscriptions_token_ttl_ms", "How long the token of a wake is good for."),
+    (
+        "streams.subscriptions_key_rotation_ms",
+        "How old the key that webhooks are signed with gets before a new one takes its place.",
+    ),
+    (
+        "streams.subscriptions_key_overlap_ms",
+        "How long the old one at least stays published; it goes when the next one comes after that.",
+    ),
     ("streams.cache", "Which caches may keep what was read. `public`: all. `private`: the reader's own. `off`: none."),
     ("streams.cursor_interval_ms", "How long the cursor that keeps caches apart stays the same."),
     ("streams.cors_origins", "Origins whose pages may use the streams. `*` allows all."),

@@ -131,7 +131,7 @@ pub(super) fn described(description: &Description) -> Response {
 }
 
 /// The URL of a path of this server, as clients outside reach it.
-pub(super) fn absolute(public_url: &str, headers: &HeaderMap, path: &str) -> String {
+pub(in crate::streams) fn absolute(public_url: &str, headers: &HeaderMap, path: &str) -> String {
     if !public_url.is_empty() {
         return format!("{}{path}", public_url.trim_end_matches('/'));
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::lifecycle::LifecycleEvent;
 use super::refusal::Refusal;
 use super::stream::Stream;
+use crate::store::Table;
 use crate::streams::wire::{Offset, ProducerEntry, StreamEntry, StreamPath};
 
 /// Bounds that the rules keep.
@@ -37,6 +38,8 @@ pub(crate) enum Change {
     Removed { path: StreamPath, log: u64 },
     /// Nothing to write: what to tell once all of it is written.
     Happened(Box<LifecycleEvent>),
+    /// Something beside the streams has to be kept under a key, or not any more.
+    Kept { table: Table, key: Bytes, value: Option<Bytes> },
 }
 
 /// The state of every stream.
@@ -86,6 +89,16 @@ impl Ledger {
     /// The stream, whatever its state.
     pub(crate) fn stream(&self, path: &StreamPath) -> Option<&Stream> {
         self.streams.get(path)
+    }
+
+    /// Every stream, whatever its state, in no order.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (&StreamPath, &Stream)> {
+        self.streams.iter()
+    }
+
+    /// Gives out no log below this one any more.
+    pub(crate) fn skip_logs(&mut self, first_log: u64) {
+        self.next_log = self.next_log.max(first_log);
     }
 
     /// How many streams there are, those kept for their forks included, the registry not.

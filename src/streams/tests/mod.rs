@@ -4,5 +4,5 @@ mod following;
 mod registry;
 mod restart;
 mod time;
-mod world;
+pub(super) mod world;
 mod writing;

@@ -18,7 +18,7 @@ use crate::streams::{
 
 /// What the store does with a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mood {
+pub(in crate::streams) enum Mood {
     Works,
     /// It holds every commit until the mood changes.
     Holds,
@@ -27,7 +27,7 @@ pub(super) enum Mood {
 }
 
 /// A store that blocks.
-pub(super) struct MoodyStore {
+pub(in crate::streams) struct MoodyStore {
     inner: MemoryStore,
     mood: Mutex<Mood>,
     changed: Condvar,
@@ -35,18 +35,18 @@ pub(super) struct MoodyStore {
 }
 
 impl MoodyStore {
-    pub(super) fn new() -> Arc<Self> {
+    pub(in crate::streams) fn new() -> Arc<Self> {
         let (mood, changed) = (Mutex::new(Mood::Works), Condvar::new());
         Arc::new(Self { inner: MemoryStore::default(), mood, changed, begun: AtomicUsize::new(0) })
     }
 
-    pub(super) fn is_now(&self, mood: Mood) {
+    pub(in crate::streams) fn is_now(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
         self.changed.notify_all();
     }
 
     /// How many commits have begun.
-    pub(super) fn commits(&self) -> usize {
+    pub(in crate::streams) fn commits(&self) -> usize {
         self.begun.load(Ordering::SeqCst)
     }
 }
@@ -88,7 +88,7 @@ impl Store for MoodyStore {
     }
 }
 
-pub(super) fn path(text: &str) -> StreamPath {
+pub(in crate::streams) fn path(text: &str) -> StreamPath {
     StreamPath::parse(text).unwrap()
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn get(streams: &Streams, target: &str) -> Response<Body> {
 }
 
 /// Lets everything run that can, until `done`. The deadline counts real time, so it also works while the clock stands.
-pub(super) async fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(in crate::streams) async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while !done() {
         assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");

@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// What is kept for the protocol's own resources below the root of the streams.
 const RESERVED: &str = "__ds";
 
@@ -37,7 +39,8 @@ pub enum PathError {
 
 /// The path of a stream below the root of all streams, as it stands in a URL: percent-encoded, slashes included. Two
 /// spellings of one path (RFC 3986 6.2.2) are one name.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct StreamPath(Arc<str>);
 
 impl StreamPath {
@@ -123,6 +126,19 @@ impl TryFrom<&str> for StreamPath {
     type Error = PathError;
     fn try_from(text: &str) -> Result<Self, PathError> {
         Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for StreamPath {
+    type Error = PathError;
+    fn try_from(text: String) -> Result<Self, PathError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<StreamPath> for String {
+    fn from(path: StreamPath) -> Self {
+        path.as_str().to_owned()
     }
 }
 

@@ -128,6 +128,7 @@ impl Stage {
                 records.insert(start, record);
             }
             Change::Removed { log, .. } => drop(self.records.remove(&log)),
+            Change::Kept { table, .. } => panic!("no command on streams keeps anything in {table:?}"),
             Change::Created { path } | Change::Entry { path } | Change::Producer { path, .. } => {
                 // Later changes of the same command may have removed it again.
                 self.ledger.stream(&path);

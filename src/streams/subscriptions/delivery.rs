@@ -1,0 +1,102 @@
+//! Calls to the receivers of webhooks: signed, bounded, and only to where they may go.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::http::header::CONTENT_TYPE;
+use futures_util::future::BoxFuture;
+
+use super::guard::{Guard, Rejected};
+use super::keys::sign;
+use super::rules::{Attempt, Outcome};
+use super::wire::{done_answer, signature_header, signed_text};
+use crate::streams::config::Config;
+
+/// Proves to a receiver who calls it.
+const SIGNATURE: &str = "webhook-signature";
+
+/// How wakes get to receivers.
+pub(in crate::streams) trait Post: Send + Sync + 'static {
+    /// Whether a URL may be called, as far as it tells by itself. Errors: [`Rejected`].
+    fn check(&self, url: &str) -> Result<(), Rejected>;
+
+    /// Makes the call, at `at_s` seconds since 1970. Not cancel-safe: a dropped call may have arrived.
+    fn post(&self, attempt: Attempt, at_s: u64) -> BoxFuture<'static, Outcome>;
+}
+
+/// Makes the calls over HTTP. Redirects are failures; proxies of the environment are not used, since what they connect
+/// to nobody could check.
+#[derive(Clone)]
+pub(in crate::streams) struct Courier {
+    guard: Guard,
+    /// Opened with the first call: most streams have no webhooks.
+    client: Arc<OnceLock<reqwest::Client>>,
+    timeout: Duration,
+    answer_bytes_max: usize,
+}
+
+impl Courier {
+    pub(in crate::streams) fn new(config: &Config, guard: Guard) -> Self {
+        Self {
+            guard,
+            client: Arc::new(OnceLock::new()),
+            timeout: Duration::from_millis(config.subscriptions_webhook_timeout_ms),
+            answer_bytes_max: config.subscriptions_answer_bytes_max,
+        }
+    }
+
+    async fn call(self, attempt: Attempt, at_s: u64) -> Result<Outcome, String> {
+        let url = self.guard.check(&attempt.url).map_err(|error| error.to_string())?;
+        let body = attempt.wake.to_body();
+        let signature = sign(&attempt.key, &signed_text(at_s, &body)).map_err(|error| error.to_string())?;
+        let client = self.client.get_or_init(|| client(self.guard.clone(), self.timeout));
+        let call = client.post(url).header(CONTENT_TYPE, "application/json");
+        let call = call.header(SIGNATURE, signature_header(at_s, &attempt.kid, &signature)).body(body);
+        let mut answer = call.send().await.map_err(|error| innermost(&error))?;
+        if !answer.status().is_success() {
+            return Err(format!("the receiver answered {}", answer.status()));
+        }
+        let mut said = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| innermost(&error))? {
+            if said.len() + chunk.len() > self.answer_bytes_max {
+                // So much says nothing that we know of; the receiver has the wake.
+                return Ok(Outcome::Accepted);
+            }
+            said.extend_from_slice(&chunk);
+        }
+        Ok(if done_answer(&said) { Outcome::Done } else { Outcome::Accepted })
+    }
+}
+
+impl Post for Courier {
+    fn check(&self, url: &str) -> Result<(), Rejected> {
+        self.guard.check(url).map(drop)
+    }
+
+    fn post(&self, attempt: Attempt, at_s: u64) -> BoxFuture<'static, Outcome> {
+        let call = self.clone().call(attempt, at_s);
+        Box::pin(async move { call.await.unwrap_or_else(|cause| Outcome::Failed { cause }) })
+    }
+}
+
+fn client(guard: Guard, timeout: Duration) -> reqwest::Client {
+    // A second installation is refused, and means that the first one stands.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .dns_resolver(Arc::new(guard))
+        .connect_timeout(timeout)
+        .timeout(timeout)
+        .build()
+        .expect("only a missing TLS provider makes this fail, and it has just been installed")
+}
+
+/// The last cause of the chain, which is the one that names the reason.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

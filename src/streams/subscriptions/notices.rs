@@ -1,0 +1,66 @@
+//! What was shown to readers, on its way to the board: the last thing of each stream, so that the writer never waits
+//! and nothing grows beyond the number of streams.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+use super::rules::Seen;
+use crate::streams::shelf::{Showing, lock};
+use crate::streams::wire::StreamPath;
+
+/// Told by the writer after each commit, read by whoever looks at the board.
+#[derive(Debug, Default)]
+pub(in crate::streams) struct Notices {
+    /// Whether anybody wants to know.
+    wanted: AtomicBool,
+    seen: Mutex<HashMap<StreamPath, Seen>>,
+    bell: Notify,
+}
+
+impl Notices {
+    /// What there will be to tell of a showing, if anybody wants to know.
+    pub(in crate::streams) fn of(&self, showing: &Showing) -> Option<(StreamPath, Seen)> {
+        if !self.wanted.load(Ordering::Acquire) {
+            return None;
+        }
+        let there = |log, tail| Seen::There { log, tail };
+        Some(match showing {
+            Showing::Opened(shown) => (shown.path.clone(), there(shown.log, shown.end().tail)),
+            Showing::Moved { path, log, end } if end.gone.is_some() => (path.clone(), Seen::Gone { log: *log }),
+            Showing::Moved { path, log, end } => (path.clone(), there(*log, end.tail)),
+            Showing::Gone { path, log } => (path.clone(), Seen::Gone { log: *log }),
+        })
+    }
+
+    /// Tells it, now that readers see it.
+    pub(in crate::streams) fn tell(&self, notices: Vec<(StreamPath, Seen)>) {
+        if notices.is_empty() {
+            return;
+        }
+        lock(&self.seen).extend(notices);
+        self.bell.notify_one();
+    }
+
+    /// From now on somebody wants to know.
+    pub(super) fn want(&self) {
+        self.wanted.store(true, Ordering::Release);
+    }
+
+    /// Everything that was told and not taken yet.
+    pub(super) fn take(&self) -> HashMap<StreamPath, Seen> {
+        std::mem::take(&mut *lock(&self.seen))
+    }
+
+    /// Has whoever waits look again.
+    pub(super) fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Waits for the next thing that is told. Cancel-safe.
+    pub(super) async fn told(&self) {
+        self.bell.notified().await;
+    }
+}

@@ -1,0 +1,53 @@
+//! Puts back what a store has kept of subscriptions.
+
+use super::rules::{Board, Bounds, KEY_PREFIX, LINKS, SECRETS, SUBSCRIPTIONS, TOKENS};
+use super::wire::{KeyEntry, LinkEntry, Secret, SubscriptionEntry, link_of};
+use crate::store::Store;
+use crate::streams::config::Config;
+use crate::streams::error::Error;
+use crate::streams::recovery::each;
+use crate::streams::rules::Ledger;
+use crate::streams::wire::EntryError;
+
+/// The state of all subscriptions, as the streams are now.
+pub(super) fn recover(store: &dyn Store, config: &Config, ledger: &mut Ledger, now_ms: u64) -> Result<Board, Error> {
+    let mut board = Board::new(bounds(config));
+    each(store, SECRETS, |key, value| {
+        if key.starts_with(KEY_PREFIX) {
+            let kid = String::from_utf8_lossy(key).into_owned();
+            let entry = KeyEntry::read(&kid, value)?;
+            board.restore_key(kid, entry);
+        } else if key == TOKENS {
+            let wrong = |_| EntryError { what: "the secret of tokens", cause: format!("{} bytes", value.len()) };
+            board.restore_secret(Secret(value.try_into().map_err(wrong)?));
+        }
+        Ok(())
+    })?;
+    each(store, SUBSCRIPTIONS, |key, value| {
+        let (id, entry) = SubscriptionEntry::read(key, value)?;
+        // Streams that come after it are told by their logs, also when the clock that numbers them was set back.
+        ledger.skip_logs(entry.since_log);
+        board.restore(now_ms, id, entry);
+        Ok(())
+    })?;
+    each(store, LINKS, |key, value| {
+        let (id, path) = link_of(key)?;
+        let entry = LinkEntry::read(&path, value)?;
+        board.restore_link(&id, path, entry);
+        Ok(())
+    })?;
+    board.catch_up(ledger);
+    Ok(board)
+}
+
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        subscriptions_max: config.subscriptions_max,
+        links_max: config.subscriptions_links_max,
+        wake_streams_max: config.subscriptions_wake_streams_max,
+        token_ttl_ms: config.subscriptions_token_ttl_ms,
+        retry_wait_max_ms: config.subscriptions_retry_wait_max_ms,
+        key_rotation_ms: config.subscriptions_key_rotation_ms,
+        key_overlap_ms: config.subscriptions_key_overlap_ms,
+    }
+}

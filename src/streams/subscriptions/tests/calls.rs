@@ -1,0 +1,173 @@
+//! Calls over HTTP, to receivers that listen.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::signature::{ED25519, UnparsedPublicKey};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::world::{append, call, call_as, view};
+use crate::streams::subscriptions::guard::{Guard, Lookup};
+use crate::streams::subscriptions::rules::{Attempt, Outcome};
+use crate::streams::subscriptions::wire::{SubscriptionId, WakeView};
+use crate::streams::subscriptions::{Courier, Post, keys};
+use crate::streams::tests::world::until;
+use crate::streams::{Config, Streams};
+
+type Call = (String, HeaderMap, Bytes);
+
+/// Listens on a port of its own, and answers as it is told.
+struct Listening {
+    port: u16,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl Listening {
+    async fn answering(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Self {
+        let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
+        let note = Arc::clone(&calls);
+        let router = Router::new().fallback(async move |uri: Uri, headers: HeaderMap, body: Bytes| {
+            note.lock().unwrap().push((uri.to_string(), headers, body));
+            answer()
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { port, calls }
+    }
+
+    fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// Streams with a subscription to everything that this listener is the receiver of.
+    async fn streams(&self) -> Streams {
+        // The registry would fit the pattern, too.
+        let streams = Streams::in_memory(Config { registry: false, ..Config::default() });
+        let url = format!("http://127.0.0.1:{}/hook", self.port);
+        let body = json!({"type": "webhook", "pattern": "**", "webhook": {"url": url}});
+        assert_eq!(call(&streams, "PUT __ds/subscriptions/s", body).await.0, 201);
+        append(&streams, "a/b").await;
+        until("the receiver is called", || !self.calls().is_empty()).await;
+        streams
+    }
+}
+
+fn ok(body: impl Into<String>) -> Response {
+    body.into().into_response()
+}
+
+async fn until_shown(streams: &Streams, path: &str, expected: &str) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while view(streams, "s").await.pointer(path) != Some(&json!(expected)) {
+        assert!(std::time::Instant::now() < deadline, "{path} is not {expected}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_signed_with_a_key_that_is_published() {
+    let receiver = Listening::answering(|| ok(r#"{"done":true}"#)).await;
+    let streams = receiver.streams().await;
+    let (target, headers, body) = receiver.calls().remove(0);
+    assert_eq!((target.as_str(), headers["content-type"].to_str().unwrap()), ("/hook", "application/json"));
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    let streams_told = json!([{
+        "path": "a/b", "link_type": "glob", "acked_offset": "-1", "has_pending": true,
+        "tail_offset": "0000000000000000_0000000000000008",
+    }]);
+    assert_eq!(
+        (&told["subscription_id"], &told["generation"], &told["streams"]),
+        (&json!("s"), &json!(1), &streams_told)
+    );
+    assert!(told["wake_id"].as_str().unwrap().starts_with("w_"));
+
+    let signature = headers["webhook-signature"].to_str().unwrap();
+    let parts: Vec<&str> = signature.split(',').map(|part| part.split_once('=').unwrap().1).collect();
+    let [at, kid, signed] = parts[..] else { panic!("{signature}") };
+    let (_, jwks) = call(&streams, "GET __ds/jwks.json", Value::Null).await;
+    let key = jwks["keys"].as_array().unwrap().iter().find(|key| key["kid"] == kid).unwrap();
+    let expected = json!({"kty": "OKP", "crv": "Ed25519", "x": key["x"], "kid": kid, "use": "sig", "alg": "EdDSA"});
+    assert_eq!(key, &expected);
+    let public = URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap()).unwrap();
+    let verify =
+        |text: &[u8]| UnparsedPublicKey::new(&ED25519, &public).verify(text, &URL_SAFE_NO_PAD.decode(signed).unwrap());
+    verify(&[at.as_bytes(), b".", &body].concat()).unwrap();
+    assert!(verify(&[b"1", at.as_bytes(), b".", &body].concat()).is_err());
+    until_shown(&streams, "/streams/0/acked_offset", "0000000000000000_0000000000000008").await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_accepts_calls_back_with_its_token() {
+    let receiver = Listening::answering(|| ok("")).await;
+    let streams = receiver.streams().await;
+    let told: Value = serde_json::from_slice(&receiver.calls()[0].2).unwrap();
+    let acks = json!([{"stream": "a/b", "offset": told["streams"][0]["tail_offset"]}]);
+    let body = json!({"wake_id": told["wake_id"], "generation": told["generation"], "acks": acks, "done": true});
+    let done = call_as(&streams, &told["callback_token"], "POST __ds/subscriptions/s/callback", body).await;
+    assert_eq!(done, (200, json!({"ok": true, "next_wake": false})));
+}
+
+#[tokio::test]
+async fn a_redirect_is_a_failure_and_followed_by_nobody() {
+    let receiver = Listening::answering(|| (StatusCode::FOUND, [("location", "/elsewhere")]).into_response()).await;
+    let streams = receiver.streams().await;
+    until_shown(&streams, "/status", "failed").await;
+    assert!(receiver.calls().iter().all(|(target, ..)| target == "/hook"));
+}
+
+/// Calls a URL whose names all lead to this host.
+async fn call_directly(config: Config, url: String) -> Outcome {
+    let lookup: Lookup = Arc::new(|_| Box::pin(async { Ok(vec![IpAddr::from([127, 0, 0, 1])]) }));
+    let (_, (kid, key)) = keys::fresh(0).unwrap();
+    let wake = WakeView {
+        id: SubscriptionId::parse("s").unwrap(),
+        wake_id: "w_1".into(),
+        generation: 1,
+        token: "t".into(),
+        base: "http://base".into(),
+        streams: Vec::new(),
+    };
+    let guard = Guard::with_lookup(&config, lookup);
+    Courier::new(&config, guard).post(Attempt { url, wake, kid, key, nonce: "n".into() }, 1).await
+}
+
+#[tokio::test]
+async fn a_public_name_that_leads_to_this_host_is_not_connected_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let outcome = call_directly(Config::default(), format!("https://public.example:{port}/")).await;
+    let Outcome::Failed { cause } = outcome else { panic!("{outcome:?}") };
+    assert!(cause.contains("127.0.0.1, a loopback address"), "{cause}");
+    let waiting = futures_util::FutureExt::now_or_never(listener.accept());
+    assert!(waiting.is_none(), "nobody has connected");
+}
+
+#[tokio::test]
+async fn a_name_that_is_allowed_is_connected_to() {
+    let receiver = Listening::answering(|| ok(r#"{"done":true}"#)).await;
+    let config = Config { subscriptions_webhook_allowed: vec!["worker.internal".into()], ..Config::default() };
+    let outcome = call_directly(config, format!("http://worker.internal:{}/", receiver.port)).await;
+    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(receiver.calls()[0].1["host"], format!("worker.internal:{}", receiver.port));
+}
+
+#[tokio::test]
+async fn an_answer_has_a_bound_and_a_time() {
+    let long = Listening::answering(|| ok(format!(r#"{{"done":true,"more":"{}"}}"#, "x".repeat(1_000)))).await;
+    let bound = |bytes| Config { subscriptions_answer_bytes_max: bytes, ..Config::default() };
+    let url = format!("http://127.0.0.1:{}/", long.port);
+    assert_eq!(call_directly(bound(2_000), url.clone()).await, Outcome::Done);
+    assert_eq!(call_directly(bound(100), url).await, Outcome::Accepted);
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config { subscriptions_webhook_timeout_ms: 50, ..Config::default() };
+    let outcome = call_directly(config, format!("http://{}/", silent.local_addr().unwrap())).await;
+    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+}

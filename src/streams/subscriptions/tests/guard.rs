@@ -1,0 +1,150 @@
+//! Where webhooks may go, and where they may not.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::streams::Config;
+use crate::streams::subscriptions::guard::{Guard, Rejected};
+
+fn guard(allowed: &[&str]) -> Guard {
+    let allowed = allowed.iter().map(ToString::to_string).collect();
+    Guard::new(&Config { subscriptions_webhook_allowed: allowed, ..Config::default() })
+}
+
+fn check(guard: &Guard, fitting: &[&str], others: &[&str]) {
+    for url in fitting {
+        assert!(guard.check(url).is_ok(), "{url}: {:?}", guard.check(url));
+    }
+    for url in others {
+        assert!(guard.check(url).is_err(), "{url} is let through");
+    }
+}
+
+#[test]
+fn a_url_is_https_to_somewhere_public_or_http_to_this_host() {
+    check(
+        &guard(&[]),
+        &[
+            "https://example.com/hook?x=1",
+            "https://8.8.8.8:8443/",
+            "https://[2606:4700::1]/",
+            "http://localhost:1/a",
+            "http://127.0.0.1:1",
+            "http://127.9.9.9",
+            "http://app.localhost:3",
+        ],
+        &[
+            "http://example.com",
+            "ftp://example.com",
+            "https://user@example.com",
+            "https://u:p@example.com",
+            "nothing",
+            "https://",
+            "http://8.8.8.8",
+            "http://[::1]:1/",
+            "https://localhost",
+            "https://127.0.0.1",
+            "http://localhost.example",
+        ],
+    );
+}
+
+#[test]
+fn no_spelling_of_a_private_address_is_let_through() {
+    let addresses = [
+        "0.0.0.0",
+        "0.1.2.3",
+        "10.0.0.1",
+        "100.64.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.168.1.1",
+        "192.0.0.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "0x7f.1",
+        "2130706433",
+        "0177.0.0.1",
+        "10.1",
+        "[::]",
+        "[::1]",
+        "[fe80::1]",
+        "[fc00::1]",
+        "[fd00:ec2::254]",
+        "[ff02::1]",
+        "[fec0::1]",
+        "[::ffff:10.0.0.1]",
+        "[::ffff:127.0.0.1]",
+        "[::10.0.0.1]",
+        "[64:ff9b::10.0.0.1]",
+        "[64:ff9b:1::1]",
+        "[2002:a00:1::]",
+        "[2001::1]",
+        "[2001:db8::1]",
+        "[100::1]",
+        "[::ffff:0:10.0.0.1]",
+        "[4000::1]",
+    ];
+    for address in addresses {
+        check(&guard(&[]), &[], &[&format!("https://{address}/")]);
+    }
+    let public = ["[::ffff:8.8.8.8]", "[64:ff9b::8.8.8.8]", "172.32.0.1", "100.128.0.1", "169.253.0.1"];
+    for address in public {
+        check(&guard(&[]), &[&format!("https://{address}/")], &[]);
+    }
+}
+
+#[test]
+fn what_an_operator_allows_may_be_called_over_http_too() {
+    check(
+        &guard(&["10.1.0.0/16", "fd00::/8", "192.168.7.7", "worker.internal"]),
+        &[
+            "http://10.1.2.3/",
+            "https://10.1.2.3/",
+            "http://[fd00::1]/",
+            "http://192.168.7.7",
+            "http://WORKER.internal:80",
+            "https://[::ffff:10.1.0.1]/",
+        ],
+        &["http://10.2.0.1", "https://10.2.0.1", "http://192.168.7.8", "http://other.internal"],
+    );
+    let closed = Guard::new(&Config { subscriptions_webhook_loopback: false, ..Config::default() });
+    check(&closed, &[], &["http://localhost:1", "http://127.0.0.1:1"]);
+}
+
+#[test]
+fn the_reason_is_told() {
+    let reason = |url| guard(&[]).check(url).unwrap_err().to_string();
+    assert_eq!(reason("http://10.0.0.1/hook"), "10.0.0.1 is a private address: webhooks go to public addresses only");
+    assert!(reason("http://example.com").contains("is not https"));
+    assert_eq!(guard(&[]).check("https://a:b@example.com"), Err(Rejected::Credentials));
+}
+
+#[tokio::test]
+async fn a_name_is_as_good_as_the_addresses_it_leads_to() {
+    let config =
+        Config { subscriptions_webhook_allowed: vec!["10.1.0.0/16".into(), "inner".into()], ..Config::default() };
+    let resolve = async |name: &str, addresses: &[&str]| {
+        let found: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let lookup = Arc::new(move |_| -> futures_util::future::BoxFuture<'static, std::io::Result<Vec<IpAddr>>> {
+            let found = found.clone();
+            Box::pin(async move { Ok(found) })
+        });
+        let resolved = Guard::with_lookup(&config, lookup).resolve(name).await;
+        resolved
+            .map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(resolve("a", &["8.8.8.8", "127.0.0.1", "::1", "10.0.0.1"]).await.unwrap(), ["8.8.8.8"]);
+    assert_eq!(resolve("a", &["10.1.2.3"]).await.unwrap(), ["10.1.2.3"]);
+    assert_eq!(resolve("inner", &["192.168.0.1"]).await.unwrap(), ["192.168.0.1"]);
+    assert_eq!(resolve("localhost", &["127.0.0.1", "::1", "10.0.0.1"]).await.unwrap(), ["127.0.0.1", "::1"]);
+    for private in ["127.0.0.1", "::1", "169.254.169.254", "64:ff9b::7f00:1", "::ffff:10.0.0.1", "fe80::1"] {
+        let refused = resolve("a", &[private]).await.unwrap_err();
+        assert!(refused.contains("webhooks go to public addresses only"), "{refused}");
+    }
+}

@@ -1,0 +1,8 @@
+//! Subscriptions as their control routes and their receivers see them.
+
+mod calls;
+mod guard;
+mod restart;
+mod routes;
+mod waking;
+mod world;

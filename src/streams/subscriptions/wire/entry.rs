@@ -1,0 +1,202 @@
+//! What the store keeps of subscriptions.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::id::SubscriptionId;
+use super::request::Terms;
+use crate::streams::wire::{EntryError, StreamPath};
+
+/// Stands between id and path in the key of a link; neither has it.
+const BETWEEN: u8 = 0;
+
+/// Everything about a subscription that outlives the process, except its links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SubscriptionEntry {
+    pub(crate) terms: Terms,
+    /// The root of all streams as its creator reached it; receivers are told to call there.
+    pub(crate) base: String,
+    pub(crate) created_ms: u64,
+    /// Streams with this log and later ones were not there yet when it was created.
+    pub(crate) since_log: u64,
+    /// Tells it from all other subscriptions there ever were.
+    pub(crate) nonce: Arc<str>,
+    /// How many wakes there were.
+    pub(crate) generation: u64,
+    /// The wake in flight: the one that `generation` counts.
+    pub(crate) wake: Option<Stage>,
+}
+
+/// How far a wake has got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    /// It is to be delivered at a time, after so many tries that failed.
+    Due { attempts: u32, next_ms: u64 },
+    /// Its event is written; nobody has claimed it.
+    Announced,
+    /// Somebody works on it, until a time if nothing is heard of it before. A webhook's receiver has no name.
+    Held { worker: Option<Arc<str>>, until_ms: u64 },
+}
+
+/// What is kept of a stream that a subscription wants to hear of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LinkEntry {
+    /// Which life of the stream was acknowledged; `None` if there was none yet.
+    pub(crate) log: Option<u64>,
+    /// How far it was acknowledged; `None` is "-1".
+    pub(crate) acked: Option<u64>,
+    /// Whether somebody named it.
+    pub(crate) explicit: bool,
+}
+
+/// A key that webhooks are signed with.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyEntry {
+    /// Base64 of the key pair in PKCS#8.
+    pub(crate) pkcs8: String,
+    /// Base64 (of URLs, without padding) of the public key.
+    pub(crate) x: String,
+    pub(crate) created_ms: u64,
+    /// When a newer one took its place.
+    pub(crate) replaced_ms: Option<u64>,
+}
+
+impl SubscriptionEntry {
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        written(self)
+    }
+
+    /// Errors: what is wrong with the bytes.
+    pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<(SubscriptionId, Self), EntryError> {
+        let id = std::str::from_utf8(key).ok().and_then(|text| SubscriptionId::parse(text).ok());
+        let id = id.ok_or_else(|| EntryError { what: "a subscription", cause: "its id is none".to_owned() })?;
+        let entry = read("a subscription", &id, value)?;
+        Ok((id, entry))
+    }
+}
+
+impl LinkEntry {
+    pub(crate) fn to_bytes(self) -> Bytes {
+        written(&self)
+    }
+
+    /// Errors: what is wrong with the bytes.
+    pub(crate) fn read(path: &StreamPath, value: &[u8]) -> Result<Self, EntryError> {
+        read("a link of a subscription", path, value)
+    }
+}
+
+impl KeyEntry {
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        written(self)
+    }
+
+    /// Errors: what is wrong with the bytes.
+    pub(crate) fn read(kid: &str, value: &[u8]) -> Result<Self, EntryError> {
+        read("a signing key", &kid, value)
+    }
+}
+
+/// The key of a link.
+pub(crate) fn link_key(id: &SubscriptionId, path: &StreamPath) -> Bytes {
+    let mut key = BytesMut::with_capacity(id.as_str().len() + 1 + path.as_str().len());
+    key.put_slice(id.as_str().as_bytes());
+    key.put_u8(BETWEEN);
+    key.put_slice(path.as_str().as_bytes());
+    key.freeze()
+}
+
+/// What the key of a link names. Errors: what is wrong with it.
+pub(crate) fn link_of(key: &[u8]) -> Result<(SubscriptionId, StreamPath), EntryError> {
+    let wrong = |cause: &str| EntryError { what: "a link of a subscription", cause: cause.to_owned() };
+    let text = std::str::from_utf8(key).map_err(|_| wrong("its key is not UTF-8"))?;
+    let (id, path) = text.split_once(char::from(BETWEEN)).ok_or_else(|| wrong("its key has no path"))?;
+    let id = SubscriptionId::parse(id).map_err(|error| wrong(&error.to_string()))?;
+    let path = StreamPath::parse(path).map_err(|error| wrong(&error.to_string()))?;
+    Ok((id, path))
+}
+
+fn written(entry: &impl Serialize) -> Bytes {
+    serde_json::to_vec(entry).expect("numbers and texts can be written to memory").into()
+}
+
+fn read<T: DeserializeOwned>(what: &'static str, name: &impl ToString, value: &[u8]) -> Result<T, EntryError> {
+    serde_json::from_slice(value).map_err(|error| EntryError { what, cause: format!("{}: {error}", name.to_string()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{Delivery, Pattern};
+    use super::*;
+
+    fn stage() -> impl Strategy<Value = Stage> {
+        prop_oneof![
+            (any::<u32>(), any::<u64>()).prop_map(|(attempts, next_ms)| Stage::Due { attempts, next_ms }),
+            Just(Stage::Announced),
+            (prop::option::of(".{1,5}"), any::<u64>())
+                .prop_map(|(worker, until_ms)| Stage::Held { worker: worker.map(Into::into), until_ms }),
+        ]
+    }
+
+    fn path() -> impl Strategy<Value = StreamPath> {
+        "[a-z/*]{1,9}".prop_map(|text| StreamPath::parse(&text).unwrap())
+    }
+
+    fn terms() -> impl Strategy<Value = Terms> {
+        let delivery = prop_oneof![
+            ".{0,9}".prop_map(|url| Delivery::Webhook { url }),
+            path().prop_map(|stream| Delivery::PullWake { stream }),
+        ];
+        let pattern = prop::option::of(prop::sample::select(vec!["a/*", "**", "a/**/b"]));
+        let streams = prop::collection::btree_set(path(), 0..4);
+        (delivery, pattern, streams, any::<u64>(), prop::option::of(".{0,9}")).prop_map(
+            |(delivery, pattern, streams, lease_ttl_ms, description)| {
+                let pattern = pattern.map(|text| Pattern::parse(text).unwrap());
+                Terms { delivery, pattern, streams, lease_ttl_ms, description }
+            },
+        )
+    }
+
+    fn entry() -> impl Strategy<Value = SubscriptionEntry> {
+        let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
+        (terms(), ".{0,9}", "[0-9a-f]{1,9}", numbers, prop::option::of(stage())).prop_map(
+            |(terms, base, nonce, (created_ms, since_log, generation), wake)| {
+                let nonce = nonce.into();
+                SubscriptionEntry { terms, base, created_ms, since_log, nonce, generation, wake }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_subscription_is_read_back_and_a_truncated_one_is_not(entry in entry(), cut in 1_usize..200) {
+            let bytes = entry.to_bytes();
+            prop_assert_eq!(SubscriptionEntry::read(b"s", &bytes), Ok((SubscriptionId::parse("s").unwrap(), entry)));
+            prop_assert!(SubscriptionEntry::read(b"s", &bytes[..bytes.len() - cut.min(bytes.len())]).is_err());
+        }
+
+        #[test]
+        fn a_link_is_read_back_and_a_truncated_one_is_not(
+            log: Option<u64>, acked: Option<u64>, explicit: bool, path in path(), id in "[^/\\pC]{1,9}", cut in 1_usize..20,
+        ) {
+            let (entry, id) = (LinkEntry { log, acked, explicit }, SubscriptionId::parse(&id).unwrap());
+            let bytes = entry.to_bytes();
+            prop_assert_eq!(LinkEntry::read(&path, &bytes), Ok(entry));
+            prop_assert!(LinkEntry::read(&path, &bytes[..bytes.len() - cut]).is_err());
+            prop_assert_eq!(link_of(&link_key(&id, &path)), Ok((id, path)));
+        }
+
+        #[test]
+        fn garbage_is_refused_without_a_panic(key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..40)) {
+            prop_assert!(SubscriptionEntry::read(&key, &value).is_err());
+            prop_assert!(KeyEntry::read("ds_1", &value).is_err());
+            LinkEntry::read(&StreamPath::parse("a").unwrap(), &value).ok();
+            link_of(&key).ok();
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What clients ask for.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::pattern::Pattern;
+use crate::streams::wire::{Offset, StreamPath};
+
+/// How long a lease may be.
+const LEASE_TTL_MS: RangeInclusive<u64> = 1_000..=600_000;
+
+const LEASE_TTL_DEFAULT_MS: u64 = 30_000;
+
+const DESCRIPTION_BYTES_MAX: usize = 4096;
+
+const WORKER_BYTES_MAX: usize = 256;
+
+/// Why a request cannot be understood. The text is for the person who sent it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct InvalidRequest(pub(crate) String);
+
+/// What a subscription is for. Two requests with equal terms ask for the same subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Terms {
+    pub(crate) delivery: Delivery,
+    pub(crate) pattern: Option<Pattern>,
+    pub(crate) streams: BTreeSet<StreamPath>,
+    pub(crate) lease_ttl_ms: u64,
+    pub(crate) description: Option<String>,
+}
+
+/// How somebody is woken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Delivery {
+    /// By a call to a URL.
+    Webhook { url: String },
+    /// By an event in a stream that workers read.
+    PullWake { stream: StreamPath },
+}
+
+/// How far somebody has got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Acknowledgement {
+    pub(crate) wake_id: String,
+    pub(crate) generation: u64,
+    /// Streams and places; `None` is "-1".
+    pub(crate) acks: Vec<(StreamPath, Option<u64>)>,
+    pub(crate) done: bool,
+}
+
+/// Somebody wants to work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) worker: String,
+}
+
+/// Somebody gives its work back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Release {
+    pub(crate) wake_id: String,
+    pub(crate) generation: u64,
+}
+
+#[derive(Deserialize)]
+struct RawTerms {
+    r#type: String,
+    pattern: Option<String>,
+    streams: Option<Vec<String>>,
+    webhook: Option<RawWebhook>,
+    wake_stream: Option<String>,
+    lease_ttl_ms: Option<u64>,
+    description: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawWebhook {
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct RawLinks {
+    streams: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct RawAcknowledgement {
+    wake_id: String,
+    generation: u64,
+    #[serde(default)]
+    acks: Vec<RawAck>,
+    #[serde(default)]
+    done: bool,
+}
+
+#[derive(Deserialize)]
+struct RawAck {
+    stream: String,
+    offset: String,
+}
+
+#[derive(Deserialize)]
+struct RawClaim {
+    worker: String,
+}
+
+/// Reads the body that creates a subscription. Errors: [`InvalidRequest`]. Whether the URL may be called is not said.
+pub(crate) fn terms_request(body: &[u8]) -> Result<Terms, InvalidRequest> {
+    let raw: RawTerms = parse(body)?;
+    let delivery = match (raw.r#type.as_str(), raw.webhook, raw.wake_stream) {
+        ("webhook", Some(webhook), _) => Delivery::Webhook { url: webhook.url },
+        ("webhook", None, _) => return refuse("a webhook needs webhook.url"),
+        ("pull-wake", _, Some(stream)) => Delivery::PullWake { stream: path("wake_stream", &stream)? },
+        ("pull-wake", _, None) => return refuse("pull-wake needs wake_stream"),
+        (other, ..) => return refuse(&format!("type is {other:?}, expected \"webhook\" or \"pull-wake\"")),
+    };
+    let pattern = raw.pattern.map(|text| Pattern::parse(&text)).transpose()?;
+    let streams = paths(&raw.streams.unwrap_or_default())?;
+    if pattern.is_none() && streams.is_empty() {
+        return refuse("a subscription needs a pattern, streams, or both");
+    }
+    let lease_ttl_ms = raw.lease_ttl_ms.unwrap_or(LEASE_TTL_DEFAULT_MS);
+    if !LEASE_TTL_MS.contains(&lease_ttl_ms) {
+        let (min, max) = (LEASE_TTL_MS.start(), LEASE_TTL_MS.end());
+        return refuse(&format!("lease_ttl_ms is {lease_ttl_ms}, expected {min} to {max}"));
+    }
+    if raw.description.as_ref().is_some_and(|text| text.len() > DESCRIPTION_BYTES_MAX) {
+        return refuse(&format!("description has more than {DESCRIPTION_BYTES_MAX} bytes"));
+    }
+    if matches!(&delivery, Delivery::PullWake { stream } if streams.contains(stream)) {
+        return refuse("a subscription's own wake_stream would wake it without end");
+    }
+    if matches!(&delivery, Delivery::PullWake { stream } if stream.is_registry()) {
+        return refuse("the wake_stream has to be one of yours, and the registry is the server's own");
+    }
+    Ok(Terms { delivery, pattern, streams, lease_ttl_ms, description: raw.description })
+}
+
+/// Reads the body that links streams. Errors: [`InvalidRequest`].
+pub(crate) fn links_request(body: &[u8]) -> Result<BTreeSet<StreamPath>, InvalidRequest> {
+    let raw: RawLinks = parse(body)?;
+    match raw.streams.is_empty() {
+        true => refuse("streams is empty"),
+        false => paths(&raw.streams),
+    }
+}
+
+/// Reads the body of a callback or an ack. Errors: [`InvalidRequest`].
+pub(crate) fn wake_request(body: &[u8]) -> Result<Acknowledgement, InvalidRequest> {
+    let raw: RawAcknowledgement = parse(body)?;
+    let place = |text: &str| match text {
+        "-1" => Ok(None),
+        text => Offset::parse(text).and_then(Offset::position).map(Some).ok_or_else(|| wrong_offset(text)),
+    };
+    let acks = raw.acks.iter().map(|ack| Ok((path("stream", &ack.stream)?, place(&ack.offset)?)));
+    let acks = acks.collect::<Result<_, InvalidRequest>>()?;
+    Ok(Acknowledgement { wake_id: raw.wake_id, generation: raw.generation, acks, done: raw.done })
+}
+
+/// Reads the body of a claim. Errors: [`InvalidRequest`].
+pub(crate) fn claim_request(body: &[u8]) -> Result<Claim, InvalidRequest> {
+    let raw: RawClaim = parse(body)?;
+    match raw.worker.is_empty() || raw.worker.len() > WORKER_BYTES_MAX {
+        true => refuse(&format!("worker has 1 to {WORKER_BYTES_MAX} bytes")),
+        false => Ok(Claim { worker: raw.worker }),
+    }
+}
+
+/// Reads the body of a release. Errors: [`InvalidRequest`].
+pub(crate) fn release_request(body: &[u8]) -> Result<Release, InvalidRequest> {
+    parse(body)
+}
+
+/// Whether a webhook's answer says that all of it is done.
+pub(crate) fn done_answer(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Answer {
+        done: bool,
+    }
+    serde_json::from_slice(body).is_ok_and(|answer: Answer| answer.done)
+}
+
+/// A stream in the URL of a control route, as the router has decoded it. Errors: [`InvalidRequest`].
+pub(crate) fn stream_in_url(decoded: &str) -> Result<StreamPath, InvalidRequest> {
+    path("the stream in the URL", decoded)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, InvalidRequest> {
+    serde_json::from_slice(body).map_err(|error| InvalidRequest(format!("the body: {error}")))
+}
+
+fn paths(texts: &[String]) -> Result<BTreeSet<StreamPath>, InvalidRequest> {
+    texts.iter().map(|text| path("streams", text)).collect()
+}
+
+fn path(field: &str, text: &str) -> Result<StreamPath, InvalidRequest> {
+    StreamPath::parse(text).map_err(|error| InvalidRequest(format!("{field}: {error}")))
+}
+
+fn refuse<T>(reason: &str) -> Result<T, InvalidRequest> {
+    Err(InvalidRequest(reason.to_owned()))
+}
+
+fn wrong_offset(text: &str) -> InvalidRequest {
+    InvalidRequest(format!("offset: {text:?} is none"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn equal_terms_are_equal_however_they_are_written() {
+        let one = br#"{"type":"webhook","pattern":"%61/*","streams":["b","a","b"],"webhook":{"url":"https://x"}}"#;
+        let other = br#"{"webhook":{"url":"https://x","more":1},"lease_ttl_ms":30000,"streams":["a","b"],
+            "pattern":"a/*","type":"webhook","unknown":true}"#;
+        assert_eq!(terms_request(one).unwrap(), terms_request(other).unwrap());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let check = |body: &str, words: &str| {
+            let refused = terms_request(body.as_bytes()).unwrap_err().to_string();
+            assert!(refused.contains(words), "{refused}");
+        };
+        check(r#"{"pattern":"a"}"#, "missing field `type`");
+        check(r#"{"type":"webhook","pattern":"a"}"#, "webhook.url");
+        check(r#"{"type":"pull-wake","pattern":"a"}"#, "wake_stream");
+        check(r#"{"type":"webhook","webhook":{"url":"https://x"}}"#, "a pattern, streams, or both");
+        check(r#"{"type":"pull-wake","wake_stream":"w","streams":["w"]}"#, "without end");
+        check(r#"{"type":"pull-wake","wake_stream":"__registry__","pattern":"a"}"#, "the server's own");
+    }
+
+    #[test]
+    fn done_is_said_in_so_many_words() {
+        assert!(done_answer(br#"{"done":true,"more":1}"#));
+        for other in ["", "{}", "true", r#"{"done":false}"#, r#"{"done":"true"}"#, r#"{"done":true"#] {
+            assert!(!done_answer(other.as_bytes()), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_refused_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..60)) {
+            prop_assert!(terms_request(&body).is_err());
+            prop_assert!(wake_request(&body).is_err());
+            prop_assert!(!done_answer(&body));
+            links_request(&body).ok();
+            claim_request(&body).ok();
+            release_request(&body).ok();
+        }
+    }
+}

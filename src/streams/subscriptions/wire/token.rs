@@ -1,0 +1,90 @@
+//! The proof that somebody was woken: bound to a subscription, a generation and a time.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::id::SubscriptionId;
+
+/// What tokens are signed with.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) [u8; 32]);
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Token {
+    /// Tells the subscription from others of the same id.
+    pub(crate) nonce: String,
+    pub(crate) generation: u64,
+    pub(crate) expires_ms: u64,
+}
+
+/// Why a token proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenError {
+    /// It is not one of ours, or not for this subscription.
+    Invalid,
+    /// Its time is over.
+    Expired,
+}
+
+impl Token {
+    /// `nonce.generation.expires.signature`
+    pub(crate) fn sign(&self, secret: &Secret, id: &SubscriptionId) -> String {
+        let said = format!("{}.{}.{}", self.nonce, self.generation, self.expires_ms);
+        let signature = URL_SAFE_NO_PAD.encode(mac(secret, id, &said).finalize().into_bytes());
+        format!("{said}.{signature}")
+    }
+
+    /// Reads a token of the subscription. Errors: [`TokenError`].
+    pub(crate) fn read(text: &str, secret: &Secret, id: &SubscriptionId, now_ms: u64) -> Result<Self, TokenError> {
+        let (said, signature) = text.rsplit_once('.').ok_or(TokenError::Invalid)?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Invalid)?;
+        mac(secret, id, said).verify_slice(&signature).map_err(|_| TokenError::Invalid)?;
+        let mut parts = said.split('.');
+        let (nonce, generation, expires) = (parts.next(), parts.next(), parts.next());
+        let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).ok_or(TokenError::Invalid);
+        let (generation, expires_ms) = (number(generation)?, number(expires)?);
+        match expires_ms > now_ms {
+            true => Ok(Self { nonce: nonce.unwrap_or_default().to_owned(), generation, expires_ms }),
+            false => Err(TokenError::Expired),
+        }
+    }
+}
+
+fn mac(secret: &Secret, id: &SubscriptionId, said: &str) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&secret.0).expect("a key of any length will do");
+    // The id comes last: what stands before it has no room for a second reading.
+    mac.update(format!("exorelay subscription {said} {id}").as_bytes());
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token() -> Token {
+        Token { nonce: "n1".into(), generation: 7, expires_ms: 1_000 }
+    }
+
+    fn read(text: &str, id: &str, now_ms: u64) -> Result<Token, TokenError> {
+        Token::read(text, &Secret([1; 32]), &SubscriptionId::parse(id).unwrap(), now_ms)
+    }
+
+    #[test]
+    fn a_token_is_read_back_until_its_time_is_over() {
+        let signed = token().sign(&Secret([1; 32]), &SubscriptionId::parse("a").unwrap());
+        assert_eq!(read(&signed, "a", 999), Ok(token()));
+        assert_eq!(read(&signed, "a", 1_000), Err(TokenError::Expired));
+        assert_eq!(read(&signed, "b", 999), Err(TokenError::Invalid));
+        assert_eq!(read(&signed.replace(".7.", ".8."), "a", 999), Err(TokenError::Invalid));
+        assert_eq!(
+            read(&token().sign(&Secret([2; 32]), &SubscriptionId::parse("a").unwrap()), "a", 0),
+            Err(TokenError::Invalid)
+        );
+        for garbage in ["", ".", "a.b.c.d", "é", &signed[..signed.len() - 1]] {
+            assert_eq!(read(garbage, "a", 0), Err(TokenError::Invalid), "{garbage}");
+        }
+    }
+}

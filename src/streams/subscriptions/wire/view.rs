@@ -1,0 +1,209 @@
+//! What clients and receivers get.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::entry::KeyEntry;
+use super::id::SubscriptionId;
+use super::request::{Delivery, Terms};
+use crate::streams::wire::{Offset, StreamPath};
+
+/// What stands in a URL's path as it is.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Why a stream is linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LinkType {
+    /// Somebody named it.
+    Explicit,
+    /// The pattern fits.
+    Glob,
+}
+
+/// A linked stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StreamView {
+    pub(crate) path: StreamPath,
+    pub(crate) link_type: LinkType,
+    /// Which life of it; `None` if there is no such stream.
+    pub(crate) log: Option<u64>,
+    pub(crate) acked: Option<u64>,
+    pub(crate) tail: u64,
+    pub(crate) pending: bool,
+}
+
+/// A subscription, as the protocol shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SubscriptionView {
+    pub(crate) id: SubscriptionId,
+    pub(crate) terms: Terms,
+    pub(crate) streams: Vec<StreamView>,
+    pub(crate) created_ms: u64,
+    /// Whether the last try to wake it failed.
+    pub(crate) failed: bool,
+    /// The key that webhooks are signed with now.
+    pub(crate) kid: String,
+}
+
+/// A wake that somebody has claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClaimedView {
+    pub(crate) wake_id: String,
+    pub(crate) generation: u64,
+    pub(crate) token: String,
+    pub(crate) streams: Vec<StreamView>,
+    pub(crate) lease_ttl_ms: u64,
+}
+
+/// A wake on its way to a receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WakeView {
+    pub(crate) id: SubscriptionId,
+    pub(crate) wake_id: String,
+    pub(crate) generation: u64,
+    pub(crate) token: String,
+    /// The root of all streams as the receiver reaches it.
+    pub(crate) base: String,
+    pub(crate) streams: Vec<StreamView>,
+}
+
+/// A wake in a wake stream.
+#[derive(Debug, Serialize)]
+pub(crate) struct WakeEvent<'a> {
+    pub(crate) r#type: &'static str,
+    pub(crate) subscription_id: &'a str,
+    pub(crate) stream: &'a str,
+    pub(crate) generation: u64,
+    pub(crate) ts: u64,
+}
+
+/// The keys that signatures can be verified with.
+pub(crate) struct JwksView(pub(crate) Vec<(String, KeyEntry)>);
+
+impl SubscriptionView {
+    /// `base` is the root of all streams as the client reached it.
+    pub(crate) fn to_json(&self, base: &str) -> Value {
+        let streams: Vec<Value> = self.streams.iter().map(StreamView::short).collect();
+        let id = self.id.as_str();
+        let mut value = json!({
+            "id": id,
+            "subscription_id": id,
+            "streams": streams,
+            "lease_ttl_ms": self.terms.lease_ttl_ms,
+            "created_at": humantime::format_rfc3339_millis(
+                std::time::UNIX_EPOCH + std::time::Duration::from_millis(self.created_ms)
+            ).to_string(),
+            "status": if self.failed { "failed" } else { "active" },
+        });
+        let more = match &self.terms.delivery {
+            Delivery::Webhook { url } => {
+                let signing = json!({"alg": "ed25519", "kid": self.kid, "jwks_url": format!("{base}/__ds/jwks.json")});
+                [("type", json!("webhook")), ("webhook", json!({"url": url, "signing": signing}))]
+            }
+            Delivery::PullWake { stream } => [("type", json!("pull-wake")), ("wake_stream", json!(stream.as_str()))],
+        };
+        let pattern = self.terms.pattern.as_ref().map(|pattern| ("pattern", json!(pattern.as_str())));
+        let description = self.terms.description.as_ref().map(|text| ("description", json!(text)));
+        for (name, field) in more.into_iter().chain(pattern).chain(description) {
+            value[name] = field;
+        }
+        value
+    }
+}
+
+impl StreamView {
+    fn short(&self) -> Value {
+        json!({"path": self.path.as_str(), "link_type": self.link_type, "acked_offset": offset_text(self.acked)})
+    }
+}
+
+impl Serialize for StreamView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut value = self.short();
+        value["tail_offset"] = json!(offset_text(Some(self.tail)));
+        value["has_pending"] = json!(self.pending);
+        value.serialize(serializer)
+    }
+}
+
+impl ClaimedView {
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "wake_id": self.wake_id,
+            "generation": self.generation,
+            "token": self.token,
+            "streams": self.streams,
+            "lease_ttl_ms": self.lease_ttl_ms,
+        })
+    }
+}
+
+impl WakeView {
+    /// The body of the webhook.
+    pub(crate) fn to_body(&self) -> Vec<u8> {
+        let id = utf8_percent_encode(self.id.as_str(), ESCAPED);
+        let body = json!({
+            "subscription_id": self.id.as_str(),
+            "wake_id": self.wake_id,
+            "generation": self.generation,
+            "streams": self.streams,
+            "callback_url": format!("{}/__ds/subscriptions/{id}/callback", self.base),
+            "callback_token": self.token,
+        });
+        serde_json::to_vec(&body).expect("numbers and texts can be written to memory")
+    }
+}
+
+impl JwksView {
+    pub(crate) fn to_json(&self) -> Value {
+        let keys = self.0.iter().map(
+            |(kid, key)| json!({"kty": "OKP", "crv": "Ed25519", "x": key.x, "kid": kid, "use": "sig", "alg": "EdDSA"}),
+        );
+        json!({"keys": keys.collect::<Vec<_>>()})
+    }
+}
+
+/// An acknowledged place as clients see it.
+pub(crate) fn offset_text(acked: Option<u64>) -> String {
+    acked.map_or_else(|| "-1".to_owned(), |position| Offset::at(position).to_string())
+}
+
+/// The name of a key: its JWK thumbprint. RFC 7638 3, RFC 8037 A.3.
+pub(crate) fn jwk_thumbprint(x: &str) -> String {
+    let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+    format!("ds_{}", URL_SAFE_NO_PAD.encode(Sha256::digest(members)))
+}
+
+/// What is signed: the time and the body.
+pub(crate) fn signed_text(at_s: u64, body: &[u8]) -> Vec<u8> {
+    let mut text = format!("{at_s}.").into_bytes();
+    text.extend_from_slice(body);
+    text
+}
+
+/// The value of `Webhook-Signature`.
+pub(crate) fn signature_header(at_s: u64, kid: &str, signature: &[u8]) -> String {
+    format!("t={at_s},kid={kid},ed25519={}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thumbprint_is_the_one_of_the_rfc() {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        assert_eq!(jwk_thumbprint(x), "ds_kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn what_was_never_acknowledged_is_minus_one() {
+        assert_eq!(offset_text(None), "-1");
+        assert_eq!(offset_text(Some(7)), "0000000000000000_0000000000000007");
+    }
+}
