@@ -5,8 +5,8 @@ Feature: A message in one minute
     Given `exorelay dev --broker 127.0.0.1:0` is running
 
   Scenario: It says what is up, and what to try
-    Then it prints ready lines for broker, listen and api
-    And it prints three commands to try
+    Then it prints ready lines for broker, listen, api and edge
+    And it prints commands to try
 
   Scenario: Ask and wait
     When I POST `{"name":"world"}` to api/request/hello
@@ -19,6 +19,12 @@ Feature: A message in one minute
     Then "ask and wait" prints `{"text":"Hello, world!"}`
     And "just send" prints an id
     And "follow" prints "greeting"
+
+  Scenario: The edge serves streams
+    When I run the printed command "write a stream"
+    And I wait for the end of "write a stream"
+    And I run the printed command "read a stream"
+    Then "read a stream" prints "hello stream"
 
   Scenario: A service joins from another process
     Given a service that answers "users.create" with "users.created" and `{"id":456}`

@@ -3,6 +3,7 @@
 mod configuration;
 mod program;
 mod sidecar;
+mod stream;
 mod tail;
 mod tools;
 mod watching;
@@ -22,6 +23,9 @@ fn check(arguments: &[&str], code: i32, text: &str) -> Finished {
 fn help_is_an_answer_and_ends_with_an_example() {
     for command in ["dev", "run", "broker", "send", "request", "tail", "activity", "lint", "health", "completions"] {
         assert_eq!(check(&[command, "--help"], 0, "\nExample").stderr, "");
+    }
+    for command in ["create", "append", "read", "follow", "close", "ls", "rm"] {
+        check(&["stream", command, "--help"], 0, "\nExample");
     }
     check(&["--help"], 0, "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration");
     check(&["config", "show", "--help"], 0, "Example: ");
@@ -64,6 +68,9 @@ fn wrong_usage_exits_with_64_and_says_why_on_stderr() {
         (&["tail", "--broker", "localhost:1", "--no-ack"], "cannot be used with"),
         (&["tail", "--broker", "localhost:1", "--message", ""], "the message name is empty"),
         (&["tail", "--broker", "ftp://localhost"], "--broker is \"ftp://localhost\": expected a URL"),
+        (&["stream", "read"], "<NAME>"),
+        (&["stream", "create", "a", "--ttl", "1h", "--expires-at", "x"], "cannot be used with"),
+        (&["stream", "append", "", "x", "--url", "localhost:1"], "is no URL of a stream"),
         (&["activity"], "<ID>"),
         (&["activity", "a\nb"], "has a control character"),
         (&["completions", "tcsh"], "[possible values: bash, zsh, fish]"),

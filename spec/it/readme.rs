@@ -1,5 +1,8 @@
-//! The README's example of a test, which is this one.
+//! The README's examples of a test and of an application, which are these.
 
+use axum::Router;
+use axum::routing::get;
+use exorelay::streams::{Config, Streams};
 use exorelay::testing::MockBroker;
 use exorelay::{Context, Message, Service};
 
@@ -25,10 +28,35 @@ async fn it_greets() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+fn application(streams: &Streams) -> Router {
+    let own = Router::new().route("/", get(|| async { "an application of its own" }));
+    own.merge(exorelay::streams::router(streams.clone()))
+}
+
+#[tokio::test]
+async fn an_application_serves_streams_beside_its_own() -> Result<(), Box<dyn std::error::Error>> {
+    let streams = Streams::in_memory(Config::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let root = format!("http://{}", listener.local_addr()?);
+    let serving = tokio::spawn(axum::serve(listener, application(&streams)).into_future());
+
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let notes = format!("{root}/v1/stream/notes");
+    let created = client.put(&notes).header("content-type", "text/plain").body("hello").send().await?;
+    assert_eq!(created.headers()["location"], notes.as_str());
+    assert_eq!(client.get(&notes).send().await?.text().await?, "hello");
+    assert_eq!(client.get(&root).send().await?.text().await?, "an application of its own");
+
+    streams.drain();
+    serving.abort();
+    Ok(())
+}
+
 #[test]
 fn the_readme_shows_this_service_and_its_test() {
     let (readme, here) = (include_str!("../../README.md"), include_str!("readme.rs"));
-    for part in ["fn greeter()", "#[tokio::test]\nasync fn it_greets()"] {
+    for part in ["fn greeter()", "#[tokio::test]\nasync fn it_greets()", "fn application("] {
         let start = here.find(part).unwrap();
         let end = start + here[start..].find("\n}\n").unwrap() + 2;
         assert!(readme.contains(&here[start..end]), "README.md does not show:\n{}", &here[start..end]);

@@ -23,6 +23,13 @@ async fn post(world: &mut World, body: String, place: String, name: String, valu
     world.answers.push(call(Method::POST, &url, body.into_bytes(), header).await);
 }
 
+#[when(regex = r"^I PUT `(.*)` to (\S+) as (\S+)$")]
+async fn put(world: &mut World, body: String, place: String, content_type: String) {
+    let url = world.url(&place).await;
+    let header = Some(("content-type".to_owned(), content_type));
+    world.answers.push(call(Method::PUT, &url, body.into_bytes(), header).await);
+}
+
 #[when(regex = r"^I POST `(.*)` to (\S+) until it is refused$")]
 async fn post_until_refused(world: &mut World, body: String, place: String) {
     let url = world.url(&place).await;

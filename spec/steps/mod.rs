@@ -9,6 +9,7 @@ mod http;
 mod original;
 mod outage;
 mod process;
+mod registry;
 mod relay;
 mod requests;
 mod service;

@@ -117,6 +117,14 @@ async fn run(world: &mut World, line: String) {
     world.processes.push(("run".into(), process));
 }
 
+#[when(regex = r#"^I follow the stream "([^"]+)"$"#)]
+async fn follow(world: &mut World, stream: String) {
+    let url = world.url(&format!("streams/v1/stream/{stream}")).await;
+    let arguments = ["stream", "follow", &url].map(str::to_owned).to_vec();
+    let process = Process::start(env!("CARGO_BIN_EXE_exorelay"), arguments, world.settings.clone());
+    world.processes.push(("follow".into(), process));
+}
+
 #[then(regex = r#"^it ends with status (\d+) and one line that names the port and "([^"]+)"$"#)]
 async fn ends_with_line(world: &mut World, status: i32, setting: String) {
     let broker = world.process("broker").address("broker").await;
@@ -130,16 +138,22 @@ async fn ends_with_line(world: &mut World, status: i32, setting: String) {
     assert!(log.contains(&setting), "{log}");
 }
 
-#[then("it prints ready lines for broker, listen and api")]
+#[then("it prints ready lines for broker, listen, api and edge")]
 async fn prints_ready(world: &mut World) {
-    for system in ["broker", "listen", "api"] {
+    for system in ["broker", "listen", "api", "edge"] {
         world.process("sidecar").address(system).await;
     }
 }
 
-#[then("it prints three commands to try")]
+#[then(regex = r"^it has printed no ready line for (\w+)$")]
+async fn prints_no_ready(world: &mut World, system: String) {
+    let lines = world.process("sidecar").lines();
+    assert!(!lines.iter().any(|line| line.contains(&format!("\"{system}\""))), "{lines:?}");
+}
+
+#[then("it prints commands to try")]
 async fn prints_commands(world: &mut World) {
-    for name in ["ask and wait", "just send", "follow"] {
+    for name in ["ask and wait", "just send", "follow", "write a stream", "read a stream"] {
         world.process("sidecar").after(name).await;
     }
 }
@@ -149,6 +163,12 @@ async fn run_printed(world: &mut World, name: String) {
     let command = world.process("sidecar").after(&name).await;
     let process = Process::start("sh", vec!["-c".into(), command], Default::default());
     world.processes.push((name, process));
+}
+
+#[when(regex = r#"^I wait for the end of "([^"]+)"$"#)]
+async fn wait_for_end(world: &mut World, name: String) {
+    let process = world.process(&name);
+    assert_eq!(process.wait().await, 0, "{}", process.log());
 }
 
 #[then(regex = r#"^"([^"]+)" prints (?:`(.+)`|"(.+)"|(an id))$"#)]

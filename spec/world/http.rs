@@ -29,7 +29,7 @@ impl Answer {
 pub async fn call(method: Method, url: &str, body: Vec<u8>, header: Option<(String, String)>) -> Answer {
     let client = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
     let mut request = client.request(method.clone(), url);
-    if method == Method::POST {
+    if method == Method::POST || method == Method::PUT {
         request = request.body(body);
     }
     let json = header.as_ref().is_none_or(|(name, _)| name != "content-type");

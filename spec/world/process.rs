@@ -37,8 +37,12 @@ impl Process {
         let systems: &[(&str, &str)] = match line.first().map(String::as_str) {
             // Over a WebSocket nothing listens for the broker.
             Some("run") if line.iter().any(|argument| argument.starts_with("ws://")) => &[("api", "--api")],
+            Some("run") if line.iter().any(|argument| argument == "--edge") => {
+                &[("listen", "--listen"), ("api", "--api"), ("edge", "--edge")]
+            }
             Some("run") => &[("listen", "--listen"), ("api", "--api")],
-            Some("dev") => &[("listen", "--listen"), ("api", "--api"), ("broker", "--broker")],
+            Some("dev") => &[("listen", "--listen"), ("api", "--api"), ("broker", "--broker"), ("edge", "--edge")],
+            Some("streams") => &[("streams", "--listen")],
             Some("broker") => &[("broker", "--listen")],
             other => panic!("{other:?} is no server"),
         };

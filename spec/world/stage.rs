@@ -72,6 +72,7 @@ impl World {
     pub async fn address(&mut self, system: &str) -> String {
         let runs = |name: &str, process: &Process| match system {
             "broker" => name == "broker" || process.is("dev"),
+            "streams" => process.is("streams"),
             _ => process.is("run") || process.is("dev"),
         };
         let found = self.processes.iter_mut().rev().find(|(name, process)| runs(name, process));
@@ -103,6 +104,12 @@ impl World {
         if line.contains("{listen.port}") {
             let listen = self.address("listen").await;
             line = line.replace("{listen.port}", listen.rsplit_once(':').expect("host and port").1);
+        }
+        for system in ["edge", "streams"] {
+            let place = format!("{{{system}}}");
+            if line.contains(&place) {
+                line = line.replace(&place, &self.address(system).await);
+            }
         }
         if line.contains("{broker}") {
             let broker = self.address("broker").await;

@@ -2,6 +2,7 @@
 
 mod builder;
 pub mod config;
+mod edge;
 mod error;
 pub mod exocom;
 mod files;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::edge::Edge;
 use super::reload::Reloading;
 use super::sidecar::Sidecar;
 use super::signals::Signals;
@@ -21,7 +22,7 @@ pub enum EmbeddedBroker {
     Listening,
 }
 
-/// Runs broker, sidecar and greeter in one process until it is told to stop.
+/// Runs broker, sidecar, edge and greeter in one process until it is told to stop.
 pub async fn dev(mut config: Config) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     if config.relay.role.is_none() {
@@ -36,8 +37,11 @@ pub async fn dev(mut config: Config) -> Result<(), Error> {
     let (broker, serving) = open_broker(&config).await?;
     let sidecar = Sidecar::start(&config, Some(&broker)).await?;
     let greeter = greeter::start(&broker).await?;
-    print_tour(&sidecar);
+    let edge = Edge::open(&config).await?;
+    print_tour(&sidecar, &edge);
     let drain = async {
+        // Nobody outside begins anything any more before those inside finish.
+        edge.close(config.drain.grace()).await;
         let left = sidecar.relay.close_within(config.drain.grace()).await;
         greeter.close_within(config.drain.grace()).await;
         left + close_broker(&config, broker, serving).await
@@ -46,7 +50,7 @@ pub async fn dev(mut config: Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs the sidecar until it is told to stop.
+/// Runs the sidecar, and the edge if `edge.address` is set, until it is told to stop.
 pub async fn run(config: Config, embedded: EmbeddedBroker) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let broker = match (config.bus.url.as_str(), embedded) {
@@ -62,7 +66,11 @@ pub async fn run(config: Config, embedded: EmbeddedBroker) -> Result<(), Error> 
         _ => None,
     };
     let sidecar = Sidecar::start(&config, broker.as_ref().map(|(broker, _)| broker)).await?;
+    let edge = Edge::open_if_configured(&config).await?;
     let drain = async {
+        if let Some(edge) = edge {
+            edge.close(config.drain.grace()).await;
+        }
         let left = sidecar.relay.close_within(config.drain.grace()).await;
         match broker {
             Some((broker, Some(serving))) => left + close_broker(&config, broker, serving).await,
@@ -146,12 +154,15 @@ pub(super) async fn close_broker(config: &Config, broker: Broker, serving: Servi
     left
 }
 
-fn print_tour(sidecar: &Sidecar) {
-    let api = sidecar.api;
+fn print_tour(sidecar: &Sidecar, edge: &Edge) {
+    let (api, edge) = (sidecar.api, edge.address());
     println!(
         "\nA service called `greeter` answers `hello` with `greeting`. Try, in another terminal:\n\n  \
          ask and wait   curl -d '{{\"name\":\"world\"}}' http://{api}/request/hello\n  \
          just send      curl -d '{{\"name\":\"world\"}}' http://{api}/send/hello\n  \
-         follow         curl -N http://{api}/messages\n\nCtrl-C stops."
+         follow         curl -N http://{api}/messages\n\n\
+         The edge serves Durable Streams to browsers and other clients:\n\n  \
+         write a stream curl -X PUT -H 'content-type: text/plain' -d 'hello stream' http://{edge}/v1/stream/notes\n  \
+         read a stream  curl http://{edge}/v1/stream/notes\n\nCtrl-C stops."
     );
 }

@@ -7,7 +7,7 @@ use super::process::{Flag, Process};
 use crate::app;
 use crate::app::config::Purpose;
 
-/// Run broker, sidecar and a greeter in one process: all it takes to try things out
+/// Run broker, sidecar, edge and a greeter in one process: all it takes to try things out
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Example: ask the greeter, from another shell
@@ -23,6 +23,12 @@ pub(super) struct Dev {
     /// Where the broker listens [default: 127.0.0.1:3100]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
     broker: Option<String>,
+    /// Where browsers and other clients outside of the bus find the streams [default: 127.0.0.1:4002]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    edge: Option<String>,
+    /// Keep streams on disk, in this folder, and not in memory; made if it is not there
+    #[arg(long, value_name = "DIR", help_heading = "Streams")]
+    data_dir: Option<String>,
     #[command(flatten)]
     process: Process,
 }
@@ -34,11 +40,13 @@ impl Dev {
         Ok(app::dev(config).await?)
     }
 
-    fn flags(self) -> [Flag; 3] {
+    fn flags(self) -> [Flag; 5] {
         [
             ("--listen", "listen.address", self.listen),
             ("--api", "api.address", self.api),
             ("--broker", "broker.address", self.broker),
+            ("--edge", "edge.address", self.edge),
+            ("--data-dir", "streams.data_dir", self.data_dir),
         ]
     }
 }

@@ -102,6 +102,67 @@ pub enum Error {
         /// What it says.
         detail: String,
     },
+    /// The URL of a stream, or of all streams, is not understood.
+    #[error("{url:?} is no URL of a stream: expected one such as http://127.0.0.1:4437/v1/stream/orders")]
+    StreamUrl {
+        /// What was given, or came of it.
+        url: String,
+    },
+    /// Nobody listens where the streams should be.
+    #[error("no streams at {url}: start a server with `exorelay streams` or give --url")]
+    NoStreams {
+        /// Where they should be.
+        url: String,
+    },
+    /// A call to a server of streams has no usable answer.
+    #[error("cannot reach {url}: {cause}")]
+    StreamCall {
+        /// Where the streams are.
+        url: String,
+        /// The reason.
+        cause: String,
+    },
+    /// The server of the streams says no; these are its words.
+    #[error("{detail}")]
+    StreamRefused {
+        /// The status of its answer.
+        status: u16,
+        /// What it says.
+        detail: String,
+    },
+    /// Whatever answers there does not speak the protocol.
+    #[error("{url} does not answer as a stream does: {cause}")]
+    StreamStranger {
+        /// The stream.
+        url: String,
+        /// What does not fit.
+        cause: String,
+    },
+    /// The server does not tell which streams there are.
+    #[error("{url} has no registry: the server keeps none, or has never had a stream")]
+    NoRegistry {
+        /// Where the streams are.
+        url: String,
+    },
+    /// A line of an import is not fit for the stream.
+    #[error("line {number} is not fit, nothing of its batch was appended: {cause}")]
+    Line {
+        /// Counted from 1.
+        number: u64,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// There was nothing to append.
+    #[error("there is nothing to append")]
+    NothingToAppend,
+    /// The content cannot be read.
+    #[error("cannot read {name}: {cause}")]
+    File {
+        /// The file, or stdin.
+        name: String,
+        /// The system's reason.
+        cause: io::Error,
+    },
     /// The sidecar is there and cannot work yet.
     #[error("not ready: {reasons}")]
     NotReady {
@@ -146,7 +207,10 @@ impl Error {
             | Self::InputNotJson { .. }
             | Self::Text(_)
             | Self::Header { .. }
-            | Self::Url { .. } => USAGE,
+            | Self::Url { .. }
+            | Self::StreamUrl { .. }
+            | Self::Line { .. }
+            | Self::NothingToAppend => USAGE,
             Self::Configuration(_) | Self::WorkerThreads { .. } | Self::NothingToLint => CONFIGURATION,
             Self::App(error) if error.is_configuration() => CONFIGURATION,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -158,6 +222,12 @@ impl Error {
             | Self::Call(_)
             | Self::Stream { .. }
             | Self::Refused { .. }
+            | Self::NoStreams { .. }
+            | Self::StreamCall { .. }
+            | Self::StreamRefused { .. }
+            | Self::StreamStranger { .. }
+            | Self::NoRegistry { .. }
+            | Self::File { .. }
             | Self::NotReady { .. }
             | Self::Stranger { .. }
             | Self::Unmatched { .. }

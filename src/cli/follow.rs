@@ -10,7 +10,7 @@ use super::output::warn;
 use super::server::{CONNECT_TIMEOUT, Server, is_refusal};
 
 /// The longest wait before the next try to reach a server that went away.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// After how much silence the system checks whether the other side is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -42,7 +42,8 @@ enum Ended {
     Dropped,
 }
 
-type Waits = Box<dyn Iterator<Item = Duration> + Send>;
+/// How long to wait before the next try, and the one after that.
+pub(super) type Waits = Box<dyn Iterator<Item = Duration> + Send>;
 
 impl Stream<'_> {
     /// Gives each event to `take` until that has enough. A connection that drops is opened again, for ever.
@@ -109,7 +110,7 @@ impl Stream<'_> {
 }
 
 /// Full jitter, so that many followers of one server do not come back together.
-fn waits() -> Waits {
+pub(super) fn waits() -> Waits {
     Box::new(ExponentialBackoff::from_millis(2).factor(50).max_delay(WAIT_MAX).map(jitter))
 }
 
@@ -122,13 +123,18 @@ fn streaming_client(server: &Server) -> Result<reqwest::Client, Error> {
 }
 
 fn stream_error(server: &Server, error: &reqwest::Error) -> Error {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    let cause = innermost.to_string();
+    let cause = innermost(error);
     match error.is_connect() && is_refusal(&cause) {
         true => server.absent(),
         false => Error::Stream { url: server.url().to_owned(), cause },
     }
+}
+
+/// The last cause of the chain, which is the one that names the reason.
+pub(super) fn innermost(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }

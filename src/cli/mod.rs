@@ -5,6 +5,7 @@
 //! exorelay request hello '{"name":"world"}'       ask, and print the answer
 //! exorelay lint                                   which messages have nobody at their other end
 //! exorelay tail --broker localhost:3100           see what goes through the broker
+//! exorelay stream follow orders                   see what is appended to a durable stream
 //! ```
 //!
 //! Exit codes are a contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration. The drop-in [`Exocom`] has those of
@@ -31,6 +32,7 @@ mod runtime;
 mod send;
 mod server;
 mod story;
+mod stream;
 mod streams;
 mod tail;
 mod traffic;

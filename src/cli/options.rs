@@ -15,6 +15,7 @@ use super::lint::Lint;
 use super::request::Request;
 use super::run::Run;
 use super::send::Send;
+use super::stream::StreamCommand;
 use super::streams::Streams;
 use super::tail::Tail;
 
@@ -50,6 +51,8 @@ enum Command {
     Tail(Box<Tail>),
     Activity(Activity),
     #[command(subcommand)]
+    Stream(StreamCommand),
+    #[command(subcommand)]
     Config(ConfigCommand),
     Lint(Lint),
     Health(Health),
@@ -81,6 +84,7 @@ impl Options {
             | Command::Request(_)
             | Command::Tail(_)
             | Command::Activity(_)
+            | Command::Stream(_)
             | Command::Config(_)
             | Command::Lint(_)
             | Command::Health(_)
@@ -99,6 +103,7 @@ impl Options {
             Command::Request(request) => request.run().await,
             Command::Tail(tail) => tail.run().await,
             Command::Activity(activity) => activity.run().await,
+            Command::Stream(stream) => stream.run().await,
             Command::Config(config) => config.run(),
             Command::Lint(lint) => lint.run(),
             Command::Health(health) => health.run().await,

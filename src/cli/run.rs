@@ -36,6 +36,9 @@ pub(super) struct Run {
     /// Where the service calls its sidecar; port 0 takes a free one [default: 127.0.0.1:4001]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Service")]
     api: Option<String>,
+    /// Where browsers and other clients outside of the bus find the streams; without it nowhere
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Edge")]
+    edge: Option<String>,
     /// What the service posts to /send: the payload, or the body of the HTTP era [default: plain]
     #[arg(long, value_name = "FORM", value_parser = ["plain", "exocom"], help_heading = "Service")]
     api_envelope: Option<String>,
@@ -72,7 +75,7 @@ impl Run {
         Ok(app::run(config, embedded).await?)
     }
 
-    fn flags(self) -> [Flag; 15] {
+    fn flags(self) -> [Flag; 16] {
         [
             ("--role", "relay.role", self.role),
             ("--receives", "relay.receives", self.receives),
@@ -81,6 +84,7 @@ impl Run {
             ("--forward", "webhook.forward", self.forward),
             ("--format", "webhook.format", self.format),
             ("--api", "api.address", self.api),
+            ("--edge", "edge.address", self.edge),
             ("--api-envelope", "api.envelope", self.api_envelope),
             ("--bus", "bus.url", self.bus),
             ("--broker", "broker.address", self.broker),

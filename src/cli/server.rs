@@ -108,7 +108,7 @@ fn over_http(bus: &str) -> Option<String> {
 }
 
 /// `0.0.0.0` is where a server listens, and nowhere a client can call.
-fn reachable(address: &str) -> String {
+pub(super) fn reachable(address: &str) -> String {
     match address.parse::<SocketAddr>() {
         Ok(any) if any.ip().is_unspecified() && any.is_ipv4() => format!("127.0.0.1:{}", any.port()),
         Ok(any) if any.ip().is_unspecified() => format!("[::1]:{}", any.port()),
@@ -181,10 +181,14 @@ impl Server {
 
     /// What an answer without success says: the `detail` of its problem (RFC 9457), else its status.
     pub(super) fn detail(&self, status: StatusCode, body: &[u8]) -> String {
-        let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
-        let words = problem.detail.or(problem.title);
-        words.unwrap_or_else(|| format!("{} answered {status}", self.url))
+        problem_words(body).unwrap_or_else(|| format!("{} answered {status}", self.url))
     }
+}
+
+/// What a problem (RFC 9457) says to people; `None` for what is none.
+pub(super) fn problem_words(body: &[u8]) -> Option<String> {
+    let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+    problem.detail.or(problem.title)
 }
 
 /// Whether the system said that nobody listens there; `io::ErrorKind` is gone at this point.

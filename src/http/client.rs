@@ -89,7 +89,8 @@ impl Answer {
     }
 }
 
-fn wait_asked(retry_after: &str, now: SystemTime) -> Option<Duration> {
+/// As [`Answer::retry_after`], for the text of the header.
+pub(crate) fn wait_asked(retry_after: &str, now: SystemTime) -> Option<Duration> {
     let text = retry_after.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More seconds than fit are as good as for ever.

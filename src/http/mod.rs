@@ -13,8 +13,8 @@ mod stalled;
 mod websocket;
 
 pub use body::{Incoming, json_body, message_name, path_segment, read_body};
-pub(crate) use client::join;
 pub use client::{Answer, Client, ClientError, ClientLimits};
+pub(crate) use client::{join, wait_asked};
 pub use problem::{Kind, Problem, not_found};
 pub use server::{BindError, Limits, Listening, Peer, Place, Serving};
 pub(crate) use socket::{Ending, Reading, Socket, Traffic};

@@ -46,6 +46,10 @@ pub struct Config {
     pub producer_idle_ms: u64,
     /// On how many streams a fork may stand.
     pub fork_segments_max: usize,
+    /// Whether the stream `__registry__` tells which streams there are.
+    pub registry: bool,
+    /// Beginnings and ends that a listener of this process may be behind before it misses some.
+    pub lifecycle_events_max: usize,
     /// Subscriptions there may be; more are refused.
     pub subscriptions_max: usize,
     /// Streams that one subscription may be linked to. Naming more is refused; more that its pattern fits are left out.
@@ -106,6 +110,8 @@ impl Default for Config {
             producers_max: 16_384,
             producer_idle_ms: 7 * 24 * 60 * 60 * 1000,
             fork_segments_max: 256,
+            registry: true,
+            lifecycle_events_max: 1024,
             subscriptions_max: 1_000,
             subscriptions_links_max: 100_000,
             subscriptions_wake_streams_max: 1_000,

@@ -102,7 +102,11 @@ fn kind_of(refusal: &Refusal) -> Kind {
     match refusal {
         Refusal::NotFound { .. } | Refusal::SourceNotFound { .. } => Kind::NotFound,
         Refusal::Deleted { .. } => Kind::Gone,
-        Refusal::NameHeld { .. } | Refusal::SourceDeleted { .. } | Refusal::ForksTooDeep { .. } => Kind::Conflict,
+        Refusal::ReadOnly { .. } => Kind::MethodNotAllowed,
+        Refusal::NameHeld { .. }
+        | Refusal::SourceDeleted { .. }
+        | Refusal::SourceReadOnly { .. }
+        | Refusal::ForksTooDeep { .. } => Kind::Conflict,
         Refusal::Exists { .. } => Kind::StreamExists,
         Refusal::EmptyBody
         | Refusal::NoContentType

@@ -11,12 +11,16 @@
 //! curl -N 'http://127.0.0.1:4437/v1/stream/orders?offset=-1&live=sse'
 //! ```
 //!
+//! The stream `__registry__` tells which streams there are, in the words of the state protocol; nobody but the server
+//! writes it. [`Streams::lifecycle`] tells the same to programs in Rust.
+//!
 //! A command is decided by the rules, written with everything else that waits in one batch, shown to readers, and only
 //! then answered. Nobody sees what could still be lost.
 
 mod clock;
 mod config;
 mod error;
+mod lifecycle;
 mod metrics;
 mod reading;
 mod recovery;
@@ -33,9 +37,10 @@ mod writer;
 
 pub use config::{Cache, Config, Kept};
 pub use error::Error;
+pub use lifecycle::{LifecycleEvents, Missed};
 pub use reading::{Reader, Slice};
 pub use routes::router;
-pub use rules::{Appended, Created, Effect, Refusal};
+pub use rules::{Appended, Created, Effect, Happened, LifecycleEvent, Refusal};
 pub use service::{Description, Streams};
 pub use wire::{
     AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Headers, JsonError, Kind, Lifetime, Live, Offset,

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::rules::{Ledger, Limits};
 use super::shelf::{Shelf, Showing, Shown};
 use super::wire::{Offset, ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
-use super::writer::{COUNTERS, NEXT_LOG, PRODUCERS, STREAMS};
+use super::writer::{COUNTERS, NEXT_LOG, PRODUCERS, STREAMS, batch_of};
 use crate::store::{Gap, LogId, Store, Table};
 
 /// Keys that are read at once.
@@ -27,6 +27,7 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
         producers_max: config.producers_max,
         producer_idle_ms: config.producer_idle_ms,
         fork_segments_max: config.fork_segments_max,
+        registry: config.registry,
     };
     // Time tells the lives of a stream apart across restarts, also where nothing is kept: their tags must never be equal.
     let next_log = store.get(COUNTERS, NEXT_LOG)?.and_then(|kept| Some(u64::from_be_bytes((*kept).try_into().ok()?)));
@@ -53,8 +54,14 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
             tracing::error!(%path, %from, %until, "the stream is damaged: what was between the offsets is missing");
         }
     }
+    let mut changes = Vec::new();
+    ledger.settle_registry(now_ms, &mut changes);
+    let batch = batch_of(changes.iter(), &ledger);
+    if !batch.is_empty() {
+        store.commit(batch)?;
+    }
     let shelf = Shelf::default();
-    let shown = paths.into_values().filter_map(|path: StreamPath| {
+    let shown = paths.into_values().chain([StreamPath::registry()]).filter_map(|path: StreamPath| {
         let stream = ledger.stream(&path)?;
         Some(Showing::Opened(Arc::new(Shown::of(&path, stream))))
     });

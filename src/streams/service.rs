@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::clock::Clock;
 use super::config::Config;
 use super::error::Error;
+use super::lifecycle::LifecycleEvents;
 use super::metrics::Metrics;
 use super::reading::{Reader, read_segments};
 use super::recovery::recover;
@@ -71,7 +72,7 @@ impl Streams {
         let clock = Clock::start();
         let (mut ledger, shelf) = recover(&*store, &config, clock.now_ms())?;
         let subscriptions = Subscriptions::recover(&*store, &config, &mut ledger, clock.now_ms())?;
-        let writer = Writer::start(store, ledger, shelf, clock, config.waiting_bytes_max);
+        let writer = Writer::start(store, ledger, shelf, clock, &config);
         let metrics = Metrics::new();
         let subscriptions = subscriptions.start(Arc::clone(&writer), &config, (post, metrics.webhooks.clone()));
         let (stop, draining) = (CancellationToken::new(), CancellationToken::new());
@@ -145,6 +146,29 @@ impl Streams {
     /// Opens a reader; that counts as a use of the stream. Errors: [`Error::Refused`].
     pub fn read(&self, path: &StreamPath, begin: Begin) -> Result<Reader, Error> {
         Reader::open(self, self.find(path)?, begin)
+    }
+
+    /// What begins, closes and ends from now on, in the order in which it was decided, each event after it is written
+    /// and shown; the caller whose request it was may have its answer a little earlier or later. Listening slows nobody
+    /// down: a listener that is `lifecycle_events_max` behind misses the oldest, is told so, and finds them in the
+    /// registry, as it does with what happened while the process was away.
+    ///
+    /// ```
+    /// use exorelay::streams::{Config, CreateRequest, Happened, StreamPath, Streams};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let streams = Streams::in_memory(Config::default());
+    /// let mut events = streams.lifecycle();
+    /// streams.create(&StreamPath::parse("orders")?, &CreateRequest::default(), Default::default()).await?;
+    /// match events.next().await {
+    ///     Some(Ok(event)) => assert_eq!((event.path.as_str(), event.happened), ("orders", Happened::Created)),
+    ///     Some(Err(missed)) => println!("{missed}"),
+    ///     None => println!("the streams are gone"),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn lifecycle(&self) -> LifecycleEvents {
+        self.shell.writer.lifecycle.listen()
     }
 
     /// The settings.

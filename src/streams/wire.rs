@@ -10,6 +10,7 @@ mod names;
 mod offset;
 mod path;
 mod query;
+mod registry;
 mod time;
 
 pub(crate) use caching::{EntityTag, matches_any, next_cursor};
@@ -25,3 +26,4 @@ pub use names::header;
 pub use offset::Offset;
 pub use path::{PathError, StreamPath};
 pub use query::{Begin, Live, ReadRequest};
+pub(crate) use registry::{Row, registry_record};

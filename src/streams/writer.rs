@@ -16,7 +16,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
+use super::config::Config;
 use super::error::Error;
+use super::lifecycle::Announcer;
 use super::rules::{Change, Ledger, Refusal};
 use super::shelf::{End, Shelf, Showing, Shown, lock};
 use super::subscriptions::Notices;
@@ -40,6 +42,7 @@ pub(super) struct Writer {
     pub(super) store: Arc<dyn Store>,
     pub(super) shelf: Shelf,
     pub(super) clock: Clock,
+    pub(super) lifecycle: Announcer,
     pub(super) notices: Notices,
     desk: Mutex<Desk>,
     /// Held while a commit runs.
@@ -112,7 +115,7 @@ impl Writer {
         ledger: Ledger,
         shelf: Shelf,
         clock: Clock,
-        bytes_max: usize,
+        config: &Config,
     ) -> Arc<Self> {
         let ended = CancellationToken::new();
         let ending = ended.clone().drop_guard();
@@ -122,10 +125,11 @@ impl Writer {
             store,
             shelf,
             clock,
+            lifecycle: Announcer::new(config.lifecycle_events_max),
             notices: Notices::default(),
             desk: Mutex::new(desk),
             turn: Mutex::new(()),
-            waiting_bytes_max: bytes_max,
+            waiting_bytes_max: config.waiting_bytes_max,
             ended: ended.clone(),
             place,
             sweep_planned_ms: AtomicU64::new(u64::MAX),
@@ -253,6 +257,7 @@ impl Writer {
             Ok(()) => {
                 let notices = showings.iter().filter_map(|showing| self.notices.of(showing)).collect();
                 showings.into_iter().for_each(|showing| self.shelf.show(showing));
+                self.tell(waiting.iter().flat_map(|waiting| &waiting.changes));
                 self.notices.tell(notices);
                 if !matches!(self.place, Place::Turns) {
                     lock(&self.desk).committing = false;
@@ -261,6 +266,18 @@ impl Writer {
                 Ok(())
             }
             Err(cause) => Err(self.fail(cause, waiting)),
+        }
+    }
+
+    /// Tells what has happened to whoever listens, in the order of the decisions.
+    fn tell<'a>(&self, changes: impl Iterator<Item = &'a Change>) {
+        if !self.lifecycle.is_heard() {
+            return;
+        }
+        for change in changes {
+            if let Change::Happened(event) = change {
+                self.lifecycle.announce(event);
+            }
         }
     }
 
@@ -329,12 +346,16 @@ fn bytes_of(change: &Change) -> usize {
     match change {
         Change::Record { record, .. } => record.len(),
         Change::Kept { value, .. } => value.as_ref().map_or(0, bytes::Bytes::len),
-        Change::Created { .. } | Change::Entry { .. } | Change::Producer { .. } | Change::Removed { .. } => 0,
+        Change::Created { .. }
+        | Change::Entry { .. }
+        | Change::Producer { .. }
+        | Change::Removed { .. }
+        | Change::Happened(_) => 0,
     }
 }
 
 /// Records and removals in their order, then each entry once, as it is after all of them.
-fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> Batch {
+pub(super) fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> Batch {
     let (mut batch, mut entries, mut producers) = (Batch::default(), BTreeSet::new(), BTreeSet::new());
     for change in changes {
         match change {
@@ -354,6 +375,7 @@ fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> B
             Change::Kept { table, key, value: Some(value) } => batch.put(*table, key.clone(), value.clone()),
             Change::Kept { table, key, value: None } => batch.remove(*table, key.clone()),
             Change::Producer { path, log, id } => drop(producers.insert((path, *log, id))),
+            Change::Happened(_) => {}
         }
     }
     for path in entries {
@@ -391,7 +413,7 @@ fn showings_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -
                 let (log, end) = (stream.entry.log, End::of(stream));
                 showings.push(Showing::Moved { path: path.clone(), log, end });
             }
-            Change::Producer { .. } | Change::Kept { .. } => {}
+            Change::Producer { .. } | Change::Kept { .. } | Change::Happened(_) => {}
             Change::Removed { path, log } => showings.push(Showing::Gone { path: path.clone(), log: *log }),
         }
     }

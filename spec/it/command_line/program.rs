@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
 use tempfile::TempDir;
@@ -43,11 +43,18 @@ impl Program {
         self
     }
 
-    pub(crate) fn start(mut self) -> Running {
+    pub(crate) fn start(self) -> Running {
+        let stdin = self.stdin.clone();
+        let mut running = self.start_open();
+        // A command that does not read its stdin may have closed it.
+        drop(running.stdin().write_all(stdin.as_bytes()));
+        running
+    }
+
+    /// Starts it with a stdin that the caller writes.
+    pub(crate) fn start_open(mut self) -> Running {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
-        // A command that does not read its stdin may have closed it.
-        drop(child.stdin.take().unwrap().write_all(self.stdin.as_bytes()));
         let stdout = child.stdout.take().map(BufReader::new);
         Running { child, stdout, _folder: self.folder }
     }
@@ -65,6 +72,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// The writing end of its stdin, which ends when it is dropped.
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
     /// The reading end, which the caller may close.
     pub(crate) fn stdout(&mut self) -> BufReader<ChildStdout> {
         self.stdout.take().unwrap()

@@ -65,6 +65,10 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
             text.is_empty() || is_address(text) && !text.ends_with(":0"),
             "HOST:PORT such as 10.0.0.7:4000, or nothing",
         ),
+        "edge.address" => (
+            text.is_empty() || is_address(text),
+            "HOST:PORT such as 127.0.0.1:4002 (port 0 takes a free one), or nothing",
+        ),
         "relay.namespace" => (is_namespace(text), "the part of a message name before its first dot, or nothing"),
         "log.level" => {
             (is_filter(text), "off, error, warn, info, debug, trace, or directives such as info,exorelay::bus=debug")
@@ -178,6 +182,7 @@ mod tests {
             &["127.0.0.1:0", "localhost:4000", "[::]:4000", "0.0.0.0:65535"],
             &["", "4000", ":4000", "localhost", "localhost:", "localhost:65536", "localhost:http"],
         );
+        check_all("edge.address", &["", "127.0.0.1:0"], &["4002", "localhost:http"]);
     }
 
     #[test]

@@ -25,6 +25,6 @@ mod tests;
 pub use error::{Error, Errors};
 pub use given::Origin;
 pub use reference::{markdown, toml_file};
-pub use settings::{Config, Drain, Log, LogFormat};
+pub use settings::{Config, Drain, Edge, Log, LogFormat};
 pub use show::{to_json, to_toml};
 pub use sources::{Purpose, Resolved, Sources};

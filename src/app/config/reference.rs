@@ -160,8 +160,12 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "Messages whose traces are kept for `GET /activities/{id}`, without their payloads; the oldest gives way. 0 keeps none.",
     ),
     (
+        "edge.address",
+        "Where browsers, agents and other clients outside of the bus find what is for them: Durable Streams at `/v1/stream/`, as `[streams]` says. Not set: `exorelay run` serves no edge, `exorelay dev` serves it at 127.0.0.1:4002. There is no authentication.",
+    ),
+    (
         "streams.address",
-        "Where durable streams are served. There is no authentication: other hosts only behind something that has.",
+        "Where `exorelay streams` serves durable streams. There is no authentication: other hosts only behind something that has.",
     ),
     ("streams.store", "`memory`: streams end with the process. `disk`: they stay, in `streams.data_dir`."),
     (
@@ -192,6 +196,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("streams.producers_max", "Producers that are remembered per stream; more are refused as busy."),
     ("streams.producer_idle_ms", "How long a producer is remembered for certain."),
     ("streams.fork_segments_max", "On how many streams a fork may stand."),
+    (
+        "streams.registry",
+        "Whether the stream `__registry__` tells which streams there are: created, forked, closed, deleted, expired. Without it there is none, and one from before is removed.",
+    ),
+    (
+        "streams.lifecycle_events_max",
+        "Beginnings and ends of streams that a listener in Rust may be behind before it misses some.",
+    ),
     ("streams.subscriptions_max", "Subscriptions there may be; more are refused with 507."),
     (
         "streams.subscriptions_links_max",

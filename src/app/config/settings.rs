@@ -22,6 +22,8 @@ pub struct Config {
     pub webhook: webhook::Config,
     /// The broker.
     pub broker: broker::Config,
+    /// The listener for clients outside of the bus.
+    pub edge: Edge,
     /// Durable streams.
     pub streams: streams::Config,
     /// Bounds of every listener.
@@ -30,6 +32,14 @@ pub struct Config {
     pub log: Log,
     /// The end of the process.
     pub drain: Drain,
+}
+
+/// `[edge]` of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Edge {
+    /// Where the edge is served. There is no authentication: loopback unless something in front has it.
+    pub address: String,
 }
 
 /// `[log]` of the configuration.

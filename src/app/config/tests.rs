@@ -129,7 +129,7 @@ fn an_unknown_key_without_a_near_one_names_what_there_is() {
         &[
             "unknown key listen.role (FILE:2): did you mean relay.role?",
             "unknown key listen.colour (FILE:3): [listen] has address, answer",
-            "unknown key garden (FILE:4): the sections are api, broker, bus, drain, http, listen, log, relay, streams, webhook",
+            "unknown key garden (FILE:4): the sections are api, broker, bus, drain, edge, http, listen, log, relay, streams, webhook",
         ],
     );
 }

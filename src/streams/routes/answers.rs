@@ -53,6 +53,9 @@ impl IntoResponse for Failure {
 
 /// What a client needs to go on after a refusal.
 fn tell_more(headers: &mut HeaderMap, refusal: &Refusal) {
+    if let Refusal::ReadOnly { .. } = refusal {
+        set(headers, "allow", "GET, HEAD, OPTIONS");
+    }
     if let Refusal::Closed { tail, .. } = refusal {
         set(headers, header::CLOSED, "true");
         set(headers, header::NEXT_OFFSET, tail);

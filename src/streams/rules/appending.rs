@@ -2,6 +2,7 @@
 
 use super::content::Content;
 use super::ledger::{Change, Ledger, check_length};
+use super::lifecycle::Happened;
 use super::producing::{self, Turn};
 use super::refusal::Refusal;
 use super::stream::Stream;
@@ -42,6 +43,7 @@ impl Ledger {
         content: Content,
         changes: &mut Vec<Change>,
     ) -> Result<Appended, Refusal> {
+        self.check_writable(path)?;
         let stream = self.live(now_ms, path)?;
         let kind = stream.content_type().kind();
         if content.is_empty() && !request.closed {
@@ -74,11 +76,17 @@ impl Ledger {
             return Err(Refusal::NoMessages);
         }
         check_length(path, stream.tail, record.as_ref())?;
-        self.check_room(record.as_ref())?;
+        // A stream can be closed, and deleted, however full everything is.
+        if record.is_some() {
+            self.check_room(record.as_ref())?;
+        }
         self.note(now_ms, path, request, changes)?;
         let effect = if record.is_some() { Effect::Wrote } else { Effect::Closed };
         if let Some(record) = record {
             self.put(path, record, changes);
+        }
+        if request.closed {
+            self.tell(now_ms, path, Happened::Closed, changes);
         }
         let stream = self.live(now_ms, path)?;
         let producer = request.producer.as_ref().map(|stamp| (stamp.epoch, stamp.seq));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::content::Content;
 use super::forking::Following;
 use super::ledger::{Change, Ledger, check_length};
+use super::lifecycle::Happened;
 use super::refusal::Refusal;
 use super::stream::Stream;
 use crate::streams::wire::{
@@ -51,6 +52,7 @@ impl Ledger {
         (content, following): (Content, Option<&Following>),
         changes: &mut Vec<Change>,
     ) -> Result<Created, Refusal> {
+        self.check_writable(path)?;
         if let Some(found) = self.streams.get(path) {
             let expired = !found.entry.deleted && found.has_expired(now_ms);
             if found.entry.deleted || (expired && found.entry.forks > 0) {
@@ -67,21 +69,23 @@ impl Ledger {
         let record = content.into_record(plan.content_type.kind())?;
         check_length(path, plan.base, record.as_ref())?;
         self.check_room(record.as_ref())?;
-        if self.streams.len() >= self.limits.streams_max && !self.streams.contains_key(path) {
+        if self.streams_count() >= self.limits.streams_max && !self.streams.contains_key(path) {
             return Err(Refusal::TooManyStreams { streams_max: self.limits.streams_max });
         }
-        self.end(path, changes);
+        // What is there has expired: nobody has come by to notice.
+        self.end(now_ms, path, Happened::Expired, changes);
         if let Some(source) = request.fork.as_ref().and_then(|fork| self.streams.get_mut(&fork.source)) {
             source.entry.forks += 1;
         }
         changes.extend(request.fork.as_ref().map(|fork| Change::Entry { path: fork.source.clone() }));
         let entry = self.entry(now_ms, plan, request.closed);
-        let tail = entry.base;
+        let (tail, position) = (entry.base, entry.origin.as_ref().map_or(0, |origin| origin.position));
         self.streams.insert(path.clone(), Stream::new(entry, tail));
         changes.push(Change::Created { path: path.clone() });
         if let Some(record) = record {
             self.put(path, record, changes);
         }
+        self.tell(now_ms, path, begun(request.fork.as_ref(), position), changes);
         self.plan_sweep(path, now_ms);
         let stream = self.stream(path).expect("it was just put there");
         Ok(Created::of(stream, true))
@@ -134,6 +138,13 @@ impl Ledger {
             deleted: false,
         }
     }
+}
+
+/// How the stream came to be; a fork begins at `position` of its source.
+fn begun(fork: Option<&ForkRequest>, position: u64) -> Happened {
+    let Some(fork) = fork else { return Happened::Created };
+    let source = fork.source.as_str().to_owned();
+    Happened::Forked { source, offset: Offset::at(position), sub_offset: fork.sub_offset }
 }
 
 /// What the request wants other than it is.

@@ -1,6 +1,7 @@
 //! Deleting and expiring.
 
 use super::ledger::{Change, Ledger};
+use super::lifecycle::Happened;
 use super::refusal::Refusal;
 use crate::streams::wire::StreamPath;
 
@@ -8,8 +9,9 @@ impl Ledger {
     /// Deletes a stream. One with forks is kept for them, and gone for everybody else. Errors: [`Refusal::NotFound`],
     /// [`Refusal::Deleted`].
     pub(crate) fn delete(&mut self, now_ms: u64, path: &StreamPath, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        self.check_writable(path)?;
         self.live(now_ms, path)?;
-        self.end(path, changes);
+        self.end(now_ms, path, Happened::Deleted, changes);
         Ok(())
     }
 
@@ -29,7 +31,7 @@ impl Ledger {
             let Some(stream) = self.streams.get_mut(&path) else { continue };
             stream.sweep_at_ms = None;
             if stream.has_expired(now_ms) {
-                self.end(&path, changes);
+                self.end(now_ms, &path, Happened::Expired, changes);
                 continue;
             }
             if stream.followers > 0 {
@@ -43,8 +45,9 @@ impl Ledger {
         }
     }
 
-    /// Ends a stream that is there: keeps it for its forks, or removes it.
-    pub(super) fn end(&mut self, path: &StreamPath, changes: &mut Vec<Change>) {
+    /// Ends a stream that is there, and tells why: keeps it for its forks, or removes it.
+    pub(super) fn end(&mut self, now_ms: u64, path: &StreamPath, why: Happened, changes: &mut Vec<Change>) {
+        self.tell(now_ms, path, why, changes);
         let Some(stream) = self.streams.get_mut(path) else { return };
         if stream.entry.forks == 0 {
             return self.remove(path.clone(), changes);
@@ -57,7 +60,7 @@ impl Ledger {
     }
 
     /// Removes a stream without forks, then whatever was kept for it alone.
-    fn remove(&mut self, path: StreamPath, changes: &mut Vec<Change>) {
+    pub(super) fn remove(&mut self, path: StreamPath, changes: &mut Vec<Change>) {
         let mut next = Some(path);
         while let Some(path) = next.take() {
             let Some(stream) = self.streams.remove(&path) else { return };

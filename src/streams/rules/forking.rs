@@ -60,8 +60,12 @@ impl Ledger {
         Ok(Fork { position, base, inherited: inherited.into() })
     }
 
-    /// The stream that is to be forked. Errors: [`Refusal::SourceNotFound`], [`Refusal::SourceDeleted`].
+    /// The stream that is to be forked. Errors: [`Refusal::SourceReadOnly`], [`Refusal::SourceNotFound`],
+    /// [`Refusal::SourceDeleted`].
     pub(super) fn fork_source(&self, now_ms: u64, path: &StreamPath) -> Result<&Stream, Refusal> {
+        if path.is_registry() {
+            return Err(Refusal::SourceReadOnly { source_path: path.clone() });
+        }
         self.live(now_ms, path).map_err(|refusal| match refusal {
             Refusal::Deleted { path } => Refusal::SourceDeleted { source_path: path },
             _ => Refusal::SourceNotFound { source_path: path.clone() },

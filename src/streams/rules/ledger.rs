@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::lifecycle::LifecycleEvent;
 use super::refusal::Refusal;
 use super::stream::Stream;
 use crate::store::Table;
@@ -18,6 +19,8 @@ pub(crate) struct Limits {
     pub(crate) producers_max: usize,
     pub(crate) producer_idle_ms: u64,
     pub(crate) fork_segments_max: usize,
+    /// Whether the registry is kept.
+    pub(crate) registry: bool,
 }
 
 /// Something that has to be written.
@@ -33,6 +36,8 @@ pub(crate) enum Change {
     Producer { path: StreamPath, log: u64, id: Arc<str> },
     /// A stream is gone with all it had.
     Removed { path: StreamPath, log: u64 },
+    /// Nothing to write: what to tell once all of it is written.
+    Happened(Box<LifecycleEvent>),
     /// Something beside the streams has to be kept under a key, or not any more.
     Kept { table: Table, key: Bytes, value: Option<Bytes> },
 }
@@ -44,7 +49,10 @@ pub(crate) struct Ledger {
     pub(super) streams: HashMap<StreamPath, Stream>,
     /// When the sweep has to look at which stream.
     pub(super) sweeps: BTreeSet<(u64, StreamPath)>,
+    /// The registry's included.
     pub(super) content_bytes: u64,
+    /// The name of the registry.
+    pub(super) registry: StreamPath,
     next_log: u64,
 }
 
@@ -52,7 +60,8 @@ impl Ledger {
     /// No streams. `first_log` must be greater than every log there ever was.
     pub(crate) fn new(limits: Limits, first_log: u64) -> Self {
         let (streams, sweeps) = (HashMap::new(), BTreeSet::new());
-        Self { limits, streams, sweeps, content_bytes: 0, next_log: first_log }
+        let registry = StreamPath::registry();
+        Self { limits, streams, sweeps, content_bytes: 0, registry, next_log: first_log }
     }
 
     /// Puts back what a store has kept. Accesses may have stayed unwritten for a while, so the stream counts as used
@@ -92,12 +101,12 @@ impl Ledger {
         self.next_log = self.next_log.max(first_log);
     }
 
-    /// How many streams there are, those kept for their forks included.
+    /// How many streams there are, those kept for their forks included, the registry not.
     pub(crate) fn streams_count(&self) -> usize {
-        self.streams.len()
+        self.streams.len() - usize::from(self.streams.contains_key(&self.registry))
     }
 
-    /// How many bytes all streams hold.
+    /// How many bytes all streams hold, the registry included.
     pub(crate) fn content_bytes(&self) -> u64 {
         self.content_bytes
     }
@@ -129,6 +138,11 @@ impl Ledger {
         let Some(stream) = self.streams.get_mut(path).filter(|stream| stream.entry.log == log) else { return };
         stream.touch(now_ms);
         stream.followers = stream.followers.saturating_sub(1);
+    }
+
+    /// Whether anybody but the server may change it. Errors: [`Refusal::ReadOnly`].
+    pub(super) fn check_writable(&self, path: &StreamPath) -> Result<(), Refusal> {
+        if path.is_registry() { Err(Refusal::ReadOnly { path: path.clone() }) } else { Ok(()) }
     }
 
     /// The number that the next stream's log will have; all before it have been given out.

@@ -17,6 +17,12 @@ pub enum Refusal {
         /// The stream.
         path: StreamPath,
     },
+    /// Only the server writes the stream.
+    #[error("the stream {path} is the server's own: it can be read and followed, and not be changed")]
+    ReadOnly {
+        /// The stream.
+        path: StreamPath,
+    },
     /// A stream that is kept for its forks holds the name.
     #[error("the name {path} is held by a deleted stream that still has forks")]
     NameHeld {
@@ -96,6 +102,12 @@ pub enum Refusal {
     /// The source was deleted and is only kept for the forks it has.
     #[error("the stream {source_path} was deleted and takes no new forks")]
     SourceDeleted {
+        /// The source.
+        source_path: StreamPath,
+    },
+    /// The source is the server's own.
+    #[error("the stream {source_path} is the server's own and takes no forks")]
+    SourceReadOnly {
         /// The source.
         source_path: StreamPath,
     },

@@ -1,6 +1,7 @@
 //! The streams as their handle and their router show them: when things are written, seen and answered.
 
 mod following;
+mod registry;
 mod restart;
 mod time;
 pub(super) mod world;

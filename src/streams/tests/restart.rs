@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::world::{append, config, create, idle_stream, path, produced, seen, text, text_stream};
+use super::world::{append, config, content_bytes, create, idle_stream, path, produced, seen, text, text_stream};
 use crate::store::{Batch, DiskConfig, DiskStore, Durability, MemoryStore, Store, Table};
 use crate::streams::writer::{COUNTERS, NEXT_LOG};
 use crate::streams::{AppendRequest, CreateRequest, Effect, Error, ForkRequest, Refusal, Streams};
@@ -83,7 +83,8 @@ async fn forks_keep_what_they_stand_on_and_let_go_of_it() {
         assert!(matches!(seen(&after, "a").await, Err(Error::Refused(Refusal::NotFound { .. }))));
         after.close().await;
         let last = kept.open();
-        assert_eq!(last.with_ledger(|ledger, _| (ledger.streams_count(), ledger.content_bytes())), (0, 0));
+        assert_eq!(last.with_ledger(|ledger, _| ledger.streams_count()), 0);
+        assert_eq!(content_bytes(&last), 0);
     }
 }
 
@@ -118,7 +119,8 @@ async fn numbers_of_logs_only_grow_although_the_clock_was_set_back() {
         streams.close().await;
         let streams = kept.open();
         create(&streams, "a", &text_stream()).await.unwrap();
-        assert_eq!(streams.describe(&path("a")).unwrap().life, ahead + 1);
+        // The registry has the number between them.
+        assert_eq!(streams.describe(&path("a")).unwrap().life, ahead + 2);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{append, config, create, idle_stream, path, seen, text_stream, until};
+use super::world::{append, config, content_bytes, create, idle_stream, path, seen, text_stream, until};
 use crate::streams::{Begin, CreateRequest, Error, Lifetime, Refusal, Streams};
 
 async fn pass(ms: u64) {
@@ -26,7 +26,7 @@ async fn an_idle_stream_ends_and_is_swept_although_nobody_asks_for_it() {
     assert_eq!(kept(&streams), 1);
     pass(2).await;
     until("it is swept", || kept(&streams) == 0).await;
-    assert_eq!(streams.with_ledger(|ledger, _| ledger.content_bytes()), 0);
+    assert_eq!(content_bytes(&streams), 0);
     assert!(gone(seen(&streams, "a").await));
 }
 

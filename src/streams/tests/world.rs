@@ -137,6 +137,14 @@ pub(in crate::streams) async fn until(what: &str, mut done: impl FnMut() -> bool
     }
 }
 
+/// How many bytes all streams hold beside the registry.
+pub(super) fn content_bytes(streams: &Streams) -> u64 {
+    streams.with_ledger(|ledger, _| {
+        let registry = ledger.stream(&StreamPath::registry()).map_or(0, |registry| registry.tail);
+        ledger.content_bytes() - registry
+    })
+}
+
 pub(super) fn config() -> Config {
     Config::default()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::world::{Mood, MoodyStore, append, config, create, path, produced, seen, text_stream, until};
+use super::world::{Mood, MoodyStore, append, config, content_bytes, create, path, produced, seen, text_stream, until};
 use crate::http::Problem;
 use crate::streams::{Effect, Error, Streams};
 
@@ -34,7 +34,7 @@ async fn everything_that_waits_is_written_in_one_commit() {
             })
         })
         .collect();
-    until("all others wait", || streams.with_ledger(|ledger, _| ledger.content_bytes() == 20)).await;
+    until("all others wait", || content_bytes(&streams) == 20).await;
     store.is_now(Mood::Works);
     first.await.unwrap().unwrap();
     for call in waiting {
@@ -108,7 +108,7 @@ async fn content_that_waits_has_a_bound() {
     let first = call("being written");
     until("the first is being written", || store.commits() == 2).await;
     let second = call("waiting for its turn");
-    until("the second waits", || streams.with_ledger(|ledger, _| ledger.content_bytes() == 33)).await;
+    until("the second waits", || content_bytes(&streams) == 33).await;
     let refused = append(&streams, "a", "too much").await;
     assert!(matches!(refused, Err(Error::Busy { bytes: 20 })), "{refused:?}");
     store.is_now(Mood::Works);

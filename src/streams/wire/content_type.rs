@@ -38,6 +38,12 @@ impl ContentType {
         Some(Self { text: whole, essence })
     }
 
+    /// `application/json`.
+    pub fn json() -> Self {
+        let text: Arc<str> = "application/json".into();
+        Self { essence: text.clone(), text }
+    }
+
     /// As it was given, parameters included.
     pub fn as_str(&self) -> &str {
         &self.text

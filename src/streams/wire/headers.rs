@@ -103,7 +103,7 @@ pub struct ForkRequest {
 }
 
 /// A `PUT`, without its body.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CreateRequest {
     /// The media type; `None` if there is none, or none that makes sense.
     pub content_type: Option<ContentType>,
@@ -139,7 +139,7 @@ pub struct ProducerStamp {
 }
 
 /// A `POST`, without its body.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AppendRequest {
     /// The media type; a text that is none is the default type, and so fits no other stream.
     pub content_type: Option<ContentType>,

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// What is kept for the protocol's own resources below the root of the streams.
 const RESERVED: &str = "__ds";
 
+/// The stream that tells which streams there are.
+const REGISTRY: &str = "__registry__";
+
 /// Why a text cannot name a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
@@ -57,6 +60,16 @@ impl StreamPath {
             return Err(PathError::Reserved);
         }
         Ok(Self(normal.into()))
+    }
+
+    /// The stream that tells which streams there are; the server alone writes it.
+    pub fn registry() -> Self {
+        Self(REGISTRY.into())
+    }
+
+    /// Whether it is [`StreamPath::registry`].
+    pub fn is_registry(&self) -> bool {
+        *self.0 == *REGISTRY
     }
 
     /// The text, normalised.

@@ -26,7 +26,6 @@ pub(crate) fn parse_instant(text: &str) -> Option<u64> {
     Some(u64::try_from(ms).unwrap_or(0))
 }
 
-#[cfg(test)]
 /// `2026-06-01T12:00:00.000Z`, for milliseconds since 1970.
 pub(crate) fn print_instant(ms: u64) -> String {
     let (days, rest) = ((ms / DAY_MS as u64) as i64, ms % DAY_MS as u64);
@@ -83,7 +82,6 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719_468
 }
 
-#[cfg(test)]
 fn date_of(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, in_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));

@@ -3,20 +3,22 @@
 use proptest::prelude::*;
 
 use super::model::Model;
+use super::registry;
 use super::stage::{Command, Stage, command, name};
 
 fn check(commands: &[Command]) {
-    let (mut stage, mut model) = (Stage::new(), Model::new());
+    let (mut stage, mut model, mut rows_seen) = (Stage::new(), Model::new(), 0);
     for (index, command) in commands.iter().enumerate() {
         let (outcome, expected) = (stage.run(command), model.run(command));
         assert_eq!(outcome, expected, "command {index}: {command:?}");
         agree(&stage, &model);
+        registry::agree(&stage, &model, &mut rows_seen);
     }
 }
 
 fn agree(stage: &Stage, model: &Model) {
     assert_eq!(stage.ledger.streams_count(), model.streams.len());
-    assert_eq!(stage.ledger.content_bytes(), model.own_bytes() as u64);
+    assert_eq!(stage.ledger.content_bytes(), (model.own_bytes() + model.registry_bytes()) as u64);
     for (path, naive) in &model.streams {
         let stream = stage.ledger.stream(&name(path)).unwrap_or_else(|| panic!("{path} is missing"));
         assert_eq!((stream.is_closed(), stream.entry.deleted), (naive.closed, naive.deleted), "{path}");

@@ -2,4 +2,5 @@
 
 mod against_model;
 mod model;
+mod registry;
 mod stage;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
 
-use super::stage::{Command, LIMITS, Outcome};
+use super::registry::row;
+use super::stage::{Command, LIMITS, Outcome, REGISTRY};
 use crate::streams::wire::{AppendRequest, ContentType, CreateRequest, Kind, Lifetime, ProducerStamp};
 
 #[derive(Debug, Clone)]
@@ -16,15 +17,16 @@ pub(super) struct Naive {
     inherited: usize,
     /// Lengths of the copies it stands on, for the bound on them.
     copies: BTreeSet<usize>,
-    content_type: ContentType,
-    lifetime: Lifetime,
+    pub(super) content_type: ContentType,
+    pub(super) lifetime: Lifetime,
     lifetime_given: bool,
+    pub(super) created_ms: u64,
     used_ms: u64,
     pub(super) closed: bool,
     closed_by: Option<ProducerStamp>,
     last_seq: Option<String>,
     producers: BTreeMap<String, (u64, u64, u64)>,
-    forked: Option<(String, usize, u64)>,
+    pub(super) forked: Option<(String, usize, u64)>,
     pub(super) deleted: bool,
     followers: usize,
 }
@@ -32,6 +34,8 @@ pub(super) struct Naive {
 #[derive(Debug, Clone)]
 pub(super) struct Model {
     pub(super) streams: BTreeMap<String, Naive>,
+    /// What the registry holds, commas included; the order within one command is free.
+    pub(super) registry: Vec<String>,
     now_ms: u64,
 }
 
@@ -39,15 +43,22 @@ type Refused = u16;
 
 impl Model {
     pub(super) fn new() -> Self {
-        Self { streams: BTreeMap::new(), now_ms: 1_000_000 }
+        Self { streams: BTreeMap::new(), registry: Vec::new(), now_ms: 1_000_000 }
     }
 
     pub(super) fn run(&mut self, command: &Command) -> Outcome {
         let before = self.clone();
         let outcome = match command {
+            Command::Create { path: REGISTRY, .. }
+            | Command::Append { path: REGISTRY, .. }
+            | Command::Delete { path: REGISTRY } => Err(405),
+            Command::Read { path: REGISTRY } | Command::Follow { path: REGISTRY } => match self.registry_bytes() {
+                0 => Err(404),
+                bytes => Ok((200, Some(bytes as u64))),
+            },
             Command::Create { path, request, body } => self.create(path, request, body),
             Command::Append { path, request, body } => self.append(path, request, body),
-            Command::Delete { path } => self.live(path).map(|_| (204, None)).inspect(|_| self.end(path)),
+            Command::Delete { path } => self.live(path).map(|_| (204, None)).inspect(|_| self.end(path, "deleted")),
             Command::Read { path } => self.used(path),
             Command::Follow { path } => self.used(path).inspect(|_| self.stream(path).followers += 1),
             Command::Unfollow { path } => {
@@ -86,6 +97,11 @@ impl Model {
         self.streams.values().map(|stream| stream.content.len() - stream.inherited).sum()
     }
 
+    /// All bytes that the registry has.
+    pub(super) fn registry_bytes(&self) -> usize {
+        self.registry.iter().map(String::len).sum()
+    }
+
     fn expired(&self, stream: &Naive) -> bool {
         match &stream.lifetime {
             Lifetime::Unlimited => false,
@@ -111,7 +127,9 @@ impl Model {
         Ok((200, Some(stream.content.len() as u64)))
     }
 
-    fn end(&mut self, path: &str) {
+    fn end(&mut self, path: &str, reason: &str) {
+        let told = row(self.now_ms, "delete", path, &self.streams[path], reason);
+        self.registry.push(told);
         self.stream(path).deleted = true;
         // Whatever is deleted and has no forks is gone, one after the other.
         while let Some(gone) =
@@ -126,7 +144,7 @@ impl Model {
         let over: Vec<String> = self.streams.keys().filter(over).cloned().collect();
         for path in over {
             if self.streams.contains_key(&path) {
-                self.end(&path);
+                self.end(&path, "expired");
             }
         }
         let now_ms = self.now_ms;
@@ -146,6 +164,7 @@ impl Model {
         }
         let mut new = match &request.fork {
             None => Naive::empty(request.content_type.clone().unwrap_or_default()),
+            Some(fork) if fork.source.as_str() == REGISTRY => return Err(409),
             Some(fork) => {
                 let source =
                     self.live(fork.source.as_str()).map_err(|status| if status == 410 { 409_u16 } else { 404 })?;
@@ -153,16 +172,17 @@ impl Model {
                     return Err(409);
                 }
                 let position = fork.offset.map_or(source.content.len(), |at| at.position().unwrap() as usize);
-                source.forked_at(fork.source.as_str(), position, fork.sub_offset)?
+                let fork = source.forked_at(fork.source.as_str(), position, fork.sub_offset)?;
+                Naive { content_type: request.content_type.clone().unwrap_or(source.content_type), ..fork }
             }
         };
         new.lifetime_given = request.lifetime.is_some();
         if let Some(lifetime) = request.lifetime.clone() {
             new.lifetime = lifetime;
         }
-        (new.closed, new.used_ms) = (request.closed, self.now_ms);
+        (new.closed, new.created_ms, new.used_ms) = (request.closed, self.now_ms, self.now_ms);
         let bytes = new.bytes_of(body)?;
-        if self.own_bytes() + bytes.len() > LIMITS.content_bytes_max as usize {
+        if self.own_bytes() + self.registry_bytes() + bytes.len() > LIMITS.content_bytes_max as usize {
             return Err(507);
         }
         if self.streams.len() >= LIMITS.streams_max && !self.streams.contains_key(path) {
@@ -170,9 +190,14 @@ impl Model {
         }
         new.put(&bytes);
         if self.streams.contains_key(path) {
-            self.end(path);
+            self.end(path, "expired");
         }
         let tail = new.content.len() as u64;
+        if self.registry.is_empty() {
+            let own = Naive { created_ms: self.now_ms, ..Naive::empty(ContentType::json()) };
+            self.registry.push(row(self.now_ms, "insert", REGISTRY, &own, ""));
+        }
+        self.registry.push(row(self.now_ms, "insert", path, &new, ""));
         self.streams.insert(path.to_owned(), new);
         Ok((201, Some(tail)))
     }
@@ -183,7 +208,8 @@ impl Model {
         if body.is_empty() && !request.closed || !body.is_empty() && request.content_type.is_none() {
             return Err(400);
         }
-        let (room, now_ms) = (LIMITS.content_bytes_max as usize - self.own_bytes(), self.now_ms);
+        let held = self.own_bytes() + self.registry_bytes();
+        let (room, now_ms) = ((LIMITS.content_bytes_max as usize).saturating_sub(held), self.now_ms);
         let known = request.producer.as_ref().and_then(|stamp| found.producers.get(&*stamp.id).copied());
         if found.closed {
             let again = request.producer.is_some() && request.producer == found.closed_by;
@@ -220,8 +246,11 @@ impl Model {
         stream.used_ms = now_ms;
         stream.put(&bytes);
         stream.remember(request, now_ms)?;
-        let status = if request.producer.is_some() && !bytes.is_empty() { 200 } else { 204 };
-        Ok((status, Some(stream.content.len() as u64)))
+        let (status, tail) =
+            (if request.producer.is_some() && !bytes.is_empty() { 200 } else { 204 }, stream.content.len());
+        let told = stream.closed.then(|| row(now_ms, "update", path, stream, ""));
+        self.registry.extend(told);
+        Ok((status, Some(tail as u64)))
     }
 }
 
@@ -235,6 +264,7 @@ impl Naive {
             content_type,
             lifetime: Lifetime::Unlimited,
             lifetime_given: false,
+            created_ms: 0,
             used_ms: 0,
             closed: false,
             closed_by: None,

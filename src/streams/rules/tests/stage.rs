@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::streams::rules::{Appended, Change, Content, Created, Effect, Following, Ledger, Limits, Refusal};
+use crate::streams::rules::{
+    Appended, Change, Content, Created, Effect, Following, Ledger, LifecycleEvent, Limits, Refusal,
+};
 use crate::streams::wire::{
     AppendRequest, ContentType, CreateRequest, ForkRequest, Lifetime, Offset, ProducerStamp, StreamPath,
 };
@@ -26,8 +28,14 @@ pub(super) enum Command {
 /// What came of it: a status, and the end of the stream where there is one.
 pub(super) type Outcome = (u16, Option<u64>);
 
-pub(super) const LIMITS: Limits =
-    Limits { streams_max: 4, content_bytes_max: 400, producers_max: 2, producer_idle_ms: 5_000, fork_segments_max: 4 };
+pub(super) const LIMITS: Limits = Limits {
+    streams_max: 4,
+    content_bytes_max: 4_000,
+    producers_max: 2,
+    producer_idle_ms: 5_000,
+    fork_segments_max: 4,
+    registry: true,
+};
 
 /// The ledger, the records it wanted written, and the time.
 pub(super) struct Stage {
@@ -35,11 +43,13 @@ pub(super) struct Stage {
     pub(super) now_ms: u64,
     /// Log to start and bytes of each record.
     records: BTreeMap<u64, BTreeMap<u64, Bytes>>,
+    /// What listeners are told.
+    pub(super) happened: Vec<LifecycleEvent>,
 }
 
 impl Stage {
     pub(super) fn new() -> Self {
-        Self { ledger: Ledger::new(LIMITS, 1), now_ms: 1_000_000, records: BTreeMap::new() }
+        Self { ledger: Ledger::new(LIMITS, 1), now_ms: 1_000_000, records: BTreeMap::new(), happened: Vec::new() }
     }
 
     pub(super) fn run(&mut self, command: &Command) -> Outcome {
@@ -87,6 +97,14 @@ impl Stage {
         }
     }
 
+    /// What opening a store with or without a registry does.
+    pub(super) fn settle_registry(&mut self, registry: bool) {
+        let mut changes = Vec::new();
+        self.ledger.limits.registry = registry;
+        self.ledger.settle_registry(self.now_ms, &mut changes);
+        changes.into_iter().for_each(|change| self.write(change));
+    }
+
     fn follow(&mut self, path: &str) -> Outcome {
         match self.ledger.follow(self.now_ms, &name(path)) {
             Ok(()) => (200, self.ledger.stream(&name(path)).map(|stream| stream.tail)),
@@ -115,6 +133,7 @@ impl Stage {
                 // Later changes of the same command may have removed it again.
                 self.ledger.stream(&path);
             }
+            Change::Happened(event) => self.happened.push(*event),
         }
     }
 
@@ -172,6 +191,7 @@ fn status(refusal: &Refusal) -> u16 {
     match refusal {
         Refusal::NotFound { .. } | Refusal::SourceNotFound { .. } => 404,
         Refusal::Deleted { .. } => 410,
+        Refusal::ReadOnly { .. } => 405,
         Refusal::ProducerFenced { .. } => 403,
         Refusal::EmptyBody
         | Refusal::NoContentType
@@ -187,6 +207,7 @@ fn status(refusal: &Refusal) -> u16 {
         | Refusal::SeqRegressed { .. }
         | Refusal::ProducerGap { .. }
         | Refusal::SourceDeleted { .. }
+        | Refusal::SourceReadOnly { .. }
         | Refusal::ForksTooDeep { .. } => 409,
         Refusal::Full { .. } | Refusal::TooManyStreams { .. } | Refusal::TooLong { .. } => 507,
         Refusal::TooManyProducers { .. } => 503,
@@ -201,8 +222,14 @@ const TYPES: [&str; 6] = [
     "application/json",
     "Application/JSON; charset=utf-8",
 ];
+pub(super) const REGISTRY: &str = "__registry__";
 const PATHS: [&str; 5] = ["a", "b", "c", "d", "e"];
 const BODIES: [&str; 8] = ["", "x", "yyy", "[1,2]", "[]", "{\"a\":[1,2]}", "[\"p,q\",[3], 4]", "[1"];
+
+/// Mostly an ordinary stream.
+fn path() -> impl Strategy<Value = &'static str> {
+    prop_oneof![20 => prop::sample::select(&PATHS[..]), 1 => Just(REGISTRY)]
+}
 
 fn content_type() -> impl Strategy<Value = Option<ContentType>> {
     prop::option::weighted(0.95, prop::sample::select(&TYPES[..]).prop_map(|text| ContentType::parse(text).unwrap()))
@@ -218,13 +245,19 @@ fn create() -> impl Strategy<Value = Command> {
     );
     let offset = prop::option::of((0_u64..14).prop_map(Offset::at));
     let sub_offset = prop_oneof![3 => Just(0_u64), 2 => 1_u64..4];
-    let fork = (prop::sample::select(&PATHS[..]), offset, sub_offset)
-        .prop_map(|(source, offset, sub_offset)| ForkRequest { source: name(source), offset, sub_offset });
+    let fork = (path(), offset, sub_offset).prop_map(|(source, offset, sub_offset)| ForkRequest {
+        source: name(source),
+        offset,
+        sub_offset,
+    });
     let parts = (content_type(), lifetime, prop::bool::weighted(0.1), prop::option::weighted(0.5, fork));
     let request =
         parts.prop_map(|(content_type, lifetime, closed, fork)| CreateRequest { content_type, lifetime, closed, fork });
-    (prop::sample::select(&PATHS[..]), request, prop::sample::select(&BODIES[..]))
-        .prop_map(|(path, request, body)| Command::Create { path, request, body })
+    (path(), request, prop::sample::select(&BODIES[..])).prop_map(|(path, request, body)| Command::Create {
+        path,
+        request,
+        body,
+    })
 }
 
 fn append() -> impl Strategy<Value = Command> {
@@ -247,12 +280,14 @@ fn append() -> impl Strategy<Value = Command> {
         seq: seq.map(Into::into),
         producer,
     });
-    (prop::sample::select(&PATHS[..]), request, prop::sample::select(&BODIES[..]))
-        .prop_map(|(path, request, body)| Command::Append { path, request, body })
+    (path(), request, prop::sample::select(&BODIES[..])).prop_map(|(path, request, body)| Command::Append {
+        path,
+        request,
+        body,
+    })
 }
 
 pub(super) fn command() -> impl Strategy<Value = Command> {
-    let path = || prop::sample::select(&PATHS[..]);
     prop_oneof![
         4 => create(),
         12 => append(),

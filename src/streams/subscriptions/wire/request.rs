@@ -133,6 +133,9 @@ pub(crate) fn terms_request(body: &[u8]) -> Result<Terms, InvalidRequest> {
     if matches!(&delivery, Delivery::PullWake { stream } if streams.contains(stream)) {
         return refuse("a subscription's own wake_stream would wake it without end");
     }
+    if matches!(&delivery, Delivery::PullWake { stream } if stream.is_registry()) {
+        return refuse("the wake_stream has to be one of yours, and the registry is the server's own");
+    }
     Ok(Terms { delivery, pattern, streams, lease_ttl_ms, description: raw.description })
 }
 
@@ -230,6 +233,7 @@ mod tests {
         check(r#"{"type":"pull-wake","pattern":"a"}"#, "wake_stream");
         check(r#"{"type":"webhook","webhook":{"url":"https://x"}}"#, "a pattern, streams, or both");
         check(r#"{"type":"pull-wake","wake_stream":"w","streams":["w"]}"#, "without end");
+        check(r#"{"type":"pull-wake","wake_stream":"__registry__","pattern":"a"}"#, "the server's own");
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl Stage {
             producers_max: 10,
             producer_idle_ms: 1_000,
             fork_segments_max: 8,
+            registry: false,
         };
         let mut stage = Self {
             board: board(links_max),
@@ -99,7 +100,7 @@ impl Stage {
                     }));
                 }
                 Change::Removed { path, log } => self.untold.push((path, Seen::Gone { log })),
-                Change::Producer { .. } => {}
+                Change::Producer { .. } | Change::Happened(_) => {}
             }
         }
         answer

@@ -1,0 +1,42 @@
+Feature: Knowing which streams there are
+  The stream `__registry__` tells of every stream in the words of the state protocol: it can be read and followed as any
+  other, and only the server writes it.
+
+  Background:
+    Given a streams server
+
+  Scenario: Streams begin, close and end
+    Given the stream "orders" as application/json
+    And the stream "notes" as text/plain with `hello`
+    And I close "notes"
+    When I delete "orders"
+    Then the registry lists "notes, __registry__"
+    And the registry has "closed" of "notes" as `true`
+    And the registry tells that "orders" was deleted
+
+  Scenario: A fork tells where it comes from
+    Given the stream "draft" as text/plain with `hello`
+    When I fork "draft" as "drafts/two"
+    Then the registry has "forkedFrom" of "drafts/two" as `"draft"`
+    And the registry has "forkOffset" of "drafts/two" as `"0000000000000000_0000000000000005"`
+
+  Scenario: A stream whose time is over
+    When I create the stream "chat" with the header "stream-ttl: 1"
+    Then the registry lists "chat, __registry__"
+    And "chat" is gone after a while
+    And the registry tells that "chat" was expired
+
+  Scenario: Whoever follows it sees streams come
+    Given the stream "first" as text/plain
+    And somebody follows "__registry__" from the start
+    When I create the stream "second" as text/plain
+    Then the follower gets a row of "first"
+    And the follower gets a row of "second"
+
+  Scenario: Nobody else writes it
+    Given the stream "orders" as application/json
+    When I append `{}` to "__registry__" as application/json
+    Then I get 405 with the problem "method-not-allowed" and the words "the server's own"
+    When I delete "__registry__"
+    Then I get 405 with the problem "method-not-allowed" and the words "can be read and followed"
+    And the header "allow" is "GET, HEAD, OPTIONS"

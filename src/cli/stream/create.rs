@@ -1,0 +1,81 @@
+//! `exorelay stream create`
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use clap::Args;
+use reqwest::Url;
+
+use super::input::Content;
+use super::server::At;
+use crate::cli::Error;
+use crate::cli::output::{print_line, warn};
+use crate::streams::header;
+
+/// Create a stream and print its URL; one that is there and is the same is left as it is
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples: messages in JSON; a chat that ends an hour after its last use; a copy that goes its own way
+  exorelay stream create orders --type application/json
+  exorelay stream create chats/7 --type text/plain --ttl 1h
+  exorelay stream create drafts/2 --fork-from drafts/1")]
+pub(in crate::cli) struct Create {
+    /// The stream: its name, or its URL
+    name: String,
+    #[command(flatten)]
+    content: Content,
+    /// What it holds [default: application/octet-stream; of a fork, what its source holds]
+    #[arg(long = "type", value_name = "TYPE")]
+    content_type: Option<String>,
+    /// How long it lives after its last use, such as 90s or 2h
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    ttl: Option<Duration>,
+    /// When it ends, such as 2030-01-01T00:00:00Z
+    #[arg(long, value_name = "INSTANT", conflicts_with = "ttl")]
+    expires_at: Option<String>,
+    /// Close it at once: it holds the content and nothing else, for ever
+    #[arg(long)]
+    closed: bool,
+    /// Begin with what another stream holds: its name, or its URL
+    #[arg(long, value_name = "NAME", help_heading = "Fork")]
+    fork_from: Option<String>,
+    /// Up to where [default: its end]
+    #[arg(long, value_name = "OFFSET", help_heading = "Fork", requires = "fork_from")]
+    fork_offset: Option<String>,
+    /// How many messages, or bytes, of the append behind that offset in addition
+    #[arg(long, value_name = "N", help_heading = "Fork", requires = "fork_from")]
+    fork_sub_offset: Option<u64>,
+    #[command(flatten)]
+    at: At,
+}
+
+impl Create {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let server = self.at.server()?;
+        let url = server.url_of(&self.name)?;
+        let source = self.fork_from.as_deref().map(|source| server.url_of(source)).transpose()?;
+        // The protocol names the source by the path of its URL.
+        let source = source.and_then(|source| Url::parse(&source).ok()).map(|source| source.path().to_owned());
+        let given = [
+            ("content-type", self.content_type),
+            (header::TTL, self.ttl.map(|ttl| ttl.as_secs().to_string())),
+            (header::EXPIRES_AT, self.expires_at),
+            (header::CLOSED, self.closed.then(|| true.to_string())),
+            (header::FORKED_FROM, source),
+            (header::FORK_OFFSET, self.fork_offset),
+            (header::FORK_SUB_OFFSET, self.fork_sub_offset.map(|count| count.to_string())),
+        ];
+        let body = self.content.open()?.map(super::input::Input::whole).transpose()?.unwrap_or_default();
+        let made = server.call(|client| {
+            let request = client.put(&url).body(body.clone());
+            given.iter().fold(request, |request, (name, value)| match value {
+                Some(value) => request.header(*name, value),
+                None => request,
+            })
+        });
+        if made.await?.status() == StatusCode::OK {
+            warn("it was there already and is left as it is");
+        }
+        print_line(&url)
+    }
+}

@@ -1,0 +1,83 @@
+//! Names of streams, as people write them and as URLs do.
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+/// What cannot stand for itself in the path of a URL (RFC 3986 3.3); a slash can.
+const ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// The URL of the stream that is called so: below `root`, unless it is a URL already.
+pub(super) fn url_of(root: &str, name: &str) -> String {
+    match is_url(name) {
+        true => name.to_owned(),
+        false => format!("{root}/{}", utf8_percent_encode(name, ESCAPED)),
+    }
+}
+
+/// What people call the stream that stands in URLs as `path`; its URL where no name leads there.
+pub(super) fn name_of(root: &str, path: &str) -> String {
+    let name = percent_decode_str(path).decode_utf8().unwrap_or_default();
+    let leads_there = utf8_percent_encode(&name, ESCAPED).to_string() == path;
+    match leads_there && !name.is_empty() && !name.contains(char::is_control) {
+        true => name.into_owned(),
+        false => format!("{root}/{path}"),
+    }
+}
+
+pub(super) fn is_url(name: &str) -> bool {
+    name.starts_with("http://") || name.starts_with("https://")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ROOT: &str = "http://localhost:4437/v1/stream";
+
+    fn check(name: &str, path: &str) {
+        assert_eq!(url_of(ROOT, name), format!("{ROOT}/{path}"));
+        assert_eq!(name_of(ROOT, path), name);
+    }
+
+    #[test]
+    fn names_may_hold_whatever_people_write() {
+        check("orders/2026", "orders/2026");
+        check("naïve?#", "na%C3%AFve%3F%23");
+        check("100% [sure]", "100%25%20%5Bsure%5D");
+    }
+
+    #[test]
+    fn a_whole_url_is_a_name_too() {
+        assert_eq!(url_of(ROOT, "https://streams.example/s/a%20b"), "https://streams.example/s/a%20b");
+    }
+
+    #[test]
+    fn a_path_that_no_name_leads_to_is_shown_as_its_url() {
+        for path in ["a%2Fb", "%0A", "%FF"] {
+            assert_eq!(name_of(ROOT, path), format!("{ROOT}/{path}"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_shown_leads_back(path in "[a-z/]{1,5}(%[0-9A-F]{2}){0,3}") {
+            prop_assert_eq!(url_of(ROOT, &name_of(ROOT, &path)), format!("{ROOT}/{path}"));
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a person at a terminal sees of work that takes long.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Work that is done by then is not worth a line.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the line changes.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// One line on stderr that is written anew as work goes on; nothing at all where stderr is no terminal.
+pub(super) struct Progress {
+    seen: bool,
+    began: Instant,
+    next: Instant,
+    bytes: u64,
+    lines: u64,
+    written: bool,
+}
+
+impl Progress {
+    pub(super) fn start() -> Self {
+        Self { seen: io::stderr().is_terminal(), ..Self::silent() }
+    }
+
+    pub(super) fn silent() -> Self {
+        let began = Instant::now();
+        Self { seen: false, began, next: began + PATIENCE, bytes: 0, lines: 0, written: false }
+    }
+
+    /// So much more is done.
+    pub(super) fn add(&mut self, bytes: u64, lines: u64) {
+        (self.bytes, self.lines) = (self.bytes + bytes, self.lines + lines);
+        let now = Instant::now();
+        if self.seen && now >= self.next {
+            self.next = now + INTERVAL;
+            self.written = true;
+            // With stderr closed there is nobody left to tell.
+            drop(write!(io::stderr(), "\r\x1b[K{}", line(self.bytes, self.lines, now - self.began)));
+        }
+    }
+
+    /// The work is done: the line goes away.
+    pub(super) fn end(&mut self) {
+        if std::mem::take(&mut self.written) {
+            drop(write!(io::stderr(), "\r\x1b[K"));
+        }
+    }
+}
+
+/// `1200 lines, 12.3 MiB, 4.1 MiB/s`
+fn line(bytes: u64, lines: u64, took: Duration) -> String {
+    let lines = if lines > 0 { format!("{lines} lines, ") } else { String::new() };
+    let mib = bytes as f64 / (1024.0 * 1024.0);
+    format!("{lines}{mib:.1} MiB, {:.1} MiB/s", mib / took.as_secs_f64().max(0.001))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_tells_how_much_and_how_fast() {
+        assert_eq!(line(3 << 20, 1_200, Duration::from_secs(2)), "1200 lines, 3.0 MiB, 1.5 MiB/s");
+        assert_eq!(line(0, 0, Duration::ZERO), "0.0 MiB, 0.0 MiB/s");
+    }
+}

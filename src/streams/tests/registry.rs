@@ -1,0 +1,168 @@
+//! The registry over restarts and crashes, and what listeners in this process are told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::Value;
+use tower_service::Service;
+
+use super::world::{Mood, MoodyStore, append, config, create, path, seen, text, text_stream, until};
+use crate::store::{MemoryStore, Store};
+use crate::streams::{
+    AppendRequest, Begin, Config, CreateRequest, Error, ForkRequest, Happened, Missed, Refusal, StreamPath, Streams,
+    router,
+};
+
+const REGISTRY: &str = "__registry__";
+
+/// Path and row of every stream that the registry tells of, itself left out.
+async fn listed(streams: &Streams) -> BTreeMap<String, Value> {
+    let text = seen(streams, REGISTRY).await.unwrap();
+    let rows: Vec<Value> = serde_json::from_str(&format!("[{}]", text.strip_suffix(',').unwrap())).unwrap();
+    let mut state = BTreeMap::new();
+    for row in rows {
+        let key = row["key"].as_str().unwrap().to_owned();
+        match row["headers"]["operation"].as_str().unwrap() {
+            "delete" => drop(state.remove(&key)),
+            _ => drop(state.insert(key, row["value"].clone())),
+        }
+    }
+    state.remove(REGISTRY);
+    state
+}
+
+fn open(config: Config, store: &Arc<MemoryStore>) -> Streams {
+    Streams::open(config, Arc::clone(store) as Arc<dyn Store>).unwrap()
+}
+
+#[tokio::test]
+async fn it_goes_on_after_a_restart_and_begins_anew_after_it_was_off() {
+    let store = Arc::new(MemoryStore::default());
+    let before = open(config(), &store);
+    create(&before, "a", &text_stream()).await.unwrap();
+    let after = open(config(), &store);
+    create(&after, "b", &text_stream()).await.unwrap();
+    after.append(&path("b"), &AppendRequest { closed: true, ..text() }, "end".into()).await.unwrap();
+    let rows = listed(&after).await;
+    assert_eq!(rows.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!((&rows["a"]["closed"], &rows["b"]["closed"]), (&Value::from(false), &Value::from(true)));
+
+    let without = open(Config { registry: false, ..config() }, &store);
+    assert!(matches!(seen(&without, REGISTRY).await, Err(Error::Refused(Refusal::NotFound { .. }))));
+    without.delete(&path("a")).await.unwrap();
+    create(&without, "c", &text_stream()).await.unwrap();
+    let with = open(config(), &store);
+    assert_eq!(listed(&with).await.keys().collect::<Vec<_>>(), ["b", "c"]);
+}
+
+#[tokio::test]
+async fn a_fork_tells_where_it_comes_from() {
+    let streams = Streams::in_memory(config());
+    create(&streams, "a", &text_stream()).await.unwrap();
+    append(&streams, "a", "12345").await.unwrap();
+    let fork = ForkRequest { source: path("a"), offset: None, sub_offset: 0 };
+    create(&streams, "b", &CreateRequest { fork: Some(fork), ..text_stream() }).await.unwrap();
+    let row = &listed(&streams).await["b"];
+    assert_eq!((&row["forkedFrom"], &row["contentType"]), (&Value::from("a"), &Value::from("text/plain")));
+    assert_eq!(row["forkOffset"], "0000000000000000_0000000000000005");
+}
+
+#[tokio::test]
+async fn a_change_and_its_row_are_one_commit() {
+    let store = MoodyStore::new();
+    let streams = Streams::open(config(), Arc::clone(&store) as Arc<dyn Store>).unwrap();
+    create(&streams, "a", &text_stream()).await.unwrap();
+    let before = store.commits();
+    streams.delete(&path("a")).await.unwrap();
+    assert_eq!(store.commits(), before + 1);
+    // What was not written is in neither, whoever opens the store next.
+    store.is_now(Mood::Fails);
+    assert!(create(&streams, "b", &text_stream()).await.is_err());
+    store.is_now(Mood::Works);
+    let after = Streams::open(config(), store).unwrap();
+    assert!(listed(&after).await.is_empty());
+    assert!(after.describe(&path("b")).is_err());
+}
+
+/// What the server answers to a client that wants to change the registry.
+async fn answer(streams: &Streams, method: &str, headers: &[(&str, &str)]) -> (u16, Option<String>) {
+    let mut request = Request::builder().method(method).uri(format!("/v1/stream/{REGISTRY}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = router(streams.clone()).call(request.body(Body::from("{}")).unwrap()).await.unwrap();
+    let allow = answer.headers().get("allow").map(|value| value.to_str().unwrap().to_owned());
+    (answer.status().as_u16(), allow)
+}
+
+#[tokio::test]
+async fn nobody_but_the_server_changes_it() {
+    let streams = Streams::in_memory(config());
+    create(&streams, "a", &text_stream()).await.unwrap();
+    let refused = (405, Some("GET, HEAD, OPTIONS".to_owned()));
+    let json = ("content-type", "application/json");
+    assert_eq!(answer(&streams, "PUT", &[json]).await, refused);
+    assert_eq!(answer(&streams, "POST", &[json]).await, refused);
+    assert_eq!(answer(&streams, "POST", &[json, ("stream-closed", "true")]).await, refused);
+    assert_eq!(answer(&streams, "DELETE", &[]).await, refused);
+    let fork = ForkRequest { source: StreamPath::registry(), offset: None, sub_offset: 0 };
+    let fork = create(&streams, "f", &CreateRequest { fork: Some(fork), content_type: None, ..text_stream() }).await;
+    assert!(matches!(fork, Err(Error::Refused(Refusal::SourceReadOnly { .. }))));
+    assert_eq!(answer(&streams, "GET", &[]).await.0, 200);
+    assert_eq!(answer(&streams, "HEAD", &[]).await.0, 200);
+    assert_eq!(listed(&streams).await.len(), 1);
+}
+
+#[tokio::test]
+async fn it_can_be_followed() {
+    let streams = Streams::in_memory(config());
+    create(&streams, "a", &text_stream()).await.unwrap();
+    let mut reader = streams.read(&path(REGISTRY), Begin::Now).unwrap();
+    create(&streams, "b", &text_stream()).await.unwrap();
+    reader.more().await;
+    let row = String::from_utf8(reader.take(usize::MAX).await.unwrap().chunks.concat()).unwrap();
+    assert!(row.contains("\"key\":\"b\""), "{row}");
+}
+
+#[tokio::test]
+async fn a_listener_is_told_in_order_what_is_written_and_where_the_registry_goes_on() {
+    let store = MoodyStore::new();
+    let streams = Streams::open(config(), Arc::clone(&store) as Arc<dyn Store>).unwrap();
+    let mut events = streams.lifecycle();
+    store.is_now(Mood::Holds);
+    let creating = {
+        let streams = streams.clone();
+        tokio::spawn(async move { create(&streams, "a", &text_stream()).await })
+    };
+    until("the commit has begun", || store.commits() == 1).await;
+    let early = futures_util::poll!(std::pin::pin!(events.next()));
+    assert!(early.is_pending(), "nothing is told before it is written");
+    store.is_now(Mood::Works);
+    creating.await.unwrap().unwrap();
+    streams.append(&path("a"), &AppendRequest { closed: true, ..text() }, "end".into()).await.unwrap();
+    streams.delete(&path("a")).await.unwrap();
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(events.next().await.unwrap().unwrap());
+    }
+    let happened: Vec<_> = told.iter().map(|event| event.happened.clone()).collect();
+    assert_eq!(happened, [Happened::Created, Happened::Closed, Happened::Deleted]);
+    let end = streams.describe(&path(REGISTRY)).unwrap().next;
+    assert_eq!(told[2].registry_next, Some(end));
+    drop(streams);
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_slow_listener_learns_what_it_missed_and_finds_it_in_the_registry() {
+    let streams = Streams::in_memory(Config { lifecycle_events_max: 2, ..config() });
+    let mut events = streams.lifecycle();
+    for name in ["a", "b", "c", "d", "e"] {
+        create(&streams, name, &text_stream()).await.unwrap();
+    }
+    assert_eq!(events.next().await, Some(Err(Missed { events: 3 })));
+    assert_eq!(events.next().await.unwrap().unwrap().path, path("d"));
+    assert_eq!(listed(&streams).await.len(), 5);
+}
