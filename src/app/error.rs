@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{broker, http, relay, webhook};
+use crate::{broker, http, relay, store, streams, webhook};
 
 /// Why a process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,12 @@ pub enum Error {
         /// What is wrong with it.
         cause: broker::Error,
     },
+    /// The folder of the streams cannot be used.
+    #[error("streams.data_dir: {0}")]
+    Store(#[from] store::Error),
+    /// What the store has kept cannot be read.
+    #[error("streams.data_dir: {0}")]
+    Streams(#[from] streams::Error),
     /// The operating system does not let us listen for signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -78,7 +84,13 @@ impl Error {
             | Self::LandscapeKind { .. }
             | Self::LandscapeVariable { .. }
             | Self::Environment { .. } => true,
-            Self::Listen(_) | Self::Relay(_) | Self::Webhook(_) | Self::BeforeAll { .. } | Self::Signals(_) => false,
+            Self::Listen(_)
+            | Self::Relay(_)
+            | Self::Webhook(_)
+            | Self::BeforeAll { .. }
+            | Self::Store(_)
+            | Self::Streams(_)
+            | Self::Signals(_) => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The server processes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::reload::Reloading;
 use super::sidecar::Sidecar;
@@ -8,7 +9,8 @@ use super::signals::Signals;
 use super::{Config, Error, greeter, ready};
 use crate::broker::{self, Broker};
 use crate::http::{Listening, Serving};
-use crate::streams::{self, Streams};
+use crate::store::{self, DiskConfig, DiskStore, MemoryStore, Store};
+use crate::streams::{self, Kept, Streams};
 
 /// Whether others can reach the broker inside a sidecar whose `bus.url` is `embedded`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,16 +91,35 @@ pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Er
 pub async fn streams(config: Config) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let listening = Listening::bind("streams.address (--listen)", &config.streams.address).await?;
-    let streams = Streams::in_memory(config.streams.clone());
+    let streams = open_streams(&config.streams).await?;
     let serving = listening.serve(streams::routes::server(streams.clone(), &config.http), &config.http);
     ready::announce("streams", serving.address());
     let drain = async {
         streams.drain();
         serving.drain(config.drain.grace()).await;
+        streams.close().await;
         0
     };
     signals.then_drain(drain).await;
     Ok(())
+}
+
+/// The streams as they are configured, with everything that was kept of them.
+pub(super) async fn open_streams(config: &streams::Config) -> Result<Streams, Error> {
+    let store: Arc<dyn Store> = match config.store {
+        Kept::Memory => Arc::new(MemoryStore::default()),
+        Kept::Disk => {
+            let config = DiskConfig {
+                dir: PathBuf::from(&config.data_dir),
+                durability: config.durability,
+                free_bytes_min: config.disk_free_bytes_min,
+                cache_bytes: config.disk_cache_bytes_max as u64,
+            };
+            let opening = tokio::task::spawn_blocking(move || DiskStore::open(&config)).await;
+            Arc::new(opening.unwrap_or_else(|error| Err(store::Error::Failed(error.to_string())))?)
+        }
+    };
+    Ok(Streams::open(config.clone(), store)?)
 }
 
 async fn open_broker(config: &Config) -> Result<(Broker, Serving), Error> {

@@ -2,9 +2,13 @@
 
 use std::io::{self, IsTerminal};
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use super::config::{Log, LogFormat};
+
+/// Libraries whose every step is news to them only.
+const QUIET: [&str; 2] = ["fjall=warn", "lsm_tree=warn"];
 
 /// The variable that wins over `log.level`.
 const RUST_LOG: &str = "RUST_LOG";
@@ -32,10 +36,21 @@ pub fn start(log: &Log) {
 /// The filter to use, and what is wrong with `rust_log` if it was passed over.
 fn filter(level: &str, rust_log: Option<&str>) -> (EnvFilter, Option<String>) {
     match rust_log.filter(|text| !text.trim().is_empty()).map(EnvFilter::try_new) {
-        None => (EnvFilter::new(level), None),
+        None => (configured(level), None),
         Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new(level), Some(error.to_string())),
+        Some(Err(error)) => (configured(level), Some(error.to_string())),
     }
+}
+
+/// What was configured, without the chatter of libraries unless they are named.
+fn configured(level: &str) -> EnvFilter {
+    let filter = EnvFilter::new(level);
+    if filter.max_level_hint().is_some_and(|most| most <= LevelFilter::WARN) || level.contains("fjall") {
+        return filter;
+    }
+    QUIET.iter().fold(filter, |filter, directive| {
+        filter.add_directive(directive.parse().expect("each is a target and a level"))
+    })
 }
 
 #[cfg(test)]
@@ -51,6 +66,13 @@ mod tests {
     fn the_configured_level_counts_where_the_environment_says_nothing() {
         check(None, "warn", false);
         check(Some(" "), "warn", false);
+    }
+
+    #[test]
+    fn libraries_are_quiet_unless_they_are_named() {
+        assert_eq!(configured("info").to_string(), "lsm_tree=warn,fjall=warn,info");
+        assert_eq!(configured("info,fjall=debug").to_string(), "fjall=debug,info");
+        assert_eq!(configured("error").to_string(), "error");
     }
 
     #[test]

@@ -19,14 +19,14 @@ pub(super) struct Streams {
     /// Where it listens; port 0 takes a free one [default: 127.0.0.1:4437]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Streams")]
     listen: Option<String>,
-    /// Where content is kept: memory, or disk, which this build does not have yet [default: memory]
+    /// Where content is kept: memory, or disk, which --data-dir implies [default: memory]
     #[arg(long, value_name = "memory|disk", help_heading = "Streams")]
     store: Option<String>,
-    /// The folder of the disk store
+    /// The folder of the disk store; made if it is not there
     #[arg(long, value_name = "DIR", help_heading = "Streams")]
     data_dir: Option<String>,
-    /// When an append counts as written, with the disk store: sync, interval or memory [default: sync]
-    #[arg(long, value_name = "sync|interval|memory", help_heading = "Streams")]
+    /// When an append counts as written, with the disk store: sync, "interval 10ms" or memory [default: sync]
+    #[arg(long, value_name = "WHEN", help_heading = "Streams")]
     durability: Option<String>,
     /// How long a long-poll waits for data [default: 30s]
     #[arg(long, value_name = "TIME", help_heading = "Streams")]

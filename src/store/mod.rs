@@ -17,14 +17,17 @@
 //! ```
 
 mod batch;
+mod chunk;
 #[cfg(test)]
 mod contract;
+mod disk;
 mod error;
 mod log;
 mod memory;
 mod records;
 
 pub use batch::{Batch, LogId, Table, Write};
+pub use disk::{DiskConfig, DiskStore, Durability, DurabilityError};
 pub use error::Error;
 pub use memory::MemoryStore;
-pub use records::{Pace, Run, Store};
+pub use records::{Gap, Pace, Run, Store};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::batch::{Batch, LogId, Table};
 use super::error::Error;
 
-/// How long calls take.
+/// How long a commit takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     /// Microseconds: callers may stay on their thread.
@@ -25,32 +25,67 @@ pub struct Run {
     pub end: u64,
 }
 
-/// Where records are kept. All calls may block as [`Store::pace`] says; all may come from several threads at once,
-/// except that commits come one after the other.
+impl Run {
+    /// Puts bytes behind those there are.
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.end += bytes.len() as u64;
+            self.chunks.push(bytes);
+        }
+    }
+}
+
+/// Records that were there and are not any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The log.
+    pub log: LogId,
+    /// The position of the first byte that is missing.
+    pub from: u64,
+    /// The position after the last one.
+    pub until: u64,
+}
+
+/// Where records are kept. Calls may come from several threads at once, except that commits come one after the other.
 pub trait Store: Send + Sync + 'static {
-    /// How long calls take.
+    /// How long commits take.
     fn pace(&self) -> Pace;
 
     /// Makes every change of the batch, or none. When it returns, the changes are as durable as the store promises,
-    /// and visible.
+    /// and visible. Blocks as [`Store::pace`] says.
     ///
     /// Errors: [`Error::Gap`] and [`Error::Empty`] changed nothing; after [`Error::Failed`] no further commit may be
     /// tried until the store was opened again.
     fn commit(&self, batch: Batch) -> Result<(), Error>;
 
+    /// Whether the medium has room for more content; deleting and other small changes are possible without.
+    /// Never blocks. Errors: [`Error::NoRoom`].
+    fn check_room(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Reads whole records from the one that begins at `range.start`, as many as fit into `bytes_max`, at least one;
-    /// the last one is cut at `range.end`. An empty range, and one that starts at the end of the log, gives an empty run.
+    /// the last one is cut at `range.end`. An empty range, and one that starts at the end of the log, gives an empty
+    /// run. May block as long as a medium takes.
     ///
-    /// Errors: [`Error::NoRecord`], [`Error::Failed`].
+    /// Errors: [`Error::NoRecord`], [`Error::Damaged`], [`Error::Failed`].
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error>;
+
+    /// The same without blocking, and perhaps fewer records; `None` if that cannot be told without the medium.
+    fn read_now(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Option<Result<Run, Error>>;
 
     /// The position after the last record; `None` for a log without records. Errors: [`Error::Failed`].
     fn end(&self, log: LogId) -> Result<Option<u64>, Error>;
 
-    /// The value of a key. Errors: [`Error::Failed`].
+    /// What was missing when the store was opened; what is around it can be read.
+    fn gaps(&self) -> Vec<Gap> {
+        Vec::new()
+    }
+
+    /// The value of a key. May block. Errors: [`Error::Damaged`], [`Error::Failed`].
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error>;
 
-    /// Keys after `after` (from the first one without it) with their values, in order, at most `count_max`.
+    /// Keys after `after` (from the first one without it) with their values, in order, at most `count_max`. May block.
     /// Errors: [`Error::Failed`].
     fn scan(&self, table: Table, after: Option<&[u8]>, count_max: usize) -> Result<Vec<(Bytes, Bytes)>, Error>;
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::Durability;
+
 /// `[streams]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,8 +30,12 @@ pub struct Config {
     pub event_bytes_max: usize,
     /// Largest body of a `PUT` or `POST`; a longer one is answered 413.
     pub body_bytes_max: usize,
-    /// Content of all streams together; more is refused.
+    /// Content of all streams together, in memory; more is refused. On disk, the disk is the bound.
     pub content_bytes_max: usize,
+    /// How much stays free on the disk; with less, content is refused.
+    pub disk_free_bytes_min: u64,
+    /// Memory for what is read from the disk again and again.
+    pub disk_cache_bytes_max: usize,
     /// Content that may wait to be written; more is refused as busy.
     pub waiting_bytes_max: usize,
     /// Streams there may be; more are refused.
@@ -66,8 +72,10 @@ impl Default for Config {
             event_bytes_max: 256 * 1024,
             body_bytes_max: 16 * 1024 * 1024,
             content_bytes_max: 1024 * 1024 * 1024,
+            disk_free_bytes_min: 128 * 1024 * 1024,
+            disk_cache_bytes_max: 32 * 1024 * 1024,
             waiting_bytes_max: 256 * 1024 * 1024,
-            streams_max: 1_000_000,
+            streams_max: 2_000_000,
             producers_max: 16_384,
             producer_idle_ms: 7 * 24 * 60 * 60 * 1000,
             fork_segments_max: 256,
@@ -98,18 +106,6 @@ pub enum Kept {
     Memory,
     /// On disk.
     Disk,
-}
-
-/// When an append counts as written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Durability {
-    /// When it is on the disk.
-    Sync,
-    /// When the system has it; the disk follows at intervals.
-    Interval,
-    /// When the process has it.
-    Memory,
 }
 
 /// Which caches may keep what was read.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::rules::Refusal;
-use super::wire::{EntryError, Offset, RequestError};
+use super::wire::{EntryError, Offset, RequestError, StreamPath};
 use crate::http::{Kind, Problem};
 use crate::store;
 
@@ -34,6 +34,19 @@ pub enum Error {
         /// The store's reason.
         cause: String,
     },
+    /// Content of the stream is not readable from the offset on; what is elsewhere is.
+    #[error("the stream {path} is damaged at {offset}: {cause}")]
+    Damaged {
+        /// The stream.
+        path: StreamPath,
+        /// Where.
+        offset: Offset,
+        /// The store's reason.
+        cause: String,
+    },
+    /// The disk is full, but for a reserve: nothing has changed.
+    #[error("{0}")]
+    NoRoom(String),
     /// The store cannot be read.
     #[error("the store cannot be read: {cause}")]
     StoreRead {
@@ -50,7 +63,10 @@ pub enum Error {
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
-        Self::StoreRead { cause: error.to_string() }
+        match error {
+            store::Error::NoRoom { .. } => Self::NoRoom(error.to_string()),
+            error => Self::StoreRead { cause: error.to_string() },
+        }
     }
 }
 
@@ -61,12 +77,17 @@ impl From<Error> for Problem {
             Error::Refused(refusal) => kind_of(refusal),
             Error::Busy { .. } => Kind::Busy,
             Error::StoreFailed { .. } => Kind::StoreFailed,
-            Error::StoreRead { .. } | Error::Kept(_) => Kind::Internal,
+            Error::NoRoom(_) => Kind::Full,
+            Error::Damaged { .. } | Error::StoreRead { .. } | Error::Kept(_) => Kind::Internal,
             Error::Draining => Kind::Draining,
         };
         if kind == Kind::Internal {
             tracing::error!(%error, "a stream cannot be read");
-            return Self::new(kind, "the stream cannot be read; the log has the cause");
+            let detail = match error {
+                Error::Damaged { path, offset, .. } => format!("the stream {path} is damaged at {offset}"),
+                _ => "the stream cannot be read; the log has the cause".to_owned(),
+            };
+            return Self::new(kind, detail);
         }
         let problem = Self::new(kind, &error);
         match kind {

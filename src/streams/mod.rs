@@ -30,7 +30,7 @@ mod tests;
 mod wire;
 mod writer;
 
-pub use config::{Cache, Config, Durability, Kept};
+pub use config::{Cache, Config, Kept};
 pub use error::Error;
 pub use reading::{Reader, Slice};
 pub use routes::router;

@@ -1,5 +1,6 @@
 //! Reading a stream, and waiting for more of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::rules::{Ledger, Refusal};
 use super::service::Streams;
 use super::shelf::{End, Gone, Shown};
 use super::wire::{Begin, ContentType, Lifetime, Offset};
-use crate::store::{LogId, Pace, Store};
+use crate::store::{self, LogId, Run, Store};
 
 /// Somebody who reads one life of a stream, from a place on. While a reader lives, a stream with a `Stream-TTL` does not
 /// expire.
@@ -72,7 +73,8 @@ impl Reader {
     }
 
     /// What there is from here on, as much as fits into `bytes_max`, at least one append; the next call goes on behind
-    /// it. Errors: [`Error::Refused`] when the stream is gone, [`Error::NoOffset`], [`Error::StoreRead`].
+    /// it. Errors: [`Error::Refused`] when the stream is gone, [`Error::NoOffset`], [`Error::Damaged`],
+    /// [`Error::StoreRead`].
     pub async fn take(&mut self, bytes_max: usize) -> Result<Slice, Error> {
         let end = alive(&self.shown)?;
         let start = self.position.min(end.tail);
@@ -99,35 +101,49 @@ impl Reader {
     }
 
     async fn read(&self, start: u64, end: u64, bytes_max: usize) -> Result<(Vec<Bytes>, u64), Error> {
-        let store = self.streams.store();
-        let read = match store.pace() {
-            Pace::Immediate => read_segments(&**store, &self.shown, (start, end), bytes_max),
-            Pace::Blocking => {
-                let (store, shown) = (Arc::clone(store), Arc::clone(&self.shown));
-                let reading = move || read_segments(&*store, &shown, (start, end), bytes_max);
-                let joined = tokio::task::spawn_blocking(reading).await;
-                joined.unwrap_or_else(|error| Err(Error::StoreRead { cause: error.to_string() }))
-            }
-        };
+        let read = read_segments(self.streams.store(), &self.shown, (start, end), bytes_max).await;
         // Whoever reads while the stream is removed may find nothing; that is no defect of the store.
         read.or_else(|error| alive(&self.shown).and(Err(error)))
     }
 }
 
-/// Reads through all of the logs that hold the range. Blocking as the store is.
-pub(super) fn read_segments(
-    store: &dyn Store,
+/// Bytes, and where they end.
+type Found = (Vec<Bytes>, u64);
+
+/// Reads through all of the logs that hold the range: on this thread what the store has at hand, on another one what it
+/// has to fetch.
+pub(super) async fn read_segments(
+    store: &Arc<dyn Store>,
+    shown: &Arc<Shown>,
+    range: (u64, u64),
+    bytes_max: usize,
+) -> Result<Found, Error> {
+    let at_hand = read_each(shown, range, bytes_max, |log, range, left| store.read_now(log, range, left));
+    if let Some(read) = at_hand {
+        return read;
+    }
+    let (store, shown) = (Arc::clone(store), Arc::clone(shown));
+    let fetching = move || read_each(&shown, range, bytes_max, |log, range, left| Some(store.read(log, range, left)));
+    match tokio::task::spawn_blocking(fetching).await {
+        Ok(read) => read.expect("a read that may block always tells something"),
+        Err(error) => Err(Error::StoreRead { cause: error.to_string() }),
+    }
+}
+
+/// `None` if one of the reads is.
+fn read_each(
     shown: &Shown,
     (start, end): (u64, u64),
     bytes_max: usize,
-) -> Result<(Vec<Bytes>, u64), Error> {
+    read: impl Fn(LogId, Range<u64>, usize) -> Option<Result<Run, store::Error>>,
+) -> Option<Result<Found, Error>> {
     let (mut at, mut chunks, mut left) = (start, Vec::new(), bytes_max);
     for segment in shown.segments.iter().filter(|segment| segment.until > start) {
         let until = segment.until.min(end);
-        let run = store.read(LogId(segment.log), at..until, left).map_err(|error| match error {
-            crate::store::Error::NoRecord { .. } => Error::NoOffset { offset: Offset::at(start) },
-            error => error.into(),
-        })?;
+        let run = match read(LogId(segment.log), at..until, left)? {
+            Ok(run) => run,
+            Err(error) => return Some(Err(reading_failed(shown, start, error))),
+        };
         left = left.saturating_sub(usize::try_from(run.end - at).unwrap_or(usize::MAX));
         at = run.end;
         chunks.extend(run.chunks);
@@ -135,7 +151,18 @@ pub(super) fn read_segments(
             break;
         }
     }
-    Ok((chunks, at))
+    Some(Ok((chunks, at)))
+}
+
+/// In the words of whoever reads this stream.
+fn reading_failed(shown: &Shown, start: u64, error: store::Error) -> Error {
+    match error {
+        store::Error::NoRecord { .. } => Error::NoOffset { offset: Offset::at(start) },
+        store::Error::Damaged { position, cause, .. } => {
+            Error::Damaged { path: shown.path.clone(), offset: Offset::at(position), cause }
+        }
+        error => error.into(),
+    }
 }
 
 fn alive(shown: &Shown) -> Result<End, Error> {

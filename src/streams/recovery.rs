@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::config::Config;
+use super::config::{Config, Kept};
 use super::error::Error;
 use super::rules::{Ledger, Limits};
 use super::shelf::{Shelf, Showing, Shown};
-use super::wire::{ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
-use super::writer::{PRODUCERS, STREAMS};
-use crate::store::{LogId, Store, Table};
+use super::wire::{Offset, ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
+use super::writer::{COUNTERS, NEXT_LOG, PRODUCERS, STREAMS};
+use crate::store::{Gap, LogId, Store, Table};
 
 /// Keys that are read at once.
 const PAGE_KEYS: usize = 1024;
@@ -20,13 +20,17 @@ const LOGS_PER_MS: u64 = 1 << 20;
 pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result<(Ledger, Shelf), Error> {
     let limits = Limits {
         streams_max: config.streams_max,
-        content_bytes_max: config.content_bytes_max as u64,
+        content_bytes_max: match config.store {
+            Kept::Memory => config.content_bytes_max as u64,
+            Kept::Disk => u64::MAX,
+        },
         producers_max: config.producers_max,
         producer_idle_ms: config.producer_idle_ms,
         fork_segments_max: config.fork_segments_max,
     };
     // Time tells the lives of a stream apart across restarts, also where nothing is kept: their tags must never be equal.
-    let mut ledger = Ledger::new(limits, now_ms.saturating_mul(LOGS_PER_MS));
+    let next_log = store.get(COUNTERS, NEXT_LOG)?.and_then(|kept| Some(u64::from_be_bytes((*kept).try_into().ok()?)));
+    let mut ledger = Ledger::new(limits, now_ms.saturating_mul(LOGS_PER_MS).max(next_log.unwrap_or(0)));
     let mut paths = std::collections::HashMap::new();
     each(store, STREAMS, |key, value| {
         let (path, entry) = StreamEntry::read(key, value)?;
@@ -42,6 +46,13 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
         }
         Ok(())
     })?;
+    for Gap { log, from, until } in store.gaps() {
+        let (from, until) = (Offset::at(from), Offset::at(until));
+        // A log that no stream stands on was left over from a deletion.
+        if let Some(path) = paths.get(&log.0) {
+            tracing::error!(%path, %from, %until, "the stream is damaged: what was between the offsets is missing");
+        }
+    }
     let shelf = Shelf::default();
     let shown = paths.into_values().filter_map(|path: StreamPath| {
         let stream = ledger.stream(&path)?;

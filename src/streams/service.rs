@@ -18,13 +18,13 @@ use super::shelf::{Gone, Shown};
 use super::sweeper::sweep_when_due;
 use super::wire::{AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Kind, Lifetime, Offset, StreamPath};
 use super::writer::Writer;
-use crate::store::{MemoryStore, Pace, Store};
+use crate::store::{MemoryStore, Store};
 
 /// All streams. Cheap to clone; its tasks end with the last clone.
 #[derive(Clone)]
 pub struct Streams {
     shell: Arc<Shell>,
-    _tasks_end: Arc<DropGuard>,
+    tasks_end: Arc<DropGuard>,
 }
 
 struct Shell {
@@ -32,6 +32,8 @@ struct Shell {
     writer: Arc<Writer>,
     metrics: Metrics,
     draining: CancellationToken,
+    stop: CancellationToken,
+    tasks: TaskTracker,
 }
 
 /// What `HEAD` tells of a stream.
@@ -65,14 +67,17 @@ impl Streams {
         let tasks = TaskTracker::new();
         tasks.spawn(sweep_when_due(Arc::clone(&writer), stop.clone()));
         tasks.close();
-        let shell = Shell { config, writer, metrics: Metrics::new(), draining: CancellationToken::new() };
-        Ok(Self { shell: Arc::new(shell), _tasks_end: Arc::new(stop.drop_guard()) })
+        let (metrics, draining) = (Metrics::new(), CancellationToken::new());
+        let shell = Shell { config, writer, metrics, draining, stop: stop.clone(), tasks };
+        Ok(Self { shell: Arc::new(shell), tasks_end: Arc::new(stop.drop_guard()) })
     }
 
     /// Creates a stream with `body` as its first content, or finds it with the same configuration. Written when it
-    /// answers. Errors: [`Error::Refused`], [`Error::Busy`], [`Error::StoreFailed`], [`Error::Draining`].
+    /// answers. Errors: [`Error::Refused`], [`Error::Busy`], [`Error::NoRoom`], [`Error::StoreFailed`],
+    /// [`Error::Draining`].
     pub async fn create(&self, path: &StreamPath, request: &CreateRequest, body: Bytes) -> Result<Created, Error> {
         self.check_accepting()?;
+        self.store().check_room()?;
         let following = match &request.fork {
             Some(fork) => self.following(fork).await?,
             None => None,
@@ -94,6 +99,9 @@ impl Streams {
     pub async fn append(&self, path: &StreamPath, request: &AppendRequest, body: Bytes) -> Result<Appended, Error> {
         self.check_accepting()?;
         let bytes = body.len() as u64;
+        if bytes > 0 {
+            self.store().check_room()?;
+        }
         let kind = request.content_type.as_ref().map_or(Kind::Binary, ContentType::kind);
         let content = Content::new(body).prepared_for(kind);
         let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
@@ -150,6 +158,14 @@ impl Streams {
     /// reader can go on.
     pub fn drain(&self) {
         self.shell.draining.cancel();
+    }
+
+    /// Drains and ends. When it returns, and no clone and no reader is left, the store is closed.
+    pub async fn close(self) {
+        self.drain();
+        self.shell.stop.cancel();
+        self.shell.tasks.wait().await;
+        drop(self.tasks_end);
     }
 
     /// Whether [`Streams::drain`] was called.
@@ -237,15 +253,8 @@ impl Streams {
         if position >= tail {
             return Ok(None);
         }
-        let (store, log) = (Arc::clone(self.store()), shown.log);
-        let reading = move || read_segments(&*store, &shown, (position, tail), 1);
-        let read = match self.store().pace() {
-            Pace::Immediate => reading(),
-            Pace::Blocking => tokio::task::spawn_blocking(reading)
-                .await
-                .unwrap_or_else(|error| Err(Error::StoreRead { cause: error.to_string() })),
-        };
-        match read {
+        let log = shown.log;
+        match read_segments(self.store(), &shown, (position, tail), 1).await {
             Ok((chunks, _)) => Ok(Some(Following { log, record: Some(chunks.concat().into()) })),
             Err(Error::NoOffset { .. }) => Ok(Some(Following { log, record: None })),
             Err(error) => Err(error),

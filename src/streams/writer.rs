@@ -23,6 +23,12 @@ use crate::store::{Batch, LogId, Pace, Store, Table};
 /// Streams: path to entry.
 pub(super) const STREAMS: Table = Table("streams");
 
+/// What there is once: the number of the next log.
+pub(super) const COUNTERS: Table = Table("streams-counters");
+
+/// Its key.
+pub(super) const NEXT_LOG: &[u8] = b"next-log";
+
 /// Producers: log and id to entry.
 pub(super) const PRODUCERS: Table = Table("stream-producers");
 
@@ -220,7 +226,13 @@ fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> B
                 batch.sweep(PRODUCERS, producers_of(*log));
                 batch.remove(STREAMS, key_of(path));
             }
-            Change::Created { path } | Change::Entry { path } => drop(entries.insert(path)),
+            Change::Created { path } => {
+                // Without it, a clock that is set back could give a number out again.
+                let next = bytes::Bytes::copy_from_slice(&ledger.next_log().to_be_bytes());
+                batch.put(COUNTERS, bytes::Bytes::from_static(NEXT_LOG), next);
+                entries.insert(path);
+            }
+            Change::Entry { path } => drop(entries.insert(path)),
             Change::Producer { path, log, id } => drop(producers.insert((path, *log, id))),
         }
     }

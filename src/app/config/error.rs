@@ -56,9 +56,11 @@ pub enum Error {
     /// The sidecar does not know who it speaks for.
     #[error("relay.role is not set: give --role NAME, ROLE=NAME in the environment, or role = \"NAME\" under [relay]")]
     RoleMissing,
-    /// Streams cannot be kept on disk yet.
-    #[error("streams.store ({origin}) is \"disk\": this build has no disk store yet, streams live in memory only")]
-    NoDiskStore {
+    /// Nobody says where on the disk.
+    #[error(
+        "streams.store ({origin}) is \"disk\": say where, with --data-dir DIR or data_dir = \"DIR\" under [streams]"
+    )]
+    NoDataDir {
         /// Where it was asked for.
         origin: Origin,
     },

@@ -163,11 +163,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "streams.address",
         "Where durable streams are served. There is no authentication: other hosts only behind something that has.",
     ),
-    ("streams.store", "`memory`: streams end with the process. `disk`: not in this build."),
-    ("streams.data_dir", "The folder of the disk store."),
+    ("streams.store", "`memory`: streams end with the process. `disk`: they stay, in `streams.data_dir`."),
+    (
+        "streams.data_dir",
+        "The folder of the disk store, one process at a time. Given without `streams.store`, that is `disk`.",
+    ),
     (
         "streams.durability",
-        "When an append counts as written, with the disk store. `sync`: when it is on the disk. `interval`: when the system has it. `memory`: when the process has it.",
+        "When an append counts as written, with the disk store. `sync`: when it is on the disk; nothing is lost when the power goes. `interval 10ms`: when the system has it; the disk has it so much later. `memory`: when the system has it. With the last two nothing is lost when the process is killed.",
     ),
     (
         "streams.public_url",
@@ -178,7 +181,12 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("streams.read_bytes_max", "How much one read returns; a single append may have more."),
     ("streams.event_bytes_max", "How much one event carries; a single append may have more."),
     ("streams.body_bytes_max", "Largest body of a `PUT` or `POST`; a longer one is answered 413."),
-    ("streams.content_bytes_max", "Content of all streams together; more is refused with 507."),
+    ("streams.content_bytes_max", "Content of all streams together with the memory store; more is refused with 507."),
+    (
+        "streams.disk_free_bytes_min",
+        "How much stays free on the disk with the disk store; with less, content is refused with 507.",
+    ),
+    ("streams.disk_cache_bytes_max", "Memory for what is read from the disk again and again."),
     ("streams.waiting_bytes_max", "Content that may wait to be written; more is refused as busy."),
     ("streams.streams_max", "Streams there may be; more are refused with 507."),
     ("streams.producers_max", "Producers that are remembered per stream; more are refused as busy."),

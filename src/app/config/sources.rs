@@ -72,6 +72,7 @@ impl Sources {
         let (given, errors) = environment::read(self.environment.into_iter());
         merge.note(errors);
         given.into_iter().chain(self.flags).for_each(|given| merge.lay(given));
+        follow(&mut merge);
         merge.note(missing(&merge, purpose));
         let (config, leaves, errors) = merge.finish();
         Errors::of(errors).map_or(Ok(Resolved { config, leaves }), Err)
@@ -88,12 +89,21 @@ impl Sources {
     }
 }
 
+/// Sets what follows from another key: whoever names a folder wants streams to be kept there.
+fn follow(merge: &mut Merge) {
+    let (store, dir) = (merge.leaf("streams.store"), merge.leaf("streams.data_dir"));
+    if store.origin == Origin::Default && dir.value.as_str() != Some("") {
+        let (key, value) = ("streams.store".to_owned(), Value::Text("disk".to_owned()));
+        merge.lay(Given { key, value, origin: dir.origin.clone() });
+    }
+}
+
 /// What one key alone cannot tell.
 fn missing(merge: &Merge, purpose: Purpose) -> Vec<Error> {
     let mut errors = Vec::new();
     let store = merge.leaf("streams.store");
-    if store.value.as_str() == Some("disk") {
-        errors.push(Error::NoDiskStore { origin: store.origin.clone() });
+    if store.value.as_str() == Some("disk") && merge.leaf("streams.data_dir").value.as_str() == Some("") {
+        errors.push(Error::NoDataDir { origin: store.origin.clone() });
     }
     if purpose == Purpose::Other {
         return errors;

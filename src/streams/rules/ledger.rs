@@ -118,6 +118,11 @@ impl Ledger {
         stream.followers = stream.followers.saturating_sub(1);
     }
 
+    /// The number that the next stream's log will have; all before it have been given out.
+    pub(crate) fn next_log(&self) -> u64 {
+        self.next_log
+    }
+
     pub(super) fn take_log(&mut self) -> u64 {
         self.next_log += 1;
         self.next_log - 1

@@ -2,85 +2,143 @@
 
 use std::sync::Arc;
 
+use tempfile::TempDir;
+
 use super::world::{append, config, create, idle_stream, path, produced, seen, text, text_stream};
-use crate::store::{MemoryStore, Store};
+use crate::store::{Batch, DiskConfig, DiskStore, Durability, MemoryStore, Store, Table};
+use crate::streams::writer::{COUNTERS, NEXT_LOG};
 use crate::streams::{AppendRequest, CreateRequest, Effect, Error, ForkRequest, Refusal, Streams};
 
-fn open(store: &Arc<MemoryStore>) -> Streams {
-    Streams::open(config(), Arc::clone(store) as Arc<dyn Store>).unwrap()
+/// What is left of a process when it has ended.
+enum Kept {
+    Memory(Arc<MemoryStore>),
+    Disk(TempDir),
+}
+
+impl Kept {
+    /// Nothing yet, in every store there is.
+    fn each() -> [Self; 2] {
+        [Self::Memory(Arc::default()), Self::Disk(tempfile::tempdir().unwrap())]
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Memory(store) => Arc::clone(store) as Arc<dyn Store>,
+            Self::Disk(dir) => {
+                let dir = dir.path().to_owned();
+                let config =
+                    DiskConfig { dir, durability: Durability::Sync, free_bytes_min: 0, cache_bytes: 1024 * 1024 };
+                Arc::new(DiskStore::open(&config).unwrap())
+            }
+        }
+    }
+
+    fn open(&self) -> Streams {
+        Streams::open(config(), self.store()).unwrap()
+    }
 }
 
 #[tokio::test]
 async fn content_ends_producers_and_sequences_are_there_again() {
-    let store = Arc::new(MemoryStore::default());
-    let before = open(&store);
-    create(&before, "a", &text_stream()).await.unwrap();
-    before.append(&path("a"), &produced(0), "one".into()).await.unwrap();
-    before.append(&path("a"), &AppendRequest { seq: Some("5".into()), ..produced(1) }, "two".into()).await.unwrap();
-    create(&before, "closed", &text_stream()).await.unwrap();
-    let last = AppendRequest { closed: true, ..produced(0) };
-    before.append(&path("closed"), &last, "end".into()).await.unwrap();
+    for kept in Kept::each() {
+        let before = kept.open();
+        create(&before, "a", &text_stream()).await.unwrap();
+        before.append(&path("a"), &produced(0), "one".into()).await.unwrap();
+        before.append(&path("a"), &AppendRequest { seq: Some("5".into()), ..produced(1) }, "two".into()).await.unwrap();
+        create(&before, "closed", &text_stream()).await.unwrap();
+        let last = AppendRequest { closed: true, ..produced(0) };
+        before.append(&path("closed"), &last, "end".into()).await.unwrap();
 
-    let after = open(&store);
-    assert_eq!(seen(&after, "a").await.unwrap(), "onetwo");
-    let repeated = after.append(&path("a"), &produced(1), "two".into()).await.unwrap();
-    assert_eq!((repeated.effect, repeated.producer), (Effect::Repeated, Some((0, 1))));
-    let regressed = after.append(&path("a"), &AppendRequest { seq: Some("4".into()), ..text() }, "x".into()).await;
-    assert!(matches!(regressed, Err(Error::Refused(Refusal::SeqRegressed { .. }))));
-    assert!(after.describe(&path("closed")).unwrap().closed);
-    assert_eq!(after.append(&path("closed"), &last, "end".into()).await.unwrap().effect, Effect::Repeated);
-    append(&after, "a", "three").await.unwrap();
-    assert_eq!(seen(&open(&store), "a").await.unwrap(), "onetwothree");
+        before.close().await;
+        let after = kept.open();
+        assert_eq!(seen(&after, "a").await.unwrap(), "onetwo");
+        let repeated = after.append(&path("a"), &produced(1), "two".into()).await.unwrap();
+        assert_eq!((repeated.effect, repeated.producer), (Effect::Repeated, Some((0, 1))));
+        let regressed = after.append(&path("a"), &AppendRequest { seq: Some("4".into()), ..text() }, "x".into()).await;
+        assert!(matches!(regressed, Err(Error::Refused(Refusal::SeqRegressed { .. }))));
+        assert!(after.describe(&path("closed")).unwrap().closed);
+        assert_eq!(after.append(&path("closed"), &last, "end".into()).await.unwrap().effect, Effect::Repeated);
+        append(&after, "a", "three").await.unwrap();
+        after.close().await;
+        assert_eq!(seen(&kept.open(), "a").await.unwrap(), "onetwothree");
+    }
 }
 
 #[tokio::test]
 async fn forks_keep_what_they_stand_on_and_let_go_of_it() {
-    let store = Arc::new(MemoryStore::default());
-    let before = open(&store);
-    create(&before, "a", &text_stream()).await.unwrap();
-    append(&before, "a", "shared").await.unwrap();
-    let fork = ForkRequest { source: path("a"), offset: None, sub_offset: 0 };
-    create(&before, "b", &CreateRequest { fork: Some(fork), ..text_stream() }).await.unwrap();
-    append(&before, "b", "+own").await.unwrap();
-    before.delete(&path("a")).await.unwrap();
+    for kept in Kept::each() {
+        let before = kept.open();
+        create(&before, "a", &text_stream()).await.unwrap();
+        append(&before, "a", "shared").await.unwrap();
+        let fork = ForkRequest { source: path("a"), offset: None, sub_offset: 0 };
+        create(&before, "b", &CreateRequest { fork: Some(fork), ..text_stream() }).await.unwrap();
+        append(&before, "b", "+own").await.unwrap();
+        before.delete(&path("a")).await.unwrap();
 
-    let after = open(&store);
-    assert_eq!(seen(&after, "b").await.unwrap(), "shared+own");
-    assert!(matches!(seen(&after, "a").await, Err(Error::Refused(Refusal::Deleted { .. }))));
-    after.delete(&path("b")).await.unwrap();
-    assert!(matches!(seen(&after, "a").await, Err(Error::Refused(Refusal::NotFound { .. }))));
-    let last = open(&store);
-    assert_eq!(last.with_ledger(|ledger, _| (ledger.streams_count(), ledger.content_bytes())), (0, 0));
+        before.close().await;
+        let after = kept.open();
+        assert_eq!(seen(&after, "b").await.unwrap(), "shared+own");
+        assert!(matches!(seen(&after, "a").await, Err(Error::Refused(Refusal::Deleted { .. }))));
+        after.delete(&path("b")).await.unwrap();
+        assert!(matches!(seen(&after, "a").await, Err(Error::Refused(Refusal::NotFound { .. }))));
+        after.close().await;
+        let last = kept.open();
+        assert_eq!(last.with_ledger(|ledger, _| (ledger.streams_count(), ledger.content_bytes())), (0, 0));
+    }
 }
 
 #[tokio::test]
 async fn a_name_that_is_used_again_never_has_the_tag_of_its_former_life() {
-    let store = Arc::new(MemoryStore::default());
-    let streams = open(&store);
-    create(&streams, "a", &text_stream()).await.unwrap();
-    let first = streams.describe(&path("a")).unwrap().life;
-    streams.delete(&path("a")).await.unwrap();
-    create(&streams, "a", &text_stream()).await.unwrap();
-    let second = streams.describe(&path("a")).unwrap().life;
-    assert!(second > first);
-    assert_eq!(open(&store).describe(&path("a")).unwrap().life, second);
+    for kept in Kept::each() {
+        let streams = kept.open();
+        create(&streams, "a", &text_stream()).await.unwrap();
+        let first = streams.describe(&path("a")).unwrap().life;
+        streams.delete(&path("a")).await.unwrap();
+        create(&streams, "a", &text_stream()).await.unwrap();
+        let second = streams.describe(&path("a")).unwrap().life;
+        assert!(second > first);
+        streams.close().await;
+        assert_eq!(kept.open().describe(&path("a")).unwrap().life, second);
+    }
+}
+
+#[tokio::test]
+async fn numbers_of_logs_only_grow_although_the_clock_was_set_back() {
+    for kept in Kept::each() {
+        let ahead = u64::MAX / 2;
+        let store = kept.store();
+        let mut batch = Batch::default();
+        batch.put(COUNTERS, NEXT_LOG.into(), ahead.to_be_bytes().to_vec().into());
+        store.commit(batch).unwrap();
+        drop(store);
+        let streams = kept.open();
+        create(&streams, "a", &text_stream()).await.unwrap();
+        assert_eq!(streams.describe(&path("a")).unwrap().life, ahead);
+        streams.delete(&path("a")).await.unwrap();
+        streams.close().await;
+        let streams = kept.open();
+        create(&streams, "a", &text_stream()).await.unwrap();
+        assert_eq!(streams.describe(&path("a")).unwrap().life, ahead + 1);
+    }
 }
 
 #[tokio::test]
 async fn a_damaged_entry_is_told_with_the_name_of_the_stream() {
-    let store = Arc::new(MemoryStore::default());
-    let mut batch = crate::store::Batch::default();
-    batch.put(crate::store::Table("streams"), "a/b".into(), "{\"log\":".into());
-    store.commit(batch).unwrap();
-    let refused = Streams::open(config(), store).err().unwrap().to_string();
-    assert!(refused.contains("a/b"), "{refused}");
+    for kept in Kept::each() {
+        let store = kept.store();
+        let mut batch = Batch::default();
+        batch.put(Table("streams"), "a/b".into(), "{\"log\":".into());
+        store.commit(batch).unwrap();
+        let refused = Streams::open(config(), store).err().unwrap().to_string();
+        assert!(refused.contains("a/b"), "{refused}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_ends_no_stream_early() {
-    let store = Arc::new(MemoryStore::default());
-    let before = open(&store);
+    let kept = Kept::Memory(Arc::default());
+    let before = kept.open();
     create(&before, "a", &idle_stream(10)).await.unwrap();
-    let after = open(&store);
+    let after = kept.open();
     assert!(seen(&after, "a").await.is_ok());
 }

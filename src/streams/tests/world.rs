@@ -71,6 +71,10 @@ impl Store for MoodyStore {
         self.inner.read(log, range, bytes_max)
     }
 
+    fn read_now(&self, _: LogId, _: Range<u64>, _: usize) -> Option<Result<Run, StoreError>> {
+        None
+    }
+
     fn end(&self, log: LogId) -> Result<Option<u64>, StoreError> {
         self.inner.end(log)
     }

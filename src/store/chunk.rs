@@ -1,0 +1,77 @@
+//! Records one behind the other, and where each ends: what a log is made of, in memory and on disk.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+/// Consecutive records of one log.
+#[derive(Debug, Clone)]
+pub(super) struct Chunk<B> {
+    /// The position of the first byte.
+    pub(super) start: u64,
+    pub(super) bytes: B,
+    /// Where each record ends, counted from the start of the chunk.
+    pub(super) ends: Vec<u32>,
+}
+
+impl Chunk<Vec<u8>> {
+    /// No records so far; the first one will begin at `start`.
+    pub(super) fn starting_at(start: u64) -> Self {
+        Self { start, bytes: Vec::new(), ends: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, record: &[u8]) {
+        self.bytes.extend_from_slice(record);
+        self.ends.push(u32::try_from(self.bytes.len()).expect("a chunk has less than 4 GiB"));
+    }
+
+    /// Puts the records of the chunk that follows behind those of this one.
+    pub(super) fn extend(&mut self, following: &Self) {
+        debug_assert_eq!(self.end(), following.start);
+        let before = u32::try_from(self.bytes.len()).expect("a chunk has less than 4 GiB");
+        self.bytes.extend_from_slice(&following.bytes);
+        self.ends.extend(following.ends.iter().map(|end| before + end));
+    }
+
+    /// The same records, ready to be shared.
+    pub(super) fn freeze(self) -> Chunk<Bytes> {
+        let Self { start, bytes, mut ends } = self;
+        ends.shrink_to_fit();
+        Chunk { start, bytes: bytes.into(), ends }
+    }
+}
+
+impl<B: AsRef<[u8]>> Chunk<B> {
+    pub(super) fn end(&self) -> u64 {
+        self.start + self.bytes.as_ref().len() as u64
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How long each record is.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = u32> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        self.ends.iter().zip(starts).map(|(end, start)| end - start)
+    }
+
+    /// The bytes from `from` that belong to records which fit into `bytes_max`, cut at `until`. With `one_at_least`,
+    /// the first record need not fit. `None` if no record begins at `from`.
+    pub(super) fn records(&self, from: u64, until: u64, bytes_max: usize, one_at_least: bool) -> Option<Range<usize>> {
+        let from = usize::try_from(from.checked_sub(self.start)?).ok()?;
+        let next = self.ends.partition_point(|end| (*end as usize) <= from);
+        let begins = if next == 0 { 0 } else { self.ends[next - 1] as usize };
+        if begins != from || next == self.ends.len() {
+            return None;
+        }
+        let wanted = usize::try_from(until.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        let fitting = self.ends.partition_point(|end| (*end as usize) <= from.saturating_add(bytes_max));
+        let end = match fitting > next {
+            true => self.ends[fitting - 1] as usize,
+            false if one_at_least => self.ends[next] as usize,
+            false => from,
+        };
+        Some(from..end.min(wanted).max(from))
+    }
+}

@@ -1,0 +1,57 @@
+//! How far commits were answered, noted outside of the journal: at the end of a journal, a commit that nobody got an answer
+//! to and one that was damaged since look the same.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The file that holds the number which the first commit that was not answered has at the least.
+pub(super) struct Answered {
+    file: File,
+    noted: AtomicU64,
+}
+
+impl Answered {
+    /// Errors: what the disk says.
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join("answered"))?;
+        let mut number = [0; 8];
+        let noted = file.read_exact_at(&mut number, 0).map_or(0, |()| u64::from_be_bytes(number));
+        Ok(Self { file, noted: AtomicU64::new(noted) })
+    }
+
+    /// Notes that every commit below `next` may be answered. It takes no sync: when the power goes the note may be an
+    /// older one, and then it tells less. Errors: what the disk says.
+    pub(super) fn note(&self, next: u64) -> io::Result<()> {
+        self.noted.store(next, Ordering::Relaxed);
+        self.file.write_all_at(&next.to_be_bytes(), 0)
+    }
+
+    /// Reports if commits are missing that were answered: the store knows those below `next`.
+    pub(super) fn compare(&self, next: u64, torn: bool) -> bool {
+        let noted = self.noted.load(Ordering::Relaxed);
+        let missing = noted > next;
+        if missing {
+            let commits = noted - next;
+            tracing::error!(commits, torn, "the last commits are missing although they were answered");
+        }
+        missing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_that_were_answered_and_are_missing_are_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        Answered::open(dir.path()).unwrap().note(7).unwrap();
+        let answered = Answered::open(dir.path()).unwrap();
+        assert!(!answered.compare(7, false));
+        assert!(!answered.compare(9, true));
+        assert!(answered.compare(6, true));
+    }
+}

@@ -1,0 +1,154 @@
+//! fjall, as this store uses it: its keyspaces, our keys, its errors in our words.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use bytes::{BufMut, Bytes};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+
+use super::answered::Answered;
+use super::config::{DiskConfig, Durability};
+use super::journal;
+use crate::store::batch::{LogId, Table};
+use crate::store::error::Error;
+
+/// How much of each keyspace is in memory before it is written out. Two of them may wait at a time.
+const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Values of this size stand in files of their own kind, so that reorganising keys does not copy them.
+const SEPARATE_BYTES: u32 = 4 * 1024;
+
+/// How much of the journal may be on disk; it is read at the start.
+const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// Descriptors for files that are read, whatever the number of logs.
+const FILES_MAX: usize = 256;
+
+/// Where the pages of each log end.
+pub(super) const ENDS: Table = Table("_ends");
+
+/// Logs that were dropped and still have pages.
+pub(super) const DROPPED: Table = Table("_dropped");
+
+/// The open database.
+pub(super) struct Engine {
+    pub(super) database: Database,
+    pub(super) tables: Keyspace,
+    pub(super) tail: Keyspace,
+    pub(super) pages: Keyspace,
+    durability: Durability,
+    answered: Answered,
+    // Dropped last: then the next one may open the folder.
+    _claim: File,
+}
+
+impl Engine {
+    /// Errors: [`Error::InUse`], [`Error::Open`].
+    pub(super) fn open(config: &DiskConfig) -> Result<Self, Error> {
+        let unusable = |cause| Error::Open { dir: config.dir.clone(), cause };
+        let claim = claim(&config.dir).map_err(|error| unusable(error.to_string()))?;
+        let claim = claim.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
+        // Only who has the claim may mend anything.
+        let checked = journal::check(&config.dir).map_err(|error| unusable(error.to_string()))?;
+        for (file, bytes) in &checked.damaged {
+            tracing::error!(file = %file.display(), ?bytes, "the journal is damaged: what these bytes held is lost");
+        }
+        let engine = Self::opened(config, claim).map_err(|error| unusable(cause_of(&error)))?;
+        engine.answered.compare(engine.database.seqno(), checked.torn);
+        Ok(engine)
+    }
+
+    fn opened(config: &DiskConfig, claim: File) -> Result<Self, fjall::Error> {
+        let answered = Answered::open(&config.dir)?;
+        let database = Database::builder(&config.dir)
+            .cache_size(config.cache_bytes)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .max_cached_files(Some(FILES_MAX))
+            // The writer is one thread, and so is whoever clears up behind it.
+            .worker_threads(1)
+            .open()?;
+        let plain = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let separate = KvSeparationOptions::default().separation_threshold(SEPARATE_BYTES);
+        let tables = database.keyspace("tables", plain)?;
+        let tail = database.keyspace("tail", plain)?;
+        let pages = database.keyspace("pages", || plain().with_kv_separation(Some(separate)))?;
+        Ok(Self { database, tables, tail, pages, durability: config.durability, answered, _claim: claim })
+    }
+
+    /// Commits a batch of [`Engine::batch`]. Errors: [`Error::Failed`].
+    pub(super) fn commit(&self, batch: fjall::OwnedWriteBatch) -> Result<(), Error> {
+        batch.commit().map_err(failed)?;
+        self.answered.note(self.database.visible_seqno()).map_err(|error| Error::Failed(error.to_string()))
+    }
+
+    /// A batch whose commit returns when it is as durable as was promised.
+    pub(super) fn batch(&self) -> fjall::OwnedWriteBatch {
+        self.database.batch().durability(Some(match self.durability {
+            Durability::Sync => PersistMode::SyncData,
+            Durability::Interval(_) | Durability::Memory => PersistMode::Buffer,
+        }))
+    }
+
+    /// A batch that need not be on the disk when its commit returns.
+    pub(super) fn unhurried_batch(&self) -> fjall::OwnedWriteBatch {
+        self.database.batch().durability(Some(PersistMode::Buffer))
+    }
+
+    /// Has everything on the disk that was committed. Errors: [`Error::Failed`].
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.database.persist(PersistMode::SyncData).map_err(failed)
+    }
+}
+
+/// Claims a folder for this process, and makes it if it is not there; `None` if another process has it.
+fn claim(dir: &Path) -> std::io::Result<Option<File>> {
+    std::fs::create_dir_all(dir)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("in-use"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// The key of a page.
+pub(super) fn page_key(log: LogId, start: u64) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&log.0.to_be_bytes());
+    key[8..].copy_from_slice(&start.to_be_bytes());
+    key
+}
+
+/// The position in the key of a page.
+pub(super) fn page_start(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.get(8..)?.first_chunk()?))
+}
+
+/// The key of a table's key: the table's name, a zero, the key.
+pub(super) fn table_key(table: Table, key: &[u8]) -> Bytes {
+    let mut whole = Vec::with_capacity(table.0.len() + 1 + key.len());
+    whole.put_slice(table.0.as_bytes());
+    whole.put_u8(0);
+    whole.put_slice(key);
+    whole.into()
+}
+
+/// Free bytes on the disk that holds the folder, for those who are not root.
+pub(super) fn free_bytes(dir: &Path) -> std::io::Result<u64> {
+    let disk = rustix::fs::statvfs(dir)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+pub(super) fn failed(error: fjall::Error) -> Error {
+    Error::Failed(cause_of(&error))
+}
+
+/// What went wrong, for a person.
+pub(super) fn cause_of(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error.to_string(),
+        fjall::Error::Poisoned => "an earlier write or sync failed".to_owned(),
+        fjall::Error::Storage(fjall::LsmError::ChecksumMismatch { .. }) => "a checksum does not fit".to_owned(),
+        error => format!("{error:?}"),
+    }
+}

@@ -1,0 +1,69 @@
+//! Reading pages.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::engine::{Engine, cause_of, page_key, page_start};
+use super::page::read_page;
+use crate::store::batch::LogId;
+use crate::store::chunk::Chunk;
+use crate::store::error::Error;
+use crate::store::records::Run;
+
+/// Reads on behind `run`, up to `range.end` (where a page ends, or in it), as [`crate::store::Store::read`] does.
+/// `bytes_max` bounds all of the run. Returns whether the end of the range was reached.
+pub(super) fn read_pages(
+    engine: &Engine,
+    log: LogId,
+    range: &Range<u64>,
+    bytes_max: usize,
+    run: &mut Run,
+) -> Result<bool, Error> {
+    let mut pages = engine.pages.range(page_key(log, 0)..=page_key(log, run.end));
+    let Some(first) = pages.next_back() else { return Err(Error::NoRecord { log, position: run.end }) };
+    let mut page = page_of(log, run.end, first.into_inner())?;
+    drop(pages);
+    let mut following = None;
+    loop {
+        let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
+        let left = bytes_max.saturating_sub(taken);
+        if run.end >= page.end() {
+            return Err(missing(log, run.end));
+        }
+        let inside = page.records(run.end, range.end, left, run.chunks.is_empty());
+        let inside = inside.ok_or(Error::NoRecord { log, position: run.end })?;
+        run.push(page.bytes.slice(inside));
+        if run.end == range.end {
+            return Ok(true);
+        }
+        if run.end < page.end() {
+            return Ok(false);
+        }
+        let following =
+            following.get_or_insert_with(|| engine.pages.range(page_key(log, run.end)..page_key(log, range.end)));
+        let next = match following.next().map(|next| page_of(log, run.end, next.into_inner())) {
+            Some(Ok(next)) if next.start == run.end => next,
+            // What is in front of the damage can be read.
+            Some(_) | None if !run.chunks.is_empty() => return Ok(false),
+            Some(Err(error)) => return Err(error),
+            Some(Ok(_)) | None => return Err(missing(log, run.end)),
+        };
+        page = next;
+    }
+}
+
+fn page_of(
+    log: LogId,
+    position: u64,
+    found: Result<(fjall::UserKey, fjall::UserValue), fjall::Error>,
+) -> Result<Chunk<Bytes>, Error> {
+    let damaged = |cause: String| Error::Damaged { log, position, cause };
+    let (key, value) = found.map_err(|error| damaged(cause_of(&error)))?;
+    let start = page_start(&key).ok_or_else(|| damaged("the key of a page is too short".to_owned()))?;
+    read_page(start, &value.into()).ok_or_else(|| damaged(format!("the page at {start} cannot be understood")))
+}
+
+fn missing(log: LogId, position: u64) -> Error {
+    Error::Damaged { log, position, cause: "records are missing".to_owned() }
+}

@@ -1,0 +1,143 @@
+//! What a disk store keeps over restarts, and what it does with the tail.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::scratch::{HASTY, config, hasty, roomy};
+use super::store::DiskStore;
+use crate::store::{Batch, Error, LogId, Store, Table};
+
+const TABLE: Table = Table("names");
+
+/// What a test does to a store, and to the simplest thing that could be right.
+#[derive(Debug, Clone)]
+enum Step {
+    Append { log: u64, lengths: Vec<usize> },
+    Drop { log: u64 },
+    Put { key: u8, value: u8 },
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let length = prop_oneof![5 => 1_usize..40, 1 => 1_usize..90_000];
+    prop_oneof![
+        8 => (0..4_u64, prop::collection::vec(length, 1..8)).prop_map(|(log, lengths)| Step::Append { log, lengths }),
+        1 => (0..4_u64).prop_map(|log| Step::Drop { log }),
+        1 => (any::<u8>(), any::<u8>()).prop_map(|(key, value)| Step::Put { key, value }),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+/// Every log as one text, with the ends of its records; every key.
+#[derive(Default)]
+struct Model {
+    /// Number, bytes, ends. A dropped log begins again under a new number.
+    logs: [(u64, Vec<u8>, Vec<u64>); 4],
+    keys: std::collections::BTreeMap<u8, u8>,
+    next: u64,
+}
+
+impl Model {
+    /// Does a step, and tells what a store has to do.
+    fn step(&mut self, step: &Step, batch: &mut Batch) {
+        match step {
+            Step::Append { log, lengths } => {
+                let (id, bytes, ends) = &mut self.logs[*log as usize];
+                for length in lengths {
+                    if bytes.is_empty() {
+                        self.next += 1;
+                        *id = self.next;
+                    }
+                    let record: Vec<u8> = (0..*length).map(|byte| (byte * 7 + bytes.len()) as u8).collect();
+                    batch.append(LogId(*id), bytes.len() as u64, Bytes::copy_from_slice(&record));
+                    bytes.extend(record);
+                    ends.push(bytes.len() as u64);
+                }
+            }
+            Step::Drop { log } => {
+                let (id, bytes, ends) = &mut self.logs[*log as usize];
+                batch.drop_log(LogId(*id));
+                bytes.clear();
+                ends.clear();
+            }
+            Step::Put { key, value } => {
+                batch.put(TABLE, Bytes::copy_from_slice(&[*key]), Bytes::copy_from_slice(&[*value]));
+                self.keys.insert(*key, *value);
+            }
+            Step::Reopen => {}
+        }
+    }
+
+    fn check(&self, store: &DiskStore) {
+        for (id, bytes, ends) in &self.logs {
+            let end = bytes.len() as u64;
+            if bytes.is_empty() {
+                assert_eq!(store.end(LogId(*id)).unwrap(), None);
+                continue;
+            }
+            assert_eq!(store.end(LogId(*id)).unwrap(), Some(end));
+            for start in [0].iter().chain(ends).take(8) {
+                let run = store.read(LogId(*id), *start..end, usize::MAX).unwrap();
+                assert_eq!(run.chunks.concat(), &bytes[*start as usize..]);
+                let now = store.read_now(LogId(*id), *start..end, usize::MAX);
+                assert!(now.is_none_or(|now| now.unwrap() == run));
+            }
+        }
+        let keys = store.scan(TABLE, None, usize::MAX).unwrap();
+        let keys: Vec<_> = keys.iter().map(|(key, value)| (key[0], value[0])).collect();
+        assert_eq!(keys, self.keys.clone().into_iter().collect::<Vec<_>>());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_store_keeps_everything_wherever_it_was_reopened(steps in prop::collection::vec(step(), 1..40), in_a_hurry: bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || if in_a_hurry { hasty(dir.path()) } else { roomy(dir.path()) };
+        let (mut store, mut model) = (open(), Model::default());
+        for step in &steps {
+            if matches!(step, Step::Reopen) {
+                drop(store);
+                store = open();
+            }
+            let mut batch = Batch::default();
+            model.step(step, &mut batch);
+            store.commit(batch).unwrap();
+            model.check(&store);
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_is_open_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _open = roomy(dir.path());
+    let refused = DiskStore::open(&config(dir.path())).err().unwrap();
+    assert!(matches!(refused, Error::InUse { .. }), "{refused}");
+}
+
+#[test]
+fn the_tail_of_a_busy_store_stays_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = hasty(dir.path());
+    let mut batch = Batch::default();
+    batch.append(LogId(1), 0, "left alone".into());
+    store.commit(batch).unwrap();
+    for start in 0..200 {
+        let mut batch = Batch::default();
+        batch.append(LogId(2), start, "x".into());
+        store.commit(batch).unwrap();
+        let (commits, bytes) = store.tail();
+        assert!(commits <= HASTY.commits + 3 && bytes <= HASTY.tail_bytes + 64, "{commits} commits, {bytes} bytes");
+    }
+}
+
+#[test]
+fn a_disk_without_room_takes_no_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = super::DiskConfig { free_bytes_min: u64::MAX, ..config(dir.path()) };
+    let store = DiskStore::open(&config).unwrap();
+    assert!(matches!(store.check_room(), Err(Error::NoRoom { .. })));
+}
