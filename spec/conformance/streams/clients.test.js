@@ -79,8 +79,8 @@ describe("the client", () => {
       await handle.append(new Uint8Array([1, 2]))
       await handle.append(new Uint8Array([250]))
       await handle.close({ body: new Uint8Array([3]) })
+      await expect.poll(() => bytes).toEqual([1, 2, 250, 3])
       await response.closed
-      expect(bytes).toEqual([1, 2, 250, 3])
       expect(response.streamClosed).toBe(true)
     })
   }
