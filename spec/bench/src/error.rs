@@ -46,6 +46,14 @@ pub enum Error {
     /// The process that makes the load answered something else than figures.
     #[error("the process that makes the load answered {0:?}")]
     Caller(String),
+    /// A server did not answer what a load needs before it can begin.
+    #[error("{what}: {why}")]
+    Prepare {
+        /// What was to be prepared.
+        what: String,
+        /// What was wrong with the answer.
+        why: String,
+    },
     /// The run's scratch folder is not usable.
     #[error("{path}: {source}")]
     Scratch {

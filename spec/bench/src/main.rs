@@ -16,6 +16,7 @@ mod results;
 mod samples;
 mod services;
 mod startup;
+mod streams;
 mod table;
 mod usage;
 
@@ -41,6 +42,7 @@ fn run(command: Command) -> Result<bool, Error> {
     match command {
         Command::Compare(options) => return compare::compare(&options),
         Command::Brokers(options) => return brokers::compare(&options),
+        Command::Streams(options) => return streams::compare(&options),
         Command::Requester(client) => runtime(client.threads)?.block_on(brokers::requester(&client))?,
         Command::Responder(client) => runtime(client.threads)?.block_on(brokers::responder(&client))?,
         Command::Fan(client) => runtime(client.threads)?.block_on(brokers::fan(&client))?,

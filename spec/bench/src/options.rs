@@ -34,6 +34,8 @@ pub enum Command {
         #[arg(long)]
         server: SocketAddr,
     },
+    /// Measure durable streams and their peers, and print the tables
+    Streams(Box<Streams>),
     /// Measure the broker and its peers, and print the tables
     Brokers(Box<Brokers>),
     /// A client of a broker that makes requests as its stdin orders
@@ -104,6 +106,32 @@ pub struct Brokers {
     pub programs: Programs,
 }
 
+/// What the benchmark of durable streams is told.
+#[derive(Debug, Args)]
+pub struct Streams {
+    /// How much, and how it is shown.
+    #[command(flatten)]
+    pub extent: Extent,
+    /// Run these contenders alone: exorelay, rust, node, exorelay-disk, rust-wal, node-file, nginx
+    #[arg(long, value_delimiter = ',', value_parser = crate::streams::Name::parse)]
+    pub only: Vec<crate::streams::Name>,
+    /// Run these loads alone
+    #[arg(long, value_delimiter = ',', value_enum)]
+    pub loads: Vec<crate::streams::Family>,
+    /// Streams that a store has when it is opened; peers may get fewer
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub streams: u64,
+    /// Threads of the load generator
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub load_threads: u32,
+    /// Where the folders of the stores are made: a real disk
+    #[arg(long, hide = true)]
+    pub scratch: PathBuf,
+    /// Where the programs are.
+    #[command(flatten)]
+    pub programs: Programs,
+}
+
 /// How much is measured, and how it is shown.
 #[derive(Debug, Args)]
 pub struct Extent {
@@ -139,6 +167,18 @@ pub struct Programs {
     /// The folder of the Moleculer scripts
     #[arg(long, hide = true)]
     pub moleculer_scripts: Option<PathBuf>,
+    /// The durable-streams-server binary
+    #[arg(long, hide = true)]
+    pub durable_streams: Option<PathBuf>,
+    /// The folder that holds the reference server of Durable Streams and the script that starts it
+    #[arg(long, hide = true)]
+    pub node_streams: Option<PathBuf>,
+    /// The nginx binary
+    #[arg(long, hide = true)]
+    pub nginx: Option<PathBuf>,
+    /// The fio binary
+    #[arg(long, hide = true)]
+    pub fio: Option<PathBuf>,
     /// A program that could not be had, and why, as PROGRAM=WHY
     #[arg(long, hide = true, value_parser = absent)]
     pub absent: Vec<(String, String)>,

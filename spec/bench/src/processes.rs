@@ -61,7 +61,12 @@ struct Ready {
 impl Processes {
     /// Makes the scratch folder, in the system's folder for temporary files.
     pub fn new() -> Result<Self, Error> {
-        let scratch = std::env::temp_dir().join(format!("exorelay-bench-{}", std::process::id()));
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Makes the scratch folder in `folder`.
+    pub fn below(folder: &Path) -> Result<Self, Error> {
+        let scratch = folder.join(format!("exorelay-bench-{}", std::process::id()));
         fs::create_dir_all(&scratch).map_err(|source| Error::Scratch { path: scratch.clone(), source })?;
         Ok(Self { owner: Arc::new(Owner { scratch, started: AtomicU64::new(0), running: Mutex::new(Vec::new()) }) })
     }

@@ -39,7 +39,7 @@ pub fn errors(run: &Run) -> Vec<String> {
     errors.extend(run.broken.iter().map(|(name, why)| format!("{} broke during the run: {why}", name.word())));
     for name in Name::ALL {
         for (at, cell) in CELLS.iter().enumerate() {
-            errors.extend(failed_calls(name.word(), cell, run.results.summary(name, at)));
+            errors.extend(failed_calls(name.word(), cell.title, run.results.summary(name, at)));
         }
     }
     errors.extend(run.startup.iter().flat_map(|startup| startup.bad_ends.iter().cloned()));
@@ -47,10 +47,10 @@ pub fn errors(run: &Run) -> Vec<String> {
 }
 
 /// The sentence about the failed calls of a cell, if there were any.
-pub fn failed_calls(word: &str, cell: &Cell, summary: Option<Summary>) -> Option<String> {
+pub fn failed_calls(word: &str, title: &str, summary: Option<Summary>) -> Option<String> {
     let summary = summary.filter(|summary| summary.errors > 0)?;
     let first = summary.first_error.as_deref().unwrap_or("unknown");
-    Some(format!("{word}, {}: {} failed calls, the first: {first}", cell.title, summary.errors))
+    Some(format!("{word}, {title}: {} failed calls, the first: {first}", summary.errors))
 }
 
 fn head(run: &Run, options: &Compare) -> String {
@@ -180,7 +180,7 @@ pub fn bars_table(bars: &[Bar]) -> Table {
     for bar in bars {
         let Some(Spread { median, low, high }) = bar.value else {
             table.row(vec![
-                bar.what.to_owned(),
+                bar.what.clone().into_owned(),
                 "-".to_owned(),
                 bar.unit.to_owned(),
                 bar.limit.text(),
@@ -191,7 +191,7 @@ pub fn bars_table(bars: &[Bar]) -> Table {
         let number = |value: f64| format!("{value:.*}", bar.decimals);
         let verdict = bar.limit.holds(median).map_or("", |holds| if holds { "pass" } else { "MISS" });
         table.row(vec![
-            bar.what.to_owned(),
+            bar.what.clone().into_owned(),
             number(median),
             bar.unit.to_owned(),
             bar.limit.text(),
@@ -203,7 +203,7 @@ pub fn bars_table(bars: &[Bar]) -> Table {
 }
 
 /// `12,345`.
-fn thousands(value: f64) -> String {
+pub fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -42,7 +42,7 @@ pub fn errors(run: &Run) -> Vec<String> {
     errors.extend(run.broken.iter().map(|(name, why)| format!("{} broke during the run: {why}", name.word())));
     for name in Name::ALL {
         for (at, cell) in CELLS.iter().enumerate() {
-            errors.extend(failed_calls(name.word(), cell, run.results.summary(name, at)));
+            errors.extend(failed_calls(name.word(), cell.title, run.results.summary(name, at)));
         }
     }
     errors

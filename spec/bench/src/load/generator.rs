@@ -25,6 +25,11 @@ const LEAD: Duration = Duration::from_millis(5);
 pub trait Call: Send + 'static {
     /// Makes one call and checks its answer. The error says what was wrong, for people.
     fn call(&mut self) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Whether there is nothing left to call; the phase then ends early.
+    fn is_done(&self) -> bool {
+        false
+    }
 }
 
 /// How long a cell runs before it is measured, and how long it is measured.
@@ -73,14 +78,15 @@ async fn phase<C: Call>(callers: Vec<C>, shape: Shape, length: Duration, recorde
     }
 }
 
-/// Every caller sends its next call when its last one is answered, until `length` has passed.
+/// Every caller sends its next call when its last one is answered, until `length` has passed
+/// or nothing is left to call.
 async fn closed_loop<C: Call>(callers: Vec<C>, length: Duration, recorder: &Arc<Recorder>) -> Vec<C> {
     let end = Instant::now() + length;
     let mut tasks = JoinSet::new();
     for mut caller in callers {
         let recorder = Arc::clone(recorder);
         tasks.spawn(async move {
-            while Instant::now() < end {
+            while Instant::now() < end && !caller.is_done() {
                 one_call(&mut caller, Instant::now(), &recorder).await;
             }
             caller

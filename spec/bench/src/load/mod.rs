@@ -8,4 +8,4 @@ mod record;
 pub use generator::{CALL_WAIT, Call, Measured, Phases, run};
 pub use http::{HttpTarget, get_status};
 pub use nats::{NatsCaller, NatsTarget};
-pub use record::Figures;
+pub use record::{Figures, Recorder};
