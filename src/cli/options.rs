@@ -77,8 +77,10 @@ impl Options {
             Command::Dev(_) | Command::Run(_) => {
                 said_threads().map(|threads| Threads::Many(threads.unwrap_or(half(cores))))
             }
-            Command::Broker(_) | Command::Streams(_) => {
-                said_threads().map(|threads| Threads::Many(threads.unwrap_or(cores)))
+            Command::Broker(_) => said_threads().map(|threads| Threads::Many(threads.unwrap_or(cores))),
+            // One of them may be waiting for the disk.
+            Command::Streams(_) => {
+                said_threads().map(|threads| Threads::Many(threads.unwrap_or(cores.saturating_add(1))))
             }
             Command::Send(_)
             | Command::Request(_)

@@ -17,7 +17,7 @@ pub fn block_on<T>(threads: Threads, work: impl Future<Output = T>) -> io::Resul
         Threads::Many(threads) if threads.get() == 1 => Builder::new_current_thread(),
         Threads::Many(threads) => {
             let mut builder = Builder::new_multi_thread();
-            builder.worker_threads(threads.get() + 1);
+            builder.worker_threads(threads.get());
             builder
         }
     };

@@ -61,7 +61,8 @@ impl Streams {
     }
 
     /// The streams that `store` has kept. Reads their entries, blocking as the store is; panics outside of a tokio
-    /// runtime. Errors: [`Error::StoreRead`], [`Error::Kept`].
+    /// runtime. A store that blocks is written to on one of the runtime's threads at a time, if it has several: it needs one
+    /// more than without. Errors: [`Error::StoreRead`], [`Error::Kept`].
     pub fn open(config: Config, store: Arc<dyn Store>) -> Result<Self, Error> {
         let courier = Courier::new(&config, Guard::new(&config));
         Self::open_with(config, store, Arc::new(courier))

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, Weak};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +60,7 @@ pub(super) struct Writer {
 enum Place {
     /// Whoever has something to write: the store does not block.
     Caller,
-    /// One of those who wait, who gives the others of its thread to another one meanwhile.
+    /// One of those who wait, on its thread: others have theirs meanwhile.
     Turns,
     /// A thread of ours, which this wakes.
     Thread(SyncSender<()>),
@@ -318,10 +318,11 @@ impl Writer {
 
 /// Who makes the commits of a store on this runtime, and what wakes the thread if it is one.
 fn place_for(store: &dyn Store) -> (Place, Option<Receiver<()>>) {
-    match (store.pace(), Handle::current().runtime_flavor()) {
-        (Pace::Immediate, _) => (Place::Caller, None),
-        (Pace::Blocking, RuntimeFlavor::MultiThread) => (Place::Turns, None),
-        (Pace::Blocking, _) => {
+    let threads = Handle::current().metrics().num_workers();
+    match store.pace() {
+        Pace::Immediate => (Place::Caller, None),
+        Pace::Blocking if threads > 1 => (Place::Turns, None),
+        Pace::Blocking => {
             let (bell, rung) = sync_channel(1);
             (Place::Thread(bell), Some(rung))
         }
