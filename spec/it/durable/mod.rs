@@ -1,0 +1,7 @@
+//! Durable streams on bad days: real processes, on disk.
+
+mod bodies;
+mod client;
+mod damaged;
+mod killed;
+mod readers;
