@@ -37,7 +37,7 @@ impl Streams {
     }
 }
 
-fn client() -> Client {
+pub(super) fn client() -> Client {
     // The client insists on a provider even for plain HTTP. A second installation is refused, which is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
     Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()

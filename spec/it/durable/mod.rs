@@ -3,5 +3,6 @@
 mod bodies;
 mod client;
 mod damaged;
+mod full;
 mod killed;
 mod readers;
