@@ -18,6 +18,7 @@
 //! then answered. Nobody sees what could still be lost.
 
 mod clock;
+mod commit;
 mod config;
 mod error;
 mod lifecycle;

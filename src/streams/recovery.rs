@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::commit::{COUNTERS, NEXT_LOG, PRODUCERS, STREAMS, batch_of};
 use super::config::{Config, Kept};
 use super::error::Error;
 use super::rules::{Ledger, Limits};
 use super::shelf::{Shelf, Showing, Shown};
 use super::wire::{Offset, ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
-use super::writer::{COUNTERS, NEXT_LOG, PRODUCERS, STREAMS, batch_of};
 use crate::store::{Gap, LogId, Store, Table};
 
 /// Keys that are read at once.

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::world::{append, config, content_bytes, create, idle_stream, path, produced, seen, text, text_stream};
 use crate::store::{Batch, DiskConfig, DiskStore, Durability, MemoryStore, Store, Table};
-use crate::streams::writer::{COUNTERS, NEXT_LOG, STREAMS};
+use crate::streams::commit::{COUNTERS, NEXT_LOG, STREAMS};
 use crate::streams::{AppendRequest, CreateRequest, Effect, Error, ForkRequest, Refusal, Streams};
 
 /// What is left of a process when it has ended.

@@ -16,6 +16,15 @@ async fn bench() -> (Streams, Arc<MoodyStore>) {
 
 #[tokio::test]
 async fn everything_that_waits_is_written_in_one_commit() {
+    check_everything_that_waits().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn everything_that_waits_is_written_in_one_commit_by_those_who_wait() {
+    check_everything_that_waits().await;
+}
+
+async fn check_everything_that_waits() {
     let (streams, store) = bench().await;
     store.is_now(Mood::Holds);
     let first = tokio::spawn({
@@ -46,6 +55,15 @@ async fn everything_that_waits_is_written_in_one_commit() {
 
 #[tokio::test]
 async fn nothing_is_seen_or_answered_before_it_is_written() {
+    check_nothing().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn nothing_is_seen_or_answered_before_it_is_written_by_those_who_wait() {
+    check_nothing().await;
+}
+
+async fn check_nothing() {
     let (streams, store) = bench().await;
     store.is_now(Mood::Holds);
     let call = |seq| {
@@ -93,6 +111,58 @@ async fn a_failed_commit_is_told_and_nothing_is_accepted_any_more() {
 #[tokio::test]
 async fn a_store_that_panics_has_failed() {
     check_failure(Mood::Panics, "panicked").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_failed_commit_is_told_to_all_of_those_who_wait() {
+    check_failure(Mood::Fails, "the disk is full").await;
+    check_failure(Mood::Panics, "panicked").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_was_decided_is_written_although_everybody_who_waits_for_it_goes_away() {
+    let (streams, store) = bench().await;
+    store.is_now(Mood::Holds);
+    let call = |body: &'static str| {
+        let streams = streams.clone();
+        tokio::spawn(async move { append(&streams, "a", body).await })
+    };
+    let first = call("1");
+    until("the first append is being written", || store.commits() == 2).await;
+    let waiting = [call("2"), call("2")];
+    until("the others wait", || content_bytes(&streams) == 3).await;
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    for call in waiting {
+        assert!(call.await.unwrap_err().is_cancelled());
+    }
+    store.is_now(Mood::Works);
+    first.await.unwrap().unwrap();
+    append(&streams, "a", "3").await.unwrap();
+    assert_eq!(seen(&streams, "a").await.unwrap(), "1223");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_turn_is_never_lost_while_callers_come_and_go() {
+    let (streams, _store) = bench().await;
+    let mut calls = Vec::new();
+    for index in 0..400 {
+        let streams = streams.clone();
+        let call = tokio::spawn(async move { append(&streams, "a", "x").await });
+        if index % 3 == 0 {
+            call.abort();
+        }
+        calls.push(call);
+        if index % 7 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for call in calls {
+        if let Ok(outcome) = call.await {
+            outcome.unwrap();
+        }
+    }
+    append(&streams, "a", "end").await.unwrap();
+    assert!(seen(&streams, "a").await.unwrap().ends_with("xend"));
 }
 
 #[tokio::test]
