@@ -76,17 +76,21 @@ impl Policy {
         let policy = HeaderName::from_static("cross-origin-resource-policy");
         headers.insert(policy, HeaderValue::from_static("cross-origin"));
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        match &self.origins {
-            None => drop(headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))),
-            Some(origins) => {
-                headers.append(VARY, HeaderValue::from_static("origin"));
-                let origin = call.origin.as_ref().filter(|origin| origins.contains(origin));
-                origin.map(|origin| headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
+        let Some(origins) = &self.origins else {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            return Self::expose(headers, call);
+        };
+        headers.append(VARY, HeaderValue::from_static("origin"));
+        if let Some(origin) = call.origin.as_ref().filter(|origin| origins.contains(origin)) {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            if self.credentials {
+                headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             }
+            Self::expose(headers, call);
         }
-        if self.credentials {
-            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        }
+    }
+
+    fn expose(headers: &mut HeaderMap, call: &Call) {
         // What caches may keep has to serve pages, too, whoever asked for it first.
         if call.reads || call.origin.is_some() {
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
@@ -179,5 +183,67 @@ where
                 Poll::Ready(answered)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+
+    use super::*;
+
+    async fn answer(origins: &[&str], credentials: bool, request: Request<Body>) -> Response {
+        let cors_origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        let config = Config { cors_origins, cors_credentials: credentials, ..Config::default() };
+        let router = Router::new().route("/", get(|| async { "read" }).post(|| async { "written" }));
+        around(router, &config).call(request).await.unwrap()
+    }
+
+    fn from(origin: &str, method: Method) -> Request<Body> {
+        Request::builder().method(method).uri("/").header(ORIGIN, origin).body(Body::empty()).unwrap()
+    }
+
+    fn text(response: &Response, name: HeaderName) -> Option<&str> {
+        response.headers().get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[tokio::test]
+    async fn everybody_may_call_unless_origins_are_named() {
+        let response = answer(&["*"], true, from("https://a.example", Method::POST)).await;
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_ORIGIN), Some("*"));
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_CREDENTIALS), None);
+        assert!(text(&response, ACCESS_CONTROL_EXPOSE_HEADERS).unwrap().contains("stream-next-offset"));
+        assert_eq!(text(&response, VARY), None);
+    }
+
+    #[tokio::test]
+    async fn an_origin_that_is_named_may_call_and_no_other() {
+        let named = ["https://a.example", "https://b.example"];
+        let response = answer(&named, true, from("https://b.example", Method::GET)).await;
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_ORIGIN), Some("https://b.example"));
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_CREDENTIALS), Some("true"));
+        let response = answer(&named, true, from("https://c.example", Method::GET)).await;
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_ORIGIN), None);
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_CREDENTIALS), None);
+        assert_eq!(text(&response, VARY), Some("origin"));
+    }
+
+    #[tokio::test]
+    async fn a_preflight_is_answered_for_every_path() {
+        let response = answer(&["*"], false, from("https://a.example", Method::OPTIONS)).await;
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        assert!(text(&response, ACCESS_CONTROL_ALLOW_HEADERS).unwrap().contains("if-none-match"));
+        assert_eq!(text(&response, ACCESS_CONTROL_MAX_AGE), Some("600"));
+    }
+
+    #[tokio::test]
+    async fn what_caches_may_keep_serves_pages_whoever_asked_first() {
+        let plain = |method| Request::builder().method(method).uri("/").body(Body::empty()).unwrap();
+        let read = answer(&["*"], false, plain(Method::GET)).await;
+        assert!(text(&read, ACCESS_CONTROL_EXPOSE_HEADERS).is_some());
+        let written = answer(&["*"], false, plain(Method::POST)).await;
+        assert_eq!(text(&written, ACCESS_CONTROL_EXPOSE_HEADERS), None);
+        assert_eq!(text(&written, X_CONTENT_TYPE_OPTIONS), Some("nosniff"));
+        assert_eq!(text(&written, CACHE_CONTROL), Some("no-store"));
     }
 }
