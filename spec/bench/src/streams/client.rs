@@ -125,7 +125,8 @@ impl Connection {
         // What is still to come goes to its place at once.
         while left > 0 {
             body.reserve(usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES));
-            let read = (&mut self.stream).take(left).read_buf(body).await.map_err(|error| format!("answer: {error}"))?;
+            let read =
+                (&mut self.stream).take(left).read_buf(body).await.map_err(|error| format!("answer: {error}"))?;
             if read == 0 {
                 return Err("the connection ended in the middle of an answer".to_owned());
             }
@@ -214,13 +215,15 @@ mod tests {
     #[tokio::test]
     async fn answers_of_every_length_are_read_to_their_end() {
         check("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", (200, "hello")).await;
-        check("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", (200, "hello")).await;
+        check("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", (200, "hello"))
+            .await;
         check("HTTP/1.1 204 No Content\r\nstream-next-offset: 7\r\n\r\n", (204, "")).await;
     }
 
     #[test]
     fn of_a_head_offset_and_currency_are_known() {
-        let bytes = b"HTTP/1.1 200 OK\r\nStream-Next-Offset: 07\r\nStream-Up-To-Date: true\r\nContent-Length: 0\r\n\r\n";
+        let bytes =
+            b"HTTP/1.1 200 OK\r\nStream-Next-Offset: 07\r\nStream-Up-To-Date: true\r\nContent-Length: 0\r\n\r\n";
         let (head, length) = parse_head(bytes).unwrap().unwrap();
         assert_eq!((head.next.as_deref(), head.up_to_date, length), (Some("07"), true, bytes.len()));
         assert!(parse_head(&bytes[..20]).unwrap().is_none());

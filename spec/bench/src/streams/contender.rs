@@ -62,15 +62,8 @@ pub struct Server {
 
 impl Name {
     /// All contenders, in the order of the tables.
-    pub const ALL: [Self; 7] = [
-        Self::Exorelay,
-        Self::Rust,
-        Self::Node,
-        Self::ExorelayDisk,
-        Self::RustWal,
-        Self::NodeFile,
-        Self::Nginx,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Exorelay, Self::Rust, Self::Node, Self::ExorelayDisk, Self::RustWal, Self::NodeFile, Self::Nginx];
 
     /// The name on the command line and in the tables.
     pub fn word(self) -> &'static str {
@@ -133,10 +126,11 @@ impl Name {
                 command.args(["streams", "--listen", "127.0.0.1:0", "--store"]);
                 match self.keeps() {
                     Keeps::Memory => command.arg("memory"),
-                    Keeps::Disk => command.arg("disk").arg("--data-dir").arg(folder).args([
-                        "--durability",
-                        if filling { "memory" } else { "sync" },
-                    ]),
+                    Keeps::Disk => command
+                        .arg("disk")
+                        .arg("--data-dir")
+                        .arg(folder)
+                        .args(["--durability", if filling { "memory" } else { "sync" }]),
                 };
                 announced(processes, &mut command)
             }

@@ -88,7 +88,12 @@ pub fn loads() -> Vec<Load> {
         ("events, 1 subscriber", Work::Follow, 1, RECORD_BYTES),
         ("events, 100 subscribers", Work::Follow, 100, RECORD_BYTES),
     ];
-    loads.extend(more.map(|(title, work, connections, bytes)| Load { title: title.to_owned(), work, connections, bytes }));
+    loads.extend(more.map(|(title, work, connections, bytes)| Load {
+        title: title.to_owned(),
+        work,
+        connections,
+        bytes,
+    }));
     loads
 }
 

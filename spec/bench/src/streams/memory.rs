@@ -68,8 +68,7 @@ pub fn measure(name: Name, options: &Streams, processes: &Processes, runtime: &R
     }
     let server = start("records")?;
     let path = "/v1/stream/records";
-    let (records, wait) =
-        if options.extent.quick { (QUICK_RECORDS, QUICK_FILL_WAIT) } else { (RECORDS, FILL_WAIT) };
+    let (records, wait) = if options.extent.quick { (QUICK_RECORDS, QUICK_FILL_WAIT) } else { (RECORDS, FILL_WAIT) };
     let figures = runtime.block_on(async {
         create(server.address, &[path.to_owned()], Content::Binary).await?;
         fill(server.address, path, Content::Binary, records, wait).await

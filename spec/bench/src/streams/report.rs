@@ -19,10 +19,10 @@ struct Shape {
 }
 
 const SHAPES: [Shape; 5] = [
-    Shape { family: Family::Append, heading: "Appends a second", rate: rate },
-    Shape { family: Family::Create, heading: "New streams a second", rate: rate },
-    Shape { family: Family::Read, heading: "Small reads a second", rate: rate },
-    Shape { family: Family::CatchUp, heading: "Large reads, MiB a second", rate: rate },
+    Shape { family: Family::Append, heading: "Appends a second", rate },
+    Shape { family: Family::Create, heading: "New streams a second", rate },
+    Shape { family: Family::Read, heading: "Small reads a second", rate },
+    Shape { family: Family::CatchUp, heading: "Large reads, MiB a second", rate },
     Shape { family: Family::Follow, heading: "Events, p50 in ms", rate: |summary| format!("{:.3}", summary.p50_ms) },
 ];
 
@@ -86,7 +86,10 @@ fn head(run: &Run, options: &Streams) -> String {
     let smaller = run.large.iter().filter(|(.., mib)| *mib < whole * 0.99);
     lines.extend(smaller.map(|(name, content, mib)| {
         let content = if *content == Content::Json { "JSON" } else { "binary" };
-        format!("{}: its large {content} stream has {mib:.1} MiB instead of {whole:.1}: that took too long.", name.word())
+        format!(
+            "{}: its large {content} stream has {mib:.1} MiB instead of {whole:.1}: that took too long.",
+            name.word()
+        )
     }));
     let versions = [(&options.programs.exorelay, "--version"), (&options.programs.fio, "--version")];
     lines.extend(versions.into_iter().filter_map(|(path, flag)| version(path.as_ref()?, flag)));
@@ -112,11 +115,9 @@ fn loads_table(run: &Run, loads: &[Load], shape: &Shape, keeps: Keeps) -> Option
         let mut cells = vec![load.title.clone()];
         for name in &names {
             cells.extend(match run.results.summary(*name, at) {
-                Some(summary) => [
-                    (shape.rate)(&summary),
-                    format!("{:.3}", summary.p99_ms),
-                    format!("{:.1}", summary.cpu_us()),
-                ],
+                Some(summary) => {
+                    [(shape.rate)(&summary), format!("{:.3}", summary.p99_ms), format!("{:.1}", summary.cpu_us())]
+                }
                 None => ["-", "-", "-"].map(str::to_owned),
             });
         }
