@@ -219,7 +219,7 @@ async fn garbage_behind_a_request_is_answered_400_and_costs_nothing() {
 }
 
 /// Where the clock on the wall may be read, and for what.
-const WALL_CLOCK: [(&str, &str); 14] = [
+const WALL_CLOCK: [(&str, &str); 17] = [
     ("src/broker/shell.rs", "shown to people: when a message was given up"),
     ("src/broker/traffic.rs", "shown to people: when a message came by"),
     ("src/broker/rules/passage.rs", "shown to people: as above"),
@@ -232,6 +232,9 @@ const WALL_CLOCK: [(&str, &str); 14] = [
     ("src/cli/tail.rs", "shown to people: when a message came"),
     ("src/testing/send.rs", "the timestamp that frames of the WebSocket era carry"),
     ("src/streams/clock.rs", "Stream-TTL and Stream-Expires-At outlive the process"),
+    ("src/streams/subscriptions/wire/view.rs", "shown to people: when a subscription was created"),
+    ("src/cli/stream/ls.rs", "shown to people: when a stream was created"),
+    ("src/cli/stream/server.rs", "a Retry-After that is a date"),
     ("src/webhook", "the timestamp in a signature, as Standard Webhooks wants it"),
     ("src/http/client.rs", "a Retry-After that is a date"),
 ];
