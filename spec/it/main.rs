@@ -14,3 +14,4 @@ mod readme;
 mod secure;
 mod sockets;
 mod stage;
+mod streams;
