@@ -60,6 +60,13 @@ pub(crate) enum Over {
     WebSocket,
 }
 
+/// How a process came back.
+#[derive(Debug)]
+pub(crate) enum Revived {
+    Ready,
+    Refused { code: Option<i32>, log: String },
+}
+
 /// A server of the binary, killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -101,12 +108,13 @@ impl Process {
     }
 
     async fn ready(&self) {
-        eventually((&self.arguments, self.log.clone()), || async {
-            let output = self.output.lock().unwrap();
-            let announced = |system: &str| output.iter().any(|line| line.contains(&format!(r#""system":"{system}""#)));
-            listeners(&self.arguments).iter().all(|(system, _)| announced(system)).then_some(())
-        })
-        .await;
+        eventually((&self.arguments, self.log.clone()), || async { self.is_ready().then_some(()) }).await;
+    }
+
+    fn is_ready(&self) -> bool {
+        let output = self.output.lock().unwrap();
+        let announced = |system: &str| output.iter().any(|line| line.contains(&format!(r#""system":"{system}""#)));
+        listeners(&self.arguments).iter().all(|(system, _)| announced(system))
     }
 
     /// Where one of its listeners is.
@@ -166,6 +174,22 @@ impl Process {
         *self = Self::spawn(self.arguments.clone(), self.settings.clone());
         pause(milliseconds).await;
         self.kill().await;
+    }
+
+    /// Starts it again after its end, whether it likes what it finds or not.
+    pub(crate) async fn try_revive(&mut self) -> Revived {
+        *self = Self::spawn(self.arguments.clone(), self.settings.clone());
+        let waiting = eventually(("the start, or the end", self.log.clone()), || {
+            let ended = self.child.try_wait().unwrap();
+            std::future::ready(ended.map(Some).or_else(|| self.is_ready().then_some(None)))
+        });
+        match waiting.await {
+            None => Revived::Ready,
+            Some(ended) => {
+                (&mut self.logging).await.unwrap();
+                Revived::Refused { code: ended.code(), log: self.log() }
+            }
+        }
     }
 
     /// Waits for its end, which must be a good one. Its log is then complete.

@@ -113,6 +113,19 @@ impl Client {
     }
 }
 
+/// Sends these bytes over a connection of their own and leaves, or waits for an answer.
+pub(super) async fn send_raw(address: &str, bytes: &[u8]) -> TcpStream {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    // The server may have had enough of it.
+    drop(connection.write_all(bytes).await);
+    connection
+}
+
+/// The answer that comes over this connection.
+pub(super) async fn answer_to(connection: TcpStream, method: &str) -> Answer {
+    answer(&mut BufReader::new(connection), method).await.expect("a complete answer")
+}
+
 async fn answer(connection: &mut BufReader<TcpStream>, method: &str) -> Option<Answer> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::client::Client;
 use super::dice::Dice;
+use super::server_on;
 use super::writer::{SHARED, Writer};
 use crate::eventually::{eventually, pause};
-use crate::stage::Process;
 
 /// Set to the number that a failure names, it throws the same dice again.
 const SEED: &str = "EXORELAY_SPEC_SEED";
@@ -41,8 +41,7 @@ async fn check_kills(durability: &str, kills: usize) {
     let seed = std::env::var(SEED).map_or_else(|_| Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
     println!("{SEED}={seed} throws these dice again");
     let (mut dice, folder) = (Dice::new(seed), TempDir::new().unwrap());
-    let line = format!("streams --data-dir {}", folder.path().display());
-    let mut server = Process::start(&line, &[("EXORELAY__STREAMS__DURABILITY", durability)]).await;
+    let mut server = server_on(&folder, &[("EXORELAY__STREAMS__DURABILITY", durability)]).await;
     let (address, answered) = (server.address("streams").to_owned(), Arc::new(AtomicUsize::new(0)));
     let writer = |number| Writer::new(format!("w{number}"), dice.split(), &address, &answered);
     let mut writers: Vec<Writer> = (0..WRITERS).map(writer).collect();
