@@ -5,6 +5,7 @@
 mod command_line;
 mod crash;
 mod drain;
+mod durable;
 #[allow(unreachable_pub)] // The scenarios use it from a deeper place.
 #[path = "../world/eventually.rs"]
 mod eventually;

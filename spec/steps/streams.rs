@@ -4,6 +4,7 @@ use cucumber::{given, then, when};
 use exorelay::streams::Config;
 use reqwest::Method;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::world::eventually::eventually;
 use crate::world::streams::{Follower, World, call};
@@ -18,6 +19,18 @@ async fn server_with(world: &mut World, key: String, number: u64) {
     let mut settings = toml::Table::try_from(Config::default()).expect("settings are a table");
     settings.insert(key, toml::Value::Integer(number.try_into().expect("a small number")));
     world.start(settings.try_into().expect("a key of the settings")).await;
+}
+
+#[given("a streams server on disk")]
+async fn server_on_disk(world: &mut World) {
+    world.disk = Some(TempDir::new().expect("a folder"));
+    world.start(Config::default()).await;
+}
+
+#[given("a streams server on a disk that is full")]
+async fn server_on_full_disk(world: &mut World) {
+    world.disk = Some(TempDir::new().expect("a folder"));
+    world.start(Config { disk_free_bytes_min: u64::MAX, ..Config::default() }).await;
 }
 
 async fn create(world: &mut World, stream: String, content_type: String, body: String) {

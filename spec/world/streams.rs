@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use exorelay::http::{Limits, Listening, Serving};
-use exorelay::store::MemoryStore;
+use exorelay::store::{DiskConfig, DiskStore, MemoryStore, Store};
 use exorelay::streams::{Config, Streams, routes};
 use futures_util::StreamExt;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -24,8 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Default, cucumber::World)]
 pub struct World {
     server: Option<(Streams, Serving)>,
-    /// What the server keeps.
-    store: Arc<MemoryStore>,
+    /// What a server without a disk keeps.
+    memory: Arc<MemoryStore>,
+    /// What a server with one does.
+    pub disk: Option<TempDir>,
     /// What each stream was created as.
     pub types: BTreeMap<String, String>,
     answer: Option<Answer>,
@@ -49,20 +52,33 @@ impl std::fmt::Debug for World {
 impl World {
     /// Starts a server; one that ran before ends.
     pub async fn start(&mut self, config: Config) {
-        self.store = Arc::default();
+        self.memory = Arc::default();
         self.open(config).await;
     }
 
     /// Starts another server on what the first one has kept.
     pub async fn start_again(&mut self) {
-        let config = self.streams().config().clone();
-        self.server = None;
+        let (streams, serving) = self.server.take().expect("there is a server");
+        let config = streams.config().clone();
+        serving.drain(PATIENCE).await;
+        streams.close().await;
         self.open(config).await;
+    }
+
+    fn store(&self, config: &Config) -> Arc<dyn Store> {
+        let Some(disk) = &self.disk else { return self.memory.clone() };
+        let config = DiskConfig {
+            dir: disk.path().to_owned(),
+            durability: config.durability,
+            free_bytes_min: config.disk_free_bytes_min,
+            cache_bytes: config.disk_cache_bytes_max as u64,
+        };
+        Arc::new(DiskStore::open(&config).expect("the folder can be opened"))
     }
 
     async fn open(&mut self, config: Config) {
         let listening = Listening::bind("test", "127.0.0.1:0").await.expect("a port is free");
-        let streams = Streams::open(config, self.store.clone()).expect("the store can be read");
+        let streams = Streams::open(config.clone(), self.store(&config)).expect("the store can be read");
         let limits = Limits::default();
         let serving = listening.serve(routes::server(streams.clone(), &limits), &limits);
         self.server = Some((streams, serving));

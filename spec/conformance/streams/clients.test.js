@@ -2,6 +2,7 @@
 import { DurableStream, IdempotentProducer, StaleEpochError, stream } from "@durable-streams/client"
 import { MaterializedState, createStateSchema } from "@durable-streams/state"
 import { createStreamDB } from "@durable-streams/state/db"
+import { setTimeout } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { Server, durable } from "./server.js"
 
@@ -22,18 +23,45 @@ const json = (options) => create("application/json", options)
 /** Everything that is there now. */
 const items = async (url, options = {}) => (await stream({ url, live: false, ...options })).json()
 
-/** Collects what a follower gets; `until` waits for so many items. */
-const follow = async (url, live, options = {}) => {
+/**
+ * Collects what a follower gets; `until` waits for so many items. Long-polls are repeated by the client. Events that break
+ * off are an error to it, after which an application goes on from the offset that it has.
+ */
+const follow = async (url, live) => {
   const got = []
   const waiting = []
-  const response = await stream({ url, live, ...options })
-  const end = response.subscribeJson(async (batch) => {
-    got.push(...batch.items)
-    waiting.filter((one) => got.length >= one.count).forEach((one) => one.resolve(got))
-  })
+  let offset
+  let response
+  let ended = false
+  const begin = async () => {
+    response = await stream({ url, live, offset })
+    response.closed.catch(() => ended || begin())
+    response.subscribeJson(async (batch) => {
+      got.push(...batch.items)
+      offset = batch.offset
+      waiting.filter((one) => got.length >= one.count).forEach((one) => one.resolve(got))
+    })
+  }
+  await begin()
   const until = (count) =>
     new Promise((resolve) => (got.length >= count ? resolve(got) : waiting.push({ count, resolve })))
-  return { got, until, end, response }
+  const end = () => {
+    ended = true
+    response.cancel()
+  }
+  return { got, until, end }
+}
+
+/** Repeats what got no answer, which a producer leaves to its `fetch`: the server knows what it has already. */
+const patiently = async (url, request) => {
+  for (;;) {
+    try {
+      return await fetch(url, request)
+    } catch (error) {
+      if (request.signal?.aborted) throw error
+      await setTimeout(20)
+    }
+  }
 }
 
 const range = (from, to) => Array.from({ length: to - from }, (_, index) => ({ n: from + index }))
@@ -185,8 +213,8 @@ describe.runIf(durable)("after the server was killed and started again", () => {
     test(`a follower by ${live} goes on, and a producer too`, async () => {
       const handle = await json()
       const errors = []
-      const options = { lingerMs: 1, maxBatchBytes: 128, maxInFlight: 5, onError: (error) => errors.push(error) }
-      const producer = new IdempotentProducer(handle, "writer", options)
+      const batches = { lingerMs: 1, maxBatchBytes: 128, maxInFlight: 5, fetch: patiently }
+      const producer = new IdempotentProducer(handle, "writer", { ...batches, onError: (error) => errors.push(error) })
       const follower = await follow(handle.url, live)
       for (const item of range(0, 300)) producer.append(JSON.stringify(item))
       await follower.until(50)
@@ -201,20 +229,37 @@ describe.runIf(durable)("after the server was killed and started again", () => {
       expect(await follower.until(500)).toEqual(range(0, 500))
       follower.end()
     })
-
-    test(`a database by ${live} goes on`, async () => {
-      const handle = await json()
-      await change(handle, users.insert({ value: { id: "1", name: "Ann" } }))
-      const db = createStreamDB({ streamOptions: { url: handle.url, contentType: "application/json" }, live, state })
-      await db.preload()
-      await server.kill()
-      await server.restart()
-      await change(handle, users.insert({ value: { id: "2", name: "Bob" } }))
-      await change(handle, users.delete({ key: "1" }))
-      await expect.poll(() => [...db.collections.users.keys()], { timeout: 20_000 }).toEqual(["2"])
-      db.close()
-    })
   }
+
+  const open = async (url, live) => {
+    const db = createStreamDB({ streamOptions: { url, contentType: "application/json" }, live, state })
+    await db.preload()
+    return db
+  }
+
+  test("a database goes on by long-poll", async () => {
+    const handle = await json()
+    await change(handle, users.insert({ value: { id: "1", name: "Ann" } }))
+    const db = await open(handle.url, "long-poll")
+    await server.kill()
+    await server.restart()
+    await change(handle, users.insert({ value: { id: "2", name: "Bob" } }))
+    await change(handle, users.delete({ key: "1" }))
+    await expect.poll(() => [...db.collections.users.keys()], { timeout: 20_000 }).toEqual(["2"])
+    db.close()
+  })
+
+  test("a database is opened again by sse", async () => {
+    const handle = await json()
+    await change(handle, users.insert({ value: { id: "1", name: "Ann" } }))
+    await server.kill()
+    await server.restart()
+    const db = await open(handle.url, "sse")
+    await change(handle, users.insert({ value: { id: "2", name: "Bob" } }))
+    await change(handle, users.delete({ key: "1" }))
+    await expect.poll(() => [...db.collections.users.keys()], { timeout: 20_000 }).toEqual(["2"])
+    db.close()
+  })
 
   test("state is what it was", async () => {
     const handle = await json()

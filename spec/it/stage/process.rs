@@ -216,6 +216,7 @@ fn listeners(arguments: &[String]) -> &'static [(&'static str, &'static str)] {
     let connected = arguments.iter().any(|argument| argument.starts_with("ws"));
     match arguments[0].as_str() {
         "broker" => &[("broker", "--listen")],
+        "streams" => &[("streams", "--listen")],
         "run" if embedded => &[("listen", "--listen"), ("api", "--api"), ("broker", "--broker")],
         // Over a WebSocket nothing listens for the broker.
         "run" if connected => &[("api", "--api")],

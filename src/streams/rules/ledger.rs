@@ -72,7 +72,8 @@ impl Ledger {
         let mut stream = Stream::new(entry, tail);
         if let Some(slack_ms) = stream.access_slack_ms() {
             let latest = stream.entry.accessed_ms.saturating_add(slack_ms);
-            stream.entry.accessed_ms = latest.min(now_ms).max(stream.entry.accessed_ms);
+            // An access in the future is from a clock that has been set back since: it must not keep the stream for ever.
+            stream.entry.accessed_ms = latest.min(now_ms);
         }
         self.content_bytes += stream.own_bytes();
         self.streams.insert(path.clone(), stream);

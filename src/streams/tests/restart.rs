@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::world::{append, config, content_bytes, create, idle_stream, path, produced, seen, text, text_stream};
 use crate::store::{Batch, DiskConfig, DiskStore, Durability, MemoryStore, Store, Table};
-use crate::streams::writer::{COUNTERS, NEXT_LOG};
+use crate::streams::writer::{COUNTERS, NEXT_LOG, STREAMS};
 use crate::streams::{AppendRequest, CreateRequest, Effect, Error, ForkRequest, Refusal, Streams};
 
 /// What is left of a process when it has ended.
@@ -122,6 +122,26 @@ async fn numbers_of_logs_only_grow_although_the_clock_was_set_back() {
         // The registry has the number between them.
         assert_eq!(streams.describe(&path("a")).unwrap().life, ahead + 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_used_in_the_future_lives_no_longer_than_others() {
+    let kept = Kept::Memory(Arc::default());
+    let before = kept.open();
+    create(&before, "a", &idle_stream(10)).await.unwrap();
+    before.close().await;
+    let store = kept.store();
+    let entry = store.get(STREAMS, b"a").unwrap().unwrap();
+    let mut entry: serde_json::Value = serde_json::from_slice(&entry).unwrap();
+    entry["accessed_ms"] = u64::MAX.into();
+    let mut batch = Batch::default();
+    batch.put(STREAMS, "a".into(), entry.to_string().into());
+    store.commit(batch).unwrap();
+
+    let after = kept.open();
+    assert!(after.describe(&path("a")).is_ok());
+    tokio::time::advance(std::time::Duration::from_secs(11)).await;
+    assert!(matches!(after.describe(&path("a")), Err(Error::Refused(Refusal::NotFound { .. }))));
 }
 
 #[tokio::test]

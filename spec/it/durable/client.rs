@@ -1,0 +1,115 @@
+//! A client of streams on disk, and dice that can be thrown again.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, Response};
+use tempfile::TempDir;
+
+use crate::stage::Process;
+
+/// How long one call may take before its test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server of streams, its folder, and connections to it.
+pub(super) struct Streams {
+    pub(super) process: Process,
+    pub(super) dir: TempDir,
+    client: Client,
+}
+
+impl Streams {
+    pub(super) async fn start(settings: &[(&str, &str)]) -> Self {
+        let dir = TempDir::new().unwrap();
+        let line = format!("streams --data-dir {} --drain-grace 1s", dir.path().display());
+        let process = Process::start(&line, settings).await;
+        Self { process, dir, client: client() }
+    }
+
+    /// kill -9, and the same again on the same folder.
+    pub(super) async fn kill_and_revive(&mut self) {
+        self.process.kill().await;
+        self.process.revive().await;
+        self.client = client();
+    }
+
+    pub(super) fn caller(&self) -> Caller {
+        Caller { client: self.client.clone(), root: format!("{}/v1/stream", self.process.url("streams")) }
+    }
+}
+
+pub(super) fn client() -> Client {
+    // The client insists on a provider even for plain HTTP. A second installation is refused, which is as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
+}
+
+/// Makes calls.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) client: Client,
+    pub(super) root: String,
+}
+
+impl Caller {
+    /// Errors: there was no complete answer.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Response, reqwest::Error> {
+        let mut request = self.client.request(method, format!("{}/{path}", self.root)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await
+    }
+
+    pub(super) async fn create(&self, path: &str, content_type: &str) -> u16 {
+        let created = self.call(Method::PUT, path, &[("content-type", content_type)], Vec::new()).await;
+        created.unwrap().status().as_u16()
+    }
+
+    pub(super) async fn append(&self, path: &str, content_type: &str, body: Vec<u8>) -> u16 {
+        let appended = self.call(Method::POST, path, &[("content-type", content_type)], body).await;
+        appended.unwrap().status().as_u16()
+    }
+
+    /// Everything from an offset to the end, and where that is. `Err` has the status and body of what is no success.
+    pub(super) async fn read(&self, path: &str, from: &str) -> Result<(Vec<u8>, String), (u16, String)> {
+        let (mut content, mut offset) = (Vec::new(), from.to_owned());
+        loop {
+            let query = format!("{path}?offset={offset}");
+            let answer = self.call(Method::GET, &query, &[], Vec::new()).await.unwrap();
+            let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+            let body = answer.bytes().await.unwrap();
+            if status != 200 {
+                return Err((status, String::from_utf8_lossy(&body).into_owned()));
+            }
+            content.extend_from_slice(&body);
+            offset = headers["stream-next-offset"].to_str().unwrap().to_owned();
+            if headers.contains_key("stream-up-to-date") {
+                return Ok((content, offset));
+            }
+        }
+    }
+}
+
+/// Numbers that look random and come again with the same seed.
+#[derive(Debug, Clone)]
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// Below `sides`.
+    pub(super) fn throw(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+}

@@ -1,0 +1,175 @@
+//! Bytes that flip on the disk: noticed, told, and never served.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::client::{Caller, Dice, Streams};
+use crate::eventually::eventually;
+
+/// How often a byte of each kind of file is flipped.
+const FLIPS: usize = 10;
+
+/// Enough that some of it is written out of the journal.
+const LARGE: usize = 64 * 1024;
+const LARGES: usize = 330;
+
+/// What the streams hold.
+fn contents() -> Vec<(String, Vec<u8>)> {
+    let large = (0..LARGES).flat_map(|number| vec![(number % 251) as u8; LARGE]).collect();
+    let small = |stream: usize| (0..40).flat_map(|number| format!("{stream}/{number};").into_bytes()).collect();
+    let smalls = (0..8).map(|stream| (format!("small-{stream}"), small(stream)));
+    std::iter::once(("large".to_owned(), large)).chain(smalls).collect()
+}
+
+async fn fill(caller: &Caller, dir: &Path) {
+    let kind = "application/octet-stream";
+    for (path, content) in contents() {
+        assert_eq!(caller.create(&path, kind).await, 201);
+        let record = if path == "large" { LARGE } else { 7 };
+        for record in content.chunks(record) {
+            assert_eq!(caller.append(&path, kind, record.to_vec()).await, 204);
+        }
+    }
+    let written = || async { (!files(dir, "blobs").is_empty() && !files(dir, "tables").is_empty()).then_some(()) };
+    eventually("tables and blobs", written).await;
+}
+
+/// The files in all folders of a name below a folder, or with an ending.
+fn files(dir: &Path, kind: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path, kind));
+            continue;
+        }
+        let inside = path.parent().and_then(Path::file_name).is_some_and(|name| name == kind);
+        if inside || path.extension().is_some_and(|ending| ending == kind) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
+/// Flips a bit among the bytes that are not zero, and tells where.
+fn flip(path: &Path, dice: &mut Dice) -> String {
+    let mut bytes = std::fs::read(path).unwrap();
+    let filled = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let at = dice.throw(filled as u64) as usize;
+    bytes[at] ^= 1 << dice.throw(8);
+    std::fs::write(path, bytes).unwrap();
+    format!("byte {at} of {filled} of {}", path.display())
+}
+
+/// A server on a folder, or how it refused.
+enum Opened {
+    Serving(Box<Child>, String),
+    Refused { code: Option<i32>, words: String },
+}
+
+async fn open(dir: &Path) -> Opened {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_exorelay"));
+    command.args(["streams", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir).env_clear().kill_on_drop(true);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).await.unwrap();
+    match ready.split("\"address\":\"").nth(1).and_then(|rest| rest.split('"').next()) {
+        Some(address) => Opened::Serving(Box::new(child), format!("http://{address}/v1/stream")),
+        None => {
+            let mut words = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut words).await.unwrap();
+            Opened::Refused { code: child.wait().await.unwrap().code(), words }
+        }
+    }
+}
+
+/// Every stream gives its bytes, or as many as there are of them, or says that it is damaged. What is missing was told.
+async fn check(dir: &Path, caller: impl Fn(String) -> Caller, what: &str) {
+    let (mut child, root) = match open(dir).await {
+        Opened::Serving(child, root) => (child, root),
+        Opened::Refused { code, words } => {
+            assert_eq!(code, Some(1), "{what}: {words}");
+            assert!(words.contains("streams.data_dir"), "{what}: {words}");
+            return;
+        }
+    };
+    let caller = caller(root);
+    let mut incomplete = Vec::new();
+    for (path, expected) in contents() {
+        match caller.read(&path, "-1").await {
+            Ok((content, _)) => {
+                assert!(expected.starts_with(&content), "{what}: {path} serves bytes that nobody wrote");
+                incomplete.extend((content.len() < expected.len()).then(|| path.clone()));
+            }
+            Err((500, problem)) => assert!(problem.contains(&path), "{what}: {problem}"),
+            Err((404, _)) => incomplete.push(path.clone()),
+            Err((status, problem)) => panic!("{what}: {status} {problem}"),
+        }
+    }
+    child.kill().await.unwrap();
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).await.unwrap();
+    assert!(!log.contains("panicked"), "{what}: {log}");
+    let told = log.contains("damaged") || log.contains("missing");
+    assert!(incomplete.is_empty() || told, "{what}: {incomplete:?} lost something without a word: {log}");
+}
+
+async fn check_flips(kind: &str) {
+    let mut streams = Streams::start(&[]).await;
+    fill(&streams.caller(), streams.dir.path()).await;
+    streams.process.kill().await;
+    let seed = u64::from(std::process::id());
+    let mut dice = Dice::new(seed);
+    for round in 0..FLIPS {
+        let damaged = TempDir::new().unwrap();
+        copy(streams.dir.path(), damaged.path());
+        let found = files(damaged.path(), kind);
+        let place = flip(&found[dice.throw(found.len() as u64) as usize], &mut dice);
+        let caller = |root| Caller { root, ..streams.caller() };
+        check(damaged.path(), caller, &format!("seed {seed}, round {round}, {place}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_in_the_journal_is_told_and_never_served() {
+    check_flips("jnl").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_in_a_page_is_told_with_the_name_of_its_stream_and_never_served() {
+    check_flips("blobs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_in_a_table_is_told_and_never_served() {
+    check_flips("tables").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_in_use_is_refused_and_its_owner_unharmed() {
+    let streams = Streams::start(&[]).await;
+    let caller = streams.caller();
+    assert_eq!(caller.create("a", "text/plain").await, 201);
+    let Opened::Refused { code, words } = open(streams.dir.path()).await else { panic!("two on one folder") };
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains("in use by another process"), "{words}");
+    assert!(words.contains(&streams.dir.path().display().to_string()), "{words}");
+    assert_eq!(caller.append("a", "text/plain", b"unharmed".to_vec()).await, 204);
+    assert_eq!(caller.read("a", "-1").await.unwrap().0, b"unharmed");
+}

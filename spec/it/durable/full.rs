@@ -1,0 +1,93 @@
+//! A disk that fills up, and gets room again.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Tool, Stdio};
+
+use reqwest::Method;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::client::{Caller, client};
+use crate::eventually::eventually;
+
+const RESERVE_BYTES: usize = 100_000_000;
+const DISK: &str = "size=256m";
+
+/// A server on a small disk of its own, which nobody else sees.
+struct Small {
+    _server: Child,
+    caller: Caller,
+    /// The disk, as this process reaches it.
+    disk: PathBuf,
+    _dir: TempDir,
+}
+
+/// How to get a mount of one's own, if the system lets us at all.
+fn unshare() -> Option<Vec<&'static str>> {
+    let ways = [vec!["--mount"], vec!["--mount", "--map-root-user"]];
+    let works = |way: &Vec<&str>| {
+        let tried = Tool::new("unshare").args(way).args(["mount", "-t", "tmpfs", "none", "/mnt"]).output();
+        tried.is_ok_and(|tried| tried.status.success())
+    };
+    ways.into_iter().find(works)
+}
+
+impl Small {
+    async fn start(unshare: &[&str]) -> Self {
+        let dir = TempDir::new().unwrap();
+        let script = format!("mount -t tmpfs -o {DISK} none \"$0\" && exec \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(unshare).args(["sh", "-c", &script]).arg(dir.path()).arg(env!("CARGO_BIN_EXE_exorelay"));
+        command.args(["streams", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path()).kill_on_drop(true);
+        command.env("EXORELAY__STREAMS__DISK_FREE_BYTES_MIN", RESERVE_BYTES.to_string());
+        let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut ready).await.unwrap();
+        let address = ready.split("\"address\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let caller = Caller { client: client(), root: format!("http://{address}/v1/stream") };
+        let root = PathBuf::from(format!("/proc/{}/root", server.id().unwrap()));
+        let disk = root.join(dir.path().strip_prefix(Path::new("/")).unwrap());
+        Self { _server: server, caller, disk, _dir: dir }
+    }
+
+    async fn append(&self, record: Vec<u8>) -> u16 {
+        self.caller.append("a", "application/octet-stream", record).await
+    }
+
+    async fn appends_answer(&self, status: u16) {
+        let small = || async { (self.append(b"x".to_vec()).await == status).then_some(()) };
+        eventually(("an append answered", status), small).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_content_and_goes_on_when_there_is_room() {
+    let Some(unshare) = unshare() else {
+        println!("skipped: this system does not let us mount a small disk");
+        return;
+    };
+    let small = Small::start(&unshare).await;
+    let caller = &small.caller;
+    for path in ["a", "b"] {
+        assert_eq!(caller.create(path, "application/octet-stream").await, 201);
+    }
+    assert_eq!(small.append(vec![b'a'; 1_000_000]).await, 204);
+    std::fs::File::create(small.disk.join("of-others")).unwrap().write_all(&vec![1; 190_000_000]).unwrap();
+    small.appends_answer(507).await;
+    let (content, end) = caller.read("a", "-1").await.unwrap();
+    let refused = caller.call(Method::POST, "a", &[("content-type", "application/octet-stream")], b"y".to_vec()).await;
+    let refused = refused.unwrap();
+    assert_eq!(refused.status(), 507);
+    let problem = refused.text().await.unwrap();
+    assert!(problem.contains("the disk is full"), "{problem}");
+    // Reading, deleting and closing go on.
+    assert!(content.starts_with(&[b'a'; 1_000_000]));
+    assert_eq!(caller.call(Method::DELETE, "b", &[], Vec::new()).await.unwrap().status(), 204);
+    assert_eq!(caller.read("a", "-1").await.unwrap(), (content.clone(), end));
+    std::fs::remove_file(small.disk.join("of-others")).unwrap();
+    small.appends_answer(204).await;
+    let (after, _) = caller.read("a", "-1").await.unwrap();
+    assert_eq!(after, [content, b"x".to_vec()].concat());
+}
