@@ -15,4 +15,3 @@ mod readme;
 mod secure;
 mod sockets;
 mod stage;
-mod streams;

@@ -12,7 +12,7 @@ mod traffic;
 
 pub(crate) use calls::{call, get, post};
 pub(crate) use peer::{Peer, declare};
-pub(crate) use process::{Over, Process, Revived, raise_file_limit, reserve};
+pub(crate) use process::{Over, Process, raise_file_limit, reserve};
 pub(crate) use proxy::Proxy;
 pub(crate) use raw::Raw;
 pub(crate) use roster::{instances, knows};

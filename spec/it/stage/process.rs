@@ -60,13 +60,6 @@ pub(crate) enum Over {
     WebSocket,
 }
 
-/// How a process came back.
-#[derive(Debug)]
-pub(crate) enum Revived {
-    Ready,
-    Refused { code: Option<i32>, log: String },
-}
-
 /// A server of the binary, killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -176,22 +169,6 @@ impl Process {
         self.kill().await;
     }
 
-    /// Starts it again after its end, whether it likes what it finds or not.
-    pub(crate) async fn try_revive(&mut self) -> Revived {
-        *self = Self::spawn(self.arguments.clone(), self.settings.clone());
-        let waiting = eventually(("the start, or the end", self.log.clone()), || {
-            let ended = self.child.try_wait().unwrap();
-            std::future::ready(ended.map(Some).or_else(|| self.is_ready().then_some(None)))
-        });
-        match waiting.await {
-            None => Revived::Ready,
-            Some(ended) => {
-                (&mut self.logging).await.unwrap();
-                Revived::Refused { code: ended.code(), log: self.log() }
-            }
-        }
-    }
-
     /// Waits for its end, which must be a good one. Its log is then complete.
     pub(crate) async fn ends_well(&mut self) {
         let code = eventually(("the end", self.arguments.clone(), self.log.clone()), || {
@@ -216,7 +193,6 @@ fn listeners(arguments: &[String]) -> &'static [(&'static str, &'static str)] {
     let connected = arguments.iter().any(|argument| argument.starts_with("ws"));
     match arguments[0].as_str() {
         "broker" => &[("broker", "--listen")],
-        "streams" => &[("streams", "--listen")],
         "run" if embedded => &[("listen", "--listen"), ("api", "--api"), ("broker", "--broker")],
         // Over a WebSocket nothing listens for the broker.
         "run" if connected => &[("api", "--api")],
