@@ -160,7 +160,7 @@ impl Writer {
         let number = self.dice.throw(1_000_000);
         match kind {
             Kind::Text => letters(number, length).into(),
-            Kind::Binary => (0..length as u64).map(|at| (at * number >> 5) as u8).collect(),
+            Kind::Binary => (0..length as u64).map(|at| ((at * number) >> 5) as u8).collect(),
             Kind::Json => match self.dice.throw(2) {
                 0 => format!(r#"{{"number":{number},"text":"{}"}}"#, letters(number, length)).into(),
                 _ => format!(r#"{number},["{}"],null"#, letters(number, length)).into(),
