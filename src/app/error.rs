@@ -68,8 +68,13 @@ pub enum Error {
     #[error("streams.data_dir: {0}")]
     Store(#[from] store::Error),
     /// What the store has kept cannot be read.
-    #[error("streams.data_dir: {0}")]
-    Streams(#[from] streams::Error),
+    #[error("streams.data_dir: {} cannot be read: {cause}", dir.display())]
+    Streams {
+        /// The folder.
+        dir: PathBuf,
+        /// What is wrong with it.
+        cause: streams::Error,
+    },
     /// The operating system does not let us listen for signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -89,7 +94,7 @@ impl Error {
             | Self::Webhook(_)
             | Self::BeforeAll { .. }
             | Self::Store(_)
-            | Self::Streams(_)
+            | Self::Streams { .. }
             | Self::Signals(_) => false,
         }
     }

@@ -127,7 +127,8 @@ pub(super) async fn open_streams(config: &streams::Config) -> Result<Streams, Er
             Arc::new(opening.unwrap_or_else(|error| Err(store::Error::Failed(error.to_string())))?)
         }
     };
-    Ok(Streams::open(config.clone(), store)?)
+    let unreadable = |cause| Error::Streams { dir: PathBuf::from(&config.data_dir), cause };
+    Streams::open(config.clone(), store).map_err(unreadable)
 }
 
 async fn open_broker(config: &Config) -> Result<(Broker, Serving), Error> {

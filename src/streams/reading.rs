@@ -157,12 +157,22 @@ fn read_each(
 /// In the words of whoever reads this stream.
 fn reading_failed(shown: &Shown, start: u64, error: store::Error) -> Error {
     match error {
+        // Where a log begins there is a record, or there was one.
+        store::Error::NoRecord { position, .. } if begins_at(shown, position) => {
+            let (path, cause) = (shown.path.clone(), "its first records are missing".to_owned());
+            Error::Damaged { path, offset: Offset::at(position), cause }
+        }
         store::Error::NoRecord { .. } => Error::NoOffset { offset: Offset::at(start) },
         store::Error::Damaged { position, cause, .. } => {
             Error::Damaged { path: shown.path.clone(), offset: Offset::at(position), cause }
         }
         error => error.into(),
     }
+}
+
+/// Whether one of the logs begins at this position.
+fn begins_at(shown: &Shown, position: u64) -> bool {
+    position == 0 || shown.segments.iter().any(|segment| segment.until == position)
 }
 
 fn alive(shown: &Shown) -> Result<End, Error> {

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use reqwest::Method;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::client::{Caller, Dice, Streams};
+use super::client::{Caller, Dice, Streams, client};
 use crate::eventually::eventually;
 
 /// How often a byte of each kind of file is flipped.
@@ -106,6 +107,7 @@ async fn check(dir: &Path, caller: impl Fn(String) -> Caller, what: &str) {
         Opened::Refused { code, words } => {
             assert_eq!(code, Some(1), "{what}: {words}");
             assert!(words.contains("streams.data_dir"), "{what}: {words}");
+            assert!(words.contains(&dir.display().to_string()), "{what}: {words}");
             return;
         }
     };
@@ -159,6 +161,70 @@ async fn a_flipped_bit_in_a_page_is_told_with_the_name_of_its_stream_and_never_s
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_in_a_table_is_told_and_never_served() {
     check_flips("tables").await;
+}
+
+/// Flips a bit of a text wherever it stands in the journal.
+fn flip_text(dir: &Path, text: &[u8]) {
+    let mut flipped = 0;
+    for journal in files(dir, "jnl") {
+        let mut bytes = std::fs::read(&journal).unwrap();
+        while let Some(at) = bytes.windows(text.len()).position(|window| window == text) {
+            bytes[at] ^= 1;
+            flipped += 1;
+        }
+        std::fs::write(journal, bytes).unwrap();
+    }
+    assert!(flipped > 0, "there is no such text");
+}
+
+/// `one` and `other` with two records each; a bit of one of them flips, and the server starts twice.
+async fn check_missed(record: &str, readable: &str) {
+    let kind = "text/plain";
+    let mut streams = Streams::start(&[]).await;
+    let caller = streams.caller();
+    for path in ["one", "other"] {
+        assert_eq!(caller.create(path, kind).await, 201);
+    }
+    for append in ["first", "last"] {
+        for path in ["other", "one"] {
+            assert_eq!(caller.append(path, kind, format!("{append} of {path};").into()).await, 204);
+        }
+    }
+    let (_, end) = caller.read("one", "-1").await.unwrap();
+    streams.process.kill().await;
+    flip_text(streams.dir.path(), record.as_bytes());
+    streams.process.revive().await;
+    let log = streams.process.log();
+    assert!(log.contains(r#""path":"one""#), "the log does not tell which stream: {log}");
+    let mut caller = Caller { client: client(), ..streams.caller() };
+    let before = caller.call(Method::GET, "one?offset=-1", &[], Vec::new()).await.unwrap();
+    if readable.is_empty() {
+        assert_eq!(before.status(), 500);
+    } else {
+        assert!(!before.headers().contains_key("stream-up-to-date"), "there is more, and it cannot be read");
+        assert_eq!(before.text().await.unwrap(), readable);
+    }
+    for life in ["this", "next"] {
+        let (status, problem) = caller.read("one", "-1").await.unwrap_err();
+        assert!(status == 500 && problem.contains("the stream one is damaged"), "{life} life: {status} {problem}");
+        assert_eq!(caller.read("other", "-1").await.unwrap().0, b"first of other;last of other;");
+        if life == "this" {
+            assert_eq!(caller.append("one", kind, b"later".to_vec()).await, 204);
+            streams.kill_and_revive().await;
+            caller = streams.caller();
+        }
+        assert_eq!(caller.read("one", &end).await.unwrap().0, b"later", "what was told stays where it is");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_record_that_is_damaged_is_missed_with_the_name_of_its_stream() {
+    check_missed("last of one", "first of one;").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_record_that_is_damaged_is_missed_with_the_name_of_its_stream() {
+    check_missed("first of one", "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,9 @@
 mod bodies;
 mod client;
 mod damaged;
+mod deleted;
 mod full;
 mod killed;
+mod lives;
+mod many;
 mod readers;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-use crate::eventually::eventually;
+use crate::eventually::{eventually, pause};
 
 /// Ports below those that the system gives to outgoing calls, so that none of these takes a port whose process is away.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
@@ -101,12 +101,13 @@ impl Process {
     }
 
     async fn ready(&self) {
-        eventually((&self.arguments, self.log.clone()), || async {
-            let output = self.output.lock().unwrap();
-            let announced = |system: &str| output.iter().any(|line| line.contains(&format!(r#""system":"{system}""#)));
-            listeners(&self.arguments).iter().all(|(system, _)| announced(system)).then_some(())
-        })
-        .await;
+        eventually((&self.arguments, self.log.clone()), || async { self.is_ready().then_some(()) }).await;
+    }
+
+    fn is_ready(&self) -> bool {
+        let output = self.output.lock().unwrap();
+        let announced = |system: &str| output.iter().any(|line| line.contains(&format!(r#""system":"{system}""#)));
+        listeners(&self.arguments).iter().all(|(system, _)| announced(system))
     }
 
     /// Where one of its listeners is.
@@ -161,6 +162,13 @@ impl Process {
         self.ready().await;
     }
 
+    /// Starts it again after its end, and kills it before anybody knows how far it has come.
+    pub(crate) async fn revive_in_vain(&mut self, milliseconds: u64) {
+        *self = Self::spawn(self.arguments.clone(), self.settings.clone());
+        pause(milliseconds).await;
+        self.kill().await;
+    }
+
     /// Waits for its end, which must be a good one. Its log is then complete.
     pub(crate) async fn ends_well(&mut self) {
         let code = eventually(("the end", self.arguments.clone(), self.log.clone()), || {
@@ -185,11 +193,11 @@ fn listeners(arguments: &[String]) -> &'static [(&'static str, &'static str)] {
     let connected = arguments.iter().any(|argument| argument.starts_with("ws"));
     match arguments[0].as_str() {
         "broker" => &[("broker", "--listen")],
-        "streams" => &[("streams", "--listen")],
         "run" if embedded => &[("listen", "--listen"), ("api", "--api"), ("broker", "--broker")],
         // Over a WebSocket nothing listens for the broker.
         "run" if connected => &[("api", "--api")],
         "run" => &[("listen", "--listen"), ("api", "--api")],
+        "streams" => &[("streams", "--listen")],
         other => panic!("{other:?} is no server of these tests"),
     }
 }

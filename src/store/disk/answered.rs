@@ -17,8 +17,9 @@ impl Answered {
     /// Errors: what the disk says.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join("answered"))?;
-        let mut number = [0; 8];
-        let noted = file.read_exact_at(&mut number, 0).map_or(0, |()| u64::from_be_bytes(number));
+        let mut note = [0; 16];
+        let noted = file.read_exact_at(&mut note, 0).ok().and_then(|()| read(note));
+        let noted = noted.unwrap_or(0);
         Ok(Self { file, noted: AtomicU64::new(noted) })
     }
 
@@ -26,7 +27,7 @@ impl Answered {
     /// older one, and then it tells less. Errors: what the disk says.
     pub(super) fn note(&self, next: u64) -> io::Result<()> {
         self.noted.store(next, Ordering::Relaxed);
-        self.file.write_all_at(&next.to_be_bytes(), 0)
+        self.file.write_all_at(&note_of(next), 0)
     }
 
     /// Reports if commits are missing that were answered: the store knows those below `next`.
@@ -41,9 +42,28 @@ impl Answered {
     }
 }
 
+/// The number, and its opposite: a note with a flipped bit tells nothing.
+fn note_of(next: u64) -> [u8; 16] {
+    (u128::from(next) << 64 | u128::from(!next)).to_be_bytes()
+}
+
+fn read(note: [u8; 16]) -> Option<u64> {
+    let next = (u128::from_be_bytes(note) >> 64) as u64;
+    (note_of(next) == note).then_some(next)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_note_with_a_flipped_bit_tells_nothing() {
+        assert_eq!(read(note_of(7)), Some(7));
+        for bit in 0..128 {
+            let flipped = u128::from_be_bytes(note_of(7)) ^ 1 << bit;
+            assert_eq!(read(flipped.to_be_bytes()), None);
+        }
+    }
 
     #[test]
     fn commits_that_were_answered_and_are_missing_are_noticed() {

@@ -9,6 +9,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Pers
 use super::answered::Answered;
 use super::config::{DiskConfig, Durability};
 use super::journal;
+use super::salvage::{Salvaged, salvage};
 use crate::store::batch::{LogId, Table};
 use crate::store::error::Error;
 
@@ -43,8 +44,9 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Errors: [`Error::InUse`], [`Error::Open`].
-    pub(super) fn open(config: &DiskConfig) -> Result<Self, Error> {
+    /// Opens the folder, and tells what is known of that which its journal has lost. Errors: [`Error::InUse`],
+    /// [`Error::Open`].
+    pub(super) fn open(config: &DiskConfig) -> Result<(Self, Salvaged), Error> {
         let unusable = |cause| Error::Open { dir: config.dir.clone(), cause };
         let claim = claim(&config.dir).map_err(|error| unusable(error.to_string()))?;
         let claim = claim.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
@@ -54,8 +56,15 @@ impl Engine {
             tracing::error!(file = %file.display(), ?bytes, "the journal is damaged: what these bytes held is lost");
         }
         let engine = Self::opened(config, claim).map_err(|error| unusable(cause_of(&error)))?;
-        engine.answered.compare(engine.database.seqno(), checked.torn);
-        Ok(engine)
+        let mut lost = checked.cut_out;
+        // A commit that was cut short and never answered is not missed by anybody.
+        lost.extend(engine.answered.compare(engine.database.seqno(), checked.torn).then_some(checked.cut_off));
+        let lost = salvage(&lost.concat());
+        for key in &lost.keys {
+            let key = String::from_utf8_lossy(key).replace('\0', " ");
+            tracing::error!(key, "the journal is damaged: a change of this key is lost");
+        }
+        Ok((engine, lost))
     }
 
     fn opened(config: &DiskConfig, claim: File) -> Result<Self, fjall::Error> {

@@ -32,6 +32,10 @@ pub(super) struct Checked {
     pub(super) damaged: Vec<(PathBuf, Range<usize>)>,
     /// Whether the last commit was cut short.
     pub(super) torn: bool,
+    /// The damaged bytes themselves.
+    pub(super) cut_out: Vec<Vec<u8>>,
+    /// What there was of the last commit.
+    pub(super) cut_off: Vec<u8>,
 }
 
 /// Looks through all journals in a folder, the oldest first, and mends them. Errors: what the disk says.
@@ -46,6 +50,7 @@ pub(super) fn check(dir: &Path) -> io::Result<Checked> {
         let last = whole.last().map_or(0, |batch| batch.bytes.end);
         if last < bytes.len() {
             checked.torn = true;
+            checked.cut_off = bytes[last..].to_vec();
             let file = OpenOptions::new().write(true).open(&path)?;
             file.set_len(last as u64)?;
             file.sync_all()?;
@@ -53,6 +58,7 @@ pub(super) fn check(dir: &Path) -> io::Result<Checked> {
         let damaged = gaps_between(&whole);
         if !damaged.is_empty() {
             cut_out(dir, &path, &bytes, &whole)?;
+            checked.cut_out.extend(damaged.iter().map(|gap| bytes[gap.clone()].to_vec()));
             checked.damaged.extend(damaged.into_iter().map(|gap| (path.clone(), gap)));
         }
     }
@@ -145,6 +151,19 @@ fn batch_at(bytes: &[u8]) -> Option<(usize, u64)> {
     let [END] = take(&mut rest)? else { return None };
     let fits = u64::from_le_bytes(take(&mut rest)?) == checksum.digest() && take(&mut rest)? == *MAGIC;
     fits.then(|| (bytes.len() - rest.len(), seqno))
+}
+
+/// Key and value of the item that begins here, and what is behind it; `None` if none does.
+pub(super) fn item_at(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (head, rest) = bytes.split_first_chunk::<ITEM_HEAD>()?;
+    // Nothing is compressed, so both lengths of the value are the same; there are only a few keyspaces.
+    let [ITEM, _, 0, keyspaces @ ..] = head else { return None };
+    if keyspaces[1..8] != [0; 7] || head[13..17] != head[17..21] {
+        return None;
+    }
+    let (key, rest) = rest.split_at_checked(u16::from_le_bytes(*head[11..].first_chunk()?) as usize)?;
+    let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*head[13..].first_chunk()?) as usize)?;
+    Some((key, value, rest))
 }
 
 fn entry_length(bytes: &[u8]) -> Option<usize> {

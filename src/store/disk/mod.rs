@@ -20,6 +20,7 @@ mod page;
 mod plan;
 mod reading;
 mod recovery;
+mod salvage;
 #[cfg(test)]
 pub(super) mod scratch;
 mod store;

@@ -1,8 +1,12 @@
 //! What the disk knows of the logs, when it is opened.
 
+use std::collections::HashSet;
+use std::ops::Range;
+
 use super::engine::{DROPPED, ENDS, Engine, cause_of, table_key};
 use super::logs::{Growing, Known, Logs};
 use super::page::{TailEntry, read_tail};
+use super::salvage::Salvaged;
 use crate::store::batch::LogId;
 use crate::store::chunk::Chunk;
 use crate::store::error::Error;
@@ -16,10 +20,14 @@ pub(super) struct Recovered {
     pub(super) stranded: Vec<(LogId, Chunk<Vec<u8>>)>,
     /// What is missing.
     pub(super) gaps: Vec<Gap>,
+    /// Where logs end whose last records are missing: that place is not to be given out again.
+    pub(super) ends: Vec<(LogId, u64)>,
+    dropped: HashSet<LogId>,
 }
 
-/// Reads where pages end, then the whole tail. Errors: [`Error::Failed`], with what cannot be read.
-pub(super) fn recover(engine: &Engine) -> Result<Recovered, Error> {
+/// Reads where pages end, then the whole tail, then what was lost of either. Errors: [`Error::Failed`], with what cannot
+/// be read.
+pub(super) fn recover(engine: &Engine, mut lost: Salvaged) -> Result<Recovered, Error> {
     let mut recovered = Recovered { logs: page_ends(engine)?, ..Recovered::default() };
     for found in engine.tail.iter() {
         let (key, value) = found.into_inner().map_err(|error| unreadable("the tail", &error))?;
@@ -34,6 +42,8 @@ pub(super) fn recover(engine: &Engine) -> Result<Recovered, Error> {
         logs.tail_bytes += value.len();
         logs.next_commit = commit + 1;
     }
+    lost.records.sort_unstable_by_key(|(log, range)| (*log, range.start));
+    lost.records.into_iter().for_each(|(log, range)| recovered.miss(log, range));
     let logs = &mut recovered.logs;
     for (log, known) in &logs.logs {
         if let Known::Growing(growing) = known {
@@ -65,6 +75,7 @@ impl Recovered {
             TailEntry::Dropped { log } => {
                 self.stranded.retain(|(stranded, _)| *stranded != log);
                 self.gaps.retain(|gap| gap.log != log);
+                self.dropped.insert(log);
                 return drop(self.logs.logs.remove(&log));
             }
             TailEntry::Appended { log, records } => (log, records),
@@ -75,6 +86,28 @@ impl Recovered {
             self.append(commit, log, begins, record);
             (rest, begins) = (behind, begins + u64::from(length));
         }
+    }
+
+    /// Records of a log are lost. Where others follow that is known already, but for the first ones of a log.
+    fn miss(&mut self, log: LogId, range: Range<u64>) {
+        if self.dropped.contains(&log) {
+            return;
+        }
+        let known = self.logs.logs.get(&log);
+        let end = known.map_or(range.start, Known::end);
+        let first = known.and_then(Known::growing).filter(|growing| !growing.paged).map(|growing| growing.chunk.start);
+        if let Some(first) = first.filter(|first| range.start < *first && range.end <= *first) {
+            self.gaps.push(Gap { log, from: range.start, until: first });
+        }
+        if range.start > end || range.end <= end {
+            return;
+        }
+        self.gaps.push(Gap { log, from: end, until: range.end });
+        if let Some(Known::Growing(growing)) = self.logs.logs.remove(&log) {
+            self.stranded.push((log, growing.chunk));
+        }
+        self.logs.logs.insert(log, Known::Paged { end: range.end });
+        self.ends.push((log, range.end));
     }
 
     fn append(&mut self, commit: u64, log: LogId, begins: u64, record: &[u8]) {

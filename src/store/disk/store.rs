@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 
-use super::commit::{prepare, write};
+use super::commit::{id_of, prepare, write};
 use super::config::DiskConfig;
-use super::engine::{Engine, failed, page_key, table_key};
+use super::engine::{ENDS, Engine, failed, page_key, table_key};
 use super::keeper::Keeper;
 use super::logs::{Logs, Look};
 use super::page::page_of;
@@ -41,9 +41,14 @@ impl DiskStore {
     }
 
     pub(super) fn open_with(config: &DiskConfig, limits: TailLimits) -> Result<Self, Error> {
-        let engine = Arc::new(Engine::open(config)?);
-        let Recovered { logs, stranded, gaps } = recover(&engine)?;
+        let (engine, lost) = Engine::open(config)?;
+        let engine = Arc::new(engine);
+        let unreadable = |error: Error| Error::Open { dir: config.dir.clone(), cause: error.to_string() };
+        let Recovered { logs, stranded, gaps, ends, .. } = recover(&engine, lost).map_err(unreadable)?;
         let mut batch = engine.batch();
+        for (log, end) in ends {
+            batch.insert(&engine.tables, table_key(ENDS, &id_of(log)), end.to_be_bytes());
+        }
         for (log, chunk) in stranded {
             batch.insert(&engine.pages, page_key(log, chunk.start), page_of(None, &chunk));
         }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::scratch::{HASTY, config, hasty, roomy};
 use super::store::DiskStore;
-use crate::store::{Batch, Error, LogId, Store, Table};
+use crate::store::{Batch, Error, Gap, LogId, Store, Table};
 
 const TABLE: Table = Table("names");
 
@@ -140,4 +140,70 @@ fn a_disk_without_room_takes_no_content() {
     let config = super::DiskConfig { free_bytes_min: u64::MAX, ..config(dir.path()) };
     let store = DiskStore::open(&config).unwrap();
     assert!(matches!(store.check_room(), Err(Error::NoRoom { .. })));
+}
+
+/// Flips a bit of this text in the journal.
+fn flip(dir: &std::path::Path, text: &str) {
+    let journal = dir.join("0.jnl");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+    bytes[at + 1] ^= 1;
+    std::fs::write(journal, bytes).unwrap();
+}
+
+#[test]
+fn the_last_record_of_a_log_that_is_damaged_is_missed() {
+    // In the middle of the journal, and at its end.
+    for damaged in [5_u64, 7] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = roomy(dir.path());
+        for (position, record) in [(0, "one"), (4, "two")] {
+            for log in [5, 6, 7] {
+                let mut batch = Batch::default();
+                batch.append(LogId(log), position, format!("{record}{log}").into());
+                store.commit(batch).unwrap();
+            }
+        }
+        drop(store);
+        flip(dir.path(), &format!("two{damaged}"));
+        let gap = Gap { log: LogId(damaged), from: 4, until: 8 };
+        for gaps in [vec![gap], vec![]] {
+            let store = roomy(dir.path());
+            assert_eq!(store.gaps(), gaps);
+            let log = LogId(damaged);
+            assert_eq!(store.read(log, 0..8, 100).unwrap().chunks.concat(), format!("one{damaged}").as_bytes());
+            let refused = store.read(log, 4..8, 100).unwrap_err();
+            assert!(matches!(refused, Error::Damaged { position: 4, .. }), "{refused}");
+            let end = store.end(log).unwrap().unwrap();
+            let mut batch = Batch::default();
+            batch.append(log, end, "more".into());
+            store.commit(batch).unwrap();
+            assert_eq!(store.read(log, end..end + 4, 100).unwrap().chunks.concat(), b"more");
+            assert_eq!(store.read(LogId(6), 0..8, 100).unwrap().chunks.concat(), b"one6two6");
+        }
+    }
+}
+
+#[test]
+fn the_first_record_of_a_log_that_is_damaged_is_missed() {
+    for records in [1_u64, 2] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = roomy(dir.path());
+        for number in 0..records {
+            let mut batch = Batch::default();
+            batch.append(LogId(5), number * 4, format!("num{number}").into());
+            batch.append(LogId(6 + number), 0, "beside".into());
+            store.commit(batch).unwrap();
+        }
+        let mut batch = Batch::default();
+        batch.append(LogId(9), 0, "later".into());
+        store.commit(batch).unwrap();
+        drop(store);
+        flip(dir.path(), "num0");
+        let store = roomy(dir.path());
+        assert!(store.gaps().contains(&Gap { log: LogId(5), from: 0, until: 4 }), "{:?}", store.gaps());
+        assert_eq!(store.end(LogId(5)).unwrap(), Some(records * 4));
+        let refused = store.read(LogId(5), 0..4, 100).unwrap_err();
+        assert!(matches!(refused, Error::NoRecord { position: 0, .. } | Error::Damaged { .. }), "{refused}");
+    }
 }
