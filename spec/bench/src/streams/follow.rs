@@ -49,8 +49,8 @@ pub async fn run<R>(
     read: impl Fn() -> Result<R, Error>,
 ) -> Result<Measured<R>, Error> {
     let prepare = |why| Error::Prepare { what: "events".to_owned(), why };
-    let mut line = Line::to(address);
-    line.exchange(&request("PUT", path, Some("text/plain"), b""), 201).await.map_err(prepare)?;
+    let put = request("PUT", path, Some("text/plain"), b"");
+    Line::to(address).exchange(&put, 201).await.map_err(prepare)?;
     let records = |length: Duration| usize::try_from(length.as_nanos() / PACE.as_nanos()).unwrap_or(usize::MAX).max(1);
     let warm_up = records(phases.warm_up);
     let total = warm_up + records(phases.measured);
@@ -66,6 +66,7 @@ pub async fn run<R>(
         let subscriber = Subscriber::open(address, path).await.map_err(prepare)?;
         following.spawn(follow(subscriber, Arc::clone(&log)));
     }
+    let mut line = Line::to(address);
     append(&mut line, path, &log, 0..warm_up).await;
     let (before, begun) = (read()?, Instant::now());
     append(&mut line, path, &log, warm_up..total).await;

@@ -84,8 +84,7 @@ pub fn measure(name: Name, options: &Streams, processes: &Processes, runtime: &R
 /// Subscribers that have got everything.
 async fn subscribe(address: std::net::SocketAddr) -> Result<Vec<Subscriber>, String> {
     let (path, media_type) = ("/v1/stream/followed", "text/plain");
-    let mut line = Line::to(address);
-    line.exchange(&request("PUT", path, Some(media_type), b""), 201).await?;
+    Line::to(address).exchange(&request("PUT", path, Some(media_type), b""), 201).await?;
     let mut following = JoinSet::new();
     for _ in 0..SUBSCRIBERS {
         let mut subscriber = Subscriber::open(address, path).await?;
@@ -97,6 +96,8 @@ async fn subscribe(address: std::net::SocketAddr) -> Result<Vec<Subscriber>, Str
             Ok::<_, String>(subscriber)
         });
     }
+    // A new connection: servers close those that were idle for as long as a thousand subscribers take to come.
+    let mut line = Line::to(address);
     for number in 0..APPENDS {
         let append = request("POST", path, Some(media_type), &Content::Binary.record(number));
         line.exchange(&append, 204).await?;

@@ -18,6 +18,8 @@ use crate::usage::resident_mib;
 /// How long the making of the streams may take: ours has all of them, of the others what there is by then.
 const FILL_WAIT: Duration = Duration::from_secs(180);
 const PEER_FILL_WAIT: Duration = Duration::from_secs(20);
+/// The official server has a file open for each stream, of which a process may have only so many.
+const PEER_STREAMS_MAX: u64 = 15_000;
 const QUICK_STREAMS: u64 = 20_000;
 const QUICK_FILL_WAIT: Duration = Duration::from_secs(4);
 const FOLDER: &str = "/v1/stream/many";
@@ -39,6 +41,7 @@ pub fn measure(name: Name, options: &Streams, processes: &Processes, runtime: &R
     let folder = processes.scratch().join(format!("{}-open", name.word()));
     let server = name.start(&options.programs, processes, &folder, Durability::Filling)?;
     let streams = if options.extent.quick { options.streams.min(QUICK_STREAMS) } else { options.streams };
+    let streams = if name.is_ours() { streams } else { streams.min(PEER_STREAMS_MAX) };
     let wait = match (options.extent.quick, name.is_ours()) {
         (true, _) => QUICK_FILL_WAIT,
         (false, true) => FILL_WAIT,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 
 use super::calls::{Allowance, Append, Create, Fill, Line, Read};
 use super::client::request;
@@ -25,8 +26,11 @@ const TURN_BYTES_MAX: u64 = 192 * 1024 * 1024;
 const TURN_CALLS_MAX: u64 = 1_000_000_000;
 /// Connections that fill a stream or a store.
 pub const FILLERS: usize = 64;
+/// Connections that make and remove streams.
+const SENDERS: usize = 16;
 /// How long the filling of a large stream may take; what there is by then is read.
 const FILL_WAIT: Duration = Duration::from_secs(15);
+const QUICK_FILL_WAIT: Duration = Duration::from_secs(3);
 /// So much longer are the measured phases of events, whose pace is slow.
 const FOLLOW_FACTOR: u32 = 3;
 
@@ -157,12 +161,12 @@ impl Contender {
         let created = Line::to(address).exchange(&put, 201).await;
         created.map_err(|why| Error::Prepare { what: "the small stream".to_owned(), why })?;
         if wanted(Family::CatchUp) {
-            let mib = if options.extent.quick { 1 } else { 10 };
+            let (mib, wait) = if options.extent.quick { (1, QUICK_FILL_WAIT) } else { (10, FILL_WAIT) };
             let records = (mib * 1024 * 1024_u64).div_ceil(RECORD_BYTES as u64);
             for content in [Content::Binary, Content::Json] {
                 let path = large_path(content);
                 create(address, std::slice::from_ref(&path), content).await?;
-                let figures = fill(address, &path, content, records, FILL_WAIT).await?;
+                let figures = fill(address, &path, content, records, wait).await?;
                 let expected = Read::all(address, &path, content).await.and_then(|all| {
                     check(content, &all, figures.requests)?;
                     Ok(all)
@@ -181,23 +185,35 @@ fn large_path(content: Content) -> String {
     format!("/v1/stream/large/{content:?}").to_lowercase()
 }
 
-/// Creates empty streams, one after the other.
+/// Creates empty streams.
 pub async fn create(address: SocketAddr, paths: &[String], content: Content) -> Result<(), Error> {
-    let mut line = Line::to(address);
-    for path in paths {
-        let created = line.exchange(&request("PUT", path, Some(content.media_type()), b""), 201).await;
-        created.map_err(|why| Error::Prepare { what: format!("creating {path}"), why })?;
-    }
-    Ok(())
+    let created = |path: &String| request("PUT", path, Some(content.media_type()), b"");
+    send_all(address, paths.iter().map(created).collect(), 201)
+        .await
+        .map_err(|why| Error::Prepare { what: "creating streams".to_owned(), why })
 }
 
 async fn delete(address: SocketAddr, paths: &[String]) -> Result<(), Error> {
-    let mut line = Line::to(address);
-    for path in paths {
-        let deleted = line.exchange(&request("DELETE", path, None, b""), 204).await;
-        deleted.map_err(|why| Error::Prepare { what: format!("deleting {path}"), why })?;
+    let deleted = |path: &String| request("DELETE", path, None, b"");
+    send_all(address, paths.iter().map(deleted).collect(), 204)
+        .await
+        .map_err(|why| Error::Prepare { what: "deleting streams".to_owned(), why })
+}
+
+/// Sends requests that have nothing to do with each other, several at a time, and expects `status` of each.
+async fn send_all(address: SocketAddr, requests: Vec<Bytes>, status: u16) -> Result<(), String> {
+    let mut sending = JoinSet::new();
+    for share in requests.chunks(requests.len().div_ceil(SENDERS).max(1)) {
+        let share = share.to_vec();
+        sending.spawn(async move {
+            let mut line = Line::to(address);
+            for request in share {
+                line.exchange(&request, status).await?;
+            }
+            Ok::<_, String>(())
+        });
     }
-    Ok(())
+    sending.join_all().await.into_iter().collect()
 }
 
 /// Appends `records` records one by one, from many connections, as long as `wait` allows.
