@@ -173,6 +173,11 @@ impl Process {
     pub fn ask(&mut self, line: &str, wait: Duration) -> Result<String, Error> {
         writeln!(self.stdin, "{line}")?;
         self.stdin.flush()?;
+        self.line(wait)
+    }
+
+    /// Waits up to `wait` for the process's next line.
+    pub fn line(&mut self, wait: Duration) -> Result<String, Error> {
         Ok(self.next_line(Instant::now() + wait, "gave no answer")?.1)
     }
 

@@ -21,8 +21,8 @@ use crate::processes::Processes;
 use crate::samples::Sample;
 use crate::usage::Reading;
 
-/// No load appends more than this in one turn.
-const TURN_BYTES_MAX: u64 = 192 * 1024 * 1024;
+/// No load appends more than this in one turn: several times what any contender does in its warm-up.
+const TURN_BYTES_MAX: u64 = 640 * 1024 * 1024;
 const TURN_CALLS_MAX: u64 = 1_000_000_000;
 /// Connections that fill a stream or a store.
 pub const FILLERS: usize = 64;
