@@ -24,6 +24,7 @@ Feature: Broadcasting messages
 
   Scenario: the answer reaches whoever asked
     Given web has sent "users create" with {"activityId":"111"}
+    And users has got "mongo create"
     When users sends "mongo created" in activity "111"
     Then web gets "users created" with {"activityId":"111"}
     And the log says from the beginning:

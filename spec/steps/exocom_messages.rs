@@ -76,6 +76,7 @@ async fn gets_response(world: &mut World, inner: String) {
     check(&frame, &expected);
 }
 
+#[given(regex = r#"^(\S+) has got "([^"]+)"$"#)]
 #[then(regex = r#"^(\S+) gets "([^"]+)"$"#)]
 async fn gets(world: &mut World, name: String, message: String) {
     check(&world.peer(&name).next().await, &json!({ "name": message }));
