@@ -10,7 +10,8 @@ mod world;
 
 use std::process::ExitCode;
 
-use cucumber::World as _;
+use cucumber::cli;
+use cucumber::tag::Ext as _;
 use cucumber::writer::Stats as _;
 
 /// Scenarios of the broker and of streams wait for sockets more than they compute.
@@ -26,40 +27,35 @@ async fn main() -> ExitCode {
         return ended;
     }
     rustls::crypto::ring::default_provider().install_default().expect("nothing else has installed one");
-    let features = concat!(env!("CARGO_MANIFEST_DIR"), "/features");
-    let stands_in = |feature: &cucumber::gherkin::Feature, room: &str| {
-        feature.path.as_ref().is_some_and(|path| path.parent().is_some_and(|folder| folder.ends_with(room)))
-    };
-    let brokers = world::broker::World::cucumber()
-        .max_concurrent_scenarios(SOCKETS_AT_ONCE)
+    let brokers = run::<world::broker::World>(SOCKETS_AT_ONCE, |room| room == "broker").await;
+    let drop_ins = run::<world::exocom::World>(PROCESSES_AT_ONCE, |room| room == "exocom").await;
+    let streams = run::<world::streams::World>(SOCKETS_AT_ONCE, |room| room == "streams").await;
+    let others = run::<world::World>(PROCESSES_AT_ONCE, |room| !["broker", "exocom", "streams"].contains(&room)).await;
+    match brokers && drop_ins && streams && others {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// Runs those scenarios of the rooms in question that the command line asks for; whether all of them hold.
+async fn run<World>(at_once: usize, is_asked: impl Fn(&str) -> bool + 'static) -> bool
+where
+    World: cucumber::World + cucumber::codegen::WorldInventory + std::fmt::Debug,
+{
+    let mut options = cli::Opts::<_, _, _>::parsed();
+    // What the command line asks for would count instead of the filter below.
+    let (name, tags) = (options.re_filter.take(), options.tags_filter.take());
+    let ended = World::cucumber()
+        .max_concurrent_scenarios(at_once)
         .fail_on_skipped()
-        .filter_run(features, move |feature, _, _| stands_in(feature, "broker"))
-        .await;
-    let drop_ins = world::exocom::World::cucumber()
-        .max_concurrent_scenarios(PROCESSES_AT_ONCE)
-        .fail_on_skipped()
-        .filter_run(features, move |feature, _, _| stands_in(feature, "exocom"))
-        .await;
-    let streams = world::streams::World::cucumber()
-        .max_concurrent_scenarios(SOCKETS_AT_ONCE)
-        .fail_on_skipped()
-        .filter_run(features, move |feature, _, _| stands_in(feature, "streams"))
-        .await;
-    let others = world::World::cucumber()
-        .max_concurrent_scenarios(PROCESSES_AT_ONCE)
-        .fail_on_skipped()
-        .filter_run(features, move |feature, _, _| {
-            !["broker", "exocom", "streams"].iter().any(|room| stands_in(feature, room))
+        .with_cli(options)
+        .filter_run(concat!(env!("CARGO_MANIFEST_DIR"), "/features"), move |feature, rule, scenario| {
+            let room = feature.path.as_deref().and_then(|path| path.parent()?.file_name()?.to_str());
+            let all_tags = feature.tags.iter().chain(rule.iter().flat_map(|rule| &rule.tags)).chain(&scenario.tags);
+            room.is_some_and(&is_asked)
+                && name.as_ref().is_none_or(|name| name.is_match(&scenario.name))
+                && tags.as_ref().is_none_or(|tags| tags.eval(all_tags.clone()))
         })
         .await;
-    let failed = [
-        brokers.execution_has_failed(),
-        drop_ins.execution_has_failed(),
-        streams.execution_has_failed(),
-        others.execution_has_failed(),
-    ];
-    match failed.contains(&true) {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
-    }
+    !ended.execution_has_failed()
 }
