@@ -3,18 +3,16 @@
 //! The connection asks for the next events when it has sent those before, so a reader has at most one batch in memory,
 //! and a slow one reads further from the store when it comes to it.
 
-use std::convert::Infallible;
-
-use axum::body::Body;
+use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use tokio::time::Instant;
 
 use super::answers::set;
 use super::reading::cursor;
+use crate::http::live;
 use crate::streams::metrics::Waiting;
 use crate::streams::reading::{Reader, Slice};
 use crate::streams::service::Streams;
@@ -23,14 +21,6 @@ use crate::streams::wire::{Control, Kind, control_event, data_event, header};
 /// Follows from the place of the reader until the stream ends, the connection has lasted long enough, or the server
 /// shuts down. The last event always tells where to go on.
 pub(super) fn follow(streams: &Streams, reader: Reader, client_cursor: Option<String>) -> Response {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Tells nginx not to hold events back.
-    set(&mut headers, "x-accel-buffering", "no");
-    if reader.content_type().kind() == Kind::Binary {
-        set(&mut headers, header::DATA_ENCODING, "base64");
-    }
     let follower = Follower {
         ends_at: Instant::now() + streams.config().sse_lifetime(),
         waiting: Waiting::begin(streams.metrics()),
@@ -39,11 +29,20 @@ pub(super) fn follow(streams: &Streams, reader: Reader, client_cursor: Option<St
         client_cursor,
         next: Next::Tell,
     };
-    let events = stream::unfold(follower, |mut follower| async move {
+    let kind = follower.reader.content_type().kind();
+    let mut response = live(stream::unfold(follower, |mut follower| async move {
         let events = follower.next().await?;
-        Some((Ok::<Bytes, Infallible>(events), follower))
-    });
-    (StatusCode::OK, headers, Body::from_stream(events)).into_response()
+        Some((events, follower))
+    }));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Tells nginx not to hold events back.
+    set(headers, "x-accel-buffering", "no");
+    if kind == Kind::Binary {
+        set(headers, header::DATA_ENCODING, "base64");
+    }
+    response
 }
 
 /// What a follower does next.
