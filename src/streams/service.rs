@@ -90,7 +90,7 @@ impl Streams {
     /// [`Error::Draining`].
     pub async fn create(&self, path: &StreamPath, request: &CreateRequest, body: Bytes) -> Result<Created, Error> {
         self.check_accepting()?;
-        self.store().check_room()?;
+        self.store().check_room(0)?;
         let following = match &request.fork {
             Some(fork) => self.following(fork).await?,
             None => None,
@@ -113,7 +113,7 @@ impl Streams {
         self.check_accepting()?;
         let bytes = body.len() as u64;
         if bytes > 0 {
-            self.store().check_room()?;
+            self.store().check_room(0)?;
         }
         let kind = request.content_type.as_ref().map_or(Kind::Binary, ContentType::kind);
         let content = Content::new(body).prepared_for(kind);

@@ -14,6 +14,8 @@ use crate::eventually::eventually;
 
 const RESERVE_BYTES: usize = 100_000_000;
 const DISK: &str = "size=256m";
+const BYTES: &str = "application/octet-stream";
+const LONG: usize = 1_000_000;
 
 /// A server on a small disk of its own, which nobody else sees.
 struct Small {
@@ -53,7 +55,12 @@ impl Small {
     }
 
     async fn append(&self, record: Vec<u8>) -> u16 {
-        self.caller.append("a", "application/octet-stream", record).await
+        self.caller.append("a", BYTES, record).await
+    }
+
+    async fn is_ready(&self) -> bool {
+        let ready = self.caller.client.get(self.caller.root.replace("/v1/stream", "/ready")).send().await.unwrap();
+        ready.status() == 200
     }
 
     async fn appends_answer(&self, status: u16) {
@@ -71,13 +78,13 @@ async fn a_full_disk_refuses_content_and_goes_on_when_there_is_room() {
     let small = Small::start(&unshare).await;
     let caller = &small.caller;
     for path in ["a", "b"] {
-        assert_eq!(caller.create(path, "application/octet-stream").await, 201);
+        assert_eq!(caller.create(path, BYTES).await, 201);
     }
     assert_eq!(small.append(vec![b'a'; 1_000_000]).await, 204);
     std::fs::File::create(small.disk.join("of-others")).unwrap().write_all(&vec![1; 190_000_000]).unwrap();
     small.appends_answer(507).await;
     let (content, end) = caller.read("a", "-1").await.unwrap();
-    let refused = caller.call(Method::POST, "a", &[("content-type", "application/octet-stream")], b"y".to_vec()).await;
+    let refused = caller.call(Method::POST, "a", &[("content-type", BYTES)], b"y".to_vec()).await;
     let refused = refused.unwrap();
     assert_eq!(refused.status(), 507);
     let problem = refused.text().await.unwrap();
@@ -90,4 +97,41 @@ async fn a_full_disk_refuses_content_and_goes_on_when_there_is_room() {
     small.appends_answer(204).await;
     let (after, _) = caller.read("a", "-1").await.unwrap();
     assert_eq!(after, [content, b"x".to_vec()].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_streams_makes_room_on_a_full_disk() {
+    let Some(unshare) = unshare() else {
+        println!("skipped: this system does not let us mount a small disk");
+        return;
+    };
+    let small = Small::start(&unshare).await;
+    let caller = &small.caller;
+    let names: Vec<String> = (0..8).map(|number| format!("s{number}")).collect();
+    for name in &names {
+        assert_eq!(caller.create(name, BYTES).await, 201);
+    }
+    // In turns: what is on the disk of one stream stands between what is there of others.
+    let (mut kept, mut status) = (Vec::new(), 204);
+    for (round, name) in (0..u8::MAX).flat_map(|round| names.iter().map(move |name| (round, name))) {
+        status = caller.append(name, BYTES, vec![round; LONG]).await;
+        if status != 204 {
+            break;
+        }
+        if *name == names[0] {
+            kept.extend_from_slice(&vec![round; LONG]);
+        }
+    }
+    assert_eq!(status, 507);
+    for name in &names[1..] {
+        assert_eq!(caller.call(Method::DELETE, name, &[], Vec::new()).await.unwrap().status(), 204);
+    }
+    for round in 0..20 {
+        let taken = || async { (caller.append(&names[0], BYTES, vec![round; LONG]).await == 204).then_some(()) };
+        eventually("room for an append", taken).await;
+        kept.extend_from_slice(&vec![round; LONG]);
+    }
+    let (content, _) = caller.read(&names[0], "-1").await.unwrap();
+    assert!(content == kept, "{} of {} bytes, or others", content.len(), kept.len());
+    assert!(small.is_ready().await);
 }
