@@ -13,6 +13,9 @@ use super::client::{Caller, client};
 use crate::eventually::eventually;
 
 const RESERVE_BYTES: usize = 100_000_000;
+
+/// Less than 32 writers write between two looks at the disk.
+const SMALL_RESERVE_BYTES: usize = 20_000_000;
 const DISK: &str = "size=256m";
 const BYTES: &str = "application/octet-stream";
 const LONG: usize = 1_000_000;
@@ -37,13 +40,13 @@ fn unshare() -> Option<Vec<&'static str>> {
 }
 
 impl Small {
-    async fn start(unshare: &[&str]) -> Self {
+    async fn start(unshare: &[&str], reserve_bytes: usize) -> Self {
         let dir = TempDir::new().unwrap();
         let script = format!("mount -t tmpfs -o {DISK} none \"$0\" && exec \"$@\"");
         let mut command = Command::new("unshare");
         command.args(unshare).args(["sh", "-c", &script]).arg(dir.path()).arg(env!("CARGO_BIN_EXE_exorelay"));
         command.args(["streams", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path()).kill_on_drop(true);
-        command.env("EXORELAY__STREAMS__DISK_FREE_BYTES_MIN", RESERVE_BYTES.to_string());
+        command.env("EXORELAY__STREAMS__DISK_FREE_BYTES_MIN", reserve_bytes.to_string());
         let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut ready = String::new();
         BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut ready).await.unwrap();
@@ -75,7 +78,7 @@ async fn a_full_disk_refuses_content_and_goes_on_when_there_is_room() {
         println!("skipped: this system does not let us mount a small disk");
         return;
     };
-    let small = Small::start(&unshare).await;
+    let small = Small::start(&unshare, RESERVE_BYTES).await;
     let caller = &small.caller;
     for path in ["a", "b"] {
         assert_eq!(caller.create(path, BYTES).await, 201);
@@ -105,7 +108,7 @@ async fn deleting_streams_makes_room_on_a_full_disk() {
         println!("skipped: this system does not let us mount a small disk");
         return;
     };
-    let small = Small::start(&unshare).await;
+    let small = Small::start(&unshare, RESERVE_BYTES).await;
     let caller = &small.caller;
     let names: Vec<String> = (0..8).map(|number| format!("s{number}")).collect();
     for name in &names {
@@ -134,4 +137,43 @@ async fn deleting_streams_makes_room_on_a_full_disk() {
     let (content, _) = caller.read(&names[0], "-1").await.unwrap();
     assert!(content == kept, "{} of {} bytes, or others", content.len(), kept.len());
     assert!(small.is_ready().await);
+}
+
+/// Appends long records until the disk is full, and on, until it was so a number of times. How many were taken.
+async fn fill(caller: Caller, name: String) -> usize {
+    let (mut taken, mut refused) = (0, 0);
+    while refused < 20 {
+        match caller.append(&name, BYTES, vec![taken as u8; LONG]).await {
+            204 => taken += 1,
+            507 => refused += 1,
+            other => panic!("an append to {name} was answered {other}"),
+        }
+    }
+    taken
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_writers_at_once_meet_the_reserve_and_not_the_end_of_the_disk() {
+    let Some(unshare) = unshare() else {
+        println!("skipped: this system does not let us mount a small disk");
+        return;
+    };
+    let small = Small::start(&unshare, SMALL_RESERVE_BYTES).await;
+    let names: Vec<String> = (0..32).map(|number| format!("w{number}")).collect();
+    for name in &names {
+        assert_eq!(small.caller.create(name, BYTES).await, 201);
+    }
+    let writers: Vec<_> = names.iter().map(|name| tokio::spawn(fill(small.caller.clone(), name.clone()))).collect();
+    let mut all = 0;
+    for (name, writer) in names.iter().zip(writers) {
+        let taken = writer.await.unwrap();
+        let (content, _) = small.caller.read(name, "-1").await.unwrap();
+        let expected: Vec<u8> = (0..taken).flat_map(|number| vec![number as u8; LONG]).collect();
+        assert!(content == expected, "{name}: {} bytes, {} were taken", content.len(), expected.len());
+        all += taken;
+    }
+    println!("{all} records were taken");
+    assert!(all > 0);
+    assert!(small.is_ready().await);
+    assert_eq!(small.caller.call(Method::DELETE, "w0", &[], Vec::new()).await.unwrap().status(), 204);
 }
