@@ -12,6 +12,7 @@ mod server;
 mod shelf;
 mod socket;
 mod stalled;
+mod timer;
 mod websocket;
 
 pub use body::{Incoming, json_body, message_name, path_segment, read_body};

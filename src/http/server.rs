@@ -18,7 +18,7 @@ use futures_util::TryFutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -29,6 +29,7 @@ use tower_service::Service;
 use super::line::Line;
 use super::live::send_chunks;
 use super::stalled::Stalled;
+use super::timer::ConnectionTimer;
 
 /// Bounds of every listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,7 +191,7 @@ async fn accept_loop(
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(limits.header_timeout_ms));
+    http.header_read_timeout(Duration::from_millis(limits.header_timeout_ms));
     // One write per answer. `pipeline_flush` would do that too, and would hold answers back, the 400 included, for as long
     // as something unread stands behind them.
     http.writev(false);
@@ -226,10 +227,11 @@ async fn accept_loop(
 async fn serve_connection(
     stream: Stalled<TcpStream>,
     (peer, place): (SocketAddr, Place),
-    http: http1::Builder,
+    mut http: http1::Builder,
     router: Router,
     (stop, connections): (CancellationToken, TaskTracker),
 ) {
+    http.timer(ConnectionTimer::new());
     let line = Line::new(stream);
     let (kept, lent) = (place.clone(), line.clone());
     let service = service_fn(move |request: Request<Incoming>| {

@@ -4,11 +4,13 @@
 //! and a slow one reads further from the store when it comes to it.
 
 use axum::http::HeaderValue;
+use std::pin::Pin;
+
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::answers::set;
 use super::reading::cursor;
@@ -21,8 +23,10 @@ use crate::streams::wire::{Control, Kind, control_event, data_event, header};
 /// Follows from the place of the reader until the stream ends, the connection has lasted long enough, or the server
 /// shuts down. The last event always tells where to go on.
 pub(super) fn follow(streams: &Streams, reader: Reader, client_cursor: Option<String>) -> Response {
+    let ends_at = Instant::now() + streams.config().sse_lifetime();
     let follower = Follower {
-        ends_at: Instant::now() + streams.config().sse_lifetime(),
+        ends_at,
+        timer: Box::pin(tokio::time::sleep_until(ends_at)),
         waiting: Waiting::begin(streams.metrics()),
         streams: streams.clone(),
         reader,
@@ -61,6 +65,8 @@ struct Follower {
     reader: Reader,
     client_cursor: Option<String>,
     ends_at: Instant,
+    /// Moved on for each wait: that costs next to nothing, while a new one is made known to the whole runtime.
+    timer: Pin<Box<Sleep>>,
     next: Next,
     #[expect(dead_code, reason = "it counts the follower until it is dropped")]
     waiting: Waiting,
@@ -85,11 +91,12 @@ impl Follower {
     }
 
     /// Until there is something new, it is time for a sign of life, or the end has come.
-    async fn wait(&self) {
+    async fn wait(&mut self) {
+        let sign_of_life = Instant::now() + self.streams.config().long_poll_timeout();
+        self.timer.as_mut().reset(sign_of_life.min(self.ends_at));
         tokio::select! {
             () = self.reader.more() => {}
-            () = tokio::time::sleep(self.streams.config().long_poll_timeout()) => {}
-            () = tokio::time::sleep_until(self.ends_at) => {}
+            () = self.timer.as_mut() => {}
             () = self.streams.drained() => {}
         }
     }
