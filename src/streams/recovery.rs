@@ -1,13 +1,14 @@
 //! Puts back what a store has kept.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::commit::{COUNTERS, NEXT_LOG, PRODUCERS, STREAMS, batch_of};
 use super::config::{Config, Kept};
 use super::error::Error;
 use super::rules::{Ledger, Limits};
-use super::shelf::{Shelf, Showing, Shown};
-use super::wire::{Offset, ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
+use super::shelf::Shelf;
+use super::wire::{Offset, ProducerEntry, StreamEntry, log_of_producer_key};
 use crate::store::{Gap, LogId, Store, Table};
 
 /// Keys that are read at once.
@@ -32,41 +33,48 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
     // Time tells the lives of a stream apart across restarts, also where nothing is kept: their tags must never be equal.
     let next_log = store.get(COUNTERS, NEXT_LOG)?.and_then(|kept| Some(u64::from_be_bytes((*kept).try_into().ok()?)));
     let mut ledger = Ledger::new(limits, now_ms.saturating_mul(LOGS_PER_MS).max(next_log.unwrap_or(0)));
-    let mut paths = std::collections::HashMap::new();
+    let mut beside = beside_entries(store)?;
     each(store, STREAMS, |key, value| {
         let (path, entry) = StreamEntry::read(key, value)?;
-        let (log, tail) = (entry.log, store.end(LogId(entry.log))?);
-        paths.insert(log, path.clone());
-        ledger.restore(now_ms, path, entry, tail);
-        Ok(())
-    })?;
-    each(store, PRODUCERS, |key, value| {
-        let (log, id) = log_of_producer_key(key)?;
-        if let Some(path) = paths.get(&log) {
-            ledger.restore_producer(path, id.into(), ProducerEntry::read(value)?);
-        }
-        Ok(())
-    })?;
-    for Gap { log, from, until } in store.gaps() {
-        let (from, until) = (Offset::at(from), Offset::at(until));
-        // A log that no stream stands on was left over from a deletion.
-        if let Some(path) = paths.get(&log.0) {
+        let Beside { producers, gaps } = beside.remove(&entry.log).unwrap_or_default();
+        for (from, until) in gaps {
             tracing::error!(%path, %from, %until, "the stream is damaged: what was between the offsets is missing");
         }
-    }
+        let tail = store.end(LogId(entry.log))?;
+        ledger.restore(now_ms, path.clone(), entry, tail);
+        producers.into_iter().for_each(|(id, entry)| ledger.restore_producer(&path, id, entry));
+        Ok(())
+    })?;
     let mut changes = Vec::new();
     ledger.settle_registry(now_ms, &mut changes);
     let batch = batch_of(changes.iter(), &ledger);
     if !batch.is_empty() {
         store.commit(batch)?;
     }
-    let shelf = Shelf::default();
-    let shown = paths.into_values().chain([StreamPath::registry()]).filter_map(|path: StreamPath| {
-        let stream = ledger.stream(&path)?;
-        Some(Showing::Opened(Arc::new(Shown::of(&path, stream))))
-    });
-    shown.for_each(|showing| shelf.show(showing));
+    let shelf = Shelf::of(&ledger);
     Ok((ledger, shelf))
+}
+
+/// What a store has kept of a stream beside its entry.
+#[derive(Default)]
+struct Beside {
+    producers: Vec<(Arc<str>, ProducerEntry)>,
+    /// What is missing, from an offset to another.
+    gaps: Vec<(Offset, Offset)>,
+}
+
+/// By log. One that no stream stands on was left over from a deletion.
+fn beside_entries(store: &dyn Store) -> Result<HashMap<u64, Beside>, Error> {
+    let mut logs: HashMap<u64, Beside> = HashMap::new();
+    each(store, PRODUCERS, |key, value| {
+        let (log, id) = log_of_producer_key(key)?;
+        logs.entry(log).or_default().producers.push((id.into(), ProducerEntry::read(value)?));
+        Ok(())
+    })?;
+    for Gap { log, from, until } in store.gaps() {
+        logs.entry(log.0).or_default().gaps.push((Offset::at(from), Offset::at(until)));
+    }
+    Ok(logs)
 }
 
 /// Reads every key of a table, in order.

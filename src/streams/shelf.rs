@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
-use super::rules::Stream;
+use super::rules::{Ledger, Stream};
 use super::wire::{ContentType, Lifetime, Segment, StreamPath};
 
 /// One life of a stream.
@@ -15,8 +15,8 @@ pub(super) struct Shown {
     pub(super) log: u64,
     pub(super) content_type: ContentType,
     pub(super) lifetime: Lifetime,
-    /// Where its content stands, its own log last.
-    pub(super) segments: Vec<Segment>,
+    /// Where its content before that in its own log stands.
+    inherited: Arc<[Segment]>,
     end: Mutex<End>,
     changed: Notify,
 }
@@ -46,10 +46,15 @@ impl Shown {
             log: entry.log,
             content_type: entry.content_type.clone(),
             lifetime: entry.lifetime.clone(),
-            segments: stream.segments(),
+            inherited: Arc::clone(&entry.inherited),
             end: Mutex::new(End::of(stream)),
             changed: Notify::new(),
         }
+    }
+
+    /// Where its content stands, its own log last.
+    pub(super) fn segments(&self) -> impl Iterator<Item = Segment> {
+        self.inherited.iter().copied().chain([Segment::rest_of(self.log)])
     }
 
     pub(super) fn end(&self) -> End {
@@ -97,6 +102,14 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
+    /// Shows every stream as it is in the ledger.
+    pub(super) fn of(ledger: &Ledger) -> Self {
+        let mut streams = HashMap::with_capacity(ledger.streams().len());
+        let shown = ledger.streams().map(|(path, stream)| (path.clone(), Arc::new(Shown::of(path, stream))));
+        streams.extend(shown);
+        Self { streams: RwLock::new(streams) }
+    }
+
     pub(super) fn find(&self, path: &StreamPath) -> Option<Arc<Shown>> {
         self.streams.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
     }

@@ -46,7 +46,8 @@ pub(crate) enum Change {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(super) limits: Limits,
-    pub(super) streams: HashMap<StreamPath, Stream>,
+    /// In boxes: the map is half empty at times.
+    pub(super) streams: HashMap<StreamPath, Box<Stream>>,
     /// When the sweep has to look at which stream.
     pub(super) sweeps: BTreeSet<(u64, StreamPath)>,
     /// The registry's included.
@@ -76,25 +77,25 @@ impl Ledger {
             stream.entry.accessed_ms = latest.min(now_ms);
         }
         self.content_bytes += stream.own_bytes();
-        self.streams.insert(path.clone(), stream);
+        self.streams.insert(path.clone(), Box::new(stream));
         self.plan_sweep(&path, now_ms);
     }
 
     /// Puts back what a store has kept of a producer.
     pub(crate) fn restore_producer(&mut self, path: &StreamPath, id: Arc<str>, entry: ProducerEntry) {
         if let Some(stream) = self.streams.get_mut(path) {
-            stream.producers.insert(id, entry);
+            stream.producers_mut().insert(id, entry);
         }
     }
 
     /// The stream, whatever its state.
     pub(crate) fn stream(&self, path: &StreamPath) -> Option<&Stream> {
-        self.streams.get(path)
+        self.streams.get(path).map(|stream| &**stream)
     }
 
     /// Every stream, whatever its state, in no order.
-    pub(crate) fn streams(&self) -> impl Iterator<Item = (&StreamPath, &Stream)> {
-        self.streams.iter()
+    pub(crate) fn streams(&self) -> impl ExactSizeIterator<Item = (&StreamPath, &Stream)> {
+        self.streams.iter().map(|(path, stream)| (path, &**stream))
     }
 
     /// Gives out no log below this one any more.
