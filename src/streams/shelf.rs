@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
-use super::rules::{Ledger, Stream};
-use super::wire::{ContentType, Lifetime, Segment, StreamPath};
+use super::wire::{ContentType, Lifetime, Segment, StreamEntry, StreamPath};
 
 /// One life of a stream.
 #[derive(Debug)]
@@ -39,15 +38,14 @@ pub(super) enum Gone {
 }
 
 impl Shown {
-    pub(super) fn of(path: &StreamPath, stream: &Stream) -> Self {
-        let entry = &stream.entry;
+    pub(super) fn of(path: &StreamPath, entry: &StreamEntry, tail: u64) -> Self {
         Self {
             path: path.clone(),
             log: entry.log,
             content_type: entry.content_type.clone(),
             lifetime: entry.lifetime.clone(),
             inherited: Arc::clone(&entry.inherited),
-            end: Mutex::new(End::of(stream)),
+            end: Mutex::new(End::of(entry, tail)),
             changed: Notify::new(),
         }
     }
@@ -81,9 +79,9 @@ impl Shown {
 }
 
 impl End {
-    pub(super) fn of(stream: &Stream) -> Self {
-        let gone = stream.entry.deleted.then_some(Gone::Kept);
-        Self { tail: stream.tail, closed: stream.is_closed(), gone }
+    pub(super) fn of(entry: &StreamEntry, tail: u64) -> Self {
+        let gone = entry.deleted.then_some(Gone::Kept);
+        Self { tail, closed: entry.closed.is_some(), gone }
     }
 }
 
@@ -102,14 +100,6 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Shows every stream as it is in the ledger.
-    pub(super) fn of(ledger: &Ledger) -> Self {
-        let mut streams = HashMap::with_capacity(ledger.streams().len());
-        let shown = ledger.streams().map(|(path, stream)| (path.clone(), Arc::new(Shown::of(path, stream))));
-        streams.extend(shown);
-        Self { streams: RwLock::new(streams) }
-    }
-
     pub(super) fn find(&self, path: &StreamPath) -> Option<Arc<Shown>> {
         self.streams.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
     }

@@ -83,6 +83,16 @@ impl Stream {
         }
     }
 
+    /// When the sweep should look at it, if ever: when it expires, or when its last access should be written.
+    pub(super) fn next_sweep_ms(&self, now_ms: u64) -> Option<u64> {
+        let slack = self.access_slack_ms().map(|slack_ms| now_ms.saturating_add(slack_ms));
+        match (self.expires_at_ms(), slack) {
+            _ if self.entry.deleted => None,
+            (Some(expires), Some(slack)) => Some(expires.min(slack)),
+            (expires, slack) => expires.or(slack),
+        }
+    }
+
     /// It was used.
     pub(super) fn touch(&mut self, now_ms: u64) {
         self.entry.accessed_ms = self.entry.accessed_ms.max(now_ms);
