@@ -81,15 +81,15 @@ pub(super) fn showings_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger:
     for change in changes {
         match change {
             Change::Created { path } => {
-                let stream = ledger.stream(path);
-                showings.extend(stream.map(|stream| Showing::Opened(Arc::new(Shown::of(path, stream)))));
+                let shown = ledger.stream(path).map(|stream| Shown::of(path, &stream.entry, stream.tail));
+                showings.extend(shown.map(|shown| Showing::Opened(Arc::new(shown))));
             }
             Change::Entry { path } | Change::Record { path, .. } => {
                 let moved = |showing: &Showing| matches!(showing, Showing::Moved { path: last, .. } if last == path);
                 let Some(stream) = ledger.stream(path).filter(|_| !showings.last().is_some_and(moved)) else {
                     continue;
                 };
-                let (log, end) = (stream.entry.log, End::of(stream));
+                let (log, end) = (stream.entry.log, End::of(&stream.entry, stream.tail));
                 showings.push(Showing::Moved { path: path.clone(), log, end });
             }
             Change::Producer { .. } | Change::Kept { .. } | Change::Happened(_) => {}

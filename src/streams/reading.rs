@@ -138,7 +138,7 @@ fn read_each(
     read: impl Fn(LogId, Range<u64>, usize) -> Option<Result<Run, store::Error>>,
 ) -> Option<Result<Found, Error>> {
     let (mut at, mut chunks, mut left) = (start, Vec::new(), bytes_max);
-    for segment in shown.segments.iter().filter(|segment| segment.until > start) {
+    for segment in shown.segments().filter(|segment| segment.until > start) {
         let until = segment.until.min(end);
         let run = match read(LogId(segment.log), at..until, left)? {
             Ok(run) => run,
@@ -172,7 +172,7 @@ fn reading_failed(shown: &Shown, start: u64, error: store::Error) -> Error {
 
 /// Whether one of the logs begins at this position.
 fn begins_at(shown: &Shown, position: u64) -> bool {
-    position == 0 || shown.segments.iter().any(|segment| segment.until == position)
+    position == 0 || shown.segments().any(|segment| segment.until == position)
 }
 
 fn alive(shown: &Shown) -> Result<End, Error> {

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
-use super::rules::Stream;
-use super::wire::{ContentType, Lifetime, Segment, StreamPath};
+use super::wire::{ContentType, Lifetime, Segment, StreamEntry, StreamPath};
 
 /// One life of a stream.
 #[derive(Debug)]
@@ -15,8 +14,8 @@ pub(super) struct Shown {
     pub(super) log: u64,
     pub(super) content_type: ContentType,
     pub(super) lifetime: Lifetime,
-    /// Where its content stands, its own log last.
-    pub(super) segments: Vec<Segment>,
+    /// Where its content before that in its own log stands.
+    inherited: Arc<[Segment]>,
     end: Mutex<End>,
     changed: Notify,
 }
@@ -39,17 +38,21 @@ pub(super) enum Gone {
 }
 
 impl Shown {
-    pub(super) fn of(path: &StreamPath, stream: &Stream) -> Self {
-        let entry = &stream.entry;
+    pub(super) fn of(path: &StreamPath, entry: &StreamEntry, tail: u64) -> Self {
         Self {
             path: path.clone(),
             log: entry.log,
             content_type: entry.content_type.clone(),
             lifetime: entry.lifetime.clone(),
-            segments: stream.segments(),
-            end: Mutex::new(End::of(stream)),
+            inherited: Arc::clone(&entry.inherited),
+            end: Mutex::new(End::of(entry, tail)),
             changed: Notify::new(),
         }
+    }
+
+    /// Where its content stands, its own log last.
+    pub(super) fn segments(&self) -> impl Iterator<Item = Segment> {
+        self.inherited.iter().copied().chain([Segment::rest_of(self.log)])
     }
 
     pub(super) fn end(&self) -> End {
@@ -76,9 +79,9 @@ impl Shown {
 }
 
 impl End {
-    pub(super) fn of(stream: &Stream) -> Self {
-        let gone = stream.entry.deleted.then_some(Gone::Kept);
-        Self { tail: stream.tail, closed: stream.is_closed(), gone }
+    pub(super) fn of(entry: &StreamEntry, tail: u64) -> Self {
+        let gone = entry.deleted.then_some(Gone::Kept);
+        Self { tail, closed: entry.closed.is_some(), gone }
     }
 }
 

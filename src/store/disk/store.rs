@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 
-use super::commit::{id_of, prepare, write};
+use super::commit::{id_of, prepare, write, write_out};
 use super::config::DiskConfig;
 use super::engine::{ENDS, Engine, failed, page_key, table_key};
 use super::keeper::Keeper;
@@ -52,6 +52,7 @@ impl DiskStore {
             batch.insert(&engine.pages, page_key(log, chunk.start), page_of(None, &chunk));
         }
         engine.commit(batch)?;
+        write_out(&engine)?;
         let keeper = Keeper::start(Arc::clone(&engine), config)?;
         let (logs, turn) = (RwLock::new(logs), Mutex::new(()));
         Ok(Self { keeper, engine, logs, gaps, limits, turn })
@@ -68,6 +69,14 @@ impl DiskStore {
     pub(super) fn tail(&self) -> (usize, usize) {
         let logs = self.logs();
         (logs.tail.len(), logs.tail_bytes)
+    }
+
+    /// The most that a keyspace holds in memory, without what is being written out already.
+    #[cfg(test)]
+    pub(super) fn unwritten_bytes(&self) -> u64 {
+        use fjall::AbstractTree;
+        let keyspaces = [&self.engine.tables, &self.engine.tail, &self.engine.pages];
+        keyspaces.map(|keyspace| keyspace.tree.active_memtable().size()).into_iter().max().unwrap_or(0)
     }
 
     // What is behind the lock is whole between any two lines, so a panic elsewhere leaves it usable.

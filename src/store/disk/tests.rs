@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::commit::ROTATE_BYTES;
 use super::scratch::{HASTY, config, hasty, occupied_bytes, roomy};
 use super::store::DiskStore;
 use crate::store::{Batch, Error, Gap, LogId, Store, Table};
@@ -131,6 +132,20 @@ fn the_tail_of_a_busy_store_stays_short() {
         store.commit(batch).unwrap();
         let (commits, bytes) = store.tail();
         assert!(commits <= HASTY.commits + 3 && bytes <= HASTY.tail_bytes + 64, "{commits} commits, {bytes} bytes");
+    }
+}
+
+#[test]
+fn a_store_that_is_never_idle_writes_out_what_it_holds_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = roomy(dir.path());
+    let value = Bytes::from(vec![7; 16 * 1024]);
+    // Four times what has it written out, and more commits than fjall has room for unread messages.
+    for number in 0..3_000_u64 {
+        let mut batch = Batch::default();
+        batch.put(TABLE, Bytes::copy_from_slice(&number.to_be_bytes()), value.clone());
+        store.commit(batch).unwrap();
+        assert!(store.unwritten_bytes() <= ROTATE_BYTES, "after {number} commits");
     }
 }
 

@@ -113,7 +113,7 @@ impl Ledger {
             stream.entry.last_seq = Some(seq.clone());
         }
         if request.closed {
-            stream.entry.closed = Some(Closing { by: request.producer.clone() });
+            stream.entry.closed = Some(Closing { by: request.producer.clone().map(Box::new) });
         }
         if request.closed || request.seq.is_some() {
             changes.push(Change::Entry { path: path.clone() });
@@ -129,7 +129,7 @@ fn append_to_closed(
     request: &AppendRequest,
     content: &Content,
 ) -> Result<Appended, Refusal> {
-    let closed_by = stream.entry.closed.as_ref().and_then(|closing| closing.by.as_ref());
+    let closed_by = stream.entry.closed.as_ref().and_then(|closing| closing.by.as_deref());
     match &request.producer {
         Some(stamp) if closed_by == Some(stamp) => Ok(repeated(stream, (stamp.epoch, stamp.seq))),
         None if content.is_empty() => {

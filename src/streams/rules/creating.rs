@@ -37,7 +37,7 @@ struct Plan {
     content_type: ContentType,
     lifetime: Lifetime,
     base: u64,
-    origin: Option<Origin>,
+    origin: Option<Box<Origin>>,
     inherited: Arc<[crate::streams::wire::Segment]>,
 }
 
@@ -80,7 +80,7 @@ impl Ledger {
         changes.extend(request.fork.as_ref().map(|fork| Change::Entry { path: fork.source.clone() }));
         let entry = self.entry(now_ms, plan, request.closed);
         let (tail, position) = (entry.base, entry.origin.as_ref().map_or(0, |origin| origin.position));
-        self.streams.insert(path.clone(), Stream::new(entry, tail));
+        self.streams.insert(path.clone(), Box::new(Stream::new(entry, tail)));
         changes.push(Change::Created { path: path.clone() });
         if let Some(record) = record {
             self.put(path, record, changes);
@@ -98,7 +98,7 @@ impl Ledger {
                 lifetime: request.lifetime.clone().unwrap_or(Lifetime::Unlimited),
                 base: 0,
                 origin: None,
-                inherited: Arc::from([]),
+                inherited: Arc::default(),
             });
         };
         let source = self.fork_source(now_ms, &fork.source)?;
@@ -117,7 +117,7 @@ impl Ledger {
             content_type: request.content_type.clone().unwrap_or_else(|| source.content_type().clone()),
             lifetime: request.lifetime.clone().unwrap_or_else(|| source.entry.lifetime.clone()),
             base: place.base,
-            origin: Some(origin),
+            origin: Some(Box::new(origin)),
             inherited: place.inherited,
         })
     }

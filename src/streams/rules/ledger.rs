@@ -46,7 +46,8 @@ pub(crate) enum Change {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(super) limits: Limits,
-    pub(super) streams: HashMap<StreamPath, Stream>,
+    /// In boxes: the map is half empty at times.
+    pub(super) streams: HashMap<StreamPath, Box<Stream>>,
     /// When the sweep has to look at which stream.
     pub(super) sweeps: BTreeSet<(u64, StreamPath)>,
     /// The registry's included.
@@ -66,8 +67,7 @@ impl Ledger {
 
     /// Puts back what a store has kept. Accesses may have stayed unwritten for a while, so the stream counts as used
     /// until the end of that while: it may live a little longer, and never dies too early.
-    pub(crate) fn restore(&mut self, now_ms: u64, path: StreamPath, entry: StreamEntry, tail: Option<u64>) {
-        let tail = tail.unwrap_or(entry.base);
+    pub(crate) fn restore(&mut self, now_ms: u64, path: StreamPath, entry: StreamEntry, tail: u64) {
         self.next_log = self.next_log.max(entry.log + 1);
         let mut stream = Stream::new(entry, tail);
         if let Some(slack_ms) = stream.access_slack_ms() {
@@ -76,25 +76,26 @@ impl Ledger {
             stream.entry.accessed_ms = latest.min(now_ms);
         }
         self.content_bytes += stream.own_bytes();
-        self.streams.insert(path.clone(), stream);
-        self.plan_sweep(&path, now_ms);
+        stream.sweep_at_ms = stream.next_sweep_ms(now_ms);
+        stream.sweep_at_ms.map(|at_ms| self.sweeps.insert((at_ms, path.clone())));
+        self.streams.insert(path, Box::new(stream));
     }
 
     /// Puts back what a store has kept of a producer.
     pub(crate) fn restore_producer(&mut self, path: &StreamPath, id: Arc<str>, entry: ProducerEntry) {
         if let Some(stream) = self.streams.get_mut(path) {
-            stream.producers.insert(id, entry);
+            stream.producers_mut().insert(id, entry);
         }
     }
 
     /// The stream, whatever its state.
     pub(crate) fn stream(&self, path: &StreamPath) -> Option<&Stream> {
-        self.streams.get(path)
+        self.streams.get(path).map(|stream| &**stream)
     }
 
     /// Every stream, whatever its state, in no order.
     pub(crate) fn streams(&self) -> impl Iterator<Item = (&StreamPath, &Stream)> {
-        self.streams.iter()
+        self.streams.iter().map(|(path, stream)| (path, &**stream))
     }
 
     /// Gives out no log below this one any more.
@@ -176,12 +177,7 @@ impl Ledger {
     /// Has the sweep look at the stream when there may be something to do.
     pub(super) fn plan_sweep(&mut self, path: &StreamPath, now_ms: u64) {
         let Some(stream) = self.streams.get_mut(path) else { return };
-        let slack = stream.access_slack_ms().map(|slack_ms| now_ms.saturating_add(slack_ms));
-        let next = match (stream.expires_at_ms(), slack) {
-            _ if stream.entry.deleted => None,
-            (Some(expires), Some(slack)) => Some(expires.min(slack)),
-            (expires, slack) => expires.or(slack),
-        };
+        let next = stream.next_sweep_ms(now_ms);
         let before = std::mem::replace(&mut stream.sweep_at_ms, next);
         if before == next {
             return;

@@ -89,7 +89,7 @@ impl Ledger {
         let registry = self.registry.clone();
         if !self.streams.contains_key(&registry) {
             let own = self.registry_entry(now_ms);
-            self.streams.insert(registry.clone(), Stream::new(own.clone(), 0));
+            self.streams.insert(registry.clone(), Box::new(Stream::new(own.clone(), 0)));
             changes.push(Change::Created { path: registry.clone() });
             self.put(&registry, registry_record(Row::Insert, &registry, &own, now_ms), changes);
         }
@@ -108,7 +108,7 @@ impl Ledger {
             closed: None,
             last_seq: None,
             origin: None,
-            inherited: std::sync::Arc::from([]),
+            inherited: std::sync::Arc::default(),
             forks: 0,
             deleted: false,
         }

@@ -24,4 +24,3 @@ pub(crate) use forking::Following;
 pub(crate) use ledger::{Change, Ledger, Limits};
 pub use lifecycle::{Happened, LifecycleEvent};
 pub use refusal::Refusal;
-pub(crate) use stream::Stream;

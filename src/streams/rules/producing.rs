@@ -35,11 +35,12 @@ pub(super) fn turn(known: Option<ProducerEntry>, stamp: &ProducerStamp) -> Resul
 /// Makes room for a producer that is new to the stream: those that have been idle for long are forgotten if there is
 /// no other way. Errors: [`Refusal::TooManyProducers`].
 pub(super) fn make_room(stream: &mut Stream, limits: &Limits, now_ms: u64, id: &str) -> Result<(), Refusal> {
-    if stream.producers.len() < limits.producers_max || stream.producers.contains_key(id) {
+    let producers = stream.producers_mut();
+    if producers.len() < limits.producers_max || producers.contains_key(id) {
         return Ok(());
     }
-    stream.producers.retain(|_, producer| producer.used_ms.saturating_add(limits.producer_idle_ms) > now_ms);
-    match stream.producers.len() < limits.producers_max {
+    producers.retain(|_, producer| producer.used_ms.saturating_add(limits.producer_idle_ms) > now_ms);
+    match producers.len() < limits.producers_max {
         true => Ok(()),
         false => Err(Refusal::TooManyProducers { producers_max: limits.producers_max }),
     }
@@ -48,7 +49,7 @@ pub(super) fn make_room(stream: &mut Stream, limits: &Limits, now_ms: u64, id: &
 /// The request was accepted.
 pub(super) fn accept(stream: &mut Stream, stamp: &ProducerStamp, now_ms: u64) {
     let entry = ProducerEntry { epoch: stamp.epoch, last_seq: stamp.seq, used_ms: now_ms };
-    stream.producers.insert(stamp.id.clone(), entry);
+    stream.producers_mut().insert(stamp.id.clone(), entry);
 }
 
 #[cfg(test)]

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use crate::streams::wire::{ContentType, Lifetime, Offset, ProducerEntry, Segment, StreamEntry};
 
+pub(super) type Producers = HashMap<Arc<str>, ProducerEntry>;
+
 /// A stream as it will be once everything that was decided is written.
 #[derive(Debug, Clone)]
 pub(crate) struct Stream {
     pub(crate) entry: StreamEntry,
     /// The position after its last byte.
     pub(crate) tail: u64,
-    pub(super) producers: HashMap<Arc<str>, ProducerEntry>,
+    /// `None` as long as there never was one, as in nearly all streams.
+    producers: Option<Box<Producers>>,
     /// Readers that follow it at this moment; while there are any, it is in use.
     pub(super) followers: u32,
     /// The access that the store knows of.
@@ -23,7 +26,7 @@ pub(crate) struct Stream {
 impl Stream {
     pub(super) fn new(entry: StreamEntry, tail: u64) -> Self {
         let access_written_ms = entry.accessed_ms;
-        Self { entry, tail, producers: HashMap::new(), followers: 0, access_written_ms, sweep_at_ms: None }
+        Self { entry, tail, producers: None, followers: 0, access_written_ms, sweep_at_ms: None }
     }
 
     pub(crate) fn content_type(&self) -> &ContentType {
@@ -41,13 +44,16 @@ impl Stream {
 
     /// What is kept of a producer.
     pub(crate) fn producer(&self, id: &str) -> Option<ProducerEntry> {
-        self.producers.get(id).copied()
+        self.producers.as_ref()?.get(id).copied()
+    }
+
+    pub(super) fn producers_mut(&mut self) -> &mut Producers {
+        self.producers.get_or_insert_default()
     }
 
     /// All of the logs its content stands in, its own one last.
     pub(crate) fn segments(&self) -> Vec<Segment> {
-        let own = Segment { log: self.entry.log, until: u64::MAX };
-        self.entry.inherited.iter().copied().chain([own]).collect()
+        self.entry.inherited.iter().copied().chain([Segment::rest_of(self.entry.log)]).collect()
     }
 
     /// How many bytes it holds that nobody else does.
@@ -74,6 +80,16 @@ impl Stream {
         match self.entry.lifetime {
             Lifetime::Idle { ttl_s } => Some(ttl_s.saturating_mul(500).max(1)),
             Lifetime::Unlimited | Lifetime::Until { .. } => None,
+        }
+    }
+
+    /// When the sweep should look at it, if ever: when it expires, or when its last access should be written.
+    pub(super) fn next_sweep_ms(&self, now_ms: u64) -> Option<u64> {
+        let slack = self.access_slack_ms().map(|slack_ms| now_ms.saturating_add(slack_ms));
+        match (self.expires_at_ms(), slack) {
+            _ if self.entry.deleted => None,
+            (Some(expires), Some(slack)) => Some(expires.min(slack)),
+            (expires, slack) => expires.or(slack),
         }
     }
 

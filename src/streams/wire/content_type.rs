@@ -1,6 +1,6 @@
 //! Media types.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,45 +18,57 @@ pub enum Kind {
 /// A media type as its stream was created with; two are equal if they differ only in parameters and case.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
-pub struct ContentType {
-    text: Arc<str>,
-    essence: Arc<str>,
-}
+pub struct ContentType(Arc<str>);
+
+/// What nearly all streams have. They share it: a million copies of one text would take more than all else of them.
+static USUAL: LazyLock<[Arc<str>; 6]> = LazyLock::new(|| {
+    [DEFAULT, JSON, "application/json; charset=utf-8", "text/plain", "text/plain; charset=utf-8", "text/event-stream"]
+        .map(Arc::from)
+});
+
+const DEFAULT: &str = "application/octet-stream";
+const JSON: &str = "application/json";
 
 impl ContentType {
     /// Reads the value of a header; `None` for what is no `type/subtype`.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let essence = text.split(';').next().unwrap_or_default().trim();
-        let (class, name) = essence.split_once('/')?;
+        let (class, name) = essence_of(text).split_once('/')?;
         if !is_token(class) || !is_token(name) || !text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
             return None;
         }
-        let whole: Arc<str> = text.into();
-        let lower = !essence.bytes().any(|byte| byte.is_ascii_uppercase());
-        let essence = if lower && essence == text { whole.clone() } else { essence.to_ascii_lowercase().into() };
-        Some(Self { text: whole, essence })
+        Some(Self::shared(text))
     }
 
     /// `application/json`.
     pub fn json() -> Self {
-        let text: Arc<str> = "application/json".into();
-        Self { essence: text.clone(), text }
+        Self::shared(JSON)
     }
 
     /// As it was given, parameters included.
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0
     }
 
     /// How content of this type is put together.
     pub fn kind(&self) -> Kind {
-        match &*self.essence {
-            "application/json" => Kind::Json,
-            text if text.starts_with("text/") => Kind::Text,
-            _ => Kind::Binary,
+        let essence = essence_of(&self.0);
+        let class = essence.split('/').next().unwrap_or_default();
+        match (essence.eq_ignore_ascii_case(JSON), class.eq_ignore_ascii_case("text")) {
+            (true, _) => Kind::Json,
+            (false, true) => Kind::Text,
+            (false, false) => Kind::Binary,
         }
     }
+
+    fn shared(text: &str) -> Self {
+        Self(USUAL.iter().find(|usual| ***usual == *text).cloned().unwrap_or_else(|| text.into()))
+    }
+}
+
+/// The type without its parameters.
+fn essence_of(text: &str) -> &str {
+    text.split(';').next().unwrap_or_default().trim()
 }
 
 /// RFC 9110 5.6.2.
@@ -67,14 +79,13 @@ fn is_token(text: &str) -> bool {
 
 impl Default for ContentType {
     fn default() -> Self {
-        let text: Arc<str> = "application/octet-stream".into();
-        Self { essence: text.clone(), text }
+        Self::shared(DEFAULT)
     }
 }
 
 impl PartialEq for ContentType {
     fn eq(&self, other: &Self) -> bool {
-        self.essence == other.essence
+        essence_of(&self.0).eq_ignore_ascii_case(essence_of(&other.0))
     }
 }
 
@@ -88,7 +99,7 @@ impl From<String> for ContentType {
 
 impl From<ContentType> for String {
     fn from(content_type: ContentType) -> Self {
-        content_type.text.as_ref().to_owned()
+        content_type.0.as_ref().to_owned()
     }
 }
 
@@ -106,9 +117,18 @@ mod tests {
     }
 
     #[test]
+    fn the_usual_ones_are_shared_and_the_others_are_as_they_were_given() {
+        let usual = [DEFAULT, JSON].map(|text| [text, text].map(|text| ContentType::parse(text).unwrap().0));
+        assert!(usual.iter().all(|[one, other]| Arc::ptr_eq(one, other)));
+        assert_eq!(ContentType::parse("Application/JSON").unwrap().as_str(), "Application/JSON");
+    }
+
+    #[test]
     fn json_is_one_type_text_a_family_and_the_rest_is_binary() {
         for (text, kind) in [
             ("text/event-stream", Kind::Text),
+            ("Text/Plain;charset=utf-8", Kind::Text),
+            ("textual/plain", Kind::Binary),
             ("application/vnd.api+json", Kind::Binary),
             ("application/octet-stream", Kind::Binary),
         ] {

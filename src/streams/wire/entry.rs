@@ -1,7 +1,9 @@
 //! What the store keeps of a stream beside its content.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::content_type::ContentType;
 use super::headers::{Lifetime, ProducerStamp};
@@ -21,26 +23,34 @@ pub struct EntryError {
 }
 
 /// Everything about a stream that outlives the process, except its content, its tail (the end of its log) and its
-/// producers.
+/// producers. There may be millions: what few streams have is a pointer here, and not written where it is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StreamEntry {
     /// The log of what was appended to it: a number that no other stream, and no other life of this one, ever has.
     pub(crate) log: u64,
     pub(crate) content_type: ContentType,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) lifetime: Lifetime,
     pub(crate) created_ms: u64,
     /// When it was used last, as far as that was written down.
     pub(crate) accessed_ms: u64,
     /// Where its own log begins: 0, or where it was forked off.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) base: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) closed: Option<Closing>,
-    pub(crate) last_seq: Option<std::sync::Arc<str>>,
-    pub(crate) origin: Option<Origin>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) last_seq: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) origin: Option<Box<Origin>>,
     /// Where the content before `base` is found, in order.
-    pub(crate) inherited: std::sync::Arc<[Segment]>,
+    #[serde(default, skip_serializing_if = "is_default", deserialize_with = "segments")]
+    pub(crate) inherited: Arc<[Segment]>,
     /// How many streams were forked off and are still there.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) forks: u64,
     /// Whether it was deleted, or has expired, and is kept for its forks only.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) deleted: bool,
 }
 
@@ -48,7 +58,7 @@ pub(crate) struct StreamEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Closing {
     /// The producer's request that did it, if it was one.
-    pub(crate) by: Option<ProducerStamp>,
+    pub(crate) by: Option<Box<ProducerStamp>>,
 }
 
 /// Where a fork comes from.
@@ -69,6 +79,13 @@ pub(crate) struct Segment {
     pub(crate) until: u64,
 }
 
+impl Segment {
+    /// All that is in a log from where the segment before ends.
+    pub(crate) fn rest_of(log: u64) -> Self {
+        Self { log, until: u64::MAX }
+    }
+}
+
 impl StreamEntry {
     pub(crate) fn to_bytes(&self) -> Bytes {
         serde_json::to_vec(self).expect("numbers and texts can be written to memory").into()
@@ -82,6 +99,16 @@ impl StreamEntry {
         let entry = serde_json::from_slice(value).map_err(|error| wrong(format!("{path}: {error}")))?;
         Ok((path, entry))
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// All streams that inherit nothing share one list of it.
+fn segments<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Arc<[Segment]>, D::Error> {
+    let segments = Vec::deserialize(deserializer)?;
+    Ok(if segments.is_empty() { Arc::default() } else { segments.into() })
 }
 
 /// What is kept of a producer.
@@ -145,13 +172,10 @@ mod tests {
             epoch,
             seq,
         });
-        let closed = prop::option::of(prop::option::of(stamp).prop_map(|by| Closing { by }));
+        let closed = prop::option::of(prop::option::of(stamp).prop_map(|by| Closing { by: by.map(Box::new) }));
         let origin = ("[a-z]{1,5}", any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
-            |(source, position, sub_offset, lifetime_inherited)| Origin {
-                source,
-                position,
-                sub_offset,
-                lifetime_inherited,
+            |(source, position, sub_offset, lifetime_inherited)| {
+                Box::new(Origin { source, position, sub_offset, lifetime_inherited })
             },
         );
         let segments = prop::collection::vec((any::<u64>(), any::<u64>()), 0..3)
@@ -175,6 +199,16 @@ mod tests {
                 }
             },
         )
+    }
+
+    #[test]
+    fn an_entry_of_the_first_version_which_wrote_what_is_not_there_too_is_read() {
+        let written = br#"{"log":7,"content_type":"text/plain","lifetime":"unlimited","created_ms":1,"accessed_ms":2,
+            "base":0,"closed":null,"last_seq":null,"origin":null,"inherited":[],"forks":0,"deleted":false}"#;
+        let (_, entry) = StreamEntry::read(b"a", written).unwrap();
+        let now = br#"{"log":7,"content_type":"text/plain","created_ms":1,"accessed_ms":2}"#;
+        assert_eq!(entry.to_bytes(), &now[..]);
+        assert_eq!(StreamEntry::read(b"a", now).unwrap().1, entry);
     }
 
     proptest! {

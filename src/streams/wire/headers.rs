@@ -72,10 +72,11 @@ pub trait Headers {
 }
 
 /// How long a stream lives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lifetime {
     /// Until it is deleted.
+    #[default]
     Unlimited,
     /// Until nobody has used it for so long.
     Idle {
