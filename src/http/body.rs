@@ -1,5 +1,9 @@
 //! Reading what a client sent: bodies under a limit and a deadline, and message names out of URLs.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
 use axum::body::{Body, HttpBody};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, Request};
@@ -12,6 +16,9 @@ use crate::message::MessageName;
 
 /// How much of a body that is over the limit is still read, so that its sender gets to see the 413.
 const DISCARD_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// For how much of an announced body there is room made at once. Whoever announces more has to send it first.
+const ROOM_BYTES_MAX: usize = 256 * 1024;
 
 /// A request with its body read.
 pub struct Incoming {
@@ -56,7 +63,12 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Resu
         // The client asked before sending and has sent nothing yet.
         return Err(too_large());
     }
-    match tokio::time::timeout(limits.body_timeout(), collect(body, limits.body_bytes_max)).await {
+    let mut reading = pin!(collect(body, announced, limits.body_bytes_max));
+    let read = match at_hand(reading.as_mut()).await {
+        Some(read) => Ok(read),
+        None => tokio::time::timeout(limits.body_timeout(), reading).await,
+    };
+    match read {
         Ok(Ok(Some(bytes))) => Ok(bytes),
         Ok(Ok(None)) => Err(too_large()),
         Ok(Err(error)) => Err(Problem::new(Kind::InvalidMessage, format!("the body broke off: {error}"))),
@@ -67,8 +79,25 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Resu
     }
 }
 
+/// What the future gives when it is polled a second time. A short body has come with its head, and hyper hands it over when
+/// it has been asked for it: a timer for each of those would cost more than to read them, and wake another thread.
+async fn at_hand<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    let mut asked = false;
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if asked => Poll::Ready(None),
+        Poll::Pending => {
+            asked = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
+}
+
 /// The body, or `None` if it is over the limit. A body that came in one piece is not copied.
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, axum::Error> {
+async fn collect(mut body: Body, announced: Option<u64>, bytes_max: usize) -> Result<Option<Bytes>, axum::Error> {
+    let room = announced.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)).min(ROOM_BYTES_MAX);
     let mut whole = Bytes::new();
     let mut joined = BytesMut::new();
     let mut seen: u64 = 0;
@@ -87,6 +116,9 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, axum
                 break;
             }
         } else {
+            if joined.is_empty() {
+                joined.reserve(room);
+            }
             joined.extend_from_slice(&std::mem::take(&mut whole));
             joined.extend_from_slice(&data);
         }
@@ -149,12 +181,12 @@ mod tests {
     #[tokio::test]
     async fn a_body_in_one_piece_is_not_copied() {
         let bytes = Bytes::from_static(b"{}");
-        let read = collect(Body::from(bytes.clone()), 10).await.unwrap().unwrap();
+        let read = collect(Body::from(bytes.clone()), Some(3), 10).await.unwrap().unwrap();
         assert_eq!(read.as_ptr(), bytes.as_ptr());
     }
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_read_to_its_end_and_refused() {
-        assert_eq!(collect(Body::from(vec![b'x'; 11]), 10).await.unwrap(), None);
+        assert_eq!(collect(Body::from(vec![b'x'; 11]), None, 10).await.unwrap(), None);
     }
 }

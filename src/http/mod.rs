@@ -4,17 +4,21 @@
 
 mod body;
 mod client;
+mod line;
+mod live;
 mod pool;
 mod problem;
 mod server;
 mod shelf;
 mod socket;
 mod stalled;
+mod timer;
 mod websocket;
 
 pub use body::{Incoming, json_body, message_name, path_segment, read_body};
 pub use client::{Answer, Client, ClientError, ClientLimits};
 pub(crate) use client::{join, wait_asked};
+pub(crate) use live::live;
 pub use problem::{Kind, Problem, not_found};
 pub use server::{BindError, Limits, Listening, Peer, Place, Serving};
 pub(crate) use socket::{Ending, Reading, Socket, Traffic};

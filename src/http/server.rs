@@ -2,20 +2,23 @@
 //!
 //! It stands on hyper itself because `axum::serve` has neither a header deadline nor a bound on connections.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::header::UPGRADE;
+use futures_util::TryFutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,7 +26,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+use super::line::Line;
+use super::live::send_chunks;
 use super::stalled::Stalled;
+use super::timer::ConnectionTimer;
 
 /// Bounds of every listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,7 +191,7 @@ async fn accept_loop(
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(limits.header_timeout_ms));
+    http.header_read_timeout(Duration::from_millis(limits.header_timeout_ms));
     // One write per answer. `pipeline_flush` would do that too, and would hold answers back, the 400 included, for as long
     // as something unread stands behind them.
     http.writev(false);
@@ -206,7 +212,8 @@ async fn accept_loop(
                 }
                 let place = Place(Arc::new(place));
                 let stream = Stalled::new(stream, Duration::from_millis(limits.write_timeout_ms));
-                connections.spawn(serve_connection(stream, (peer, place), http.clone(), router.clone(), stop.clone()));
+                let tasks = (stop.clone(), connections.clone());
+                connections.spawn(serve_connection(stream, (peer, place), http.clone(), router.clone(), tasks));
             }
             Some((_, Err(error))) => {
                 // Out of file descriptors, most likely: waiting is the only cure that does not lose the listener.
@@ -220,27 +227,131 @@ async fn accept_loop(
 async fn serve_connection(
     stream: Stalled<TcpStream>,
     (peer, place): (SocketAddr, Place),
-    http: http1::Builder,
+    mut http: http1::Builder,
     router: Router,
-    stop: CancellationToken,
+    (stop, connections): (CancellationToken, TaskTracker),
 ) {
+    http.timer(ConnectionTimer::new());
+    let line = Line::new(stream);
+    let (kept, lent) = (place.clone(), line.clone());
     let service = service_fn(move |request: Request<Incoming>| {
+        let (version, line) = (request.version(), line.clone());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(place.clone());
         }
-        router.clone().call(request)
+        router.clone().call(request).map_ok(move |mut response| {
+            line.keep_live(version, &mut response);
+            response
+        })
     });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = stop.cancelled() => {
+    let mut connection = pin!(http.serve_connection(TokioIo::new(lent.clone()), service).with_upgrades());
+    // Ends with the connection, or with its live answer.
+    let mut step = async |stop: bool| {
+        if stop {
             connection.as_mut().graceful_shutdown();
-            connection.await
         }
+        poll_fn(|context| match connection.as_mut().poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(Err(outcome)),
+            Poll::Pending => lent.take_back().map_or(Poll::Pending, |live| Poll::Ready(Ok(live))),
+        })
+        .await
     };
+    let stopped = tokio::select! {
+        outcome = step(false) => Some(outcome),
+        () = stop.cancelled() => None,
+    };
+    let outcome = match stopped {
+        Some(outcome) => outcome,
+        None => step(true).await,
+    };
+    match outcome {
+        // In a task of its own, which is small.
+        Ok((stream, source)) => drop(connections.spawn(async move {
+            let _place = kept;
+            report(send_chunks(stream, source).await, peer);
+        })),
+        Err(outcome) => report(outcome, peer),
+    }
+}
+
+fn report<E: std::fmt::Display>(outcome: Result<(), E>, peer: SocketAddr) {
     if let Err(error) = outcome {
         tracing::debug!(%error, %peer, "connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use bytes::Bytes;
+    use futures_util::{StreamExt, stream};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::http::live;
+
+    /// A listener that answers one request with what the sender sends.
+    async fn serve_live() -> (Serving, tokio::sync::mpsc::Sender<&'static str>) {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+        let source = stream::poll_fn(move |context| receiver.poll_recv(context)).map(Bytes::from);
+        let source = Arc::new(std::sync::Mutex::new(Some(source)));
+        let answer = move || std::future::ready(live(source.lock().unwrap().take().unwrap()));
+        let router = Router::new().route("/", get(answer));
+        let listening = Listening::bind("listen", "127.0.0.1:0").await.unwrap();
+        (listening.serve(router, &Limits::default()), sender)
+    }
+
+    async fn ask(serving: &Serving, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(serving.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+        let mut read = Vec::new();
+        while !read.ends_with(end.as_bytes()) {
+            read.push(stream.read_u8().await.unwrap());
+        }
+        String::from_utf8(read).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_live_answer_comes_piece_by_piece_and_a_drain_waits_for_its_end() {
+        let (serving, sender) = serve_live().await;
+        let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
+        let head = read_until(&mut stream, "\r\n\r\n").await;
+        assert!(head.contains("transfer-encoding: chunked") && head.contains("connection: close"), "{head}");
+        sender.send("first").await.unwrap();
+        assert_eq!(read_until(&mut stream, "first\r\n").await, "5\r\nfirst\r\n");
+        let draining = tokio::spawn(serving.drain(Duration::from_secs(30)));
+        sender.send("last").await.unwrap();
+        drop(sender);
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "4\r\nlast\r\n0\r\n\r\n");
+        assert!(draining.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_live_answer_ends_when_its_reader_goes() {
+        let (serving, sender) = serve_live().await;
+        let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
+        read_until(&mut stream, "\r\n\r\n").await;
+        drop(stream);
+        sender.closed().await;
+        assert!(serving.drain(Duration::from_secs(30)).await);
+    }
+
+    #[tokio::test]
+    async fn who_knows_no_chunks_gets_a_live_answer_as_it_is() {
+        let (serving, sender) = serve_live().await;
+        let mut stream = ask(&serving, "GET / HTTP/1.0\r\n\r\n").await;
+        sender.send("all").await.unwrap();
+        drop(sender);
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("\r\n\r\nall"), "{answer}");
     }
 }

@@ -58,9 +58,10 @@ pub trait Store: Send + Sync + 'static {
     /// tried until the store was opened again.
     fn commit(&self, batch: Batch) -> Result<(), Error>;
 
-    /// Whether the medium has room for more content; deleting and other small changes are possible without.
-    /// Never blocks. Errors: [`Error::NoRoom`].
-    fn check_room(&self) -> Result<(), Error> {
+    /// Whether the medium has room for more content: for `coming_bytes`, which are all of the content that was accepted
+    /// and is not committed. Deleting and other small changes are possible without. Once it has refused, it does so until
+    /// the medium shows room again. Never blocks. Errors: [`Error::NoRoom`].
+    fn check_room(&self, _coming_bytes: u64) -> Result<(), Error> {
         Ok(())
     }
 

@@ -25,6 +25,7 @@ mod lifecycle;
 mod metrics;
 mod reading;
 mod recovery;
+mod room;
 pub mod routes;
 mod rules;
 mod service;

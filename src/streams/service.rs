@@ -14,6 +14,7 @@ use super::lifecycle::LifecycleEvents;
 use super::metrics::Metrics;
 use super::reading::{Reader, read_segments};
 use super::recovery::recover;
+use super::room::Claim;
 use super::rules::{Appended, Change, Content, Created, Effect, Following, Ledger, Refusal};
 use super::shelf::{Gone, Shown};
 use super::subscriptions::{Courier, Guard, Post, Running, Subscriptions};
@@ -90,7 +91,7 @@ impl Streams {
     /// [`Error::Draining`].
     pub async fn create(&self, path: &StreamPath, request: &CreateRequest, body: Bytes) -> Result<Created, Error> {
         self.check_accepting()?;
-        self.store().check_room()?;
+        let room = self.shell.writer.claim_room(body.len() as u64)?;
         let following = match &request.fork {
             Some(fork) => self.following(fork).await?,
             None => None,
@@ -99,7 +100,7 @@ impl Streams {
         let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
             ledger.create(now_ms, path, request, (content, following.as_ref()), changes)
         };
-        let created = self.submit(decide).await?;
+        let created = self.submit(Some(room), decide).await?;
         if created.new {
             self.metrics().created.inc();
             tracing::debug!(%path, "stream created");
@@ -112,15 +113,13 @@ impl Streams {
     pub async fn append(&self, path: &StreamPath, request: &AppendRequest, body: Bytes) -> Result<Appended, Error> {
         self.check_accepting()?;
         let bytes = body.len() as u64;
-        if bytes > 0 {
-            self.store().check_room()?;
-        }
+        let room = if bytes > 0 { Some(self.shell.writer.claim_room(bytes)?) } else { None };
         let kind = request.content_type.as_ref().map_or(Kind::Binary, ContentType::kind);
         let content = Content::new(body).prepared_for(kind);
         let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
             ledger.append(now_ms, path, request, content, changes)
         };
-        let appended = self.submit(decide).await?;
+        let appended = self.submit(room, decide).await?;
         if appended.effect == Effect::Wrote {
             self.metrics().appended.inc();
             self.metrics().bytes_appended.inc_by(bytes);
@@ -131,7 +130,7 @@ impl Streams {
     /// Deletes a stream. Errors: as of [`Streams::create`].
     pub async fn delete(&self, path: &StreamPath) -> Result<(), Error> {
         self.check_accepting()?;
-        self.submit(|ledger, now_ms, changes| ledger.delete(now_ms, path, changes)).await?;
+        self.submit(None, |ledger, now_ms, changes| ledger.delete(now_ms, path, changes)).await?;
         tracing::debug!(%path, "stream deleted");
         Ok(())
     }
@@ -250,9 +249,10 @@ impl Streams {
 
     async fn submit<A>(
         &self,
+        room: Option<Claim>,
         decide: impl FnOnce(&mut Ledger, u64, &mut Vec<Change>) -> Result<A, Refusal>,
     ) -> Result<A, Error> {
-        let outcome = self.shell.writer.submit(decide).await;
+        let outcome = self.shell.writer.submit_content(room, decide).await;
         if matches!(outcome, Err(Error::Refused(_))) {
             self.metrics().refused.inc();
         }

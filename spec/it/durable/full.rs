@@ -13,7 +13,12 @@ use super::client::{Caller, client};
 use crate::eventually::eventually;
 
 const RESERVE_BYTES: usize = 100_000_000;
+
+/// Less than 32 writers write between two looks at the disk.
+const SMALL_RESERVE_BYTES: usize = 20_000_000;
 const DISK: &str = "size=256m";
+const BYTES: &str = "application/octet-stream";
+const LONG: usize = 1_000_000;
 
 /// A server on a small disk of its own, which nobody else sees.
 struct Small {
@@ -35,13 +40,13 @@ fn unshare() -> Option<Vec<&'static str>> {
 }
 
 impl Small {
-    async fn start(unshare: &[&str]) -> Self {
+    async fn start(unshare: &[&str], reserve_bytes: usize) -> Self {
         let dir = TempDir::new().unwrap();
         let script = format!("mount -t tmpfs -o {DISK} none \"$0\" && exec \"$@\"");
         let mut command = Command::new("unshare");
         command.args(unshare).args(["sh", "-c", &script]).arg(dir.path()).arg(env!("CARGO_BIN_EXE_exorelay"));
         command.args(["streams", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path()).kill_on_drop(true);
-        command.env("EXORELAY__STREAMS__DISK_FREE_BYTES_MIN", RESERVE_BYTES.to_string());
+        command.env("EXORELAY__STREAMS__DISK_FREE_BYTES_MIN", reserve_bytes.to_string());
         let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut ready = String::new();
         BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut ready).await.unwrap();
@@ -53,7 +58,12 @@ impl Small {
     }
 
     async fn append(&self, record: Vec<u8>) -> u16 {
-        self.caller.append("a", "application/octet-stream", record).await
+        self.caller.append("a", BYTES, record).await
+    }
+
+    async fn is_ready(&self) -> bool {
+        let ready = self.caller.client.get(self.caller.root.replace("/v1/stream", "/ready")).send().await.unwrap();
+        ready.status() == 200
     }
 
     async fn appends_answer(&self, status: u16) {
@@ -68,16 +78,16 @@ async fn a_full_disk_refuses_content_and_goes_on_when_there_is_room() {
         println!("skipped: this system does not let us mount a small disk");
         return;
     };
-    let small = Small::start(&unshare).await;
+    let small = Small::start(&unshare, RESERVE_BYTES).await;
     let caller = &small.caller;
     for path in ["a", "b"] {
-        assert_eq!(caller.create(path, "application/octet-stream").await, 201);
+        assert_eq!(caller.create(path, BYTES).await, 201);
     }
     assert_eq!(small.append(vec![b'a'; 1_000_000]).await, 204);
     std::fs::File::create(small.disk.join("of-others")).unwrap().write_all(&vec![1; 190_000_000]).unwrap();
     small.appends_answer(507).await;
     let (content, end) = caller.read("a", "-1").await.unwrap();
-    let refused = caller.call(Method::POST, "a", &[("content-type", "application/octet-stream")], b"y".to_vec()).await;
+    let refused = caller.call(Method::POST, "a", &[("content-type", BYTES)], b"y".to_vec()).await;
     let refused = refused.unwrap();
     assert_eq!(refused.status(), 507);
     let problem = refused.text().await.unwrap();
@@ -90,4 +100,80 @@ async fn a_full_disk_refuses_content_and_goes_on_when_there_is_room() {
     small.appends_answer(204).await;
     let (after, _) = caller.read("a", "-1").await.unwrap();
     assert_eq!(after, [content, b"x".to_vec()].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_streams_makes_room_on_a_full_disk() {
+    let Some(unshare) = unshare() else {
+        println!("skipped: this system does not let us mount a small disk");
+        return;
+    };
+    let small = Small::start(&unshare, RESERVE_BYTES).await;
+    let caller = &small.caller;
+    let names: Vec<String> = (0..8).map(|number| format!("s{number}")).collect();
+    for name in &names {
+        assert_eq!(caller.create(name, BYTES).await, 201);
+    }
+    // In turns: what is on the disk of one stream stands between what is there of others.
+    let (mut kept, mut status) = (Vec::new(), 204);
+    for (round, name) in (0..u8::MAX).flat_map(|round| names.iter().map(move |name| (round, name))) {
+        status = caller.append(name, BYTES, vec![round; LONG]).await;
+        if status != 204 {
+            break;
+        }
+        if *name == names[0] {
+            kept.extend_from_slice(&vec![round; LONG]);
+        }
+    }
+    assert_eq!(status, 507);
+    for name in &names[1..] {
+        assert_eq!(caller.call(Method::DELETE, name, &[], Vec::new()).await.unwrap().status(), 204);
+    }
+    for round in 0..20 {
+        let taken = || async { (caller.append(&names[0], BYTES, vec![round; LONG]).await == 204).then_some(()) };
+        eventually("room for an append", taken).await;
+        kept.extend_from_slice(&vec![round; LONG]);
+    }
+    let (content, _) = caller.read(&names[0], "-1").await.unwrap();
+    assert!(content == kept, "{} of {} bytes, or others", content.len(), kept.len());
+    assert!(small.is_ready().await);
+}
+
+/// Appends long records until the disk is full, and on, until it was so a number of times. How many were taken.
+async fn fill(caller: Caller, name: String) -> usize {
+    let (mut taken, mut refused) = (0, 0);
+    while refused < 20 {
+        match caller.append(&name, BYTES, vec![taken as u8; LONG]).await {
+            204 => taken += 1,
+            507 => refused += 1,
+            other => panic!("an append to {name} was answered {other}"),
+        }
+    }
+    taken
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_writers_at_once_meet_the_reserve_and_not_the_end_of_the_disk() {
+    let Some(unshare) = unshare() else {
+        println!("skipped: this system does not let us mount a small disk");
+        return;
+    };
+    let small = Small::start(&unshare, SMALL_RESERVE_BYTES).await;
+    let names: Vec<String> = (0..32).map(|number| format!("w{number}")).collect();
+    for name in &names {
+        assert_eq!(small.caller.create(name, BYTES).await, 201);
+    }
+    let writers: Vec<_> = names.iter().map(|name| tokio::spawn(fill(small.caller.clone(), name.clone()))).collect();
+    let mut all = 0;
+    for (name, writer) in names.iter().zip(writers) {
+        let taken = writer.await.unwrap();
+        let (content, _) = small.caller.read(name, "-1").await.unwrap();
+        let expected: Vec<u8> = (0..taken).flat_map(|number| vec![number as u8; LONG]).collect();
+        assert!(content == expected, "{name}: {} bytes, {} were taken", content.len(), expected.len());
+        all += taken;
+    }
+    println!("{all} records were taken");
+    assert!(all > 0);
+    assert!(small.is_ready().await);
+    assert_eq!(small.caller.call(Method::DELETE, "w0", &[], Vec::new()).await.unwrap().status(), 204);
 }

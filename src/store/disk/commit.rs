@@ -24,6 +24,16 @@ pub(super) struct Prepared {
     keys: Keys,
 }
 
+impl Prepared {
+    /// What is written, keys that come with a value included.
+    pub(super) fn bytes(&self) -> u64 {
+        let pages = self.plan.pages.iter().map(|(_, _, page)| page.len());
+        let keys = self.keys.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len));
+        let tail = self.plan.tail.as_ref().map_or(0, Vec::len);
+        (pages.chain(keys).sum::<usize>() + tail) as u64
+    }
+}
+
 /// Decides what a batch writes. Reads the keys that it sweeps. Errors: [`Error::Empty`], [`Error::Gap`],
 /// [`Error::Failed`]; nothing has changed.
 pub(super) fn prepare(engine: &Engine, logs: &Logs, limits: &TailLimits, batch: &Batch) -> Result<Prepared, Error> {

@@ -19,6 +19,10 @@ const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Values of this size stand in files of their own kind, so that reorganising keys does not copy them.
 const SEPARATE_BYTES: u32 = 4 * 1024;
 
+/// Which part of the files with values is written anew when a fourth of one was removed: all, or some would keep what was
+/// removed for ever. What is left of them is on the disk twice meanwhile.
+const RENEWED_PART: f32 = 1.0;
+
 /// How much of the journal may be on disk; it is read at the start.
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
@@ -77,7 +81,7 @@ impl Engine {
             .worker_threads(1)
             .open()?;
         let plain = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        let separate = KvSeparationOptions::default().separation_threshold(SEPARATE_BYTES);
+        let separate = KvSeparationOptions::default().separation_threshold(SEPARATE_BYTES).age_cutoff(RENEWED_PART);
         let tables = database.keyspace("tables", plain)?;
         let tail = database.keyspace("tail", plain)?;
         let pages = database.keyspace("pages", || plain().with_kv_separation(Some(separate)))?;

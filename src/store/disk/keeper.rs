@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::cleaner::Cleaner;
 use super::commit::id_of;
 use super::config::{DiskConfig, Durability};
 use super::engine::{DROPPED, Engine, failed, free_bytes, page_key, table_key};
 use super::recovery::dropped;
+use super::room::Room;
 use crate::store::batch::LogId;
 use crate::store::error::Error;
 
@@ -27,14 +28,15 @@ const LOGS_PER_TURN: usize = 64;
 pub(super) struct Keeper {
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-    free: Arc<AtomicU64>,
+    room: Arc<Room>,
 }
 
 impl Keeper {
     /// Errors: [`Error::Failed`].
     pub(super) fn start(engine: Arc<Engine>, config: &DiskConfig) -> Result<Self, Error> {
-        let free = Arc::new(AtomicU64::new(u64::MAX));
-        let mut rounds = Rounds { engine, dir: config.dir.clone(), free: Arc::clone(&free) };
+        let room = Arc::new(Room::new(config.free_bytes_min));
+        let cleaner = Cleaner::start(Arc::clone(&engine), Arc::clone(&room))?;
+        let rounds = Rounds { engine, dir: config.dir.clone(), room: Arc::clone(&room), cleaner };
         rounds.look();
         let sync_every = match config.durability {
             Durability::Interval(every) => Some(every),
@@ -44,12 +46,12 @@ impl Keeper {
         let named = std::thread::Builder::new().name("store-keeper".into());
         let thread = named.spawn(move || rounds.run(&stopped, sync_every));
         let thread = thread.map_err(|error| Error::Failed(format!("no thread to keep the store with: {error}")))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread), free })
+        Ok(Self { stop: Some(stop), thread: Some(thread), room })
     }
 
-    /// What was free on the disk at the last look.
-    pub(super) fn free_bytes(&self) -> u64 {
-        self.free.load(Ordering::Relaxed)
+    /// What is known of the room on the disk.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
     }
 }
 
@@ -64,11 +66,12 @@ impl Drop for Keeper {
 struct Rounds {
     engine: Arc<Engine>,
     dir: PathBuf,
-    free: Arc<AtomicU64>,
+    room: Arc<Room>,
+    cleaner: Cleaner,
 }
 
 impl Rounds {
-    fn run(&mut self, stopped: &Receiver<()>, sync_every: Option<Duration>) {
+    fn run(&self, stopped: &Receiver<()>, sync_every: Option<Duration>) {
         let mut looked = Instant::now();
         let mut works = true;
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(sync_every.unwrap_or(LOOK_EVERY)) {
@@ -80,6 +83,9 @@ impl Rounds {
                 looked = Instant::now();
                 self.look();
                 works = works && self.reported(self.clear_up(stopped));
+                if works {
+                    self.cleaner.wake_when_due();
+                }
             }
         }
     }
@@ -91,9 +97,11 @@ impl Rounds {
         outcome.is_ok()
     }
 
-    fn look(&mut self) {
+    fn look(&self) {
+        // In this order: what is written meanwhile counts twice rather than not at all.
+        let (spent, held) = (self.room.spent_bytes(), self.engine.database.write_buffer_size());
         match free_bytes(&self.dir) {
-            Ok(free) => self.free.store(free, Ordering::Relaxed),
+            Ok(free) => self.room.looked(spent, free, held),
             Err(error) => tracing::warn!(%error, dir = %self.dir.display(), "the disk does not tell its free room"),
         }
     }
@@ -118,16 +126,19 @@ impl Rounds {
 
     /// Whether that was all of it.
     fn clear_some_of(&self, log: LogId) -> Result<bool, Error> {
-        let mut batch = self.engine.unhurried_batch();
-        let pages = self.engine.pages.range(page_key(log, 0)..=page_key(log, u64::MAX)).take(PAGES_PER_TURN);
-        for page in pages {
+        let (mut batch, mut bytes) = (self.engine.unhurried_batch(), 0);
+        // Twice, as a page tells its key or its size. It is not read for either.
+        let pages = || self.engine.pages.range(page_key(log, 0)..=page_key(log, u64::MAX)).take(PAGES_PER_TURN);
+        for (page, same) in pages().zip(pages()) {
             batch.remove(&self.engine.pages, page.key().map_err(failed)?);
+            bytes += u64::from(same.size().map_err(failed)?);
         }
         let all = batch.len() < PAGES_PER_TURN;
         if all {
             batch.remove(&self.engine.tables, table_key(DROPPED, &id_of(log)));
         }
         batch.commit().map_err(failed)?;
+        self.cleaner.dropped(bytes);
         Ok(all)
     }
 }

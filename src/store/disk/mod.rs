@@ -10,6 +10,7 @@
 //! as everything in a commit. A log costs no file and no descriptor.
 
 mod answered;
+mod cleaner;
 mod commit;
 mod config;
 mod engine;
@@ -20,6 +21,7 @@ mod page;
 mod plan;
 mod reading;
 mod recovery;
+mod room;
 mod salvage;
 #[cfg(test)]
 pub(super) mod scratch;

@@ -1,5 +1,6 @@
 //! Disk stores for tests.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::config::{DiskConfig, Durability};
@@ -21,4 +22,15 @@ pub(in crate::store) fn roomy(dir: &Path) -> DiskStore {
 /// One that shortens its tail at every opportunity.
 pub(in crate::store) fn hasty(dir: &Path) -> DiskStore {
     DiskStore::open_with(&config(dir), HASTY).unwrap()
+}
+
+/// What a folder occupies; files with holes are smaller than long. Some go away while it is counted.
+pub(super) fn occupied_bytes(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(folder) if folder.is_dir() => occupied_bytes(&entry.path()),
+        Ok(file) => file.blocks() * 512,
+        Err(_) => 0,
+    });
+    sizes.sum()
 }

@@ -26,7 +26,6 @@ pub struct DiskStore {
     logs: RwLock<Logs>,
     gaps: Vec<Gap>,
     limits: TailLimits,
-    free_bytes_min: u64,
     /// Held while a commit runs.
     turn: Mutex<()>,
 }
@@ -56,7 +55,13 @@ impl DiskStore {
         write_out(&engine)?;
         let keeper = Keeper::start(Arc::clone(&engine), config)?;
         let (logs, turn) = (RwLock::new(logs), Mutex::new(()));
-        Ok(Self { keeper, engine, logs, gaps, limits, free_bytes_min: config.free_bytes_min, turn })
+        Ok(Self { keeper, engine, logs, gaps, limits, turn })
+    }
+
+    /// What is known of the room on the disk.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> &super::room::Room {
+        self.keeper.room()
     }
 
     /// Commits and bytes in the tail.
@@ -96,14 +101,14 @@ impl Store for DiskStore {
     fn commit(&self, batch: Batch) -> Result<(), Error> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut prepared = prepare(&self.engine, &self.logs(), &self.limits, &batch)?;
+        self.keeper.room().spend(prepared.bytes());
         write(&self.engine, &mut prepared)?;
         self.logs.write().unwrap_or_else(PoisonError::into_inner).apply(prepared.plan);
         Ok(())
     }
 
-    fn check_room(&self) -> Result<(), Error> {
-        let (free_bytes, needed_bytes) = (self.keeper.free_bytes(), self.free_bytes_min);
-        if free_bytes < needed_bytes { Err(Error::NoRoom { free_bytes, needed_bytes }) } else { Ok(()) }
+    fn check_room(&self, coming_bytes: u64) -> Result<(), Error> {
+        self.keeper.room().check(coming_bytes)
     }
 
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error> {

@@ -3,18 +3,18 @@
 //! The connection asks for the next events when it has sent those before, so a reader has at most one batch in memory,
 //! and a slow one reads further from the store when it comes to it.
 
-use std::convert::Infallible;
+use axum::http::HeaderValue;
+use std::pin::Pin;
 
-use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::answers::set;
 use super::reading::cursor;
+use crate::http::live;
 use crate::streams::metrics::Waiting;
 use crate::streams::reading::{Reader, Slice};
 use crate::streams::service::Streams;
@@ -23,27 +23,30 @@ use crate::streams::wire::{Control, Kind, control_event, data_event, header};
 /// Follows from the place of the reader until the stream ends, the connection has lasted long enough, or the server
 /// shuts down. The last event always tells where to go on.
 pub(super) fn follow(streams: &Streams, reader: Reader, client_cursor: Option<String>) -> Response {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Tells nginx not to hold events back.
-    set(&mut headers, "x-accel-buffering", "no");
-    if reader.content_type().kind() == Kind::Binary {
-        set(&mut headers, header::DATA_ENCODING, "base64");
-    }
+    let ends_at = Instant::now() + streams.config().sse_lifetime();
     let follower = Follower {
-        ends_at: Instant::now() + streams.config().sse_lifetime(),
+        ends_at,
+        timer: Box::pin(tokio::time::sleep_until(ends_at)),
         waiting: Waiting::begin(streams.metrics()),
         streams: streams.clone(),
         reader,
         client_cursor,
         next: Next::Tell,
     };
-    let events = stream::unfold(follower, |mut follower| async move {
+    let kind = follower.reader.content_type().kind();
+    let mut response = live(stream::unfold(follower, |mut follower| async move {
         let events = follower.next().await?;
-        Some((Ok::<Bytes, Infallible>(events), follower))
-    });
-    (StatusCode::OK, headers, Body::from_stream(events)).into_response()
+        Some((events, follower))
+    }));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Tells nginx not to hold events back.
+    set(headers, "x-accel-buffering", "no");
+    if kind == Kind::Binary {
+        set(headers, header::DATA_ENCODING, "base64");
+    }
+    response
 }
 
 /// What a follower does next.
@@ -62,6 +65,8 @@ struct Follower {
     reader: Reader,
     client_cursor: Option<String>,
     ends_at: Instant,
+    /// Moved on for each wait: that costs next to nothing, while a new one is made known to the whole runtime.
+    timer: Pin<Box<Sleep>>,
     next: Next,
     #[expect(dead_code, reason = "it counts the follower until it is dropped")]
     waiting: Waiting,
@@ -86,11 +91,12 @@ impl Follower {
     }
 
     /// Until there is something new, it is time for a sign of life, or the end has come.
-    async fn wait(&self) {
+    async fn wait(&mut self) {
+        let sign_of_life = Instant::now() + self.streams.config().long_poll_timeout();
+        self.timer.as_mut().reset(sign_of_life.min(self.ends_at));
         tokio::select! {
             () = self.reader.more() => {}
-            () = tokio::time::sleep(self.streams.config().long_poll_timeout()) => {}
-            () = tokio::time::sleep_until(self.ends_at) => {}
+            () = self.timer.as_mut() => {}
             () = self.streams.drained() => {}
         }
     }

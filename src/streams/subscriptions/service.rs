@@ -158,7 +158,7 @@ impl Running {
 
     /// Errors: [`streams::Error::NoRoom`].
     fn check_room(&self) -> Result<(), Error> {
-        Ok(self.writer.store.check_room().map_err(streams::Error::from)?)
+        Ok(self.writer.claim_room(0).map(drop)?)
     }
 
     /// Decides with everything that was shown so far, and answers when the decision is written.

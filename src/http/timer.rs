@@ -1,0 +1,68 @@
+//! The timer of one connection.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::rt::{Sleep, Timer};
+
+/// One entry among the runtime's timers, moved on whenever hyper asks for a new one. hyper asks for each request, and a
+/// timer that is entered and taken out each time costs more than to parse the head it watches over. A server's connection
+/// waits for one thing at a time, so one is enough; hyper's HTTP/1 server has no other use for it than its header deadline.
+#[derive(Clone)]
+pub(super) struct ConnectionTimer(Arc<Mutex<Pin<Box<tokio::time::Sleep>>>>);
+
+impl ConnectionTimer {
+    /// Panics outside of a tokio runtime.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Box::pin(tokio::time::sleep(Duration::ZERO)))))
+    }
+
+    fn entry(&self) -> MutexGuard<'_, Pin<Box<tokio::time::Sleep>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Timer for ConnectionTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        self.sleep_until(self.now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        self.entry().as_mut().reset(deadline.into());
+        Box::pin(self.clone())
+    }
+
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into()
+    }
+}
+
+impl Future for ConnectionTimer {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.entry().as_mut().poll(context)
+    }
+}
+
+impl Sleep for ConnectionTimer {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_deadline_counts_from_when_it_was_asked_for() {
+        let timer = ConnectionTimer::new();
+        let second = Duration::from_secs(1);
+        for _ in 0..3 {
+            let began = tokio::time::Instant::now();
+            drop(Timer::sleep(&timer, second));
+            tokio::time::advance(second / 2).await;
+            Timer::sleep(&timer, second).await;
+            assert_eq!(began.elapsed(), second * 3 / 2);
+        }
+    }
+}
