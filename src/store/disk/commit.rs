@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use fjall::AbstractTree;
 
 use super::engine::{DROPPED, ENDS, Engine, failed, page_key, table_key};
 use super::logs::{Known, Logs};
 use super::plan::{Plan, TailLimits};
 use crate::store::batch::{Batch, LogId, Write};
 use crate::store::error::Error;
-
-/// How much of a keyspace may be in memory when a commit is over: less than what has fjall see to it on its own.
-pub(super) const ROTATE_BYTES: u64 = 12 * 1024 * 1024;
 
 /// Keys of tables, each with its last value in the batch; `None` to take it away. A batch of fjall's says nothing about
 /// the order of two changes of one key, so there is only one.
@@ -89,21 +85,7 @@ pub(super) fn write(engine: &Engine, prepared: &mut Prepared) -> Result<(), Erro
             None => batch.remove(&engine.tables, key),
         }
     }
-    engine.commit(batch)?;
-    write_out(engine)
-}
-
-/// Has fjall write out what it holds of a keyspace in memory once that is much; returns at once. Left to itself, fjall
-/// asks its worker for it at each commit until the worker comes to it, and with a thousand such messages unread, the
-/// worker waits for room among them itself, for ever: nothing is written out any more. To be deleted when fjall asks
-/// once (3.1.13 does not). Errors: [`Error::Failed`].
-pub(super) fn write_out(engine: &Engine) -> Result<(), Error> {
-    for keyspace in [&engine.tables, &engine.tail, &engine.pages] {
-        if keyspace.tree.active_memtable().size() > ROTATE_BYTES {
-            keyspace.rotate_memtable().map_err(failed)?;
-        }
-    }
-    Ok(())
+    engine.commit(batch)
 }
 
 /// A log in the key of a table.

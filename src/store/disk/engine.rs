@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
 use bytes::{BufMut, Bytes};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
 use super::answered::Answered;
 use super::config::{DiskConfig, Durability};
@@ -15,6 +15,9 @@ use crate::store::error::Error;
 
 /// How much of each keyspace is in memory before it is written out. Two of them may wait at a time.
 const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How much of a keyspace may be in memory when a commit is over: less than what has fjall see to it on its own.
+pub(super) const ROTATE_BYTES: u64 = 12 * 1024 * 1024;
 
 /// Values of this size stand in files of their own kind, so that reorganising keys does not copy them.
 const SEPARATE_BYTES: u32 = 4 * 1024;
@@ -91,7 +94,21 @@ impl Engine {
     /// Commits a batch of [`Engine::batch`]. Errors: [`Error::Failed`].
     pub(super) fn commit(&self, batch: fjall::OwnedWriteBatch) -> Result<(), Error> {
         batch.commit().map_err(failed)?;
-        self.answered.note(self.database.visible_seqno()).map_err(|error| Error::Failed(error.to_string()))
+        self.answered.note(self.database.visible_seqno()).map_err(|error| Error::Failed(error.to_string()))?;
+        self.write_out()
+    }
+
+    /// Has fjall write out what it holds of a keyspace in memory once that is much; returns at once. Left to itself, fjall
+    /// asks its worker for it at each commit until the worker comes to it, and with a thousand such messages unread, the
+    /// worker waits for room among them itself, for ever: nothing is written out any more. To be deleted when fjall asks
+    /// once (3.1.13 does not). Errors: [`Error::Failed`].
+    pub(super) fn write_out(&self) -> Result<(), Error> {
+        for keyspace in [&self.tables, &self.tail, &self.pages] {
+            if keyspace.tree.active_memtable().size() > ROTATE_BYTES {
+                keyspace.rotate_memtable().map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     /// A batch whose commit returns when it is as durable as was promised.

@@ -138,6 +138,7 @@ impl Rounds {
             batch.remove(&self.engine.tables, table_key(DROPPED, &id_of(log)));
         }
         batch.commit().map_err(failed)?;
+        self.engine.write_out()?;
         self.cleaner.dropped(bytes);
         Ok(all)
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 
-use super::commit::{id_of, prepare, write, write_out};
+use super::commit::{id_of, prepare, write};
 use super::config::DiskConfig;
 use super::engine::{ENDS, Engine, failed, page_key, table_key};
 use super::keeper::Keeper;
@@ -52,7 +52,6 @@ impl DiskStore {
             batch.insert(&engine.pages, page_key(log, chunk.start), page_of(None, &chunk));
         }
         engine.commit(batch)?;
-        write_out(&engine)?;
         let keeper = Keeper::start(Arc::clone(&engine), config)?;
         let (logs, turn) = (RwLock::new(logs), Mutex::new(()));
         Ok(Self { keeper, engine, logs, gaps, limits, turn })

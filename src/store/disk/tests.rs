@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::commit::ROTATE_BYTES;
+use super::engine::ROTATE_BYTES;
 use super::scratch::{HASTY, config, hasty, occupied_bytes, roomy};
 use super::store::DiskStore;
 use crate::store::{Batch, Error, Gap, LogId, Store, Table};
