@@ -40,7 +40,12 @@ fn unshare() -> Option<Vec<&'static str>> {
 }
 
 impl Small {
-    async fn start(unshare: &[&str], reserve_bytes: usize) -> Self {
+    /// `None`, which is told, where the system does not let us mount a disk.
+    async fn start(reserve_bytes: usize) -> Option<Self> {
+        let Some(unshare) = unshare() else {
+            println!("skipped: this system does not let us mount a small disk");
+            return None;
+        };
         let dir = TempDir::new().unwrap();
         let script = format!("mount -t tmpfs -o {DISK} none \"$0\" && exec \"$@\"");
         let mut command = Command::new("unshare");
@@ -54,7 +59,7 @@ impl Small {
         let caller = Caller { client: client(), root: format!("http://{address}/v1/stream") };
         let root = PathBuf::from(format!("/proc/{}/root", server.id().unwrap()));
         let disk = root.join(dir.path().strip_prefix(Path::new("/")).unwrap());
-        Self { _server: server, caller, disk, _dir: dir }
+        Some(Self { _server: server, caller, disk, _dir: dir })
     }
 
     async fn append(&self, record: Vec<u8>) -> u16 {
@@ -74,11 +79,7 @@ impl Small {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_content_and_goes_on_when_there_is_room() {
-    let Some(unshare) = unshare() else {
-        println!("skipped: this system does not let us mount a small disk");
-        return;
-    };
-    let small = Small::start(&unshare, RESERVE_BYTES).await;
+    let Some(small) = Small::start(RESERVE_BYTES).await else { return };
     let caller = &small.caller;
     for path in ["a", "b"] {
         assert_eq!(caller.create(path, BYTES).await, 201);
@@ -104,11 +105,7 @@ async fn a_full_disk_refuses_content_and_goes_on_when_there_is_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_streams_makes_room_on_a_full_disk() {
-    let Some(unshare) = unshare() else {
-        println!("skipped: this system does not let us mount a small disk");
-        return;
-    };
-    let small = Small::start(&unshare, RESERVE_BYTES).await;
+    let Some(small) = Small::start(RESERVE_BYTES).await else { return };
     let caller = &small.caller;
     let names: Vec<String> = (0..8).map(|number| format!("s{number}")).collect();
     for name in &names {
@@ -154,11 +151,7 @@ async fn fill(caller: Caller, name: String) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_writers_at_once_meet_the_reserve_and_not_the_end_of_the_disk() {
-    let Some(unshare) = unshare() else {
-        println!("skipped: this system does not let us mount a small disk");
-        return;
-    };
-    let small = Small::start(&unshare, SMALL_RESERVE_BYTES).await;
+    let Some(small) = Small::start(SMALL_RESERVE_BYTES).await else { return };
     let names: Vec<String> = (0..32).map(|number| format!("w{number}")).collect();
     for name in &names {
         assert_eq!(small.caller.create(name, BYTES).await, 201);
