@@ -10,9 +10,6 @@ use super::Threads;
 /// How long the end waits for work that cannot be cancelled, such as a name being looked up.
 const LAST_GRACE: Duration = Duration::from_millis(500);
 
-/// How often the runtime looks at its timers whatever it waits for.
-const BEAT: Duration = Duration::from_secs(1);
-
 /// Runs `work` to its end on a runtime of its own. Errors: the system refuses the runtime's threads or its poll.
 pub fn block_on<T>(threads: Threads, work: impl Future<Output = T>) -> io::Result<T> {
     let mut builder = match threads {
@@ -25,17 +22,7 @@ pub fn block_on<T>(threads: Threads, work: impl Future<Output = T>) -> io::Resul
         }
     };
     let runtime = builder.enable_all().build()?;
-    runtime.spawn(beat());
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(LAST_GRACE);
     Ok(outcome)
-}
-
-/// A runtime that waits for longer than a new timer is woken by a write to its own descriptor, to wait anew. Almost every
-/// request has a deadline that is later than the next beat, so that none of them costs this.
-async fn beat() {
-    let mut beats = tokio::time::interval(BEAT);
-    loop {
-        beats.tick().await;
-    }
 }
