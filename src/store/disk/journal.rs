@@ -290,7 +290,17 @@ mod tests {
             // A number that still is between its neighbours' changes nothing, and numbers here have no room between them.
             let offset = at.index(range.len());
             prop_assume!(batch > 0 || !(5..13).contains(&offset));
-            damage(&path, |bytes| bytes[range.start + offset] ^= 1 << bit);
+            let mut unclear = false;
+            damage(&path, |bytes| {
+                bytes[range.start + offset] ^= 1 << bit;
+                let number = |batch: usize| {
+                    let at = found[batch].start + 5;
+                    u64::from_le_bytes(*bytes[at..].first_chunk().unwrap())
+                };
+                unclear = batch > 0 && number(batch) == number(batch - 1) || batch == 1 && number(1) < number(0);
+            });
+            // Of two batches with one number, or the first two the wrong way round, nobody can tell which number is wrong.
+            prop_assume!(!unclear);
             let checked = check(dir.path()).unwrap();
             prop_assert_eq!(checked.damaged, [(path.clone(), range)]);
             let expected: Vec<u8> = (0..4).filter(|number| *number as usize != batch).collect();
