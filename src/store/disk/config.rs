@@ -20,6 +20,13 @@ pub struct DiskConfig {
     pub cache_bytes: u64,
 }
 
+impl DiskConfig {
+    /// The part of the cache that is for whole pages; the rest is for files.
+    pub(super) fn recent_bytes(&self) -> u64 {
+        self.cache_bytes / 4
+    }
+}
+
 /// When a commit counts as written. As text: `sync`, `interval 10ms`, `memory`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

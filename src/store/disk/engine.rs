@@ -77,7 +77,7 @@ impl Engine {
     fn opened(config: &DiskConfig, claim: File) -> Result<Self, fjall::Error> {
         let answered = Answered::open(&config.dir)?;
         let database = Database::builder(&config.dir)
-            .cache_size(config.cache_bytes)
+            .cache_size(config.cache_bytes - config.recent_bytes())
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .max_cached_files(Some(FILES_MAX))
             // The writer is one thread, and so is whoever clears up behind it.

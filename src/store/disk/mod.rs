@@ -20,6 +20,7 @@ mod logs;
 mod page;
 mod plan;
 mod reading;
+mod recent;
 mod recovery;
 mod room;
 mod salvage;

@@ -6,15 +6,18 @@ use bytes::Bytes;
 
 use super::engine::{Engine, cause_of, page_key, page_start};
 use super::page::read_page;
+use super::recent::Recent;
 use crate::store::batch::LogId;
 use crate::store::chunk::Chunk;
 use crate::store::error::Error;
 use crate::store::records::Run;
 
 /// Reads on behind `run`, up to `range.end` (where a page ends, or in it), as [`crate::store::Store::read`] does.
-/// `bytes_max` bounds all of the run. Returns whether the end of the range was reached.
+/// `bytes_max` bounds all of the run. Returns whether the end of the range was reached. A page that is all of the run is put
+/// among the `recent` ones: who reads more than one does not mind to wait for another thread.
 pub(super) fn read_pages(
     engine: &Engine,
+    recent: &Recent,
     log: LogId,
     range: &Range<u64>,
     bytes_max: usize,
@@ -33,12 +36,14 @@ pub(super) fn read_pages(
         }
         let inside = page.records(run.end, range.end, left, run.chunks.is_empty());
         let inside = inside.ok_or(Error::NoRecord { log, position: run.end })?;
+        let (position, alone) = (run.end, run.chunks.is_empty());
         run.push(page.bytes.slice(inside));
-        if run.end == range.end {
-            return Ok(true);
-        }
-        if run.end < page.end() {
-            return Ok(false);
+        let (whole, cut) = (run.end == range.end, run.end < page.end());
+        if whole || cut {
+            if alone {
+                recent.put(log, position, page);
+            }
+            return Ok(whole);
         }
         let following =
             following.get_or_insert_with(|| engine.pages.range(page_key(log, run.end)..page_key(log, range.end)));
@@ -51,6 +56,22 @@ pub(super) fn read_pages(
         };
         page = next;
     }
+}
+
+/// The same, if a single page holds all of it, or the next of its records does not fit, and that is a recent one.
+pub(super) fn read_recent(
+    recent: &Recent,
+    log: LogId,
+    range: &Range<u64>,
+    bytes_max: usize,
+    run: &mut Run,
+) -> Option<bool> {
+    let page = recent.get(log, run.end)?;
+    let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
+    let inside = page.records(run.end, range.end, bytes_max.saturating_sub(taken), run.chunks.is_empty())?;
+    run.push(page.bytes.slice(inside));
+    let whole = run.end == range.end;
+    (whole || run.end < page.end()).then_some(whole)
 }
 
 fn page_of(

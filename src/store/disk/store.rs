@@ -12,7 +12,8 @@ use super::keeper::Keeper;
 use super::logs::{Logs, Look};
 use super::page::page_of;
 use super::plan::TailLimits;
-use super::reading::read_pages;
+use super::reading::{read_pages, read_recent};
+use super::recent::Recent;
 use super::recovery::{Recovered, recover};
 use crate::store::batch::{Batch, LogId, Table};
 use crate::store::error::Error;
@@ -24,6 +25,7 @@ pub struct DiskStore {
     keeper: Keeper,
     engine: Arc<Engine>,
     logs: RwLock<Logs>,
+    recent: Recent,
     gaps: Vec<Gap>,
     limits: TailLimits,
     /// Held while a commit runs.
@@ -54,7 +56,8 @@ impl DiskStore {
         engine.commit(batch)?;
         let keeper = Keeper::start(Arc::clone(&engine), config)?;
         let (logs, turn) = (RwLock::new(logs), Mutex::new(()));
-        Ok(Self { keeper, engine, logs, gaps, limits, turn })
+        let recent = Recent::of(config.recent_bytes());
+        Ok(Self { keeper, engine, logs, recent, gaps, limits, turn })
     }
 
     /// What is known of the room on the disk.
@@ -76,6 +79,39 @@ impl DiskStore {
         use fjall::AbstractTree;
         let keyspaces = [&self.engine.tables, &self.engine.tail, &self.engine.pages];
         keyspaces.map(|keyspace| keyspace.tree.active_memtable().size()).into_iter().max().unwrap_or(0)
+    }
+
+    /// Reads what is in memory here, and what is not with `pages`, which reads on to the end of a range and tells whether it
+    /// came there; `None` if it does.
+    fn read_with(
+        &self,
+        log: LogId,
+        range: Range<u64>,
+        bytes_max: usize,
+        pages: impl Fn(&Range<u64>, &mut Run) -> Option<Result<bool, Error>>,
+    ) -> Option<Result<Run, Error>> {
+        let mut run = Run { chunks: Vec::new(), end: range.start };
+        while run.end < range.end {
+            let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
+            let (left, first) = (bytes_max.saturating_sub(taken), run.chunks.is_empty());
+            let look = self.logs().look(log, &(run.end..range.end), left, first);
+            let until = match look {
+                Look::Told(Some(more)) => {
+                    more.chunks.into_iter().for_each(|bytes| run.push(bytes));
+                    return Some(Ok(run));
+                }
+                // What follows was dropped while we read, or its first record does not fit.
+                Look::Told(None) if !first => return Some(Ok(run)),
+                Look::Told(None) => return Some(Err(Error::NoRecord { log, position: run.end })),
+                Look::PagesUntil(until) => until.min(range.end),
+            };
+            match pages(&(range.start..until), &mut run)? {
+                Ok(true) => {}
+                Ok(false) => return Some(Ok(run)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        Some(Ok(run))
     }
 
     // What is behind the lock is whole between any two lines, so a panic elsewhere leaves it usable.
@@ -111,38 +147,15 @@ impl Store for DiskStore {
     }
 
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error> {
-        let mut run = Run { chunks: Vec::new(), end: range.start };
-        while run.end < range.end {
-            let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
-            let (left, first) = (bytes_max.saturating_sub(taken), run.chunks.is_empty());
-            let look = self.logs().look(log, &(run.end..range.end), left, first);
-            let until = match look {
-                Look::Told(Some(more)) => {
-                    more.chunks.into_iter().for_each(|bytes| run.push(bytes));
-                    return Ok(run);
-                }
-                // What follows was dropped while we read, or its first record does not fit.
-                Look::Told(None) if !first => return Ok(run),
-                Look::Told(None) => return Err(Error::NoRecord { log, position: run.end }),
-                Look::PagesUntil(until) => until.min(range.end),
-            };
-            let pages = range.start..until;
-            if !read_pages(&self.engine, log, &pages, bytes_max, &mut run)? {
-                return Ok(run);
-            }
-        }
-        Ok(run)
+        let pages = |pages: &Range<u64>, run: &mut Run| {
+            Some(read_pages(&self.engine, &self.recent, log, pages, bytes_max, run))
+        };
+        self.read_with(log, range, bytes_max, pages).expect("whoever may wait for the disk is told")
     }
 
     fn read_now(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Option<Result<Run, Error>> {
-        if range.is_empty() {
-            return Some(Ok(Run { chunks: Vec::new(), end: range.start }));
-        }
-        let position = range.start;
-        match self.logs().look(log, &range, bytes_max, true) {
-            Look::Told(run) => Some(run.ok_or(Error::NoRecord { log, position })),
-            Look::PagesUntil(_) => None,
-        }
+        let pages = |pages: &Range<u64>, run: &mut Run| read_recent(&self.recent, log, pages, bytes_max, run).map(Ok);
+        self.read_with(log, range, bytes_max, pages)
     }
 
     fn end(&self, log: LogId) -> Result<Option<u64>, Error> {

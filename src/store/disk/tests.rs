@@ -241,3 +241,26 @@ fn the_first_record_of_a_log_that_is_damaged_is_missed() {
         assert!(matches!(refused, Error::NoRecord { position: 0, .. } | Error::Damaged { .. }), "{refused}");
     }
 }
+
+#[test]
+fn a_page_that_was_read_is_at_hand_for_the_next_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = hasty(dir.path());
+    let (log, other) = (LogId(1), LogId(2));
+    let append = |log, start, record: &'static [u8]| {
+        let mut batch = Batch::default();
+        batch.append(log, start, Bytes::from_static(record));
+        store.commit(batch).unwrap();
+    };
+    append(log, 0, b"first");
+    // Others drive it out of the tail.
+    (0..100).for_each(|number| append(other, number * 4, b"more"));
+    assert!(store.read_now(log, 0..5, 100).is_none(), "it is not in memory");
+    let read = store.read(log, 0..5, 100).unwrap();
+    assert_eq!(store.read_now(log, 0..5, 100).unwrap().unwrap(), read);
+    append(log, 5, b", second");
+    let both = store.read_now(log, 0..13, 100).unwrap().unwrap();
+    assert_eq!((both.chunks.concat(), both.end), (b"first, second".to_vec(), 13));
+    let some = store.read_now(log, 0..13, 5).unwrap().unwrap();
+    assert_eq!((some.chunks.concat(), some.end), (b"first".to_vec(), 5));
+}
