@@ -2,6 +2,7 @@
 //! reading bodies and names, the pooled client, and
 //! WebSockets of both ends.
 
+mod answering;
 mod body;
 mod client;
 mod line;
@@ -15,6 +16,7 @@ mod stalled;
 mod timer;
 mod websocket;
 
+pub use answering::{Answering, Answers};
 pub use body::{Incoming, json_body, message_name, path_segment, read_body};
 pub use client::{Answer, Client, ClientError, ClientLimits};
 pub(crate) use client::{join, wait_asked};

@@ -2,6 +2,7 @@
 //!
 //! It stands on hyper itself because `axum::serve` has neither a header deadline nor a bound on connections.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -10,11 +11,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::header::UPGRADE;
-use futures_util::TryFutureExt;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,8 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_service::Service;
 
+use super::answering::Answers;
 use super::line::Line;
 use super::live::send_chunks;
 use super::stalled::Stalled;
@@ -74,7 +74,7 @@ impl Limits {
     }
 }
 
-/// The address of the client's end of the connection; an extension of every request.
+/// The address of the client's end of the connection; an extension of every request that goes through a router.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
@@ -145,11 +145,12 @@ impl Listening {
         self.address
     }
 
-    /// Starts answering with `router`.
-    pub fn serve(self, router: Router, limits: &Limits) -> Serving {
+    /// Starts answering with `answers`.
+    pub fn serve(self, answers: impl Answers, limits: &Limits) -> Serving {
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
-        let accepting = accept_loop(self.listener, router, limits.clone(), stop.clone(), connections.clone());
+        let accepting =
+            accept_loop(self.listener, Arc::new(answers), limits.clone(), stop.clone(), connections.clone());
         connections.spawn(accepting);
         connections.close();
         Serving { address: self.address, stop, connections }
@@ -184,7 +185,7 @@ impl Serving {
 
 async fn accept_loop(
     listener: TcpListener,
-    router: Router,
+    answers: Arc<dyn Answers>,
     limits: Limits,
     stop: CancellationToken,
     connections: TaskTracker,
@@ -213,7 +214,7 @@ async fn accept_loop(
                 let place = Place(Arc::new(place));
                 let stream = Stalled::new(stream, Duration::from_millis(limits.write_timeout_ms));
                 let tasks = (stop.clone(), connections.clone());
-                connections.spawn(serve_connection(stream, (peer, place), http.clone(), router.clone(), tasks));
+                connections.spawn(serve_connection(stream, (peer, place), http.clone(), Arc::clone(&answers), tasks));
             }
             Some((_, Err(error))) => {
                 // Out of file descriptors, most likely: waiting is the only cure that does not lose the listener.
@@ -228,7 +229,7 @@ async fn serve_connection(
     stream: Stalled<TcpStream>,
     (peer, place): (SocketAddr, Place),
     mut http: http1::Builder,
-    router: Router,
+    answers: Arc<dyn Answers>,
     (stop, connections): (CancellationToken, TaskTracker),
 ) {
     http.timer(ConnectionTimer::new());
@@ -237,13 +238,12 @@ async fn serve_connection(
     let service = service_fn(move |request: Request<Incoming>| {
         let (version, line) = (request.version(), line.clone());
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(place.clone());
         }
-        router.clone().call(request).map_ok(move |mut response| {
+        answers.answer(request, Peer(peer)).map(move |mut response| {
             line.keep_live(version, &mut response);
-            response
+            Ok::<_, Infallible>(response)
         })
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(lent.clone()), service).with_upgrades());
@@ -284,6 +284,7 @@ fn report<E: std::fmt::Display>(outcome: Result<(), E>, peer: SocketAddr) {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
     use axum::routing::get;
     use bytes::Bytes;
     use futures_util::{StreamExt, stream};

@@ -10,20 +10,20 @@ mod reading;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{OriginalUri, State};
-use axum::handler::Handler;
-use axum::http::{HeaderMap, Method, Request, Uri};
-use axum::response::Response;
-use axum::routing::get;
+use axum::extract::{OriginalUri, Request};
+use axum::http::header::ALLOW;
+use axum::http::{HeaderMap, Method, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 
 use answers::Failure;
 pub(super) use answers::absolute;
+use layers::Policy;
 
 use super::service::Streams;
 use super::subscriptions;
-use super::wire::{AppendRequest, CreateRequest, Headers, RequestError, StreamPath};
-use crate::http::{Kind, Limits, Problem, not_found, read_body};
+use super::wire::{AppendRequest, CreateRequest, Headers, RESERVED, RequestError, StreamPath};
+use crate::http::{Answering, Answers, Kind, Limits, Peer, Problem, not_found, read_body};
 
 /// What stands before the path of every stream.
 const ROOT: &str = "/v1/stream/";
@@ -44,27 +44,52 @@ const ROOT: &str = "/v1/stream/";
 /// # }
 /// ```
 pub fn router(streams: Streams) -> Router {
-    layers::around(routes(streams.clone(), &Limits::default()), streams.config())
+    let policy = Policy::of(streams.config());
+    layers::around(routes(&Face::new(streams, &Limits::default()), &Limits::default()), &policy)
 }
 
 /// Everything that a server of its own answers: the streams, and what operators look at.
-pub fn server(streams: Streams, limits: &Limits) -> Router {
-    let router = routes(streams.clone(), limits).merge(operations::router(streams.clone())).fallback(not_found);
-    layers::around(router, streams.config())
+pub fn server(streams: Streams, limits: &Limits) -> impl Answers {
+    let policy = Policy::of(streams.config());
+    let face = Face::new(streams.clone(), limits);
+    let router = routes(&face, limits).merge(operations::router(streams)).fallback(not_found);
+    Server { face, router: layers::around(router, &policy), policy }
 }
 
-fn routes(streams: Streams, limits: &Limits) -> Router {
-    let control = subscriptions::routes::router(streams.clone(), limits);
-    let limits = Limits { body_bytes_max: streams.config().body_bytes_max, ..limits.clone() };
-    let face = Face { streams, limits: Arc::new(limits) };
-    let stream = get(reading::read.layer(layers::compression())).head(describe).put(create).post(append).delete(delete);
-    Router::new().route("/v1/stream/{*path}", stream.fallback(method_not_allowed)).with_state(face).merge(control)
+fn routes(face: &Arc<Face>, limits: &Limits) -> Router {
+    let control = subscriptions::routes::router(face.streams.clone(), limits);
+    let face = Arc::clone(face);
+    let stream = any(move |request: Request| Arc::clone(&face).answer(request));
+    Router::new().route("/v1/stream/{*path}", stream).merge(control)
 }
 
-#[derive(Clone)]
+/// Calls on streams, which are almost all, go straight to what answers them, and everything else through a router.
+struct Server {
+    face: Arc<Face>,
+    policy: Arc<Policy>,
+    router: Router,
+}
+
+impl Answers for Server {
+    fn answer(&self, request: Request, peer: Peer) -> Answering {
+        if !names_stream(request.uri()) {
+            return self.router.answer(request, peer);
+        }
+        let (face, policy) = (Arc::clone(&self.face), Arc::clone(&self.policy));
+        Box::pin(async move { policy.around(request, |request| face.answer(request)).await })
+    }
+}
+
+/// Whether the path is one of a stream, and not of what is reserved.
+fn names_stream(uri: &Uri) -> bool {
+    let path = uri.path().strip_prefix(ROOT).unwrap_or_default();
+    !path.is_empty() && path.split('/').next() != Some(RESERVED)
+}
+
+/// The methods of a stream.
 struct Face {
     streams: Streams,
-    limits: Arc<Limits>,
+    limits: Limits,
 }
 
 impl Headers for HeaderMap {
@@ -73,41 +98,59 @@ impl Headers for HeaderMap {
     }
 }
 
-async fn create(
-    State(face): State<Face>,
-    OriginalUri(original): OriginalUri,
-    request: Request<Body>,
-) -> Result<Response, Failure> {
-    let path = stream_path(request.uri())?;
-    let (parts, body) = request.into_parts();
-    let create = CreateRequest::parse(&parts.headers, mount(&original, &parts.uri))?;
-    let body = read_body(&parts.headers, body, &face.limits).await?;
-    let created = face.streams.create(&path, &create, body).await?;
-    let location = answers::absolute(&face.streams.config().public_url, &parts.headers, original.path());
-    Ok(answers::created(&created, &location))
+impl Face {
+    fn new(streams: Streams, limits: &Limits) -> Arc<Self> {
+        let limits = Limits { body_bytes_max: streams.config().body_bytes_max, ..limits.clone() };
+        Arc::new(Self { streams, limits })
+    }
+
+    async fn answer(self: Arc<Self>, request: Request) -> Response {
+        let answered = match *request.method() {
+            Method::GET => reading::read(&self.streams, request).await,
+            Method::HEAD => self.describe(request.uri()),
+            Method::PUT => self.create(request).await,
+            Method::POST => self.append(request).await,
+            Method::DELETE => self.delete(request.uri()).await,
+            ref other => Ok(other_method(request.uri(), other)),
+        };
+        answered.unwrap_or_else(Failure::into_response)
+    }
+
+    async fn create(&self, request: Request) -> Result<Response, Failure> {
+        let path = stream_path(request.uri())?;
+        let (parts, body) = request.into_parts();
+        let original = parts.extensions.get().map_or(&parts.uri, |OriginalUri(original)| original);
+        let create = CreateRequest::parse(&parts.headers, mount(original, &parts.uri))?;
+        let body = read_body(&parts.headers, body, &self.limits).await?;
+        let created = self.streams.create(&path, &create, body).await?;
+        let location = answers::absolute(&self.streams.config().public_url, &parts.headers, original.path());
+        Ok(answers::created(&created, &location))
+    }
+
+    async fn append(&self, request: Request) -> Result<Response, Failure> {
+        let path = stream_path(request.uri())?;
+        let (parts, body) = request.into_parts();
+        let append = AppendRequest::parse(&parts.headers);
+        // The body is read whatever the headers say, so that its sender gets to see the answer.
+        let body = read_body(&parts.headers, body, &self.limits).await?;
+        let appended = self.streams.append(&path, &append?, body).await?;
+        Ok(answers::appended(&appended))
+    }
+
+    async fn delete(&self, uri: &Uri) -> Result<Response, Failure> {
+        self.streams.delete(&stream_path(uri)?).await?;
+        Ok(answers::deleted())
+    }
+
+    fn describe(&self, uri: &Uri) -> Result<Response, Failure> {
+        Ok(answers::described(&self.streams.describe(&stream_path(uri)?)?))
+    }
 }
 
-async fn append(State(face): State<Face>, request: Request<Body>) -> Result<Response, Failure> {
-    let path = stream_path(request.uri())?;
-    let (parts, body) = request.into_parts();
-    let append = AppendRequest::parse(&parts.headers);
-    // The body is read whatever the headers say, so that its sender gets to see the answer.
-    let body = read_body(&parts.headers, body, &face.limits).await?;
-    let appended = face.streams.append(&path, &append?, body).await?;
-    Ok(answers::appended(&appended))
-}
-
-async fn delete(State(face): State<Face>, uri: Uri) -> Result<Response, Failure> {
-    face.streams.delete(&stream_path(&uri)?).await?;
-    Ok(answers::deleted())
-}
-
-async fn describe(State(face): State<Face>, uri: Uri) -> Result<Response, Failure> {
-    Ok(answers::described(&face.streams.describe(&stream_path(&uri)?)?))
-}
-
-async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(Kind::MethodNotAllowed, format!("{} does not answer {method}", uri.path()))
+/// RFC 9110 15.5.6.
+fn other_method(uri: &Uri, method: &Method) -> Response {
+    let problem = Problem::new(Kind::MethodNotAllowed, format!("{} does not answer {method}", uri.path()));
+    ([(ALLOW, "GET, HEAD, PUT, POST, DELETE, OPTIONS")], problem).into_response()
 }
 
 /// The stream that a URL names. Percent-encoding is kept, so it is read from the URL and not from the router.

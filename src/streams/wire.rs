@@ -24,6 +24,7 @@ pub use json::JsonError;
 pub(crate) use json::{messages_end, record_of};
 pub use names::header;
 pub use offset::Offset;
+pub(super) use path::RESERVED;
 pub use path::{PathError, StreamPath};
 pub use query::{Begin, Live, ReadRequest};
 pub(crate) use registry::{Row, registry_record};

@@ -1,24 +1,24 @@
 //! What every answer has: security headers and CORS; and, where it pays, compression.
-//!
-//! It is one layer, with everything that can be prepared in it: every append passes it.
 
-use std::pin::Pin;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, ORIGIN, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use pin_project_lite::pin_project;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{And, NotForContentType, Predicate, SizeAbove};
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -44,25 +44,51 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 );
 
 /// Puts headers around a router's answers, and answers preflights.
-pub(super) fn around(router: Router, config: &Config) -> Router {
-    let origins = config.cors_origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok());
-    let everybody = config.cors_origins.iter().any(|origin| origin == "*");
-    router.layer(Dress(Arc::new(Policy {
-        origins: if everybody { None } else { Some(origins.collect()) },
-        credentials: config.cors_credentials && !everybody,
-        max_age_s: HeaderValue::from(config.cors_max_age_ms / 1000),
-    })))
+pub(super) fn around(router: Router, policy: &Arc<Policy>) -> Router {
+    let policy = Arc::clone(policy);
+    router.layer(from_fn(move |request: Request, next: Next| {
+        let policy = Arc::clone(&policy);
+        async move { policy.around(request, |request| next.run(request)).await }
+    }))
 }
 
-/// Gzip and zstd for bodies that are large enough, except events, which must not wait for more.
-pub(super) fn compression() -> CompressionLayer<And<SizeAbove, NotForContentType>> {
+/// Makes a body smaller with gzip or zstd if the client takes that and it is large enough, except events, which must not
+/// wait for more. `accepted` is what the client says of it.
+pub(super) async fn compressed(response: Response, accepted: Option<HeaderValue>) -> Response {
+    if response.body().size_hint().exact().is_some_and(|bytes| bytes < COMPRESSED_BYTES_MIN) {
+        return response;
+    }
     let worth = SizeAbove::new(COMPRESSED_BYTES_MIN).and(NotForContentType::SSE);
-    CompressionLayer::new().gzip(true).zstd(true).quality(CompressionLevel::Fastest).compress_when(worth)
+    let layer = CompressionLayer::new().gzip(true).zstd(true).quality(CompressionLevel::Fastest).compress_when(worth);
+    let mut request = Request::new(());
+    request.headers_mut().extend(accepted.map(|accepted| (ACCEPT_ENCODING, accepted)));
+    match layer.layer(Given(Some(response))).call(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(never) => match never {},
+    }
+}
+
+/// Gives an answer that there is already.
+#[derive(Debug)]
+struct Given(Option<Response>);
+
+impl Service<Request<()>> for Given {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(self.0.take().expect("it is asked for once")))
+    }
 }
 
 /// Which pages may call.
 #[derive(Debug)]
-struct Policy {
+pub(super) struct Policy {
     /// `None`: those of everybody.
     origins: Option<Vec<HeaderValue>>,
     credentials: bool,
@@ -70,6 +96,31 @@ struct Policy {
 }
 
 impl Policy {
+    pub(super) fn of(config: &Config) -> Arc<Self> {
+        let origins = config.cors_origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok());
+        let everybody = config.cors_origins.iter().any(|origin| origin == "*");
+        Arc::new(Self {
+            origins: if everybody { None } else { Some(origins.collect()) },
+            credentials: config.cors_credentials && !everybody,
+            max_age_s: HeaderValue::from(config.cors_max_age_ms / 1000),
+        })
+    }
+
+    /// Answers preflights, and anything else with what `answer` says, headers put around.
+    pub(super) async fn around<F>(&self, request: Request, answer: impl FnOnce(Request) -> F) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let call = Call { reads, origin: request.headers().get(ORIGIN).cloned() };
+        if request.method() == Method::OPTIONS {
+            return self.preflight(&call);
+        }
+        let mut response = answer(request).await;
+        self.finish(response.headers_mut(), &call);
+        response
+    }
+
     /// Tells who may see the answer, embed it, and store it, if it does not tell itself.
     fn finish(&self, headers: &mut HeaderMap, call: &Call) {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -115,77 +166,6 @@ struct Call {
     origin: Option<HeaderValue>,
 }
 
-#[derive(Debug, Clone)]
-struct Dress(Arc<Policy>);
-
-impl<S> Layer<S> for Dress {
-    type Service = Dressed<S>;
-
-    fn layer(&self, inner: S) -> Dressed<S> {
-        Dressed { inner, policy: Arc::clone(&self.0) }
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Dressed<S> {
-    inner: S,
-    policy: Arc<Policy>,
-}
-
-impl<S> Service<Request<Body>> for Dressed<S>
-where
-    S: Service<Request<Body>, Response = Response>,
-{
-    type Response = Response;
-    type Error = S::Error;
-    type Future = Dressing<S::Future>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let call = Call { reads, origin: request.headers().get(ORIGIN).cloned() };
-        let policy = Arc::clone(&self.policy);
-        if request.method() == Method::OPTIONS {
-            return Dressing::Preflight { response: Some(policy.preflight(&call)) };
-        }
-        Dressing::Call { answering: self.inner.call(request), policy, call }
-    }
-}
-
-pin_project! {
-    /// An answer on its way.
-    #[project = Projected]
-    enum Dressing<F> {
-        Preflight { response: Option<Response> },
-        Call { #[pin] answering: F, policy: Arc<Policy>, call: Call },
-    }
-}
-
-impl<F, E> Future for Dressing<F>
-where
-    F: Future<Output = Result<Response, E>>,
-{
-    type Output = Result<Response, E>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            Projected::Preflight { response } => {
-                Poll::Ready(Ok(response.take().expect("a future is not polled again once it was ready")))
-            }
-            Projected::Call { answering, policy, call } => {
-                let mut answered = ready!(answering.poll(context));
-                if let Ok(response) = &mut answered {
-                    policy.finish(response.headers_mut(), call);
-                }
-                Poll::Ready(answered)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
@@ -196,7 +176,7 @@ mod tests {
         let cors_origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
         let config = Config { cors_origins, cors_credentials: credentials, ..Config::default() };
         let router = Router::new().route("/", get(|| async { "read" }).post(|| async { "written" }));
-        around(router, &config).call(request).await.unwrap()
+        around(router, &Policy::of(&config)).call(request).await.unwrap()
     }
 
     fn from(origin: &str, method: Method) -> Request<Body> {

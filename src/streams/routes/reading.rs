@@ -1,8 +1,8 @@
 //! `GET`: what there is, and long-polls.
 
-use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::extract::Request;
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::answers::{Failure, set};
 use super::frames::body_of;
-use super::{Face, events, stream_path};
+use super::layers::compressed;
+use super::{events, stream_path};
 use crate::streams::config::Cache;
 use crate::streams::metrics::Waiting;
 use crate::streams::reading::{Reader, Slice};
@@ -20,16 +21,18 @@ use crate::streams::wire::{Begin, EntityTag, Kind, Live, ReadRequest, header, ma
 /// How long caches may keep what was read, in seconds, and how long they may use it while they ask again.
 const CACHED_S: (u64, u64) = (60, 300);
 
-pub(super) async fn read(State(face): State<Face>, uri: Uri, headers: HeaderMap) -> Result<Response, Failure> {
-    let path = stream_path(&uri)?;
-    let request = ReadRequest::parse(uri.query().unwrap_or_default())?;
-    let reader = face.streams.read(&path, request.from)?;
-    match request.live {
-        Live::No if request.from == Begin::Now => now(&face.streams, reader).await,
-        Live::No => catch_up(&face.streams, reader, &headers).await,
-        Live::LongPoll => long_poll(&face.streams, reader, request.cursor.as_deref()).await,
-        Live::Events => Ok(events::follow(&face.streams, reader, request.cursor)),
-    }
+pub(super) async fn read(streams: &Streams, request: Request) -> Result<Response, Failure> {
+    let (uri, headers) = (request.uri(), request.headers());
+    let path = stream_path(uri)?;
+    let call = ReadRequest::parse(uri.query().unwrap_or_default())?;
+    let reader = streams.read(&path, call.from)?;
+    let response = match call.live {
+        Live::No if call.from == Begin::Now => now(streams, reader).await?,
+        Live::No => catch_up(streams, reader, headers).await?,
+        Live::LongPoll => long_poll(streams, reader, call.cursor.as_deref()).await?,
+        Live::Events => return Ok(events::follow(streams, reader, call.cursor)),
+    };
+    Ok(compressed(response, headers.get(ACCEPT_ENCODING).cloned()).await)
 }
 
 /// The end of the stream as it is now, without content.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// What is kept for the protocol's own resources below the root of the streams.
-const RESERVED: &str = "__ds";
+pub(in crate::streams) const RESERVED: &str = "__ds";
 
 /// The stream that tells which streams there are.
 const REGISTRY: &str = "__registry__";
