@@ -178,7 +178,7 @@ impl Work {
     fn let_go(&self) -> Result<(), Stop> {
         let mut batch = self.engine.unhurried_batch();
         batch.remove(&self.engine.tables, table_key(DROPPED, &[]));
-        batch.commit()?;
+        self.engine.commit_unhurried(batch).map_err(Stop::Failed)?;
         self.write_out(&self.engine.tables)
     }
 

@@ -25,7 +25,7 @@ impl Prepared {
     pub(super) fn bytes(&self) -> u64 {
         let pages = self.plan.pages.iter().map(|(_, _, page)| page.len());
         let keys = self.keys.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len));
-        let tail = self.plan.tail.as_ref().map_or(0, Vec::len);
+        let tail = self.plan.tail.as_ref().map_or(0, Bytes::len);
         (pages.chain(keys).sum::<usize>() + tail) as u64
     }
 }
@@ -68,13 +68,14 @@ fn sweep(engine: &Engine, prefix: &[u8], keys: &mut Keys) -> Result<(), Error> {
 /// Writes what was decided, as durably as was promised; what is left is to [`Logs::apply`] the plan. Errors:
 /// [`Error::Failed`].
 pub(super) fn write(engine: &Engine, prepared: &mut Prepared) -> Result<(), Error> {
+    let bytes = prepared.bytes();
     let Prepared { plan, keys } = prepared;
     let mut batch = engine.batch();
     for (log, start, page) in std::mem::take(&mut plan.pages) {
         batch.insert(&engine.pages, page_key(log, start), page);
     }
     if let Some(tail) = &plan.tail {
-        batch.insert(&engine.tail, plan.commit.to_be_bytes(), tail.as_slice());
+        batch.insert(&engine.tail, plan.commit.to_be_bytes(), tail.clone());
     }
     for commit in &plan.trimmed {
         batch.remove(&engine.tail, commit.to_be_bytes());
@@ -85,7 +86,7 @@ pub(super) fn write(engine: &Engine, prepared: &mut Prepared) -> Result<(), Erro
             None => batch.remove(&engine.tables, key),
         }
     }
-    engine.commit(batch)
+    engine.commit(batch, bytes)
 }
 
 /// A log in the key of a table.

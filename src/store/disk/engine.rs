@@ -2,10 +2,12 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::{BufMut, Bytes};
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
+use super::ahead::Ahead;
 use super::answered::Answered;
 use super::config::{DiskConfig, Durability};
 use super::journal;
@@ -29,6 +31,9 @@ const RENEWED_PART: f32 = 1.0;
 /// How much of the journal may be on disk; it is read at the start.
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
+/// What the journal holds of an item besides its value: its key and its lengths, about.
+const ITEM_BYTES: u64 = 48;
+
 /// Descriptors for files that are read, whatever the number of logs.
 const FILES_MAX: usize = 256;
 
@@ -46,6 +51,8 @@ pub(super) struct Engine {
     pub(super) pages: Keyspace,
     durability: Durability,
     answered: Answered,
+    /// Held by whoever writes to the journal.
+    ahead: Mutex<Ahead>,
     // Dropped last: then the next one may open the folder.
     _claim: File,
 }
@@ -88,12 +95,18 @@ impl Engine {
         let tables = database.keyspace("tables", plain)?;
         let tail = database.keyspace("tail", plain)?;
         let pages = database.keyspace("pages", || plain().with_kv_separation(Some(separate)))?;
-        Ok(Self { database, tables, tail, pages, durability: config.durability, answered, _claim: claim })
+        let ahead = Mutex::new(Ahead::of(&config.dir));
+        Ok(Self { database, tables, tail, pages, durability: config.durability, answered, ahead, _claim: claim })
     }
 
-    /// Commits a batch of [`Engine::batch`]. Errors: [`Error::Failed`].
-    pub(super) fn commit(&self, batch: fjall::OwnedWriteBatch) -> Result<(), Error> {
+    /// Commits a batch of [`Engine::batch`] with values of so many bytes. Errors: [`Error::Failed`].
+    pub(super) fn commit(&self, batch: fjall::OwnedWriteBatch, bytes: u64) -> Result<(), Error> {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.durability == Durability::Sync {
+            ahead.expect(bytes + batch.len() as u64 * ITEM_BYTES);
+        }
         batch.commit().map_err(failed)?;
+        drop(ahead);
         self.answered.note(self.database.visible_seqno()).map_err(|error| Error::Failed(error.to_string()))?;
         self.write_out()
     }
@@ -122,6 +135,13 @@ impl Engine {
     /// A batch that need not be on the disk when its commit returns.
     pub(super) fn unhurried_batch(&self) -> fjall::OwnedWriteBatch {
         self.database.batch().durability(Some(PersistMode::Buffer))
+    }
+
+    /// Commits a batch of [`Engine::unhurried_batch`]. Errors: [`Error::Failed`].
+    pub(super) fn commit_unhurried(&self, batch: fjall::OwnedWriteBatch) -> Result<(), Error> {
+        let _alone = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        batch.commit().map_err(failed)?;
+        self.write_out()
     }
 
     /// Has everything on the disk that was committed. Errors: [`Error::Failed`].

@@ -75,7 +75,8 @@ fn written_bytes(journal: &[u8]) -> usize {
     journal[..end].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
-fn journals_in(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+/// The journals in a folder, by their numbers.
+pub(super) fn journals_in(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -137,8 +137,7 @@ impl Rounds {
         if all {
             batch.remove(&self.engine.tables, table_key(DROPPED, &id_of(log)));
         }
-        batch.commit().map_err(failed)?;
-        self.engine.write_out()?;
+        self.engine.commit_unhurried(batch)?;
         self.cleaner.dropped(bytes);
         Ok(all)
     }

@@ -9,6 +9,7 @@
 //! from the tail to a page in the commit that fills the page, or when the tail is to be shortened: all of it or nothing,
 //! as everything in a commit. A log costs no file and no descriptor.
 
+mod ahead;
 mod answered;
 mod cleaner;
 mod commit;

@@ -56,7 +56,7 @@ pub(super) struct Plan {
     pub(super) pages: Vec<(LogId, u64, Vec<u8>)>,
     pub(super) dropped: Vec<LogId>,
     /// The tail's part.
-    pub(super) tail: Option<Vec<u8>>,
+    pub(super) tail: Option<Bytes>,
     /// Commits whose part of the tail is in pages by now.
     pub(super) trimmed: Vec<u64>,
     records: usize,
@@ -129,7 +129,7 @@ impl Plan {
         self.dropped.iter().for_each(|log| put_dropped(&mut tail, *log));
         let in_tail = self.extensions.iter().filter(|(_, extension)| !extension.chunk.is_empty());
         in_tail.for_each(|(log, extension)| put_appended(&mut tail, *log, &extension.chunk));
-        self.tail = Some(tail).filter(|tail| !tail.is_empty());
+        self.tail = Some(Bytes::from(tail)).filter(|tail| !tail.is_empty());
     }
 
     /// Where the pages of each log end that gets some.

@@ -53,7 +53,7 @@ impl DiskStore {
         for (log, chunk) in stranded {
             batch.insert(&engine.pages, page_key(log, chunk.start), page_of(None, &chunk));
         }
-        engine.commit(batch)?;
+        engine.commit(batch, 0)?;
         let keeper = Keeper::start(Arc::clone(&engine), config)?;
         let (logs, turn) = (RwLock::new(logs), Mutex::new(()));
         let recent = Recent::of(config.recent_bytes());
