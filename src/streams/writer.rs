@@ -1,9 +1,12 @@
 //! The one way in which anything is written: decided under one lock, committed in batches, shown, then answered.
 //!
 //! Whoever has something to write decides it against what all earlier decisions will make of the streams, and leaves it
-//! with the others that wait. One commit takes everything that waits. While it runs, more decisions gather for the next,
-//! which one of those who wait makes when its turn comes: so nothing is handed to another thread and back. On a runtime
-//! that has a single thread, a store that blocks gets a thread of its own. It is the same commit everywhere.
+//! with the others that wait. One commit takes everything that waits. While it runs, more decisions gather for the next.
+//!
+//! Commits of a store that blocks are made by a thread of ours, one after the other for as long as there is something to
+//! write, so that the medium need not wait for the runtime. A lone writer, with nobody beside it now or in the commit before,
+//! makes its commit where it is, if the runtime has another thread meanwhile: it is not handed over and back. It is the same
+//! commit everywhere.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,10 +52,12 @@ pub(super) struct Writer {
 enum Place {
     /// Whoever has something to write: the store does not block.
     Caller,
-    /// One of those who wait, on its thread: others have theirs meanwhile.
-    Turns,
-    /// A thread of ours, which this wakes.
-    Thread(SyncSender<()>),
+    /// A thread of ours, which the bell wakes.
+    Thread {
+        bell: SyncSender<()>,
+        /// Whether a lone caller makes it when nobody does.
+        callers_first: bool,
+    },
 }
 
 struct Desk {
@@ -60,43 +65,17 @@ struct Desk {
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
     committing: bool,
+    /// Whether the last commit was of one writer.
+    lone: bool,
     failed: Option<String>,
 }
 
 struct Waiting {
     changes: Vec<Change>,
-    /// `None` for the one whose turn it is.
-    done: Option<oneshot::Sender<Told>>,
+    /// `None` for the one that makes the commit.
+    done: Option<oneshot::Sender<Result<(), Error>>>,
     /// Held until they are written.
     _room: Option<Claim>,
-}
-
-/// What those who wait are told.
-enum Told {
-    /// What they wait for is written, or will not be.
-    Outcome(Result<(), Error>),
-    /// They make the next commit, which has what they wait for in it.
-    Turn(Turn),
-}
-
-/// The right to make the next commit, and the duty: who has gone away meanwhile leaves it to the next.
-struct Turn(Option<Arc<Writer>>);
-
-impl Turn {
-    fn take(mut self) -> Result<(), Error> {
-        match self.0.take() {
-            Some(writer) => writer.take_turn(),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if let Some(writer) = self.0.take() {
-            writer.pass_turn();
-        }
-    }
 }
 
 impl Writer {
@@ -111,7 +90,7 @@ impl Writer {
         let ended = CancellationToken::new();
         let ending = ended.clone().drop_guard();
         let (place, rung) = place_for(&*store);
-        let desk = Desk { ledger, waiting: Vec::new(), waiting_bytes: 0, committing: false, failed: None };
+        let desk = Desk { ledger, waiting: Vec::new(), waiting_bytes: 0, committing: false, lone: true, failed: None };
         let writer = Arc::new(Self {
             store,
             shelf,
@@ -158,7 +137,7 @@ impl Writer {
 
     /// Decides what takes no room to speak of, as [`Writer::submit_content`] does.
     pub(super) async fn submit<A>(
-        self: &Arc<Self>,
+        &self,
         decide: impl FnOnce(&mut Ledger, u64, &mut Vec<Change>) -> Result<A, Refusal>,
     ) -> Result<A, Error> {
         self.submit_content(None, decide).await
@@ -169,11 +148,15 @@ impl Writer {
     /// Errors: [`Error::Refused`], [`Error::Busy`], [`Error::StoreFailed`]. Not cancel-safe: a dropped call may still
     /// be written.
     pub(super) async fn submit_content<A>(
-        self: &Arc<Self>,
+        &self,
         room: Option<Claim>,
         decide: impl FnOnce(&mut Ledger, u64, &mut Vec<Change>) -> Result<A, Refusal>,
     ) -> Result<A, Error> {
-        let (answer, waits) = {
+        if self.would_commit_here() {
+            // Wakes another thread of the runtime, which sees to everybody else while this one waits for the medium.
+            tokio::task::yield_now().await;
+        }
+        let (answer, begins, written) = {
             let mut desk = lock(&self.desk);
             if let Some(cause) = &desk.failed {
                 return Err(Error::StoreFailed { cause: cause.clone() });
@@ -188,64 +171,61 @@ impl Writer {
                 return Ok(answer?);
             }
             desk.waiting_bytes += changes.iter().map(bytes_of).sum::<usize>();
-            let its_turn = matches!(self.place, Place::Turns) && !desk.committing;
+            let begins = matches!(self.place, Place::Thread { .. }) && !std::mem::replace(&mut desk.committing, true);
+            let here = begins && self.takes_first(desk.lone);
             let (done, written) = oneshot::channel();
-            let done = if its_turn { None } else { Some(done) };
-            desk.committing |= its_turn;
-            desk.waiting.push(Waiting { changes, done, _room: room });
-            (answer, if its_turn { None } else { Some(written) })
+            desk.waiting.push(Waiting { changes, done: (!here).then_some(done), _room: room });
+            (answer, begins, (!here).then_some(written))
         };
-        match &self.place {
-            Place::Caller => drop(self.commit_waiting()),
-            // A full channel means that it is about to look.
-            Place::Thread(bell) => drop(bell.try_send(())),
-            Place::Turns => {}
-        }
-        let told = match waits {
-            None => Told::Turn(Turn(Some(Arc::clone(self)))),
-            Some(written) => written.await.unwrap_or_else(|_| {
-                Told::Outcome(Err(Error::StoreFailed { cause: "the writer has ended".to_owned() }))
-            }),
-        };
-        match told {
-            Told::Outcome(outcome) => outcome?,
-            Told::Turn(turn) => {
-                // Requests that have come already are decided first, and written with the rest: fewer syncs.
-                tokio::task::yield_now().await;
-                turn.take()?;
+        match (&self.place, written) {
+            (_, None) => self.commit_first()?,
+            (place, Some(written)) => {
+                match place {
+                    Place::Caller => drop(self.commit_waiting()),
+                    Place::Thread { bell, .. } if begins => ring(bell),
+                    Place::Thread { .. } => {}
+                }
+                let ended = |_| Err(Error::StoreFailed { cause: "the writer has ended".to_owned() });
+                written.await.unwrap_or_else(ended)?;
             }
         }
         Ok(answer?)
     }
 
-    /// Makes a commit, and leaves the next one to somebody else.
-    fn take_turn(self: &Arc<Self>) -> Result<(), Error> {
+    /// Whether who comes now would make a commit where it is.
+    fn would_commit_here(&self) -> bool {
+        let desk = lock(&self.desk);
+        !desk.committing && self.takes_first(desk.lone)
+    }
+
+    fn takes_first(&self, lone: bool) -> bool {
+        lone && matches!(self.place, Place::Thread { callers_first: true, .. })
+    }
+
+    /// Makes one commit, and leaves what has come meanwhile to the thread.
+    fn commit_first(&self) -> Result<(), Error> {
         let outcome = self.commit_waiting();
-        self.pass_turn();
+        if let Place::Thread { bell, .. } = &self.place
+            && !self.is_done()
+        {
+            ring(bell);
+        }
         outcome
     }
 
-    /// Gives the turn to somebody who waits; there is none to give if nobody does.
-    fn pass_turn(self: &Arc<Self>) {
-        loop {
-            let next = {
-                let mut desk = lock(&self.desk);
-                let next = desk.waiting.iter_mut().find_map(|waiting| waiting.done.take_if(|done| !done.is_closed()));
-                // What was decided has to be written although everybody who wanted it has gone away.
-                if next.is_none() && desk.waiting.is_empty() {
-                    desk.committing = false;
-                    return;
-                }
-                next
-            };
-            match next.map(|next| next.send(Told::Turn(Turn(Some(Arc::clone(self)))))) {
-                Some(Ok(())) => return,
-                // It was sent to somebody who went away at that moment: that turn is not to pass itself on.
-                Some(Err(Told::Turn(mut turn))) => drop(turn.0.take()),
-                Some(Err(Told::Outcome(_))) => {}
-                None => drop(self.commit_waiting()),
-            }
+    /// Makes commits until there is nothing to write.
+    fn commit_on(&self) {
+        while !self.is_done() {
+            // Those who wait are told.
+            drop(self.commit_waiting());
         }
+    }
+
+    /// Whether nothing is left to write; then whoever comes next begins anew.
+    fn is_done(&self) -> bool {
+        let mut desk = lock(&self.desk);
+        desk.committing = !desk.waiting.is_empty();
+        !desk.committing
     }
 
     /// Commits everything that waits, in one batch, and answers everybody who waited.
@@ -259,6 +239,7 @@ impl Writer {
             desk.committing = true;
             desk.waiting_bytes = 0;
             let waiting = std::mem::take(&mut desk.waiting);
+            desk.lone = waiting.len() == 1;
             let changes = || waiting.iter().flat_map(|waiting| &waiting.changes);
             let (batch, showings) = (batch_of(changes(), &desk.ledger), showings_of(changes(), &desk.ledger));
             (waiting, batch, showings)
@@ -269,7 +250,7 @@ impl Writer {
                 showings.into_iter().for_each(|showing| self.shelf.show(showing));
                 self.tell(waiting.iter().flat_map(|waiting| &waiting.changes));
                 self.notices.tell(notices);
-                if !matches!(self.place, Place::Turns) {
+                if matches!(self.place, Place::Caller) {
                     lock(&self.desk).committing = false;
                 }
                 tell(waiting, || Ok(()));
@@ -328,27 +309,30 @@ impl Writer {
 
 /// Who makes the commits of a store on this runtime, and what wakes the thread if it is one.
 fn place_for(store: &dyn Store) -> (Place, Option<Receiver<()>>) {
-    let threads = Handle::current().metrics().num_workers();
     match store.pace() {
         Pace::Immediate => (Place::Caller, None),
-        Pace::Blocking if threads > 1 => (Place::Turns, None),
         Pace::Blocking => {
             let (bell, rung) = sync_channel(1);
-            (Place::Thread(bell), Some(rung))
+            let callers_first = Handle::current().metrics().num_workers() > 1;
+            (Place::Thread { bell, callers_first }, Some(rung))
         }
     }
+}
+
+/// Wakes the thread. A full channel means that it is about to look.
+fn ring(bell: &SyncSender<()>) {
+    bell.try_send(()).ok();
 }
 
 /// Tells everybody the same. Somebody who has gone away needs no answer.
 fn tell(waiting: Vec<Waiting>, outcome: impl Fn() -> Result<(), Error>) {
     let waiting = waiting.into_iter().filter_map(|waiting| waiting.done);
-    waiting.for_each(|done| drop(done.send(Told::Outcome(outcome()))));
+    waiting.for_each(|done| drop(done.send(outcome())));
 }
 
 fn commit_whenever(rung: &Receiver<()>, writer: &Weak<Writer>) {
     while rung.recv().is_ok() {
         let Some(writer) = writer.upgrade() else { return };
-        // Those who wait are told.
-        drop(writer.commit_waiting());
+        writer.commit_on();
     }
 }

@@ -20,7 +20,7 @@ async fn everything_that_waits_is_written_in_one_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn everything_that_waits_is_written_in_one_commit_by_those_who_wait() {
+async fn everything_that_waits_is_written_in_one_commit_on_several_threads() {
     check_everything_that_waits().await;
 }
 
@@ -59,7 +59,7 @@ async fn nothing_is_seen_or_answered_before_it_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn nothing_is_seen_or_answered_before_it_is_written_by_those_who_wait() {
+async fn nothing_is_seen_or_answered_before_it_is_written_on_several_threads() {
     check_nothing().await;
 }
 
