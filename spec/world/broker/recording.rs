@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use exorelay::http::{Limits, Listening, Serving};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use super::eventually;
 
@@ -42,6 +43,8 @@ pub(crate) struct RecordingService {
     state: Shared,
     address: std::net::SocketAddr,
     serving: Option<Serving>,
+    /// Holds the port while the service is offline: nobody else is to get what is sent there.
+    held: Option<TcpSocket>,
 }
 
 #[derive(Clone)]
@@ -60,7 +63,7 @@ impl RecordingService {
             conduct: Arc::new(Mutex::new(Conduct::Answer(200))),
         };
         let serving = serve("127.0.0.1:0", &state).await.expect("a free port");
-        Self { state, address: serving.address(), serving: Some(serving) }
+        Self { state, address: serving.address(), serving: Some(serving), held: None }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -74,6 +77,18 @@ impl RecordingService {
     pub(crate) async fn go_offline(&mut self) {
         if let Some(serving) = self.serving.take() {
             serving.drain(Duration::ZERO).await;
+            let address = self.address;
+            let mut held = None;
+            // The listener is gone when it no longer has the port.
+            eventually(
+                || format!("{address} is still listened to"),
+                async || {
+                    held = hold(address).ok();
+                    held.is_some()
+                },
+            )
+            .await;
+            self.held = held;
         }
     }
 
@@ -90,6 +105,7 @@ impl RecordingService {
         )
         .await;
         self.serving = serving;
+        self.held = None;
     }
 
     /// What it took, in order.
@@ -142,4 +158,12 @@ async fn receive(State(state): State<Shared>, method: Method, uri: Uri, headers:
         take(message["name"].as_str().unwrap_or_default().to_owned(), message);
     }
     Value::from(statuses).to_string().into_response()
+}
+
+/// Takes a port without listening: whoever connects is refused.
+fn hold(address: std::net::SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
