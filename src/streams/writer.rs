@@ -228,8 +228,14 @@ impl Writer {
         !desk.committing
     }
 
-    /// Commits everything that waits, in one batch, and answers everybody who waited.
+    /// Commits everything that waits, in one batch, and answers everybody who waited. Whatever panics meanwhile, nobody is
+    /// left waiting for a commit that never comes.
     fn commit_waiting(&self) -> Result<(), Error> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.commit_batch()));
+        outcome.unwrap_or_else(|_| Err(self.fail("the writer panicked".to_owned(), Vec::new())))
+    }
+
+    fn commit_batch(&self) -> Result<(), Error> {
         let _turn = lock(&self.turn);
         let (waiting, batch, showings) = {
             let mut desk = lock(&self.desk);
