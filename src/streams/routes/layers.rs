@@ -53,14 +53,15 @@ pub(super) fn around(router: Router, policy: &Arc<Policy>) -> Router {
 }
 
 /// Makes a body smaller with gzip or zstd if the client takes that and it is large enough, except events, which must not
-/// wait for more. `accepted` is what the client says of it.
-pub(super) async fn compressed(response: Response, accepted: Option<HeaderValue>) -> Response {
+/// wait for more. `asked` is what came with the request.
+pub(super) async fn compressed(response: Response, asked: &HeaderMap) -> Response {
     if response.body().size_hint().exact().is_some_and(|bytes| bytes < COMPRESSED_BYTES_MIN) {
         return response;
     }
     let worth = SizeAbove::new(COMPRESSED_BYTES_MIN).and(NotForContentType::SSE);
     let layer = CompressionLayer::new().gzip(true).zstd(true).quality(CompressionLevel::Fastest).compress_when(worth);
     let mut request = Request::new(());
+    let accepted = asked.get_all(ACCEPT_ENCODING).iter().cloned();
     request.headers_mut().extend(accepted.map(|accepted| (ACCEPT_ENCODING, accepted)));
     match layer.layer(Given(Some(response))).call(request).await {
         Ok(response) => response.map(Body::new),

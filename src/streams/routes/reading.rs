@@ -1,7 +1,7 @@
 //! `GET`: what there is, and long-polls.
 
 use axum::extract::Request;
-use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, IF_NONE_MATCH};
+use axum::http::header::{CACHE_CONTROL, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -32,7 +32,7 @@ pub(super) async fn read(streams: &Streams, request: Request) -> Result<Response
         Live::LongPoll => long_poll(streams, reader, call.cursor.as_deref()).await?,
         Live::Events => return Ok(events::follow(streams, reader, call.cursor)),
     };
-    Ok(compressed(response, headers.get(ACCEPT_ENCODING).cloned()).await)
+    Ok(compressed(response, headers).await)
 }
 
 /// The end of the stream as it is now, without content.
