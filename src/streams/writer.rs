@@ -55,8 +55,8 @@ enum Place {
     /// A thread of ours, which the bell wakes.
     Thread {
         bell: SyncSender<()>,
-        /// Whether a lone caller makes it when nobody does.
-        callers_first: bool,
+        /// Whether a lone caller makes its commit itself.
+        lone_callers: bool,
     },
 }
 
@@ -172,7 +172,7 @@ impl Writer {
             }
             desk.waiting_bytes += changes.iter().map(bytes_of).sum::<usize>();
             let begins = matches!(self.place, Place::Thread { .. }) && !std::mem::replace(&mut desk.committing, true);
-            let here = begins && self.takes_first(desk.lone);
+            let here = begins && desk.lone && self.has_lone_callers();
             let (done, written) = oneshot::channel();
             desk.waiting.push(Waiting { changes, done: (!here).then_some(done), _room: room });
             (answer, begins, (!here).then_some(written))
@@ -181,6 +181,7 @@ impl Writer {
             (_, None) => self.commit_first()?,
             (place, Some(written)) => {
                 match place {
+                    // What comes of it is told to all who wait, this one included.
                     Place::Caller => drop(self.commit_waiting()),
                     Place::Thread { bell, .. } if begins => ring(bell),
                     Place::Thread { .. } => {}
@@ -194,12 +195,12 @@ impl Writer {
 
     /// Whether who comes now would make a commit where it is.
     fn would_commit_here(&self) -> bool {
-        let desk = lock(&self.desk);
-        !desk.committing && self.takes_first(desk.lone)
+        let idle = |desk: &Desk| desk.lone && !desk.committing;
+        self.has_lone_callers() && idle(&lock(&self.desk))
     }
 
-    fn takes_first(&self, lone: bool) -> bool {
-        lone && matches!(self.place, Place::Thread { callers_first: true, .. })
+    fn has_lone_callers(&self) -> bool {
+        matches!(self.place, Place::Thread { lone_callers: true, .. })
     }
 
     /// Makes one commit, and leaves what has come meanwhile to the thread.
@@ -319,8 +320,8 @@ fn place_for(store: &dyn Store) -> (Place, Option<Receiver<()>>) {
         Pace::Immediate => (Place::Caller, None),
         Pace::Blocking => {
             let (bell, rung) = sync_channel(1);
-            let callers_first = Handle::current().metrics().num_workers() > 1;
-            (Place::Thread { bell, callers_first }, Some(rung))
+            let lone_callers = Handle::current().metrics().num_workers() > 1;
+            (Place::Thread { bell, lone_callers }, Some(rung))
         }
     }
 }
