@@ -1,7 +1,7 @@
 //! Zeros ahead of the journal's end, so that a sync has less to do.
 //!
 //! To have new blocks of a file on the disk, a file system has to write its own journal first, and waits for that, too.
-//! Blocks that are there already are just written again: on ext4, more than half as many more syncs a second. fjall makes
+//! Blocks that are there already are just written again: on ext4, about half as many more syncs a second. fjall makes
 //! each of its journals 64 MiB long and leaves it empty; here a part of that is filled before it is needed. What is read
 //! of a journal ends where its zeros begin, whoever wrote them.
 

@@ -13,7 +13,7 @@ use crate::store::chunk::Chunk;
 const PAGES: usize = 256;
 
 /// What a page holds besides its records, or holds in memory although it is shorter: the block it was found in.
-const PAGE_BYTES_MIN: u64 = 4 * 1024;
+const BESIDES_BYTES: u64 = 4 * 1024;
 
 /// Pages by the log and the position at which somebody read: readers that come for the same ask at the same place.
 ///
@@ -42,6 +42,6 @@ struct Weight;
 
 impl Weighter<(LogId, u64), Arc<Chunk<Bytes>>> for Weight {
     fn weight(&self, _: &(LogId, u64), page: &Arc<Chunk<Bytes>>) -> u64 {
-        page.bytes.len() as u64 + size_of_val(&page.ends[..]) as u64 + PAGE_BYTES_MIN
+        page.bytes.len() as u64 + size_of_val(&page.ends[..]) as u64 + BESIDES_BYTES
     }
 }

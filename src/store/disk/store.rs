@@ -46,6 +46,7 @@ impl DiskStore {
         let engine = Arc::new(engine);
         let unreadable = |error: Error| Error::Open { dir: config.dir.clone(), cause: error.to_string() };
         let Recovered { logs, stranded, gaps, ends, .. } = recover(&engine, lost).map_err(unreadable)?;
+        let bytes = stranded.iter().map(|(_, chunk)| chunk.bytes.len() as u64).sum();
         let mut batch = engine.batch();
         for (log, end) in ends {
             batch.insert(&engine.tables, table_key(ENDS, &id_of(log)), end.to_be_bytes());
@@ -53,7 +54,7 @@ impl DiskStore {
         for (log, chunk) in stranded {
             batch.insert(&engine.pages, page_key(log, chunk.start), page_of(None, &chunk));
         }
-        engine.commit(batch, 0)?;
+        engine.commit(batch, bytes)?;
         let keeper = Keeper::start(Arc::clone(&engine), config)?;
         let (logs, turn) = (RwLock::new(logs), Mutex::new(()));
         let recent = Recent::of(config.recent_bytes());
