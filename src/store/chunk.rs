@@ -25,14 +25,6 @@ impl Chunk<Vec<u8>> {
         self.ends.push(u32::try_from(self.bytes.len()).expect("a chunk has less than 4 GiB"));
     }
 
-    /// Puts the records of the chunk that follows behind those of this one.
-    pub(super) fn extend(&mut self, following: &Self) {
-        debug_assert_eq!(self.end(), following.start);
-        let before = u32::try_from(self.bytes.len()).expect("a chunk has less than 4 GiB");
-        self.bytes.extend_from_slice(&following.bytes);
-        self.ends.extend(following.ends.iter().map(|end| before + end));
-    }
-
     /// The same records, ready to be shared.
     pub(super) fn freeze(self) -> Chunk<Bytes> {
         let Self { start, bytes, mut ends } = self;

@@ -8,7 +8,13 @@ use super::chunk::Chunk;
 use super::records::Run;
 
 /// A chunk that has grown to this size is closed; a longer record is a chunk of its own.
-const CHUNK_BYTES: usize = 64 * 1024;
+pub(super) const CHUNK_BYTES: usize = 64 * 1024;
+
+/// So is one with so many records, however short.
+const CHUNK_RECORDS: usize = 16 * 1024;
+
+/// A record of this size is shared with whoever brought it, where it does not stay for long.
+const SHARED_BYTES: usize = 32 * 1024;
 
 /// Records one after the other, and where each ends.
 #[derive(Debug)]
@@ -27,23 +33,69 @@ impl Log {
         self.growing.end()
     }
 
+    /// The position of the first byte.
+    pub(super) fn start(&self) -> u64 {
+        self.full.first().map_or(self.growing.start, |chunk| chunk.start)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks() == 0
+    }
+
+    /// How many chunks it has, the one that grows included.
+    pub(super) fn chunks(&self) -> usize {
+        self.full.len() + usize::from(!self.growing.is_empty())
+    }
+
     pub(super) fn append(&mut self, record: &[u8]) {
-        if !self.growing.is_empty() && self.growing.bytes.len() + record.len() > CHUNK_BYTES {
+        if self.growing.bytes.len() + record.len() > CHUNK_BYTES {
             self.close_chunk();
         }
         self.growing.push(record);
-        if self.growing.bytes.len() >= CHUNK_BYTES {
+        if self.growing.bytes.len() >= CHUNK_BYTES || self.growing.ends.len() >= CHUNK_RECORDS {
             self.close_chunk();
         }
     }
 
-    fn close_chunk(&mut self) {
-        let next = Chunk::starting_at(self.end());
-        self.full.push(std::mem::replace(&mut self.growing, next).freeze());
+    /// The same; a large record is not copied, and keeps what it is a part of in memory.
+    pub(super) fn append_shared(&mut self, record: &Bytes) {
+        if record.len() < SHARED_BYTES {
+            return self.append(record);
+        }
+        self.close_chunk();
+        let mut chunk = Chunk { start: self.end(), bytes: record.clone(), ends: Vec::with_capacity(1) };
+        chunk.ends.push(u32::try_from(record.len()).expect("a record has less than 4 GiB"));
+        self.growing.start = chunk.end();
+        self.full.push(chunk);
     }
 
-    /// See [`super::Store::read`]; `None` if no record begins at the start of the range.
-    pub(super) fn read(&self, range: Range<u64>, bytes_max: usize) -> Option<Run> {
+    /// Passes over the positions up to this one.
+    pub(super) fn skip_to(&mut self, position: u64) {
+        self.close_chunk();
+        self.growing.start = position;
+    }
+
+    fn close_chunk(&mut self) {
+        if !self.growing.is_empty() {
+            let next = Chunk::starting_at(self.end());
+            self.full.push(std::mem::replace(&mut self.growing, next).freeze());
+        }
+    }
+
+    /// All of its chunks, none of which changes any more.
+    pub(super) fn close(&mut self) -> &[Chunk<Bytes>] {
+        self.close_chunk();
+        &self.full
+    }
+
+    /// Lets go of so many chunks at the front.
+    pub(super) fn forget(&mut self, chunks: usize) {
+        self.full.drain(..chunks);
+    }
+
+    /// See [`super::Store::read`]; `None` if no record begins at the start of the range. Without `one_at_least`, the first
+    /// record need not fit.
+    pub(super) fn read(&self, range: Range<u64>, bytes_max: usize, one_at_least: bool) -> Option<Run> {
         let mut run = Run { chunks: Vec::new(), end: range.start };
         if range.is_empty() || range.start == self.end() {
             return Some(run);
@@ -51,14 +103,14 @@ impl Log {
         let first = self.full.partition_point(|chunk| chunk.end() <= range.start);
         let mut left = bytes_max;
         for chunk in &self.full[first..] {
-            let inside = chunk.records(run.end, range.end, left, run.chunks.is_empty())?;
+            let inside = chunk.records(run.end, range.end, left, one_at_least && run.chunks.is_empty())?;
             left = left.saturating_sub(inside.len());
             run.push(chunk.bytes.slice(inside));
             if run.end < chunk.end() || run.end == range.end {
                 return Some(run);
             }
         }
-        let inside = self.growing.records(run.end, range.end, left, run.chunks.is_empty());
+        let inside = self.growing.records(run.end, range.end, left, one_at_least && run.chunks.is_empty());
         let Some(inside) = inside else { return (!run.chunks.is_empty()).then_some(run) };
         run.push(Bytes::copy_from_slice(&self.growing.bytes[inside]));
         Some(run)

@@ -52,7 +52,7 @@ impl Store for MemoryStore {
         }
         let position = range.start;
         let kept = self.reading();
-        let run = kept.logs.get(&log).and_then(|records| records.read(range, bytes_max));
+        let run = kept.logs.get(&log).and_then(|records| records.read(range, bytes_max, true));
         run.ok_or(Error::NoRecord { log, position })
     }
 

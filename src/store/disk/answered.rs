@@ -30,9 +30,14 @@ impl Answered {
         self.file.write_all_at(&note_of(next), 0)
     }
 
+    /// What was noted last.
+    pub(super) fn noted(&self) -> u64 {
+        self.noted.load(Ordering::Relaxed)
+    }
+
     /// Reports if commits are missing that were answered: the store knows those below `next`.
     pub(super) fn compare(&self, next: u64, torn: bool) -> bool {
-        let noted = self.noted.load(Ordering::Relaxed);
+        let noted = self.noted();
         let missing = noted > next;
         if missing {
             let commits = noted - next;

@@ -1,13 +1,11 @@
 //! Gives the disk back what dropped logs had there.
 //!
-//! fjall removes nothing by itself on a store that rests: what was removed stands in memory beside what it hides, files are
-//! written anew only when others come, and the journal stays until all memtables that it has secured are written out. So
-//! the cleaner writes the memtables out and has the pages compacted, on a thread of its own.
+//! fjall removes nothing by itself on a store that rests: what was removed stands in files beside what it hides, and they are
+//! written anew only when others come. So the cleaner has the pages compacted, on a thread of its own.
 //!
 //! - It begins when a worthwhile part of the pages was dropped, or when room is short and there is something to gain. After
 //!   that it rests at least [`TIMES_RESTED`] times as long as it worked.
-//! - Commits go on. As during every compaction of fjall's, memtables are not written out until it is over, and commits
-//!   wait when four of them are full.
+//! - Commits go on, and so does settling.
 //! - Compacting copies what is left in files of which a part was dropped; it is not begun without room for that.
 //! - An error is logged when it begins, and everything is tried again later: nothing is lost by a compaction that fails.
 //! - When the store closes it ends after the step it is at.
@@ -20,8 +18,9 @@ use std::time::{Duration, Instant};
 
 use fjall::{AbstractTree, Keyspace};
 
-use super::engine::{DROPPED, Engine, failed, table_key};
+use super::engine::{Engine, failed};
 use super::room::Room;
+use crate::store::batch::LogId;
 use crate::store::error::Error;
 
 /// Less than so much is not worth the trouble, unless room is short.
@@ -41,10 +40,6 @@ const REST_MIN: Duration = Duration::from_secs(1);
 
 /// How long it rests after an error.
 const REST_AFTER_ERROR: Duration = Duration::from_secs(10);
-
-/// How often it asks whether a memtable was written out, and how often at the most: a busy store always has one that waits.
-const ASK_EVERY: Duration = Duration::from_millis(20);
-const ASK_TIMES: usize = 250;
 
 /// The thread's owner: it ends with this.
 pub(super) struct Cleaner {
@@ -79,7 +74,7 @@ impl Cleaner {
         let dropped = self.dropped_bytes.load(Ordering::Relaxed);
         let worthwhile =
             || dropped >= WORTHWHILE_BYTES_MIN && dropped >= self.engine.pages.disk_space() / WORTHWHILE_PART;
-        let pressing = || self.room.is_short() && (dropped > 0 || self.engine.database.journal_count() > 1);
+        let pressing = || self.room.is_short() && dropped > 0;
         if pressing() || worthwhile() {
             // A full channel means that it is about to look.
             self.wake.as_ref().map(|wake| wake.try_send(()));
@@ -143,43 +138,21 @@ impl Work {
 
     /// Errors: [`Error::NoRoom`], [`Error::Failed`].
     fn clean(&self) -> Result<(), Stop> {
-        let Engine { pages, tail, .. } = &*self.engine;
-        // Nor is there a memtable written out then: with a few of them fjall would begin to copy by itself.
-        self.check_room_to_copy(copied_bytes(pages))?;
-        self.write_out(pages)?;
-        self.write_out(tail)?;
-        self.let_go()?;
-        // The first time counts what was removed, the second time gives it back.
-        for _ in 0..2 {
+        let pages = &self.engine.pages;
+        // The first time counts what was removed, the second time copies what is left, the third time lets go of the copied.
+        for _ in 0..3 {
+            self.let_go()?;
             self.check_room_to_copy(copied_bytes(pages))?;
             pages.major_compact()?;
-            self.let_go()?;
-        }
-        if self.room.is_short() {
-            self.check_room_to_copy(tail.disk_space())?;
-            tail.major_compact()?;
-            self.let_go()?;
-        }
-        Ok(())
-    }
-
-    /// Has a memtable written out, and waits for it unless the store is so busy that there is always one that waits.
-    fn write_out(&self, keyspace: &Keyspace) -> Result<(), Stop> {
-        // fjall holds commits up when four wait.
-        self.wait(|| keyspace.sealed_memtable_count() <= 1)?;
-        if keyspace.rotate_memtable()? {
-            self.wait(|| keyspace.sealed_memtable_count() == 0)?;
+            self.pause(Duration::ZERO)?;
         }
         Ok(())
     }
 
     /// fjall keeps what was removed, and the files that a compaction has replaced, for as long as somebody may still see
-    /// them. It finds that nobody does when a memtable goes its way that has something newer in it.
+    /// them. It finds that nobody does when something newer comes.
     fn let_go(&self) -> Result<(), Stop> {
-        let mut batch = self.engine.unhurried_batch();
-        batch.remove(&self.engine.tables, table_key(DROPPED, &[]));
-        self.engine.commit_unhurried(batch).map_err(Stop::Failed)?;
-        self.write_out(&self.engine.tables)
+        self.engine.erase(&[], &[LogId(u64::MAX)]).map_err(Stop::Failed)
     }
 
     /// Copying takes no more than half of what is free: others write meanwhile.
@@ -187,16 +160,6 @@ impl Work {
         let (free_bytes, needed_bytes) = (self.room.free_bytes(), bytes.saturating_mul(2));
         if free_bytes < needed_bytes {
             return Err(Stop::Failed(Error::NoRoom { free_bytes, needed_bytes }));
-        }
-        Ok(())
-    }
-
-    fn wait(&self, done: impl Fn() -> bool) -> Result<(), Stop> {
-        for _ in 0..ASK_TIMES {
-            if done() {
-                return Ok(());
-            }
-            self.pause(ASK_EVERY)?;
         }
         Ok(())
     }
@@ -235,16 +198,17 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::store::batch::LogId;
+    use crate::store::chunk::Chunk;
     use crate::store::disk::engine::page_key;
     use crate::store::disk::scratch::{config, occupied_bytes};
+    use crate::store::disk::unsettled::Generation;
 
     const LOGS: u64 = 16;
     const PAGES: u64 = 6;
     const PAGE: usize = 1_000_000;
 
     fn work(dir: &Path) -> (Work, SyncSender<()>) {
-        let engine = Arc::new(Engine::open(&config(dir)).unwrap().0);
+        let engine = Arc::new(Engine::open(&config(dir)).unwrap());
         let (wake, woken) = sync_channel(1);
         let (room, dropped) = (Arc::new(Room::new(0)), Arc::new(AtomicU64::new(0)));
         (Work { engine, room, dropped, woken }, wake)
@@ -253,20 +217,21 @@ mod tests {
     /// Writes pages of all logs in turns, so that every file has some of each.
     fn fill(work: &Work) {
         for page in 0..PAGES {
+            let mut generation = Generation::default();
             for log in 0..LOGS {
-                let mut batch = work.engine.unhurried_batch();
-                batch.insert(&work.engine.pages, page_key(LogId(log), page), vec![log as u8; PAGE]);
-                batch.commit().unwrap();
+                let mut chunk = Chunk::starting_at(page * PAGE as u64);
+                chunk.push(&vec![log as u8; PAGE]);
+                let end = chunk.end();
+                generation.logs.insert(LogId(log), (vec![chunk.freeze()], end));
             }
+            work.engine.settle(&generation, page).unwrap();
         }
     }
 
     fn remove(work: &Work, logs: std::ops::Range<u64>) {
-        let mut batch = work.engine.unhurried_batch();
-        for (log, page) in logs.flat_map(|log| (0..PAGES).map(move |page| (log, page))) {
-            batch.remove(&work.engine.pages, page_key(LogId(log), page));
-        }
-        batch.commit().unwrap();
+        let pages = |log| (0..PAGES).map(move |page| page_key(LogId(log), page * PAGE as u64));
+        let done: Vec<LogId> = logs.clone().map(LogId).collect();
+        work.engine.erase(&logs.flat_map(pages).collect::<Vec<_>>(), &done).unwrap();
     }
 
     #[test]
@@ -280,9 +245,10 @@ mod tests {
         let left = occupied_bytes(dir.path());
         assert!(left * 3 < full, "{left} of {full} bytes are left");
         for page in 0..PAGES {
-            let kept = work.engine.pages.get(page_key(LogId(0), page)).unwrap().unwrap();
-            assert_eq!(*kept, vec![0; PAGE]);
-            assert!(work.engine.pages.get(page_key(LogId(1), page)).unwrap().is_none());
+            let at = |log| page_key(LogId(log), page * PAGE as u64);
+            let kept = work.engine.pages.get(at(0)).unwrap().unwrap();
+            assert!(kept.len() > PAGE && kept[kept.len() - PAGE..] == vec![0; PAGE]);
+            assert!(work.engine.pages.get(at(1)).unwrap().is_none());
         }
         remove(&work, 0..1);
         work.clean().unwrap();

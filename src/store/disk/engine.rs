@@ -1,25 +1,25 @@
-//! fjall, as this store uses it: its keyspaces, our keys, its errors in our words.
+//! fjall, as this store uses it: what is settled, for good. Our keys, its errors in our words.
+//!
+//! Everything gets here in order and in one piece, past fjall's journal and memtables: ours has it until it is here and
+//! synced. Two keyspaces: `tables`, and `pages`, which also holds what goes with pages. Its keys, in their order:
+//!
+//! - a log and a position: the page that begins there,
+//! - [`DROPPED`] and a log: it was dropped and still has pages,
+//! - [`ENDS`] and a log: where its pages end,
+//! - [`SETTLED`]: the number of the first commit that is not settled.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use bytes::{BufMut, Bytes};
-use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 
-use super::ahead::Ahead;
-use super::answered::Answered;
-use super::config::{DiskConfig, Durability};
-use super::journal;
-use super::salvage::{Salvaged, salvage};
+use super::config::DiskConfig;
+use super::page::{groups_of, page_of};
+use super::unsettled::{Generation, Keys};
 use crate::store::batch::{LogId, Table};
 use crate::store::error::Error;
-
-/// How much of each keyspace is in memory before it is written out. Two of them may wait at a time.
-const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
-
-/// How much of a keyspace may be in memory when a commit is over: less than what has fjall see to it on its own.
-pub(super) const ROTATE_BYTES: u64 = 12 * 1024 * 1024;
 
 /// Values of this size stand in files of their own kind, so that reorganising keys does not copy them.
 const SEPARATE_BYTES: u32 = 4 * 1024;
@@ -28,126 +28,176 @@ const SEPARATE_BYTES: u32 = 4 * 1024;
 /// removed for ever. What is left of them is on the disk twice meanwhile.
 const RENEWED_PART: f32 = 1.0;
 
-/// How much of the journal may be on disk; it is read at the start.
-const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
-
-/// What the journal holds of an item besides its value: its key and its lengths, about.
-const ITEM_BYTES: u64 = 48;
+/// What builds before the first release had in place of the journal.
+const EARLIER: &str = "tail";
 
 /// Descriptors for files that are read, whatever the number of logs.
 const FILES_MAX: usize = 256;
 
-/// Where the pages of each log end.
-pub(super) const ENDS: Table = Table("_ends");
+/// In the place of a log, as no log has these numbers.
+const DROPPED: LogId = LogId(u64::MAX - 1);
+const ENDS: LogId = LogId(u64::MAX);
 
-/// Logs that were dropped and still have pages.
-pub(super) const DROPPED: Table = Table("_dropped");
+/// Behind the end of every log.
+const SETTLED: [u8; 16] = [0xff; 16];
 
 /// The open database.
 pub(super) struct Engine {
-    pub(super) database: Database,
+    database: Database,
     pub(super) tables: Keyspace,
-    pub(super) tail: Keyspace,
     pub(super) pages: Keyspace,
-    durability: Durability,
-    answered: Answered,
-    /// Held by whoever writes to the journal.
-    ahead: Mutex<Ahead>,
     // Dropped last: then the next one may open the folder.
     _claim: File,
 }
 
 impl Engine {
-    /// Opens the folder, and tells what is known of that which its journal has lost. Errors: [`Error::InUse`],
-    /// [`Error::Open`].
-    pub(super) fn open(config: &DiskConfig) -> Result<(Self, Salvaged), Error> {
+    /// Opens the folder. Errors: [`Error::InUse`], [`Error::Open`].
+    pub(super) fn open(config: &DiskConfig) -> Result<Self, Error> {
         let unusable = |cause| Error::Open { dir: config.dir.clone(), cause };
         let claim = claim(&config.dir).map_err(|error| unusable(error.to_string()))?;
         let claim = claim.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
-        // Only who has the claim may mend anything.
-        let checked = journal::check(&config.dir).map_err(|error| unusable(error.to_string()))?;
-        for (file, bytes) in &checked.damaged {
-            tracing::error!(file = %file.display(), ?bytes, "the journal is damaged: what these bytes held is lost");
-        }
         let engine = Self::opened(config, claim).map_err(|error| unusable(cause_of(&error)))?;
-        let mut lost = checked.cut_out;
-        // A commit that was cut short and never answered is not missed by anybody.
-        lost.extend(engine.answered.compare(engine.database.seqno(), checked.torn).then_some(checked.cut_off));
-        let lost = salvage(&lost.concat());
-        for key in &lost.keys {
-            let key = String::from_utf8_lossy(key).replace('\0', " ");
-            tracing::error!(key, "the journal is damaged: a change of this key is lost");
+        match engine.database.keyspace_exists(EARLIER) {
+            true => Err(unusable("it was written by an earlier build, in a form that is not read any more".to_owned())),
+            false => Ok(engine),
         }
-        Ok((engine, lost))
     }
 
     fn opened(config: &DiskConfig, claim: File) -> Result<Self, fjall::Error> {
-        let answered = Answered::open(&config.dir)?;
         let database = Database::builder(&config.dir)
             .cache_size(config.cache_bytes - config.recent_bytes())
-            .max_journaling_size(JOURNAL_BYTES_MAX)
             .max_cached_files(Some(FILES_MAX))
-            // The writer is one thread, and so is whoever clears up behind it.
             .worker_threads(1)
             .open()?;
-        let plain = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         let separate = KvSeparationOptions::default().separation_threshold(SEPARATE_BYTES).age_cutoff(RENEWED_PART);
-        let tables = database.keyspace("tables", plain)?;
-        let tail = database.keyspace("tail", plain)?;
-        let pages = database.keyspace("pages", || plain().with_kv_separation(Some(separate)))?;
-        let ahead = Mutex::new(Ahead::of(&config.dir));
-        Ok(Self { database, tables, tail, pages, durability: config.durability, answered, ahead, _claim: claim })
+        let tables = database.keyspace("tables", KeyspaceCreateOptions::default)?;
+        let pages =
+            database.keyspace("pages", || KeyspaceCreateOptions::default().with_kv_separation(Some(separate)))?;
+        Ok(Self { database, tables, pages, _claim: claim })
     }
 
-    /// Commits a batch of [`Engine::batch`] with values of so many bytes. Errors: [`Error::Failed`].
-    pub(super) fn commit(&self, batch: fjall::OwnedWriteBatch, bytes: u64) -> Result<(), Error> {
-        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.durability == Durability::Sync {
-            ahead.expect(bytes + batch.len() as u64 * ITEM_BYTES);
+    /// Takes over a generation, with everything up to this commit; it is on the disk then. When it fails, some of it is, and
+    /// the same is to be done again. Errors: [`Error::Failed`].
+    pub(super) fn settle(&self, generation: &Generation, next_commit: u64) -> Result<(), Error> {
+        self.settle_keys(&generation.keys)?;
+        // The last key says that all of it is there, so this comes last.
+        let settled = (SETTLED, Some(Bytes::copy_from_slice(&next_commit.to_be_bytes())));
+        ingest(&self.pages, entries_of(generation).chain([settled]))
+    }
+
+    /// The part of it that is for `tables`.
+    pub(super) fn settle_keys(&self, keys: &Keys) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
         }
-        batch.commit().map_err(failed)?;
-        drop(ahead);
-        self.answered.note(self.database.visible_seqno()).map_err(|error| Error::Failed(error.to_string()))?;
-        self.write_out()
+        ingest(&self.tables, keys.iter().map(|(key, value)| (key.clone(), value.clone())))
     }
 
-    /// Has fjall write out what it holds of a keyspace in memory once that is much; returns at once. Left to itself, fjall
-    /// asks its worker for it at each commit until the worker comes to it, and with a thousand such messages unread, the
-    /// worker waits for room among them itself, for ever: nothing is written out any more. To be deleted when fjall asks
-    /// once (3.1.13 does not). Errors: [`Error::Failed`].
-    pub(super) fn write_out(&self) -> Result<(), Error> {
-        for keyspace in [&self.tables, &self.tail, &self.pages] {
-            if keyspace.tree.active_memtable().size() > ROTATE_BYTES {
-                keyspace.rotate_memtable().map_err(failed)?;
+    /// Takes away pages, and the marks of logs that have no more of them; both in their order. Errors: [`Error::Failed`].
+    pub(super) fn erase(&self, pages: &[[u8; 16]], done: &[LogId]) -> Result<(), Error> {
+        let marks = done.iter().map(|log| page_key(DROPPED, log.0));
+        ingest(&self.pages, pages.iter().copied().chain(marks).map(|key| (key, None)))
+    }
+
+    /// Adds the keys of tables in a range to `found`, as far as there is room, with what is known of them besides. Errors:
+    /// [`Error::Failed`].
+    pub(super) fn scan(
+        &self,
+        range: (Bound<Bytes>, Bound<Bytes>),
+        known: Keys,
+        count_max: usize,
+        found: &mut Vec<(Bytes, Bytes)>,
+    ) -> Result<(), Error> {
+        let (mut known, full) = (known.into_iter().peekable(), found.len() + count_max);
+        let mut settled = self.tables.range::<Bytes, _>(range);
+        while found.len() < full {
+            let next = settled.next().map(fjall::Guard::into_inner).transpose().map_err(failed)?;
+            let next: Option<(Bytes, Bytes)> = next.map(|(key, value)| (key.into(), value.into()));
+            let before = |key: &Bytes| next.as_ref().is_none_or(|(next, _)| key <= next);
+            let (mut hidden, had_known) = (false, known.peek().is_some());
+            while let Some((key, value)) = known.next_if(|(key, _)| before(key)) {
+                hidden = next.as_ref().is_some_and(|(next, _)| *next == key);
+                found.extend(value.filter(|_| found.len() < full).map(|value| (key, value)));
+            }
+            match next {
+                Some(next) if !hidden && found.len() < full => found.push(next),
+                None if !had_known => break,
+                Some(_) | None => {}
             }
         }
         Ok(())
     }
 
-    /// A batch whose commit returns when it is as durable as was promised.
-    pub(super) fn batch(&self) -> fjall::OwnedWriteBatch {
-        self.database.batch().durability(Some(match self.durability {
-            Durability::Sync => PersistMode::SyncData,
-            Durability::Interval(_) | Durability::Memory => PersistMode::Buffer,
-        }))
+    /// Where the pages of each log end. Errors: [`Error::Failed`], with what cannot be read.
+    pub(super) fn page_ends(&self) -> Result<Vec<(LogId, u64)>, Error> {
+        let found = self.pages.range(page_key(ENDS, 0)..SETTLED);
+        found
+            .map(|found| {
+                let (key, end) = found.into_inner().map_err(|error| unreadable("the ends of logs", &error))?;
+                match (page_start(&key), number(&end)) {
+                    (Some(log), Some(end)) => Ok((LogId(log), end)),
+                    _ => Err(Error::Failed("the store holds the end of a log that cannot be understood".to_owned())),
+                }
+            })
+            .collect()
     }
 
-    /// A batch that need not be on the disk when its commit returns.
-    pub(super) fn unhurried_batch(&self) -> fjall::OwnedWriteBatch {
-        self.database.batch().durability(Some(PersistMode::Buffer))
+    /// The number of the first commit that is not settled. Errors: [`Error::Failed`].
+    pub(super) fn settled(&self) -> Result<u64, Error> {
+        let found = self.pages.get(SETTLED).map_err(|error| unreadable("the number of the last commit", &error))?;
+        let settled = found.map_or(Some(0), |found| number(&found));
+        settled.ok_or_else(|| Error::Failed("the store holds a number of a commit that is none".to_owned()))
     }
 
-    /// Commits a batch of [`Engine::unhurried_batch`]. Errors: [`Error::Failed`].
-    pub(super) fn commit_unhurried(&self, batch: fjall::OwnedWriteBatch) -> Result<(), Error> {
-        let _alone = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        batch.commit().map_err(failed)?;
-        self.write_out()
+    /// The logs that were dropped and still have pages, at most so many, behind this one if there is one. Errors:
+    /// [`Error::Failed`].
+    pub(super) fn dropped(&self, count_max: usize) -> Result<Vec<LogId>, Error> {
+        let keys = self.pages.range(page_key(DROPPED, 0)..page_key(ENDS, 0)).take(count_max);
+        keys.map(|found| {
+            let key = found.key().map_err(|error| unreadable("the dropped logs", &error))?;
+            let log = page_start(&key).map(LogId);
+            log.ok_or_else(|| Error::Failed("the store holds a dropped log that cannot be understood".to_owned()))
+        })
+        .collect()
     }
+}
 
-    /// Has everything on the disk that was committed. Errors: [`Error::Failed`].
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        self.database.persist(PersistMode::SyncData).map_err(failed)
+/// Writes keys with their values, in their order and in one piece; `None` takes a key away.
+fn ingest<K: Into<fjall::UserKey>>(
+    keyspace: &Keyspace,
+    entries: impl Iterator<Item = (K, Option<Bytes>)>,
+) -> Result<(), Error> {
+    let mut ingestion = keyspace.start_ingestion().map_err(failed)?;
+    for (key, value) in entries {
+        match value {
+            Some(value) => ingestion.write(key, value),
+            None => ingestion.write_tombstone(key),
+        }
+        .map_err(failed)?;
     }
+    ingestion.finish().map_err(failed)
+}
+
+/// What a generation has for `pages`, in the order of the keys.
+fn entries_of(generation: &Generation) -> impl Iterator<Item = ([u8; 16], Option<Bytes>)> {
+    let pages = generation.logs.iter().flat_map(|(log, (chunks, _))| {
+        groups_of(chunks).map(|group| (page_key(*log, group[0].start), Some(page_of(group).into())))
+    });
+    let dropped = generation.dropped.iter().map(|log| (page_key(DROPPED, log.0), Some(Bytes::new())));
+    // No log is in both.
+    let gone = generation.dropped.iter().map(|log| (log.0, None));
+    let mut ends: Vec<_> = generation.logs.iter().map(|(log, (_, end))| (log.0, Some(*end))).chain(gone).collect();
+    ends.sort_unstable();
+    let bytes_of = |end: u64| Bytes::copy_from_slice(&end.to_be_bytes());
+    pages.chain(dropped).chain(ends.into_iter().map(move |(log, end)| (page_key(ENDS, log), end.map(bytes_of))))
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+fn unreadable(what: &str, error: &fjall::Error) -> Error {
+    Error::Failed(format!("{what} cannot be read: {}", cause_of(error)))
 }
 
 /// Claims a folder for this process, and makes it if it is not there; `None` if another process has it.

@@ -1,42 +1,44 @@
 //! The store's own thread: syncs at intervals, throws away what belonged to dropped logs, and watches the disk fill up.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::cleaner::Cleaner;
-use super::commit::id_of;
 use super::config::{DiskConfig, Durability};
-use super::engine::{DROPPED, Engine, failed, free_bytes, page_key, table_key};
-use super::recovery::dropped;
+use super::engine::{Engine, failed, free_bytes, page_key};
+use super::journal::{Journal, journal_dir, remove_spare, sync};
 use super::room::Room;
+use super::unsettled::Unsettled;
 use crate::store::batch::LogId;
 use crate::store::error::Error;
 
 /// How often the disk is asked for its room.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// How many pages are thrown away in one go, so that commits get their turn.
-const PAGES_PER_TURN: usize = 256;
-
-/// How many dropped logs are looked up at a time.
-const LOGS_PER_TURN: usize = 64;
+/// How many pages are thrown away in one go, and of how many logs.
+const PAGES_PER_TURN: usize = 4096;
+const LOGS_PER_TURN: usize = 4096;
 
 /// The thread's owner: it ends with this.
 pub(super) struct Keeper {
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-    room: Arc<Room>,
 }
 
 impl Keeper {
     /// Errors: [`Error::Failed`].
-    pub(super) fn start(engine: Arc<Engine>, config: &DiskConfig) -> Result<Self, Error> {
-        let room = Arc::new(Room::new(config.free_bytes_min));
+    pub(super) fn start(
+        engine: Arc<Engine>,
+        journal: Arc<Mutex<Journal>>,
+        unsettled: Arc<RwLock<Unsettled>>,
+        config: &DiskConfig,
+        room: Arc<Room>,
+    ) -> Result<Self, Error> {
         let cleaner = Cleaner::start(Arc::clone(&engine), Arc::clone(&room))?;
-        let rounds = Rounds { engine, dir: config.dir.clone(), room: Arc::clone(&room), cleaner };
+        let rounds = Rounds { engine, journal, unsettled, dir: config.dir.clone(), room, cleaner };
         rounds.look();
         let sync_every = match config.durability {
             Durability::Interval(every) => Some(every),
@@ -46,12 +48,7 @@ impl Keeper {
         let named = std::thread::Builder::new().name("store-keeper".into());
         let thread = named.spawn(move || rounds.run(&stopped, sync_every));
         let thread = thread.map_err(|error| Error::Failed(format!("no thread to keep the store with: {error}")))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread), room })
-    }
-
-    /// What is known of the room on the disk.
-    pub(super) fn room(&self) -> &Room {
-        &self.room
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -65,6 +62,8 @@ impl Drop for Keeper {
 
 struct Rounds {
     engine: Arc<Engine>,
+    journal: Arc<Mutex<Journal>>,
+    unsettled: Arc<RwLock<Unsettled>>,
     dir: PathBuf,
     room: Arc<Room>,
     cleaner: Cleaner,
@@ -77,7 +76,7 @@ impl Rounds {
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(sync_every.unwrap_or(LOOK_EVERY)) {
             // A store that has failed needs no keeper; whoever commits next is told.
             if works && sync_every.is_some() {
-                works = self.reported(self.engine.sync());
+                works = self.reported(sync(&self.journal).map_err(|error| Error::Failed(error.to_string())));
             }
             if looked.elapsed() >= LOOK_EVERY {
                 looked = Instant::now();
@@ -99,10 +98,14 @@ impl Rounds {
 
     fn look(&self) {
         // In this order: what is written meanwhile counts twice rather than not at all.
-        let (spent, held) = (self.room.spent_bytes(), self.engine.database.write_buffer_size());
+        let spent = self.room.spent_bytes();
+        let held = self.unsettled.read().unwrap_or_else(PoisonError::into_inner).bytes() as u64;
         match free_bytes(&self.dir) {
             Ok(free) => self.room.looked(spent, free, held),
             Err(error) => tracing::warn!(%error, dir = %self.dir.display(), "the disk does not tell its free room"),
+        }
+        if self.room.is_short() {
+            remove_spare(&journal_dir(&self.dir));
         }
     }
 
@@ -110,35 +113,33 @@ impl Rounds {
     fn clear_up(&self, stopped: &Receiver<()>) -> Result<(), Error> {
         let closing = || matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected));
         loop {
-            let logs = dropped(&self.engine, LOGS_PER_TURN)?;
-            if logs.is_empty() {
+            let logs = self.engine.dropped(LOGS_PER_TURN)?;
+            if logs.is_empty() || closing() {
                 return Ok(());
             }
-            for log in logs {
-                while !self.clear_some_of(log)? {
-                    if closing() {
-                        return Ok(());
-                    }
-                }
-            }
+            self.clear_some_of(&logs)?;
         }
     }
 
-    /// Whether that was all of it.
-    fn clear_some_of(&self, log: LogId) -> Result<bool, Error> {
-        let (mut batch, mut bytes) = (self.engine.unhurried_batch(), 0);
-        // Twice, as a page tells its key or its size. It is not read for either.
-        let pages = || self.engine.pages.range(page_key(log, 0)..=page_key(log, u64::MAX)).take(PAGES_PER_TURN);
-        for (page, same) in pages().zip(pages()) {
-            batch.remove(&self.engine.pages, page.key().map_err(failed)?);
-            bytes += u64::from(same.size().map_err(failed)?);
+    /// Throws away some pages of these logs, in their order.
+    fn clear_some_of(&self, logs: &[LogId]) -> Result<(), Error> {
+        let (mut pages, mut done, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for log in logs {
+            let left = PAGES_PER_TURN - pages.len();
+            // Twice, as a page tells its key or its size. It is not read for either.
+            let found = || self.engine.pages.range(page_key(*log, 0)..=page_key(*log, u64::MAX)).take(left);
+            for (page, same) in found().zip(found()) {
+                let key = page.key().map_err(failed)?;
+                pages.extend(<[u8; 16]>::try_from(&*key).ok());
+                bytes += u64::from(same.size().map_err(failed)?);
+            }
+            if pages.len() == PAGES_PER_TURN {
+                break;
+            }
+            done.push(*log);
         }
-        let all = batch.len() < PAGES_PER_TURN;
-        if all {
-            batch.remove(&self.engine.tables, table_key(DROPPED, &id_of(log)));
-        }
-        self.engine.commit_unhurried(batch)?;
+        self.engine.erase(&pages, &done)?;
         self.cleaner.dropped(bytes);
-        Ok(all)
+        Ok(())
     }
 }

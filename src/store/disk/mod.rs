@@ -1,15 +1,16 @@
-//! Records on disk, in one folder: fjall underneath, group commit and one sync a batch on top.
+//! Records on disk, in one folder: a journal of ours, and fjall behind it.
 //!
-//! - `tables` holds the tables, and where each log ends.
-//! - `tail` holds, for each commit, the records that came with it, whatever their logs: one write, however many there are.
-//! - `pages` holds what was the tail once: 64 KiB of one log's records in one piece, so that reading costs the same
-//!   whether they came in one append or in a thousand.
+//! A commit is written to the [`journal`] in one piece, with one sync, however many logs and tables it is about. From then
+//! on it is in memory, where whoever follows a log reads it without the disk ([`unsettled`]). When the journal has grown, all
+//! that it holds is settled as a generation ([`settler`]): put in order and handed to fjall, past its own journal. There,
 //!
-//! The records that are in the tail only are in memory, too, so whoever follows a log reads no disk. A log's records move
-//! from the tail to a page in the commit that fills the page, or when the tail is to be shortened: all of it or nothing,
-//! as everything in a commit. A log costs no file and no descriptor.
+//! - `tables` holds the last values of keys,
+//! - `pages` holds what logs have got: 64 KiB of one log's records in one piece, so that reading costs the same whether they
+//!   came in one append or in a thousand; and where each log ends.
+//!
+//! Then that part of the journal is not needed any more, and its blocks on the disk are used again. At the start, what is in
+//! the journal is read and done again. A log costs no file and no descriptor.
 
-mod ahead;
 mod answered;
 mod cleaner;
 mod commit;
@@ -17,19 +18,19 @@ mod config;
 mod engine;
 mod journal;
 mod keeper;
-mod logs;
+mod leb128;
 mod page;
-mod plan;
 mod reading;
 mod recent;
 mod recovery;
 mod room;
-mod salvage;
 #[cfg(test)]
 pub(super) mod scratch;
+mod settler;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unsettled;
 
 pub use config::{DiskConfig, Durability, DurabilityError};
 pub use store::DiskStore;

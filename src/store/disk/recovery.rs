@@ -1,91 +1,79 @@
-//! What the disk knows of the logs, when it is opened.
+//! What the disk knows when it is opened: what is settled, and what the journal says behind that. Pure, but for the reading.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::engine::{DROPPED, ENDS, Engine, cause_of, table_key};
-use super::logs::{Growing, Known, Logs};
-use super::page::{TailEntry, read_tail};
-use super::salvage::Salvaged;
+use bytes::Bytes;
+
+use super::journal::{Change, Replay, changes_in};
+use super::unsettled::Unsettled;
 use crate::store::batch::LogId;
-use crate::store::chunk::Chunk;
 use crate::store::error::Error;
 use crate::store::records::Gap;
 
 /// What was found on the disk.
-#[derive(Default)]
 pub(super) struct Recovered {
-    pub(super) logs: Logs,
-    /// Records before a gap: they need a page, for what is behind the gap grows in their place.
-    pub(super) stranded: Vec<(LogId, Chunk<Vec<u8>>)>,
+    pub(super) unsettled: Unsettled,
     /// What is missing.
     pub(super) gaps: Vec<Gap>,
-    /// Where logs end whose last records are missing: that place is not to be given out again.
-    pub(super) ends: Vec<(LogId, u64)>,
     dropped: HashSet<LogId>,
 }
 
-/// Reads where pages end, then the whole tail, then what was lost of either. Errors: [`Error::Failed`], with what cannot
-/// be read.
-pub(super) fn recover(engine: &Engine, mut lost: Salvaged) -> Result<Recovered, Error> {
-    let mut recovered = Recovered { logs: page_ends(engine)?, ..Recovered::default() };
-    for found in engine.tail.iter() {
-        let (key, value) = found.into_inner().map_err(|error| unreadable("the tail", &error))?;
-        let value = bytes::Bytes::from(value);
-        let commit = (*key).try_into().ok().map(u64::from_be_bytes);
-        let (Some(commit), Some(entries)) = (commit, read_tail(&value)) else {
-            return Err(Error::Failed("the store holds a part of the tail that cannot be understood".to_owned()));
+/// Does again what the journal holds, over what is settled, then marks what is lost of it. Errors: [`Error::Failed`], with
+/// what cannot be understood.
+pub(super) fn recover(settled: Unsettled, replay: &Replay, lost: &[Bytes]) -> Result<Recovered, Error> {
+    let mut recovered = Recovered { unsettled: settled, gaps: Vec::new(), dropped: HashSet::new() };
+    for body in &replay.bodies {
+        let (changes, true) = changes_in(body) else {
+            return Err(Error::Failed("the journal holds a commit that cannot be understood".to_owned()));
         };
-        entries.into_iter().for_each(|entry| recovered.replay(commit, entry));
-        let logs = &mut recovered.logs;
-        logs.tail.push_back((commit, value.len()));
-        logs.tail_bytes += value.len();
-        logs.next_commit = commit + 1;
+        changes.into_iter().for_each(|change| recovered.replay(change));
     }
-    lost.records.sort_unstable_by_key(|(log, range)| (*log, range.start));
-    lost.records.into_iter().for_each(|(log, range)| recovered.miss(log, range));
-    let logs = &mut recovered.logs;
-    for (log, known) in &logs.logs {
-        if let Known::Growing(growing) = known {
-            logs.oldest.insert((growing.first_commit, *log));
-            logs.growing_bytes += growing.chunk.bytes.len();
+    let mut records = Vec::new();
+    for change in lost.iter().flat_map(|body| changes_in(body).0) {
+        match change {
+            Change::Append { log, start, record } => records.push((log, start..start + record.len() as u64)),
+            Change::Put { key, .. } | Change::Remove { key } => {
+                let key = String::from_utf8_lossy(&key).replace('\0', " ");
+                tracing::error!(key, "the journal is damaged: a change of this key is lost");
+            }
+            Change::Drop { .. } => {}
         }
     }
+    records.sort_unstable_by_key(|(log, range)| (*log, range.start));
+    records.into_iter().for_each(|(log, range)| recovered.miss(log, range));
     Ok(recovered)
 }
 
-fn page_ends(engine: &Engine) -> Result<Logs, Error> {
-    let mut logs = Logs::default();
-    let prefix = table_key(ENDS, &[]);
-    for found in engine.tables.prefix(&prefix) {
-        let (key, end) = found.into_inner().map_err(|error| unreadable("the ends of logs", &error))?;
-        let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_be_bytes);
-        let (Some(log), Some(end)) = (key.get(prefix.len()..).and_then(number), number(&end)) else {
-            return Err(Error::Failed("the store holds the end of a log that cannot be understood".to_owned()));
-        };
-        logs.logs.insert(LogId(log), Known::Paged { end });
-    }
-    Ok(logs)
-}
-
 impl Recovered {
-    /// Does again what a commit did to a log, as far as pages have not kept it.
-    fn replay(&mut self, commit: u64, entry: TailEntry) {
-        let (log, records) = match entry {
-            TailEntry::Dropped { log } => {
-                self.stranded.retain(|(stranded, _)| *stranded != log);
+    fn replay(&mut self, change: Change) {
+        match change {
+            Change::Append { log, start, record } => self.append(log, start, &record),
+            Change::Drop { log } => {
                 self.gaps.retain(|gap| gap.log != log);
                 self.dropped.insert(log);
-                return drop(self.logs.logs.remove(&log));
+                self.unsettled.apply(Change::Drop { log });
             }
-            TailEntry::Appended { log, records } => (log, records),
-        };
-        let (mut begins, mut rest) = (records.start, &records.bytes[..]);
-        for length in records.lengths() {
-            let (record, behind) = rest.split_at(length as usize);
-            self.append(commit, log, begins, record);
-            (rest, begins) = (behind, begins + u64::from(length));
+            // The bytes are those of the file, which need not stay.
+            Change::Put { key, value } => {
+                let (key, value) = (Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value));
+                self.unsettled.apply(Change::Put { key, value });
+            }
+            Change::Remove { key } => self.unsettled.apply(Change::Remove { key: Bytes::copy_from_slice(&key) }),
         }
+    }
+
+    /// A record, unless it is settled although its commit is not: the store was settling when it was closed.
+    fn append(&mut self, log: LogId, start: u64, record: &Bytes) {
+        let end = self.unsettled.end(log).unwrap_or(start);
+        if end > start {
+            return;
+        }
+        if end < start {
+            self.gaps.push(Gap { log, from: end, until: start });
+            self.unsettled.skip_to(log, start);
+        }
+        self.unsettled.apply(Change::Append { log, start, record: Bytes::copy_from_slice(record) });
     }
 
     /// Records of a log are lost. Where others follow that is known already, but for the first ones of a log.
@@ -93,57 +81,13 @@ impl Recovered {
         if self.dropped.contains(&log) {
             return;
         }
-        let known = self.logs.logs.get(&log);
-        let end = known.map_or(range.start, Known::end);
-        let first = known.and_then(Known::growing).filter(|growing| !growing.paged).map(|growing| growing.chunk.start);
-        if let Some(first) = first.filter(|first| range.start < *first && range.end <= *first) {
+        let end = self.unsettled.end(log).unwrap_or(range.start);
+        if let Some(first) = self.unsettled.first(log).filter(|first| range.end <= *first) {
             self.gaps.push(Gap { log, from: range.start, until: first });
         }
-        if range.start > end || range.end <= end {
-            return;
+        if range.start <= end && range.end > end {
+            self.gaps.push(Gap { log, from: end, until: range.end });
+            self.unsettled.skip_to(log, range.end);
         }
-        self.gaps.push(Gap { log, from: end, until: range.end });
-        if let Some(Known::Growing(growing)) = self.logs.logs.remove(&log) {
-            self.stranded.push((log, growing.chunk));
-        }
-        self.logs.logs.insert(log, Known::Paged { end: range.end });
-        self.ends.push((log, range.end));
     }
-
-    fn append(&mut self, commit: u64, log: LogId, begins: u64, record: &[u8]) {
-        let known = self.logs.logs.get_mut(&log);
-        let (end, paged) = known.as_ref().map_or((begins, false), |known| (known.end(), known.has_pages()));
-        if end > begins {
-            return;
-        }
-        let mut paged = paged;
-        if end < begins {
-            self.gaps.push(Gap { log, from: end, until: begins });
-        } else if let Some(Known::Growing(growing)) = known {
-            return growing.chunk.push(record);
-        }
-        if let Some(Known::Growing(growing)) = self.logs.logs.remove(&log) {
-            self.stranded.push((log, growing.chunk));
-            paged = true;
-        }
-        let mut chunk = Chunk::starting_at(begins);
-        chunk.push(record);
-        self.logs.logs.insert(log, Known::Growing(Box::new(Growing { chunk, first_commit: commit, paged })));
-    }
-}
-
-fn unreadable(what: &str, error: &fjall::Error) -> Error {
-    Error::Failed(format!("{what} cannot be read: {}", cause_of(error)))
-}
-
-/// The logs that were dropped and still have pages, at most so many. Errors: [`Error::Failed`].
-pub(super) fn dropped(engine: &Engine, count_max: usize) -> Result<Vec<LogId>, Error> {
-    let prefix = table_key(DROPPED, &[]);
-    let keys = engine.tables.prefix(&prefix).take(count_max);
-    keys.map(|found| {
-        let key = found.key().map_err(|error| unreadable("the dropped logs", &error))?;
-        let id = key.get(prefix.len()..).unwrap_or_default().try_into().map(u64::from_be_bytes);
-        id.map(LogId).map_err(|_| Error::Failed("the store holds a dropped log that cannot be understood".to_owned()))
-    })
-    .collect()
 }

@@ -1,15 +1,14 @@
 //! How much may still be written. Pure.
 //!
 //! The disk tells what is free now and then only, and much can be written between two looks. So what was written since the
-//! last look counts, what fjall still holds in memory, and what was accepted and is on its way. All of it is a few atomics:
+//! last look counts, what is in the journal and not settled, and what was accepted and is on its way. All of it is a few atomics:
 //! every append asks.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::store::error::Error;
 
-/// How often a byte gets to the disk until the journal lets go of it: in the journal, and out of the memtable. A short
-/// record does so twice, in the tail and in its page; the second time counts when it comes.
+/// How often a byte gets to the disk until the journal lets go of it: in the journal, and where it is settled.
 const TIMES_WRITTEN: u64 = 2;
 
 /// What the room must be above the least, in parts of that, before content is taken again: so that nobody is taken and
@@ -52,6 +51,11 @@ impl Room {
             return Err(Error::NoRoom { free_bytes, needed_bytes: needed_bytes.max(self.enough_bytes()) });
         }
         Ok(())
+    }
+
+    /// Takes no content until a look shows room: the disk has said that there is none.
+    pub(super) fn refuse(&self) {
+        self.refusing.store(true, Ordering::Relaxed);
     }
 
     /// So many bytes are about to be committed.
@@ -111,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fjall_holds_in_memory_counts() {
+    fn what_is_not_settled_counts() {
         check(&room(1200, 200), 0, true);
         check(&room(1200, 201), 0, false);
         check(&room(1200, 2000), 0, false);

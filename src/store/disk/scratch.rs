@@ -4,11 +4,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::config::{DiskConfig, Durability};
-use super::plan::TailLimits;
-use super::store::DiskStore;
+use super::store::{DiskStore, Limits};
 
-/// One that shortens its tail at every opportunity.
-pub(super) const HASTY: TailLimits = TailLimits { growing_bytes: 16, tail_bytes: 64, commits: 2 };
+/// Settles at every opportunity.
+pub(super) const HASTY: Limits = Limits { settled_at_bytes: 64, bytes_max: 256, segments_max: 2 };
 
 pub(super) fn config(dir: &Path) -> DiskConfig {
     DiskConfig { dir: dir.to_owned(), durability: Durability::Memory, free_bytes_min: 0, cache_bytes: 1024 * 1024 }
@@ -19,7 +18,7 @@ pub(in crate::store) fn roomy(dir: &Path) -> DiskStore {
     DiskStore::open(&config(dir)).unwrap()
 }
 
-/// One that shortens its tail at every opportunity.
+/// One that settles at every opportunity.
 pub(in crate::store) fn hasty(dir: &Path) -> DiskStore {
     DiskStore::open_with(&config(dir), HASTY).unwrap()
 }

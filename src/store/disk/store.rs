@@ -1,85 +1,131 @@
 //! The store itself.
 
 use std::ops::{Bound, Range};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 
-use super::commit::{id_of, prepare, write};
-use super::config::DiskConfig;
-use super::engine::{ENDS, Engine, failed, page_key, table_key};
+use super::answered::Answered;
+use super::commit::{keys_with, prepare};
+use super::config::{DiskConfig, Durability};
+use super::engine::{Engine, failed, table_key};
+use super::journal::{Journal, Replay, journal_dir};
 use super::keeper::Keeper;
-use super::logs::{Logs, Look};
-use super::page::page_of;
-use super::plan::TailLimits;
 use super::reading::{read_pages, read_recent};
 use super::recent::Recent;
 use super::recovery::{Recovered, recover};
+use super::room::Room;
+use super::settler::{Settler, Work};
+use super::unsettled::{Look, Unsettled};
 use crate::store::batch::{Batch, LogId, Table};
 use crate::store::error::Error;
 use crate::store::records::{Gap, Pace, Run, Store};
 
+/// How much may be in the journal before it is settled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// With so much a generation is settled, unless the one before is not.
+    pub(super) settled_at_bytes: u64,
+    /// With so much commits wait for it.
+    pub(super) bytes_max: u64,
+    /// So many files, too: each start leaves one.
+    pub(super) segments_max: usize,
+}
+
+impl Limits {
+    /// Enough to fill pages of several hundred busy logs, little enough to be in memory and read in a moment at the start.
+    pub(super) const USUAL: Self =
+        Self { settled_at_bytes: 16 * 1024 * 1024, bytes_max: 64 * 1024 * 1024, segments_max: 8 };
+}
+
 /// Keeps everything in a folder. What a commit has written is there after a crash, as its [`DiskConfig`] promises.
 pub struct DiskStore {
-    // Fields are dropped in this order: the thread ends before the database closes.
-    keeper: Keeper,
+    // Fields are dropped in this order: the threads end before the database closes.
+    _keeper: Keeper,
+    settler: Settler,
     engine: Arc<Engine>,
-    logs: RwLock<Logs>,
-    recent: Recent,
-    gaps: Vec<Gap>,
-    limits: TailLimits,
     /// Held while a commit runs.
-    turn: Mutex<()>,
+    journal: Arc<Mutex<Journal>>,
+    unsettled: Arc<RwLock<Unsettled>>,
+    answered: Answered,
+    recent: Recent,
+    room: Arc<Room>,
+    gaps: Vec<Gap>,
+    durability: Durability,
+    limits: Limits,
 }
 
 impl DiskStore {
-    /// Opens the folder, or makes it. Blocks while it reads what is not in pages yet (64 MiB at the most), and where
-    /// each log ends. Where records are missing, [`Store::gaps`] tells.
+    /// Opens the folder, or makes it. Blocks while it reads what is not settled yet (64 MiB, and what one commit more has),
+    /// and where each log ends. Where records are missing, [`Store::gaps`] tells.
     ///
     /// Errors: [`Error::InUse`], [`Error::Open`], [`Error::Failed`].
     pub fn open(config: &DiskConfig) -> Result<Self, Error> {
-        Self::open_with(config, TailLimits::USUAL)
+        Self::open_with(config, Limits::USUAL)
     }
 
-    pub(super) fn open_with(config: &DiskConfig, limits: TailLimits) -> Result<Self, Error> {
-        let (engine, lost) = Engine::open(config)?;
-        let engine = Arc::new(engine);
-        let unreadable = |error: Error| Error::Open { dir: config.dir.clone(), cause: error.to_string() };
-        let Recovered { logs, stranded, gaps, ends, .. } = recover(&engine, lost).map_err(unreadable)?;
-        let bytes = stranded.iter().map(|(_, chunk)| chunk.bytes.len() as u64).sum();
-        let mut batch = engine.batch();
-        for (log, end) in ends {
-            batch.insert(&engine.tables, table_key(ENDS, &id_of(log)), end.to_be_bytes());
+    pub(super) fn open_with(config: &DiskConfig, limits: Limits) -> Result<Self, Error> {
+        let unusable = |cause: String| Error::Open { dir: config.dir.clone(), cause };
+        let engine = Arc::new(Engine::open(config)?);
+        let settled = || Ok((engine.settled()?, engine.page_ends()?));
+        let (next_commit, page_ends) = settled().map_err(|error: Error| unusable(error.to_string()))?;
+        let answered = Answered::open(&config.dir).map_err(|error| unusable(error.to_string()))?;
+        let (mut journal, replay) =
+            Journal::open(&journal_dir(&config.dir), next_commit).map_err(|error| unusable(error.to_string()))?;
+        // A commit that was cut short and never answered is not missed by anybody.
+        let missing = answered.compare(replay.next_commit, !replay.torn.is_empty());
+        let Replay { damaged, torn, .. } = &replay;
+        let lost = [&damaged[..], if missing { torn } else { &[] }].concat();
+        let recovered = recover(Unsettled::over(page_ends.into_iter()), &replay, &lost);
+        let Recovered { mut unsettled, gaps, .. } = recovered.map_err(|error| unusable(error.to_string()))?;
+        if missing || replay.has_gaps {
+            journal.skip_to(answered.noted());
+            settle_what_is_left(&engine, &mut journal, &mut unsettled).map_err(|error| unusable(error.to_string()))?;
         }
-        for (log, chunk) in stranded {
-            batch.insert(&engine.pages, page_key(log, chunk.start), page_of(None, &chunk));
-        }
-        engine.commit(batch, bytes)?;
-        let keeper = Keeper::start(Arc::clone(&engine), config)?;
-        let (logs, turn) = (RwLock::new(logs), Mutex::new(()));
-        let recent = Recent::of(config.recent_bytes());
-        Ok(Self { keeper, engine, logs, recent, gaps, limits, turn })
+        drop(replay);
+        let (journal, unsettled) = (Arc::new(Mutex::new(journal)), Arc::new(RwLock::new(unsettled)));
+        let room = Arc::new(Room::new(config.free_bytes_min));
+        let settler = Settler::start(Arc::clone(&engine), Arc::clone(&unsettled), Arc::clone(&room))?;
+        let (kept, seen) = (Arc::clone(&journal), Arc::clone(&unsettled));
+        let keeper = Keeper::start(Arc::clone(&engine), kept, seen, config, Arc::clone(&room))?;
+        let (recent, durability) = (Recent::of(config.recent_bytes()), config.durability);
+        let _keeper = keeper;
+        Ok(Self { _keeper, settler, engine, journal, unsettled, answered, recent, room, gaps, durability, limits })
     }
 
     /// What is known of the room on the disk.
     #[cfg(test)]
-    pub(super) fn room(&self) -> &super::room::Room {
-        self.keeper.room()
+    pub(super) fn room(&self) -> &Room {
+        &self.room
     }
 
-    /// Commits and bytes in the tail.
+    /// Files of the journal, and bytes that are not settled.
     #[cfg(test)]
-    pub(super) fn tail(&self) -> (usize, usize) {
-        let logs = self.logs();
-        (logs.tail.len(), logs.tail_bytes)
+    pub(super) fn journal_size(&self) -> (usize, u64) {
+        let journal = self.journal();
+        (journal.segments(), journal.bytes())
     }
 
-    /// The most that a keyspace holds in memory, without what is being written out already.
+    /// Waits until everything is settled that is to be.
     #[cfg(test)]
-    pub(super) fn unwritten_bytes(&self) -> u64 {
-        use fjall::AbstractTree;
-        let keyspaces = [&self.engine.tables, &self.engine.tail, &self.engine.pages];
-        keyspaces.map(|keyspace| keyspace.tree.active_memtable().size()).into_iter().max().unwrap_or(0)
+    pub(super) fn wait_until_settled(&self) {
+        self.settler.wait();
+    }
+
+    /// Has the journal settled when there is much in it; waits for the generation before if there is too much.
+    fn settle_in_time(&self, journal: &mut Journal) -> Result<(), Error> {
+        let Limits { settled_at_bytes, bytes_max, segments_max } = self.limits;
+        let due = journal.bytes() >= settled_at_bytes || journal.segments() > segments_max;
+        if due && journal.bytes() >= bytes_max {
+            self.settler.wait();
+        }
+        if !due || self.settler.is_busy() {
+            return Ok(());
+        }
+        let old = journal.rotate().map_err(unwritten)?;
+        let generation = self.unsettled.write().unwrap_or_else(PoisonError::into_inner).generation();
+        self.settler.settle(Work { generation, next_commit: journal.next_commit(), old });
+        Ok(())
     }
 
     /// Reads what is in memory here, and what is not with `pages`, which reads on to the end of a range and tells whether it
@@ -95,7 +141,7 @@ impl DiskStore {
         while run.end < range.end {
             let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
             let (left, first) = (bytes_max.saturating_sub(taken), run.chunks.is_empty());
-            let look = self.logs().look(log, &(run.end..range.end), left, first);
+            let look = self.unsettled().look(log, &(run.end..range.end), left, first);
             let until = match look {
                 Look::Told(Some(more)) => {
                     more.chunks.into_iter().for_each(|bytes| run.push(bytes));
@@ -115,15 +161,32 @@ impl DiskStore {
         Some(Ok(run))
     }
 
-    // What is behind the lock is whole between any two lines, so a panic elsewhere leaves it usable.
-    fn logs(&self) -> RwLockReadGuard<'_, Logs> {
-        self.logs.read().unwrap_or_else(PoisonError::into_inner)
+    // What is behind the locks is whole between any two lines, so a panic elsewhere leaves it usable.
+    fn unsettled(&self) -> RwLockReadGuard<'_, Unsettled> {
+        self.unsettled.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// After damage: what is left is settled before anything else is written, so that what is missing stays so.
+fn settle_what_is_left(engine: &Engine, journal: &mut Journal, unsettled: &mut Unsettled) -> Result<(), Error> {
+    let old = journal.rotate().map_err(unwritten)?;
+    let generation = unsettled.generation();
+    engine.settle(&generation, journal.next_commit())?;
+    unsettled.settled(&generation);
+    old.put_aside().map_err(unwritten)
+}
+
+fn unwritten(error: std::io::Error) -> Error {
+    Error::Failed(error.to_string())
 }
 
 impl Drop for DiskStore {
     fn drop(&mut self) {
-        if let Err(error) = self.engine.sync() {
+        if let Err(error) = super::journal::sync(&self.journal) {
             tracing::error!(%error, "the store was closed without a last sync");
         }
     }
@@ -135,16 +198,20 @@ impl Store for DiskStore {
     }
 
     fn commit(&self, batch: Batch) -> Result<(), Error> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut prepared = prepare(&self.engine, &self.logs(), &self.limits, &batch)?;
-        self.keeper.room().spend(prepared.bytes());
-        write(&self.engine, &mut prepared)?;
-        self.logs.write().unwrap_or_else(PoisonError::into_inner).apply(prepared.plan);
+        let mut journal = self.journal();
+        self.settle_in_time(&mut journal)?;
+        let changes = prepare(&self.engine, &self.unsettled(), batch)?;
+        let bytes = journal.prepare(&changes);
+        self.room.spend(bytes);
+        journal.commit(self.durability == Durability::Sync).map_err(unwritten)?;
+        self.answered.note(journal.next_commit()).map_err(unwritten)?;
+        let mut unsettled = self.unsettled.write().unwrap_or_else(PoisonError::into_inner);
+        changes.into_iter().for_each(|change| unsettled.apply(change));
         Ok(())
     }
 
     fn check_room(&self, coming_bytes: u64) -> Result<(), Error> {
-        self.keeper.room().check(coming_bytes)
+        self.room.check(coming_bytes)
     }
 
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error> {
@@ -160,7 +227,7 @@ impl Store for DiskStore {
     }
 
     fn end(&self, log: LogId) -> Result<Option<u64>, Error> {
-        Ok(self.logs().end(log))
+        Ok(self.unsettled().end(log))
     }
 
     fn gaps(&self) -> Vec<Gap> {
@@ -168,26 +235,29 @@ impl Store for DiskStore {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        let found = self.engine.tables.get(table_key(table, key)).map_err(failed)?;
-        Ok(found.map(Bytes::from))
+        let key = table_key(table, key);
+        // In this order: what is settled meanwhile is found in both places.
+        if let Some(known) = self.unsettled().key(&key) {
+            return Ok(known.clone());
+        }
+        Ok(self.engine.tables.get(key).map_err(failed)?.map(Bytes::from))
     }
 
     fn scan(&self, table: Table, after: Option<&[u8]>, count_max: usize) -> Result<Vec<(Bytes, Bytes)>, Error> {
-        let prefix = table_key(table, &[]);
-        let from = match after {
-            Some(after) => Bound::Excluded(table_key(table, after)),
-            None => Bound::Included(prefix.clone()),
-        };
-        let mut beyond = prefix.to_vec();
-        // The name of a table ends with a zero.
-        beyond.pop();
-        beyond.push(1);
-        let found = self.engine.tables.range::<Bytes, _>((from, Bound::Excluded(beyond.into()))).take(count_max);
-        found
-            .map(|found| {
-                let (key, value) = found.into_inner().map_err(failed)?;
-                Ok((Bytes::from(key).slice(prefix.len()..), value.into()))
-            })
-            .collect()
+        let name = table_key(table, &[]);
+        let Range { start, end } = keys_with(&name);
+        let mut from = after.map_or(Bound::Included(start), |after| Bound::Excluded(table_key(table, after)));
+        let mut found = Vec::new();
+        loop {
+            let wanted = count_max - found.len();
+            let (unsettled, until) = self.unsettled().some_keys((from.clone(), Bound::Excluded(end.clone())), wanted);
+            let to = until.clone().map_or(Bound::Excluded(end.clone()), Bound::Included);
+            self.engine.scan((from, to), unsettled, wanted, &mut found)?;
+            match until {
+                Some(until) if found.len() < count_max => from = Bound::Excluded(until),
+                Some(_) | None => break,
+            }
+        }
+        Ok(found.into_iter().map(|(key, value): (Bytes, Bytes)| (key.slice(name.len()..), value)).collect())
     }
 }

@@ -3,9 +3,12 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::engine::ROTATE_BYTES;
+use super::engine::Engine;
+use super::journal::{Journal, journal_dir};
+use super::recovery::recover;
 use super::scratch::{HASTY, config, hasty, occupied_bytes, roomy};
 use super::store::DiskStore;
+use super::unsettled::Unsettled;
 use crate::store::{Batch, Error, Gap, LogId, Store, Table};
 
 const TABLE: Table = Table("names");
@@ -111,6 +114,43 @@ proptest! {
     }
 }
 
+/// Settles what a folder's journal holds as far as a crash lets it: the keys only, or all of it but the journal stays.
+fn settle_until_a_crash(dir: &std::path::Path, all: bool) {
+    let engine = Engine::open(&config(dir)).unwrap();
+    let (settled, ends) = (engine.settled().unwrap(), engine.page_ends().unwrap());
+    let (journal, replay) = Journal::open(&journal_dir(dir), settled).unwrap();
+    let mut unsettled = recover(Unsettled::over(ends.into_iter()), &replay, &[]).unwrap().unsettled;
+    let generation = unsettled.generation();
+    match all {
+        true => engine.settle(&generation, journal.next_commit()).unwrap(),
+        false => engine.settle_keys(&generation.keys).unwrap(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_crash_while_settling_changes_nothing(steps in prop::collection::vec(step(), 1..40), all: bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, mut model) = (roomy(dir.path()), Model::default());
+        for step in &steps {
+            let mut batch = Batch::default();
+            model.step(step, &mut batch);
+            store.commit(batch).unwrap();
+            if matches!(step, Step::Reopen) {
+                drop(store);
+                settle_until_a_crash(dir.path(), all);
+                store = roomy(dir.path());
+                model.check(&store);
+            }
+        }
+        drop(store);
+        settle_until_a_crash(dir.path(), all);
+        model.check(&roomy(dir.path()));
+    }
+}
+
 #[test]
 fn a_folder_that_is_open_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -120,33 +160,48 @@ fn a_folder_that_is_open_is_refused() {
 }
 
 #[test]
-fn the_tail_of_a_busy_store_stays_short() {
+fn a_folder_of_an_earlier_form_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = fjall::Database::builder(dir.path()).open().unwrap();
+    drop(database.keyspace("tail", fjall::KeyspaceCreateOptions::default).unwrap());
+    drop(database);
+    let refused = DiskStore::open(&config(dir.path())).err().unwrap().to_string();
+    assert!(refused.contains("an earlier build") && refused.contains(&dir.path().display().to_string()), "{refused}");
+}
+
+#[test]
+fn the_journal_of_a_busy_store_stays_short() {
     let dir = tempfile::tempdir().unwrap();
     let store = hasty(dir.path());
     let mut batch = Batch::default();
     batch.append(LogId(1), 0, "left alone".into());
     store.commit(batch).unwrap();
-    for start in 0..200 {
+    for start in 0..60 {
         let mut batch = Batch::default();
         batch.append(LogId(2), start, "x".into());
         store.commit(batch).unwrap();
-        let (commits, bytes) = store.tail();
-        assert!(commits <= HASTY.commits + 3 && bytes <= HASTY.tail_bytes + 64, "{commits} commits, {bytes} bytes");
+        let (segments, bytes) = store.journal_size();
+        assert!(segments == 1 && bytes <= HASTY.bytes_max + 64, "{segments} files, {bytes} bytes");
     }
+    store.wait_until_settled();
+    let files = std::fs::read_dir(dir.path().join("journal")).unwrap().count();
+    assert!(files <= 2, "{files} files");
 }
 
 #[test]
-fn a_store_that_is_never_idle_writes_out_what_it_holds_in_memory() {
+fn many_starts_leave_few_files() {
     let dir = tempfile::tempdir().unwrap();
-    let store = roomy(dir.path());
-    let value = Bytes::from(vec![7; 16 * 1024]);
-    // Four times what has it written out, and more commits than fjall has room for unread messages.
-    for number in 0..3_000_u64 {
+    for start in 0..30 {
+        let store = roomy(dir.path());
         let mut batch = Batch::default();
-        batch.put(TABLE, Bytes::copy_from_slice(&number.to_be_bytes()), value.clone());
+        batch.append(LogId(1), start, "x".into());
         store.commit(batch).unwrap();
-        assert!(store.unwritten_bytes() <= ROTATE_BYTES, "after {number} commits");
+        store.wait_until_settled();
+        let files = std::fs::read_dir(dir.path().join("journal")).unwrap().count();
+        assert!(files <= 10, "{files} files after {start} starts");
     }
+    let store = roomy(dir.path());
+    assert_eq!(store.read(LogId(1), 0..30, 100).unwrap().end, 30);
 }
 
 #[test]
@@ -178,11 +233,17 @@ fn no_more_gets_to_the_disk_than_is_counted() {
 
 /// Flips a bit of this text in the journal.
 fn flip(dir: &std::path::Path, text: &str) {
-    let journal = dir.join("0.jnl");
-    let mut bytes = std::fs::read(&journal).unwrap();
-    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
-    bytes[at + 1] ^= 1;
-    std::fs::write(journal, bytes).unwrap();
+    let mut flipped = 0;
+    for file in std::fs::read_dir(dir.join("journal")).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(text.len()).position(|window| window == text.as_bytes()) {
+            bytes[at + 1] ^= 1;
+            flipped += 1;
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+    assert_eq!(flipped, 1);
 }
 
 #[test]

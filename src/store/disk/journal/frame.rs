@@ -1,0 +1,262 @@
+//! One commit in the journal: a frame. Pure.
+//!
+//! A frame is a head and a body. The head: a mark, the number of the commit, the length of the body, a checksum of those,
+//! and one of everything; both are xxh3 with the salt of the segment, so that nothing else is taken for a frame, neither
+//! one that stood there before nor one that somebody put into a record. The body: the commit's changes in their order, each
+//! a letter and its parts; numbers are LEB128. Lengths and sums of the head are little-endian.
+
+use bytes::{BufMut, Bytes};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
+
+use crate::store::batch::LogId;
+use crate::store::disk::leb128::{put_number, take, take_number};
+
+/// What a frame begins with.
+pub(super) const MARK: [u8; 4] = *b"xrf1";
+
+/// Mark, number, length, two checksums.
+pub(super) const HEAD: usize = 4 + 8 + 8 + 4 + 8;
+
+/// How much of the head the first checksum covers, and where the second one stands.
+const HEAD_COVERED: usize = 4 + 8 + 8;
+const BODY_SUM: usize = HEAD - 8;
+
+/// A record of so many bytes is written from where it is, without a copy.
+const LARGE_BYTES: usize = 16 * 1024;
+
+/// One change, as it is written. The keys of tables are the whole ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store::disk) enum Change {
+    Append { log: LogId, start: u64, record: Bytes },
+    Drop { log: LogId },
+    Put { key: Bytes, value: Bytes },
+    Remove { key: Bytes },
+}
+
+/// A frame to be written; its buffer is used again for the next.
+#[derive(Debug, Default)]
+pub(super) struct Frame {
+    bytes: Vec<u8>,
+    /// Large records, each with its place among the bytes.
+    large: Vec<(usize, Bytes)>,
+    length: u64,
+}
+
+impl Frame {
+    /// Makes this the frame of a commit.
+    pub(super) fn fill(&mut self, changes: &[Change], commit: u64, salt: u64) {
+        self.bytes.clear();
+        self.large.clear();
+        self.bytes.resize(HEAD, 0);
+        changes.iter().for_each(|change| self.put(change));
+        let large: usize = self.large.iter().map(|(_, record)| record.len()).sum();
+        self.length = (self.bytes.len() + large) as u64;
+        let head = head_of(commit, self.length - HEAD as u64, salt);
+        self.bytes[..head.len()].copy_from_slice(&head);
+        let mut sum = Xxh3::with_seed(salt);
+        sum.update(&head);
+        let mut body = self.pieces();
+        sum.update(&body.next().unwrap_or_default()[HEAD..]);
+        body.for_each(|piece| sum.update(piece));
+        self.bytes[BODY_SUM..HEAD].copy_from_slice(&sum.digest().to_le_bytes());
+    }
+
+    fn put(&mut self, change: &Change) {
+        let bytes = &mut self.bytes;
+        match change {
+            Change::Append { log, start, record } => {
+                bytes.put_u8(b'a');
+                put_number(bytes, log.0);
+                put_number(bytes, *start);
+                put_number(bytes, record.len() as u64);
+                match record.len() >= LARGE_BYTES {
+                    true => self.large.push((bytes.len(), record.clone())),
+                    false => bytes.put_slice(record),
+                }
+            }
+            Change::Drop { log } => {
+                bytes.put_u8(b'd');
+                put_number(bytes, log.0);
+            }
+            Change::Put { key, value } => {
+                bytes.put_u8(b'p');
+                put_text(bytes, key);
+                put_text(bytes, value);
+            }
+            Change::Remove { key } => {
+                bytes.put_u8(b'r');
+                put_text(bytes, key);
+            }
+        }
+    }
+
+    /// How many bytes it has.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The bytes, in pieces that follow each other. The first one holds the head.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = self.large.iter().map(|(at, record)| (*at, Some(&record[..])));
+        let mut begins = 0;
+        ends.chain([(self.bytes.len(), None)]).flat_map(move |(at, record)| {
+            let small = &self.bytes[begins..at];
+            begins = at;
+            std::iter::once(small).chain(record)
+        })
+    }
+
+    /// Lets go of what was written.
+    pub(super) fn empty(&mut self) {
+        /// More than this is not kept for the next frame.
+        const KEPT_BYTES: usize = 1024 * 1024;
+        self.large.clear();
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+    }
+}
+
+fn head_of(commit: u64, body_bytes: u64, salt: u64) -> [u8; BODY_SUM] {
+    let mut head = [0; BODY_SUM];
+    head[..4].copy_from_slice(&MARK);
+    head[4..12].copy_from_slice(&commit.to_le_bytes());
+    head[12..20].copy_from_slice(&body_bytes.to_le_bytes());
+    let sum = xxh3_64_with_seed(&head[..HEAD_COVERED], salt) as u32;
+    head[HEAD_COVERED..].copy_from_slice(&sum.to_le_bytes());
+    head
+}
+
+fn put_text(out: &mut Vec<u8>, text: &[u8]) {
+    put_number(out, text.len() as u64);
+    out.put_slice(text);
+}
+
+/// The head of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) commit: u64,
+    pub(super) body_bytes: usize,
+    sum: u64,
+}
+
+/// The head that begins here; `None` if none does.
+pub(super) fn head_at(bytes: &[u8], salt: u64) -> Option<Head> {
+    let head = bytes.first_chunk::<HEAD>().filter(|head| head.starts_with(&MARK))?;
+    let number = |from: usize| head[from..].first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+    let (commit, body_bytes, sum) = (number(4)?, number(12)?, number(BODY_SUM)?);
+    let fits = head_of(commit, body_bytes, salt) == head[..BODY_SUM];
+    fits.then_some(Head { commit, body_bytes: usize::try_from(body_bytes).ok()?, sum })
+}
+
+/// Whether what follows the head is what was written there.
+pub(super) fn is_whole(head: &Head, body: &[u8], salt: u64) -> bool {
+    let mut sum = Xxh3::with_seed(salt);
+    sum.update(&head_of(head.commit, head.body_bytes as u64, salt));
+    sum.update(body);
+    body.len() == head.body_bytes && sum.digest() == head.sum
+}
+
+/// The changes in a body, up to where it cannot be understood, and whether it can to its end.
+pub(in crate::store::disk) fn changes_in(body: &Bytes) -> (Vec<Change>, bool) {
+    let (mut changes, mut rest) = (Vec::new(), &body[..]);
+    while !rest.is_empty() {
+        match change_at(body, &mut rest) {
+            Some(change) => changes.push(change),
+            None => return (changes, false),
+        }
+    }
+    (changes, true)
+}
+
+fn change_at(body: &Bytes, rest: &mut &[u8]) -> Option<Change> {
+    let text = |rest: &mut &[u8]| {
+        let length = usize::try_from(take_number(rest)?).ok()?;
+        Some(body.slice_ref(take(rest, length)?))
+    };
+    match take(rest, 1)? {
+        b"a" => {
+            let (log, start) = (LogId(take_number(rest)?), take_number(rest)?);
+            let record = text(rest)?;
+            start.checked_add(record.len() as u64).map(|_| Change::Append { log, start, record })
+        }
+        b"d" => Some(Change::Drop { log: LogId(take_number(rest)?) }),
+        b"p" => Some(Change::Put { key: text(rest)?, value: text(rest)? }),
+        b"r" => Some(Change::Remove { key: text(rest)? }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SALT: u64 = 7;
+
+    fn text(longest: usize) -> impl Strategy<Value = Bytes> {
+        prop::collection::vec(any::<u8>(), 0..longest).prop_map(Bytes::from)
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let record = prop_oneof![4 => text(300), 1 => text(3 * LARGE_BYTES)];
+        prop_oneof![
+            (any::<u64>(), 0..u64::MAX / 2, record).prop_map(|(log, start, record)| Change::Append {
+                log: LogId(log),
+                start,
+                record
+            }),
+            any::<u64>().prop_map(|log| Change::Drop { log: LogId(log) }),
+            (text(40), text(90)).prop_map(|(key, value)| Change::Put { key, value }),
+            text(40).prop_map(|key| Change::Remove { key }),
+        ]
+    }
+
+    pub(in super::super) fn written(changes: &[Change], commit: u64, salt: u64) -> Vec<u8> {
+        let mut frame = Frame::default();
+        frame.fill(changes, commit, salt);
+        let bytes = frame.pieces().collect::<Vec<_>>().concat();
+        assert_eq!(bytes.len() as u64, frame.length());
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_frame_is_read_back(changes in prop::collection::vec(change(), 0..9), commit: u64) {
+            let bytes = written(&changes, commit, SALT);
+            let head = head_at(&bytes, SALT).unwrap();
+            prop_assert_eq!((head.commit, head.body_bytes), (commit, bytes.len() - HEAD));
+            prop_assert!(is_whole(&head, &bytes[HEAD..], SALT));
+            prop_assert_eq!(changes_in(&Bytes::from(bytes).slice(HEAD..)), (changes, true));
+        }
+
+        #[test]
+        fn a_frame_with_a_flipped_bit_is_none(changes in prop::collection::vec(change(), 0..9), at: prop::sample::Index, bit in 0..8_u8) {
+            let mut bytes = written(&changes, 1, SALT);
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            prop_assert!(head_at(&bytes, SALT).is_none_or(|head| !is_whole(&head, &bytes[HEAD..], SALT)));
+            changes_in(&Bytes::from(bytes).slice(HEAD..));
+        }
+
+        #[test]
+        fn a_frame_of_another_segment_is_none(changes in prop::collection::vec(change(), 0..9)) {
+            prop_assert!(head_at(&written(&changes, 1, SALT), SALT + 1).is_none());
+        }
+
+        #[test]
+        fn a_truncated_body_gives_the_changes_in_front(changes in prop::collection::vec(change(), 1..9)) {
+            let body = Bytes::from(written(&changes, 1, SALT)).slice(HEAD..);
+            let (read, whole) = changes_in(&body.slice(..body.len() - 1));
+            prop_assert!(!whole && read == changes[..changes.len() - 1]);
+        }
+
+        #[test]
+        fn garbage_is_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..90)) {
+            prop_assert!(head_at(&bytes, SALT).is_none());
+            changes_in(&Bytes::from(bytes));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! One file of the journal.
+//!
+//! To have new blocks of a file on the disk, a file system has to write its own journal first, and waits for that, too.
+//! Blocks that are there already are just written again: on ext4, about half as many more syncs a second. So a segment
+//! takes over the blocks of one that is not needed any more, and the first ones are filled with zeros before they are
+//! needed. What tells its frames from what was there before is the salt in its name.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::frame::Frame;
+
+/// How much is filled with zeros at a time: enough for a thousand small commits, little enough to delay none by much.
+const STEP: u64 = 512 * 1024;
+
+/// Commits above this size are not worth it: the writing takes longer than what the file system does besides.
+const HELPED_BYTES_MAX: u64 = 16 * 1024;
+
+const ENDING: &str = "journal";
+
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// What the name of a segment tells.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name {
+    pub(super) number: u64,
+    pub(super) salt: u64,
+}
+
+impl Name {
+    fn file(&self) -> String {
+        format!("{:010}-{:016x}.{ENDING}", self.number, self.salt)
+    }
+
+    fn of(file: &str) -> Option<Self> {
+        let (number, salt) = file.strip_suffix(ENDING)?.strip_suffix('.')?.split_once('-')?;
+        let name = Self { number: number.parse().ok()?, salt: u64::from_str_radix(salt, 16).ok()? };
+        (name.file() == file).then_some(name)
+    }
+}
+
+/// The segments in a folder, in their order. Errors: what the disk says.
+pub(super) fn segments_in(dir: &Path) -> io::Result<Vec<(Name, PathBuf)>> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| Name::of(name.to_str()?));
+        segments.extend(name.map(|name| (name, path)));
+    }
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+/// A segment that is written to.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) path: PathBuf,
+    pub(super) name: Name,
+    file: Arc<File>,
+    /// Where the next frame begins.
+    end: u64,
+    /// Where the blocks end that are on the disk.
+    filled: u64,
+}
+
+impl Segment {
+    /// Begins a segment, in the place of a file that is not needed any more if there is one. It is there after a crash.
+    /// Errors: what the disk says.
+    pub(super) fn begin(dir: &Path, name: Name, spare: &Path) -> io::Result<Self> {
+        let path = dir.join(name.file());
+        match fs::rename(spare, &path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        let filled = file.metadata()?.len();
+        File::open(dir)?.sync_all()?;
+        Ok(Self { path, name, file: Arc::new(file), end: 0, filled })
+    }
+
+    /// Writes a frame behind the others; `helped` with zeros ahead, for those who sync. Errors: what the disk says, and then
+    /// nothing is to be written any more.
+    pub(super) fn write(&mut self, frame: &Frame, helped: bool) -> io::Result<()> {
+        let end = self.end + frame.length();
+        if helped && end > self.filled && frame.length() <= HELPED_BYTES_MAX {
+            self.fill(end)?;
+        }
+        let mut at = self.end;
+        for piece in frame.pieces() {
+            self.file.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+        }
+        self.end = end;
+        self.filled = self.filled.max(end);
+        Ok(())
+    }
+
+    fn fill(&mut self, needed: u64) -> io::Result<()> {
+        let until = needed + STEP;
+        while self.filled < until {
+            let count = (until - self.filled).min(ZEROS.len() as u64);
+            self.file.write_all_at(&ZEROS[..count as usize], self.filled)?;
+            self.filled += count;
+        }
+        Ok(())
+    }
+
+    /// How much was written.
+    pub(super) fn bytes(&self) -> u64 {
+        self.end
+    }
+
+    /// The file, for whoever syncs it.
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::frame::Change;
+    use super::*;
+
+    fn frame(bytes: usize) -> Frame {
+        let mut frame = Frame::default();
+        frame.fill(&[Change::Remove { key: Bytes::from(vec![b'k'; bytes]) }], 0, 0);
+        frame
+    }
+
+    #[test]
+    fn a_name_is_read_back_and_others_are_left_alone() {
+        let name = Name { number: 17, salt: 0xabc };
+        assert_eq!(Name::of(&name.file()), Some(name));
+        for other in
+            ["", "17.journal", "0000000017-abc.journal", "0000000017-0000000000000abc", "x-y.journal", "-.journal"]
+        {
+            assert_eq!(Name::of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn small_commits_find_zeros_and_large_ones_need_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut segment = Segment::begin(dir.path(), Name { number: 1, salt: 2 }, &dir.path().join("spare")).unwrap();
+        segment.write(&frame(100), true).unwrap();
+        let (filled, small) = (segment.filled, segment.bytes());
+        assert!(filled >= STEP && fs::metadata(&segment.path).unwrap().len() == filled);
+        segment.write(&frame(100), true).unwrap();
+        assert_eq!(segment.filled, filled);
+        segment.write(&frame(2 * STEP as usize), true).unwrap();
+        assert_eq!(segment.filled, segment.bytes());
+        let bytes = fs::read(&segment.path).unwrap();
+        assert!(
+            bytes.len() as u64 == segment.bytes()
+                && bytes[..small as usize] == frame(100).pieces().collect::<Vec<_>>().concat()
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_needed_any_more_is_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let spare = dir.path().join("spare");
+        fs::write(&spare, vec![7; 3 * STEP as usize]).unwrap();
+        let mut segment = Segment::begin(dir.path(), Name { number: 1, salt: 2 }, &spare).unwrap();
+        segment.write(&frame(100), true).unwrap();
+        assert_eq!(fs::metadata(&segment.path).unwrap().len(), 3 * STEP);
+        assert!(!spare.exists());
+        assert_eq!(segments_in(dir.path()).unwrap(), [(segment.name.clone(), segment.path.clone())]);
+    }
+}

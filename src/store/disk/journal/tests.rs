@@ -1,0 +1,132 @@
+//! What a journal gives back.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::segment::segments_in;
+use super::writing::DAMAGED;
+use super::*;
+
+fn put(number: u64) -> Change {
+    Change::Put { key: format!("key {number}").into(), value: "value".into() }
+}
+
+fn write(journal: &mut Journal, changes: &[Change]) {
+    journal.prepare(changes);
+    journal.commit(true).unwrap();
+}
+
+/// Opens the journal and commits so many changes, each on its own.
+fn commit(dir: &Path, count: u64) -> Journal {
+    let (mut journal, _) = Journal::open(dir, 0).unwrap();
+    for _ in 0..count {
+        let change = put(journal.next_commit());
+        write(&mut journal, &[change]);
+    }
+    journal
+}
+
+fn changes(replay: &Replay) -> Vec<Change> {
+    replay.bodies.iter().flat_map(|body| changes_in(body).0).collect()
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Changes bytes of the segment that holds this text.
+fn damage(dir: &Path, text: &str, change: impl Fn(&File, u64)) {
+    for (_, path) in segments_in(dir).unwrap() {
+        let bytes = fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(text.len()).position(|window| window == text.as_bytes()) {
+            change(&fs::OpenOptions::new().write(true).open(&path).unwrap(), at as u64);
+        }
+    }
+}
+
+#[test]
+fn everything_is_read_back_in_order_over_several_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    for lives in 0..4 {
+        let (_, replay) = Journal::open(dir.path(), 0).unwrap();
+        assert_eq!(changes(&replay), (0..3 * lives).map(put).collect::<Vec<_>>());
+        assert!(!replay.has_gaps && replay.torn.is_empty() && replay.next_commit == 3 * lives);
+        commit(dir.path(), 3);
+    }
+}
+
+#[test]
+fn lives_in_which_nothing_was_written_leave_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(commit(dir.path(), 1));
+    for _ in 0..5 {
+        let journal = commit(dir.path(), 0);
+        assert_eq!(journal.segments(), 2);
+        assert_eq!(files(dir.path()).len(), 2);
+    }
+}
+
+#[test]
+fn what_is_settled_goes_and_its_file_is_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = commit(dir.path(), 3);
+    for round in 1..4 {
+        let old = journal.rotate().unwrap();
+        write(&mut journal, &[put(0)]);
+        old.retire(true).unwrap();
+        assert_eq!((journal.segments(), files(dir.path()).len()), (1, 2), "round {round}");
+    }
+    let old = journal.rotate().unwrap();
+    old.retire(false).unwrap();
+    remove_spare(dir.path());
+    assert_eq!(files(dir.path()).len(), 1);
+}
+
+#[test]
+fn commits_that_are_settled_are_not_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(commit(dir.path(), 5));
+    let (journal, replay) = Journal::open(dir.path(), 3).unwrap();
+    assert_eq!((changes(&replay), replay.next_commit), (vec![put(3), put(4)], 5));
+    drop(journal);
+    let (journal, replay) = Journal::open(dir.path(), 7).unwrap();
+    assert!(replay.bodies.is_empty() && replay.next_commit == 7 && journal.segments() == 1);
+}
+
+#[test]
+fn a_commit_that_is_torn_at_the_end_is_missed_by_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(commit(dir.path(), 3));
+    damage(dir.path(), "key 2", |file, at| file.write_all_at(&[0; 4], at).unwrap());
+    let (journal, replay) = Journal::open(dir.path(), 0).unwrap();
+    assert_eq!((changes(&replay), replay.next_commit, replay.torn.len()), (vec![put(0), put(1)], 2, 1));
+    drop(journal);
+    // Another one gets its number, and then it is not even torn.
+    drop(commit(dir.path(), 1));
+    let (_, replay) = Journal::open(dir.path(), 0).unwrap();
+    assert_eq!(changes(&replay), (0..3).map(put).collect::<Vec<_>>());
+    assert!(!replay.has_gaps && replay.torn.is_empty() && replay.damaged.is_empty());
+}
+
+#[test]
+fn damage_in_the_middle_costs_the_commit_it_is_in() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(commit(dir.path(), 3));
+    drop(commit(dir.path(), 3));
+    // The last one of a segment, and one in the middle of another.
+    for text in ["key 2", "key 4"] {
+        damage(dir.path(), text, |file, at| file.write_all_at(b"K", at).unwrap());
+    }
+    let (mut journal, replay) = Journal::open(dir.path(), 0).unwrap();
+    assert_eq!(changes(&replay), [0, 1, 3, 5].map(put));
+    assert!(replay.has_gaps && replay.next_commit == 6);
+    let told: Vec<Change> = replay.damaged.iter().flat_map(|body| changes_in(body).0).collect();
+    let expected = ["Key 2", "Key 4"].map(|key| Change::Put { key: key.into(), value: "value".into() });
+    assert_eq!(told, expected);
+    journal.rotate().unwrap().put_aside().unwrap();
+    assert_eq!(files(dir.path()).iter().filter(|name| name.ends_with(DAMAGED)).count(), 3);
+}

@@ -1,0 +1,186 @@
+//! The journal as files: one that is written to, those before it, and one that waits for its turn.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::frame::{Change, Frame};
+use super::replay::{Reading, Replay};
+use super::segment::{Name, Segment, segments_in};
+
+/// What a file is called that is kept for the next segment.
+const SPARE: &str = "spare";
+
+/// A longer file is not kept.
+const SPARE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// The end of the name under which a damaged segment is kept.
+pub(super) const DAMAGED: &str = "damaged";
+
+/// The open journal.
+#[derive(Debug)]
+pub(in crate::store::disk) struct Journal {
+    dir: PathBuf,
+    segment: Segment,
+    frame: Frame,
+    next_commit: u64,
+    /// Segments before this one that are not settled, in their order.
+    before: Vec<PathBuf>,
+    /// What those hold.
+    before_bytes: u64,
+    /// Whether a write or a sync has failed: nobody knows what is on the disk then.
+    failed: bool,
+}
+
+/// Segments that a newer one has followed: to be retired when what they hold is settled.
+#[derive(Debug, Default)]
+pub(in crate::store::disk) struct Old {
+    paths: Vec<PathBuf>,
+}
+
+impl Journal {
+    /// Reads what is not settled, which are the commits from `settled` on, and begins a segment. Errors: what the disk says.
+    pub(in crate::store::disk) fn open(dir: &Path, settled: u64) -> io::Result<(Self, Replay)> {
+        fs::create_dir_all(dir)?;
+        if let Some(parent) = dir.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+        let segments = segments_in(dir)?;
+        let mut reading = Reading::from(settled);
+        let (mut before, mut before_bytes) = (Vec::new(), 0);
+        for (name, path) in &segments {
+            let bytes = Bytes::from(fs::read(path)?);
+            match reading.segment(&bytes, name.salt, path) {
+                Some(held) => {
+                    before.push(path.clone());
+                    before_bytes += held;
+                }
+                None => retire(dir, path)?,
+            }
+        }
+        let replay = reading.replay;
+        let number = segments.last().map_or(1, |(name, _)| name.number + 1);
+        let segment = begin(dir, number)?;
+        let (frame, next_commit) = (Frame::default(), replay.next_commit);
+        let dir = dir.to_owned();
+        Ok((Self { dir, segment, frame, next_commit, before, before_bytes, failed: false }, replay))
+    }
+
+    /// Prepares a commit, and tells how many bytes it has.
+    pub(in crate::store::disk) fn prepare(&mut self, changes: &[Change]) -> u64 {
+        self.frame.fill(changes, self.next_commit, self.segment.name.salt);
+        self.frame.length()
+    }
+
+    /// Writes what was prepared, and with `sync` has it on the disk. Errors: what the disk says; from then on nothing is
+    /// written.
+    pub(in crate::store::disk) fn commit(&mut self, sync: bool) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write or sync failed"));
+        }
+        self.failed = true;
+        self.segment.write(&self.frame, sync)?;
+        if sync {
+            self.file().sync_data()?;
+        }
+        self.failed = false;
+        self.next_commit += 1;
+        self.frame.empty();
+        Ok(())
+    }
+
+    /// What is written to at the moment.
+    fn file(&self) -> &Arc<File> {
+        self.segment.file()
+    }
+
+    /// What is not settled.
+    pub(in crate::store::disk) fn bytes(&self) -> u64 {
+        self.segment.bytes() + self.before_bytes
+    }
+
+    /// How many files it has.
+    pub(in crate::store::disk) fn segments(&self) -> usize {
+        self.before.len() + 1
+    }
+
+    /// The number of the next commit.
+    pub(in crate::store::disk) fn next_commit(&self) -> u64 {
+        self.next_commit
+    }
+
+    /// Passes over the numbers before this one: they were somebody's.
+    pub(in crate::store::disk) fn skip_to(&mut self, commit: u64) {
+        self.next_commit = self.next_commit.max(commit);
+    }
+
+    /// Begins another segment, and gives those before. What was written is on the disk then. Errors: what the disk says;
+    /// from then on nothing is written.
+    pub(in crate::store::disk) fn rotate(&mut self) -> io::Result<Old> {
+        let was_failed = std::mem::replace(&mut self.failed, true);
+        self.file().sync_data()?;
+        let next = begin(&self.dir, self.segment.name.number + 1)?;
+        self.failed = was_failed;
+        let full = std::mem::replace(&mut self.segment, next);
+        let mut paths = std::mem::take(&mut self.before);
+        paths.push(full.path);
+        self.before_bytes = 0;
+        Ok(Old { paths })
+    }
+}
+
+impl Old {
+    /// Everything in them is settled: one of the files is kept for the next segment, unless room is short, the others go.
+    /// Errors: what the disk says.
+    pub(in crate::store::disk) fn retire(self, keep: bool) -> io::Result<()> {
+        for path in self.paths {
+            match path.parent().filter(|_| keep) {
+                Some(dir) => retire(dir, &path)?,
+                None => fs::remove_file(&path)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The same where something was damaged: the files stay beside the journal, for whoever wants to look.
+    pub(in crate::store::disk) fn put_aside(self) -> io::Result<()> {
+        self.paths.iter().try_for_each(|path| fs::rename(path, path.with_extension(DAMAGED)))
+    }
+}
+
+/// Has everything on the disk that was committed; commits go on meanwhile. Errors: what the disk says; from then on nothing
+/// is written.
+pub(in crate::store::disk) fn sync(journal: &Mutex<Journal>) -> io::Result<()> {
+    let lock = || journal.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = Arc::clone(lock().file());
+    file.sync_data().inspect_err(|_| lock().failed = true)
+}
+
+/// Where the journal of a store is.
+pub(in crate::store::disk) fn journal_dir(store: &Path) -> PathBuf {
+    store.join("journal")
+}
+
+/// Throws away the file that is kept for the next segment, if there is one.
+pub(in crate::store::disk) fn remove_spare(dir: &Path) {
+    // Whoever begins a segment may have taken it.
+    fs::remove_file(dir.join(SPARE)).ok();
+}
+
+fn begin(dir: &Path, number: u64) -> io::Result<Segment> {
+    // Nobody can know it, so nobody can put a frame into a record.
+    let (salt, _) = Uuid::new_v4().as_u64_pair();
+    Segment::begin(dir, Name { number, salt }, &dir.join(SPARE))
+}
+
+fn retire(dir: &Path, path: &Path) -> io::Result<()> {
+    let spare = dir.join(SPARE);
+    match !spare.exists() && fs::metadata(path)?.len() <= SPARE_BYTES_MAX {
+        true => fs::rename(path, spare),
+        false => fs::remove_file(path),
+    }
+}
