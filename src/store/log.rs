@@ -13,8 +13,8 @@ pub(super) const CHUNK_BYTES: usize = 64 * 1024;
 /// So is one with so many records, however short.
 const CHUNK_RECORDS: usize = 16 * 1024;
 
-/// A record of this size is shared with whoever brought it, where it does not stay for long.
-const SHARED_BYTES: usize = 32 * 1024;
+/// A record of this size is large: it is not copied where that can be avoided.
+pub(super) const LARGE_BYTES: usize = 32 * 1024;
 
 /// Records one after the other, and where each ends.
 #[derive(Debug)]
@@ -57,9 +57,9 @@ impl Log {
         }
     }
 
-    /// The same; a large record is not copied, and keeps what it is a part of in memory.
+    /// The same; a large record is a chunk of its own, is not copied, and keeps what it is a part of in memory.
     pub(super) fn append_shared(&mut self, record: &Bytes) {
-        if record.len() < SHARED_BYTES {
+        if record.len() < LARGE_BYTES {
             return self.append(record);
         }
         self.close_chunk();

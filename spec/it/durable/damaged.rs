@@ -14,23 +14,22 @@ use crate::eventually::eventually;
 /// How often a byte of each kind of file is flipped.
 const FLIPS: usize = 10;
 
-/// Enough that some of it is settled.
-const LARGE: usize = 64 * 1024;
-const LARGES: usize = 600;
+/// Records that are settled in pages, and records that stay in the journal; enough of both that it happens.
+const LARGES: [(&str, usize, usize); 2] = [("large", 16 * 1024, 1400), ("huge", 64 * 1024, 330)];
 
 /// What the streams hold.
-fn contents() -> Vec<(String, Vec<u8>)> {
-    let large = (0..LARGES).flat_map(|number| vec![(number % 251) as u8; LARGE]).collect();
+fn contents() -> Vec<(String, usize, Vec<u8>)> {
+    let large = |bytes: usize, count: usize| (0..count).flat_map(|number| vec![(number % 251) as u8; bytes]).collect();
+    let larges = LARGES.map(|(path, bytes, count)| (path.to_owned(), bytes, large(bytes, count)));
     let small = |stream: usize| (0..40).flat_map(|number| format!("{stream}/{number};").into_bytes()).collect();
-    let smalls = (0..8).map(|stream| (format!("small-{stream}"), small(stream)));
-    std::iter::once(("large".to_owned(), large)).chain(smalls).collect()
+    let smalls = (0..8).map(|stream| (format!("small-{stream}"), 7, small(stream)));
+    larges.into_iter().chain(smalls).collect()
 }
 
 async fn fill(caller: &Caller, dir: &Path) {
     let kind = "application/octet-stream";
-    for (path, content) in contents() {
+    for (path, record, content) in contents() {
         assert_eq!(caller.create(&path, kind).await, 201);
-        let record = if path == "large" { LARGE } else { 7 };
         for record in content.chunks(record) {
             assert_eq!(caller.append(&path, kind, record.to_vec()).await, 204);
         }
@@ -113,7 +112,7 @@ async fn check(dir: &Path, caller: impl Fn(String) -> Caller, what: &str) {
     };
     let caller = caller(root);
     let mut incomplete = Vec::new();
-    for (path, expected) in contents() {
+    for (path, _, expected) in contents() {
         match caller.read(&path, "-1").await {
             Ok((content, _)) => {
                 assert!(expected.starts_with(&content), "{what}: {path} serves bytes that nobody wrote");

@@ -152,7 +152,7 @@ impl Work {
     /// fjall keeps what was removed, and the files that a compaction has replaced, for as long as somebody may still see
     /// them. It finds that nobody does when something newer comes.
     fn let_go(&self) -> Result<(), Stop> {
-        self.engine.erase(&[], &[LogId(u64::MAX)]).map_err(Stop::Failed)
+        self.engine.erase(&[], &[], &[LogId(u64::MAX)]).map_err(Stop::Failed)
     }
 
     /// Copying takes no more than half of what is free: others write meanwhile.
@@ -201,7 +201,7 @@ mod tests {
     use crate::store::chunk::Chunk;
     use crate::store::disk::engine::page_key;
     use crate::store::disk::scratch::{config, occupied_bytes};
-    use crate::store::disk::unsettled::Generation;
+    use crate::store::disk::unsettled::{Generation, Grown};
 
     const LOGS: u64 = 16;
     const PAGES: u64 = 6;
@@ -222,16 +222,17 @@ mod tests {
                 let mut chunk = Chunk::starting_at(page * PAGE as u64);
                 chunk.push(&vec![log as u8; PAGE]);
                 let end = chunk.end();
-                generation.logs.insert(LogId(log), (vec![chunk.freeze()], end));
+                let grown = Grown { chunks: vec![chunk.freeze()], end, places: Vec::new() };
+                generation.logs.insert(LogId(log), grown);
             }
-            work.engine.settle(&generation, page).unwrap();
+            work.engine.settle(&generation, page, None).unwrap();
         }
     }
 
     fn remove(work: &Work, logs: std::ops::Range<u64>) {
         let pages = |log| (0..PAGES).map(move |page| page_key(LogId(log), page * PAGE as u64));
         let done: Vec<LogId> = logs.clone().map(LogId).collect();
-        work.engine.erase(&logs.flat_map(pages).collect::<Vec<_>>(), &done).unwrap();
+        work.engine.erase(&logs.flat_map(pages).collect::<Vec<_>>(), &[], &done).unwrap();
     }
 
     #[test]

@@ -4,21 +4,25 @@
 //! synced. Two keyspaces: `tables`, and `pages`, which also holds what goes with pages. Its keys, in their order:
 //!
 //! - a log and a position: the page that begins there,
+//! - [`KEPT`] and a segment of the journal: it stays, and how many bytes in it are needed,
 //! - [`DROPPED`] and a log: it was dropped and still has pages,
 //! - [`ENDS`] and a log: where its pages end,
 //! - [`SETTLED`]: the number of the first commit that is not settled.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::path::Path;
 
 use bytes::{BufMut, Bytes};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::config::DiskConfig;
-use super::page::{groups_of, page_of};
-use super::unsettled::{Generation, Keys};
+use super::kept::Place;
+use super::page::{Page, groups_of, page_at, page_of, read_page};
+use super::unsettled::{Generation, Grown, Keys};
 use crate::store::batch::{LogId, Table};
+use crate::store::chunk::Chunk;
 use crate::store::error::Error;
 
 /// Values of this size stand in files of their own kind, so that reorganising keys does not copy them.
@@ -35,6 +39,7 @@ const EARLIER: &str = "tail";
 const FILES_MAX: usize = 256;
 
 /// In the place of a log, as no log has these numbers.
+const KEPT: LogId = LogId(u64::MAX - 2);
 const DROPPED: LogId = LogId(u64::MAX - 1);
 const ENDS: LogId = LogId(u64::MAX);
 
@@ -76,13 +81,14 @@ impl Engine {
         Ok(Self { database, tables, pages, _claim: claim })
     }
 
-    /// Takes over a generation, with everything up to this commit; it is on the disk then. When it fails, some of it is, and
-    /// the same is to be done again. Errors: [`Error::Failed`].
-    pub(super) fn settle(&self, generation: &Generation, next_commit: u64) -> Result<(), Error> {
+    /// Takes over a generation, with everything up to this commit; it is on the disk then. Large records stay in the segment of
+    /// the journal that is `kept`, if one is. When it fails, some of it is, and the same is to be done again. Errors:
+    /// [`Error::Failed`].
+    pub(super) fn settle(&self, generation: &Generation, next_commit: u64, kept: Option<u64>) -> Result<(), Error> {
         self.settle_keys(&generation.keys)?;
         // The last key says that all of it is there, so this comes last.
-        let settled = (SETTLED, Some(Bytes::copy_from_slice(&next_commit.to_be_bytes())));
-        ingest(&self.pages, entries_of(generation).chain([settled]))
+        let settled = (SETTLED, Some(bytes_of(next_commit)));
+        ingest(&self.pages, entries_of(generation, kept).chain([settled]))
     }
 
     /// The part of it that is for `tables`.
@@ -93,10 +99,18 @@ impl Engine {
         ingest(&self.tables, keys.iter().map(|(key, value)| (key.clone(), value.clone())))
     }
 
-    /// Takes away pages, and the marks of logs that have no more of them; both in their order. Errors: [`Error::Failed`].
-    pub(super) fn erase(&self, pages: &[[u8; 16]], done: &[LogId]) -> Result<(), Error> {
-        let marks = done.iter().map(|log| page_key(DROPPED, log.0));
-        ingest(&self.pages, pages.iter().copied().chain(marks).map(|key| (key, None)))
+    /// Takes away pages, and the marks of logs that have no more of them; `left` tells of segments that stay how much in them
+    /// is needed then. All in their order. Errors: [`Error::Failed`].
+    pub(super) fn erase(&self, pages: &[[u8; 16]], left: &[(u64, u64)], done: &[LogId]) -> Result<(), Error> {
+        let pages = pages.iter().map(|key| (*key, None));
+        let left = left.iter().map(|(segment, left)| (page_key(KEPT, *segment), (*left > 0).then(|| bytes_of(*left))));
+        let marks = done.iter().map(|log| (page_key(DROPPED, log.0), None));
+        ingest(&self.pages, pages.chain(left).chain(marks))
+    }
+
+    /// The segments of the journal that stay, with how many bytes in them are needed. Errors: [`Error::Failed`].
+    pub(super) fn kept(&self) -> Result<Vec<(u64, u64)>, Error> {
+        self.numbers(page_key(KEPT, 0)..page_key(DROPPED, 0), "the segments of the journal that stay")
     }
 
     /// Adds the keys of tables in a range to `found`, as far as there is room, with what is known of them besides. Errors:
@@ -130,16 +144,26 @@ impl Engine {
 
     /// Where the pages of each log end. Errors: [`Error::Failed`], with what cannot be read.
     pub(super) fn page_ends(&self) -> Result<Vec<(LogId, u64)>, Error> {
-        let found = self.pages.range(page_key(ENDS, 0)..SETTLED);
-        found
-            .map(|found| {
-                let (key, end) = found.into_inner().map_err(|error| unreadable("the ends of logs", &error))?;
-                match (page_start(&key), number(&end)) {
-                    (Some(log), Some(end)) => Ok((LogId(log), end)),
-                    _ => Err(Error::Failed("the store holds the end of a log that cannot be understood".to_owned())),
-                }
-            })
-            .collect()
+        let ends = self.numbers(page_key(ENDS, 0)..SETTLED, "the ends of logs")?;
+        Ok(ends.into_iter().map(|(log, end)| (LogId(log), end)).collect())
+    }
+
+    fn numbers(&self, range: Range<[u8; 16]>, what: &str) -> Result<Vec<(u64, u64)>, Error> {
+        let found = self.pages.range(range).map(|found| {
+            let (key, value) = found.into_inner().map_err(|error| unreadable(what, &error))?;
+            let read = page_start(&key).zip(number(&value));
+            read.ok_or_else(|| Error::Failed(format!("{what} cannot be understood")))
+        });
+        found.collect()
+    }
+
+    /// Where the record of a page is, if that is in a segment that stays. Errors: [`Error::Failed`].
+    pub(super) fn place(&self, key: &[u8]) -> Result<Option<Place>, Error> {
+        let page = self.pages.get(key).map_err(failed)?;
+        Ok(page.and_then(|page| match read_page(0, &page.into())? {
+            Page::Elsewhere(place) => Some(place),
+            Page::Records(_) => None,
+        }))
     }
 
     /// The number of the first commit that is not settled. Errors: [`Error::Failed`].
@@ -179,17 +203,42 @@ fn ingest<K: Into<fjall::UserKey>>(
 }
 
 /// What a generation has for `pages`, in the order of the keys.
-fn entries_of(generation: &Generation) -> impl Iterator<Item = ([u8; 16], Option<Bytes>)> {
-    let pages = generation.logs.iter().flat_map(|(log, (chunks, _))| {
-        groups_of(chunks).map(|group| (page_key(*log, group[0].start), Some(page_of(group).into())))
+fn entries_of(generation: &Generation, kept: Option<u64>) -> impl Iterator<Item = ([u8; 16], Option<Bytes>)> {
+    let pages = generation.logs.iter().flat_map(move |(log, grown)| {
+        pages_of(grown, kept).map(|(start, page)| (page_key(*log, start), Some(page.into())))
     });
+    let kept = kept.map(|segment| (page_key(KEPT, segment), Some(bytes_of(generation.large_bytes(segment)))));
     let dropped = generation.dropped.iter().map(|log| (page_key(DROPPED, log.0), Some(Bytes::new())));
     // No log is in both.
     let gone = generation.dropped.iter().map(|log| (log.0, None));
-    let mut ends: Vec<_> = generation.logs.iter().map(|(log, (_, end))| (log.0, Some(*end))).chain(gone).collect();
+    let mut ends: Vec<_> = generation.logs.iter().map(|(log, grown)| (log.0, Some(grown.end))).chain(gone).collect();
     ends.sort_unstable();
-    let bytes_of = |end: u64| Bytes::copy_from_slice(&end.to_be_bytes());
-    pages.chain(dropped).chain(ends.into_iter().map(move |(log, end)| (page_key(ENDS, log), end.map(bytes_of))))
+    let ends = ends.into_iter().map(|(log, end)| (page_key(ENDS, log), end.map(bytes_of)));
+    pages.chain(kept).chain(dropped).chain(ends)
+}
+
+/// The pages of what a log has got, each with its position.
+fn pages_of(grown: &Grown, kept: Option<u64>) -> impl Iterator<Item = (u64, Vec<u8>)> {
+    let stays = move |chunk: &Chunk<Bytes>| {
+        let at = grown.places.binary_search_by_key(&chunk.start, |(start, ..)| *start).ok()?;
+        let (_, segment, offset) = grown.places[at];
+        (kept == Some(segment)).then_some((segment, offset))
+    };
+    let groups = grown.chunks.chunk_by(move |one, next| stays(one).is_none() && stays(next).is_none());
+    groups.flat_map(groups_of).map(move |group| {
+        let page = match stays(&group[0]) {
+            Some((segment, offset)) => {
+                let record = &group[0].bytes;
+                page_at(&Place { segment, offset, bytes: group[0].ends[0], sum: xxh3_64(record) })
+            }
+            None => page_of(group),
+        };
+        (group[0].start, page)
+    })
+}
+
+fn bytes_of(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_be_bytes())
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {

@@ -1,5 +1,6 @@
 //! The store's own thread: syncs at intervals, throws away what belonged to dropped logs, and watches the disk fill up.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -10,6 +11,8 @@ use super::cleaner::Cleaner;
 use super::config::{DiskConfig, Durability};
 use super::engine::{Engine, failed, free_bytes, page_key};
 use super::journal::{Journal, journal_dir, remove_spare, sync};
+use super::kept::{Kept, Place};
+use super::page::PLACE_BYTES_MAX;
 use super::room::Room;
 use super::unsettled::Unsettled;
 use crate::store::batch::LogId;
@@ -32,13 +35,14 @@ impl Keeper {
     /// Errors: [`Error::Failed`].
     pub(super) fn start(
         engine: Arc<Engine>,
+        kept: Arc<Kept>,
         journal: Arc<Mutex<Journal>>,
         unsettled: Arc<RwLock<Unsettled>>,
         config: &DiskConfig,
         room: Arc<Room>,
     ) -> Result<Self, Error> {
         let cleaner = Cleaner::start(Arc::clone(&engine), Arc::clone(&room))?;
-        let rounds = Rounds { engine, journal, unsettled, dir: config.dir.clone(), room, cleaner };
+        let rounds = Rounds { engine, kept, journal, unsettled, dir: config.dir.clone(), room, cleaner };
         rounds.look();
         let sync_every = match config.durability {
             Durability::Interval(every) => Some(every),
@@ -62,6 +66,7 @@ impl Drop for Keeper {
 
 struct Rounds {
     engine: Arc<Engine>,
+    kept: Arc<Kept>,
     journal: Arc<Mutex<Journal>>,
     unsettled: Arc<RwLock<Unsettled>>,
     dir: PathBuf,
@@ -123,23 +128,57 @@ impl Rounds {
 
     /// Throws away some pages of these logs, in their order.
     fn clear_some_of(&self, logs: &[LogId]) -> Result<(), Error> {
-        let (mut pages, mut done, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut pages, mut places, mut done, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for log in logs {
             let left = PAGES_PER_TURN - pages.len();
             // Twice, as a page tells its key or its size. It is not read for either.
             let found = || self.engine.pages.range(page_key(*log, 0)..=page_key(*log, u64::MAX)).take(left);
             for (page, same) in found().zip(found()) {
                 let key = page.key().map_err(failed)?;
+                let size = same.size().map_err(failed)?;
+                if size <= PLACE_BYTES_MAX {
+                    places.extend(self.engine.place(&key)?);
+                }
                 pages.extend(<[u8; 16]>::try_from(&*key).ok());
-                bytes += u64::from(same.size().map_err(failed)?);
+                bytes += u64::from(size);
             }
             if pages.len() == PAGES_PER_TURN {
                 break;
             }
             done.push(*log);
         }
-        self.engine.erase(&pages, &done)?;
+        let left = self.left_without(&places)?;
+        self.engine.erase(&pages, &left, &done)?;
         self.cleaner.dropped(bytes);
+        for place in &places {
+            if let Err(error) = self.kept.free(place) {
+                // Not every file system can; then the room comes back with the whole file.
+                tracing::debug!(%error, ?place, "a record cannot be given back to the disk");
+                break;
+            }
+        }
+        let unneeded = left.iter().filter(|(_, left)| *left == 0);
+        unneeded.for_each(|(segment, _)| self.remove(*segment));
         Ok(())
+    }
+
+    /// How many bytes in segments that stay are needed without these.
+    fn left_without(&self, places: &[Place]) -> Result<Vec<(u64, u64)>, Error> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut left: BTreeMap<u64, u64> = self.engine.kept()?.into_iter().collect();
+        for place in places {
+            left.entry(place.segment).and_modify(|left| *left = left.saturating_sub(u64::from(place.bytes)));
+        }
+        let touched: BTreeSet<u64> = places.iter().map(|place| place.segment).collect();
+        Ok(left.into_iter().filter(|(segment, _)| touched.contains(segment)).collect())
+    }
+
+    fn remove(&self, segment: u64) {
+        if let Err(error) = self.kept.remove(segment) {
+            // It is no part of the journal any more, and is thrown away at the next start.
+            tracing::warn!(%error, segment, "a file of the journal cannot be removed");
+        }
     }
 }

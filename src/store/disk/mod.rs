@@ -8,7 +8,8 @@
 //! - `pages` holds what logs have got: 64 KiB of one log's records in one piece, so that reading costs the same whether they
 //!   came in one append or in a thousand; and where each log ends.
 //!
-//! Then that part of the journal is not needed any more, and its blocks on the disk are used again. At the start, what is in
+//! Then that part of the journal is not needed any more, and its blocks on the disk are used again; unless it is full of large
+//! records, which stay where they were written, and `pages` tells the place ([`kept`]). At the start, what is in
 //! the journal is read and done again. A log costs no file and no descriptor.
 
 mod answered;
@@ -18,6 +19,7 @@ mod config;
 mod engine;
 mod journal;
 mod keeper;
+mod kept;
 mod leb128;
 mod page;
 mod reading;

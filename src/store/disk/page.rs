@@ -1,23 +1,37 @@
 //! Records of one log as bytes, in pages. Pure.
 //!
-//! A page is a version, the count of its records, the length of each, and their bytes. Numbers are LEB128. What stands on
-//! the disk has fjall's checksums around it, so a page that does not read is a defect of ours, or of a later version.
+//! A page is a kind, the count of its records, the length of each, and their bytes. Or it is another kind, and where in a
+//! segment of the journal the page's only record is: the segment, the position of the first byte, the length, and a checksum
+//! of eight bytes. Numbers are LEB128. What stands on the disk has fjall's checksums around it, so a page that does not read
+//! is a defect of ours, or of a later version.
 
 use bytes::{BufMut, Bytes};
 
+use super::kept::Place;
 use super::leb128::{put_number, take, take_number};
 use crate::store::chunk::Chunk;
 use crate::store::log::CHUNK_BYTES;
 
-/// What a page begins with.
-const VERSION: u8 = 1;
+/// What a page begins with, by its kind.
+const RECORDS: u8 = 1;
+const ELSEWHERE: u8 = 2;
+
+/// No page that tells a place is longer, and hardly one with records is as short.
+pub(super) const PLACE_BYTES_MAX: u32 = 40;
+
+/// What a page holds.
+#[derive(Debug)]
+pub(super) enum Page {
+    Records(Chunk<Bytes>),
+    Elsewhere(Place),
+}
 
 /// Writes the records of chunks that follow each other as one page.
 pub(super) fn page_of(chunks: &[Chunk<Bytes>]) -> Vec<u8> {
     let bytes: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
     let count: usize = chunks.iter().map(|chunk| chunk.ends.len()).sum();
     let mut page = Vec::with_capacity(bytes + 3 * count + 16);
-    page.put_u8(VERSION);
+    page.put_u8(RECORDS);
     put_number(&mut page, count as u64);
     chunks.iter().flat_map(Chunk::lengths).for_each(|length| put_number(&mut page, u64::from(length)));
     chunks.iter().for_each(|chunk| page.put_slice(&chunk.bytes));
@@ -42,15 +56,32 @@ pub(super) fn groups_of(chunks: &[Chunk<Bytes>]) -> impl Iterator<Item = &[Chunk
     })
 }
 
+/// Writes where the only record of a page is.
+pub(super) fn page_at(place: &Place) -> Vec<u8> {
+    let mut page = Vec::with_capacity(PLACE_BYTES_MAX as usize);
+    page.put_u8(ELSEWHERE);
+    [place.segment, place.offset, u64::from(place.bytes)].iter().for_each(|number| put_number(&mut page, *number));
+    page.put_u64_le(place.sum);
+    page
+}
+
 /// Reads a page that begins at this position of its log; `None` for what is none.
-pub(super) fn read_page(start: u64, page: &Bytes) -> Option<Chunk<Bytes>> {
+pub(super) fn read_page(start: u64, page: &Bytes) -> Option<Page> {
     let mut rest = &page[..];
-    if take(&mut rest, 1)? != [VERSION] {
-        return None;
+    match take(&mut rest, 1)? {
+        [RECORDS] => {
+            let ends = read_ends(&mut rest)?;
+            let whole = ends.last().copied().unwrap_or(0) as usize == rest.len();
+            whole.then(|| Page::Records(Chunk { start, bytes: page.slice_ref(rest), ends }))
+        }
+        [ELSEWHERE] => {
+            let (segment, offset) = (take_number(&mut rest)?, take_number(&mut rest)?);
+            let bytes = u32::try_from(take_number(&mut rest)?).ok().filter(|bytes| *bytes > 0)?;
+            let sum = u64::from_le_bytes(rest.try_into().ok()?);
+            Some(Page::Elsewhere(Place { segment, offset, bytes, sum }))
+        }
+        _ => None,
     }
-    let ends = read_ends(&mut rest)?;
-    let whole = ends.last().copied().unwrap_or(0) as usize == rest.len();
-    whole.then(|| Chunk { start, bytes: page.slice_ref(rest), ends })
 }
 
 fn read_ends(rest: &mut &[u8]) -> Option<Vec<u32>> {
@@ -94,11 +125,20 @@ mod tests {
         #[test]
         fn a_page_is_read_back_and_a_truncated_one_is_not(records in records(300), start in 0..u64::MAX / 2) {
             let page = Bytes::from(page_of(&chunks(start, &records)));
-            let read = read_page(start, &page).unwrap();
+            let Some(Page::Records(read)) = read_page(start, &page) else { panic!("{page:?}") };
             let lengths: Vec<usize> = read.lengths().map(|length| length as usize).collect();
             prop_assert_eq!((read.start, &read.bytes[..]), (start, &records.concat()[..]));
             prop_assert_eq!(lengths, records.iter().map(Vec::len).collect::<Vec<_>>());
             prop_assert!(read_page(start, &page.slice(..page.len() - 1)).is_none());
+        }
+
+        #[test]
+        fn a_place_is_read_back_and_a_truncated_one_is_not(segment: u64, offset: u64, bytes in 1..u32::MAX, sum: u64) {
+            let place = Place { segment, offset, bytes, sum };
+            let page = Bytes::from(page_at(&place));
+            prop_assert!(page.len() <= PLACE_BYTES_MAX as usize);
+            prop_assert!(matches!(read_page(0, &page), Some(Page::Elsewhere(read)) if read == place));
+            prop_assert!(read_page(0, &page.slice(..page.len() - 1)).is_none());
         }
 
         #[test]

@@ -5,7 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::engine::{Engine, cause_of, page_key, page_start};
-use super::page::read_page;
+use super::kept::Kept;
+use super::page::{Page, read_page};
 use super::recent::Recent;
 use crate::store::batch::LogId;
 use crate::store::chunk::Chunk;
@@ -17,6 +18,7 @@ use crate::store::records::Run;
 /// among the `recent` ones: who reads more than one does not mind to wait for another thread.
 pub(super) fn read_pages(
     engine: &Engine,
+    kept: &Kept,
     recent: &Recent,
     log: LogId,
     range: &Range<u64>,
@@ -25,9 +27,8 @@ pub(super) fn read_pages(
 ) -> Result<bool, Error> {
     let mut pages = engine.pages.range(page_key(log, 0)..=page_key(log, run.end));
     let Some(first) = pages.next_back() else { return Err(Error::NoRecord { log, position: run.end }) };
-    let mut page = page_of(log, run.end, first.into_inner())?;
+    let mut page = page_of(kept, log, run.end, first.into_inner())?;
     drop(pages);
-    let mut following = None;
     loop {
         let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
         let left = bytes_max.saturating_sub(taken);
@@ -45,16 +46,15 @@ pub(super) fn read_pages(
             }
             return Ok(whole);
         }
-        let following =
-            following.get_or_insert_with(|| engine.pages.range(page_key(log, run.end)..page_key(log, range.end)));
-        let next = match following.next().map(|next| page_of(log, run.end, next.into_inner())) {
-            Some(Ok(next)) if next.start == run.end => next,
+        // One by one: whoever iterates stumbles over damage that is far from where the next page is.
+        let next = engine.pages.get(page_key(log, run.end)).map(|next| next.map(|next| (page_key(log, run.end), next)));
+        page = match next.transpose().map(|next| page_of(kept, log, run.end, next)) {
+            Some(Ok(next)) => next,
             // What is in front of the damage can be read.
             Some(_) | None if !run.chunks.is_empty() => return Ok(false),
             Some(Err(error)) => return Err(error),
-            Some(Ok(_)) | None => return Err(missing(log, run.end)),
+            None => return Err(missing(log, run.end)),
         };
-        page = next;
     }
 }
 
@@ -75,14 +75,22 @@ pub(super) fn read_recent(
 }
 
 fn page_of(
+    kept: &Kept,
     log: LogId,
     position: u64,
-    found: Result<(fjall::UserKey, fjall::UserValue), fjall::Error>,
+    found: Result<(impl AsRef<[u8]>, fjall::UserValue), fjall::Error>,
 ) -> Result<Chunk<Bytes>, Error> {
     let damaged = |cause: String| Error::Damaged { log, position, cause };
     let (key, value) = found.map_err(|error| damaged(cause_of(&error)))?;
-    let start = page_start(&key).ok_or_else(|| damaged("the key of a page is too short".to_owned()))?;
-    read_page(start, &value.into()).ok_or_else(|| damaged(format!("the page at {start} cannot be understood")))
+    let start = page_start(key.as_ref()).ok_or_else(|| damaged("the key of a page is too short".to_owned()))?;
+    match read_page(start, &value.into()) {
+        Some(Page::Records(records)) => Ok(records),
+        Some(Page::Elsewhere(place)) => {
+            let bytes = kept.read(&place).map_err(|error| damaged(error.to_string()))?;
+            Ok(Chunk { start, bytes, ends: vec![place.bytes] })
+        }
+        None => Err(damaged(format!("the page at {start} cannot be understood"))),
+    }
 }
 
 fn missing(log: LogId, position: u64) -> Error {

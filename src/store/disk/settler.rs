@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::engine::Engine;
 use super::journal::Old;
+use super::kept::Kept;
 use super::room::Room;
 use super::unsettled::{Generation, Unsettled};
 use crate::store::error::Error;
@@ -21,6 +22,11 @@ pub(super) struct Work {
     /// The part of the journal that is not needed then.
     pub(super) old: Old,
 }
+
+/// A segment of the journal that is full of large records stays, as the place where they are: they are written once. It is
+/// one if so many parts of [`PARTS`] are such records.
+const LARGE_PARTS: u64 = 3;
+const PARTS: u64 = 4;
 
 /// The thread's owner: it ends with this.
 pub(super) struct Settler {
@@ -45,13 +51,14 @@ impl Settler {
     /// Errors: [`Error::Failed`].
     pub(super) fn start(
         engine: Arc<Engine>,
+        kept: Arc<Kept>,
         unsettled: Arc<RwLock<Unsettled>>,
         room: Arc<Room>,
     ) -> Result<Self, Error> {
         let progress = Arc::new(Progress::default());
         // There is never more than one.
         let (work, coming) = sync_channel(1);
-        let desk = Desk { engine, unsettled, room, progress: Arc::clone(&progress), coming };
+        let desk = Desk { engine, kept, unsettled, room, progress: Arc::clone(&progress), coming };
         let named = std::thread::Builder::new().name("store-settler".into());
         let thread = named.spawn(move || desk.run());
         let thread = thread.map_err(|error| Error::Failed(format!("no thread to settle the store with: {error}")))?;
@@ -98,6 +105,7 @@ impl Progress {
 
 struct Desk {
     engine: Arc<Engine>,
+    kept: Arc<Kept>,
     unsettled: Arc<RwLock<Unsettled>>,
     room: Arc<Room>,
     progress: Arc<Progress>,
@@ -114,10 +122,18 @@ impl Desk {
         }
     }
 
+    fn try_to_settle(&self, work: &mut Work, kept: Option<u64>) -> Result<(), Error> {
+        if kept.is_some() {
+            work.old.keep_newest(&self.kept).map_err(|error| Error::Failed(error.to_string()))?;
+        }
+        self.engine.settle(&work.generation, work.next_commit, kept)
+    }
+
     /// Tries until it is done, or the store closes: then whoever opens it goes on.
-    fn settle(&self, work: Work) -> bool {
+    fn settle(&self, mut work: Work) -> bool {
+        let kept = segment_that_stays(&work);
         let mut failing = false;
-        while let Err(error) = self.engine.settle(&work.generation, work.next_commit) {
+        while let Err(error) = self.try_to_settle(&mut work, kept) {
             if !failing {
                 tracing::error!(%error, "what was written stays in the journal for now");
             }
@@ -135,4 +151,10 @@ impl Desk {
         }
         true
     }
+}
+
+fn segment_that_stays(work: &Work) -> Option<u64> {
+    let (segment, bytes) = work.old.newest()?;
+    let large = work.generation.large_bytes(segment);
+    (large > 0 && large * PARTS >= bytes * LARGE_PARTS).then_some(segment)
 }

@@ -11,6 +11,7 @@ use super::config::{DiskConfig, Durability};
 use super::engine::{Engine, failed, table_key};
 use super::journal::{Journal, Replay, journal_dir};
 use super::keeper::Keeper;
+use super::kept::Kept;
 use super::reading::{read_pages, read_recent};
 use super::recent::Recent;
 use super::recovery::{Recovered, recover};
@@ -44,6 +45,7 @@ pub struct DiskStore {
     _keeper: Keeper,
     settler: Settler,
     engine: Arc<Engine>,
+    kept: Arc<Kept>,
     /// Held while a commit runs.
     journal: Arc<Mutex<Journal>>,
     unsettled: Arc<RwLock<Unsettled>>,
@@ -67,11 +69,12 @@ impl DiskStore {
     pub(super) fn open_with(config: &DiskConfig, limits: Limits) -> Result<Self, Error> {
         let unusable = |cause: String| Error::Open { dir: config.dir.clone(), cause };
         let engine = Arc::new(Engine::open(config)?);
-        let settled = || Ok((engine.settled()?, engine.page_ends()?));
-        let (next_commit, page_ends) = settled().map_err(|error: Error| unusable(error.to_string()))?;
+        let settled = || Ok((engine.settled()?, engine.page_ends()?, engine.kept()?));
+        let (next_commit, page_ends, kept) = settled().map_err(|error: Error| unusable(error.to_string()))?;
+        let kept = Arc::new(Kept::expecting(kept.into_iter().map(|(segment, _)| segment)));
         let answered = Answered::open(&config.dir).map_err(|error| unusable(error.to_string()))?;
-        let (mut journal, replay) =
-            Journal::open(&journal_dir(&config.dir), next_commit).map_err(|error| unusable(error.to_string()))?;
+        let (mut journal, replay) = Journal::open(&journal_dir(&config.dir), next_commit, &kept)
+            .map_err(|error| unusable(error.to_string()))?;
         // A commit that was cut short and never answered is not missed by anybody.
         let missing = answered.compare(replay.next_commit, !replay.torn.is_empty());
         let Replay { damaged, torn, .. } = &replay;
@@ -85,12 +88,26 @@ impl DiskStore {
         drop(replay);
         let (journal, unsettled) = (Arc::new(Mutex::new(journal)), Arc::new(RwLock::new(unsettled)));
         let room = Arc::new(Room::new(config.free_bytes_min));
-        let settler = Settler::start(Arc::clone(&engine), Arc::clone(&unsettled), Arc::clone(&room))?;
-        let (kept, seen) = (Arc::clone(&journal), Arc::clone(&unsettled));
-        let keeper = Keeper::start(Arc::clone(&engine), kept, seen, config, Arc::clone(&room))?;
+        let settler =
+            Settler::start(Arc::clone(&engine), Arc::clone(&kept), Arc::clone(&unsettled), Arc::clone(&room))?;
+        let (written, seen) = (Arc::clone(&journal), Arc::clone(&unsettled));
+        let keeper = Keeper::start(Arc::clone(&engine), Arc::clone(&kept), written, seen, config, Arc::clone(&room))?;
         let (recent, durability) = (Recent::of(config.recent_bytes()), config.durability);
         let _keeper = keeper;
-        Ok(Self { _keeper, settler, engine, journal, unsettled, answered, recent, room, gaps, durability, limits })
+        Ok(Self {
+            _keeper,
+            settler,
+            engine,
+            kept,
+            journal,
+            unsettled,
+            answered,
+            recent,
+            room,
+            gaps,
+            durability,
+            limits,
+        })
     }
 
     /// What is known of the room on the disk.
@@ -112,6 +129,14 @@ impl DiskStore {
         self.settler.wait();
     }
 
+    /// Has everything settled, and waits for it.
+    #[cfg(test)]
+    pub(super) fn settle_now(&self) {
+        self.settler.wait();
+        self.settle(&mut self.journal()).unwrap();
+        self.settler.wait();
+    }
+
     /// Has the journal settled when there is much in it; waits for the generation before if there is too much.
     fn settle_in_time(&self, journal: &mut Journal) -> Result<(), Error> {
         let Limits { settled_at_bytes, bytes_max, segments_max } = self.limits;
@@ -119,9 +144,14 @@ impl DiskStore {
         if due && journal.bytes() >= bytes_max {
             self.settler.wait();
         }
-        if !due || self.settler.is_busy() {
-            return Ok(());
+        match due && !self.settler.is_busy() {
+            true => self.settle(journal),
+            false => Ok(()),
         }
+    }
+
+    /// Has everything settled that is in the journal; the generation before is settled.
+    fn settle(&self, journal: &mut Journal) -> Result<(), Error> {
         let old = journal.rotate().map_err(unwritten)?;
         let generation = self.unsettled.write().unwrap_or_else(PoisonError::into_inner).generation();
         self.settler.settle(Work { generation, next_commit: journal.next_commit(), old });
@@ -175,7 +205,7 @@ impl DiskStore {
 fn settle_what_is_left(engine: &Engine, journal: &mut Journal, unsettled: &mut Unsettled) -> Result<(), Error> {
     let old = journal.rotate().map_err(unwritten)?;
     let generation = unsettled.generation();
-    engine.settle(&generation, journal.next_commit())?;
+    engine.settle(&generation, journal.next_commit(), None)?;
     unsettled.settled(&generation);
     old.put_aside().map_err(unwritten)
 }
@@ -203,10 +233,9 @@ impl Store for DiskStore {
         let changes = prepare(&self.engine, &self.unsettled(), batch)?;
         let bytes = journal.prepare(&changes);
         self.room.spend(bytes);
-        journal.commit(self.durability == Durability::Sync).map_err(unwritten)?;
+        let places = journal.commit(self.durability == Durability::Sync).map_err(unwritten)?;
         self.answered.note(journal.next_commit()).map_err(unwritten)?;
-        let mut unsettled = self.unsettled.write().unwrap_or_else(PoisonError::into_inner);
-        changes.into_iter().for_each(|change| unsettled.apply(change));
+        self.unsettled.write().unwrap_or_else(PoisonError::into_inner).apply_all(changes, places);
         Ok(())
     }
 
@@ -216,9 +245,15 @@ impl Store for DiskStore {
 
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error> {
         let pages = |pages: &Range<u64>, run: &mut Run| {
-            Some(read_pages(&self.engine, &self.recent, log, pages, bytes_max, run))
+            Some(read_pages(&self.engine, &self.kept, &self.recent, log, pages, bytes_max, run))
         };
-        self.read_with(log, range, bytes_max, pages).expect("whoever may wait for the disk is told")
+        let position = range.start;
+        let read = self.read_with(log, range, bytes_max, pages).expect("whoever may wait for the disk is told");
+        match read {
+            // What a dropped log had may be gone while it is read.
+            Err(Error::Damaged { .. }) if self.unsettled().end(log).is_none() => Err(Error::NoRecord { log, position }),
+            read => read,
+        }
     }
 
     fn read_now(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Option<Result<Run, Error>> {

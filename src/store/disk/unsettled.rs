@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::journal::Change;
+use super::journal::{Change, Places};
 use crate::store::batch::LogId;
 use crate::store::chunk::Chunk;
-use crate::store::log::Log;
+use crate::store::log::{LARGE_BYTES, Log};
 use crate::store::records::Run;
 
 /// Keys of tables, each with its value; `None` if it was taken away.
@@ -31,6 +31,8 @@ struct Growing {
     settling: usize,
     /// Whether there are pages before them.
     paged: bool,
+    /// Where large records are in the journal, which of them are not being settled: position, segment, first byte there.
+    places: Vec<(u64, u64, u64)>,
 }
 
 /// All logs, and the keys that were changed.
@@ -50,11 +52,22 @@ pub(super) struct Unsettled {
 /// Everything that is settled together.
 #[derive(Debug, Default)]
 pub(super) struct Generation {
-    /// By their numbers: the records that are in no page yet, and where the log ends with them.
-    pub(super) logs: BTreeMap<LogId, (Vec<Chunk<Bytes>>, u64)>,
+    /// By their numbers, those that have got records.
+    pub(super) logs: BTreeMap<LogId, Grown>,
     /// Logs whose pages are to be thrown away.
     pub(super) dropped: BTreeSet<LogId>,
     pub(super) keys: Arc<Keys>,
+}
+
+/// What a log has got.
+#[derive(Debug, Default)]
+pub(super) struct Grown {
+    /// The records that are in no page yet.
+    pub(super) chunks: Vec<Chunk<Bytes>>,
+    /// Where the log ends with them.
+    pub(super) end: u64,
+    /// Where large ones are in the journal, in their order: position, segment, first byte there.
+    pub(super) places: Vec<(u64, u64, u64)>,
 }
 
 /// What the memory can tell of a read.
@@ -63,6 +76,20 @@ pub(super) enum Look {
     Told(Option<Run>),
     /// What comes before this position is in pages.
     PagesUntil(u64),
+}
+
+impl Generation {
+    /// How many bytes of large records there are in a segment of the journal.
+    pub(super) fn large_bytes(&self, segment: u64) -> u64 {
+        let lengths = self.logs.values().flat_map(|grown| {
+            let starts = grown.places.iter().filter(move |(_, at, _)| *at == segment).map(|(start, ..)| *start);
+            starts.filter_map(|start| {
+                let chunk = grown.chunks.binary_search_by_key(&start, |chunk| chunk.start).ok()?;
+                Some(grown.chunks[chunk].bytes.len() as u64)
+            })
+        });
+        lengths.sum()
+    }
 }
 
 impl Known {
@@ -136,7 +163,27 @@ impl Unsettled {
         }
     }
 
-    /// The change was written: from now on it is what is known.
+    /// The changes of a commit were written: from now on they are what is known.
+    pub(super) fn apply_all(&mut self, changes: Vec<Change>, places: Places) {
+        let Places { segment, offsets } = places;
+        let mut offsets = offsets.into_iter();
+        for change in changes {
+            let place = match &change {
+                Change::Append { log, start, record } if record.len() >= LARGE_BYTES => {
+                    offsets.next().map(|offset| (*log, (*start, segment, offset)))
+                }
+                _ => None,
+            };
+            self.apply(change);
+            if let Some((log, place)) = place
+                && let Some(Known::Growing(growing)) = self.logs.get_mut(&log)
+            {
+                growing.places.push(place);
+            }
+        }
+    }
+
+    /// The same with one of them.
     pub(super) fn apply(&mut self, change: Change) {
         match change {
             Change::Append { log, start, record } => {
@@ -156,11 +203,13 @@ impl Unsettled {
 
     /// The records of a log, which begins at `start` if there is none.
     fn growing(&mut self, log: LogId, start: u64) -> &mut Log {
-        let known = self.logs.entry(log).or_insert_with(|| {
-            Known::Growing(Box::new(Growing { log: Log::starting_at(start), settling: 0, paged: false }))
-        });
+        let growing = |start, paged| {
+            let log = Log::starting_at(start);
+            Known::Growing(Box::new(Growing { log, settling: 0, paged, places: Vec::new() }))
+        };
+        let known = self.logs.entry(log).or_insert_with(|| growing(start, false));
         if let Known::Paged { end } = known {
-            *known = Known::Growing(Box::new(Growing { log: Log::starting_at(*end), settling: 0, paged: true }));
+            *known = growing(*end, true);
         }
         let Known::Growing(growing) = known else { unreachable!("it grows now") };
         if growing.log.chunks() == growing.settling {
@@ -193,7 +242,8 @@ impl Unsettled {
             if let Some(Known::Growing(growing)) = self.logs.get_mut(&log) {
                 let chunks = growing.log.close().to_vec();
                 growing.settling = chunks.len();
-                logs.insert(log, (chunks, growing.log.end()));
+                let places = std::mem::take(&mut growing.places);
+                logs.insert(log, Grown { chunks, end: growing.log.end(), places });
             }
         }
         self.settling_keys = Arc::new(std::mem::take(&mut self.keys));

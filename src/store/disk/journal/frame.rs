@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 use crate::store::batch::LogId;
 use crate::store::disk::leb128::{put_number, take, take_number};
+use crate::store::log::LARGE_BYTES;
 
 /// What a frame begins with.
 pub(super) const MARK: [u8; 4] = *b"xrf1";
@@ -20,9 +21,6 @@ pub(super) const HEAD: usize = 4 + 8 + 8 + 4 + 8;
 /// How much of the head the first checksum covers, and where the second one stands.
 const HEAD_COVERED: usize = 4 + 8 + 8;
 const BODY_SUM: usize = HEAD - 8;
-
-/// A record of so many bytes is written from where it is, without a copy.
-const LARGE_BYTES: usize = 16 * 1024;
 
 /// One change, as it is written. The keys of tables are the whole ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +101,16 @@ impl Frame {
             let small = &self.bytes[begins..at];
             begins = at;
             std::iter::once(small).chain(record)
+        })
+    }
+
+    /// Where its large records begin, in their order, counted from the frame's first byte.
+    pub(super) fn large(&self) -> impl Iterator<Item = u64> {
+        let mut before = 0;
+        self.large.iter().map(move |(at, record)| {
+            let begins = at + before;
+            before += record.len();
+            begins as u64
         })
     }
 
@@ -229,6 +237,15 @@ pub(super) mod tests {
             let head = head_at(&bytes, SALT).unwrap();
             prop_assert_eq!((head.commit, head.body_bytes), (commit, bytes.len() - HEAD));
             prop_assert!(is_whole(&head, &bytes[HEAD..], SALT));
+            let mut frame = Frame::default();
+            frame.fill(&changes, commit, SALT);
+            let large = changes.iter().filter_map(|change| match change {
+                Change::Append { record, .. } if record.len() >= LARGE_BYTES => Some(record),
+                _ => None,
+            });
+            for (begins, record) in frame.large().zip(large) {
+                prop_assert!(bytes[begins as usize..].starts_with(record));
+            }
             prop_assert_eq!(changes_in(&Bytes::from(bytes).slice(HEAD..)), (changes, true));
         }
 

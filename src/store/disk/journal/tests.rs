@@ -7,9 +7,14 @@ use std::path::Path;
 use super::segment::segments_in;
 use super::writing::DAMAGED;
 use super::*;
+use crate::store::disk::kept::Kept;
 
 fn put(number: u64) -> Change {
     Change::Put { key: format!("key {number}").into(), value: "value".into() }
+}
+
+fn open(dir: &Path, settled: u64) -> std::io::Result<(Journal, Replay)> {
+    Journal::open(dir, settled, &Kept::expecting(std::iter::empty()))
 }
 
 fn write(journal: &mut Journal, changes: &[Change]) {
@@ -19,7 +24,7 @@ fn write(journal: &mut Journal, changes: &[Change]) {
 
 /// Opens the journal and commits so many changes, each on its own.
 fn commit(dir: &Path, count: u64) -> Journal {
-    let (mut journal, _) = Journal::open(dir, 0).unwrap();
+    let (mut journal, _) = open(dir, 0).unwrap();
     for _ in 0..count {
         let change = put(journal.next_commit());
         write(&mut journal, &[change]);
@@ -52,7 +57,7 @@ fn damage(dir: &Path, text: &str, change: impl Fn(&File, u64)) {
 fn everything_is_read_back_in_order_over_several_lives() {
     let dir = tempfile::tempdir().unwrap();
     for lives in 0..4 {
-        let (_, replay) = Journal::open(dir.path(), 0).unwrap();
+        let (_, replay) = open(dir.path(), 0).unwrap();
         assert_eq!(changes(&replay), (0..3 * lives).map(put).collect::<Vec<_>>());
         assert!(!replay.has_gaps && replay.torn.is_empty() && replay.next_commit == 3 * lives);
         commit(dir.path(), 3);
@@ -90,10 +95,10 @@ fn what_is_settled_goes_and_its_file_is_used_again() {
 fn commits_that_are_settled_are_not_read_again() {
     let dir = tempfile::tempdir().unwrap();
     drop(commit(dir.path(), 5));
-    let (journal, replay) = Journal::open(dir.path(), 3).unwrap();
+    let (journal, replay) = open(dir.path(), 3).unwrap();
     assert_eq!((changes(&replay), replay.next_commit), (vec![put(3), put(4)], 5));
     drop(journal);
-    let (journal, replay) = Journal::open(dir.path(), 7).unwrap();
+    let (journal, replay) = open(dir.path(), 7).unwrap();
     assert!(replay.bodies.is_empty() && replay.next_commit == 7 && journal.segments() == 1);
 }
 
@@ -102,12 +107,12 @@ fn a_commit_that_is_torn_at_the_end_is_missed_by_nobody() {
     let dir = tempfile::tempdir().unwrap();
     drop(commit(dir.path(), 3));
     damage(dir.path(), "key 2", |file, at| file.write_all_at(&[0; 4], at).unwrap());
-    let (journal, replay) = Journal::open(dir.path(), 0).unwrap();
+    let (journal, replay) = open(dir.path(), 0).unwrap();
     assert_eq!((changes(&replay), replay.next_commit, replay.torn.len()), (vec![put(0), put(1)], 2, 1));
     drop(journal);
     // Another one gets its number, and then it is not even torn.
     drop(commit(dir.path(), 1));
-    let (_, replay) = Journal::open(dir.path(), 0).unwrap();
+    let (_, replay) = open(dir.path(), 0).unwrap();
     assert_eq!(changes(&replay), (0..3).map(put).collect::<Vec<_>>());
     assert!(!replay.has_gaps && replay.torn.is_empty() && replay.damaged.is_empty());
 }
@@ -121,7 +126,7 @@ fn damage_in_the_middle_costs_the_commit_it_is_in() {
     for text in ["key 2", "key 4"] {
         damage(dir.path(), text, |file, at| file.write_all_at(b"K", at).unwrap());
     }
-    let (mut journal, replay) = Journal::open(dir.path(), 0).unwrap();
+    let (mut journal, replay) = open(dir.path(), 0).unwrap();
     assert_eq!(changes(&replay), [0, 1, 3, 5].map(put));
     assert!(replay.has_gaps && replay.next_commit == 6);
     let told: Vec<Change> = replay.damaged.iter().flat_map(|body| changes_in(body).0).collect();

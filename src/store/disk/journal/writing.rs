@@ -1,6 +1,6 @@
 //! The journal as files: one that is written to, those before it, and one that waits for its turn.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::frame::{Change, Frame};
 use super::replay::{Reading, Replay};
 use super::segment::{Name, Segment, segments_in};
+use crate::store::disk::kept::Kept;
 
 /// What a file is called that is kept for the next segment.
 const SPARE: &str = "spare";
@@ -36,15 +37,32 @@ pub(in crate::store::disk) struct Journal {
     failed: bool,
 }
 
+/// Where large records of a commit are.
+#[derive(Debug)]
+pub(in crate::store::disk) struct Places {
+    pub(in crate::store::disk) segment: u64,
+    /// Their first bytes in the segment, in their order.
+    pub(in crate::store::disk) offsets: Vec<u64>,
+}
+
 /// Segments that a newer one has followed: to be retired when what they hold is settled.
 #[derive(Debug, Default)]
 pub(in crate::store::disk) struct Old {
     paths: Vec<PathBuf>,
+    newest: Option<OldSegment>,
+}
+
+#[derive(Debug)]
+struct OldSegment {
+    number: u64,
+    path: PathBuf,
+    bytes: u64,
 }
 
 impl Journal {
-    /// Reads what is not settled, which are the commits from `settled` on, and begins a segment. Errors: what the disk says.
-    pub(in crate::store::disk) fn open(dir: &Path, settled: u64) -> io::Result<(Self, Replay)> {
+    /// Reads what is not settled, which are the commits from `settled` on, and begins a segment. Those that stay for good are
+    /// settled: they are told `kept`. Errors: what the disk says.
+    pub(in crate::store::disk) fn open(dir: &Path, settled: u64, kept: &Kept) -> io::Result<(Self, Replay)> {
         fs::create_dir_all(dir)?;
         if let Some(parent) = dir.parent() {
             File::open(parent)?.sync_all()?;
@@ -53,6 +71,9 @@ impl Journal {
         let mut reading = Reading::from(settled);
         let (mut before, mut before_bytes) = (Vec::new(), 0);
         for (name, path) in &segments {
+            if kept.found(name.number, path) {
+                continue;
+            }
             let bytes = Bytes::from(fs::read(path)?);
             match reading.segment(&bytes, name.salt, path) {
                 Some(held) => {
@@ -76,21 +97,24 @@ impl Journal {
         self.frame.length()
     }
 
-    /// Writes what was prepared, and with `sync` has it on the disk. Errors: what the disk says; from then on nothing is
-    /// written.
-    pub(in crate::store::disk) fn commit(&mut self, sync: bool) -> io::Result<()> {
+    /// Writes what was prepared, and with `sync` has it on the disk. Returns where large records are. Errors: what the disk
+    /// says; from then on nothing is written.
+    pub(in crate::store::disk) fn commit(&mut self, sync: bool) -> io::Result<Places> {
         if self.failed {
             return Err(io::Error::other("an earlier write or sync failed"));
         }
         self.failed = true;
+        let begins = self.segment.bytes();
         self.segment.write(&self.frame, sync)?;
         if sync {
             self.file().sync_data()?;
         }
         self.failed = false;
         self.next_commit += 1;
+        let places =
+            Places { segment: self.segment.name.number, offsets: self.frame.large().map(|at| begins + at).collect() };
         self.frame.empty();
-        Ok(())
+        Ok(places)
     }
 
     /// What is written to at the moment.
@@ -126,18 +150,32 @@ impl Journal {
         let next = begin(&self.dir, self.segment.name.number + 1)?;
         self.failed = was_failed;
         let full = std::mem::replace(&mut self.segment, next);
-        let mut paths = std::mem::take(&mut self.before);
-        paths.push(full.path);
         self.before_bytes = 0;
-        Ok(Old { paths })
+        let newest = OldSegment { number: full.name.number, bytes: full.bytes(), path: full.path };
+        Ok(Old { paths: std::mem::take(&mut self.before), newest: Some(newest) })
     }
 }
 
 impl Old {
+    /// The number of the newest one, and how much was written to it.
+    pub(in crate::store::disk) fn newest(&self) -> Option<(u64, u64)> {
+        self.newest.as_ref().map(|newest| (newest.number, newest.bytes))
+    }
+
+    /// Keeps the newest one for good; it is told before anybody can be sent there. Errors: what the disk says.
+    pub(in crate::store::disk) fn keep_newest(&mut self, kept: &Kept) -> io::Result<()> {
+        if let Some(newest) = self.newest.take() {
+            kept.add(newest.number, &newest.path);
+            // It may have got the blocks of a longer one.
+            OpenOptions::new().write(true).open(&newest.path)?.set_len(newest.bytes)?;
+        }
+        Ok(())
+    }
+
     /// Everything in them is settled: one of the files is kept for the next segment, unless room is short, the others go.
     /// Errors: what the disk says.
     pub(in crate::store::disk) fn retire(self, keep: bool) -> io::Result<()> {
-        for path in self.paths {
+        for path in self.paths() {
             match path.parent().filter(|_| keep) {
                 Some(dir) => retire(dir, &path)?,
                 None => fs::remove_file(&path)?,
@@ -146,9 +184,13 @@ impl Old {
         Ok(())
     }
 
+    fn paths(self) -> impl Iterator<Item = PathBuf> {
+        self.paths.into_iter().chain(self.newest.map(|newest| newest.path))
+    }
+
     /// The same where something was damaged: the files stay beside the journal, for whoever wants to look.
     pub(in crate::store::disk) fn put_aside(self) -> io::Result<()> {
-        self.paths.iter().try_for_each(|path| fs::rename(path, path.with_extension(DAMAGED)))
+        self.paths().try_for_each(|path| fs::rename(&path, path.with_extension(DAMAGED)))
     }
 }
 

@@ -1,15 +1,16 @@
-//! What a disk store keeps over restarts, and what it does with the tail.
+//! What a disk store keeps over restarts, and what it does with the journal.
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::engine::Engine;
-use super::journal::{Journal, journal_dir};
-use super::recovery::recover;
-use super::scratch::{HASTY, config, hasty, occupied_bytes, roomy};
-use super::store::DiskStore;
-use super::unsettled::Unsettled;
-use crate::store::{Batch, Error, Gap, LogId, Store, Table};
+use crate::store::disk::engine::Engine;
+use crate::store::disk::journal::{Journal, journal_dir};
+use crate::store::disk::kept::Kept;
+use crate::store::disk::recovery::recover;
+use crate::store::disk::scratch::{HASTY, config, hasty, occupied_bytes, roomy};
+use crate::store::disk::store::DiskStore;
+use crate::store::disk::unsettled::Unsettled;
+use crate::store::{Batch, Error, LogId, Store, Table};
 
 const TABLE: Table = Table("names");
 
@@ -118,11 +119,12 @@ proptest! {
 fn settle_until_a_crash(dir: &std::path::Path, all: bool) {
     let engine = Engine::open(&config(dir)).unwrap();
     let (settled, ends) = (engine.settled().unwrap(), engine.page_ends().unwrap());
-    let (journal, replay) = Journal::open(&journal_dir(dir), settled).unwrap();
+    let kept = Kept::expecting(engine.kept().unwrap().into_iter().map(|(segment, _)| segment));
+    let (journal, replay) = Journal::open(&journal_dir(dir), settled, &kept).unwrap();
     let mut unsettled = recover(Unsettled::over(ends.into_iter()), &replay, &[]).unwrap().unsettled;
     let generation = unsettled.generation();
     match all {
-        true => engine.settle(&generation, journal.next_commit()).unwrap(),
+        true => engine.settle(&generation, journal.next_commit(), None).unwrap(),
         false => engine.settle_keys(&generation.keys).unwrap(),
     }
 }
@@ -207,7 +209,7 @@ fn many_starts_leave_few_files() {
 #[test]
 fn a_disk_without_room_takes_no_content() {
     let dir = tempfile::tempdir().unwrap();
-    let config = super::DiskConfig { free_bytes_min: u64::MAX, ..config(dir.path()) };
+    let config = crate::store::DiskConfig { free_bytes_min: u64::MAX, ..config(dir.path()) };
     let store = DiskStore::open(&config).unwrap();
     assert!(matches!(store.check_room(0), Err(Error::NoRoom { .. })));
 }
@@ -228,78 +230,6 @@ fn no_more_gets_to_the_disk_than_is_counted() {
         let (occupied, counted) = (occupied_bytes(dir.path()) - before, store.room().spent_bytes());
         // The files have headers, and end in the middle of a block.
         assert!(occupied <= counted + counted / 50 + 500_000, "{occupied} bytes, {counted} counted");
-    }
-}
-
-/// Flips a bit of this text in the journal.
-fn flip(dir: &std::path::Path, text: &str) {
-    let mut flipped = 0;
-    for file in std::fs::read_dir(dir.join("journal")).unwrap() {
-        let path = file.unwrap().path();
-        let mut bytes = std::fs::read(&path).unwrap();
-        if let Some(at) = bytes.windows(text.len()).position(|window| window == text.as_bytes()) {
-            bytes[at + 1] ^= 1;
-            flipped += 1;
-            std::fs::write(path, bytes).unwrap();
-        }
-    }
-    assert_eq!(flipped, 1);
-}
-
-#[test]
-fn the_last_record_of_a_log_that_is_damaged_is_missed() {
-    // In the middle of the journal, and at its end.
-    for damaged in [5_u64, 7] {
-        let dir = tempfile::tempdir().unwrap();
-        let store = roomy(dir.path());
-        for (position, record) in [(0, "one"), (4, "two")] {
-            for log in [5, 6, 7] {
-                let mut batch = Batch::default();
-                batch.append(LogId(log), position, format!("{record}{log}").into());
-                store.commit(batch).unwrap();
-            }
-        }
-        drop(store);
-        flip(dir.path(), &format!("two{damaged}"));
-        let gap = Gap { log: LogId(damaged), from: 4, until: 8 };
-        for gaps in [vec![gap], vec![]] {
-            let store = roomy(dir.path());
-            assert_eq!(store.gaps(), gaps);
-            let log = LogId(damaged);
-            assert_eq!(store.read(log, 0..8, 100).unwrap().chunks.concat(), format!("one{damaged}").as_bytes());
-            let refused = store.read(log, 4..8, 100).unwrap_err();
-            assert!(matches!(refused, Error::Damaged { position: 4, .. }), "{refused}");
-            let end = store.end(log).unwrap().unwrap();
-            let mut batch = Batch::default();
-            batch.append(log, end, "more".into());
-            store.commit(batch).unwrap();
-            assert_eq!(store.read(log, end..end + 4, 100).unwrap().chunks.concat(), b"more");
-            assert_eq!(store.read(LogId(6), 0..8, 100).unwrap().chunks.concat(), b"one6two6");
-        }
-    }
-}
-
-#[test]
-fn the_first_record_of_a_log_that_is_damaged_is_missed() {
-    for records in [1_u64, 2] {
-        let dir = tempfile::tempdir().unwrap();
-        let store = roomy(dir.path());
-        for number in 0..records {
-            let mut batch = Batch::default();
-            batch.append(LogId(5), number * 4, format!("num{number}").into());
-            batch.append(LogId(6 + number), 0, "beside".into());
-            store.commit(batch).unwrap();
-        }
-        let mut batch = Batch::default();
-        batch.append(LogId(9), 0, "later".into());
-        store.commit(batch).unwrap();
-        drop(store);
-        flip(dir.path(), "num0");
-        let store = roomy(dir.path());
-        assert!(store.gaps().contains(&Gap { log: LogId(5), from: 0, until: 4 }), "{:?}", store.gaps());
-        assert_eq!(store.end(LogId(5)).unwrap(), Some(records * 4));
-        let refused = store.read(LogId(5), 0..4, 100).unwrap_err();
-        assert!(matches!(refused, Error::NoRecord { position: 0, .. } | Error::Damaged { .. }), "{refused}");
     }
 }
 

@@ -1,0 +1,85 @@
+//! Large records, which stay in the journal.
+
+use std::time::{Duration, Instant};
+
+use crate::store::disk::scratch::{occupied_bytes, roomy};
+use crate::store::disk::store::DiskStore;
+use crate::store::{Batch, Error, LogId, Store};
+
+const LONG: usize = 1_000_000;
+
+/// Appends a long record to each of two logs, so many times, until a segment is full of them.
+fn append_long_ones(store: &DiskStore, times: usize) {
+    for number in 0..times {
+        for log in [1, 2] {
+            let mut batch = Batch::default();
+            batch.append(LogId(log), (number * LONG) as u64, vec![number as u8 + log as u8; LONG].into());
+            store.commit(batch).unwrap();
+        }
+    }
+    store.settle_now();
+}
+
+fn check_long_ones(store: &DiskStore, log: u64, times: usize) {
+    for number in 0..times {
+        let run = store.read(LogId(log), (number * LONG) as u64..u64::MAX, 1).unwrap();
+        assert!(run.chunks.concat() == vec![number as u8 + log as u8; LONG], "record {number} of {log}");
+    }
+}
+
+#[test]
+fn large_records_are_written_once_and_stay_where_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = roomy(dir.path());
+    append_long_ones(&store, 12);
+    let occupied = occupied_bytes(dir.path());
+    assert!(occupied < 25 * LONG as u64, "{occupied} bytes");
+    check_long_ones(&store, 1, 12);
+    drop(store);
+    let store = roomy(dir.path());
+    check_long_ones(&store, 2, 12);
+    assert!(store.gaps().is_empty());
+}
+
+#[test]
+fn what_a_dropped_log_had_of_large_records_is_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = roomy(dir.path());
+    append_long_ones(&store, 12);
+    for (dropped, left) in [(1, 14), (2, 2)] {
+        let mut batch = Batch::default();
+        batch.drop_log(LogId(dropped));
+        store.commit(batch).unwrap();
+        store.settle_now();
+        let given_back = || occupied_bytes(dir.path()) < left * LONG as u64;
+        let patience = Instant::now() + Duration::from_secs(60);
+        while !given_back() {
+            assert!(Instant::now() < patience, "{} bytes are left", occupied_bytes(dir.path()));
+            std::thread::yield_now();
+        }
+        assert!(store.read(LogId(dropped), 0..1, 1).is_err());
+        if dropped == 1 {
+            check_long_ones(&store, 2, 12);
+            drop(store);
+            store = roomy(dir.path());
+        }
+    }
+}
+
+#[test]
+fn a_large_record_that_is_damaged_is_told_and_the_others_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = roomy(dir.path());
+    append_long_ones(&store, 12);
+    drop(store);
+    let files = std::fs::read_dir(dir.path().join("journal")).unwrap().map(|file| file.unwrap().path());
+    let first = files.filter(|path| path.extension().is_some()).min().unwrap();
+    let mut bytes = std::fs::read(&first).unwrap();
+    bytes[LONG / 2] ^= 1;
+    std::fs::write(first, bytes).unwrap();
+    let store = roomy(dir.path());
+    let refused = store.read(LogId(1), 0..LONG as u64, 1).unwrap_err();
+    assert!(matches!(refused, Error::Damaged { position: 0, .. }), "{refused}");
+    check_long_ones(&store, 2, 12);
+    assert_eq!(store.read(LogId(1), LONG as u64..u64::MAX, 1).unwrap().end, 2 * LONG as u64);
+}
