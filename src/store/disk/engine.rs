@@ -14,7 +14,7 @@ use std::ops::{Bound, Range};
 use std::path::Path;
 
 use bytes::{BufMut, Bytes};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::config::DiskConfig;
@@ -86,7 +86,16 @@ impl Engine {
     /// [`Error::Failed`].
     pub(super) fn settle(&self, generation: &Generation, next_commit: u64, kept: Option<u64>) -> Result<(), Error> {
         self.settle_keys(&generation.keys)?;
-        // The last key says that all of it is there, so this comes last.
+        self.settle_logs(generation, next_commit, kept)
+    }
+
+    /// The part of it that is for `pages`, and says that all of it is there: it comes last.
+    pub(super) fn settle_logs(
+        &self,
+        generation: &Generation,
+        next_commit: u64,
+        kept: Option<u64>,
+    ) -> Result<(), Error> {
         let settled = (SETTLED, Some(bytes_of(next_commit)));
         ingest(&self.pages, entries_of(generation, kept).chain([settled]))
     }
@@ -97,6 +106,12 @@ impl Engine {
             return Ok(());
         }
         ingest(&self.tables, keys.iter().map(|(key, value)| (key.clone(), value.clone())))
+    }
+
+    /// Whether fjall's own work, which is done behind our back, has failed: it is not taken up again until the folder is
+    /// opened anew. Errors: [`Error::Failed`].
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.database.persist(PersistMode::Buffer).map_err(failed)
     }
 
     /// Takes away pages, and the marks of logs that have no more of them; `left` tells of segments that stay how much in them

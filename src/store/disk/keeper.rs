@@ -21,14 +21,17 @@ use crate::store::error::Error;
 /// How often the disk is asked for its room.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How long it rests after an error.
+const REST_AFTER_ERROR: Duration = Duration::from_secs(10);
+
 /// How many pages are thrown away in one go, and of how many logs.
 const PAGES_PER_TURN: usize = 4096;
 const LOGS_PER_TURN: usize = 4096;
 
 /// The thread's owner: it ends with this.
 pub(super) struct Keeper {
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    stop: Vec<SyncSender<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Keeper {
@@ -42,32 +45,47 @@ impl Keeper {
         room: Arc<Room>,
     ) -> Result<Self, Error> {
         let cleaner = Cleaner::start(Arc::clone(&engine), Arc::clone(&room))?;
-        let rounds = Rounds { engine, kept, journal, unsettled, dir: config.dir.clone(), room, cleaner };
+        let rounds = Rounds { engine, kept, unsettled, dir: config.dir.clone(), room, cleaner };
         rounds.look();
-        let sync_every = match config.durability {
-            Durability::Interval(every) => Some(every),
-            Durability::Sync | Durability::Memory => None,
-        };
+        let mut keeper = Self { stop: Vec::new(), threads: Vec::new() };
+        keeper.spawn("store-keeper", move |stopped| rounds.run(&stopped))?;
+        if let Durability::Interval(every) = config.durability {
+            keeper.spawn("store-syncer", move |stopped| sync_every(every, &journal, &stopped))?;
+        }
+        Ok(keeper)
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce(Receiver<()>) + Send + 'static) -> Result<(), Error> {
         let (stop, stopped) = sync_channel(1);
-        let named = std::thread::Builder::new().name("store-keeper".into());
-        let thread = named.spawn(move || rounds.run(&stopped, sync_every));
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(stopped));
         let thread = thread.map_err(|error| Error::Failed(format!("no thread to keep the store with: {error}")))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        self.stop.push(stop);
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+/// Until it fails: whoever commits next is told.
+fn sync_every(every: Duration, journal: &Mutex<Journal>, stopped: &Receiver<()>) {
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
+        if let Err(error) = sync(journal) {
+            tracing::error!(%error, "the store cannot be synced");
+            return;
+        }
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.stop = None;
+        self.stop.clear();
         // A thread that has panicked has said so.
-        self.thread.take().map(JoinHandle::join);
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 
 struct Rounds {
     engine: Arc<Engine>,
     kept: Arc<Kept>,
-    journal: Arc<Mutex<Journal>>,
     unsettled: Arc<RwLock<Unsettled>>,
     dir: PathBuf,
     room: Arc<Room>,
@@ -75,30 +93,26 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn run(&self, stopped: &Receiver<()>, sync_every: Option<Duration>) {
-        let mut looked = Instant::now();
-        let mut works = true;
-        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(sync_every.unwrap_or(LOOK_EVERY)) {
-            // A store that has failed needs no keeper; whoever commits next is told.
-            if works && sync_every.is_some() {
-                works = self.reported(sync(&self.journal).map_err(|error| Error::Failed(error.to_string())));
+    fn run(&self, stopped: &Receiver<()>) {
+        let (mut works, mut rested_until) = (true, Instant::now());
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK_EVERY) {
+            self.look();
+            if Instant::now() < rested_until {
+                continue;
             }
-            if looked.elapsed() >= LOOK_EVERY {
-                looked = Instant::now();
-                self.look();
-                works = works && self.reported(self.clear_up(stopped));
-                if works {
+            match self.clear_up(stopped) {
+                Ok(()) => {
+                    works = true;
                     self.cleaner.wake_when_due();
+                }
+                Err(error) => {
+                    if std::mem::replace(&mut works, false) {
+                        tracing::error!(%error, "what was dropped keeps its room on the disk for now");
+                    }
+                    rested_until = Instant::now() + REST_AFTER_ERROR;
                 }
             }
         }
-    }
-
-    fn reported(&self, outcome: Result<(), Error>) -> bool {
-        if let Err(error) = &outcome {
-            tracing::error!(%error, "the store cannot be kept in order");
-        }
-        outcome.is_ok()
     }
 
     fn look(&self) {
@@ -147,9 +161,7 @@ impl Rounds {
             }
             done.push(*log);
         }
-        let left = self.left_without(&places)?;
-        self.engine.erase(&pages, &left, &done)?;
-        self.cleaner.dropped(bytes);
+        // The records before what tells where they are: after a crash, all of it is done again.
         for place in &places {
             if let Err(error) = self.kept.free(place) {
                 // Not every file system can; then the room comes back with the whole file.
@@ -157,8 +169,11 @@ impl Rounds {
                 break;
             }
         }
+        let left = self.left_without(&places)?;
         let unneeded = left.iter().filter(|(_, left)| *left == 0);
         unneeded.for_each(|(segment, _)| self.remove(*segment));
+        self.engine.erase(&pages, &left, &done)?;
+        self.cleaner.dropped(bytes);
         Ok(())
     }
 

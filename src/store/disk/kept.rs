@@ -45,6 +45,11 @@ impl Kept {
         Self { paths: Mutex::new(numbers.map(|number| (number, None)).collect()), open: Cache::new(OPEN_FILES_MAX) }
     }
 
+    /// The highest of the numbers; 0 if there are none.
+    pub(super) fn last(&self) -> u64 {
+        self.paths().keys().copied().max().unwrap_or(0)
+    }
+
     /// Whether this is one of them.
     pub(super) fn found(&self, number: u64, path: &Path) -> bool {
         let mut paths = self.paths();
@@ -109,7 +114,7 @@ mod tests {
         fs::write(&path, content).unwrap();
         File::open(&path).unwrap().sync_all().unwrap();
         let kept = Kept::expecting([7].into_iter());
-        assert!(kept.found(7, &path) && !kept.found(8, &path));
+        assert!(kept.found(7, &path) && !kept.found(8, &path) && kept.last() == 7);
         (kept, path)
     }
 

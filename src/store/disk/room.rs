@@ -25,6 +25,8 @@ pub(super) struct Room {
     budget_bytes: AtomicU64,
     /// Set where content was refused, until a look shows room.
     refusing: AtomicBool,
+    /// Set as long as settling fails.
+    stuck: AtomicBool,
 }
 
 impl Room {
@@ -35,11 +37,12 @@ impl Room {
             spent_bytes: AtomicU64::new(0),
             budget_bytes: AtomicU64::new(u64::MAX),
             refusing: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
         }
     }
 
     /// Whether so many bytes, which are all that was accepted and is not written, leave the least free. Once it says no,
-    /// it does so until a look shows room. Errors: [`Error::NoRoom`].
+    /// it does so until a look shows room. Errors: [`Error::NoRoom`], [`Error::Failed`] as long as it is stuck.
     pub(super) fn check(&self, coming_bytes: u64) -> Result<(), Error> {
         let free_bytes = self.free_bytes();
         let needed_bytes = self.free_bytes_min.saturating_add(coming_bytes.saturating_mul(TIMES_WRITTEN));
@@ -47,15 +50,18 @@ impl Room {
             self.refusing.store(true, Ordering::Relaxed);
             return Err(Error::NoRoom { free_bytes, needed_bytes });
         }
+        if self.stuck.load(Ordering::Relaxed) {
+            return Err(Error::Failed("what was written cannot be settled, and the log tells why".to_owned()));
+        }
         if self.refusing.load(Ordering::Relaxed) {
             return Err(Error::NoRoom { free_bytes, needed_bytes: needed_bytes.max(self.enough_bytes()) });
         }
         Ok(())
     }
 
-    /// Takes no content until a look shows room: the disk has said that there is none.
-    pub(super) fn refuse(&self) {
-        self.refusing.store(true, Ordering::Relaxed);
+    /// Takes no content as long as what was written cannot be settled: it would only be in memory and in the journal.
+    pub(super) fn stick(&self, stuck: bool) {
+        self.stuck.store(stuck, Ordering::Relaxed);
     }
 
     /// So many bytes are about to be committed.
@@ -149,6 +155,16 @@ mod tests {
         check(&room, 0, false);
         room.looked(0, 1062, 0);
         check(&room, 0, true);
+    }
+
+    #[test]
+    fn nothing_is_taken_while_nothing_can_be_settled_whatever_a_look_shows() {
+        let room = room(5000, 0);
+        room.stick(true);
+        room.looked(0, 5000, 0);
+        assert!(matches!(room.check(1), Err(Error::Failed(_))));
+        room.stick(false);
+        check(&room, 1, true);
     }
 
     #[test]

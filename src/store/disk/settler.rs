@@ -1,5 +1,6 @@
 //! Settles what the journal holds, one generation after the other, on a thread of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -12,8 +13,9 @@ use super::room::Room;
 use super::unsettled::{Generation, Unsettled};
 use crate::store::error::Error;
 
-/// How long it rests after an error.
+/// How long it rests after an error, and after many.
 const REST_AFTER_ERROR: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_secs(60);
 
 /// What is to be settled.
 pub(super) struct Work {
@@ -41,10 +43,15 @@ struct Progress {
     changed: Condvar,
 }
 
-#[derive(Default)]
-struct State {
-    busy: bool,
-    failing: bool,
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Idle,
+    Busy,
+    /// It has something to do and tries it again and again.
+    Failing,
+    /// It has panicked.
+    Dead,
 }
 
 impl Settler {
@@ -65,20 +72,24 @@ impl Settler {
         Ok(Self { work: Some(work), thread: Some(thread), progress })
     }
 
-    /// Whether it has something to do.
-    pub(super) fn is_busy(&self) -> bool {
-        self.progress.state().busy
+    /// Whether it has nothing to do. Errors: [`Error::Failed`] if it never will.
+    pub(super) fn is_idle(&self) -> Result<bool, Error> {
+        match *self.progress.state() {
+            State::Idle => Ok(true),
+            State::Busy | State::Failing => Ok(false),
+            State::Dead => Err(Error::Failed("the thread that settles the store has panicked".to_owned())),
+        }
     }
 
     /// Waits until it has nothing to do, or cannot do it.
     pub(super) fn wait(&self) {
-        let waits = |state: &mut State| state.busy && !state.failing;
-        drop(self.progress.changed.wait_while(self.progress.state(), waits).unwrap_or_else(PoisonError::into_inner));
+        let busy = |state: &mut State| *state == State::Busy;
+        drop(self.progress.changed.wait_while(self.progress.state(), busy).unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Gives it something to do; it must not be busy.
+    /// Gives it something to do; it must be idle.
     pub(super) fn settle(&self, work: Work) {
-        self.progress.state().busy = true;
+        self.progress.set(State::Busy);
         let sent = self.work.as_ref().is_some_and(|to| to.send(work).is_ok());
         debug_assert!(sent, "the thread ends with its owner");
     }
@@ -97,8 +108,8 @@ impl Progress {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, busy: bool, failing: bool) {
-        *self.state() = State { busy, failing };
+    fn set(&self, state: State) {
+        *self.state() = state;
         self.changed.notify_all();
     }
 }
@@ -115,35 +126,34 @@ struct Desk {
 impl Desk {
     fn run(&self) {
         while let Ok(work) = self.coming.recv() {
-            if !self.settle(work) {
-                return;
+            // Nobody may wait for ever for a thread that is gone.
+            match catch_unwind(AssertUnwindSafe(|| self.settle(work))) {
+                Ok(true) => self.progress.set(State::Idle),
+                Ok(false) => return,
+                Err(_) => {
+                    self.room.stick(true);
+                    return self.progress.set(State::Dead);
+                }
             }
-            self.progress.set(false, false);
         }
-    }
-
-    fn try_to_settle(&self, work: &mut Work, kept: Option<u64>) -> Result<(), Error> {
-        if kept.is_some() {
-            work.old.keep_newest(&self.kept).map_err(|error| Error::Failed(error.to_string()))?;
-        }
-        self.engine.settle(&work.generation, work.next_commit, kept)
     }
 
     /// Tries until it is done, or the store closes: then whoever opens it goes on.
     fn settle(&self, mut work: Work) -> bool {
         let kept = segment_that_stays(&work);
-        let mut failing = false;
-        while let Err(error) = self.try_to_settle(&mut work, kept) {
-            if !failing {
-                tracing::error!(%error, "what was written stays in the journal for now");
+        let (mut keys_are_there, mut rest) = (false, REST_AFTER_ERROR);
+        while let Err(error) = self.try_to_settle(&mut work, kept, &mut keys_are_there) {
+            if rest == REST_AFTER_ERROR {
+                tracing::error!(%error, "what was written stays in the journal for now, and no content is taken");
             }
-            failing = true;
-            self.progress.set(true, true);
-            self.room.refuse();
-            if matches!(self.coming.recv_timeout(REST_AFTER_ERROR), Err(RecvTimeoutError::Disconnected)) {
+            self.room.stick(true);
+            self.progress.set(State::Failing);
+            if matches!(self.coming.recv_timeout(rest), Err(RecvTimeoutError::Disconnected)) {
                 return false;
             }
+            rest = REST_MAX.min(rest * 2);
         }
+        self.room.stick(false);
         self.unsettled.write().unwrap_or_else(PoisonError::into_inner).settled(&work.generation);
         if let Err(error) = work.old.retire(!self.room.is_short()) {
             // It is read at the next start, and then thrown away.
@@ -151,10 +161,61 @@ impl Desk {
         }
         true
     }
+
+    fn try_to_settle(&self, work: &mut Work, kept: Option<u64>, keys_are_there: &mut bool) -> Result<(), Error> {
+        self.engine.check()?;
+        // What is written until there is no room left stays there for nothing until the next start.
+        if self.room.free_bytes() == 0 {
+            return Err(Error::NoRoom { free_bytes: 0, needed_bytes: 1 });
+        }
+        if !*keys_are_there {
+            self.engine.settle_keys(&work.generation.keys)?;
+            *keys_are_there = true;
+        }
+        if kept.is_some() {
+            work.old.keep_newest(&self.kept).map_err(|error| Error::Failed(error.to_string()))?;
+        }
+        self.engine.settle_logs(&work.generation, work.next_commit, kept)
+    }
 }
 
 fn segment_that_stays(work: &Work) -> Option<u64> {
     let (segment, bytes) = work.old.newest()?;
     let large = work.generation.large_bytes(segment);
     (large > 0 && large * PARTS >= bytes * LARGE_PARTS).then_some(segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::batch::LogId;
+    use crate::store::chunk::Chunk;
+    use crate::store::disk::engine::page_key;
+    use crate::store::disk::scratch::config;
+    use crate::store::disk::unsettled::Grown;
+
+    #[test]
+    fn what_cannot_be_settled_is_settled_later_and_nothing_is_taken_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, room) = (Arc::new(Engine::open(&config(dir.path())).unwrap()), Arc::new(Room::new(0)));
+        let kept = Arc::new(Kept::expecting(std::iter::empty()));
+        let settler = Settler::start(Arc::clone(&engine), kept, Arc::default(), Arc::clone(&room)).unwrap();
+        let mut chunk = Chunk::starting_at(0);
+        chunk.push(b"record");
+        let grown = Grown { chunks: vec![chunk.freeze()], end: 6, places: Vec::new() };
+        let generation = Generation { logs: [(LogId(1), grown)].into(), ..Generation::default() };
+        room.looked(0, 0, 0);
+        settler.settle(Work { generation, next_commit: 7, old: Old::default() });
+        settler.wait();
+        assert!(!settler.is_idle().unwrap());
+        room.looked(0, 1000, 0);
+        assert!(matches!(room.check(1), Err(Error::Failed(_))), "it would only be in the journal");
+        assert_eq!(engine.settled().unwrap(), 0);
+        while !settler.is_idle().unwrap() {
+            std::thread::yield_now();
+        }
+        room.check(1).unwrap();
+        assert_eq!(engine.settled().unwrap(), 7);
+        assert!(engine.pages.get(page_key(LogId(1), 0)).unwrap().is_some());
+    }
 }

@@ -141,10 +141,15 @@ impl DiskStore {
     fn settle_in_time(&self, journal: &mut Journal) -> Result<(), Error> {
         let Limits { settled_at_bytes, bytes_max, segments_max } = self.limits;
         let due = journal.bytes() >= settled_at_bytes || journal.segments() > segments_max;
-        if due && journal.bytes() >= bytes_max {
+        if !due {
+            return Ok(());
+        }
+        if journal.bytes() >= bytes_max && !self.settler.is_idle()? {
+            // Whoever syncs at intervals cannot do so meanwhile.
+            journal.sync().map_err(unwritten)?;
             self.settler.wait();
         }
-        match due && !self.settler.is_busy() {
+        match self.settler.is_idle()? {
             true => self.settle(journal),
             false => Ok(()),
         }

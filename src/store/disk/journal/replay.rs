@@ -1,11 +1,10 @@
 //! What the segments hold, put together: commits one after the other, and what is missing between them. Pure.
 
-use std::ops::Range;
 use std::path::Path;
 
 use bytes::Bytes;
 
-use super::scan::scan;
+use super::scan::{Damage, scan};
 
 /// What was read at the start.
 #[derive(Debug, Default)]
@@ -42,7 +41,7 @@ impl Reading {
         let mut held = 0;
         for (index, found) in scan.found.into_iter().enumerate() {
             while let Some(damage) = damage.next_if(|damage| damage.behind <= index) {
-                self.tear(bytes, path, damage.bytes, damage.body);
+                self.tear(bytes, path, damage);
             }
             if found.commit < self.settled {
                 // So is what was damaged before it.
@@ -52,14 +51,17 @@ impl Reading {
             held += found.body.len() as u64;
             self.commit(found.commit, bytes.slice(found.body));
         }
-        damage.for_each(|damage| self.tear(bytes, path, damage.bytes, damage.body));
+        damage.for_each(|damage| self.tear(bytes, path, damage));
         (held > 0 || !sound).then_some(held)
     }
 
     /// Bytes that are no frame: what follows tells whether somebody misses them.
-    fn tear(&mut self, bytes: &Bytes, path: &Path, torn: Range<usize>, body: Option<Range<usize>>) {
-        tracing::debug!(file = %path.display(), bytes = ?torn, "the journal holds something that is no commit");
-        self.replay.torn.push(body.map_or_else(Bytes::new, |body| bytes.slice(body)));
+    fn tear(&mut self, bytes: &Bytes, path: &Path, torn: Damage) {
+        if torn.commit.is_some_and(|commit| commit < self.settled) {
+            return;
+        }
+        tracing::debug!(file = %path.display(), bytes = ?torn.bytes, "the journal holds something that is no commit");
+        self.replay.torn.push(torn.body.map_or_else(Bytes::new, |body| bytes.slice(body)));
     }
 
     fn commit(&mut self, commit: u64, body: Bytes) {

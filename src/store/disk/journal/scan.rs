@@ -15,7 +15,8 @@ pub(super) struct Found {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Damage {
     pub(super) bytes: Range<usize>,
-    /// The body, if that much is known.
+    /// The number of the commit and the body, if that much is known.
+    pub(super) commit: Option<u64>,
     pub(super) body: Option<Range<usize>>,
     /// How many frames there are before.
     pub(super) behind: usize,
@@ -40,17 +41,19 @@ pub(super) fn scan(segment: &[u8], salt: u64) -> Scan {
                 scan.found.push(Found { commit: head.commit, body: body.clone() });
                 at = body.end;
             }
-            Some((_, body)) if body.end <= segment.len() => {
-                scan.damage.push(Damage { bytes: at..body.end, body: Some(body.clone()), behind });
+            Some((head, body)) if body.end <= segment.len() => {
+                let commit = Some(head.commit);
+                scan.damage.push(Damage { bytes: at..body.end, commit, body: Some(body.clone()), behind });
                 at = body.end;
             }
             found => {
                 let next = next_head(segment, at + 1, salt);
                 // A head that stands at the end of what was written, and the rest of its frame does not.
-                let cut = found.map(|(_, body)| body.start..segment.len());
+                let cut = found.map(|(head, body)| (head.commit, body.start..segment.len()));
                 let bytes = at..next.unwrap_or(segment.len());
                 if next.is_some() || cut.is_some() {
-                    scan.damage.push(Damage { bytes, body: cut.filter(|_| next.is_none()), behind });
+                    let (commit, body) = cut.filter(|_| next.is_none()).unzip();
+                    scan.damage.push(Damage { bytes, commit, body, behind });
                 }
                 match next {
                     Some(next) => at = next,

@@ -76,6 +76,14 @@ fn lives_in_which_nothing_was_written_leave_nothing_behind() {
 }
 
 #[test]
+fn a_number_that_somebody_relies_on_is_not_given_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = Kept::expecting([41].into_iter());
+    drop(Journal::open(dir.path(), 0, &kept).unwrap());
+    assert!(files(dir.path())[0].starts_with("0000000042-"), "{:?}", files(dir.path()));
+}
+
+#[test]
 fn what_is_settled_goes_and_its_file_is_used_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = commit(dir.path(), 3);

@@ -77,6 +77,8 @@ impl Journal {
             let bytes = Bytes::from(fs::read(path)?);
             match reading.segment(&bytes, name.salt, path) {
                 Some(held) => {
+                    // What is read may be in the system only, and others rely on it from now on.
+                    File::open(path)?.sync_data()?;
                     before.push(path.clone());
                     before_bytes += held;
                 }
@@ -84,7 +86,9 @@ impl Journal {
             }
         }
         let replay = reading.replay;
-        let number = segments.last().map_or(1, |(name, _)| name.number + 1);
+        // Files may be missing that somebody relies on.
+        let last = segments.last().map_or(0, |(name, _)| name.number).max(kept.last());
+        let number = last + 1;
         let segment = begin(dir, number)?;
         let (frame, next_commit) = (Frame::default(), replay.next_commit);
         let dir = dir.to_owned();
@@ -115,6 +119,13 @@ impl Journal {
             Places { segment: self.segment.name.number, offsets: self.frame.large().map(|at| begins + at).collect() };
         self.frame.empty();
         Ok(places)
+    }
+
+    /// Has everything on the disk that was committed. Errors: what the disk says; from then on nothing is written.
+    pub(in crate::store::disk) fn sync(&mut self) -> io::Result<()> {
+        let synced = self.file().sync_data();
+        self.failed |= synced.is_err();
+        synced
     }
 
     /// What is written to at the moment.
