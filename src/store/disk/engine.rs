@@ -222,7 +222,12 @@ fn entries_of(generation: &Generation, kept: Option<u64>) -> impl Iterator<Item 
     let pages = generation.logs.iter().flat_map(move |(log, grown)| {
         pages_of(grown, kept).map(|(start, page)| (page_key(*log, start), Some(page.into())))
     });
-    let kept = kept.map(|segment| (page_key(KEPT, segment), Some(bytes_of(generation.large_bytes(segment)))));
+    let kept = kept.map(|segment| {
+        (page_key(KEPT, segment), {
+            let bytes = generation.large_in(segment).iter().map(|(_, bytes)| bytes).sum();
+            Some(bytes_of(bytes))
+        })
+    });
     let dropped = generation.dropped.iter().map(|log| (page_key(DROPPED, log.0), Some(Bytes::new())));
     // No log is in both.
     let gone = generation.dropped.iter().map(|log| (log.0, None));

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -81,12 +82,29 @@ impl Kept {
 
     /// Gives back to the disk what a record had there. Errors: what the disk says; not every one can.
     pub(super) fn free(&self, place: &Place) -> io::Result<()> {
-        let Some(path) = self.paths().get(&place.segment).cloned().flatten() else { return Ok(()) };
-        let begins = place.offset.next_multiple_of(BLOCK);
-        let ends = (place.offset + u64::from(place.bytes)) / BLOCK * BLOCK;
-        if begins < ends {
-            let file = OpenOptions::new().write(true).open(path)?;
-            fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, begins, ends - begins)?;
+        self.punch(place.segment, std::iter::once(place.offset..place.offset + u64::from(place.bytes)))
+    }
+
+    /// Gives back what is between these records, by their first bytes and lengths, and around them.
+    pub(super) fn free_besides(&self, segment: u64, mut records: Vec<(u64, u64)>) {
+        records.sort_unstable();
+        let begins = std::iter::once(0).chain(records.iter().map(|(offset, bytes)| offset + bytes));
+        let ends = records.iter().map(|(offset, _)| *offset).chain([u64::MAX]);
+        let besides = begins.zip(ends).map(|(begins, end)| begins..end);
+        if let Err(error) = self.punch(segment, besides) {
+            tracing::debug!(%error, segment, "what is not needed of a segment cannot be given back to the disk");
+        }
+    }
+
+    fn punch(&self, segment: u64, ranges: impl Iterator<Item = Range<u64>>) -> io::Result<()> {
+        let Some(path) = self.paths().get(&segment).cloned().flatten() else { return Ok(()) };
+        let file = OpenOptions::new().write(true).open(path)?;
+        let length = file.metadata()?.len();
+        for range in ranges {
+            let (begins, ends) = (range.start.next_multiple_of(BLOCK), range.end.min(length) / BLOCK * BLOCK);
+            if begins < ends {
+                fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, begins, ends - begins)?;
+            }
         }
         Ok(())
     }
@@ -134,6 +152,22 @@ mod tests {
         kept.read(&place(b"some of it, and more", 8, 5)).unwrap_err();
         let refused = kept.read(&Place { segment: 9, ..place(b"some", 0, 1) }).unwrap_err().to_string();
         assert!(refused.contains("segment 9"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_besides_records_is_given_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..400_000_u32).map(|at| (at % 251) as u8).collect();
+        let (kept, path) = kept(dir.path(), &content);
+        kept.free_besides(7, vec![(300_000, 40_000), (60_000, 40_000), (100_000, 10)]);
+        let occupied = fs::metadata(&path).unwrap().blocks() * 512;
+        assert!(occupied < 110_000, "{occupied}");
+        for (offset, bytes) in [(60_000, 40_000), (100_000, 10), (300_000, 40_000)] {
+            assert!(
+                kept.read(&place(&content, offset, bytes)).unwrap() == content[offset as usize..][..bytes as usize]
+            );
+        }
+        assert_eq!(fs::metadata(&path).unwrap().len(), 400_000);
     }
 
     #[test]

@@ -155,6 +155,9 @@ impl Desk {
         }
         self.room.stick(false);
         self.unsettled.write().unwrap_or_else(PoisonError::into_inner).settled(&work.generation);
+        if let Some(segment) = kept {
+            self.kept.free_besides(segment, work.generation.large_in(segment));
+        }
         if let Err(error) = work.old.retire(!self.room.is_short()) {
             // It is read at the next start, and then thrown away.
             tracing::warn!(%error, "a part of the journal cannot be removed");
@@ -181,7 +184,7 @@ impl Desk {
 
 fn segment_that_stays(work: &Work) -> Option<u64> {
     let (segment, bytes) = work.old.newest()?;
-    let large = work.generation.large_bytes(segment);
+    let large: u64 = work.generation.large_in(segment).iter().map(|(_, bytes)| bytes).sum();
     (large > 0 && large * PARTS >= bytes * LARGE_PARTS).then_some(segment)
 }
 

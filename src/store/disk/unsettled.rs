@@ -79,16 +79,16 @@ pub(super) enum Look {
 }
 
 impl Generation {
-    /// How many bytes of large records there are in a segment of the journal.
-    pub(super) fn large_bytes(&self, segment: u64) -> u64 {
-        let lengths = self.logs.values().flat_map(|grown| {
-            let starts = grown.places.iter().filter(move |(_, at, _)| *at == segment).map(|(start, ..)| *start);
-            starts.filter_map(|start| {
-                let chunk = grown.chunks.binary_search_by_key(&start, |chunk| chunk.start).ok()?;
-                Some(grown.chunks[chunk].bytes.len() as u64)
+    /// First byte and length of the large records in a segment of the journal, in no order.
+    pub(super) fn large_in(&self, segment: u64) -> Vec<(u64, u64)> {
+        let found = self.logs.values().flat_map(|grown| {
+            let places = grown.places.iter().filter(move |(_, at, _)| *at == segment);
+            places.filter_map(|(start, _, offset)| {
+                let chunk = grown.chunks.binary_search_by_key(start, |chunk| chunk.start).ok()?;
+                Some((*offset, grown.chunks[chunk].bytes.len() as u64))
             })
         });
-        lengths.sum()
+        found.collect()
     }
 }
 
