@@ -4,7 +4,7 @@
 //! died is there as a whole or not at all. A producer that asks again does not write twice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use reqwest::Method;
 
@@ -54,9 +54,10 @@ impl Writer {
         }
     }
 
-    /// Appends until the server is gone. What was open before comes first, if a producer may send it again.
-    async fn write(mut self, caller: Caller, answers: Arc<AtomicUsize>) -> Self {
-        loop {
+    /// Appends until the server is gone, or about to be: the next one may be there in no time. What was open before comes
+    /// first, if a producer may send it again.
+    async fn write(mut self, caller: Caller, answers: Arc<AtomicUsize>, over: Arc<AtomicBool>) -> Self {
+        while !over.load(Ordering::Relaxed) {
             let record = match self.open.take() {
                 Some(open) => open,
                 None => self.record(),
@@ -75,6 +76,7 @@ impl Writer {
             self.seq = self.seq.map(|seq| seq + 1);
             answers.fetch_add(1, Ordering::Relaxed);
         }
+        self
     }
 
     fn content(&self, records: &[&[u8]]) -> Vec<u8> {
@@ -119,9 +121,9 @@ struct Restless {
 
 impl Restless {
     /// Creates, appends, closes or deletes until the server is gone; gives the names whose fate was answered.
-    async fn live(self, caller: Caller, round: u64) -> (Self, Vec<(String, &'static str)>) {
+    async fn live(self, caller: Caller, round: u64, over: Arc<AtomicBool>) -> (Self, Vec<(String, &'static str)>) {
         let mut fates = Vec::new();
-        for number in 0.. {
+        for number in (0..).take_while(|_| !over.load(Ordering::Relaxed)) {
             let path = format!("restless-{round}-{number}");
             let text = [("content-type", "text/plain")];
             let closing = [("content-type", "text/plain"), ("stream-closed", "true")];
@@ -168,17 +170,18 @@ async fn check_kills(durability: &str, seed: u64) {
     let mut restless = Restless { rounds: 0 };
     for kill in 0..KILLS {
         let what = format!("seed {seed}, kill {kill}, {durability}");
-        let answers = Arc::new(AtomicUsize::new(0));
+        let (answers, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let writing: Vec<_> = std::mem::take(&mut writers)
             .into_iter()
-            .map(|writer| tokio::spawn(writer.write(streams.caller(), answers.clone())))
+            .map(|writer| tokio::spawn(writer.write(streams.caller(), answers.clone(), over.clone())))
             .collect();
-        let living = tokio::spawn(restless.live(streams.caller(), kill));
+        let living = tokio::spawn(restless.live(streams.caller(), kill, over.clone()));
         let enough = dice.throw(120) as usize;
         while answers.load(Ordering::Relaxed) < enough {
             assert!(!writing.iter().any(tokio::task::JoinHandle::is_finished), "{what}: a writer has ended");
             pause(dice.throw(3)).await;
         }
+        over.store(true, Ordering::Relaxed);
         streams.kill_and_revive().await;
         let caller = streams.caller();
         for writer in writing {
