@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,15 @@ use super::journal::{Journal, journal_dir, remove_spare, sync};
 use super::kept::{Kept, Place};
 use super::page::PLACE_BYTES_MAX;
 use super::room::Room;
-use super::unsettled::Unsettled;
+use super::settler::Settler;
 use crate::store::batch::LogId;
 use crate::store::error::Error;
 
 /// How often the disk is asked for its room.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How often it has the journal settled because something was dropped: each time makes smaller pages.
+const SETTLE_EVERY: Duration = Duration::from_secs(5);
 
 /// How long it rests after an error.
 const REST_AFTER_ERROR: Duration = Duration::from_secs(10);
@@ -40,12 +43,13 @@ impl Keeper {
         engine: Arc<Engine>,
         kept: Arc<Kept>,
         journal: Arc<Mutex<Journal>>,
-        unsettled: Arc<RwLock<Unsettled>>,
+        settler: Arc<Settler>,
         config: &DiskConfig,
         room: Arc<Room>,
     ) -> Result<Self, Error> {
         let cleaner = Cleaner::start(Arc::clone(&engine), Arc::clone(&room))?;
-        let rounds = Rounds { engine, kept, unsettled, dir: config.dir.clone(), room, cleaner };
+        let rounds =
+            Rounds { engine, kept, journal: Arc::clone(&journal), settler, dir: config.dir.clone(), room, cleaner };
         rounds.look();
         let mut keeper = Self { stop: Vec::new(), threads: Vec::new() };
         keeper.spawn("store-keeper", move |stopped| rounds.run(&stopped))?;
@@ -86,7 +90,8 @@ impl Drop for Keeper {
 struct Rounds {
     engine: Arc<Engine>,
     kept: Arc<Kept>,
-    unsettled: Arc<RwLock<Unsettled>>,
+    journal: Arc<Mutex<Journal>>,
+    settler: Arc<Settler>,
     dir: PathBuf,
     room: Arc<Room>,
     cleaner: Cleaner,
@@ -94,11 +99,16 @@ struct Rounds {
 
 impl Rounds {
     fn run(&self, stopped: &Receiver<()>) {
-        let (mut works, mut rested_until) = (true, Instant::now());
+        let (mut works, mut rested_until, mut settled) = (true, Instant::now(), None::<Instant>);
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK_EVERY) {
             self.look();
             if Instant::now() < rested_until {
                 continue;
+            }
+            let rests = settled.is_some_and(|settled| settled.elapsed() < SETTLE_EVERY) && !self.room.is_short();
+            if !rests && self.settler.unsettled().has_dropped() {
+                settled = Some(Instant::now());
+                self.settle();
             }
             match self.clear_up(stopped) {
                 Ok(()) => {
@@ -115,10 +125,19 @@ impl Rounds {
         }
     }
 
+    /// What was dropped gives its room back when that is settled, also where nobody writes any more.
+    fn settle(&self) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.settler.settle(&mut journal) {
+            // Whoever commits next is told the same.
+            tracing::error!(%error, "the journal cannot be settled");
+        }
+    }
+
     fn look(&self) {
         // In this order: what is written meanwhile counts twice rather than not at all.
         let spent = self.room.spent_bytes();
-        let held = self.unsettled.read().unwrap_or_else(PoisonError::into_inner).bytes() as u64;
+        let held = self.settler.unsettled().bytes() as u64;
         match free_bytes(&self.dir) {
             Ok(free) => self.room.looked(spent, free, held),
             Err(error) => tracing::warn!(%error, dir = %self.dir.display(), "the disk does not tell its free room"),

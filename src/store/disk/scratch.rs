@@ -4,7 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::config::{DiskConfig, Durability};
-use super::store::{DiskStore, Limits};
+use super::settler::Limits;
+use super::store::DiskStore;
 
 /// Settles at every opportunity.
 pub(super) const HASTY: Limits = Limits { settled_at_bytes: 64, bytes_max: 256, segments_max: 2 };

@@ -2,14 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::engine::Engine;
-use super::journal::Old;
+use super::journal::{Journal, Old};
 use super::kept::Kept;
 use super::room::Room;
+use super::store::unwritten;
 use super::unsettled::{Generation, Unsettled};
 use crate::store::error::Error;
 
@@ -18,11 +19,28 @@ const REST_AFTER_ERROR: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(60);
 
 /// What is to be settled.
-pub(super) struct Work {
-    pub(super) generation: Generation,
-    pub(super) next_commit: u64,
+struct Work {
+    generation: Generation,
+    next_commit: u64,
     /// The part of the journal that is not needed then.
-    pub(super) old: Old,
+    old: Old,
+}
+
+/// How much may be in the journal before it is settled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// With so much a generation is settled, unless the one before is not.
+    pub(super) settled_at_bytes: u64,
+    /// With so much commits wait for it.
+    pub(super) bytes_max: u64,
+    /// So many files, too: each start leaves one.
+    pub(super) segments_max: usize,
+}
+
+impl Limits {
+    /// Enough to fill pages of several hundred busy logs, little enough to be in memory and read in a moment at the start.
+    pub(super) const USUAL: Self =
+        Self { settled_at_bytes: 16 * 1024 * 1024, bytes_max: 64 * 1024 * 1024, segments_max: 8 };
 }
 
 /// A segment of the journal that is full of large records stays, as the place where they are: they are written once. It is
@@ -35,6 +53,7 @@ pub(super) struct Settler {
     work: Option<SyncSender<Work>>,
     thread: Option<JoinHandle<()>>,
     progress: Arc<Progress>,
+    unsettled: Arc<RwLock<Unsettled>>,
 }
 
 #[derive(Default)]
@@ -65,11 +84,12 @@ impl Settler {
         let progress = Arc::new(Progress::default());
         // There is never more than one.
         let (work, coming) = sync_channel(1);
-        let desk = Desk { engine, kept, unsettled, room, progress: Arc::clone(&progress), coming };
+        let seen = Arc::clone(&unsettled);
+        let desk = Desk { engine, kept, unsettled: seen, room, progress: Arc::clone(&progress), coming };
         let named = std::thread::Builder::new().name("store-settler".into());
         let thread = named.spawn(move || desk.run());
         let thread = thread.map_err(|error| Error::Failed(format!("no thread to settle the store with: {error}")))?;
-        Ok(Self { work: Some(work), thread: Some(thread), progress })
+        Ok(Self { work: Some(work), thread: Some(thread), progress, unsettled })
     }
 
     /// Whether it has nothing to do. Errors: [`Error::Failed`] if it never will.
@@ -87,8 +107,36 @@ impl Settler {
         drop(self.progress.changed.wait_while(self.progress.state(), busy).unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Gives it something to do; it must be idle.
-    pub(super) fn settle(&self, work: Work) {
+    /// Has the journal settled when there is much in it; waits for the generation before if there is too much. Errors:
+    /// [`Error::Failed`].
+    pub(super) fn settle_in_time(&self, journal: &mut Journal, limits: &Limits) -> Result<(), Error> {
+        if journal.bytes() < limits.settled_at_bytes && journal.segments() <= limits.segments_max {
+            return Ok(());
+        }
+        if journal.bytes() >= limits.bytes_max && !self.is_idle()? {
+            // Whoever syncs at intervals cannot do so meanwhile.
+            journal.sync().map_err(unwritten)?;
+            self.wait();
+        }
+        self.settle(journal)
+    }
+
+    /// Has everything settled that is in the journal, unless it is at the generation before. Errors: [`Error::Failed`].
+    pub(super) fn settle(&self, journal: &mut Journal) -> Result<(), Error> {
+        if self.is_idle()? {
+            let old = journal.rotate().map_err(unwritten)?;
+            let generation = self.unsettled.write().unwrap_or_else(PoisonError::into_inner).generation();
+            self.begin(Work { generation, next_commit: journal.next_commit(), old });
+        }
+        Ok(())
+    }
+
+    /// What is not settled.
+    pub(super) fn unsettled(&self) -> RwLockReadGuard<'_, Unsettled> {
+        self.unsettled.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, work: Work) {
         self.progress.set(State::Busy);
         let sent = self.work.as_ref().is_some_and(|to| to.send(work).is_ok());
         debug_assert!(sent, "the thread ends with its owner");
@@ -208,7 +256,7 @@ mod tests {
         let grown = Grown { chunks: vec![chunk.freeze()], end: 6, places: Vec::new() };
         let generation = Generation { logs: [(LogId(1), grown)].into(), ..Generation::default() };
         room.looked(0, 0, 0);
-        settler.settle(Work { generation, next_commit: 7, old: Old::default() });
+        settler.begin(Work { generation, next_commit: 7, old: Old::default() });
         settler.wait();
         assert!(!settler.is_idle().unwrap());
         room.looked(0, 1000, 0);

@@ -16,34 +16,17 @@ use super::reading::{read_pages, read_recent};
 use super::recent::Recent;
 use super::recovery::{Recovered, recover};
 use super::room::Room;
-use super::settler::{Settler, Work};
+use super::settler::{Limits, Settler};
 use super::unsettled::{Look, Unsettled};
 use crate::store::batch::{Batch, LogId, Table};
 use crate::store::error::Error;
 use crate::store::records::{Gap, Pace, Run, Store};
 
-/// How much may be in the journal before it is settled.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// With so much a generation is settled, unless the one before is not.
-    pub(super) settled_at_bytes: u64,
-    /// With so much commits wait for it.
-    pub(super) bytes_max: u64,
-    /// So many files, too: each start leaves one.
-    pub(super) segments_max: usize,
-}
-
-impl Limits {
-    /// Enough to fill pages of several hundred busy logs, little enough to be in memory and read in a moment at the start.
-    pub(super) const USUAL: Self =
-        Self { settled_at_bytes: 16 * 1024 * 1024, bytes_max: 64 * 1024 * 1024, segments_max: 8 };
-}
-
 /// Keeps everything in a folder. What a commit has written is there after a crash, as its [`DiskConfig`] promises.
 pub struct DiskStore {
     // Fields are dropped in this order: the threads end before the database closes.
     _keeper: Keeper,
-    settler: Settler,
+    settler: Arc<Settler>,
     engine: Arc<Engine>,
     kept: Arc<Kept>,
     /// Held while a commit runs.
@@ -88,10 +71,11 @@ impl DiskStore {
         drop(replay);
         let (journal, unsettled) = (Arc::new(Mutex::new(journal)), Arc::new(RwLock::new(unsettled)));
         let room = Arc::new(Room::new(config.free_bytes_min));
-        let settler =
-            Settler::start(Arc::clone(&engine), Arc::clone(&kept), Arc::clone(&unsettled), Arc::clone(&room))?;
-        let (written, seen) = (Arc::clone(&journal), Arc::clone(&unsettled));
-        let keeper = Keeper::start(Arc::clone(&engine), Arc::clone(&kept), written, seen, config, Arc::clone(&room))?;
+        let seen = Arc::clone(&unsettled);
+        let settler = Arc::new(Settler::start(Arc::clone(&engine), Arc::clone(&kept), seen, Arc::clone(&room))?);
+        let (written, settling) = (Arc::clone(&journal), Arc::clone(&settler));
+        let keeper =
+            Keeper::start(Arc::clone(&engine), Arc::clone(&kept), written, settling, config, Arc::clone(&room))?;
         let (recent, durability) = (Recent::of(config.recent_bytes()), config.durability);
         let _keeper = keeper;
         Ok(Self {
@@ -133,34 +117,8 @@ impl DiskStore {
     #[cfg(test)]
     pub(super) fn settle_now(&self) {
         self.settler.wait();
-        self.settle(&mut self.journal()).unwrap();
+        self.settler.settle(&mut self.journal()).unwrap();
         self.settler.wait();
-    }
-
-    /// Has the journal settled when there is much in it; waits for the generation before if there is too much.
-    fn settle_in_time(&self, journal: &mut Journal) -> Result<(), Error> {
-        let Limits { settled_at_bytes, bytes_max, segments_max } = self.limits;
-        let due = journal.bytes() >= settled_at_bytes || journal.segments() > segments_max;
-        if !due {
-            return Ok(());
-        }
-        if journal.bytes() >= bytes_max && !self.settler.is_idle()? {
-            // Whoever syncs at intervals cannot do so meanwhile.
-            journal.sync().map_err(unwritten)?;
-            self.settler.wait();
-        }
-        match self.settler.is_idle()? {
-            true => self.settle(journal),
-            false => Ok(()),
-        }
-    }
-
-    /// Has everything settled that is in the journal; the generation before is settled.
-    fn settle(&self, journal: &mut Journal) -> Result<(), Error> {
-        let old = journal.rotate().map_err(unwritten)?;
-        let generation = self.unsettled.write().unwrap_or_else(PoisonError::into_inner).generation();
-        self.settler.settle(Work { generation, next_commit: journal.next_commit(), old });
-        Ok(())
     }
 
     /// Reads what is in memory here, and what is not with `pages`, which reads on to the end of a range and tells whether it
@@ -215,7 +173,7 @@ fn settle_what_is_left(engine: &Engine, journal: &mut Journal, unsettled: &mut U
     old.put_aside().map_err(unwritten)
 }
 
-fn unwritten(error: std::io::Error) -> Error {
+pub(super) fn unwritten(error: std::io::Error) -> Error {
     Error::Failed(error.to_string())
 }
 
@@ -234,7 +192,7 @@ impl Store for DiskStore {
 
     fn commit(&self, batch: Batch) -> Result<(), Error> {
         let mut journal = self.journal();
-        self.settle_in_time(&mut journal)?;
+        self.settler.settle_in_time(&mut journal, &self.limits)?;
         let changes = prepare(&self.engine, &self.unsettled(), batch)?;
         let bytes = journal.prepare(&changes);
         self.room.spend(bytes);

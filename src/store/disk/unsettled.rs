@@ -111,6 +111,11 @@ impl Unsettled {
         self.logs.get(&log).map(Known::end)
     }
 
+    /// Whether logs were dropped whose pages can be thrown away when that is settled.
+    pub(super) fn has_dropped(&self) -> bool {
+        !self.dropped.is_empty()
+    }
+
     /// Where the first record is of a log that has no pages.
     pub(super) fn first(&self, log: LogId) -> Option<u64> {
         match self.logs.get(&log)? {

@@ -50,7 +50,6 @@ fn what_a_dropped_log_had_of_large_records_is_given_back() {
         let mut batch = Batch::default();
         batch.drop_log(LogId(dropped));
         store.commit(batch).unwrap();
-        store.settle_now();
         let given_back = || occupied_bytes(dir.path()) < left * LONG as u64;
         let patience = Instant::now() + Duration::from_secs(60);
         while !given_back() {
