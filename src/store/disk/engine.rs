@@ -188,8 +188,7 @@ impl Engine {
         settled.ok_or_else(|| Error::Failed("the store holds a number of a commit that is none".to_owned()))
     }
 
-    /// The logs that were dropped and still have pages, at most so many, behind this one if there is one. Errors:
-    /// [`Error::Failed`].
+    /// The logs that were dropped and still have pages, at most so many. Errors: [`Error::Failed`].
     pub(super) fn dropped(&self, count_max: usize) -> Result<Vec<LogId>, Error> {
         let keys = self.pages.range(page_key(DROPPED, 0)..page_key(ENDS, 0)).take(count_max);
         keys.map(|found| {
@@ -223,10 +222,8 @@ fn entries_of(generation: &Generation, kept: Option<u64>) -> impl Iterator<Item 
         pages_of(grown, kept).map(|(start, page)| (page_key(*log, start), Some(page.into())))
     });
     let kept = kept.map(|segment| {
-        (page_key(KEPT, segment), {
-            let bytes = generation.large_in(segment).iter().map(|(_, bytes)| bytes).sum();
-            Some(bytes_of(bytes))
-        })
+        let bytes = generation.large_in(segment).iter().map(|(_, bytes)| bytes).sum();
+        (page_key(KEPT, segment), Some(bytes_of(bytes)))
     });
     let dropped = generation.dropped.iter().map(|log| (page_key(DROPPED, log.0), Some(Bytes::new())));
     // No log is in both.

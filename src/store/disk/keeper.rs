@@ -1,4 +1,5 @@
-//! The store's own thread: syncs at intervals, throws away what belonged to dropped logs, and watches the disk fill up.
+//! The store's own threads: one throws away what belonged to dropped logs and watches the disk fill up, one syncs at
+//! intervals where that is the durability.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ const REST_AFTER_ERROR: Duration = Duration::from_secs(10);
 const PAGES_PER_TURN: usize = 4096;
 const LOGS_PER_TURN: usize = 4096;
 
-/// The thread's owner: it ends with this.
+/// The threads' owner: they end with this.
 pub(super) struct Keeper {
     stop: Vec<SyncSender<()>>,
     threads: Vec<JoinHandle<()>>,
@@ -106,11 +107,12 @@ impl Rounds {
                 continue;
             }
             let rests = settled.is_some_and(|settled| settled.elapsed() < SETTLE_EVERY) && !self.room.is_short();
-            if !rests && self.settler.unsettled().has_dropped() {
+            let settles = !rests && self.settler.unsettled().has_dropped();
+            if settles {
                 settled = Some(Instant::now());
-                self.settle();
             }
-            match self.clear_up(stopped) {
+            let outcome = if settles { self.settle() } else { Ok(()) };
+            match outcome.and_then(|()| self.clear_up(stopped)) {
                 Ok(()) => {
                     works = true;
                     self.cleaner.wake_when_due();
@@ -126,12 +128,8 @@ impl Rounds {
     }
 
     /// What was dropped gives its room back when that is settled, also where nobody writes any more.
-    fn settle(&self) {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = self.settler.settle(&mut journal) {
-            // Whoever commits next is told the same.
-            tracing::error!(%error, "the journal cannot be settled");
-        }
+    fn settle(&self) -> Result<(), Error> {
+        self.settler.settle(&mut self.journal.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn look(&self) {

@@ -13,6 +13,8 @@ use crate::store::chunk::Chunk;
 use crate::store::error::Error;
 use crate::store::records::Run;
 
+const MISSING: &str = "records are missing";
+
 /// Reads on behind `run`, up to `range.end` (where a page ends, or in it), as [`crate::store::Store::read`] does.
 /// `bytes_max` bounds all of the run. Returns whether the end of the range was reached. A page that is all of the run is put
 /// among the `recent` ones: who reads more than one does not mind to wait for another thread.
@@ -27,13 +29,15 @@ pub(super) fn read_pages(
 ) -> Result<bool, Error> {
     let mut pages = engine.pages.range(page_key(log, 0)..=page_key(log, run.end));
     let Some(first) = pages.next_back() else { return Err(Error::NoRecord { log, position: run.end }) };
-    let mut page = page_of(kept, log, run.end, first.into_inner())?;
+    let (key, first) = first.into_inner().map_err(|error| damaged(log, run.end, cause_of(&error)))?;
+    let start = page_start(&key).ok_or_else(|| damaged(log, run.end, "the key of a page is too short".to_owned()))?;
+    let mut page = page_of(kept, start, first).map_err(|cause| damaged(log, run.end, cause))?;
     drop(pages);
     loop {
         let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
         let left = bytes_max.saturating_sub(taken);
         if run.end >= page.end() {
-            return Err(missing(log, run.end));
+            return Err(damaged(log, run.end, MISSING.to_owned()));
         }
         let inside = page.records(run.end, range.end, left, run.chunks.is_empty());
         let inside = inside.ok_or(Error::NoRecord { log, position: run.end })?;
@@ -47,13 +51,13 @@ pub(super) fn read_pages(
             return Ok(whole);
         }
         // One by one: whoever iterates stumbles over damage that is far from where the next page is.
-        let next = engine.pages.get(page_key(log, run.end)).map(|next| next.map(|next| (page_key(log, run.end), next)));
-        page = match next.transpose().map(|next| page_of(kept, log, run.end, next)) {
-            Some(Ok(next)) => next,
+        let next = engine.pages.get(page_key(log, run.end)).map_err(|error| cause_of(&error));
+        let next = next.and_then(|next| next.ok_or_else(|| MISSING.to_owned()));
+        page = match next.and_then(|next| page_of(kept, run.end, next)) {
+            Ok(next) => next,
             // What is in front of the damage can be read.
-            Some(_) | None if !run.chunks.is_empty() => return Ok(false),
-            Some(Err(error)) => return Err(error),
-            None => return Err(missing(log, run.end)),
+            Err(_) if !run.chunks.is_empty() => return Ok(false),
+            Err(cause) => return Err(damaged(log, run.end, cause)),
         };
     }
 }
@@ -74,25 +78,18 @@ pub(super) fn read_recent(
     (whole || run.end < page.end()).then_some(whole)
 }
 
-fn page_of(
-    kept: &Kept,
-    log: LogId,
-    position: u64,
-    found: Result<(impl AsRef<[u8]>, fjall::UserValue), fjall::Error>,
-) -> Result<Chunk<Bytes>, Error> {
-    let damaged = |cause: String| Error::Damaged { log, position, cause };
-    let (key, value) = found.map_err(|error| damaged(cause_of(&error)))?;
-    let start = page_start(key.as_ref()).ok_or_else(|| damaged("the key of a page is too short".to_owned()))?;
-    match read_page(start, &value.into()) {
+/// Reads a page that begins here, wherever its records are. Errors: what is wrong with it.
+fn page_of(kept: &Kept, start: u64, page: fjall::UserValue) -> Result<Chunk<Bytes>, String> {
+    match read_page(start, &page.into()) {
         Some(Page::Records(records)) => Ok(records),
         Some(Page::Elsewhere(place)) => {
-            let bytes = kept.read(&place).map_err(|error| damaged(error.to_string()))?;
+            let bytes = kept.read(&place).map_err(|error| error.to_string())?;
             Ok(Chunk { start, bytes, ends: vec![place.bytes] })
         }
-        None => Err(damaged(format!("the page at {start} cannot be understood"))),
+        None => Err(format!("the page at {start} cannot be understood")),
     }
 }
 
-fn missing(log: LogId, position: u64) -> Error {
-    Error::Damaged { log, position, cause: "records are missing".to_owned() }
+fn damaged(log: LogId, position: u64, cause: String) -> Error {
+    Error::Damaged { log, position, cause }
 }

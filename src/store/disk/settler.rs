@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -78,12 +78,13 @@ impl Settler {
     pub(super) fn start(
         engine: Arc<Engine>,
         kept: Arc<Kept>,
-        unsettled: Arc<RwLock<Unsettled>>,
+        unsettled: Unsettled,
         room: Arc<Room>,
     ) -> Result<Self, Error> {
         let progress = Arc::new(Progress::default());
         // There is never more than one.
         let (work, coming) = sync_channel(1);
+        let unsettled = Arc::new(RwLock::new(unsettled));
         let seen = Arc::clone(&unsettled);
         let desk = Desk { engine, kept, unsettled: seen, room, progress: Arc::clone(&progress), coming };
         let named = std::thread::Builder::new().name("store-settler".into());
@@ -125,15 +126,20 @@ impl Settler {
     pub(super) fn settle(&self, journal: &mut Journal) -> Result<(), Error> {
         if self.is_idle()? {
             let old = journal.rotate().map_err(unwritten)?;
-            let generation = self.unsettled.write().unwrap_or_else(PoisonError::into_inner).generation();
+            let generation = self.unsettled_mut().generation();
             self.begin(Work { generation, next_commit: journal.next_commit(), old });
         }
         Ok(())
     }
 
-    /// What is not settled.
+    /// What is not settled. It is whole between any two lines, so a panic elsewhere leaves it usable.
     pub(super) fn unsettled(&self) -> RwLockReadGuard<'_, Unsettled> {
         self.unsettled.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, for whoever commits.
+    pub(super) fn unsettled_mut(&self) -> RwLockWriteGuard<'_, Unsettled> {
+        self.unsettled.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn begin(&self, work: Work) {
@@ -238,6 +244,8 @@ fn segment_that_stays(work: &Work) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::store::batch::LogId;
     use crate::store::chunk::Chunk;
@@ -250,7 +258,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (engine, room) = (Arc::new(Engine::open(&config(dir.path())).unwrap()), Arc::new(Room::new(0)));
         let kept = Arc::new(Kept::expecting(std::iter::empty()));
-        let settler = Settler::start(Arc::clone(&engine), kept, Arc::default(), Arc::clone(&room)).unwrap();
+        let settler = Settler::start(Arc::clone(&engine), kept, Unsettled::default(), Arc::clone(&room)).unwrap();
         let mut chunk = Chunk::starting_at(0);
         chunk.push(b"record");
         let grown = Grown { chunks: vec![chunk.freeze()], end: 6, places: Vec::new() };
@@ -262,7 +270,9 @@ mod tests {
         room.looked(0, 1000, 0);
         assert!(matches!(room.check(1), Err(Error::Failed(_))), "it would only be in the journal");
         assert_eq!(engine.settled().unwrap(), 0);
+        let patience = Instant::now() + Duration::from_secs(60);
         while !settler.is_idle().unwrap() {
+            assert!(Instant::now() < patience, "it was not tried again");
             std::thread::yield_now();
         }
         room.check(1).unwrap();

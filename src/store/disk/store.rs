@@ -1,7 +1,7 @@
 //! The store itself.
 
 use std::ops::{Bound, Range};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -31,7 +31,6 @@ pub struct DiskStore {
     kept: Arc<Kept>,
     /// Held while a commit runs.
     journal: Arc<Mutex<Journal>>,
-    unsettled: Arc<RwLock<Unsettled>>,
     answered: Answered,
     recent: Recent,
     room: Arc<Room>,
@@ -69,29 +68,14 @@ impl DiskStore {
             settle_what_is_left(&engine, &mut journal, &mut unsettled).map_err(|error| unusable(error.to_string()))?;
         }
         drop(replay);
-        let (journal, unsettled) = (Arc::new(Mutex::new(journal)), Arc::new(RwLock::new(unsettled)));
-        let room = Arc::new(Room::new(config.free_bytes_min));
-        let seen = Arc::clone(&unsettled);
-        let settler = Arc::new(Settler::start(Arc::clone(&engine), Arc::clone(&kept), seen, Arc::clone(&room))?);
+        let (journal, room) = (Arc::new(Mutex::new(journal)), Arc::new(Room::new(config.free_bytes_min)));
+        let settler = Settler::start(Arc::clone(&engine), Arc::clone(&kept), unsettled, Arc::clone(&room))?;
+        let settler = Arc::new(settler);
         let (written, settling) = (Arc::clone(&journal), Arc::clone(&settler));
-        let keeper =
+        let _keeper =
             Keeper::start(Arc::clone(&engine), Arc::clone(&kept), written, settling, config, Arc::clone(&room))?;
         let (recent, durability) = (Recent::of(config.recent_bytes()), config.durability);
-        let _keeper = keeper;
-        Ok(Self {
-            _keeper,
-            settler,
-            engine,
-            kept,
-            journal,
-            unsettled,
-            answered,
-            recent,
-            room,
-            gaps,
-            durability,
-            limits,
-        })
+        Ok(Self { _keeper, settler, engine, kept, journal, answered, recent, room, gaps, durability, limits })
     }
 
     /// What is known of the room on the disk.
@@ -134,7 +118,7 @@ impl DiskStore {
         while run.end < range.end {
             let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
             let (left, first) = (bytes_max.saturating_sub(taken), run.chunks.is_empty());
-            let look = self.unsettled().look(log, &(run.end..range.end), left, first);
+            let look = self.settler.unsettled().look(log, &(run.end..range.end), left, first);
             let until = match look {
                 Look::Told(Some(more)) => {
                     more.chunks.into_iter().for_each(|bytes| run.push(bytes));
@@ -154,11 +138,7 @@ impl DiskStore {
         Some(Ok(run))
     }
 
-    // What is behind the locks is whole between any two lines, so a panic elsewhere leaves it usable.
-    fn unsettled(&self) -> RwLockReadGuard<'_, Unsettled> {
-        self.unsettled.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
+    // It is whole between any two lines, so a panic elsewhere leaves it usable.
     fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -193,12 +173,12 @@ impl Store for DiskStore {
     fn commit(&self, batch: Batch) -> Result<(), Error> {
         let mut journal = self.journal();
         self.settler.settle_in_time(&mut journal, &self.limits)?;
-        let changes = prepare(&self.engine, &self.unsettled(), batch)?;
+        let changes = prepare(&self.engine, &self.settler.unsettled(), batch)?;
         let bytes = journal.prepare(&changes);
         self.room.spend(bytes);
         let places = journal.commit(self.durability == Durability::Sync).map_err(unwritten)?;
         self.answered.note(journal.next_commit()).map_err(unwritten)?;
-        self.unsettled.write().unwrap_or_else(PoisonError::into_inner).apply_all(changes, places);
+        self.settler.unsettled_mut().apply_all(changes, places);
         Ok(())
     }
 
@@ -214,7 +194,9 @@ impl Store for DiskStore {
         let read = self.read_with(log, range, bytes_max, pages).expect("whoever may wait for the disk is told");
         match read {
             // What a dropped log had may be gone while it is read.
-            Err(Error::Damaged { .. }) if self.unsettled().end(log).is_none() => Err(Error::NoRecord { log, position }),
+            Err(Error::Damaged { .. }) if self.settler.unsettled().end(log).is_none() => {
+                Err(Error::NoRecord { log, position })
+            }
             read => read,
         }
     }
@@ -225,7 +207,7 @@ impl Store for DiskStore {
     }
 
     fn end(&self, log: LogId) -> Result<Option<u64>, Error> {
-        Ok(self.unsettled().end(log))
+        Ok(self.settler.unsettled().end(log))
     }
 
     fn gaps(&self) -> Vec<Gap> {
@@ -235,7 +217,7 @@ impl Store for DiskStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
         let key = table_key(table, key);
         // In this order: what is settled meanwhile is found in both places.
-        if let Some(known) = self.unsettled().key(&key) {
+        if let Some(known) = self.settler.unsettled().key(&key) {
             return Ok(known.clone());
         }
         Ok(self.engine.tables.get(key).map_err(failed)?.map(Bytes::from))
@@ -248,7 +230,8 @@ impl Store for DiskStore {
         let mut found = Vec::new();
         loop {
             let wanted = count_max - found.len();
-            let (unsettled, until) = self.unsettled().some_keys((from.clone(), Bound::Excluded(end.clone())), wanted);
+            let (unsettled, until) =
+                self.settler.unsettled().some_keys((from.clone(), Bound::Excluded(end.clone())), wanted);
             let to = until.clone().map_or(Bound::Excluded(end.clone()), Bound::Included);
             self.engine.scan((from, to), unsettled, wanted, &mut found)?;
             match until {
