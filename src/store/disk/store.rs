@@ -35,7 +35,6 @@ pub struct DiskStore {
     recent: Recent,
     room: Arc<Room>,
     gaps: Vec<Gap>,
-    durability: Durability,
     limits: Limits,
 }
 
@@ -55,7 +54,8 @@ impl DiskStore {
         let (next_commit, page_ends, kept) = settled().map_err(|error: Error| unusable(error.to_string()))?;
         let kept = Arc::new(Kept::expecting(kept.into_iter().map(|(segment, _)| segment)));
         let answered = Answered::open(&config.dir).map_err(|error| unusable(error.to_string()))?;
-        let (mut journal, replay) = Journal::open(&journal_dir(&config.dir), next_commit, &kept)
+        let synced = config.durability == Durability::Sync;
+        let (mut journal, replay) = Journal::open(&journal_dir(&config.dir), next_commit, &kept, synced)
             .map_err(|error| unusable(error.to_string()))?;
         // A commit that was cut short and never answered is not missed by anybody.
         let missing = answered.compare(replay.next_commit, !replay.torn.is_empty());
@@ -74,8 +74,8 @@ impl DiskStore {
         let (written, settling) = (Arc::clone(&journal), Arc::clone(&settler));
         let _keeper =
             Keeper::start(Arc::clone(&engine), Arc::clone(&kept), written, settling, config, Arc::clone(&room))?;
-        let (recent, durability) = (Recent::of(config.recent_bytes()), config.durability);
-        Ok(Self { _keeper, settler, engine, kept, journal, answered, recent, room, gaps, durability, limits })
+        let recent = Recent::of(config.recent_bytes());
+        Ok(Self { _keeper, settler, engine, kept, journal, answered, recent, room, gaps, limits })
     }
 
     /// What is known of the room on the disk.
@@ -176,7 +176,7 @@ impl Store for DiskStore {
         let changes = prepare(&self.engine, &self.settler.unsettled(), batch)?;
         let bytes = journal.prepare(&changes);
         self.room.spend(bytes);
-        let places = journal.commit(self.durability == Durability::Sync).map_err(unwritten)?;
+        let places = journal.commit().map_err(unwritten)?;
         self.answered.note(journal.next_commit()).map_err(unwritten)?;
         self.settler.unsettled_mut().apply_all(changes, places);
         Ok(())

@@ -7,6 +7,7 @@
 //! At the start all of it is read. A commit that is torn at the end was never answered, and nobody misses it. Damage in the
 //! middle costs the commits it is in, and not those behind it; what they were about is told as far as it can be read.
 
+mod blocks;
 mod frame;
 mod replay;
 mod scan;

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::blocks::{BLOCK, Blocks, zeros};
 use super::frame::Frame;
 
 /// How much is filled with zeros at a time: enough for a thousand small commits, little enough to delay none by much.
@@ -20,8 +21,6 @@ const STEP: u64 = 512 * 1024;
 const HELPED_BYTES_MAX: u64 = 16 * 1024;
 
 const ENDING: &str = "journal";
-
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// What the name of a segment tells.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +59,10 @@ pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) name: Name,
     file: Arc<File>,
+    /// What the file is written in, if that is whole blocks.
+    blocks: Option<Blocks>,
+    /// Whether every frame is synced.
+    synced: bool,
     /// Where the next frame begins.
     end: u64,
     /// Where the blocks end that are on the disk.
@@ -68,41 +71,48 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Begins a segment, in the place of a file that is not needed any more if there is one. It is there after a crash.
-    /// Errors: what the disk says.
-    pub(super) fn begin(dir: &Path, name: Name, spare: &Path) -> io::Result<Self> {
+    /// `synced` if every frame will be. Errors: what the disk says.
+    pub(super) fn begin(dir: &Path, name: Name, spare: &Path, synced: bool) -> io::Result<Self> {
         let path = dir.join(name.file());
         match fs::rename(spare, &path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
-        let filled = file.metadata()?.len();
+        let length = file.metadata()?.len();
         File::open(dir)?.sync_all()?;
-        Ok(Self { path, name, file: Arc::new(file), end: 0, filled })
+        let (file, blocks) = match synced.then(|| Blocks::open(&path)).flatten() {
+            Some((file, blocks)) => (file, Some(blocks)),
+            None => (file, None),
+        };
+        Ok(Self { path, name, file: Arc::new(file), blocks, synced, end: 0, filled: length - length % BLOCK })
     }
 
-    /// Writes a frame behind the others; `helped` with zeros ahead, for those who sync. Errors: what the disk says, and then
-    /// nothing is to be written any more.
-    pub(super) fn write(&mut self, frame: &Frame, helped: bool) -> io::Result<()> {
+    /// Writes a frame behind the others. Errors: what the disk says, and then nothing is to be written any more.
+    pub(super) fn write(&mut self, frame: &Frame) -> io::Result<()> {
         let end = self.end + frame.length();
-        if helped && end > self.filled && frame.length() <= HELPED_BYTES_MAX {
-            self.fill(end)?;
+        if self.synced && end > self.filled && frame.length() <= HELPED_BYTES_MAX {
+            self.fill(end.next_multiple_of(BLOCK) + STEP)?;
         }
-        let mut at = self.end;
-        for piece in frame.pieces() {
-            self.file.write_all_at(piece, at)?;
-            at += piece.len() as u64;
+        match &mut self.blocks {
+            Some(blocks) => blocks.write(&self.file, self.end, frame.pieces())?,
+            None => {
+                let mut at = self.end;
+                for piece in frame.pieces() {
+                    self.file.write_all_at(piece, at)?;
+                    at += piece.len() as u64;
+                }
+            }
         }
         self.end = end;
-        self.filled = self.filled.max(end);
+        self.filled = self.filled.max(end.next_multiple_of(BLOCK));
         Ok(())
     }
 
-    fn fill(&mut self, needed: u64) -> io::Result<()> {
-        let until = needed + STEP;
+    fn fill(&mut self, until: u64) -> io::Result<()> {
         while self.filled < until {
-            let count = (until - self.filled).min(ZEROS.len() as u64);
-            self.file.write_all_at(&ZEROS[..count as usize], self.filled)?;
+            let count = (until - self.filled).min(zeros().len() as u64);
+            self.file.write_all_at(&zeros()[..count as usize], self.filled)?;
             self.filled += count;
         }
         Ok(())
@@ -143,20 +153,24 @@ mod tests {
         }
     }
 
+    fn begin(dir: &Path, spare: &Path) -> Segment {
+        Segment::begin(dir, Name { number: 1, salt: 2 }, spare, true).unwrap()
+    }
+
     #[test]
     fn small_commits_find_zeros_and_large_ones_need_none() {
         let dir = tempfile::tempdir().unwrap();
-        let mut segment = Segment::begin(dir.path(), Name { number: 1, salt: 2 }, &dir.path().join("spare")).unwrap();
-        segment.write(&frame(100), true).unwrap();
+        let mut segment = begin(dir.path(), &dir.path().join("spare"));
+        segment.write(&frame(100)).unwrap();
         let (filled, small) = (segment.filled, segment.bytes());
         assert!(filled >= STEP && fs::metadata(&segment.path).unwrap().len() == filled);
-        segment.write(&frame(100), true).unwrap();
+        segment.write(&frame(100)).unwrap();
         assert_eq!(segment.filled, filled);
-        segment.write(&frame(2 * STEP as usize), true).unwrap();
-        assert_eq!(segment.filled, segment.bytes());
+        segment.write(&frame(2 * STEP as usize)).unwrap();
+        assert_eq!(segment.filled, segment.bytes().next_multiple_of(BLOCK));
         let bytes = fs::read(&segment.path).unwrap();
         assert!(
-            bytes.len() as u64 == segment.bytes()
+            bytes.len() as u64 >= segment.bytes()
                 && bytes[..small as usize] == frame(100).pieces().collect::<Vec<_>>().concat()
         );
     }
@@ -166,8 +180,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spare = dir.path().join("spare");
         fs::write(&spare, vec![7; 3 * STEP as usize]).unwrap();
-        let mut segment = Segment::begin(dir.path(), Name { number: 1, salt: 2 }, &spare).unwrap();
-        segment.write(&frame(100), true).unwrap();
+        let mut segment = begin(dir.path(), &spare);
+        segment.write(&frame(100)).unwrap();
         assert_eq!(fs::metadata(&segment.path).unwrap().len(), 3 * STEP);
         assert!(!spare.exists());
         assert_eq!(segments_in(dir.path()).unwrap(), [(segment.name.clone(), segment.path.clone())]);

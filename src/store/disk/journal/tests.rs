@@ -14,12 +14,12 @@ fn put(number: u64) -> Change {
 }
 
 fn open(dir: &Path, settled: u64) -> std::io::Result<(Journal, Replay)> {
-    Journal::open(dir, settled, &Kept::expecting(std::iter::empty()))
+    Journal::open(dir, settled, &Kept::expecting(std::iter::empty()), true)
 }
 
 fn write(journal: &mut Journal, changes: &[Change]) {
     journal.prepare(changes);
-    journal.commit(true).unwrap();
+    journal.commit().unwrap();
 }
 
 /// Opens the journal and commits so many changes, each on its own.
@@ -79,7 +79,7 @@ fn lives_in_which_nothing_was_written_leave_nothing_behind() {
 fn a_number_that_somebody_relies_on_is_not_given_again() {
     let dir = tempfile::tempdir().unwrap();
     let kept = Kept::expecting([41].into_iter());
-    drop(Journal::open(dir.path(), 0, &kept).unwrap());
+    drop(Journal::open(dir.path(), 0, &kept, true).unwrap());
     assert!(files(dir.path())[0].starts_with("0000000042-"), "{:?}", files(dir.path()));
 }
 

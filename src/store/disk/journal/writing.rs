@@ -27,6 +27,8 @@ pub(super) const DAMAGED: &str = "damaged";
 pub(in crate::store::disk) struct Journal {
     dir: PathBuf,
     segment: Segment,
+    /// Whether each commit is on the disk before it is answered.
+    synced: bool,
     frame: Frame,
     next_commit: u64,
     /// Segments before this one that are not settled, in their order.
@@ -61,8 +63,14 @@ struct OldSegment {
 
 impl Journal {
     /// Reads what is not settled, which are the commits from `settled` on, and begins a segment. Those that stay for good are
-    /// settled: they are told `kept`. Errors: what the disk says.
-    pub(in crate::store::disk) fn open(dir: &Path, settled: u64, kept: &Kept) -> io::Result<(Self, Replay)> {
+    /// settled: they are told `kept`. `synced` if each commit is to be on the disk before it is answered. Errors: what the
+    /// disk says.
+    pub(in crate::store::disk) fn open(
+        dir: &Path,
+        settled: u64,
+        kept: &Kept,
+        synced: bool,
+    ) -> io::Result<(Self, Replay)> {
         fs::create_dir_all(dir)?;
         if let Some(parent) = dir.parent() {
             File::open(parent)?.sync_all()?;
@@ -89,10 +97,10 @@ impl Journal {
         // Files may be missing that somebody relies on.
         let last = segments.last().map_or(0, |(name, _)| name.number).max(kept.last());
         let number = last + 1;
-        let segment = begin(dir, number)?;
+        let segment = begin(dir, number, synced)?;
         let (frame, next_commit) = (Frame::default(), replay.next_commit);
         let dir = dir.to_owned();
-        Ok((Self { dir, segment, frame, next_commit, before, before_bytes, failed: false }, replay))
+        Ok((Self { dir, segment, synced, frame, next_commit, before, before_bytes, failed: false }, replay))
     }
 
     /// Prepares a commit, and tells how many bytes it has.
@@ -101,16 +109,16 @@ impl Journal {
         self.frame.length()
     }
 
-    /// Writes what was prepared, and with `sync` has it on the disk. Returns where large records are. Errors: what the disk
-    /// says; from then on nothing is written.
-    pub(in crate::store::disk) fn commit(&mut self, sync: bool) -> io::Result<Places> {
+    /// Writes what was prepared. Returns where large records are. Errors: what the disk says; from then on nothing is
+    /// written.
+    pub(in crate::store::disk) fn commit(&mut self) -> io::Result<Places> {
         if self.failed {
             return Err(io::Error::other("an earlier write or sync failed"));
         }
         self.failed = true;
         let begins = self.segment.bytes();
-        self.segment.write(&self.frame, sync)?;
-        if sync {
+        self.segment.write(&self.frame)?;
+        if self.synced {
             self.file().sync_data()?;
         }
         self.failed = false;
@@ -158,7 +166,7 @@ impl Journal {
     pub(in crate::store::disk) fn rotate(&mut self) -> io::Result<Old> {
         let was_failed = std::mem::replace(&mut self.failed, true);
         self.file().sync_data()?;
-        let next = begin(&self.dir, self.segment.name.number + 1)?;
+        let next = begin(&self.dir, self.segment.name.number + 1, self.synced)?;
         self.failed = was_failed;
         let full = std::mem::replace(&mut self.segment, next);
         self.before_bytes = 0;
@@ -224,10 +232,10 @@ pub(in crate::store::disk) fn remove_spare(dir: &Path) {
     fs::remove_file(dir.join(SPARE)).ok();
 }
 
-fn begin(dir: &Path, number: u64) -> io::Result<Segment> {
+fn begin(dir: &Path, number: u64, synced: bool) -> io::Result<Segment> {
     // Nobody can know it, so nobody can put a frame into a record.
     let (salt, _) = Uuid::new_v4().as_u64_pair();
-    Segment::begin(dir, Name { number, salt }, &dir.join(SPARE))
+    Segment::begin(dir, Name { number, salt }, &dir.join(SPARE), synced)
 }
 
 fn retire(dir: &Path, path: &Path) -> io::Result<()> {

@@ -120,7 +120,7 @@ fn settle_until_a_crash(dir: &std::path::Path, all: bool) {
     let engine = Engine::open(&config(dir)).unwrap();
     let (settled, ends) = (engine.settled().unwrap(), engine.page_ends().unwrap());
     let kept = Kept::expecting(engine.kept().unwrap().into_iter().map(|(segment, _)| segment));
-    let (journal, replay) = Journal::open(&journal_dir(dir), settled, &kept).unwrap();
+    let (journal, replay) = Journal::open(&journal_dir(dir), settled, &kept, true).unwrap();
     let mut unsettled = recover(Unsettled::over(ends.into_iter()), &replay, &[]).unwrap().unsettled;
     let generation = unsettled.generation();
     match all {
