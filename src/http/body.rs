@@ -20,6 +20,9 @@ const DISCARD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// For how much of an announced body there is room made at once. Whoever announces more has to send it first.
 const ROOM_BYTES_MAX: usize = 256 * 1024;
 
+/// A body below this size is copied: it would keep all of what the connection reads into, which is more.
+const SHARED_BYTES_MIN: usize = 4 * 1024;
+
 /// A request with its body read.
 pub struct Incoming {
     /// The headers.
@@ -95,7 +98,7 @@ async fn at_hand<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     .await
 }
 
-/// The body, or `None` if it is over the limit. A body that came in one piece is not copied.
+/// The body, or `None` if it is over the limit. A large one that came in one piece is not copied.
 async fn collect(mut body: Body, announced: Option<u64>, bytes_max: usize) -> Result<Option<Bytes>, axum::Error> {
     let room = announced.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)).min(ROOM_BYTES_MAX);
     let mut whole = Bytes::new();
@@ -126,7 +129,11 @@ async fn collect(mut body: Body, announced: Option<u64>, bytes_max: usize) -> Re
     if seen > bytes_max as u64 {
         return Ok(None);
     }
-    Ok(Some(if joined.is_empty() { whole } else { joined.freeze() }))
+    Ok(Some(match joined.is_empty() {
+        true if whole.len() < SHARED_BYTES_MIN => Bytes::copy_from_slice(&whole),
+        true => whole,
+        false => joined.freeze(),
+    }))
 }
 
 /// Reads a message name from the rest of a path, as it stands in the URL: percent-encoded, with or without a slash at
@@ -179,10 +186,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_in_one_piece_is_not_copied() {
-        let bytes = Bytes::from_static(b"{}");
-        let read = collect(Body::from(bytes.clone()), Some(3), 10).await.unwrap().unwrap();
-        assert_eq!(read.as_ptr(), bytes.as_ptr());
+    async fn a_body_in_one_piece_is_copied_if_it_is_small() {
+        for (length, copied) in [(SHARED_BYTES_MIN - 1, true), (SHARED_BYTES_MIN, false)] {
+            let bytes = Bytes::from(vec![b'x'; length]);
+            let read = collect(Body::from(bytes.clone()), None, length).await.unwrap().unwrap();
+            assert_eq!((read == bytes, read.as_ptr() != bytes.as_ptr()), (true, copied), "{length}");
+        }
     }
 
     #[tokio::test]

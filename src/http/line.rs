@@ -3,14 +3,16 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Version};
 use axum::response::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::live::{Live, Source};
+use super::stalled::Stalled;
 
 /// Both ends of a loan: hyper reads and writes on one clone, the other takes the connection back.
 pub(super) struct Line<S>(Arc<Mutex<Loan<S>>>);
@@ -19,7 +21,18 @@ struct Loan<S> {
     connection: Option<S>,
     /// Whether everything is sent that hyper had to send.
     flushed: bool,
+    incoming: Incoming,
     live: Option<Source>,
+}
+
+/// What is known of what the other end sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Incoming {
+    /// hyper waits for it, and sees by itself when there will be no more.
+    Awaited,
+    /// Something is there, for when hyper wants it.
+    Unread,
+    Unknown,
 }
 
 impl<S> Clone for Line<S> {
@@ -30,7 +43,12 @@ impl<S> Clone for Line<S> {
 
 impl<S> Line<S> {
     pub(super) fn new(connection: S) -> Self {
-        Self(Arc::new(Mutex::new(Loan { connection: Some(connection), flushed: false, live: None })))
+        Self(Arc::new(Mutex::new(Loan {
+            connection: Some(connection),
+            flushed: false,
+            incoming: Incoming::Unknown,
+            live: None,
+        })))
     }
 
     /// Keeps the source of an answer that is live, if the answer can be sent in chunks. It is the connection's last then.
@@ -63,6 +81,25 @@ impl<S> Line<S> {
     }
 }
 
+impl Line<Stalled<TcpStream>> {
+    /// Why nobody is there any more who wants the answer to the request that is at work; pending for as long as nothing tells
+    /// so. hyper could look for this, too, but would make room for 8 KiB to read into, for each request anew.
+    pub(super) fn poll_gone(&self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let Loan { connection, incoming, .. } = &mut *self.loan();
+        let Some(connection) = connection.as_ref().filter(|_| *incoming == Incoming::Unknown) else {
+            return Poll::Pending;
+        };
+        match ready!(connection.inner().poll_peek(context, &mut ReadBuf::new(&mut [0]))) {
+            Ok(0) => Poll::Ready(io::Error::new(io::ErrorKind::UnexpectedEof, "the other end closed it")),
+            Ok(_) => {
+                *incoming = Incoming::Unread;
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(error),
+        }
+    }
+}
+
 impl<S: Unpin> Line<S> {
     fn with<T>(&self, act: impl FnOnce(Pin<&mut S>, &mut bool) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let Loan { connection, flushed, .. } = &mut *self.loan();
@@ -75,7 +112,9 @@ impl<S: Unpin> Line<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.with(|connection, _| connection.poll_read(context, into))
+        let outcome = self.with(|connection, _| connection.poll_read(context, into));
+        self.loan().incoming = if outcome.is_pending() { Incoming::Awaited } else { Incoming::Unknown };
+        outcome
     }
 }
 

@@ -196,6 +196,8 @@ async fn accept_loop(
     // One write per answer. `pipeline_flush` would do that too, and would hold answers back, the 400 included, for as long
     // as something unread stands behind them.
     http.writev(false);
+    // We look ourselves whether somebody waits for an answer: `Line::poll_gone`.
+    http.half_close(true);
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await.ok()?;
@@ -253,8 +255,11 @@ async fn serve_connection(
             connection.as_mut().graceful_shutdown();
         }
         poll_fn(|context| match connection.as_mut().poll(context) {
-            Poll::Ready(outcome) => Poll::Ready(Err(outcome)),
-            Poll::Pending => lent.take_back().map_or(Poll::Pending, |live| Poll::Ready(Ok(live))),
+            Poll::Ready(outcome) => Poll::Ready(Err(outcome.map_err(io::Error::other))),
+            Poll::Pending => match lent.take_back() {
+                Some(live) => Poll::Ready(Ok(live)),
+                None => lent.poll_gone(context).map(|gone| Err(Err(gone))),
+            },
         })
         .await
     };
@@ -276,83 +281,11 @@ async fn serve_connection(
     }
 }
 
-fn report<E: std::fmt::Display>(outcome: Result<(), E>, peer: SocketAddr) {
+fn report(outcome: io::Result<()>, peer: SocketAddr) {
     if let Err(error) = outcome {
         tracing::debug!(%error, %peer, "connection ended early");
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::Router;
-    use axum::routing::get;
-    use bytes::Bytes;
-    use futures_util::{StreamExt, stream};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-    use crate::http::live;
-
-    /// A listener that answers one request with what the sender sends.
-    async fn serve_live() -> (Serving, tokio::sync::mpsc::Sender<&'static str>) {
-        let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
-        let source = stream::poll_fn(move |context| receiver.poll_recv(context)).map(Bytes::from);
-        let source = Arc::new(std::sync::Mutex::new(Some(source)));
-        let answer = move || std::future::ready(live(source.lock().unwrap().take().unwrap()));
-        let router = Router::new().route("/", get(answer));
-        let listening = Listening::bind("listen", "127.0.0.1:0").await.unwrap();
-        (listening.serve(router, &Limits::default()), sender)
-    }
-
-    async fn ask(serving: &Serving, request: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(serving.address()).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        stream
-    }
-
-    async fn read_until(stream: &mut TcpStream, end: &str) -> String {
-        let mut read = Vec::new();
-        while !read.ends_with(end.as_bytes()) {
-            read.push(stream.read_u8().await.unwrap());
-        }
-        String::from_utf8(read).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_live_answer_comes_piece_by_piece_and_a_drain_waits_for_its_end() {
-        let (serving, sender) = serve_live().await;
-        let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
-        let head = read_until(&mut stream, "\r\n\r\n").await;
-        assert!(head.contains("transfer-encoding: chunked") && head.contains("connection: close"), "{head}");
-        sender.send("first").await.unwrap();
-        assert_eq!(read_until(&mut stream, "first\r\n").await, "5\r\nfirst\r\n");
-        let draining = tokio::spawn(serving.drain(Duration::from_secs(30)));
-        sender.send("last").await.unwrap();
-        drop(sender);
-        let mut rest = String::new();
-        stream.read_to_string(&mut rest).await.unwrap();
-        assert_eq!(rest, "4\r\nlast\r\n0\r\n\r\n");
-        assert!(draining.await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_live_answer_ends_when_its_reader_goes() {
-        let (serving, sender) = serve_live().await;
-        let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
-        read_until(&mut stream, "\r\n\r\n").await;
-        drop(stream);
-        sender.closed().await;
-        assert!(serving.drain(Duration::from_secs(30)).await);
-    }
-
-    #[tokio::test]
-    async fn who_knows_no_chunks_gets_a_live_answer_as_it_is() {
-        let (serving, sender) = serve_live().await;
-        let mut stream = ask(&serving, "GET / HTTP/1.0\r\n\r\n").await;
-        sender.send("all").await.unwrap();
-        drop(sender);
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.ends_with("\r\n\r\nall"), "{answer}");
-    }
-}
+mod tests;

@@ -22,6 +22,11 @@ impl<S> Stalled<S> {
         Self { inner, write_timeout, deadline: None }
     }
 
+    /// The connection itself.
+    pub(super) fn inner(&self) -> &S {
+        &self.inner
+    }
+
     fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.deadline = None;
