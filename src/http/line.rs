@@ -101,10 +101,13 @@ impl Line<Stalled<TcpStream>> {
 }
 
 impl<S: Unpin> Line<S> {
-    fn with<T>(&self, act: impl FnOnce(Pin<&mut S>, &mut bool) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        let Loan { connection, flushed, .. } = &mut *self.loan();
+    fn with<T>(
+        &self,
+        act: impl FnOnce(Pin<&mut S>, &mut bool, &mut Incoming) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let Loan { connection, flushed, incoming, .. } = &mut *self.loan();
         match connection {
-            Some(connection) => act(Pin::new(connection), flushed),
+            Some(connection) => act(Pin::new(connection), flushed, incoming),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -112,22 +115,24 @@ impl<S: Unpin> Line<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let outcome = self.with(|connection, _| connection.poll_read(context, into));
-        self.loan().incoming = if outcome.is_pending() { Incoming::Awaited } else { Incoming::Unknown };
-        outcome
+        self.with(|connection, _, incoming| {
+            let outcome = connection.poll_read(context, into);
+            *incoming = if outcome.is_pending() { Incoming::Awaited } else { Incoming::Unknown };
+            outcome
+        })
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.with(|connection, flushed| {
+        self.with(|connection, flushed, _| {
             *flushed = false;
             connection.poll_write(context, bytes)
         })
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.with(|connection, flushed| {
+        self.with(|connection, flushed, _| {
             let outcome = connection.poll_flush(context);
             *flushed |= outcome.is_ready();
             outcome
@@ -135,6 +140,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.with(|connection, _| connection.poll_shutdown(context))
+        self.with(|connection, _, _| connection.poll_shutdown(context))
     }
 }
