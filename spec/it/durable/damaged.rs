@@ -14,6 +14,9 @@ use crate::eventually::eventually;
 /// How often a byte of each kind of file is flipped.
 const FLIPS: usize = 10;
 
+/// A bit is a few lines' worth, not one for each page.
+const LOG_BYTES_MAX: usize = 16 * 1024;
+
 /// Records that are settled in pages, and records that stay in the journal; enough of both that it happens.
 const LARGES: [(&str, usize, usize); 2] = [("large", 16 * 1024, 1400), ("huge", 64 * 1024, 330)];
 
@@ -110,6 +113,11 @@ async fn check(dir: &Path, caller: impl Fn(String) -> Caller, what: &str) {
             return;
         }
     };
+    let mut stderr = child.stderr.take().unwrap();
+    let log = tokio::spawn(async move {
+        let mut log = String::new();
+        stderr.read_to_string(&mut log).await.map(|_| log)
+    });
     let caller = caller(root);
     let mut incomplete = Vec::new();
     for (path, _, expected) in contents() {
@@ -124,9 +132,9 @@ async fn check(dir: &Path, caller: impl Fn(String) -> Caller, what: &str) {
         }
     }
     child.kill().await.unwrap();
-    let mut log = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut log).await.unwrap();
+    let log = log.await.unwrap().unwrap();
     assert!(!log.contains("panicked"), "{what}: {log}");
+    assert!(log.len() < LOG_BYTES_MAX, "{what} is told {} times: {log}", log.lines().count());
     let told = log.contains("damaged") || log.contains("missing");
     assert!(incomplete.is_empty() || told, "{what}: {incomplete:?} lost something without a word: {log}");
 }

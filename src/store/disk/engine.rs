@@ -14,6 +14,7 @@ use std::ops::{Bound, Range};
 use std::path::Path;
 
 use bytes::{BufMut, Bytes};
+use fjall::config::FilterPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -76,8 +77,9 @@ impl Engine {
             .open()?;
         let separate = KvSeparationOptions::default().separation_threshold(SEPARATE_BYTES).age_cutoff(RENEWED_PART);
         let tables = database.keyspace("tables", KeyspaceCreateOptions::default)?;
-        let pages =
-            database.keyspace("pages", || KeyspaceCreateOptions::default().with_kv_separation(Some(separate)))?;
+        // What is asked for is there, so a filter would save nothing; and damage in one would be in the way of every page.
+        let pages = KeyspaceCreateOptions::default().filter_policy(FilterPolicy::disabled());
+        let pages = database.keyspace("pages", || pages.with_kv_separation(Some(separate)))?;
         Ok(Self { database, tables, pages, _claim: claim })
     }
 
