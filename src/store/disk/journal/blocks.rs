@@ -5,7 +5,7 @@
 //! systems that do not do this say so; their segments are written the usual way.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -17,15 +17,25 @@ const BYTES: usize = BLOCK as usize;
 /// How much is written at a time.
 const BUFFER_BYTES: usize = 1024 * 1024;
 
+/// What a system takes at once.
+const PIECES_MAX: usize = 1024;
+
 /// Zeros in whole blocks.
 #[repr(align(4096))]
 struct Zeros([u8; 64 * 1024]);
 
 static ZEROS: Zeros = Zeros([0; 64 * 1024]);
 
-/// Zeros for whoever writes a file of either kind.
-pub(super) fn zeros() -> &'static [u8] {
-    &ZEROS.0
+/// Writes this many zeros, in whole blocks, to a file of either kind, or fewer: tells how many. Errors: what the disk says.
+pub(super) fn write_zeros(file: &File, at: u64, count: u64) -> io::Result<u64> {
+    let whole = usize::try_from(count / ZEROS.0.len() as u64).unwrap_or(usize::MAX);
+    let rest = &ZEROS.0[..(count % ZEROS.0.len() as u64) as usize];
+    let mut pieces = vec![IoSlice::new(&ZEROS.0); whole.min(PIECES_MAX - 1)];
+    pieces.push(IoSlice::new(rest));
+    match rustix::io::pwritev(file, &pieces, at)? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        written => Ok(written as u64),
+    }
 }
 
 /// What goes to the file next. It always begins where a block does.
@@ -42,7 +52,7 @@ impl Blocks {
     pub(super) fn open(path: &Path) -> Option<(File, Self)> {
         let file = OpenOptions::new().write(true).custom_flags(past_the_cache()?).open(path).ok()?;
         // There is no other way to know what every system does. What is really wrong shows at the first commit.
-        file.write_all_at(&zeros()[..BYTES], 0).ok()?;
+        file.write_all_at(&ZEROS.0[..BYTES], 0).ok()?;
         let mut bytes: Vec<u8> = Vec::with_capacity(BUFFER_BYTES + BYTES);
         let begins = bytes.as_ptr().align_offset(BYTES);
         bytes.resize(begins, 0);

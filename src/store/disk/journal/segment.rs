@@ -11,11 +11,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::blocks::{BLOCK, Blocks, zeros};
+use super::blocks::{BLOCK, Blocks, write_zeros};
 use super::frame::Frame;
 
-/// How much is filled with zeros at a time: enough for a thousand small commits, little enough to delay none by much.
-const STEP: u64 = 512 * 1024;
+/// How much is filled with zeros at a time: as much as is there, so that it is rare however long the file gets, and within
+/// these. The least is enough for a hundred small commits, the most is little enough to delay none by much.
+const STEP_MIN: u64 = 512 * 1024;
+const STEP_MAX: u64 = 4 * 1024 * 1024;
 
 /// Commits above this size are not worth it: the writing takes longer than what the file system does besides.
 const HELPED_BYTES_MAX: u64 = 16 * 1024;
@@ -92,7 +94,7 @@ impl Segment {
     pub(super) fn write(&mut self, frame: &Frame) -> io::Result<()> {
         let end = self.end + frame.length();
         if self.synced && end > self.filled && frame.length() <= HELPED_BYTES_MAX {
-            self.fill(end.next_multiple_of(BLOCK) + STEP)?;
+            self.fill(end.next_multiple_of(BLOCK) + self.filled.clamp(STEP_MIN, STEP_MAX))?;
         }
         match &mut self.blocks {
             Some(blocks) => blocks.write(&self.file, self.end, frame.pieces())?,
@@ -110,10 +112,9 @@ impl Segment {
     }
 
     fn fill(&mut self, until: u64) -> io::Result<()> {
+        // In as few writes as it takes: each makes the file longer, which the next one waits for.
         while self.filled < until {
-            let count = (until - self.filled).min(zeros().len() as u64);
-            self.file.write_all_at(&zeros()[..count as usize], self.filled)?;
-            self.filled += count;
+            self.filled += write_zeros(&self.file, self.filled, until - self.filled)?;
         }
         Ok(())
     }
@@ -163,10 +164,10 @@ mod tests {
         let mut segment = begin(dir.path(), &dir.path().join("spare"));
         segment.write(&frame(100)).unwrap();
         let (filled, small) = (segment.filled, segment.bytes());
-        assert!(filled >= STEP && fs::metadata(&segment.path).unwrap().len() == filled);
+        assert!(filled >= STEP_MIN && fs::metadata(&segment.path).unwrap().len() == filled);
         segment.write(&frame(100)).unwrap();
         assert_eq!(segment.filled, filled);
-        segment.write(&frame(2 * STEP as usize)).unwrap();
+        segment.write(&frame(2 * STEP_MIN as usize)).unwrap();
         assert_eq!(segment.filled, segment.bytes().next_multiple_of(BLOCK));
         let bytes = fs::read(&segment.path).unwrap();
         assert!(
@@ -179,10 +180,10 @@ mod tests {
     fn a_file_that_is_not_needed_any_more_is_written_again() {
         let dir = tempfile::tempdir().unwrap();
         let spare = dir.path().join("spare");
-        fs::write(&spare, vec![7; 3 * STEP as usize]).unwrap();
+        fs::write(&spare, vec![7; 3 * STEP_MIN as usize]).unwrap();
         let mut segment = begin(dir.path(), &spare);
         segment.write(&frame(100)).unwrap();
-        assert_eq!(fs::metadata(&segment.path).unwrap().len(), 3 * STEP);
+        assert_eq!(fs::metadata(&segment.path).unwrap().len(), 3 * STEP_MIN);
         assert!(!spare.exists());
         assert_eq!(segments_in(dir.path()).unwrap(), [(segment.name.clone(), segment.path.clone())]);
     }
