@@ -45,6 +45,6 @@ pub use routes::router;
 pub use rules::{Appended, Created, Effect, Happened, LifecycleEvent, Refusal};
 pub use service::{Description, Streams};
 pub use wire::{
-    AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Headers, JsonError, Kind, Lifetime, Live, Offset,
-    PathError, ProducerStamp, ReadRequest, RequestError, StreamPath, header,
+    AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, JsonError, Kind, Lifetime, Live, Offset, PathError,
+    ProducerStamp, ReadRequest, RequestError, StreamPath, header,
 };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{OriginalUri, Request};
 use axum::http::header::ALLOW;
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
@@ -22,7 +22,7 @@ use layers::Policy;
 
 use super::service::Streams;
 use super::subscriptions;
-use super::wire::{AppendRequest, CreateRequest, Headers, RESERVED, RequestError, StreamPath};
+use super::wire::{AppendRequest, CreateRequest, RESERVED, RequestError, StreamPath};
 use crate::http::{Answering, Answers, Kind, Limits, Peer, Problem, not_found, read_body};
 
 /// What stands before the path of every stream.
@@ -90,12 +90,6 @@ fn names_stream(uri: &Uri) -> bool {
 struct Face {
     streams: Streams,
     limits: Limits,
-}
-
-impl Headers for HeaderMap {
-    fn value(&self, name: &str) -> Option<&[u8]> {
-        self.get(name).map(axum::http::HeaderValue::as_bytes)
-    }
 }
 
 impl Face {

@@ -19,7 +19,7 @@ pub(crate) use entry::{
     Closing, EntryError, Origin, ProducerEntry, Segment, StreamEntry, log_of_producer_key, producer_key, producers_of,
 };
 pub(crate) use events::{Control, control_event, data_event};
-pub use headers::{AppendRequest, CreateRequest, ForkRequest, Headers, Lifetime, ProducerStamp, RequestError};
+pub use headers::{AppendRequest, CreateRequest, ForkRequest, Lifetime, ProducerStamp, RequestError};
 pub use json::JsonError;
 pub(crate) use json::{messages_end, record_of};
 pub use names::header;

@@ -1,5 +1,6 @@
 //! `exorelay stream append`
 
+use axum::http::header::CONTENT_TYPE;
 use clap::Args;
 use uuid::Uuid;
 
@@ -46,7 +47,7 @@ impl Append {
         let id = self.producer_id.unwrap_or_else(|| format!("exorelay-{}", Uuid::now_v7()));
         let input = self.content.open()?.unwrap_or_else(Input::stdin);
         let head = server.call(|client| client.head(&url)).await?;
-        let content_type = text_of(head.headers(), "content-type").unwrap_or("application/octet-stream");
+        let content_type = text_of(head.headers(), &CONTENT_TYPE).unwrap_or("application/octet-stream");
         let form = Form::of(content_type);
         let mut import = Import::new(&server, &url, content_type, Producer { id, epoch: self.epoch });
         match (self.lines, form) {

@@ -23,7 +23,7 @@ impl Close {
     pub(super) async fn run(self) -> Result<(), Error> {
         let server = self.at.server()?;
         let url = server.url_of(&self.name)?;
-        let answer = server.call(|client| client.post(&url).header(header::CLOSED, "true")).await?;
-        print_line(text_of(answer.headers(), header::NEXT_OFFSET).unwrap_or_default())
+        let answer = server.call(|client| client.post(&url).header(&header::CLOSED, "true")).await?;
+        print_line(text_of(answer.headers(), &header::NEXT_OFFSET).unwrap_or_default())
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use clap::Args;
 use reqwest::Url;
 
@@ -57,13 +58,13 @@ impl Create {
         // The protocol names the source by the path of its URL.
         let source = source.and_then(|source| Url::parse(&source).ok()).map(|source| source.path().to_owned());
         let given = [
-            ("content-type", self.content_type),
-            (header::TTL, self.ttl.map(|ttl| ttl.as_secs().to_string())),
-            (header::EXPIRES_AT, self.expires_at),
-            (header::CLOSED, self.closed.then(|| true.to_string())),
-            (header::FORKED_FROM, source),
-            (header::FORK_OFFSET, self.fork_offset),
-            (header::FORK_SUB_OFFSET, self.fork_sub_offset.map(|count| count.to_string())),
+            (&CONTENT_TYPE, self.content_type),
+            (&header::TTL, self.ttl.map(|ttl| ttl.as_secs().to_string())),
+            (&header::EXPIRES_AT, self.expires_at),
+            (&header::CLOSED, self.closed.then(|| true.to_string())),
+            (&header::FORKED_FROM, source),
+            (&header::FORK_OFFSET, self.fork_offset),
+            (&header::FORK_SUB_OFFSET, self.fork_sub_offset.map(|count| count.to_string())),
         ];
         let body = self.content.open()?.map(super::input::Input::whole).transpose()?.unwrap_or_default();
         let made = server.call(|client| {

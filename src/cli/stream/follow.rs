@@ -1,5 +1,6 @@
 //! `exorelay stream follow`
 
+use axum::http::header::CONTENT_TYPE;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -88,11 +89,11 @@ impl Follow {
         let server = self.at.server()?;
         let url = server.url_of(&self.name)?;
         let head = server.call(|client| client.head(&url)).await?;
-        let content_type = text_of(head.headers(), "content-type").unwrap_or_default().to_owned();
+        let content_type = text_of(head.headers(), &CONTENT_TYPE).unwrap_or_default().to_owned();
         let place = match self.from.as_str() {
             "start" => "-1".to_owned(),
             // The end as it is now, so that nothing is left out if the first connection breaks.
-            "now" => text_of(head.headers(), header::NEXT_OFFSET).unwrap_or("now").to_owned(),
+            "now" => text_of(head.headers(), &header::NEXT_OFFSET).unwrap_or("now").to_owned(),
             offset => offset.to_owned(),
         };
         // An event has no place for a text's own line breaks and leading blanks; a long-poll gives the bytes.
@@ -162,7 +163,7 @@ impl Follower<'_> {
             Ok(_) | Err(Error::StreamRefused { status: 400 | 405 | 406 | 415 | 501, .. }) => return Ok(Ended::Unfit),
             Err(error) => return Err(error),
         };
-        let encoded = text_of(response.headers(), header::DATA_ENCODING) == Some("base64");
+        let encoded = text_of(response.headers(), &header::DATA_ENCODING) == Some("base64");
         let (mut stream, mut waiting) = (EventStream::default(), Vec::new());
         let mut held_bytes = 0;
         loop {
@@ -221,5 +222,5 @@ impl Follower<'_> {
 }
 
 fn is_event_stream(response: &Response) -> bool {
-    text_of(response.headers(), "content-type").is_some_and(|text| text.starts_with("text/event-stream"))
+    text_of(response.headers(), &CONTENT_TYPE).is_some_and(|text| text.starts_with("text/event-stream"))
 }

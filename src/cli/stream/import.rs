@@ -114,12 +114,12 @@ impl<'a> Import<'a> {
         let Producer { id, epoch } = &self.producer;
         let made = self.server.call(|client| {
             let request = client.post(self.url).header("content-type", self.content_type).body(batch.body.clone());
-            let request = request.header(header::PRODUCER_ID, id).header(header::PRODUCER_EPOCH, *epoch);
-            request.header(header::PRODUCER_SEQ, self.seq)
+            let request = request.header(&header::PRODUCER_ID, id).header(&header::PRODUCER_EPOCH, *epoch);
+            request.header(&header::PRODUCER_SEQ, self.seq)
         });
         let answer = made.await?;
         self.repeated += u64::from(answer.status() == StatusCode::NO_CONTENT);
-        self.next = text_of(answer.headers(), header::NEXT_OFFSET).map(str::to_owned).or(self.next.take());
+        self.next = text_of(answer.headers(), &header::NEXT_OFFSET).map(str::to_owned).or(self.next.take());
         self.seq += 1;
         self.progress.add(batch.body.len() as u64, batch.lines);
         Ok(())

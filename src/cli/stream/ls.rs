@@ -102,8 +102,8 @@ async fn read(server: &Server) -> Result<Rows, Error> {
             lines.drain(..whole).as_slice().split(|byte| *byte == b'\n').for_each(|line| rows.take(line));
         }
         let headers = response.headers();
-        let next = text_of(headers, header::NEXT_OFFSET).filter(|next| *next != offset);
-        match next.filter(|_| !says_true(headers, header::UP_TO_DATE)) {
+        let next = text_of(headers, &header::NEXT_OFFSET).filter(|next| *next != offset);
+        match next.filter(|_| !says_true(headers, &header::UP_TO_DATE)) {
             Some(next) => offset = next.to_owned(),
             None => return Ok(rows),
         }

@@ -1,6 +1,7 @@
 //! Reads with `GET`: answer by answer, each to its end even if the connection breaks in its middle.
 
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use reqwest::Response;
 use tokio::time::timeout;
 
@@ -30,9 +31,9 @@ impl Page {
     fn of(response: &Response) -> Self {
         let headers = response.headers();
         let owned = |name| text_of(headers, name).map(str::to_owned);
-        let closed = says_true(headers, header::CLOSED);
-        let up_to_date = says_true(headers, header::UP_TO_DATE);
-        Self { next: owned(header::NEXT_OFFSET), cursor: owned(header::CURSOR), up_to_date, closed }
+        let closed = says_true(headers, &header::CLOSED);
+        let up_to_date = says_true(headers, &header::UP_TO_DATE);
+        Self { next: owned(&header::NEXT_OFFSET), cursor: owned(&header::CURSOR), up_to_date, closed }
     }
 }
 
@@ -55,7 +56,7 @@ pub(super) async fn read_page(
             return Ok(page);
         }
         if taken == 0 {
-            printer.begin(Form::of(text_of(response.headers(), "content-type").unwrap_or_default()));
+            printer.begin(Form::of(text_of(response.headers(), &CONTENT_TYPE).unwrap_or_default()));
         }
         let Some(cause) = read_body(&mut response, &mut taken, printer).await? else { return Ok(page) };
         breaks += 1;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use clap::Args;
 use reqwest::{RequestBuilder, Response, Url};
 use tokio::time::{Instant, sleep, timeout};
@@ -198,12 +198,12 @@ pub(super) fn with_query(url: &str, query: &[(&str, &str)]) -> Result<Url, Error
 }
 
 /// The text of a header.
-pub(super) fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Whether a header says `true`, in any case.
-pub(super) fn says_true(headers: &HeaderMap, name: &str) -> bool {
+pub(super) fn says_true(headers: &HeaderMap, name: &HeaderName) -> bool {
     text_of(headers, name).is_some_and(|text| text.eq_ignore_ascii_case("true"))
 }
 

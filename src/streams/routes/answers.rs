@@ -1,7 +1,7 @@
 //! Answers as the protocol writes them.
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, HOST, LOCATION};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -54,57 +54,65 @@ impl IntoResponse for Failure {
 /// What a client needs to go on after a refusal.
 fn tell_more(headers: &mut HeaderMap, refusal: &Refusal) {
     if let Refusal::ReadOnly { .. } = refusal {
-        set(headers, "allow", "GET, HEAD, OPTIONS");
+        set(headers, &ALLOW, "GET, HEAD, OPTIONS");
     }
     if let Refusal::Closed { tail, .. } = refusal {
-        set(headers, header::CLOSED, "true");
-        set(headers, header::NEXT_OFFSET, tail);
+        set(headers, &header::CLOSED, "true");
+        set(headers, &header::NEXT_OFFSET, tail);
     }
     if let Refusal::ProducerFenced { current } = refusal {
-        set(headers, header::PRODUCER_EPOCH, current);
+        set(headers, &header::PRODUCER_EPOCH, current);
     }
     if let Refusal::ProducerGap { expected, received } = refusal {
-        set(headers, header::PRODUCER_EXPECTED_SEQ, expected);
-        set(headers, header::PRODUCER_RECEIVED_SEQ, received);
+        set(headers, &header::PRODUCER_EXPECTED_SEQ, expected);
+        set(headers, &header::PRODUCER_RECEIVED_SEQ, received);
     }
 }
 
 /// Sets a header to a number, an offset, or another text of visible ASCII.
-pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: impl ToString) {
+pub(super) fn set(headers: &mut HeaderMap, name: &HeaderName, value: impl ToString) {
     let value = HeaderValue::try_from(value.to_string());
     let value = value.expect("callers set numbers, offsets, and texts that came in a header");
-    headers.insert(HeaderName::from_static(name), value);
+    headers.insert(name, value);
+}
+
+/// An answer with these headers, which are not copied.
+pub(super) fn answer(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
 pub(super) fn created(created: &Created, location: &str) -> Response {
     let mut headers = HeaderMap::new();
-    set(&mut headers, "content-type", created.content_type.as_str());
-    set(&mut headers, header::NEXT_OFFSET, created.next);
+    set(&mut headers, &CONTENT_TYPE, created.content_type.as_str());
+    set(&mut headers, &header::NEXT_OFFSET, created.next);
     if created.closed {
-        set(&mut headers, header::CLOSED, "true");
+        set(&mut headers, &header::CLOSED, "true");
     }
     if !created.new {
-        return (StatusCode::OK, headers).into_response();
+        return answer(StatusCode::OK, headers, Body::empty());
     }
     headers.extend(HeaderValue::try_from(location).ok().map(|location| (LOCATION, location)));
-    (StatusCode::CREATED, headers).into_response()
+    answer(StatusCode::CREATED, headers, Body::empty())
 }
 
 pub(super) fn appended(appended: &Appended) -> Response {
     let mut headers = HeaderMap::new();
-    set(&mut headers, header::NEXT_OFFSET, appended.next);
+    set(&mut headers, &header::NEXT_OFFSET, appended.next);
     if appended.closed {
-        set(&mut headers, header::CLOSED, "true");
+        set(&mut headers, &header::CLOSED, "true");
     }
     if let Some((epoch, seq)) = appended.producer {
-        set(&mut headers, header::PRODUCER_EPOCH, epoch);
-        set(&mut headers, header::PRODUCER_SEQ, seq);
+        set(&mut headers, &header::PRODUCER_EPOCH, epoch);
+        set(&mut headers, &header::PRODUCER_SEQ, seq);
     }
     let status = match (appended.effect, appended.producer) {
         (Effect::Wrote, Some(_)) => StatusCode::OK,
         (Effect::Wrote, None) | (Effect::Closed | Effect::Repeated, _) => StatusCode::NO_CONTENT,
     };
-    (status, headers).into_response()
+    answer(status, headers, Body::empty())
 }
 
 pub(super) fn deleted() -> Response {
@@ -113,21 +121,21 @@ pub(super) fn deleted() -> Response {
 
 pub(super) fn described(description: &Description) -> Response {
     let mut headers = HeaderMap::new();
-    set(&mut headers, "content-type", description.content_type.as_str());
-    set(&mut headers, header::NEXT_OFFSET, description.next);
+    set(&mut headers, &CONTENT_TYPE, description.content_type.as_str());
+    set(&mut headers, &header::NEXT_OFFSET, description.next);
     match &description.lifetime {
         Lifetime::Unlimited => {}
-        Lifetime::Idle { ttl_s } => set(&mut headers, header::TTL, ttl_s),
-        Lifetime::Until { text, .. } => set(&mut headers, header::EXPIRES_AT, text),
+        Lifetime::Idle { ttl_s } => set(&mut headers, &header::TTL, ttl_s),
+        Lifetime::Until { text, .. } => set(&mut headers, &header::EXPIRES_AT, text),
     }
     if description.closed {
-        set(&mut headers, header::CLOSED, "true");
+        set(&mut headers, &header::CLOSED, "true");
     }
     let end = description.next.position().unwrap_or_default();
     let tag = EntityTag { log: description.life, start: 0, end, closed: description.closed };
-    set(&mut headers, "etag", tag);
+    set(&mut headers, &ETAG, tag);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    (StatusCode::OK, headers, Body::empty()).into_response()
+    answer(StatusCode::OK, headers, Body::empty())
 }
 
 /// The URL of a path of this server, as clients outside reach it.

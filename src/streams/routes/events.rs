@@ -42,9 +42,9 @@ pub(super) fn follow(streams: &Streams, reader: Reader, client_cursor: Option<St
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Tells nginx not to hold events back.
-    set(headers, "x-accel-buffering", "no");
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     if kind == Kind::Binary {
-        set(headers, header::DATA_ENCODING, "base64");
+        set(headers, &header::DATA_ENCODING, "base64");
     }
     response
 }

@@ -27,6 +27,9 @@ use crate::streams::config::Config;
 /// Bodies below this size are not worth compressing.
 const COMPRESSED_BYTES_MIN: u64 = 1024;
 
+/// Fetch 3.7.
+static RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
 /// What pages may do.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, HEAD, OPTIONS");
 
@@ -125,8 +128,7 @@ impl Policy {
     /// Tells who may see the answer, embed it, and store it, if it does not tell itself.
     fn finish(&self, headers: &mut HeaderMap, call: &Call) {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let policy = HeaderName::from_static("cross-origin-resource-policy");
-        headers.insert(policy, HeaderValue::from_static("cross-origin"));
+        headers.insert(&RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         let Some(origins) = &self.origins else {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

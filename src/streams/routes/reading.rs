@@ -1,14 +1,15 @@
 //! `GET`: what there is, and long-polls.
 
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, IF_NONE_MATCH};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::answers::{Failure, set};
+use super::answers::{Failure, answer, set};
 use super::frames::body_of;
 use super::layers::compressed;
 use super::{events, stream_path};
@@ -40,7 +41,7 @@ async fn now(streams: &Streams, mut reader: Reader) -> Result<Response, Failure>
     let slice = reader.take(streams.config().read_bytes_max).await?;
     let mut headers = headers_of(&reader, &slice);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok((StatusCode::OK, headers, content_of(&reader, &slice)).into_response())
+    Ok(answer(StatusCode::OK, headers, content_of(&reader, &slice)))
 }
 
 async fn catch_up(streams: &Streams, mut reader: Reader, request: &HeaderMap) -> Result<Response, Failure> {
@@ -49,12 +50,12 @@ async fn catch_up(streams: &Streams, mut reader: Reader, request: &HeaderMap) ->
     let asked = request.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let mut headers = headers_of(&reader, &slice);
     headers.insert(CACHE_CONTROL, cache_control(streams, &reader, &slice));
-    set(&mut headers, "etag", tag);
+    set(&mut headers, &ETAG, tag);
     if asked.is_some_and(|asked| matches_any(asked, &tag)) {
-        headers.remove("content-type");
-        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+        headers.remove(CONTENT_TYPE);
+        return Ok(answer(StatusCode::NOT_MODIFIED, headers, Body::empty()));
     }
-    Ok((StatusCode::OK, headers, content_of(&reader, &slice)).into_response())
+    Ok(answer(StatusCode::OK, headers, content_of(&reader, &slice)))
 }
 
 /// Answers as soon as there is something, the stream is closed, or the time is over.
@@ -65,16 +66,16 @@ async fn long_poll(streams: &Streams, mut reader: Reader, client: Option<&str>) 
     loop {
         let slice = reader.take(streams.config().read_bytes_max).await?;
         let mut headers = headers_of(&reader, &slice);
-        set(&mut headers, header::CURSOR, cursor(streams, client));
+        set(&mut headers, &header::CURSOR, cursor(streams, client));
         if !slice.is_empty() {
             headers.insert(CACHE_CONTROL, cache_control(streams, &reader, &slice));
-            set(&mut headers, "etag", tag_of(&reader, &slice));
-            return Ok((StatusCode::OK, headers, content_of(&reader, &slice)).into_response());
+            set(&mut headers, &ETAG, tag_of(&reader, &slice));
+            return Ok(answer(StatusCode::OK, headers, content_of(&reader, &slice)));
         }
         if slice.closed || last_look {
-            headers.remove("content-type");
+            headers.remove(CONTENT_TYPE);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            return Ok((StatusCode::NO_CONTENT, headers).into_response());
+            return Ok(answer(StatusCode::NO_CONTENT, headers, Body::empty()));
         }
         tokio::select! {
             () = reader.more() => {}
@@ -93,13 +94,13 @@ pub(super) fn cursor(streams: &Streams, client: Option<&str>) -> u64 {
 
 fn headers_of(reader: &Reader, slice: &Slice) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
-    set(&mut headers, "content-type", reader.content_type().as_str());
-    set(&mut headers, header::NEXT_OFFSET, slice.next);
+    set(&mut headers, &CONTENT_TYPE, reader.content_type().as_str());
+    set(&mut headers, &header::NEXT_OFFSET, slice.next);
     if slice.up_to_date {
-        set(&mut headers, header::UP_TO_DATE, "true");
+        set(&mut headers, &header::UP_TO_DATE, "true");
     }
     if slice.closed {
-        set(&mut headers, header::CLOSED, "true");
+        set(&mut headers, &header::CLOSED, "true");
     }
     headers
 }
@@ -109,7 +110,7 @@ fn tag_of(reader: &Reader, slice: &Slice) -> EntityTag {
     EntityTag { log: reader.life(), start: position(slice.start), end: position(slice.next), closed: slice.closed }
 }
 
-fn content_of(reader: &Reader, slice: &Slice) -> axum::body::Body {
+fn content_of(reader: &Reader, slice: &Slice) -> Body {
     match reader.content_type().kind() {
         Kind::Text | Kind::Binary => body_of(slice.chunks.iter().cloned()),
         Kind::Json => {

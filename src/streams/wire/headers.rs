@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
 
 use super::content_type::ContentType;
@@ -23,7 +25,7 @@ pub enum RequestError {
     #[error("{name} is {got:?}, expected {expected}")]
     Header {
         /// The header.
-        name: &'static str,
+        name: HeaderName,
         /// What it says.
         got: String,
         /// What would have been right.
@@ -36,7 +38,7 @@ pub enum RequestError {
     #[error("{name} needs Stream-Forked-From")]
     NoFork {
         /// The header.
-        name: &'static str,
+        name: HeaderName,
     },
     /// Not all of a producer's headers are there.
     #[error("Producer-Id, Producer-Epoch and Producer-Seq come together or not at all")]
@@ -63,12 +65,6 @@ pub enum RequestError {
     /// The path names no stream.
     #[error("{0}")]
     Path(#[from] PathError),
-}
-
-/// The headers of one request: gives the value of a header by its name in lower case.
-pub trait Headers {
-    /// The first value of that name.
-    fn value(&self, name: &str) -> Option<&[u8]>;
 }
 
 /// How long a stream lives.
@@ -118,9 +114,9 @@ pub struct CreateRequest {
 
 impl CreateRequest {
     /// Reads the headers of a `PUT`. `mount` is what stands before the path of every stream, such as `/v1/stream/`.
-    pub fn parse(headers: &impl Headers, mount: &str) -> Result<Self, RequestError> {
+    pub fn parse(headers: &HeaderMap, mount: &str) -> Result<Self, RequestError> {
         Ok(Self {
-            content_type: content_type(headers)?.and_then(|text| ContentType::parse(&text)),
+            content_type: content_type(headers)?.and_then(ContentType::parse),
             lifetime: lifetime(headers)?,
             closed: closed(headers),
             fork: fork(headers, mount)?,
@@ -154,58 +150,57 @@ pub struct AppendRequest {
 
 impl AppendRequest {
     /// Reads the headers of a `POST`.
-    pub fn parse(headers: &impl Headers) -> Result<Self, RequestError> {
+    pub fn parse(headers: &HeaderMap) -> Result<Self, RequestError> {
         Ok(Self {
             producer: producer(headers)?,
-            content_type: content_type(headers)?.map(|text| ContentType::parse(&text).unwrap_or_default()),
+            content_type: content_type(headers)?.map(|text| ContentType::parse(text).unwrap_or_default()),
             closed: closed(headers),
-            seq: text(headers, header::SEQ)?.map(|seq| bounded(header::SEQ, seq)).transpose()?,
+            seq: text(headers, &header::SEQ)?.map(|seq| bounded(&header::SEQ, seq)).transpose()?,
         })
     }
 }
 
-fn text(headers: &impl Headers, name: &'static str) -> Result<Option<String>, RequestError> {
-    let Some(value) = headers.value(name) else { return Ok(None) };
-    match std::str::from_utf8(value) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(_) => Err(wrong(name, &String::from_utf8_lossy(value), "UTF-8")),
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, RequestError> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => Ok(Some(text.trim())),
+        Err(_) => Err(wrong(name, &String::from_utf8_lossy(value.as_bytes()), "UTF-8")),
     }
 }
 
-fn wrong(name: &'static str, got: &str, expected: &'static str) -> RequestError {
-    RequestError::Header { name, got: got.chars().take(100).collect(), expected }
+fn wrong(name: &HeaderName, got: &str, expected: &'static str) -> RequestError {
+    RequestError::Header { name: name.clone(), got: got.chars().take(100).collect(), expected }
 }
 
-fn bounded(name: &'static str, text: String) -> Result<Arc<str>, RequestError> {
+fn bounded(name: &HeaderName, text: &str) -> Result<Arc<str>, RequestError> {
     match text.len() {
         1..=TEXT_BYTES_MAX => Ok(text.into()),
-        _ => Err(wrong(name, &text, "1 to 1024 bytes")),
+        _ => Err(wrong(name, text, "1 to 1024 bytes")),
     }
 }
 
-fn content_type(headers: &impl Headers) -> Result<Option<String>, RequestError> {
-    Ok(text(headers, "content-type")?.filter(|text| !text.is_empty()))
+fn content_type(headers: &HeaderMap) -> Result<Option<&str>, RequestError> {
+    Ok(text(headers, &CONTENT_TYPE)?.filter(|text| !text.is_empty()))
 }
 
 /// Any other value counts as none.
-fn closed(headers: &impl Headers) -> bool {
-    headers.value(header::CLOSED).is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"true"))
+fn closed(headers: &HeaderMap) -> bool {
+    headers.get(&header::CLOSED).is_some_and(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"true"))
 }
 
-fn lifetime(headers: &impl Headers) -> Result<Option<Lifetime>, RequestError> {
-    let ttl = text(headers, header::TTL)?;
-    let until = text(headers, header::EXPIRES_AT)?;
+fn lifetime(headers: &HeaderMap) -> Result<Option<Lifetime>, RequestError> {
+    let ttl = text(headers, &header::TTL)?;
+    let until = text(headers, &header::EXPIRES_AT)?;
     match (ttl, until) {
         (Some(_), Some(_)) => Err(RequestError::TwoLifetimes),
         (None, None) => Ok(None),
         (Some(text), None) => {
-            let seconds =
-                decimal(&text).ok_or_else(|| wrong(header::TTL, &text, "whole seconds without leading zeros"));
+            let seconds = decimal(text).ok_or_else(|| wrong(&header::TTL, text, "whole seconds without leading zeros"));
             Ok(Some(Lifetime::Idle { ttl_s: seconds? }))
         }
         (None, Some(text)) => {
-            let instant = parse_instant(&text);
-            let at_ms = instant.ok_or_else(|| wrong(header::EXPIRES_AT, &text, "an instant as RFC 3339 writes it"))?;
+            let instant = parse_instant(text);
+            let at_ms = instant.ok_or_else(|| wrong(&header::EXPIRES_AT, text, "an instant as RFC 3339 writes it"))?;
             Ok(Some(Lifetime::Until { at_ms, text: text.into() }))
         }
     }
@@ -217,23 +212,23 @@ fn decimal(text: &str) -> Option<u64> {
     (digits && (text == "0" || !text.starts_with('0'))).then(|| text.parse().ok()).flatten()
 }
 
-fn fork(headers: &impl Headers, mount: &str) -> Result<Option<ForkRequest>, RequestError> {
-    let offset = text(headers, header::FORK_OFFSET)?;
-    let sub_offset = text(headers, header::FORK_SUB_OFFSET)?;
-    let Some(source) = text(headers, header::FORKED_FROM)? else {
+fn fork(headers: &HeaderMap, mount: &str) -> Result<Option<ForkRequest>, RequestError> {
+    let offset = text(headers, &header::FORK_OFFSET)?;
+    let sub_offset = text(headers, &header::FORK_SUB_OFFSET)?;
+    let Some(source) = text(headers, &header::FORKED_FROM)? else {
         return match (offset, sub_offset) {
             (None, None) => Ok(None),
-            (Some(_), _) => Err(RequestError::NoFork { name: header::FORK_OFFSET }),
-            (None, Some(_)) => Err(RequestError::NoFork { name: header::FORK_SUB_OFFSET }),
+            (Some(_), _) => Err(RequestError::NoFork { name: header::FORK_OFFSET.clone() }),
+            (None, Some(_)) => Err(RequestError::NoFork { name: header::FORK_SUB_OFFSET.clone() }),
         };
     };
     let path = source.strip_prefix(mount);
-    let path = path.ok_or_else(|| wrong(header::FORKED_FROM, &source, "the path of a stream's URL"))?;
+    let path = path.ok_or_else(|| wrong(&header::FORKED_FROM, source, "the path of a stream's URL"))?;
     let offset = offset.map(|text| {
-        Offset::parse(&text).ok_or_else(|| wrong(header::FORK_OFFSET, &text, "an offset that the source has given out"))
+        Offset::parse(text).ok_or_else(|| wrong(&header::FORK_OFFSET, text, "an offset that the source has given out"))
     });
     let sub_offset = sub_offset.map(|text| {
-        decimal(&text).ok_or_else(|| wrong(header::FORK_SUB_OFFSET, &text, "a count without leading zeros"))
+        decimal(text).ok_or_else(|| wrong(&header::FORK_SUB_OFFSET, text, "a count without leading zeros"))
     });
     Ok(Some(ForkRequest {
         source: StreamPath::parse(path)?,
@@ -242,23 +237,23 @@ fn fork(headers: &impl Headers, mount: &str) -> Result<Option<ForkRequest>, Requ
     }))
 }
 
-fn producer(headers: &impl Headers) -> Result<Option<ProducerStamp>, RequestError> {
-    let number = |name, text: String| {
+fn producer(headers: &HeaderMap) -> Result<Option<ProducerStamp>, RequestError> {
+    let number = |name, text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let number = digits.then(|| text.parse().ok()).flatten().filter(|number| *number <= PRODUCER_NUMBER_MAX);
-        number.ok_or_else(|| wrong(name, &text, "a number from 0 to 9007199254740991"))
+        number.ok_or_else(|| wrong(name, text, "a number from 0 to 9007199254740991"))
     };
     let (id, epoch, seq) = (
-        text(headers, header::PRODUCER_ID)?,
-        text(headers, header::PRODUCER_EPOCH)?,
-        text(headers, header::PRODUCER_SEQ)?,
+        text(headers, &header::PRODUCER_ID)?,
+        text(headers, &header::PRODUCER_EPOCH)?,
+        text(headers, &header::PRODUCER_SEQ)?,
     );
     match (id, epoch, seq) {
         (None, None, None) => Ok(None),
         (Some(id), Some(epoch), Some(seq)) => Ok(Some(ProducerStamp {
-            id: bounded(header::PRODUCER_ID, id)?,
-            epoch: number(header::PRODUCER_EPOCH, epoch)?,
-            seq: number(header::PRODUCER_SEQ, seq)?,
+            id: bounded(&header::PRODUCER_ID, id)?,
+            epoch: number(&header::PRODUCER_EPOCH, epoch)?,
+            seq: number(&header::PRODUCER_SEQ, seq)?,
         })),
         _ => Err(RequestError::HalfAProducer),
     }
@@ -266,27 +261,21 @@ fn producer(headers: &impl Headers) -> Result<Option<ProducerStamp>, RequestErro
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
 
-    impl Headers for HashMap<String, Vec<u8>> {
-        fn value(&self, name: &str) -> Option<&[u8]> {
-            self.get(name).map(Vec::as_slice)
-        }
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let value = |text: &str| HeaderValue::from_str(text).unwrap();
+        pairs.iter().map(|(name, text)| (HeaderName::from_static(name), value(text))).collect()
     }
 
-    fn headers(pairs: &[(&str, &str)]) -> HashMap<String, Vec<u8>> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
-    }
-
-    fn create(pairs: &[(&str, &str)]) -> Result<CreateRequest, RequestError> {
+    fn create(pairs: &[(&'static str, &str)]) -> Result<CreateRequest, RequestError> {
         CreateRequest::parse(&headers(pairs), "/v1/stream/")
     }
 
-    fn append(pairs: &[(&str, &str)]) -> Result<AppendRequest, RequestError> {
+    fn append(pairs: &[(&'static str, &str)]) -> Result<AppendRequest, RequestError> {
         AppendRequest::parse(&headers(pairs))
     }
 
@@ -351,12 +340,15 @@ mod tests {
         #[test]
         fn garbage_is_refused_without_a_panic(values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 10)) {
             let names = [
-                header::TTL, header::EXPIRES_AT, header::CLOSED, header::SEQ, header::FORKED_FROM, header::FORK_OFFSET,
-                header::FORK_SUB_OFFSET, header::PRODUCER_ID, header::PRODUCER_EPOCH, header::PRODUCER_SEQ,
+                &header::TTL, &header::EXPIRES_AT, &header::CLOSED, &header::SEQ, &header::FORKED_FROM,
+                &header::FORK_OFFSET, &header::FORK_SUB_OFFSET, &header::PRODUCER_ID, &header::PRODUCER_EPOCH,
+                &header::PRODUCER_SEQ,
             ];
             for count in 0..names.len() {
-                let pairs = names.iter().zip(&values).take(count + 1);
-                let headers: HashMap<_, _> = pairs.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+                let pairs = names.into_iter().zip(&values).take(count + 1);
+                // What cannot be in a header does not get here.
+                let values = pairs.filter_map(|(name, value)| Some((name.clone(), HeaderValue::from_bytes(value).ok()?)));
+                let headers: HeaderMap = values.collect();
                 CreateRequest::parse(&headers, "/v1/stream/").ok();
                 AppendRequest::parse(&headers).ok();
             }

@@ -1,22 +1,24 @@
 //! Header names, in the lower case that every HTTP library of ours uses. PROTOCOL "Names".
 
 /// The protocol's own headers.
-#[allow(missing_docs, reason = "each constant is the header's name")]
+#[allow(missing_docs, reason = "each of them is the header's name")]
 pub mod header {
-    pub const NEXT_OFFSET: &str = "stream-next-offset";
-    pub const UP_TO_DATE: &str = "stream-up-to-date";
-    pub const CLOSED: &str = "stream-closed";
-    pub const CURSOR: &str = "stream-cursor";
-    pub const TTL: &str = "stream-ttl";
-    pub const EXPIRES_AT: &str = "stream-expires-at";
-    pub const SEQ: &str = "stream-seq";
-    pub const FORKED_FROM: &str = "stream-forked-from";
-    pub const FORK_OFFSET: &str = "stream-fork-offset";
-    pub const FORK_SUB_OFFSET: &str = "stream-fork-sub-offset";
-    pub const DATA_ENCODING: &str = "stream-sse-data-encoding";
-    pub const PRODUCER_ID: &str = "producer-id";
-    pub const PRODUCER_EPOCH: &str = "producer-epoch";
-    pub const PRODUCER_SEQ: &str = "producer-seq";
-    pub const PRODUCER_EXPECTED_SEQ: &str = "producer-expected-seq";
-    pub const PRODUCER_RECEIVED_SEQ: &str = "producer-received-seq";
+    use http::HeaderName;
+
+    pub static NEXT_OFFSET: HeaderName = HeaderName::from_static("stream-next-offset");
+    pub static UP_TO_DATE: HeaderName = HeaderName::from_static("stream-up-to-date");
+    pub static CLOSED: HeaderName = HeaderName::from_static("stream-closed");
+    pub static CURSOR: HeaderName = HeaderName::from_static("stream-cursor");
+    pub static TTL: HeaderName = HeaderName::from_static("stream-ttl");
+    pub static EXPIRES_AT: HeaderName = HeaderName::from_static("stream-expires-at");
+    pub static SEQ: HeaderName = HeaderName::from_static("stream-seq");
+    pub static FORKED_FROM: HeaderName = HeaderName::from_static("stream-forked-from");
+    pub static FORK_OFFSET: HeaderName = HeaderName::from_static("stream-fork-offset");
+    pub static FORK_SUB_OFFSET: HeaderName = HeaderName::from_static("stream-fork-sub-offset");
+    pub static DATA_ENCODING: HeaderName = HeaderName::from_static("stream-sse-data-encoding");
+    pub static PRODUCER_ID: HeaderName = HeaderName::from_static("producer-id");
+    pub static PRODUCER_EPOCH: HeaderName = HeaderName::from_static("producer-epoch");
+    pub static PRODUCER_SEQ: HeaderName = HeaderName::from_static("producer-seq");
+    pub static PRODUCER_EXPECTED_SEQ: HeaderName = HeaderName::from_static("producer-expected-seq");
+    pub static PRODUCER_RECEIVED_SEQ: HeaderName = HeaderName::from_static("producer-received-seq");
 }
