@@ -178,17 +178,14 @@ impl Rounds {
             }
             done.push(*log);
         }
+        let left = self.left_without(&places)?;
         // The records before what tells where they are: after a crash, all of it is done again.
-        for place in &places {
-            if let Err(error) = self.kept.free(place) {
-                // Not every file system can; then the room comes back with the whole file.
-                tracing::debug!(%error, ?place, "a record cannot be given back to the disk");
-                break;
+        for (segment, left) in &left {
+            match left {
+                0 => self.remove(*segment),
+                _ => self.free(*segment, &places),
             }
         }
-        let left = self.left_without(&places)?;
-        let unneeded = left.iter().filter(|(_, left)| *left == 0);
-        unneeded.for_each(|(segment, _)| self.remove(*segment));
         self.engine.erase(&pages, &left, &done)?;
         self.cleaner.dropped(bytes);
         Ok(())
@@ -205,6 +202,16 @@ impl Rounds {
         }
         let touched: BTreeSet<u64> = places.iter().map(|place| place.segment).collect();
         Ok(left.into_iter().filter(|(segment, _)| touched.contains(segment)).collect())
+    }
+
+    /// Gives back what those of the records had that are in this segment.
+    fn free(&self, segment: u64, places: &[Place]) {
+        let here = places.iter().filter(|place| place.segment == segment);
+        let records = here.map(|place| (place.offset, u64::from(place.bytes))).collect();
+        if let Err(error) = self.kept.free(segment, records) {
+            // Not every file system can; then the room comes back with the whole file.
+            tracing::debug!(%error, segment, "records cannot be given back to the disk");
+        }
     }
 
     fn remove(&self, segment: u64) {

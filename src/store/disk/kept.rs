@@ -16,6 +16,8 @@ use quick_cache::sync::Cache;
 use rustix::fs::{FallocateFlags, fallocate};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::store::log::LARGE_BYTES;
+
 /// How many of the files are open, however many there are.
 const OPEN_FILES_MAX: usize = 64;
 
@@ -80,9 +82,19 @@ impl Kept {
         Ok(Arc::new(File::open(path.ok_or_else(missing)?)?))
     }
 
-    /// Gives back to the disk what a record had there. Errors: what the disk says; not every one can.
-    pub(super) fn free(&self, place: &Place) -> io::Result<()> {
-        self.punch(place.segment, std::iter::once(place.offset..place.offset + u64::from(place.bytes)))
+    /// Gives back to the disk what these records had there, by their first bytes and lengths. Errors: what the disk says; not
+    /// every one can.
+    pub(super) fn free(&self, segment: u64, mut records: Vec<(u64, u64)>) -> io::Result<()> {
+        records.sort_unstable();
+        let mut holes: Vec<Range<u64>> = Vec::new();
+        for (offset, bytes) in records {
+            match holes.last_mut() {
+                // No record that stays fits in between; one hole is a fraction of the work of two.
+                Some(hole) if offset < hole.end + LARGE_BYTES as u64 => hole.end = hole.end.max(offset + bytes),
+                Some(_) | None => holes.push(offset..offset + bytes),
+            }
+        }
+        self.punch(segment, holes.into_iter())
     }
 
     /// Gives back what is between these records, by their first bytes and lengths, and around them.
@@ -177,15 +189,16 @@ mod tests {
         let (kept, path) = kept(dir.path(), &content);
         let occupied = || fs::metadata(&path).unwrap().blocks() * 512;
         let before = occupied();
-        kept.free(&place(&content, 100_001, 200_000)).unwrap();
+        kept.free(7, vec![(200_001, 100_000), (100_001, 80_000)]).unwrap();
         assert!(occupied() + 190_000 < before, "{} of {before}", occupied());
         for (offset, bytes) in [(0, 100_001), (300_001, 99_999)] {
             assert!(
                 kept.read(&place(&content, offset, bytes)).unwrap() == content[offset as usize..][..bytes as usize]
             );
         }
-        // Too short for a hole.
-        kept.free(&place(&content, 10, 5000)).unwrap();
+        // Too short for a hole, and too far from each other.
+        kept.free(7, vec![(10, 5000), (5010 + LARGE_BYTES as u64, 5000)]).unwrap();
+        assert_eq!(kept.read(&place(&content, 5010, LARGE_BYTES as u32)).unwrap(), content[5010..][..LARGE_BYTES]);
         kept.remove(7).unwrap();
         assert!(!path.exists());
         kept.remove(7).unwrap();
