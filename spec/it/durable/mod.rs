@@ -9,3 +9,4 @@ mod killed;
 mod lives;
 mod many;
 mod readers;
+mod subscribed;
