@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::cleaner::Cleaner;
 use super::config::{DiskConfig, Durability};
 use super::engine::{Engine, failed, free_bytes, page_key};
-use super::journal::{Journal, journal_dir, remove_spare, sync};
+use super::journal::{Journal, Spare, sync};
 use super::kept::{Kept, Place};
 use super::page::PLACE_BYTES_MAX;
 use super::room::Room;
@@ -49,8 +49,9 @@ impl Keeper {
         room: Arc<Room>,
     ) -> Result<Self, Error> {
         let cleaner = Cleaner::start(Arc::clone(&engine), Arc::clone(&room))?;
-        let rounds =
-            Rounds { engine, kept, journal: Arc::clone(&journal), settler, dir: config.dir.clone(), room, cleaner };
+        let spare = Arc::clone(journal.lock().unwrap_or_else(PoisonError::into_inner).spare());
+        let (written, dir) = (Arc::clone(&journal), config.dir.clone());
+        let rounds = Rounds { engine, kept, journal: written, spare, settler, dir, room, cleaner };
         rounds.look();
         let mut keeper = Self { stop: Vec::new(), threads: Vec::new() };
         keeper.spawn("store-keeper", move |stopped| rounds.run(&stopped))?;
@@ -92,6 +93,7 @@ struct Rounds {
     engine: Arc<Engine>,
     kept: Arc<Kept>,
     journal: Arc<Mutex<Journal>>,
+    spare: Arc<Spare>,
     settler: Arc<Settler>,
     dir: PathBuf,
     room: Arc<Room>,
@@ -141,7 +143,7 @@ impl Rounds {
             Err(error) => tracing::warn!(%error, dir = %self.dir.display(), "the disk does not tell its free room"),
         }
         if self.room.is_short() {
-            remove_spare(&journal_dir(&self.dir));
+            self.spare.remove();
         }
     }
 

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::engine::Engine;
-use super::journal::{Journal, Old};
+use super::journal::{Journal, Old, Spare};
 use super::kept::Kept;
 use super::room::Room;
 use super::store::unwritten;
@@ -80,13 +80,14 @@ impl Settler {
         kept: Arc<Kept>,
         unsettled: Unsettled,
         room: Arc<Room>,
+        spare: Arc<Spare>,
     ) -> Result<Self, Error> {
         let progress = Arc::new(Progress::default());
         // There is never more than one.
         let (work, coming) = sync_channel(1);
         let unsettled = Arc::new(RwLock::new(unsettled));
         let seen = Arc::clone(&unsettled);
-        let desk = Desk { engine, kept, unsettled: seen, room, progress: Arc::clone(&progress), coming };
+        let desk = Desk { engine, kept, unsettled: seen, room, spare, progress: Arc::clone(&progress), coming };
         let named = std::thread::Builder::new().name("store-settler".into());
         let thread = named.spawn(move || desk.run());
         let thread = thread.map_err(|error| Error::Failed(format!("no thread to settle the store with: {error}")))?;
@@ -173,6 +174,7 @@ struct Desk {
     kept: Arc<Kept>,
     unsettled: Arc<RwLock<Unsettled>>,
     room: Arc<Room>,
+    spare: Arc<Spare>,
     progress: Arc<Progress>,
     coming: Receiver<Work>,
 }
@@ -212,7 +214,7 @@ impl Desk {
         if let Some(segment) = kept {
             self.kept.free_besides(segment, work.generation.large_in(segment));
         }
-        if let Err(error) = work.old.retire(!self.room.is_short()) {
+        if let Err(error) = work.old.retire((!self.room.is_short()).then_some(&self.spare)) {
             // It is read at the next start, and then thrown away.
             tracing::warn!(%error, "a part of the journal cannot be removed");
         }
@@ -258,7 +260,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (engine, room) = (Arc::new(Engine::open(&config(dir.path())).unwrap()), Arc::new(Room::new(0)));
         let kept = Arc::new(Kept::expecting(std::iter::empty()));
-        let settler = Settler::start(Arc::clone(&engine), kept, Unsettled::default(), Arc::clone(&room)).unwrap();
+        let spare = Arc::new(Spare::new(dir.path(), true));
+        let settler =
+            Settler::start(Arc::clone(&engine), kept, Unsettled::default(), Arc::clone(&room), spare).unwrap();
         let mut chunk = Chunk::starting_at(0);
         chunk.push(b"record");
         let grown = Grown { chunks: vec![chunk.freeze()], end: 6, places: Vec::new() };

@@ -68,8 +68,9 @@ impl DiskStore {
             settle_what_is_left(&engine, &mut journal, &mut unsettled).map_err(|error| unusable(error.to_string()))?;
         }
         drop(replay);
-        let (journal, room) = (Arc::new(Mutex::new(journal)), Arc::new(Room::new(config.free_bytes_min)));
-        let settler = Settler::start(Arc::clone(&engine), Arc::clone(&kept), unsettled, Arc::clone(&room))?;
+        let (spare, room) = (Arc::clone(journal.spare()), Arc::new(Room::new(config.free_bytes_min)));
+        let journal = Arc::new(Mutex::new(journal));
+        let settler = Settler::start(Arc::clone(&engine), Arc::clone(&kept), unsettled, Arc::clone(&room), spare)?;
         let settler = Arc::new(settler);
         let (written, settling) = (Arc::clone(&journal), Arc::clone(&settler));
         let _keeper =

@@ -74,11 +74,10 @@ pub(super) struct Segment {
 impl Segment {
     /// Begins a segment, in the place of a file that is not needed any more if there is one. It is there after a crash.
     /// `synced` if every frame will be. Errors: what the disk says.
-    pub(super) fn begin(dir: &Path, name: Name, spare: &Path, synced: bool) -> io::Result<Self> {
+    pub(super) fn begin(dir: &Path, name: Name, unneeded: Option<&Path>, synced: bool) -> io::Result<Self> {
         let path = dir.join(name.file());
-        match fs::rename(spare, &path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
+        if let Some(unneeded) = unneeded {
+            fs::rename(unneeded, &path)?;
         }
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
         let length = file.metadata()?.len();
@@ -154,14 +153,14 @@ mod tests {
         }
     }
 
-    fn begin(dir: &Path, spare: &Path) -> Segment {
-        Segment::begin(dir, Name { number: 1, salt: 2 }, spare, true).unwrap()
+    fn begin(dir: &Path, unneeded: Option<&Path>) -> Segment {
+        Segment::begin(dir, Name { number: 1, salt: 2 }, unneeded, true).unwrap()
     }
 
     #[test]
     fn small_commits_find_zeros_and_large_ones_need_none() {
         let dir = tempfile::tempdir().unwrap();
-        let mut segment = begin(dir.path(), &dir.path().join("spare"));
+        let mut segment = begin(dir.path(), None);
         segment.write(&frame(100)).unwrap();
         let (filled, small) = (segment.filled, segment.bytes());
         assert!(filled >= STEP_MIN && fs::metadata(&segment.path).unwrap().len() == filled);
@@ -179,12 +178,12 @@ mod tests {
     #[test]
     fn a_file_that_is_not_needed_any_more_is_written_again() {
         let dir = tempfile::tempdir().unwrap();
-        let spare = dir.path().join("spare");
-        fs::write(&spare, vec![7; 3 * STEP_MIN as usize]).unwrap();
-        let mut segment = begin(dir.path(), &spare);
+        let unneeded = dir.path().join("unneeded");
+        fs::write(&unneeded, vec![7; 3 * STEP_MIN as usize]).unwrap();
+        let mut segment = begin(dir.path(), Some(&unneeded));
         segment.write(&frame(100)).unwrap();
         assert_eq!(fs::metadata(&segment.path).unwrap().len(), 3 * STEP_MIN);
-        assert!(!spare.exists());
+        assert!(!unneeded.exists());
         assert_eq!(segments_in(dir.path()).unwrap(), [(segment.name.clone(), segment.path.clone())]);
     }
 }

@@ -90,13 +90,19 @@ fn what_is_settled_goes_and_its_file_is_used_again() {
     for round in 1..4 {
         let old = journal.rotate().unwrap();
         write(&mut journal, &[put(0)]);
-        old.retire(true).unwrap();
+        old.retire(Some(journal.spare())).unwrap();
         assert_eq!((journal.segments(), files(dir.path()).len()), (1, 2), "round {round}");
     }
     let old = journal.rotate().unwrap();
-    old.retire(false).unwrap();
-    remove_spare(dir.path());
+    old.retire(None).unwrap();
     assert_eq!(files(dir.path()).len(), 1);
+    let old = journal.rotate().unwrap();
+    old.retire(Some(journal.spare())).unwrap();
+    assert_eq!(files(dir.path()).len(), 2);
+    journal.spare().remove();
+    assert_eq!(files(dir.path()).len(), 1);
+    write(&mut journal, &[put(0)]);
+    journal.rotate().unwrap();
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The journal as files: one that is written to, those before it, and one that waits for its turn.
+//! The journal as files: one that is written to, those before it, and the next.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -6,18 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use super::frame::{Change, Frame};
 use super::replay::{Reading, Replay};
-use super::segment::{Name, Segment, segments_in};
+use super::segment::{Segment, segments_in};
+use super::spare::Spare;
 use crate::store::disk::kept::Kept;
-
-/// What a file is called that is kept for the next segment.
-const SPARE: &str = "spare";
-
-/// A longer file is not kept.
-const SPARE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// The end of the name under which a damaged segment is kept.
 pub(super) const DAMAGED: &str = "damaged";
@@ -25,8 +19,8 @@ pub(super) const DAMAGED: &str = "damaged";
 /// The open journal.
 #[derive(Debug)]
 pub(in crate::store::disk) struct Journal {
-    dir: PathBuf,
     segment: Segment,
+    spare: Arc<Spare>,
     /// Whether each commit is on the disk before it is answered.
     synced: bool,
     frame: Frame,
@@ -52,6 +46,8 @@ pub(in crate::store::disk) struct Places {
 pub(in crate::store::disk) struct Old {
     paths: Vec<PathBuf>,
     newest: Option<OldSegment>,
+    /// The number of the segment that comes after the one which has followed.
+    next: u64,
 }
 
 #[derive(Debug)]
@@ -77,7 +73,7 @@ impl Journal {
         }
         let segments = segments_in(dir)?;
         let mut reading = Reading::from(settled);
-        let (mut before, mut before_bytes) = (Vec::new(), 0);
+        let (mut before, mut before_bytes, mut unneeded) = (Vec::new(), 0, Vec::new());
         for (name, path) in &segments {
             if kept.found(name.number, path) {
                 continue;
@@ -90,17 +86,17 @@ impl Journal {
                     before.push(path.clone());
                     before_bytes += held;
                 }
-                None => retire(dir, path)?,
+                None => unneeded.push(path.clone()),
             }
         }
         let replay = reading.replay;
         // Files may be missing that somebody relies on.
         let last = segments.last().map_or(0, |(name, _)| name.number).max(kept.last());
         let number = last + 1;
-        let segment = begin(dir, number, synced)?;
+        let spare = Arc::new(Spare::new(dir, synced));
+        let segment = spare.begin_in(number, unneeded)?;
         let (frame, next_commit) = (Frame::default(), replay.next_commit);
-        let dir = dir.to_owned();
-        Ok((Self { dir, segment, synced, frame, next_commit, before, before_bytes, failed: false }, replay))
+        Ok((Self { segment, spare, synced, frame, next_commit, before, before_bytes, failed: false }, replay))
     }
 
     /// Prepares a commit, and tells how many bytes it has.
@@ -136,6 +132,11 @@ impl Journal {
         synced
     }
 
+    /// The segment that is next.
+    pub(in crate::store::disk) fn spare(&self) -> &Arc<Spare> {
+        &self.spare
+    }
+
     /// What is written to at the moment.
     fn file(&self) -> &Arc<File> {
         self.segment.file()
@@ -166,12 +167,13 @@ impl Journal {
     pub(in crate::store::disk) fn rotate(&mut self) -> io::Result<Old> {
         let was_failed = std::mem::replace(&mut self.failed, true);
         self.file().sync_data()?;
-        let next = begin(&self.dir, self.segment.name.number + 1, self.synced)?;
+        let number = self.segment.name.number + 1;
+        let next = self.spare.take(number)?;
         self.failed = was_failed;
         let full = std::mem::replace(&mut self.segment, next);
         self.before_bytes = 0;
         let newest = OldSegment { number: full.name.number, bytes: full.bytes(), path: full.path };
-        Ok(Old { paths: std::mem::take(&mut self.before), newest: Some(newest) })
+        Ok(Old { paths: std::mem::take(&mut self.before), newest: Some(newest), next: number + 1 })
     }
 }
 
@@ -191,25 +193,24 @@ impl Old {
         Ok(())
     }
 
-    /// Everything in them is settled: one of the files is kept for the next segment, unless room is short, the others go.
-    /// Errors: what the disk says.
-    pub(in crate::store::disk) fn retire(self, keep: bool) -> io::Result<()> {
-        for path in self.paths() {
-            match path.parent().filter(|_| keep) {
-                Some(dir) => retire(dir, &path)?,
-                None => fs::remove_file(&path)?,
-            }
+    /// Everything in them is settled: one of the files becomes the segment that is `next`, the others go. Without a place for
+    /// that, all of them go. Errors: what the disk says.
+    pub(in crate::store::disk) fn retire(self, next: Option<&Spare>) -> io::Result<()> {
+        let number = self.next;
+        let unneeded: Vec<PathBuf> = self.paths().collect();
+        match next {
+            Some(next) => next.prepare(number, unneeded),
+            None => unneeded.iter().try_for_each(fs::remove_file),
         }
-        Ok(())
-    }
-
-    fn paths(self) -> impl Iterator<Item = PathBuf> {
-        self.paths.into_iter().chain(self.newest.map(|newest| newest.path))
     }
 
     /// The same where something was damaged: the files stay beside the journal, for whoever wants to look.
     pub(in crate::store::disk) fn put_aside(self) -> io::Result<()> {
         self.paths().try_for_each(|path| fs::rename(&path, path.with_extension(DAMAGED)))
+    }
+
+    fn paths(self) -> impl Iterator<Item = PathBuf> {
+        self.paths.into_iter().chain(self.newest.map(|newest| newest.path))
     }
 }
 
@@ -224,24 +225,4 @@ pub(in crate::store::disk) fn sync(journal: &Mutex<Journal>) -> io::Result<()> {
 /// Where the journal of a store is.
 pub(in crate::store::disk) fn journal_dir(store: &Path) -> PathBuf {
     store.join("journal")
-}
-
-/// Throws away the file that is kept for the next segment, if there is one.
-pub(in crate::store::disk) fn remove_spare(dir: &Path) {
-    // Whoever begins a segment may have taken it.
-    fs::remove_file(dir.join(SPARE)).ok();
-}
-
-fn begin(dir: &Path, number: u64, synced: bool) -> io::Result<Segment> {
-    // Nobody can know it, so nobody can put a frame into a record.
-    let (salt, _) = Uuid::new_v4().as_u64_pair();
-    Segment::begin(dir, Name { number, salt }, &dir.join(SPARE), synced)
-}
-
-fn retire(dir: &Path, path: &Path) -> io::Result<()> {
-    let spare = dir.join(SPARE);
-    match !spare.exists() && fs::metadata(path)?.len() <= SPARE_BYTES_MAX {
-        true => fs::rename(path, spare),
-        false => fs::remove_file(path),
-    }
 }
