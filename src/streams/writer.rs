@@ -4,7 +4,7 @@
 //! with the others that wait. One commit takes everything that waits. While it runs, more decisions gather for the next.
 //!
 //! Commits of a store that blocks are made by a thread of ours, one after the other for as long as there is something to
-//! write, so that the medium need not wait for the runtime. A lone writer, with nobody beside it now or in the commit before,
+//! write, so that the medium need not wait for the runtime. A lone writer, with nobody beside it now or in the commits before,
 //! makes its commit where it is, if the runtime has another thread meanwhile: it is not handed over and back. It is the same
 //! commit everywhere.
 
@@ -27,6 +27,9 @@ use super::rules::{Change, Ledger, Refusal};
 use super::shelf::{Shelf, lock};
 use super::subscriptions::Notices;
 use crate::store::{Batch, Pace, Store};
+
+/// After so many commits of one writer each, the next one is taken to be alone, too. Among many, one or two of them happen.
+const LONE_COMMITS: u32 = 4;
 
 /// Decides, commits, shows.
 pub(super) struct Writer {
@@ -65,8 +68,8 @@ struct Desk {
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
     committing: bool,
-    /// Whether the last commit was of one writer.
-    lone: bool,
+    /// How many of the last commits were of one writer each, as far as it matters.
+    lone_commits: u32,
     failed: Option<String>,
 }
 
@@ -76,6 +79,13 @@ struct Waiting {
     done: Option<oneshot::Sender<Result<(), Error>>>,
     /// Held until they are written.
     _room: Option<Claim>,
+}
+
+impl Desk {
+    /// Whether who writes now is alone, as far as that can be told.
+    fn is_lone(&self) -> bool {
+        self.lone_commits == LONE_COMMITS
+    }
 }
 
 impl Writer {
@@ -90,7 +100,14 @@ impl Writer {
         let ended = CancellationToken::new();
         let ending = ended.clone().drop_guard();
         let (place, rung) = place_for(&*store);
-        let desk = Desk { ledger, waiting: Vec::new(), waiting_bytes: 0, committing: false, lone: true, failed: None };
+        let desk = Desk {
+            ledger,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            committing: false,
+            lone_commits: LONE_COMMITS,
+            failed: None,
+        };
         let writer = Arc::new(Self {
             store,
             shelf,
@@ -172,7 +189,7 @@ impl Writer {
             }
             desk.waiting_bytes += changes.iter().map(bytes_of).sum::<usize>();
             let begins = matches!(self.place, Place::Thread { .. }) && !std::mem::replace(&mut desk.committing, true);
-            let here = begins && desk.lone && self.has_lone_callers();
+            let here = begins && desk.is_lone() && self.has_lone_callers();
             let (done, written) = oneshot::channel();
             desk.waiting.push(Waiting { changes, done: (!here).then_some(done), _room: room });
             (answer, begins, (!here).then_some(written))
@@ -195,7 +212,7 @@ impl Writer {
 
     /// Whether who comes now would make a commit where it is.
     fn would_commit_here(&self) -> bool {
-        let idle = |desk: &Desk| desk.lone && !desk.committing;
+        let idle = |desk: &Desk| desk.is_lone() && !desk.committing;
         self.has_lone_callers() && idle(&lock(&self.desk))
     }
 
@@ -248,7 +265,7 @@ impl Writer {
             desk.committing = true;
             desk.waiting_bytes = 0;
             let waiting = std::mem::take(&mut desk.waiting);
-            desk.lone = waiting.len() == 1;
+            desk.lone_commits = if waiting.len() == 1 { LONE_COMMITS.min(desk.lone_commits + 1) } else { 0 };
             let changes = || waiting.iter().flat_map(|waiting| &waiting.changes);
             let (batch, showings) = (batch_of(changes(), &desk.ledger), showings_of(changes(), &desk.ledger));
             (waiting, batch, showings)
