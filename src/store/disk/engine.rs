@@ -76,10 +76,10 @@ impl Engine {
             .worker_threads(1)
             .open()?;
         let separate = KvSeparationOptions::default().separation_threshold(SEPARATE_BYTES).age_cutoff(RENEWED_PART);
-        let tables = database.keyspace("tables", KeyspaceCreateOptions::default)?;
-        // What is asked for is there, so a filter would save nothing; and damage in one would be in the way of every page.
-        let pages = KeyspaceCreateOptions::default().filter_policy(FilterPolicy::disabled());
-        let pages = database.keyspace("pages", || pages.with_kv_separation(Some(separate)))?;
+        // What is asked for is there, so filters would save nothing; and damage in one would be in the way of every page.
+        let unfiltered = || KeyspaceCreateOptions::default().filter_policy(FilterPolicy::disabled());
+        let tables = database.keyspace("tables", unfiltered)?;
+        let pages = database.keyspace("pages", || unfiltered().with_kv_separation(Some(separate)))?;
         Ok(Self { database, tables, pages, _claim: claim })
     }
 

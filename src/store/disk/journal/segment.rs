@@ -15,7 +15,7 @@ use super::blocks::{BLOCK, Blocks, write_zeros};
 use super::frame::Frame;
 
 /// How much is filled with zeros at a time: as much as is there, so that it is rare however long the file gets, and within
-/// these. The least is enough for a hundred small commits, the most is little enough to delay none by much.
+/// these. The least is enough for many small commits, the most is little enough to delay none by much.
 const STEP_MIN: u64 = 512 * 1024;
 const STEP_MAX: u64 = 4 * 1024 * 1024;
 
