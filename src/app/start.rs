@@ -9,7 +9,7 @@ use super::sidecar::Sidecar;
 use super::signals::Signals;
 use super::{Config, Error, greeter, ready};
 use crate::broker::{self, Broker};
-use crate::http::{Listening, Serving};
+use crate::http::{Listening, Serving, Workers};
 use crate::store::{self, DiskConfig, DiskStore, MemoryStore, Store};
 use crate::streams::{self, Kept, Streams};
 
@@ -95,12 +95,13 @@ pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Er
     }
 }
 
-/// Runs Durable Streams until it is told to stop.
-pub async fn streams(config: Config) -> Result<(), Error> {
+/// Runs Durable Streams until it is told to stop. Requests are answered by `workers`.
+pub async fn streams(config: Config, workers: Workers) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let listening = Listening::bind("streams.address (--listen)", &config.streams.address).await?;
     let streams = open_streams(&config.streams).await?;
-    let serving = listening.serve(streams::routes::server(streams.clone(), &config.http), &config.http);
+    let server = streams::routes::server(streams.clone(), &config.http);
+    let serving = listening.serve_with(&workers, server, &config.http);
     ready::announce("streams", serving.address());
     let drain = async {
         streams.drain();

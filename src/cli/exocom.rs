@@ -2,12 +2,11 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::num::NonZeroUsize;
 
 use clap::{Parser, Subcommand};
 
 use super::Error;
-use super::options::Threads;
+use super::options::{Threads, cores, said_threads};
 use crate::app::config::{Purpose, Sources};
 use crate::app::exocom::{self, Setup};
 use crate::app::telemetry;
@@ -91,8 +90,7 @@ impl ExocomError {
 impl Exocom {
     /// What it runs on: all there is. Errors: `TOKIO_WORKER_THREADS` is no number from 1.
     pub fn threads(&self) -> Result<Threads, Error> {
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        super::options::said_threads().map(|threads| Threads::Many(threads.unwrap_or(cores)))
+        said_threads().map(|threads| Threads::Many(threads.unwrap_or_else(cores)))
     }
 
     /// Runs the command to its end.

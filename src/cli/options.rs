@@ -62,7 +62,7 @@ enum Command {
 /// What a command runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Threads {
-    /// A tool: one call, then the end.
+    /// A tool: one call, then the end. Or a server whose connections have workers.
     One,
     /// A server: this many.
     Many(NonZeroUsize),
@@ -71,18 +71,15 @@ pub enum Threads {
 impl Options {
     /// What the command runs on. Errors: `TOKIO_WORKER_THREADS` is no number from 1.
     pub fn threads(&self) -> Result<Threads, Error> {
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         match self.command {
             // A sidecar shares the machine with its service; and a thread that is not woken by another costs less.
             Command::Dev(_) | Command::Run(_) => {
-                said_threads().map(|threads| Threads::Many(threads.unwrap_or(half(cores))))
+                said_threads().map(|threads| Threads::Many(threads.unwrap_or_else(|| half(cores()))))
             }
-            Command::Broker(_) => said_threads().map(|threads| Threads::Many(threads.unwrap_or(cores))),
-            // One of them may be waiting for the disk.
-            Command::Streams(_) => {
-                said_threads().map(|threads| Threads::Many(threads.unwrap_or(cores.saturating_add(1))))
-            }
-            Command::Send(_)
+            Command::Broker(_) => said_threads().map(|threads| Threads::Many(threads.unwrap_or_else(cores))),
+            // Its requests are answered by threads of their own.
+            Command::Streams(_)
+            | Command::Send(_)
             | Command::Request(_)
             | Command::Tail(_)
             | Command::Activity(_)
@@ -117,6 +114,11 @@ impl Options {
 /// How many threads the environment asks for.
 pub(super) fn said_threads() -> Result<Option<NonZeroUsize>, Error> {
     worker_threads(std::env::var(WORKER_THREADS).ok().as_deref())
+}
+
+/// How many threads can run at once.
+pub(super) fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 fn half(cores: NonZeroUsize) -> NonZeroUsize {

@@ -3,9 +3,11 @@
 use clap::Args;
 
 use super::Error;
+use super::options::{cores, said_threads};
 use super::process::{Flag, Process};
 use crate::app;
 use crate::app::config::Purpose;
+use crate::http::Workers;
 
 /// Run Durable Streams: append-only streams that any HTTP client writes, reads and follows
 #[derive(Debug, Default, Args)]
@@ -39,7 +41,8 @@ impl Streams {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         let process = std::mem::take(&mut self.process);
         let config = process.start(Purpose::Other, self.flags())?;
-        Ok(app::streams(config).await?)
+        let workers = Workers::start(said_threads()?.unwrap_or_else(cores)).map_err(Error::Runtime)?;
+        Ok(app::streams(config, workers).await?)
     }
 
     fn flags(self) -> [Flag; 5] {

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -28,8 +29,10 @@ use tokio_util::task::TaskTracker;
 use super::answering::Answers;
 use super::line::Line;
 use super::live::send_chunks;
+use super::place::Place;
 use super::stalled::Stalled;
 use super::timer::ConnectionTimer;
+use super::workers::{Workers, speaks};
 
 /// Bounds of every listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +62,9 @@ impl Default for Limits {
     }
 }
 
+/// The number of the next connection.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+
 /// What an envelope may add to a payload: its names and ids at their longest, and a little more.
 const ENVELOPE_BYTES_MAX: usize = 16 * 1024;
 
@@ -77,11 +83,6 @@ impl Limits {
 /// The address of the client's end of the connection; an extension of every request that goes through a router.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
-
-/// A connection's place within `connections_max`; an extension of requests that ask to take the connection over. Whoever
-/// does keeps it.
-#[derive(Debug, Clone)]
-pub struct Place(#[expect(dead_code, reason = "it is freed when the last clone is dropped")] Arc<OwnedSemaphorePermit>);
 
 /// Why a listener could not be opened. One line that names the address and the setting it came from.
 #[derive(Debug, thiserror::Error)]
@@ -145,13 +146,29 @@ impl Listening {
         self.address
     }
 
-    /// Starts answering with `answers`.
+    /// Starts answering with `answers`, on the runtime that this is called from.
     pub fn serve(self, answers: impl Answers, limits: &Limits) -> Serving {
+        self.serve_at(None, answers, limits)
+    }
+
+    /// Starts answering with `answers`, on threads of their own; connections are accepted on the runtime that this is
+    /// called from.
+    pub fn serve_with(self, workers: &Workers, answers: impl Answers, limits: &Limits) -> Serving {
+        self.serve_at(Some(workers.clone()), answers, limits)
+    }
+
+    fn serve_at(self, workers: Option<Workers>, answers: impl Answers, limits: &Limits) -> Serving {
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
-        let accepting =
-            accept_loop(self.listener, Arc::new(answers), limits.clone(), stop.clone(), connections.clone());
-        connections.spawn(accepting);
+        let accepting = Accepting {
+            answers: Arc::new(answers),
+            workers,
+            http: http_of(limits),
+            write_timeout: Duration::from_millis(limits.write_timeout_ms),
+            stop: stop.clone(),
+            connections: connections.clone(),
+        };
+        connections.spawn(accepting.run(self.listener, limits.connections_max));
         connections.close();
         Serving { address: self.address, stop, connections }
     }
@@ -183,14 +200,7 @@ impl Serving {
     }
 }
 
-async fn accept_loop(
-    listener: TcpListener,
-    answers: Arc<dyn Answers>,
-    limits: Limits,
-    stop: CancellationToken,
-    connections: TaskTracker,
-) {
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+fn http_of(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.header_read_timeout(Duration::from_millis(limits.header_timeout_ms));
     // One write per answer. `pipeline_flush` would do that too, and would hold answers back, the 400 included, for as long
@@ -198,32 +208,64 @@ async fn accept_loop(
     http.writev(false);
     // We look ourselves whether somebody waits for an answer: `Line::poll_gone`.
     http.half_close(true);
-    loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await.ok()?;
-            Some((place, listener.accept().await))
-        };
-        let accepted = tokio::select! {
-            accepted = next => accepted,
-            () = stop.cancelled() => None,
-        };
-        match accepted {
-            None => return,
-            Some((place, Ok((stream, peer)))) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, %peer, "cannot switch off Nagle's algorithm");
+    http
+}
+
+/// What every connection of a listener is served with.
+struct Accepting {
+    answers: Arc<dyn Answers>,
+    workers: Option<Workers>,
+    http: http1::Builder,
+    write_timeout: Duration,
+    stop: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Accepting {
+    /// Accepts connections until it is stopped.
+    async fn run(self, listener: TcpListener, connections_max: usize) {
+        let places = Arc::new(Semaphore::new(connections_max));
+        loop {
+            let next = async {
+                let place = Arc::clone(&places).acquire_owned().await.ok()?;
+                Some((place, listener.accept().await))
+            };
+            let accepted = tokio::select! {
+                accepted = next => accepted,
+                () = self.stop.cancelled() => None,
+            };
+            match accepted {
+                None => return,
+                Some((place, Ok((stream, peer)))) => {
+                    if let Err(error) = self.begin(stream, peer, place) {
+                        tracing::warn!(%error, %peer, "cannot serve a connection");
+                    }
                 }
-                let place = Place(Arc::new(place));
-                let stream = Stalled::new(stream, Duration::from_millis(limits.write_timeout_ms));
-                let tasks = (stop.clone(), connections.clone());
-                connections.spawn(serve_connection(stream, (peer, place), http.clone(), Arc::clone(&answers), tasks));
-            }
-            Some((_, Err(error))) => {
-                // Out of file descriptors, most likely: waiting is the only cure that does not lose the listener.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                Some((_, Err(error))) => {
+                    // Out of file descriptors, most likely: waiting is the only cure that does not lose the listener.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             }
         }
+    }
+
+    /// Begins to serve a connection.
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) -> io::Result<()> {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, %peer, "cannot switch off Nagle's algorithm");
+        }
+        let (stream, seat) = match &self.workers {
+            None => (stream, None),
+            Some(workers) => workers.seat(stream).map(|(stream, seat)| (stream, Some(seat)))?,
+        };
+        let stream = Stalled::new(stream, self.write_timeout);
+        let place = Place::new(permit, seat);
+        let tasks = (self.stop.clone(), self.connections.clone());
+        let served = (peer, place.clone());
+        let serving = serve_connection(stream, served, self.http.clone(), Arc::clone(&self.answers), tasks);
+        place.spawn(&self.connections, serving);
+        Ok(())
     }
 }
 
@@ -235,9 +277,11 @@ async fn serve_connection(
     (stop, connections): (CancellationToken, TaskTracker),
 ) {
     http.timer(ConnectionTimer::new());
+    let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     let line = Line::new(stream);
     let (kept, lent) = (place.clone(), line.clone());
     let service = service_fn(move |request: Request<Incoming>| {
+        speaks(number);
         let (version, line) = (request.version(), line.clone());
         let mut request = request.map(Body::new);
         if request.headers().contains_key(UPGRADE) {
@@ -273,10 +317,13 @@ async fn serve_connection(
     };
     match outcome {
         // In a task of its own, which is small.
-        Ok((stream, source)) => drop(connections.spawn(async move {
-            let _place = kept;
-            report(send_chunks(stream, source).await, peer);
-        })),
+        Ok((stream, source)) => {
+            let place = kept.clone();
+            place.spawn(&connections, async move {
+                let _place = kept;
+                report(send_chunks(stream, source).await, peer);
+            });
+        }
         Err(outcome) => report(outcome, peer),
     }
 }

@@ -22,6 +22,7 @@ mod commit;
 mod config;
 mod error;
 mod lifecycle;
+mod lone;
 mod metrics;
 mod reading;
 mod recovery;

@@ -4,16 +4,14 @@
 //! with the others that wait. One commit takes everything that waits. While it runs, more decisions gather for the next.
 //!
 //! Commits of a store that blocks are made by a thread of ours, one after the other for as long as there is something to
-//! write, so that the medium need not wait for the runtime. A lone writer, with nobody beside it now or in the commits before,
-//! makes its commit where it is, if the runtime has another thread meanwhile: it is not handed over and back. It is the same
-//! commit everywhere.
+//! write, so that the medium need not wait for the runtime. A lone writer makes its commit where it is: see [`Lone`]. It is
+//! the same commit everywhere.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, Weak};
 
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -22,14 +20,13 @@ use super::commit::{batch_of, bytes_of, showings_of};
 use super::config::Config;
 use super::error::Error;
 use super::lifecycle::Announcer;
+use super::lone::Lone;
 use super::room::{Claim, Coming};
 use super::rules::{Change, Ledger, Refusal};
 use super::shelf::{Shelf, lock};
 use super::subscriptions::Notices;
+use crate::http::turn;
 use crate::store::{Batch, Pace, Store};
-
-/// After so many commits of one writer each, the next one is taken to be alone, too. Among many, one or two of them happen.
-const LONE_COMMITS: u32 = 4;
 
 /// Decides, commits, shows.
 pub(super) struct Writer {
@@ -55,12 +52,8 @@ pub(super) struct Writer {
 enum Place {
     /// Whoever has something to write: the store does not block.
     Caller,
-    /// A thread of ours, which the bell wakes.
-    Thread {
-        bell: SyncSender<()>,
-        /// Whether a lone caller makes its commit itself.
-        lone_callers: bool,
-    },
+    /// A thread of ours, which this wakes; or a lone caller.
+    Thread(SyncSender<()>),
 }
 
 struct Desk {
@@ -68,8 +61,7 @@ struct Desk {
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
     committing: bool,
-    /// How many of the last commits were of one writer each, as far as it matters.
-    lone_commits: u32,
+    lone: Lone,
     failed: Option<String>,
 }
 
@@ -81,10 +73,19 @@ struct Waiting {
     _room: Option<Claim>,
 }
 
+/// What is left for whoever has made a commit.
+enum Left {
+    /// Nothing: the next one who comes begins anew.
+    Nothing,
+    /// What has come meanwhile.
+    More,
+}
+
 impl Desk {
-    /// Whether who writes now is alone, as far as that can be told.
-    fn is_lone(&self) -> bool {
-        self.lone_commits == LONE_COMMITS
+    /// A commit is made.
+    fn leave(&mut self) -> Left {
+        self.committing = !self.waiting.is_empty();
+        if self.committing { Left::More } else { Left::Nothing }
     }
 }
 
@@ -105,7 +106,7 @@ impl Writer {
             waiting: Vec::new(),
             waiting_bytes: 0,
             committing: false,
-            lone_commits: LONE_COMMITS,
+            lone: Lone::default(),
             failed: None,
         };
         let writer = Arc::new(Self {
@@ -169,10 +170,6 @@ impl Writer {
         room: Option<Claim>,
         decide: impl FnOnce(&mut Ledger, u64, &mut Vec<Change>) -> Result<A, Refusal>,
     ) -> Result<A, Error> {
-        if self.would_commit_here() {
-            // Wakes another thread of the runtime, which sees to everybody else while this one waits for the medium.
-            tokio::task::yield_now().await;
-        }
         let (answer, begins, written) = {
             let mut desk = lock(&self.desk);
             if let Some(cause) = &desk.failed {
@@ -188,8 +185,8 @@ impl Writer {
                 return Ok(answer?);
             }
             desk.waiting_bytes += changes.iter().map(bytes_of).sum::<usize>();
-            let begins = matches!(self.place, Place::Thread { .. }) && !std::mem::replace(&mut desk.committing, true);
-            let here = begins && desk.is_lone() && self.has_lone_callers();
+            let begins = matches!(self.place, Place::Thread(_)) && !std::mem::replace(&mut desk.committing, true);
+            let here = desk.lone.is_alone(turn()) && begins;
             let (done, written) = oneshot::channel();
             desk.waiting.push(Waiting { changes, done: (!here).then_some(done), _room: room });
             (answer, begins, (!here).then_some(written))
@@ -200,8 +197,8 @@ impl Writer {
                 match place {
                     // What comes of it is told to all who wait, this one included.
                     Place::Caller => drop(self.commit_waiting()),
-                    Place::Thread { bell, .. } if begins => ring(bell),
-                    Place::Thread { .. } => {}
+                    Place::Thread(bell) if begins => ring(bell),
+                    Place::Thread(_) => {}
                 }
                 let ended = |_| Err(Error::StoreFailed { cause: "the writer has ended".to_owned() });
                 written.await.unwrap_or_else(ended)?;
@@ -210,62 +207,42 @@ impl Writer {
         Ok(answer?)
     }
 
-    /// Whether who comes now would make a commit where it is.
-    fn would_commit_here(&self) -> bool {
-        let idle = |desk: &Desk| desk.is_lone() && !desk.committing;
-        self.has_lone_callers() && idle(&lock(&self.desk))
-    }
-
-    fn has_lone_callers(&self) -> bool {
-        matches!(self.place, Place::Thread { lone_callers: true, .. })
-    }
-
     /// Makes one commit, and leaves what has come meanwhile to the thread.
     fn commit_first(&self) -> Result<(), Error> {
         let outcome = self.commit_waiting();
-        if let Place::Thread { bell, .. } = &self.place
-            && !self.is_done()
-        {
+        if let (Place::Thread(bell), Ok(Left::More)) = (&self.place, &outcome) {
             ring(bell);
         }
-        outcome
+        outcome.map(drop)
     }
 
     /// Makes commits until there is nothing to write.
     fn commit_on(&self) {
-        while !self.is_done() {
+        loop {
             // Where processors are short, others have more for the commit by then: fewer commits, more in each.
             std::thread::yield_now();
-            // Those who wait are told.
-            drop(self.commit_waiting());
+            // If it fails, those who wait are told.
+            let Ok(Left::More) = self.commit_waiting() else { return };
         }
-    }
-
-    /// Whether nothing is left to write; then whoever comes next begins anew.
-    fn is_done(&self) -> bool {
-        let mut desk = lock(&self.desk);
-        desk.committing = !desk.waiting.is_empty();
-        !desk.committing
     }
 
     /// Commits everything that waits, in one batch, and answers everybody who waited. Whatever panics meanwhile, nobody is
     /// left waiting for a commit that never comes.
-    fn commit_waiting(&self) -> Result<(), Error> {
+    fn commit_waiting(&self) -> Result<Left, Error> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.commit_batch()));
         outcome.unwrap_or_else(|_| Err(self.fail("the writer panicked".to_owned(), Vec::new())))
     }
 
-    fn commit_batch(&self) -> Result<(), Error> {
+    fn commit_batch(&self) -> Result<Left, Error> {
         let _turn = lock(&self.turn);
         let (waiting, batch, showings) = {
             let mut desk = lock(&self.desk);
             if desk.waiting.is_empty() {
-                return Ok(());
+                return Ok(desk.leave());
             }
             desk.committing = true;
             desk.waiting_bytes = 0;
             let waiting = std::mem::take(&mut desk.waiting);
-            desk.lone_commits = if waiting.len() == 1 { LONE_COMMITS.min(desk.lone_commits + 1) } else { 0 };
             let changes = || waiting.iter().flat_map(|waiting| &waiting.changes);
             let (batch, showings) = (batch_of(changes(), &desk.ledger), showings_of(changes(), &desk.ledger));
             (waiting, batch, showings)
@@ -276,11 +253,10 @@ impl Writer {
                 showings.into_iter().for_each(|showing| self.shelf.show(showing));
                 self.tell(waiting.iter().flat_map(|waiting| &waiting.changes));
                 self.notices.tell(notices);
-                if matches!(self.place, Place::Caller) {
-                    lock(&self.desk).committing = false;
-                }
+                // Before the answers: whoever has more to write finds the place as it is.
+                let left = lock(&self.desk).leave();
                 tell(waiting, || Ok(()));
-                Ok(())
+                Ok(left)
             }
             Err(cause) => Err(self.fail(cause, waiting)),
         }
@@ -333,14 +309,13 @@ impl Writer {
     }
 }
 
-/// Who makes the commits of a store on this runtime, and what wakes the thread if it is one.
+/// Who makes the commits of a store and what wakes the thread if it is one.
 fn place_for(store: &dyn Store) -> (Place, Option<Receiver<()>>) {
     match store.pace() {
         Pace::Immediate => (Place::Caller, None),
         Pace::Blocking => {
             let (bell, rung) = sync_channel(1);
-            let lone_callers = Handle::current().metrics().num_workers() > 1;
-            (Place::Thread { bell, lone_callers }, Some(rung))
+            (Place::Thread(bell), Some(rung))
         }
     }
 }

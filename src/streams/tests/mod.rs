@@ -1,5 +1,6 @@
 //! The streams as their handle and their router show them: when things are written, seen and answered.
 
+mod alone;
 mod following;
 mod registry;
 mod restart;

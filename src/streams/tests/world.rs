@@ -32,12 +32,20 @@ pub(in crate::streams) struct MoodyStore {
     mood: Mutex<Mood>,
     changed: Condvar,
     pub(super) begun: AtomicUsize,
+    /// The thread of the last commit.
+    thread: Mutex<String>,
 }
 
 impl MoodyStore {
     pub(in crate::streams) fn new() -> Arc<Self> {
         let (mood, changed) = (Mutex::new(Mood::Works), Condvar::new());
-        Arc::new(Self { inner: MemoryStore::default(), mood, changed, begun: AtomicUsize::new(0) })
+        Arc::new(Self {
+            inner: MemoryStore::default(),
+            mood,
+            changed,
+            begun: AtomicUsize::new(0),
+            thread: Mutex::default(),
+        })
     }
 
     pub(in crate::streams) fn is_now(&self, mood: Mood) {
@@ -49,6 +57,11 @@ impl MoodyStore {
     pub(in crate::streams) fn commits(&self) -> usize {
         self.begun.load(Ordering::SeqCst)
     }
+
+    /// The name of the thread that the last commit was made on.
+    pub(super) fn thread(&self) -> String {
+        self.thread.lock().unwrap().clone()
+    }
 }
 
 impl Store for MoodyStore {
@@ -57,6 +70,7 @@ impl Store for MoodyStore {
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        *self.thread.lock().unwrap() = std::thread::current().name().unwrap_or_default().to_owned();
         self.begun.fetch_add(1, Ordering::SeqCst);
         let held = self.changed.wait_while(self.mood.lock().unwrap(), |mood| *mood == Mood::Holds);
         let mood = *held.unwrap();

@@ -16,15 +16,6 @@ async fn bench() -> (Streams, Arc<MoodyStore>) {
 
 #[tokio::test]
 async fn everything_that_waits_is_written_in_one_commit() {
-    check_everything_that_waits().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn everything_that_waits_is_written_in_one_commit_on_several_threads() {
-    check_everything_that_waits().await;
-}
-
-async fn check_everything_that_waits() {
     let (streams, store) = bench().await;
     store.is_now(Mood::Holds);
     let first = tokio::spawn({
@@ -55,15 +46,6 @@ async fn check_everything_that_waits() {
 
 #[tokio::test]
 async fn nothing_is_seen_or_answered_before_it_is_written() {
-    check_nothing().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn nothing_is_seen_or_answered_before_it_is_written_on_several_threads() {
-    check_nothing().await;
-}
-
-async fn check_nothing() {
     let (streams, store) = bench().await;
     store.is_now(Mood::Holds);
     let call = |seq| {

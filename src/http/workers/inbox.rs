@@ -1,0 +1,111 @@
+//! How other threads wake what a worker does: many at once, for the price of one.
+//!
+//! To wake a task of another thread's runtime is a call of the system each time, be it the hundredth subscriber of one
+//! event. So the tasks of a worker are given a waker of ours. On their own thread it wakes as usual; on another it leaves
+//! the task in the worker's inbox, and only the first one there wakes the worker, which then wakes all of them at home.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+use super::here;
+
+static INBOXES: AtomicU64 = AtomicU64::new(1);
+
+/// What is woken from elsewhere, until the worker comes for it. It holds every task once at most between two of its wakes,
+/// or a few times if several wake it: it is bounded by what there is to wake.
+pub(super) struct Inbox {
+    id: u64,
+    woken: Mutex<Vec<Waker>>,
+    worker: AtomicWaker,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self { id: INBOXES.fetch_add(1, Ordering::Relaxed), woken: Mutex::default(), worker: AtomicWaker::new() }
+    }
+}
+
+impl Inbox {
+    /// Which one it is, in this process.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn leave(&self, task: &Waker) {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        woken.push(task.clone());
+        let is_first = woken.len() == 1;
+        drop(woken);
+        if is_first {
+            self.worker.wake();
+        }
+    }
+
+    /// Wakes everything that comes. To be awaited by one task, on the worker's own thread.
+    pub(super) async fn wake_all(&self) -> Infallible {
+        let mut taken = Vec::new();
+        poll_fn(|context| {
+            // Before the look, so that whoever comes after it rings.
+            self.worker.register(context.waker());
+            std::mem::swap(&mut taken, &mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
+            taken.drain(..).for_each(Waker::wake);
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Wakes one task of a worker from anywhere.
+struct Bell {
+    inbox: Arc<Inbox>,
+    task: Waker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if here::is(self.inbox.id) {
+            self.task.wake_by_ref();
+        } else {
+            self.inbox.leave(&self.task);
+        }
+    }
+}
+
+/// Work that is woken through an inbox.
+pub(super) struct Gathered<W> {
+    inbox: Arc<Inbox>,
+    work: Pin<Box<W>>,
+    /// That of the task, and ours around it.
+    wakers: Option<(Waker, Waker)>,
+}
+
+impl<W: Future> Gathered<W> {
+    pub(super) fn new(inbox: Arc<Inbox>, work: W) -> Self {
+        Self { inbox, work: Box::pin(work), wakers: None }
+    }
+}
+
+impl<W: Future> Future for Gathered<W> {
+    type Output = W::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<W::Output> {
+        let this = self.get_mut();
+        let known = this.wakers.take().filter(|(task, _)| task.will_wake(context.waker()));
+        let (_, ours) = this.wakers.insert(known.unwrap_or_else(|| {
+            let task = context.waker().clone();
+            let bell = Arc::new(Bell { inbox: Arc::clone(&this.inbox), task: task.clone() });
+            (task, Waker::from(bell))
+        }));
+        this.work.as_mut().poll(&mut Context::from_waker(ours))
+    }
+}

@@ -1,0 +1,204 @@
+//! Work that is woken from everywhere, and connections that are dealt out.
+
+use std::sync::atomic::AtomicBool;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::Request;
+use axum::routing::get;
+use bytes::Bytes;
+use http_body_util::Full;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::*;
+use crate::http::{Client, ClientLimits, Limits, Listening, Serving};
+
+fn some(count: usize) -> Workers {
+    Workers::start(NonZeroUsize::new(count).unwrap()).unwrap()
+}
+
+async fn seats(workers: &Workers, count: usize) -> Vec<(TcpStream, Seat)> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut seats = Vec::new();
+    for _ in 0..count {
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        seats.push(workers.seat(stream).unwrap());
+    }
+    seats
+}
+
+fn thread_name() -> String {
+    std::thread::current().name().unwrap_or_default().to_owned()
+}
+
+/// The name of the thread that works for a seat.
+async fn thread_of(seat: &Seat) -> String {
+    let (tell, told) = oneshot::channel();
+    seat.spawn(&TaskTracker::new(), async move { tell.send(thread_name()).unwrap() });
+    told.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_goes_where_the_fewest_are_and_leaves_its_place_when_it_ends() {
+    let workers = some(3);
+    let mut seats = seats(&workers, 6).await;
+    let mut threads = Vec::new();
+    for (_, seat) in &seats {
+        threads.push(thread_of(seat).await);
+    }
+    assert_eq!(threads, ["worker-1", "worker-2", "worker-3", "worker-1", "worker-2", "worker-3"]);
+    drop(seats.remove(1));
+    let (_stream, seat) = self::seats(&workers, 1).await.remove(0);
+    assert_eq!(thread_of(&seat).await, "worker-2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_wake_from_another_thread_is_lost() {
+    const ROUNDS: usize = 2_000;
+    let workers = some(2);
+    let tasks = TaskTracker::new();
+    let mut callers = Vec::new();
+    for (_, seat) in seats(&workers, 64).await {
+        let (ask, mut asked) = mpsc::channel::<oneshot::Sender<usize>>(1);
+        seat.spawn(&tasks, async move {
+            let mut count = 0;
+            while let Some(asker) = asked.recv().await {
+                count += 1;
+                asker.send(count).unwrap();
+            }
+        });
+        callers.push(tokio::spawn(async move {
+            for round in 1..=ROUNDS {
+                let (answer, answered) = oneshot::channel();
+                ask.send(answer).await.unwrap();
+                assert_eq!(answered.await.unwrap(), round);
+            }
+        }));
+    }
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+#[tokio::test]
+async fn everybody_who_is_woken_at_once_wakes() {
+    let workers = some(2);
+    let tasks = TaskTracker::new();
+    let seats = seats(&workers, 100).await;
+    let event = Arc::new(Notify::new());
+    let (tell, mut told) = mpsc::channel(seats.len());
+    for (_, seat) in &seats {
+        let (event, tell) = (Arc::clone(&event), tell.clone());
+        seat.spawn(&tasks, async move {
+            let mut woken = std::pin::pin!(event.notified());
+            woken.as_mut().enable();
+            tell.send(thread_name()).await.unwrap();
+            woken.await;
+            tell.send(thread_name()).await.unwrap();
+        });
+    }
+    for _ in &seats {
+        told.recv().await.unwrap();
+    }
+    event.notify_waiters();
+    for _ in &seats {
+        assert!(told.recv().await.unwrap().starts_with("worker-"), "at home");
+    }
+}
+
+#[tokio::test]
+async fn a_waker_that_outlives_its_work_and_its_worker_does_no_harm() {
+    let workers = some(1);
+    let (_, seat) = seats(&workers, 1).await.remove(0);
+    let (tell, told) = oneshot::channel();
+    let (mut tell, finishes) = (Some(tell), Arc::new(AtomicBool::new(false)));
+    let work = std::future::poll_fn({
+        let finishes = Arc::clone(&finishes);
+        move |context| {
+            if let Some(tell) = tell.take() {
+                tell.send(context.waker().clone()).unwrap();
+            }
+            if finishes.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        }
+    });
+    let tasks = TaskTracker::new();
+    seat.spawn(&tasks, work);
+    let waker = told.await.unwrap();
+    waker.wake_by_ref();
+    finishes.store(true, Ordering::SeqCst);
+    waker.wake_by_ref();
+    tasks.close();
+    tasks.wait().await;
+    waker.wake_by_ref();
+    drop((seat, workers));
+    waker.wake();
+}
+
+/// A client with one connection, as long as it makes one call at a time.
+fn client() -> Client {
+    let time = Duration::from_secs(10);
+    Client::new(ClientLimits { connect_timeout: time, timeout: time, answer_bytes_max: 1024 })
+}
+
+/// A listener with two workers.
+async fn serve(router: Router) -> (Serving, Workers, String) {
+    let workers = some(2);
+    let listening = Listening::bind("listen", "127.0.0.1:0").await.unwrap();
+    let serving = listening.serve_with(&workers, router, &Limits::default());
+    let url = format!("http://{}/", serving.address());
+    (serving, workers, url)
+}
+
+async fn ask(client: &Client, url: &str) -> Bytes {
+    client.call(Request::get(url).body(Full::default()).unwrap()).await.unwrap().body
+}
+
+#[tokio::test]
+async fn a_connection_stays_with_its_worker() {
+    let router = Router::new().route("/", get(async || thread_name()));
+    let (serving, _workers, url) = serve(router).await;
+    let (one, two) = (client(), client());
+    for _ in 0..10 {
+        assert_eq!(ask(&one, &url).await, "worker-1");
+        assert_eq!(ask(&two, &url).await, "worker-2");
+    }
+    assert!(serving.drain(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn a_turn_lasts_until_somebody_else_asks_the_same_worker() {
+    let (told, mut turns) = mpsc::channel(8);
+    let router = Router::new().route("/", get(async move || told.try_send(turn().unwrap()).unwrap()));
+    let (_serving, _workers, url) = serve(router).await;
+    let (here, elsewhere, here_too) = (client(), client(), client());
+    let mut turn_of = async |client: &Client| {
+        ask(client, &url).await;
+        turns.recv().await.unwrap()
+    };
+    let first = turn_of(&here).await;
+    assert_ne!(turn_of(&elsewhere).await, first);
+    assert_eq!(turn_of(&here).await, first, "another worker's turns are its own");
+    assert_ne!(turn_of(&here_too).await, first);
+    assert_ne!(turn_of(&here).await, first, "somebody has asked in between");
+    assert_eq!(turn(), None, "this thread is no worker");
+}
+
+#[tokio::test]
+async fn connections_end_with_their_workers() {
+    let (begun, mut begins) = mpsc::channel(8);
+    let never = async move || {
+        begun.try_send(()).unwrap();
+        std::future::pending::<()>().await;
+    };
+    let (serving, workers, _) = serve(Router::new().route("/", get(never))).await;
+    let mut stream = TcpStream::connect(serving.address()).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+    begins.recv().await.unwrap();
+    assert!(!serving.drain(Duration::from_millis(1)).await);
+    drop(workers);
+    assert!(matches!(stream.read(&mut [0]).await, Ok(0) | Err(_)));
+}

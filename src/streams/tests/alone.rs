@@ -1,0 +1,144 @@
+//! Who writes alone, and is served by a worker, makes its own commits.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{Method, Request, StatusCode};
+use bytes::Bytes;
+use http_body_util::Full;
+
+use super::world::{Mood, MoodyStore, config, content_bytes, create, seen, text_stream, until};
+use crate::http::{Client, ClientLimits, Limits, Listening, Serving, Workers};
+use crate::streams::{Streams, routes};
+
+const WRITER: &str = "streams-writer";
+
+/// A server of streams with so many workers, on a store that blocks, with the stream `a`.
+struct Server {
+    streams: Streams,
+    store: Arc<MoodyStore>,
+    serving: Serving,
+}
+
+impl Server {
+    async fn start(workers: usize) -> Self {
+        let store = MoodyStore::new();
+        let streams = Streams::open(config(), store.clone()).unwrap();
+        create(&streams, "a", &text_stream()).await.unwrap();
+        let workers = Workers::start(NonZeroUsize::new(workers).unwrap()).unwrap();
+        let limits = Limits::default();
+        let listening = Listening::bind("listen", "127.0.0.1:0").await.unwrap();
+        let serving = listening.serve_with(&workers, routes::server(streams.clone(), &limits), &limits);
+        Self { streams, store, serving }
+    }
+
+    /// A client with one connection, as long as it makes one call at a time.
+    fn client(&self) -> Connection {
+        let time = Duration::from_secs(10);
+        let limits = ClientLimits { connect_timeout: time, timeout: time, answer_bytes_max: 1024 };
+        let url = format!("http://{}/v1/stream/a", self.serving.address());
+        Connection { client: Client::new(limits), url }
+    }
+}
+
+#[derive(Clone)]
+struct Connection {
+    client: Client,
+    url: String,
+}
+
+impl Connection {
+    async fn call(&self, method: Method, body: &'static str) -> StatusCode {
+        let request = Request::builder().method(method).uri(&self.url).header("content-type", "text/plain");
+        self.client.call(request.body(Full::new(Bytes::from(body))).unwrap()).await.unwrap().status
+    }
+
+    async fn append(&self, body: &'static str) {
+        assert_eq!(self.call(Method::POST, body).await, StatusCode::NO_CONTENT);
+    }
+
+    /// Writes often enough to be taken for alone.
+    async fn append_often(&self) {
+        for _ in 0..8 {
+            self.append("x").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lone_writer_commits_on_its_worker_until_somebody_else_asks_that_worker() {
+    let server = Server::start(1).await;
+    let (writer, other) = (server.client(), server.client());
+    writer.append("x").await;
+    assert_eq!(server.store.thread(), WRITER);
+    writer.append_often().await;
+    assert_eq!(server.store.thread(), "worker-1");
+    assert_eq!(writer.call(Method::GET, "").await, StatusCode::OK);
+    writer.append("x").await;
+    assert_eq!(server.store.thread(), "worker-1", "it asks something itself");
+    assert_eq!(other.call(Method::GET, "").await, StatusCode::OK);
+    writer.append("x").await;
+    assert_eq!(server.store.thread(), WRITER, "the other is not kept waiting");
+    writer.append_often().await;
+    assert_eq!(server.store.thread(), "worker-1", "the other has left");
+    assert_eq!(seen(&server.streams, "a").await.unwrap(), "x".repeat(19));
+}
+
+#[tokio::test]
+async fn two_writers_are_not_alone() {
+    let server = Server::start(2).await;
+    let (one, two) = (server.client(), server.client());
+    one.append_often().await;
+    for _ in 0..20 {
+        two.append("x").await;
+        one.append("x").await;
+        assert_eq!(server.store.thread(), WRITER);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_while_a_lone_writer_commits_is_written_next() {
+    let server = Server::start(2).await;
+    let lone = server.client();
+    lone.append_often().await;
+    server.store.is_now(Mood::Holds);
+    let commits = server.store.commits();
+    let first = tokio::spawn({
+        let lone = lone.clone();
+        async move { lone.append("1").await }
+    });
+    until("it is being written", || server.store.commits() > commits).await;
+    assert_eq!(server.store.thread(), "worker-1");
+    let others: Vec<_> = std::iter::repeat_with(|| server.client()).take(2).collect();
+    // One with the worker that waits for the store, one with the other, which goes on meanwhile.
+    let calls = others.into_iter().map(|other| tokio::spawn(async move { other.append("2").await }));
+    let calls: Vec<_> = calls.collect();
+    until("one of them waits", || content_bytes(&server.streams) == 10).await;
+    assert_eq!(seen(&server.streams, "a").await.unwrap(), "xxxxxxxx");
+    server.store.is_now(Mood::Works);
+    first.await.unwrap();
+    for call in calls {
+        call.await.unwrap();
+    }
+    assert_eq!(seen(&server.streams, "a").await.unwrap(), "xxxxxxxx122");
+}
+
+async fn check_failure(mood: Mood) {
+    let server = Server::start(1).await;
+    let (lone, other) = (server.client(), server.client());
+    lone.append_often().await;
+    server.store.is_now(mood);
+    assert_eq!(lone.call(Method::POST, "lost").await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(server.store.thread(), "worker-1");
+    server.store.is_now(Mood::Works);
+    assert_eq!(other.call(Method::POST, "refused").await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(other.call(Method::GET, "").await, StatusCode::OK, "its worker goes on");
+    assert_eq!(seen(&server.streams, "a").await.unwrap(), "xxxxxxxx");
+}
+
+#[tokio::test]
+async fn a_failed_commit_is_told_to_a_lone_writer() {
+    check_failure(Mood::Fails).await;
+    check_failure(Mood::Panics).await;
+}
