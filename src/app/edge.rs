@@ -1,11 +1,12 @@
 //! The edge: where browsers, agents and other clients outside of the bus come in.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::start::open_streams;
 use super::{Config, Error, ready};
-use crate::http::{Listening, Serving};
+use crate::http::{Listening, Serving, Workers};
 use crate::streams::{self, Streams};
 
 /// Where `exorelay dev` serves the edge unless told otherwise.
@@ -18,20 +19,22 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    /// Opens the edge, wherever it is configured, else at its usual address.
-    pub(super) async fn open(config: &Config) -> Result<Self, Error> {
+    /// Opens the edge, wherever it is configured, else at its usual address. It answers on so many threads of its own.
+    pub(super) async fn open(config: &Config, threads: NonZeroUsize) -> Result<Self, Error> {
         let configured = &config.edge.address;
         let address = if configured.is_empty() { ADDRESS } else { configured };
+        let workers = Workers::start(threads).map_err(Error::Threads)?;
         let listening = Listening::bind("edge.address (--edge)", address).await?;
         let streams = open_streams(&config.streams).await?;
-        let serving = listening.serve(streams::routes::server(streams.clone(), &config.http), &config.http);
+        let server = streams::routes::server(streams.clone(), &config.http);
+        let serving = listening.serve_with(&workers, server, &config.http);
         ready::announce("edge", serving.address());
         Ok(Self { streams, serving })
     }
 
     /// The same, if it is configured at all.
-    pub(super) async fn open_if_configured(config: &Config) -> Result<Option<Self>, Error> {
-        if config.edge.address.is_empty() { Ok(None) } else { Self::open(config).await.map(Some) }
+    pub(super) async fn open_if_configured(config: &Config, threads: NonZeroUsize) -> Result<Option<Self>, Error> {
+        if config.edge.address.is_empty() { Ok(None) } else { Self::open(config, threads).await.map(Some) }
     }
 
     pub(super) fn address(&self) -> SocketAddr {

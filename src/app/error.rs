@@ -10,6 +10,9 @@ pub enum Error {
     /// A listener could not be opened.
     #[error("{0}")]
     Listen(#[from] http::BindError),
+    /// The system refuses a thread that would answer, or its poll.
+    #[error("cannot start: {0}")]
+    Threads(std::io::Error),
     /// The relay could not be made.
     #[error("{0}")]
     Relay(#[from] relay::Error),
@@ -95,6 +98,7 @@ impl Error {
             | Self::BeforeAll { .. }
             | Self::Store(_)
             | Self::Streams { .. }
+            | Self::Threads(_)
             | Self::Signals(_) => false,
         }
     }

@@ -1,5 +1,6 @@
 //! The server processes.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,8 +23,8 @@ pub enum EmbeddedBroker {
     Listening,
 }
 
-/// Runs broker, sidecar, edge and greeter in one process until it is told to stop.
-pub async fn dev(mut config: Config) -> Result<(), Error> {
+/// Runs broker, sidecar, edge and greeter in one process until it is told to stop. The edge answers on so many threads.
+pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     if config.relay.role.is_none() {
         config.relay.role = crate::message::Role::parse("dev").ok();
@@ -37,7 +38,7 @@ pub async fn dev(mut config: Config) -> Result<(), Error> {
     let (broker, serving) = open_broker(&config).await?;
     let sidecar = Sidecar::start(&config, Some(&broker)).await?;
     let greeter = greeter::start(&broker).await?;
-    let edge = Edge::open(&config).await?;
+    let edge = Edge::open(&config, threads).await?;
     print_tour(&sidecar, &edge);
     let drain = async {
         // Nobody outside begins anything any more before those inside finish.
@@ -50,8 +51,8 @@ pub async fn dev(mut config: Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs the sidecar, and the edge if `edge.address` is set, until it is told to stop.
-pub async fn run(config: Config, embedded: EmbeddedBroker) -> Result<(), Error> {
+/// Runs the sidecar, and the edge if `edge.address` is set, until it is told to stop. The edge answers on so many threads.
+pub async fn run(config: Config, embedded: EmbeddedBroker, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let broker = match (config.bus.url.as_str(), embedded) {
         ("embedded", EmbeddedBroker::Private) => {
@@ -66,7 +67,7 @@ pub async fn run(config: Config, embedded: EmbeddedBroker) -> Result<(), Error> 
         _ => None,
     };
     let sidecar = Sidecar::start(&config, broker.as_ref().map(|(broker, _)| broker)).await?;
-    let edge = Edge::open_if_configured(&config).await?;
+    let edge = Edge::open_if_configured(&config, threads).await?;
     let drain = async {
         if let Some(edge) = edge {
             edge.close(config.drain.grace()).await;
@@ -95,9 +96,10 @@ pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Er
     }
 }
 
-/// Runs Durable Streams until it is told to stop. Requests are answered by `workers`.
-pub async fn streams(config: Config, workers: Workers) -> Result<(), Error> {
+/// Runs Durable Streams until it is told to stop. They answer on so many threads.
+pub async fn streams(config: Config, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
+    let workers = Workers::start(threads).map_err(Error::Threads)?;
     let listening = Listening::bind("streams.address (--listen)", &config.streams.address).await?;
     let streams = open_streams(&config.streams).await?;
     let server = streams::routes::server(streams.clone(), &config.http);

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::Error;
+use super::options::sidecar_threads;
 use super::process::{Flag, Process};
 use crate::app;
 use crate::app::config::Purpose;
@@ -37,7 +38,7 @@ impl Dev {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         let process = std::mem::take(&mut self.process);
         let config = process.start(Purpose::Other, self.flags())?;
-        Ok(app::dev(config).await?)
+        Ok(app::dev(config, sidecar_threads()?).await?)
     }
 
     fn flags(self) -> [Flag; 5] {

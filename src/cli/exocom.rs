@@ -6,7 +6,7 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 
 use super::Error;
-use super::options::{Threads, cores, said_threads};
+use super::options::{Threads, server_threads};
 use crate::app::config::{Purpose, Sources};
 use crate::app::exocom::{self, Setup};
 use crate::app::telemetry;
@@ -90,7 +90,7 @@ impl ExocomError {
 impl Exocom {
     /// What it runs on: all there is. Errors: `TOKIO_WORKER_THREADS` is no number from 1.
     pub fn threads(&self) -> Result<Threads, Error> {
-        said_threads().map(|threads| Threads::Many(threads.unwrap_or_else(cores)))
+        server_threads().map(Threads::Many)
     }
 
     /// Runs the command to its end.

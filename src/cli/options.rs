@@ -73,10 +73,8 @@ impl Options {
     pub fn threads(&self) -> Result<Threads, Error> {
         match self.command {
             // A sidecar shares the machine with its service; and a thread that is not woken by another costs less.
-            Command::Dev(_) | Command::Run(_) => {
-                said_threads().map(|threads| Threads::Many(threads.unwrap_or_else(|| half(cores()))))
-            }
-            Command::Broker(_) => said_threads().map(|threads| Threads::Many(threads.unwrap_or_else(cores))),
+            Command::Dev(_) | Command::Run(_) => sidecar_threads().map(Threads::Many),
+            Command::Broker(_) => server_threads().map(Threads::Many),
             // Its requests are answered by threads of their own.
             Command::Streams(_)
             | Command::Send(_)
@@ -111,18 +109,23 @@ impl Options {
     }
 }
 
-/// How many threads the environment asks for.
-pub(super) fn said_threads() -> Result<Option<NonZeroUsize>, Error> {
-    worker_threads(std::env::var(WORKER_THREADS).ok().as_deref())
+/// How many threads work beside a service: what the environment says, else half of those that can run at once.
+pub(super) fn sidecar_threads() -> Result<NonZeroUsize, Error> {
+    let half = || NonZeroUsize::new(cores().get() / 2).unwrap_or(NonZeroUsize::MIN);
+    Ok(said_threads()?.unwrap_or_else(half))
 }
 
-/// How many threads can run at once.
-pub(super) fn cores() -> NonZeroUsize {
+/// How many threads work where nobody else does: what the environment says, else all that can run at once.
+pub(super) fn server_threads() -> Result<NonZeroUsize, Error> {
+    Ok(said_threads()?.unwrap_or_else(cores))
+}
+
+fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-fn half(cores: NonZeroUsize) -> NonZeroUsize {
-    NonZeroUsize::new(cores.get() / 2).unwrap_or(NonZeroUsize::MIN)
+fn said_threads() -> Result<Option<NonZeroUsize>, Error> {
+    worker_threads(std::env::var(WORKER_THREADS).ok().as_deref())
 }
 
 fn worker_threads(text: Option<&str>) -> Result<Option<NonZeroUsize>, Error> {

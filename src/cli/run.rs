@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::Error;
+use super::options::sidecar_threads;
 use super::process::{Flag, Process};
 use crate::app::config::Purpose;
 use crate::app::{self, EmbeddedBroker};
@@ -72,7 +73,7 @@ impl Run {
         let process = std::mem::take(&mut self.process);
         let embedded = if self.broker.is_some() { EmbeddedBroker::Listening } else { EmbeddedBroker::Private };
         let config = process.start(Purpose::Sidecar, self.flags())?;
-        Ok(app::run(config, embedded).await?)
+        Ok(app::run(config, embedded, sidecar_threads()?).await?)
     }
 
     fn flags(self) -> [Flag; 16] {

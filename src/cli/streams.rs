@@ -3,11 +3,10 @@
 use clap::Args;
 
 use super::Error;
-use super::options::{cores, said_threads};
+use super::options::server_threads;
 use super::process::{Flag, Process};
 use crate::app;
 use crate::app::config::Purpose;
-use crate::http::Workers;
 
 /// Run Durable Streams: append-only streams that any HTTP client writes, reads and follows
 #[derive(Debug, Default, Args)]
@@ -41,8 +40,7 @@ impl Streams {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         let process = std::mem::take(&mut self.process);
         let config = process.start(Purpose::Other, self.flags())?;
-        let workers = Workers::start(said_threads()?.unwrap_or_else(cores)).map_err(Error::Runtime)?;
-        Ok(app::streams(config, workers).await?)
+        Ok(app::streams(config, server_threads()?).await?)
     }
 
     fn flags(self) -> [Flag; 5] {

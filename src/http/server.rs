@@ -162,7 +162,7 @@ impl Listening {
         let connections = TaskTracker::new();
         let accepting = Accepting {
             answers: Arc::new(answers),
-            workers,
+            workers: workers.clone(),
             http: http_of(limits),
             write_timeout: Duration::from_millis(limits.write_timeout_ms),
             stop: stop.clone(),
@@ -170,7 +170,7 @@ impl Listening {
         };
         connections.spawn(accepting.run(self.listener, limits.connections_max));
         connections.close();
-        Serving { address: self.address, stop, connections }
+        Serving { address: self.address, stop, connections, _workers: workers }
     }
 }
 
@@ -179,6 +179,8 @@ pub struct Serving {
     address: SocketAddr,
     stop: CancellationToken,
     connections: TaskTracker,
+    /// They last until what has begun is finished, or its time is up.
+    _workers: Option<Workers>,
 }
 
 impl Serving {

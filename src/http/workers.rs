@@ -23,7 +23,8 @@ pub(super) use self::here::speaks;
 pub(crate) use self::here::{Turn, turn};
 use self::inbox::{Gathered, Inbox};
 
-/// The threads. A clone is the same ones; they end when the last clone is dropped, and drop the connections they have.
+/// The threads. A clone is the same ones; a listener that serves with them has one until it is drained or dropped. With the
+/// last clone they end, and drop the connections they have.
 #[derive(Clone)]
 pub struct Workers(Arc<Threads>);
 

@@ -188,7 +188,7 @@ async fn a_turn_lasts_until_somebody_else_asks_the_same_worker() {
 }
 
 #[tokio::test]
-async fn connections_end_with_their_workers() {
+async fn connections_that_a_drain_leaves_end_with_their_workers() {
     let (begun, mut begins) = mpsc::channel(8);
     let never = async move || {
         begun.try_send(()).unwrap();
@@ -197,8 +197,32 @@ async fn connections_end_with_their_workers() {
     let (serving, workers, _) = serve(Router::new().route("/", get(never))).await;
     let mut stream = TcpStream::connect(serving.address()).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+    drop(workers);
     begins.recv().await.unwrap();
     assert!(!serving.drain(Duration::from_millis(1)).await);
-    drop(workers);
     assert!(matches!(stream.read(&mut [0]).await, Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn a_drain_lets_what_has_begun_finish() {
+    let (begun, mut begins) = mpsc::channel(8);
+    let go = Arc::new(Notify::new());
+    let answer = {
+        let go = Arc::clone(&go);
+        async move || {
+            begun.try_send(()).unwrap();
+            go.notified().await;
+            "finished"
+        }
+    };
+    let (serving, workers, url) = serve(Router::new().route("/", get(answer))).await;
+    drop(workers);
+    let asking = tokio::spawn(async move { ask(&client(), &url).await });
+    begins.recv().await.unwrap();
+    serving.stop();
+    let draining = tokio::spawn(serving.drain(Duration::from_secs(10)));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    go.notify_one();
+    assert_eq!(asking.await.unwrap(), "finished");
+    assert!(draining.await.unwrap());
 }
