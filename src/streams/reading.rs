@@ -91,13 +91,8 @@ impl Reader {
 
     /// Waits until there is something behind the place of the reader, or the stream is closed or gone. Cancel-safe.
     pub async fn more(&self) {
-        loop {
-            let end = self.shown.end();
-            if end.tail > self.position || end.closed || end.gone.is_some() {
-                return;
-            }
-            self.shown.moved_from(end).await;
-        }
+        let position = self.position;
+        self.shown.reaches(move |end| end.tail > position || end.closed || end.gone.is_some()).await;
     }
 
     async fn read(&self, start: u64, end: u64, bytes_max: usize) -> Result<(Vec<Bytes>, u64), Error> {

@@ -64,13 +64,13 @@ impl Shown {
         self.changed.notify_waiters();
     }
 
-    /// Waits until the end is not `seen` any more. Cancel-safe.
-    pub(super) async fn moved_from(&self, seen: End) {
+    /// Waits until the end is as somebody wants it. Cancel-safe.
+    pub(super) async fn reaches(&self, is_enough: impl Fn(End) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             // Listening begins before the look, so that no change falls between the two.
             changed.as_mut().enable();
-            if self.end() != seen {
+            if is_enough(self.end()) {
                 return;
             }
             changed.await;
