@@ -28,8 +28,8 @@
 //! | room | what it does |
 //! |---|---|
 //! | [`message`] | the vocabulary: message, payload, names and ids, the envelope. Pure |
-//! | [`http`] | what every listener and every call shares: server and drain, limits, problem answers, the client |
-//! | [`store`] | durable records: logs and tables, changed batch by batch; in memory so far |
+//! | [`http`] | what every listener and every call shares: server, workers and drain, limits, problem answers, the client |
+//! | [`store`] | durable records: logs and tables, changed batch by batch; in memory or on disk |
 //! | [`broker`] | ExoCom: who is there, who gets what, who may what, queues, leases, translation; HTTP and WebSocket |
 //! | [`bus`] | how a relay reaches the others: a broker of this process, or one over HTTP or WebSocket |
 //! | [`relay`] | the heart: send, request, reply, handlers, outbox, dead letters |

@@ -1,6 +1,5 @@
-//! What every listener and every outgoing call shares: the server with its limits and its drain, problem answers,
-//! reading bodies and names, the pooled client, and
-//! WebSockets of both ends.
+//! What every listener and every outgoing call shares: the server with its limits, its drain and its workers, problem
+//! answers, reading bodies and names, the pooled client, and WebSockets of both ends.
 
 mod answering;
 mod body;
