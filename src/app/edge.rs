@@ -27,7 +27,7 @@ impl Edge {
         let listening = Listening::bind("edge.address (--edge)", address).await?;
         let streams = open_streams(&config.streams).await?;
         let server = streams::routes::server(streams.clone(), &config.http);
-        let serving = listening.serve_with(&workers, server, &config.http);
+        let serving = listening.serve_with(workers, server, &config.http);
         ready::announce("edge", serving.address());
         Ok(Self { streams, serving })
     }

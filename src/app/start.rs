@@ -103,7 +103,7 @@ pub async fn streams(config: Config, threads: NonZeroUsize) -> Result<(), Error>
     let listening = Listening::bind("streams.address (--listen)", &config.streams.address).await?;
     let streams = open_streams(&config.streams).await?;
     let server = streams::routes::server(streams.clone(), &config.http);
-    let serving = listening.serve_with(&workers, server, &config.http);
+    let serving = listening.serve_with(workers, server, &config.http);
     ready::announce("streams", serving.address());
     let drain = async {
         streams.drain();

@@ -32,7 +32,7 @@ use super::live::send_chunks;
 use super::place::Place;
 use super::stalled::Stalled;
 use super::timer::ConnectionTimer;
-use super::workers::{Workers, speaks};
+use super::workers::{Workers, asks};
 
 /// Bounds of every listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,10 +151,9 @@ impl Listening {
         self.serve_at(None, answers, limits)
     }
 
-    /// Starts answering with `answers`, on threads of their own; connections are accepted on the runtime that this is
-    /// called from.
-    pub fn serve_with(self, workers: &Workers, answers: impl Answers, limits: &Limits) -> Serving {
-        self.serve_at(Some(workers.clone()), answers, limits)
+    /// Starts answering with `answers`, on these threads; connections are accepted on the runtime that this is called from.
+    pub fn serve_with(self, workers: Workers, answers: impl Answers, limits: &Limits) -> Serving {
+        self.serve_at(Some(workers), answers, limits)
     }
 
     fn serve_at(self, workers: Option<Workers>, answers: impl Answers, limits: &Limits) -> Serving {
@@ -162,7 +161,7 @@ impl Listening {
         let connections = TaskTracker::new();
         let accepting = Accepting {
             answers: Arc::new(answers),
-            workers: workers.clone(),
+            workers: workers.as_ref().map(Workers::share),
             http: http_of(limits),
             write_timeout: Duration::from_millis(limits.write_timeout_ms),
             stop: stop.clone(),
@@ -170,7 +169,7 @@ impl Listening {
         };
         connections.spawn(accepting.run(self.listener, limits.connections_max));
         connections.close();
-        Serving { address: self.address, stop, connections, _workers: workers }
+        Serving { address: self.address, stop, connections, workers }
     }
 }
 
@@ -179,8 +178,7 @@ pub struct Serving {
     address: SocketAddr,
     stop: CancellationToken,
     connections: TaskTracker,
-    /// They last until what has begun is finished, or its time is up.
-    _workers: Option<Workers>,
+    workers: Option<Workers>,
 }
 
 impl Serving {
@@ -198,7 +196,9 @@ impl Serving {
     /// Answers whether everything finished in time.
     pub async fn drain(self, grace: Duration) -> bool {
         self.stop();
-        tokio::time::timeout(grace, self.connections.wait()).await.is_ok()
+        let finished = tokio::time::timeout(grace, self.connections.wait()).await.is_ok();
+        drop(self.workers);
+        finished
     }
 }
 
@@ -283,13 +283,14 @@ async fn serve_connection(
     let line = Line::new(stream);
     let (kept, lent) = (place.clone(), line.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        speaks(number);
+        let asking = asks(number);
         let (version, line) = (request.version(), line.clone());
         let mut request = request.map(Body::new);
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(place.clone());
         }
         answers.answer(request, Peer(peer)).map(move |mut response| {
+            drop(asking);
             line.keep_live(version, &mut response);
             Ok::<_, Infallible>(response)
         })

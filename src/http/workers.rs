@@ -9,28 +9,38 @@ mod inbox;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(super) use self::here::speaks;
+pub(super) use self::here::asks;
 pub(crate) use self::here::{Turn, turn};
 use self::inbox::{Gathered, Inbox};
 
-/// The threads. A clone is the same ones; a listener that serves with them has one until it is drained or dropped. With the
-/// last clone they end, and drop the connections they have.
-#[derive(Clone)]
+/// How long the end of the threads is waited for: one of them may be in the middle of a write to the disk.
+const END_GRACE: Duration = Duration::from_secs(1);
+
+/// What waits for the disk beside all workers together, at most; a runtime would allow as many for each.
+const BLOCKING_THREADS_MAX: usize = 512;
+
+/// The threads of one listener. They end when it is drained, with the connections that a drain leaves; or, without a drain,
+/// with the runtime that the listener was opened on.
 pub struct Workers(Arc<Threads>);
 
 struct Threads {
     workers: Vec<Worker>,
-    _ending: DropGuard,
+    ending: CancellationToken,
+    /// Hears when the last thread has ended; each has a sender until then.
+    ended: Mutex<Receiver<Infallible>>,
 }
 
 struct Worker {
@@ -43,10 +53,21 @@ struct Worker {
 impl Workers {
     /// Starts so many threads. Errors: the system refuses a thread or its poll.
     pub fn start(count: NonZeroUsize) -> io::Result<Self> {
-        let ending = CancellationToken::new();
-        let workers = (1..=count.get()).map(|number| Worker::start(number, ending.clone()));
-        let workers = workers.collect::<io::Result<_>>();
-        Ok(Self(Arc::new(Threads { _ending: ending.drop_guard(), workers: workers? })))
+        let (alive, ended) = sync_channel(1);
+        let (workers, ending) = (Vec::with_capacity(count.get()), CancellationToken::new());
+        let mut threads = Threads { workers, ending, ended: Mutex::new(ended) };
+        let blocking_threads = (BLOCKING_THREADS_MAX / count).max(1);
+        for number in 1..=count.get() {
+            let mut runtime = Builder::new_current_thread();
+            let runtime = runtime.enable_all().max_blocking_threads(blocking_threads).build()?;
+            threads.workers.push(Worker::start(number, runtime, threads.ending.clone(), alive.clone())?);
+        }
+        Ok(Self(Arc::new(threads)))
+    }
+
+    /// For whoever accepts connections for them.
+    pub(super) fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 
     /// A seat with the worker that has the fewest connections. Errors: the system refuses the connection to its poll.
@@ -64,13 +85,32 @@ impl Workers {
     }
 }
 
+impl Drop for Threads {
+    /// Ends them. What their connections held is let go of then, such as a store that writes its last when it is closed; so
+    /// this blocks until they have ended, for a second at most.
+    fn drop(&mut self) {
+        self.ending.cancel();
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(END_GRACE) {
+            tracing::warn!("threads that served connections are left behind: they have not ended after {END_GRACE:?}");
+        }
+    }
+}
+
 impl Worker {
-    fn start(number: usize, ending: CancellationToken) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+    fn start(
+        number: usize,
+        runtime: Runtime,
+        ending: CancellationToken,
+        alive: SyncSender<Infallible>,
+    ) -> io::Result<Self> {
         let handle = runtime.handle().clone();
         let inbox = Arc::new(Inbox::default());
         let served = Arc::clone(&inbox);
-        let serve = move || serve(runtime, &served, &ending);
+        let serve = move || {
+            serve(runtime, &served, &ending);
+            drop(alive);
+        };
         std::thread::Builder::new().name(format!("worker-{number}")).spawn(serve)?;
         Ok(Self { runtime: handle, inbox, connections: Arc::default() })
     }
@@ -84,8 +124,8 @@ fn serve(runtime: Runtime, inbox: &Inbox, ending: &CancellationToken) {
             () = ending.cancelled() => {}
         }
     });
-    // What cannot be cancelled, such as a name being looked up, is not waited for.
-    runtime.shutdown_background();
+    // Reads of the store cannot be cancelled; they get half of the time.
+    runtime.shutdown_timeout(END_GRACE / 2);
 }
 
 /// A connection's place with its worker, until it is dropped.

@@ -38,13 +38,9 @@ impl Inbox {
     }
 
     fn leave(&self, task: &Waker) {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        woken.push(task.clone());
-        let is_first = woken.len() == 1;
-        drop(woken);
-        if is_first {
-            self.worker.wake();
-        }
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner).push(task.clone());
+        // Nothing but the first time, until the worker has come and registered again.
+        self.worker.wake();
     }
 
     /// Wakes everything that comes. To be awaited by one task, on the worker's own thread.
@@ -107,5 +103,67 @@ impl<W: Future> Future for Gathered<W> {
             (task, Waker::from(bell))
         }));
         this.work.as_mut().poll(&mut Context::from_waker(ours))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Count {
+        fn new() -> (Arc<Self>, Waker) {
+            let count = Arc::new(Self::default());
+            (Arc::clone(&count), Waker::from(count))
+        }
+
+        fn is(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    #[test]
+    fn the_worker_is_woken_once_for_all_that_is_woken_elsewhere() {
+        let inbox = Arc::new(Inbox::default());
+        let (worker, worker_waker) = Count::new();
+        let mut wakes = Box::pin(inbox.wake_all());
+        let mut serve = || assert!(wakes.as_mut().poll(&mut Context::from_waker(&worker_waker)).is_pending());
+        serve();
+        let tasks: Vec<_> = (0..100).map(|_| Count::new()).collect();
+        let bells: Vec<_> = tasks.iter().map(|(_, task)| bell(&inbox, task.clone())).collect();
+        for round in 1..=3 {
+            bells.iter().for_each(Waker::wake_by_ref);
+            assert_eq!(worker.is(), round);
+            assert!(tasks.iter().all(|(task, _)| task.is() == round - 1), "at home, not here");
+            serve();
+            assert!(tasks.iter().all(|(task, _)| task.is() == round));
+        }
+        here::belongs_to(inbox.id());
+        bells.iter().for_each(Waker::wake_by_ref);
+        assert!(tasks.iter().all(|(task, _)| task.is() == 4), "at home at once");
+        assert_eq!(worker.is(), 3);
+    }
+
+    fn bell(inbox: &Arc<Inbox>, task: Waker) -> Waker {
+        let mut bell = None;
+        let work = std::future::poll_fn(|context: &mut Context<'_>| {
+            bell = Some(context.waker().clone());
+            Poll::Ready(())
+        });
+        let mut gathered = Gathered::new(Arc::clone(inbox), work);
+        assert!(Pin::new(&mut gathered).poll(&mut Context::from_waker(&task)).is_ready());
+        drop(gathered);
+        bell.unwrap()
     }
 }

@@ -1,7 +1,5 @@
 //! Work that is woken from everywhere, and connections that are dealt out.
 
-use std::sync::atomic::AtomicBool;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,6 +8,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::*;
@@ -110,34 +109,6 @@ async fn everybody_who_is_woken_at_once_wakes() {
     }
 }
 
-#[tokio::test]
-async fn a_waker_that_outlives_its_work_and_its_worker_does_no_harm() {
-    let workers = some(1);
-    let (_, seat) = seats(&workers, 1).await.remove(0);
-    let (tell, told) = oneshot::channel();
-    let (mut tell, finishes) = (Some(tell), Arc::new(AtomicBool::new(false)));
-    let work = std::future::poll_fn({
-        let finishes = Arc::clone(&finishes);
-        move |context| {
-            if let Some(tell) = tell.take() {
-                tell.send(context.waker().clone()).unwrap();
-            }
-            if finishes.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
-        }
-    });
-    let tasks = TaskTracker::new();
-    seat.spawn(&tasks, work);
-    let waker = told.await.unwrap();
-    waker.wake_by_ref();
-    finishes.store(true, Ordering::SeqCst);
-    waker.wake_by_ref();
-    tasks.close();
-    tasks.wait().await;
-    waker.wake_by_ref();
-    drop((seat, workers));
-    waker.wake();
-}
-
 /// A client with one connection, as long as it makes one call at a time.
 fn client() -> Client {
     let time = Duration::from_secs(10);
@@ -145,12 +116,12 @@ fn client() -> Client {
 }
 
 /// A listener with two workers.
-async fn serve(router: Router) -> (Serving, Workers, String) {
+async fn serve(router: Router) -> (Serving, String) {
     let workers = some(2);
     let listening = Listening::bind("listen", "127.0.0.1:0").await.unwrap();
-    let serving = listening.serve_with(&workers, router, &Limits::default());
+    let serving = listening.serve_with(workers, router, &Limits::default());
     let url = format!("http://{}/", serving.address());
-    (serving, workers, url)
+    (serving, url)
 }
 
 async fn ask(client: &Client, url: &str) -> Bytes {
@@ -160,7 +131,7 @@ async fn ask(client: &Client, url: &str) -> Bytes {
 #[tokio::test]
 async fn a_connection_stays_with_its_worker() {
     let router = Router::new().route("/", get(async || thread_name()));
-    let (serving, _workers, url) = serve(router).await;
+    let (serving, url) = serve(router).await;
     let (one, two) = (client(), client());
     for _ in 0..10 {
         assert_eq!(ask(&one, &url).await, "worker-1");
@@ -173,7 +144,7 @@ async fn a_connection_stays_with_its_worker() {
 async fn a_turn_lasts_until_somebody_else_asks_the_same_worker() {
     let (told, mut turns) = mpsc::channel(8);
     let router = Router::new().route("/", get(async move || told.try_send(turn().unwrap()).unwrap()));
-    let (_serving, _workers, url) = serve(router).await;
+    let (_serving, url) = serve(router).await;
     let (here, elsewhere, here_too) = (client(), client(), client());
     let mut turn_of = async |client: &Client| {
         ask(client, &url).await;
@@ -194,12 +165,12 @@ async fn connections_that_a_drain_leaves_end_with_their_workers() {
         begun.try_send(()).unwrap();
         std::future::pending::<()>().await;
     };
-    let (serving, workers, _) = serve(Router::new().route("/", get(never))).await;
+    let (serving, _) = serve(Router::new().route("/", get(never))).await;
     let mut stream = TcpStream::connect(serving.address()).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
-    drop(workers);
     begins.recv().await.unwrap();
     assert!(!serving.drain(Duration::from_millis(1)).await);
+    assert_eq!(begins.try_recv(), Err(TryRecvError::Disconnected), "what its answer held is let go of already");
     assert!(matches!(stream.read(&mut [0]).await, Ok(0) | Err(_)));
 }
 
@@ -215,8 +186,7 @@ async fn a_drain_lets_what_has_begun_finish() {
             "finished"
         }
     };
-    let (serving, workers, url) = serve(Router::new().route("/", get(answer))).await;
-    drop(workers);
+    let (serving, url) = serve(Router::new().route("/", get(answer))).await;
     let asking = tokio::spawn(async move { ask(&client(), &url).await });
     begins.recv().await.unwrap();
     serving.stop();

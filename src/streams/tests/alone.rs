@@ -29,7 +29,7 @@ impl Server {
         let workers = Workers::start(NonZeroUsize::new(workers).unwrap()).unwrap();
         let limits = Limits::default();
         let listening = Listening::bind("listen", "127.0.0.1:0").await.unwrap();
-        let serving = listening.serve_with(&workers, routes::server(streams.clone(), &limits), &limits);
+        let serving = listening.serve_with(workers, routes::server(streams.clone(), &limits), &limits);
         Self { streams, store, serving }
     }
 
