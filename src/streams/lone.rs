@@ -6,8 +6,9 @@ use crate::http::Turn;
 const WRITES: u32 = 4;
 
 /// Whether nobody but one connection has written lately, or asked anything else of the worker that serves it. Such a writer
-/// may keep its worker waiting for the medium: nobody is kept waiting with it, and it is not handed over to another thread
-/// and back, which costs as much as the write. Whoever comes meanwhile waits for one commit, once.
+/// may keep its worker waiting for the medium, and is not handed over to another thread and back, which costs as much as the
+/// write. Whoever comes meanwhile waits for that one commit: before the next one the worker looks who is there, and then the
+/// writer is not alone any more.
 #[derive(Debug, Default)]
 pub(super) struct Lone {
     turn: Option<Turn>,
@@ -16,12 +17,16 @@ pub(super) struct Lone {
 }
 
 impl Lone {
+    /// Whether somebody would be alone who writes on that turn.
+    pub(super) fn would_be_alone(&self, turn: Option<Turn>) -> bool {
+        turn.is_some() && self.turn == turn && self.writes + 1 >= WRITES
+    }
+
     /// Somebody writes on that turn. Answers whether it is alone.
     pub(super) fn is_alone(&mut self, turn: Option<Turn>) -> bool {
-        if turn.is_none() || self.turn != turn {
-            *self = Self { turn, writes: 0 };
-        }
-        self.writes = WRITES.min(self.writes + 1);
-        turn.is_some() && self.writes == WRITES
+        let alone = self.would_be_alone(turn);
+        let before = if self.turn == turn { self.writes } else { 0 };
+        *self = Self { turn, writes: WRITES.min(before + 1) };
+        alone
     }
 }

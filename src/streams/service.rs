@@ -62,8 +62,8 @@ impl Streams {
     }
 
     /// The streams that `store` has kept. Reads their entries, blocking as the store is; panics outside of a tokio
-    /// runtime. A store that blocks gets a thread to be written to; a lone write is made where it is called if the runtime
-    /// has several threads, and holds one of them up meanwhile. Errors: [`Error::StoreRead`], [`Error::Kept`].
+    /// runtime. A store that blocks gets a thread to be written to; on threads of [`Workers`](crate::http::Workers), whoever
+    /// writes alone does so itself. Errors: [`Error::StoreRead`], [`Error::Kept`].
     pub fn open(config: Config, store: Arc<dyn Store>) -> Result<Self, Error> {
         let courier = Courier::new(&config, Guard::new(&config));
         Self::open_with(config, store, Arc::new(courier))

@@ -170,6 +170,10 @@ impl Writer {
         room: Option<Claim>,
         decide: impl FnOnce(&mut Ledger, u64, &mut Vec<Change>) -> Result<A, Refusal>,
     ) -> Result<A, Error> {
+        if matches!(self.place, Place::Thread(_)) && lock(&self.desk).lone.would_be_alone(turn()) {
+            // The worker looks who else is there, before it may have to wait.
+            tokio::task::yield_now().await;
+        }
         let (answer, begins, written) = {
             let mut desk = lock(&self.desk);
             if let Some(cause) = &desk.failed {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use axum::http::{Method, Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::Full;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::world::{Mood, MoodyStore, config, content_bytes, create, seen, text_stream, until};
 use crate::http::{Client, ClientLimits, Limits, Listening, Serving, Workers};
@@ -31,6 +33,15 @@ impl Server {
         let listening = Listening::bind("listen", "127.0.0.1:0").await.unwrap();
         let serving = listening.serve_with(workers, routes::server(streams.clone(), &limits), &limits);
         Self { streams, store, serving }
+    }
+
+    /// Who made the last commit.
+    fn last_thread(&self) -> String {
+        self.store.threads().pop().unwrap()
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.serving.address()).await.unwrap()
     }
 
     /// A client with one connection, as long as it makes one call at a time.
@@ -71,17 +82,17 @@ async fn a_lone_writer_commits_on_its_worker_until_somebody_else_asks_that_worke
     let server = Server::start(1).await;
     let (writer, other) = (server.client(), server.client());
     writer.append("x").await;
-    assert_eq!(server.store.thread(), WRITER);
+    assert_eq!(server.last_thread(), WRITER);
     writer.append_often().await;
-    assert_eq!(server.store.thread(), "worker-1");
+    assert_eq!(server.last_thread(), "worker-1");
     assert_eq!(writer.call(Method::GET, "").await, StatusCode::OK);
     writer.append("x").await;
-    assert_eq!(server.store.thread(), "worker-1", "it asks something itself");
+    assert_eq!(server.last_thread(), "worker-1", "it asks something itself");
     assert_eq!(other.call(Method::GET, "").await, StatusCode::OK);
     writer.append("x").await;
-    assert_eq!(server.store.thread(), WRITER, "the other is not kept waiting");
+    assert_eq!(server.last_thread(), WRITER, "the other is not kept waiting");
     writer.append_often().await;
-    assert_eq!(server.store.thread(), "worker-1", "the other has left");
+    assert_eq!(server.last_thread(), "worker-1", "the other has left");
     assert_eq!(seen(&server.streams, "a").await.unwrap(), "x".repeat(19));
 }
 
@@ -93,7 +104,7 @@ async fn two_writers_are_not_alone() {
     for _ in 0..20 {
         two.append("x").await;
         one.append("x").await;
-        assert_eq!(server.store.thread(), WRITER);
+        assert_eq!(server.last_thread(), WRITER);
     }
 }
 
@@ -109,7 +120,7 @@ async fn who_comes_while_a_lone_writer_commits_is_written_next() {
         async move { lone.append("1").await }
     });
     until("it is being written", || server.store.commits() > commits).await;
-    assert_eq!(server.store.thread(), "worker-1");
+    assert_eq!(server.last_thread(), "worker-1");
     let others: Vec<_> = std::iter::repeat_with(|| server.client()).take(2).collect();
     // One with the worker that waits for the store, one with the other, which goes on meanwhile.
     let calls = others.into_iter().map(|other| tokio::spawn(async move { other.append("2").await }));
@@ -124,13 +135,66 @@ async fn who_comes_while_a_lone_writer_commits_is_written_next() {
     assert_eq!(seen(&server.streams, "a").await.unwrap(), "xxxxxxxx122");
 }
 
+/// Sends that much of a request, and reads nothing.
+async fn send(stream: &mut TcpStream, text: &str) {
+    stream.write_all(text.as_bytes()).await.unwrap();
+}
+
+/// Reads until so many answers have come.
+async fn read_answers(stream: &mut TcpStream, count: usize) {
+    let mut read = String::new();
+    while read.matches("HTTP/1.1 2").count() < count || !read.ends_with("\r\n\r\n") {
+        read.push(char::from(stream.read_u8().await.unwrap()));
+    }
+}
+
+fn creation(name: usize) -> String {
+    format!("PUT /v1/stream/s{name} HTTP/1.1\r\nhost: here\r\ncontent-type: text/plain\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_lone_writer_with_many_requests_at_once_lets_others_in_between() {
+    let server = Server::start(1).await;
+    let (mut lone, mut other) = (server.connect().await, server.connect().await);
+    for name in 0..8 {
+        send(&mut lone, &creation(name)).await;
+        read_answers(&mut lone, 1).await;
+    }
+    assert_eq!(server.last_thread(), "worker-1");
+    server.store.is_now(Mood::Holds);
+    let before = server.store.commits();
+    send(&mut lone, &(8..24).map(creation).collect::<String>()).await;
+    until("the first of them is being written", || server.store.commits() > before).await;
+    send(&mut other, "GET /v1/stream/a HTTP/1.1\r\nhost: here\r\n\r\n").await;
+    server.store.is_now(Mood::Works);
+    read_answers(&mut lone, 16).await;
+    let threads = server.store.threads();
+    assert_eq!(threads[before..before + 2], ["worker-1", WRITER], "it has seen the other one: {threads:?}");
+    assert_eq!(threads.len(), before + 16);
+}
+
+#[tokio::test]
+async fn nobody_is_alone_while_another_request_of_its_worker_is_not_answered() {
+    let server = Server::start(1).await;
+    let (writer, mut other) = (server.client(), server.connect().await);
+    let head = "POST /v1/stream/a HTTP/1.1\r\nhost: here\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\n";
+    send(&mut other, head).await;
+    writer.append_often().await;
+    writer.append_often().await;
+    assert_eq!(server.last_thread(), WRITER);
+    send(&mut other, "other").await;
+    read_answers(&mut other, 1).await;
+    writer.append_often().await;
+    assert_eq!(server.last_thread(), "worker-1");
+}
+
 async fn check_failure(mood: Mood) {
     let server = Server::start(1).await;
     let (lone, other) = (server.client(), server.client());
     lone.append_often().await;
     server.store.is_now(mood);
     assert_eq!(lone.call(Method::POST, "lost").await, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(server.store.thread(), "worker-1");
+    assert_eq!(server.last_thread(), "worker-1");
     server.store.is_now(Mood::Works);
     assert_eq!(other.call(Method::POST, "refused").await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(other.call(Method::GET, "").await, StatusCode::OK, "its worker goes on");

@@ -32,8 +32,8 @@ pub(in crate::streams) struct MoodyStore {
     mood: Mutex<Mood>,
     changed: Condvar,
     pub(super) begun: AtomicUsize,
-    /// The thread of the last commit.
-    thread: Mutex<String>,
+    /// The thread of each commit.
+    threads: Mutex<Vec<String>>,
 }
 
 impl MoodyStore {
@@ -44,7 +44,7 @@ impl MoodyStore {
             mood,
             changed,
             begun: AtomicUsize::new(0),
-            thread: Mutex::default(),
+            threads: Mutex::default(),
         })
     }
 
@@ -58,9 +58,9 @@ impl MoodyStore {
         self.begun.load(Ordering::SeqCst)
     }
 
-    /// The name of the thread that the last commit was made on.
-    pub(super) fn thread(&self) -> String {
-        self.thread.lock().unwrap().clone()
+    /// The names of the threads that commits were made on, from the first one to the last.
+    pub(super) fn threads(&self) -> Vec<String> {
+        self.threads.lock().unwrap().clone()
     }
 }
 
@@ -70,7 +70,7 @@ impl Store for MoodyStore {
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        *self.thread.lock().unwrap() = std::thread::current().name().unwrap_or_default().to_owned();
+        self.threads.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
         self.begun.fetch_add(1, Ordering::SeqCst);
         let held = self.changed.wait_while(self.mood.lock().unwrap(), |mood| *mood == Mood::Holds);
         let mood = *held.unwrap();
