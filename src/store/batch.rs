@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::record::Record;
+
 /// Names a log. Whoever opens logs never uses a number twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogId(pub u64);
@@ -20,7 +22,7 @@ pub enum Write {
         /// The position of its first byte: the end of the record before it.
         start: u64,
         /// The bytes.
-        record: Bytes,
+        record: Record,
     },
     /// Throws a log away; no error if there is none.
     Drop {
@@ -60,7 +62,7 @@ pub struct Batch {
 
 impl Batch {
     /// Adds [`Write::Append`].
-    pub fn append(&mut self, log: LogId, start: u64, record: Bytes) {
+    pub fn append(&mut self, log: LogId, start: u64, record: Record) {
         self.writes.push(Write::Append { log, start, record });
     }
 

@@ -24,7 +24,7 @@ fn appended(store: &dyn Store, start: u64, records: &[&[u8]]) {
     let mut batch = Batch::default();
     let mut end = start;
     for record in records {
-        batch.append(LOG, end, Bytes::copy_from_slice(record));
+        batch.append(LOG, end, Bytes::copy_from_slice(record).into());
         end += record.len() as u64;
     }
     store.commit(batch).unwrap();
@@ -101,7 +101,7 @@ fn a_batch_with_one_bad_record_changes_nothing() {
         assert!(matches!(store.commit(batch), Err(Error::Gap { end: 6, start: 7, .. })));
         let mut batch = Batch::default();
         batch.append(LOG, 3, "two".into());
-        batch.append(LOG, 6, Bytes::new());
+        batch.append(LOG, 6, Bytes::new().into());
         assert!(matches!(store.commit(batch), Err(Error::Empty { .. })));
         assert_eq!(store.end(LOG).unwrap(), Some(3));
         assert_eq!(store.get(TABLE, b"key").unwrap(), None);
@@ -200,7 +200,7 @@ proptest! {
                 for length in lengths {
                     let record: Vec<u8> = (0..*length).map(|byte| (byte + index) as u8).collect();
                     starts.push(whole.len() as u64);
-                    batch.append(LOG, whole.len() as u64, Bytes::copy_from_slice(&record));
+                    batch.append(LOG, whole.len() as u64, Bytes::copy_from_slice(&record).into());
                     whole.extend(record);
                 }
                 store.commit(batch).unwrap();

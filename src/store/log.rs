@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::chunk::Chunk;
+use super::record::LARGE_BYTES;
 use super::records::Run;
 
 /// A chunk that has grown to this size is closed; a longer record is a chunk of its own.
@@ -12,9 +13,6 @@ pub(super) const CHUNK_BYTES: usize = 64 * 1024;
 
 /// So is one with so many records, however short.
 const CHUNK_RECORDS: usize = 16 * 1024;
-
-/// A record of this size is large: it is not copied where that can be avoided.
-pub(super) const LARGE_BYTES: usize = 32 * 1024;
 
 /// Records one after the other, and where each ends.
 #[derive(Debug)]

@@ -24,10 +24,12 @@ mod disk;
 mod error;
 mod log;
 mod memory;
+mod record;
 mod records;
 
 pub use batch::{Batch, LogId, Table, Write};
 pub use disk::{DiskConfig, DiskStore, Durability, DurabilityError};
 pub use error::Error;
 pub use memory::MemoryStore;
+pub use record::Record;
 pub use records::{Gap, Pace, Run, Store};

@@ -21,7 +21,7 @@ use super::subscriptions::{Courier, Guard, Post, Running, Subscriptions};
 use super::sweeper::sweep_when_due;
 use super::wire::{AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Kind, Lifetime, Offset, StreamPath};
 use super::writer::Writer;
-use crate::store::{MemoryStore, Store};
+use crate::store::{MemoryStore, Pace, Store};
 
 /// All streams. Cheap to clone; its tasks end with the last clone.
 #[derive(Clone)]
@@ -96,7 +96,7 @@ impl Streams {
             Some(fork) => self.following(fork).await?,
             None => None,
         };
-        let content = Content::new(body).prepared_for(self.kind_of_new(request));
+        let content = self.prepared(body, self.kind_of_new(request));
         let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
             ledger.create(now_ms, path, request, (content, following.as_ref()), changes)
         };
@@ -115,7 +115,7 @@ impl Streams {
         let bytes = body.len() as u64;
         let room = if bytes > 0 { Some(self.shell.writer.claim_room(bytes)?) } else { None };
         let kind = request.content_type.as_ref().map_or(Kind::Binary, ContentType::kind);
-        let content = Content::new(body).prepared_for(kind);
+        let content = self.prepared(body, kind);
         let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
             ledger.append(now_ms, path, request, content, changes)
         };
@@ -277,6 +277,15 @@ impl Streams {
             Lifetime::Idle { .. } => self.with_ledger(|ledger, now_ms| ledger.live(now_ms, path).map(drop))?,
         }
         Ok(shown)
+    }
+
+    /// What of the work on a body can be done before anybody else waits for it.
+    fn prepared(&self, body: Bytes, kind: Kind) -> Content {
+        let content = Content::new(body).prepared_for(kind);
+        match self.store().pace() {
+            Pace::Blocking => content.summed(),
+            Pace::Immediate => content,
+        }
     }
 
     /// Which kind of content a new stream will hold, as far as that can be told before the decision.

@@ -10,6 +10,7 @@ use super::journal::Change;
 use super::unsettled::Unsettled;
 use crate::store::batch::{Batch, LogId, Write};
 use crate::store::error::Error;
+use crate::store::record::Record;
 
 /// Decides what a batch writes. Reads the keys that it sweeps. Errors: [`Error::Empty`], [`Error::Gap`],
 /// [`Error::Failed`]; nothing has changed.
@@ -40,7 +41,7 @@ pub(super) fn prepare(engine: &Engine, unsettled: &Unsettled, batch: Batch) -> R
 }
 
 /// Where a log ends with this record.
-fn appended(log: LogId, end: Option<u64>, start: u64, record: &Bytes) -> Result<u64, Error> {
+fn appended(log: LogId, end: Option<u64>, start: u64, record: &Record) -> Result<u64, Error> {
     if record.is_empty() {
         return Err(Error::Empty { log });
     }

@@ -16,7 +16,6 @@ use std::path::Path;
 use bytes::{BufMut, Bytes};
 use fjall::config::FilterPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::config::DiskConfig;
 use super::kept::Place;
@@ -239,17 +238,13 @@ fn entries_of(generation: &Generation, kept: Option<u64>) -> impl Iterator<Item 
 /// The pages of what a log has got, each with its position.
 fn pages_of(grown: &Grown, kept: Option<u64>) -> impl Iterator<Item = (u64, Vec<u8>)> {
     let stays = move |chunk: &Chunk<Bytes>| {
-        let at = grown.places.binary_search_by_key(&chunk.start, |(start, ..)| *start).ok()?;
-        let (_, segment, offset) = grown.places[at];
-        (kept == Some(segment)).then_some((segment, offset))
+        let at = grown.places.binary_search_by_key(&chunk.start, |(start, _)| *start).ok()?;
+        Some(grown.places[at].1).filter(|place| kept == Some(place.segment))
     };
     let groups = grown.chunks.chunk_by(move |one, next| stays(one).is_none() && stays(next).is_none());
     groups.flat_map(groups_of).map(move |group| {
         let page = match stays(&group[0]) {
-            Some((segment, offset)) => {
-                let record = &group[0].bytes;
-                page_at(&Place { segment, offset, bytes: group[0].ends[0], sum: xxh3_64(record) })
-            }
+            Some(place) => page_at(&place),
             None => page_of(group),
         };
         (group[0].start, page)

@@ -14,9 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 use rustix::fs::{FallocateFlags, fallocate};
-use xxhash_rust::xxh3::xxh3_64;
 
-use crate::store::log::LARGE_BYTES;
+use crate::store::record::{LARGE_BYTES, sum_of};
 
 /// How many of the files are open, however many there are.
 const OPEN_FILES_MAX: usize = 64;
@@ -70,7 +69,7 @@ impl Kept {
         let file = self.open.get_or_insert_with(&place.segment, || self.file(place.segment))?;
         let mut record = vec![0; place.bytes as usize];
         file.read_exact_at(&mut record, place.offset)?;
-        match xxh3_64(&record) == place.sum {
+        match sum_of(&record) == place.sum {
             true => Ok(record.into()),
             false => Err(io::Error::new(io::ErrorKind::InvalidData, "a checksum does not fit")),
         }
@@ -149,7 +148,7 @@ mod tests {
     }
 
     fn place(content: &[u8], offset: u64, bytes: u32) -> Place {
-        let sum = xxh3_64(&content[offset as usize..][..bytes as usize]);
+        let sum = sum_of(&content[offset as usize..][..bytes as usize]);
         Place { segment: 7, offset, bytes, sum }
     }
 

@@ -64,7 +64,7 @@ impl Recovered {
     }
 
     /// A record, unless it is settled although its commit is not: the store was settling when it was closed.
-    fn append(&mut self, log: LogId, start: u64, record: &Bytes) {
+    fn append(&mut self, log: LogId, start: u64, record: &[u8]) {
         let end = self.unsettled.end(log).unwrap_or(start);
         if end > start {
             return;
@@ -73,7 +73,7 @@ impl Recovered {
             self.gaps.push(Gap { log, from: end, until: start });
             self.unsettled.skip_to(log, start);
         }
-        self.unsettled.apply(Change::Append { log, start, record: Bytes::copy_from_slice(record) });
+        self.unsettled.apply(Change::Append { log, start, record: Bytes::copy_from_slice(record).into() });
     }
 
     /// Records of a log are lost. Where others follow that is known already, but for the first ones of a log.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::journal::{Change, Places};
+use super::journal::Change;
+use super::kept::Place;
 use crate::store::batch::LogId;
 use crate::store::chunk::Chunk;
-use crate::store::log::{LARGE_BYTES, Log};
+use crate::store::log::Log;
 use crate::store::records::Run;
 
 /// Keys of tables, each with its value; `None` if it was taken away.
@@ -31,8 +32,8 @@ struct Growing {
     settling: usize,
     /// Whether there are pages before them.
     paged: bool,
-    /// Where large records are in the journal, which of them are not being settled: position, segment, first byte there.
-    places: Vec<(u64, u64, u64)>,
+    /// Where large records are in the journal, which of them are not being settled, each with its position.
+    places: Vec<(u64, Place)>,
 }
 
 /// All logs, and the keys that were changed.
@@ -66,8 +67,8 @@ pub(super) struct Grown {
     pub(super) chunks: Vec<Chunk<Bytes>>,
     /// Where the log ends with them.
     pub(super) end: u64,
-    /// Where large ones are in the journal, in their order: position, segment, first byte there.
-    pub(super) places: Vec<(u64, u64, u64)>,
+    /// Where large ones are in the journal, in their order, each with its position.
+    pub(super) places: Vec<(u64, Place)>,
 }
 
 /// What the memory can tell of a read.
@@ -81,14 +82,8 @@ pub(super) enum Look {
 impl Generation {
     /// First byte and length of the large records in a segment of the journal, in no order.
     pub(super) fn large_in(&self, segment: u64) -> Vec<(u64, u64)> {
-        let found = self.logs.values().flat_map(|grown| {
-            let places = grown.places.iter().filter(move |(_, at, _)| *at == segment);
-            places.filter_map(|(start, _, offset)| {
-                let chunk = grown.chunks.binary_search_by_key(start, |chunk| chunk.start).ok()?;
-                Some((*offset, grown.chunks[chunk].bytes.len() as u64))
-            })
-        });
-        found.collect()
+        let places = self.logs.values().flat_map(|grown| &grown.places).map(|(_, place)| place);
+        places.filter(|place| place.segment == segment).map(|place| (place.offset, u64::from(place.bytes))).collect()
     }
 }
 
@@ -169,21 +164,19 @@ impl Unsettled {
     }
 
     /// The changes of a commit were written: from now on they are what is known.
-    pub(super) fn apply_all(&mut self, changes: Vec<Change>, places: Places) {
-        let Places { segment, offsets } = places;
-        let mut offsets = offsets.into_iter();
+    pub(super) fn apply_all(&mut self, changes: Vec<Change>, places: Vec<Place>) {
+        let mut places = places.into_iter();
         for change in changes {
-            let place = match &change {
-                Change::Append { log, start, record } if record.len() >= LARGE_BYTES => {
-                    offsets.next().map(|offset| (*log, (*start, segment, offset)))
-                }
+            let at = match &change {
+                Change::Append { log, start, record } if record.is_large() => Some((*log, *start)),
                 _ => None,
             };
             self.apply(change);
-            if let Some((log, place)) = place
+            if let Some((log, start)) = at
+                && let Some(place) = places.next()
                 && let Some(Known::Growing(growing)) = self.logs.get_mut(&log)
             {
-                growing.places.push(place);
+                growing.places.push((start, place));
             }
         }
     }
@@ -193,7 +186,7 @@ impl Unsettled {
         match change {
             Change::Append { log, start, record } => {
                 self.bytes += record.len();
-                self.growing(log, start).append_shared(&record);
+                self.growing(log, start).append_shared(record.bytes());
             }
             Change::Drop { log } => self.forget(log),
             Change::Put { key, value } => self.put(key, Some(value)),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::lifecycle::LifecycleEvent;
 use super::refusal::Refusal;
 use super::stream::Stream;
-use crate::store::Table;
+use crate::store::{Record, Table};
 use crate::streams::wire::{Offset, ProducerEntry, StreamEntry, StreamPath};
 
 /// Bounds that the rules keep.
@@ -31,7 +31,7 @@ pub(crate) enum Change {
     /// The entry of a stream is another one.
     Entry { path: StreamPath },
     /// A record came to the end of a stream's own log.
-    Record { path: StreamPath, log: u64, start: u64, record: Bytes },
+    Record { path: StreamPath, log: u64, start: u64, record: Record },
     /// What is kept of a producer changed.
     Producer { path: StreamPath, log: u64, id: Arc<str> },
     /// A stream is gone with all it had.
@@ -157,7 +157,7 @@ impl Ledger {
         self.next_log - 1
     }
 
-    pub(super) fn check_room(&self, record: Option<&Bytes>) -> Result<(), Refusal> {
+    pub(super) fn check_room(&self, record: Option<&Record>) -> Result<(), Refusal> {
         let bytes = record.map_or(0, |record| record.len() as u64);
         if self.content_bytes + bytes > self.limits.content_bytes_max {
             return Err(Refusal::Full { bytes_max: self.limits.content_bytes_max });
@@ -166,7 +166,7 @@ impl Ledger {
     }
 
     /// Puts a record at the end of a stream that is there.
-    pub(super) fn put(&mut self, path: &StreamPath, record: Bytes, changes: &mut Vec<Change>) {
+    pub(super) fn put(&mut self, path: &StreamPath, record: Record, changes: &mut Vec<Change>) {
         let Some(stream) = self.streams.get_mut(path) else { return };
         let start = stream.tail;
         stream.tail += record.len() as u64;
@@ -198,7 +198,7 @@ fn check_live(stream: &Stream, now_ms: u64, path: &StreamPath) -> Result<(), Ref
 }
 
 /// Whether a stream can take so many bytes more. Errors: [`Refusal::TooLong`].
-pub(super) fn check_length(path: &StreamPath, tail: u64, record: Option<&Bytes>) -> Result<(), Refusal> {
+pub(super) fn check_length(path: &StreamPath, tail: u64, record: Option<&Record>) -> Result<(), Refusal> {
     let bytes = record.map_or(0, |record| record.len() as u64);
     if tail.saturating_add(bytes) >= Offset::POSITION_MAX {
         return Err(Refusal::TooLong { path: path.clone() });

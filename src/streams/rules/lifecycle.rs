@@ -91,9 +91,9 @@ impl Ledger {
             let own = self.registry_entry(now_ms);
             self.streams.insert(registry.clone(), Box::new(Stream::new(own.clone(), 0)));
             changes.push(Change::Created { path: registry.clone() });
-            self.put(&registry, registry_record(Row::Insert, &registry, &own, now_ms), changes);
+            self.put(&registry, registry_record(Row::Insert, &registry, &own, now_ms).into(), changes);
         }
-        self.put(&registry, registry_record(row, path, entry, now_ms), changes);
+        self.put(&registry, registry_record(row, path, entry, now_ms).into(), changes);
         self.stream(&registry).map(Stream::next).expect("it was just written")
     }
 

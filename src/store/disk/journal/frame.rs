@@ -3,14 +3,16 @@
 //! A frame is a head and a body. The head: a mark, the number of the commit, the length of the body, a checksum of those,
 //! and one of everything; both are xxh3 with the salt of the segment, so that nothing else is taken for a frame, neither
 //! one that stood there before nor one that somebody put into a record. The body: the commit's changes in their order, each
-//! a letter and its parts; numbers are LEB128. Lengths and sums of the head are little-endian.
+//! a letter and its parts; numbers are LEB128, lengths and sums of fixed length are little-endian. A large record has its own
+//! sum in front of it, and the body's covers that instead of its bytes: whoever has received them has summed them.
 
 use bytes::{BufMut, Bytes};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 use crate::store::batch::LogId;
+use crate::store::disk::kept::Place;
 use crate::store::disk::leb128::{put_number, take, take_number};
-use crate::store::log::LARGE_BYTES;
+use crate::store::record::{Record, sum_of};
 
 /// What a frame begins with.
 pub(super) const MARK: [u8; 4] = *b"xrf1";
@@ -25,7 +27,7 @@ const BODY_SUM: usize = HEAD - 8;
 /// One change, as it is written. The keys of tables are the whole ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store::disk) enum Change {
-    Append { log: LogId, start: u64, record: Bytes },
+    Append { log: LogId, start: u64, record: Record },
     Drop { log: LogId },
     Put { key: Bytes, value: Bytes },
     Remove { key: Bytes },
@@ -35,8 +37,8 @@ pub(in crate::store::disk) enum Change {
 #[derive(Debug, Default)]
 pub(super) struct Frame {
     bytes: Vec<u8>,
-    /// Large records, each with its place among the bytes.
-    large: Vec<(usize, Bytes)>,
+    /// Large records, each with its place among the bytes and its sum.
+    large: Vec<(usize, u64, Bytes)>,
     length: u64,
 }
 
@@ -47,15 +49,13 @@ impl Frame {
         self.large.clear();
         self.bytes.resize(HEAD, 0);
         changes.iter().for_each(|change| self.put(change));
-        let large: usize = self.large.iter().map(|(_, record)| record.len()).sum();
+        let large: usize = self.large.iter().map(|(_, _, record)| record.len()).sum();
         self.length = (self.bytes.len() + large) as u64;
         let head = head_of(commit, self.length - HEAD as u64, salt);
         self.bytes[..head.len()].copy_from_slice(&head);
         let mut sum = Xxh3::with_seed(salt);
         sum.update(&head);
-        let mut body = self.pieces();
-        sum.update(&body.next().unwrap_or_default()[HEAD..]);
-        body.for_each(|piece| sum.update(piece));
+        sum.update(&self.bytes[HEAD..]);
         self.bytes[BODY_SUM..HEAD].copy_from_slice(&sum.digest().to_le_bytes());
     }
 
@@ -63,13 +63,17 @@ impl Frame {
         let bytes = &mut self.bytes;
         match change {
             Change::Append { log, start, record } => {
-                bytes.put_u8(b'a');
+                let sum = record.sum();
+                bytes.put_u8(if sum.is_some() { b'l' } else { b'a' });
                 put_number(bytes, log.0);
                 put_number(bytes, *start);
                 put_number(bytes, record.len() as u64);
-                match record.len() >= LARGE_BYTES {
-                    true => self.large.push((bytes.len(), record.clone())),
-                    false => bytes.put_slice(record),
+                match sum {
+                    Some(sum) => {
+                        bytes.put_u64_le(sum);
+                        self.large.push((bytes.len(), sum, record.bytes().clone()));
+                    }
+                    None => bytes.put_slice(record),
                 }
             }
             Change::Drop { log } => {
@@ -95,7 +99,7 @@ impl Frame {
 
     /// The bytes, in pieces that follow each other. The first one holds the head.
     pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let ends = self.large.iter().map(|(at, record)| (*at, Some(&record[..])));
+        let ends = self.large.iter().map(|(at, _, record)| (*at, Some(&record[..])));
         let mut begins = 0;
         ends.chain([(self.bytes.len(), None)]).flat_map(move |(at, record)| {
             let small = &self.bytes[begins..at];
@@ -104,13 +108,14 @@ impl Frame {
         })
     }
 
-    /// Where its large records begin, in their order, counted from the frame's first byte.
-    pub(super) fn large(&self) -> impl Iterator<Item = u64> {
-        let mut before = 0;
-        self.large.iter().map(move |(at, record)| {
-            let begins = at + before;
-            before += record.len();
-            begins as u64
+    /// Where its large records are, in their order, when it begins there.
+    pub(super) fn large(&self, segment: u64, begins: u64) -> impl Iterator<Item = Place> {
+        let mut before = begins;
+        self.large.iter().map(move |(at, sum, record)| {
+            let bytes = u32::try_from(record.len()).expect("a record has less than 4 GiB");
+            let offset = before + *at as u64;
+            before += u64::from(bytes);
+            Place { segment, offset, bytes, sum: *sum }
         })
     }
 
@@ -160,7 +165,17 @@ pub(super) fn head_at(bytes: &[u8], salt: u64) -> Option<Head> {
 pub(super) fn is_whole(head: &Head, body: &[u8], salt: u64) -> bool {
     let mut sum = Xxh3::with_seed(salt);
     sum.update(&head_of(head.commit, head.body_bytes as u64, salt));
-    sum.update(body);
+    let (mut rest, mut covered) = (body, body);
+    while let Some(part) = part_at(&mut rest) {
+        if let Part::Large { record, sum: expected, .. } = part {
+            if sum_of(record) != expected {
+                return false;
+            }
+            sum.update(&covered[..covered.len() - rest.len() - record.len()]);
+            covered = rest;
+        }
+    }
+    sum.update(covered);
     body.len() == head.body_bytes && sum.digest() == head.sum
 }
 
@@ -176,22 +191,58 @@ pub(in crate::store::disk) fn changes_in(body: &Bytes) -> (Vec<Change>, bool) {
     (changes, true)
 }
 
+/// One change as it stands there.
+enum Part<'a> {
+    Small { log: LogId, start: u64, record: &'a [u8] },
+    Large { log: LogId, start: u64, record: &'a [u8], sum: u64 },
+    Drop { log: LogId },
+    Put { key: &'a [u8], value: &'a [u8] },
+    Remove { key: &'a [u8] },
+}
+
 fn change_at(body: &Bytes, rest: &mut &[u8]) -> Option<Change> {
-    let text = |rest: &mut &[u8]| {
-        let length = usize::try_from(take_number(rest)?).ok()?;
-        Some(body.slice_ref(take(rest, length)?))
-    };
-    match take(rest, 1)? {
+    let shared = |text| body.slice_ref(text);
+    Some(match part_at(rest)? {
+        Part::Small { log, start, record } | Part::Large { log, start, record, .. } => {
+            Change::Append { log, start, record: shared(record).into() }
+        }
+        Part::Drop { log } => Change::Drop { log },
+        Part::Put { key, value } => Change::Put { key: shared(key), value: shared(value) },
+        Part::Remove { key } => Change::Remove { key: shared(key) },
+    })
+}
+
+fn part_at<'a>(rest: &mut &'a [u8]) -> Option<Part<'a>> {
+    let part = match take(rest, 1)? {
         b"a" => {
             let (log, start) = (LogId(take_number(rest)?), take_number(rest)?);
-            let record = text(rest)?;
-            start.checked_add(record.len() as u64).map(|_| Change::Append { log, start, record })
+            Part::Small { log, start, record: take_text(rest)? }
         }
-        b"d" => Some(Change::Drop { log: LogId(take_number(rest)?) }),
-        b"p" => Some(Change::Put { key: text(rest)?, value: text(rest)? }),
-        b"r" => Some(Change::Remove { key: text(rest)? }),
-        _ => None,
+        b"l" => {
+            let (log, start, length) = (LogId(take_number(rest)?), take_number(rest)?, take_length(rest)?);
+            let sum = u64::from_le_bytes(*take(rest, 8)?.first_chunk()?);
+            Part::Large { log, start, record: take(rest, length)?, sum }
+        }
+        b"d" => Part::Drop { log: LogId(take_number(rest)?) },
+        b"p" => Part::Put { key: take_text(rest)?, value: take_text(rest)? },
+        b"r" => Part::Remove { key: take_text(rest)? },
+        _ => return None,
+    };
+    match part {
+        Part::Small { start, record, .. } | Part::Large { start, record, .. } => {
+            start.checked_add(record.len() as u64).map(|_| part)
+        }
+        Part::Drop { .. } | Part::Put { .. } | Part::Remove { .. } => Some(part),
     }
+}
+
+fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = take_length(rest)?;
+    take(rest, length)
+}
+
+fn take_length(rest: &mut &[u8]) -> Option<usize> {
+    usize::try_from(take_number(rest)?).ok()
 }
 
 #[cfg(test)]
@@ -199,6 +250,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::record::LARGE_BYTES;
 
     const SALT: u64 = 7;
 
@@ -212,7 +264,7 @@ pub(super) mod tests {
             (any::<u64>(), 0..u64::MAX / 2, record).prop_map(|(log, start, record)| Change::Append {
                 log: LogId(log),
                 start,
-                record
+                record: record.into()
             }),
             any::<u64>().prop_map(|log| Change::Drop { log: LogId(log) }),
             (text(40), text(90)).prop_map(|(key, value)| Change::Put { key, value }),
@@ -240,11 +292,15 @@ pub(super) mod tests {
             let mut frame = Frame::default();
             frame.fill(&changes, commit, SALT);
             let large = changes.iter().filter_map(|change| match change {
-                Change::Append { record, .. } if record.len() >= LARGE_BYTES => Some(record),
+                Change::Append { record, .. } if record.is_large() => Some(record),
                 _ => None,
             });
-            for (begins, record) in frame.large().zip(large) {
-                prop_assert!(bytes[begins as usize..].starts_with(record));
+            let found: Vec<Place> = frame.large(7, 1000).collect();
+            let expected = large.map(|record| (7, record.len() as u32, record.sum().unwrap()));
+            prop_assert!(found.iter().map(|place| (place.segment, place.bytes, place.sum)).eq(expected));
+            for place in found {
+                let begins = place.offset as usize - 1000;
+                prop_assert_eq!(sum_of(&bytes[begins..][..place.bytes as usize]), place.sum);
             }
             prop_assert_eq!(changes_in(&Bytes::from(bytes).slice(HEAD..)), (changes, true));
         }

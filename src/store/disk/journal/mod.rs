@@ -1,8 +1,7 @@
 //! The journal: every commit is written here first, in one piece, and is on the disk with one sync.
 //!
 //! It is a folder of segments. One is written to; those before it go when everything in them is settled: in fjall, and
-//! synced. Two files are usually there, one that is written to and one that is being settled or is
-//! the next. A segment that
+//! synced. Two files are usually there, one that is written to and one that is being settled or is the next. A segment that
 //! is full of large records stays where it is, as the place of these records.
 //!
 //! At the start all of it is read. A commit that is torn at the end was never answered, and nobody misses it. Damage in the
@@ -21,4 +20,4 @@ mod writing;
 pub(super) use frame::{Change, changes_in};
 pub(super) use replay::Replay;
 pub(super) use spare::Spare;
-pub(super) use writing::{Journal, Old, Places, journal_dir, sync};
+pub(super) use writing::{Journal, Old, journal_dir, sync};

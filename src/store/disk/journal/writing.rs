@@ -11,7 +11,7 @@ use super::frame::{Change, Frame};
 use super::replay::{Reading, Replay};
 use super::segment::{Segment, segments_in};
 use super::spare::Spare;
-use crate::store::disk::kept::Kept;
+use crate::store::disk::kept::{Kept, Place};
 
 /// The end of the name under which a damaged segment is kept.
 pub(super) const DAMAGED: &str = "damaged";
@@ -31,14 +31,6 @@ pub(in crate::store::disk) struct Journal {
     before_bytes: u64,
     /// Whether a write or a sync has failed: nobody knows what is on the disk then.
     failed: bool,
-}
-
-/// Where large records of a commit are.
-#[derive(Debug)]
-pub(in crate::store::disk) struct Places {
-    pub(in crate::store::disk) segment: u64,
-    /// Their first bytes in the segment, in their order.
-    pub(in crate::store::disk) offsets: Vec<u64>,
 }
 
 /// Segments that a newer one has followed: to be retired when what they hold is settled.
@@ -105,9 +97,9 @@ impl Journal {
         self.frame.length()
     }
 
-    /// Writes what was prepared. Returns where large records are. Errors: what the disk says; from then on nothing is
-    /// written.
-    pub(in crate::store::disk) fn commit(&mut self) -> io::Result<Places> {
+    /// Writes what was prepared. Returns where large records are, in their order. Errors: what the disk says; from then
+    /// on nothing is written.
+    pub(in crate::store::disk) fn commit(&mut self) -> io::Result<Vec<Place>> {
         if self.failed {
             return Err(io::Error::other("an earlier write or sync failed"));
         }
@@ -119,8 +111,7 @@ impl Journal {
         }
         self.failed = false;
         self.next_commit += 1;
-        let places =
-            Places { segment: self.segment.name.number, offsets: self.frame.large().map(|at| begins + at).collect() };
+        let places = self.frame.large(self.segment.name.number, begins).collect();
         self.frame.empty();
         Ok(places)
     }

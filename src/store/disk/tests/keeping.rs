@@ -54,7 +54,7 @@ impl Model {
                         *id = self.next;
                     }
                     let record: Vec<u8> = (0..*length).map(|byte| (byte * 7 + bytes.len()) as u8).collect();
-                    batch.append(LogId(*id), bytes.len() as u64, Bytes::copy_from_slice(&record));
+                    batch.append(LogId(*id), bytes.len() as u64, Bytes::copy_from_slice(&record).into());
                     bytes.extend(record);
                     ends.push(bytes.len() as u64);
                 }
@@ -240,7 +240,7 @@ fn a_page_that_was_read_is_at_hand_for_the_next_reader() {
     let (log, other) = (LogId(1), LogId(2));
     let append = |log, start, record: &'static [u8]| {
         let mut batch = Batch::default();
-        batch.append(log, start, Bytes::from_static(record));
+        batch.append(log, start, Bytes::from_static(record).into());
         store.commit(batch).unwrap();
     };
     append(log, 0, b"first");

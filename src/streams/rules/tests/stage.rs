@@ -125,7 +125,7 @@ impl Stage {
                 let records = self.records.entry(log).or_default();
                 let end = records.last_key_value().map(|(start, record)| start + record.len() as u64);
                 assert!(end.is_none_or(|end| end == start), "log {log} ends at {end:?}, not at {start}");
-                records.insert(start, record);
+                records.insert(start, record.bytes().clone());
             }
             Change::Removed { log, .. } => drop(self.records.remove(&log)),
             Change::Kept { table, .. } => panic!("no command on streams keeps anything in {table:?}"),
