@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use fjall::{AbstractTree, Keyspace};
 
-use super::engine::{Engine, failed};
+use super::engine::Engine;
+use super::keyspaces::failed;
 use super::room::Room;
 use crate::store::batch::LogId;
 use crate::store::error::Error;
@@ -54,7 +55,7 @@ impl Cleaner {
     /// Errors: [`Error::Failed`].
     pub(super) fn start(engine: Arc<Engine>, room: Arc<Room>) -> Result<Self, Error> {
         // What an earlier process has left is not known; so something was dropped.
-        let dropped_bytes = Arc::new(AtomicU64::new(engine.pages.fragmented_blob_bytes().max(1)));
+        let dropped_bytes = Arc::new(AtomicU64::new(engine.using()?.pages.fragmented_blob_bytes().max(1)));
         let (wake, woken) = sync_channel(1);
         let work =
             Work { engine: Arc::clone(&engine), room: Arc::clone(&room), dropped: Arc::clone(&dropped_bytes), woken };
@@ -72,8 +73,8 @@ impl Cleaner {
     /// Wakes the thread if there is something to gain. Does not block.
     pub(super) fn wake_when_due(&self) {
         let dropped = self.dropped_bytes.load(Ordering::Relaxed);
-        let worthwhile =
-            || dropped >= WORTHWHILE_BYTES_MIN && dropped >= self.engine.pages.disk_space() / WORTHWHILE_PART;
+        let paged_bytes = || self.engine.using().map_or(u64::MAX, |settled| settled.pages.disk_space());
+        let worthwhile = || dropped >= WORTHWHILE_BYTES_MIN && dropped >= paged_bytes() / WORTHWHILE_PART;
         let pressing = || self.room.is_short() && dropped > 0;
         if pressing() || worthwhile() {
             // A full channel means that it is about to look.
@@ -102,6 +103,12 @@ struct Work {
 enum Stop {
     Closing,
     Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl From<fjall::Error> for Stop {
@@ -138,7 +145,9 @@ impl Work {
 
     /// Errors: [`Error::NoRoom`], [`Error::Failed`].
     fn clean(&self) -> Result<(), Stop> {
-        let pages = &self.engine.pages;
+        // Readers do not wait for a compaction, so it is done without them.
+        let _lent = self.engine.lend();
+        let pages = &self.engine.using()?.pages.clone();
         // The first time counts what was removed, the second time copies what is left, the third time lets go of the copied.
         for _ in 0..3 {
             self.let_go()?;
@@ -152,7 +161,7 @@ impl Work {
     /// fjall keeps what was removed, and the files that a compaction has replaced, for as long as somebody may still see
     /// them. It finds that nobody does when something newer comes.
     fn let_go(&self) -> Result<(), Stop> {
-        self.engine.erase(&[], &[], &[LogId(u64::MAX)]).map_err(Stop::Failed)
+        Ok(self.engine.using()?.erase(&[], &[], &[LogId(u64::MAX)])?)
     }
 
     /// Copying takes no more than half of what is free: others write meanwhile.
@@ -199,7 +208,7 @@ mod tests {
 
     use super::*;
     use crate::store::chunk::Chunk;
-    use crate::store::disk::engine::page_key;
+    use crate::store::disk::keyspaces::page_key;
     use crate::store::disk::scratch::{config, occupied_bytes};
     use crate::store::disk::unsettled::{Generation, Grown};
 
@@ -225,14 +234,14 @@ mod tests {
                 let grown = Grown { chunks: vec![chunk.freeze()], end, places: Vec::new() };
                 generation.logs.insert(LogId(log), grown);
             }
-            work.engine.settle(&generation, page, None).unwrap();
+            work.engine.using().unwrap().settle(&generation, page, None).unwrap();
         }
     }
 
     fn remove(work: &Work, logs: std::ops::Range<u64>) {
         let pages = |log| (0..PAGES).map(move |page| page_key(LogId(log), page * PAGE as u64));
         let done: Vec<LogId> = logs.clone().map(LogId).collect();
-        work.engine.erase(&logs.flat_map(pages).collect::<Vec<_>>(), &[], &done).unwrap();
+        work.engine.using().unwrap().erase(&logs.flat_map(pages).collect::<Vec<_>>(), &[], &done).unwrap();
     }
 
     #[test]
@@ -247,13 +256,14 @@ mod tests {
         assert!(left * 3 < full, "{left} of {full} bytes are left");
         for page in 0..PAGES {
             let at = |log| page_key(LogId(log), page * PAGE as u64);
-            let kept = work.engine.pages.get(at(0)).unwrap().unwrap();
+            let settled = work.engine.using().unwrap();
+            let kept = settled.pages.get(at(0)).unwrap().unwrap();
             assert!(kept.len() > PAGE && kept[kept.len() - PAGE..] == vec![0; PAGE]);
-            assert!(work.engine.pages.get(at(1)).unwrap().is_none());
+            assert!(settled.pages.get(at(1)).unwrap().is_none());
         }
         remove(&work, 0..1);
         work.clean().unwrap();
-        assert_eq!(work.engine.pages.blob_file_count(), 0);
+        assert_eq!(work.engine.using().unwrap().pages.blob_file_count(), 0);
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::ops::{Bound, Range};
 
 use bytes::Bytes;
 
-use super::engine::{Engine, failed, table_key};
+use super::engine::Engine;
 use super::journal::Change;
+use super::keyspaces::{failed, table_key};
 use super::unsettled::Unsettled;
 use crate::store::batch::{Batch, LogId, Write};
 use crate::store::error::Error;
@@ -57,7 +58,7 @@ fn sweep(engine: &Engine, unsettled: &Unsettled, prefix: &Bytes, before: &[Chang
         let Range { start, end } = keys_with(prefix);
         unsettled.some_keys((Bound::Included(start), Bound::Excluded(end)), usize::MAX).0.into_keys().collect()
     };
-    for found in engine.tables.prefix(prefix) {
+    for found in engine.using()?.tables.prefix(prefix) {
         swept.insert(found.key().map_err(failed)?.into());
     }
     swept.extend(before.iter().filter_map(|change| match change {

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::cleaner::Cleaner;
 use super::config::{DiskConfig, Durability};
-use super::engine::{Engine, failed, free_bytes, page_key};
+use super::engine::Engine;
 use super::journal::{Journal, Spare, sync};
 use super::kept::{Kept, Place};
+use super::keyspaces::{failed, free_bytes, page_key};
 use super::page::PLACE_BYTES_MAX;
 use super::room::Room;
 use super::settler::Settler;
@@ -151,7 +152,7 @@ impl Rounds {
     fn clear_up(&self, stopped: &Receiver<()>) -> Result<(), Error> {
         let closing = || matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected));
         loop {
-            let logs = self.engine.dropped(LOGS_PER_TURN)?;
+            let logs = self.engine.using()?.dropped(LOGS_PER_TURN)?;
             if logs.is_empty() || closing() {
                 return Ok(());
             }
@@ -162,15 +163,16 @@ impl Rounds {
     /// Throws away some pages of these logs, in their order.
     fn clear_some_of(&self, logs: &[LogId]) -> Result<(), Error> {
         let (mut pages, mut places, mut done, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let settled = self.engine.using()?;
         for log in logs {
             let left = PAGES_PER_TURN - pages.len();
             // Twice, as a page tells its key or its size. It is not read for either.
-            let found = || self.engine.pages.range(page_key(*log, 0)..=page_key(*log, u64::MAX)).take(left);
+            let found = || settled.pages.range(page_key(*log, 0)..=page_key(*log, u64::MAX)).take(left);
             for (page, same) in found().zip(found()) {
                 let key = page.key().map_err(failed)?;
                 let size = same.size().map_err(failed)?;
                 if size <= PLACE_BYTES_MAX {
-                    places.extend(self.engine.place(&key)?);
+                    places.extend(settled.place(&key)?);
                 }
                 pages.extend(<[u8; 16]>::try_from(&*key).ok());
                 bytes += u64::from(size);
@@ -180,6 +182,7 @@ impl Rounds {
             }
             done.push(*log);
         }
+        drop(settled);
         let left = self.left_without(&places)?;
         // The records before what tells where they are: after a crash, all of it is done again.
         for (segment, left) in &left {
@@ -188,7 +191,7 @@ impl Rounds {
                 _ => self.free(*segment, &places),
             }
         }
-        self.engine.erase(&pages, &left, &done)?;
+        self.engine.using()?.erase(&pages, &left, &done)?;
         self.cleaner.dropped(bytes);
         Ok(())
     }
@@ -198,7 +201,7 @@ impl Rounds {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let mut left: BTreeMap<u64, u64> = self.engine.kept()?.into_iter().collect();
+        let mut left: BTreeMap<u64, u64> = self.engine.using()?.kept()?.into_iter().collect();
         for place in places {
             left.entry(place.segment).and_modify(|left| *left = left.saturating_sub(u64::from(place.bytes)));
         }

@@ -20,6 +20,7 @@ mod engine;
 mod journal;
 mod keeper;
 mod kept;
+mod keyspaces;
 mod leb128;
 mod page;
 mod reading;

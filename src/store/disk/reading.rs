@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::engine::{Engine, cause_of, page_key, page_start};
+use super::engine::Engine;
 use super::kept::Kept;
+use super::keyspaces::{cause_of, page_key, page_start};
 use super::page::{Page, read_page};
 use super::recent::Recent;
 use crate::store::batch::LogId;
@@ -27,7 +28,8 @@ pub(super) fn read_pages(
     bytes_max: usize,
     run: &mut Run,
 ) -> Result<bool, Error> {
-    let mut pages = engine.pages.range(page_key(log, 0)..=page_key(log, run.end));
+    let settled = engine.using()?;
+    let mut pages = settled.pages.range(page_key(log, 0)..=page_key(log, run.end));
     let Some(first) = pages.next_back() else { return Err(Error::NoRecord { log, position: run.end }) };
     let (key, first) = first.into_inner().map_err(|error| damaged(log, run.end, cause_of(&error)))?;
     let start = page_start(&key).ok_or_else(|| damaged(log, run.end, "the key of a page is too short".to_owned()))?;
@@ -51,7 +53,7 @@ pub(super) fn read_pages(
             return Ok(whole);
         }
         // One by one: whoever iterates stumbles over damage that is far from where the next page is.
-        let next = engine.pages.get(page_key(log, run.end)).map_err(|error| cause_of(&error));
+        let next = settled.pages.get(page_key(log, run.end)).map_err(|error| cause_of(&error));
         let next = next.and_then(|next| next.ok_or_else(|| MISSING.to_owned()));
         page = match next.and_then(|next| page_of(kept, run.end, next)) {
             Ok(next) => next,

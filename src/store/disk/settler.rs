@@ -194,11 +194,12 @@ impl Desk {
         }
     }
 
-    /// Tries until it is done, or the store closes: then whoever opens it goes on.
+    /// Tries until it is done, or the store closes: then whoever opens it goes on. What failed once is tried on a database that
+    /// was opened anew: it may do nothing any more, and what it left behind half done is in the way of everybody else.
     fn settle(&self, mut work: Work) -> bool {
         let kept = segment_that_stays(&work);
-        let (mut keys_are_there, mut rest) = (false, REST_AFTER_ERROR);
-        while let Err(error) = self.try_to_settle(&mut work, kept, &mut keys_are_there) {
+        let (mut done, mut rest) = (Done::default(), REST_AFTER_ERROR);
+        while let Err(error) = self.try_to_settle(&mut work, kept, &mut done) {
             if rest == REST_AFTER_ERROR {
                 tracing::error!(%error, "what was written stays in the journal for now, and no content is taken");
             }
@@ -208,6 +209,9 @@ impl Desk {
                 return false;
             }
             rest = REST_MAX.min(rest * 2);
+        }
+        if rest > REST_AFTER_ERROR {
+            tracing::info!("what was written is settled now, and content is taken again");
         }
         self.room.stick(false);
         self.unsettled.write().unwrap_or_else(PoisonError::into_inner).settled(&work.generation);
@@ -221,21 +225,34 @@ impl Desk {
         true
     }
 
-    fn try_to_settle(&self, work: &mut Work, kept: Option<u64>, keys_are_there: &mut bool) -> Result<(), Error> {
-        self.engine.check()?;
-        // What is written until there is no room left stays there for nothing until the next start.
+    fn try_to_settle(&self, work: &mut Work, kept: Option<u64>, done: &mut Done) -> Result<(), Error> {
+        // What is written until there is no room left stays there for nothing until the next try.
         if self.room.free_bytes() == 0 {
             return Err(Error::NoRoom { free_bytes: 0, needed_bytes: 1 });
         }
-        if !*keys_are_there {
-            self.engine.settle_keys(&work.generation.keys)?;
-            *keys_are_there = true;
+        if std::mem::replace(&mut done.tried, true) {
+            self.engine.open_anew()?;
+        }
+        let settled = self.engine.using()?;
+        settled.check()?;
+        if !done.keys {
+            settled.settle_keys(&work.generation.keys)?;
+            done.keys = true;
         }
         if kept.is_some() {
             work.old.keep_newest(&self.kept).map_err(|error| Error::Failed(error.to_string()))?;
         }
-        self.engine.settle_logs(&work.generation, work.next_commit, kept)
+        settled.settle_logs(&work.generation, work.next_commit, kept)
     }
+}
+
+/// How far one generation has come.
+#[derive(Default)]
+struct Done {
+    /// Whether there was a try.
+    tried: bool,
+    /// Whether what is for `tables` is there.
+    keys: bool,
 }
 
 fn segment_that_stays(work: &Work) -> Option<u64> {
@@ -251,7 +268,7 @@ mod tests {
     use super::*;
     use crate::store::batch::LogId;
     use crate::store::chunk::Chunk;
-    use crate::store::disk::engine::page_key;
+    use crate::store::disk::keyspaces::page_key;
     use crate::store::disk::scratch::config;
     use crate::store::disk::unsettled::Grown;
 
@@ -273,14 +290,14 @@ mod tests {
         assert!(!settler.is_idle().unwrap());
         room.looked(0, 1000, 0);
         assert!(matches!(room.check(1), Err(Error::Failed(_))), "it would only be in the journal");
-        assert_eq!(engine.settled().unwrap(), 0);
+        assert_eq!(engine.using().unwrap().settled().unwrap(), 0);
         let patience = Instant::now() + Duration::from_secs(60);
         while !settler.is_idle().unwrap() {
             assert!(Instant::now() < patience, "it was not tried again");
             std::thread::yield_now();
         }
         room.check(1).unwrap();
-        assert_eq!(engine.settled().unwrap(), 7);
-        assert!(engine.pages.get(page_key(LogId(1), 0)).unwrap().is_some());
+        assert_eq!(engine.using().unwrap().settled().unwrap(), 7);
+        assert!(engine.using().unwrap().pages.get(page_key(LogId(1), 0)).unwrap().is_some());
     }
 }

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use super::answered::Answered;
 use super::commit::{keys_with, prepare};
 use super::config::{DiskConfig, Durability};
-use super::engine::{Engine, failed, table_key};
+use super::engine::Engine;
 use super::journal::{Journal, Replay, journal_dir};
 use super::keeper::Keeper;
 use super::kept::Kept;
+use super::keyspaces::{failed, table_key};
 use super::reading::{read_pages, read_recent};
 use super::recent::Recent;
 use super::recovery::{Recovered, recover};
@@ -50,7 +51,10 @@ impl DiskStore {
     pub(super) fn open_with(config: &DiskConfig, limits: Limits) -> Result<Self, Error> {
         let unusable = |cause: String| Error::Open { dir: config.dir.clone(), cause };
         let engine = Arc::new(Engine::open(config)?);
-        let settled = || Ok((engine.settled()?, engine.page_ends()?, engine.kept()?));
+        let settled = || {
+            let settled = engine.using()?;
+            Ok((settled.settled()?, settled.page_ends()?, settled.kept()?))
+        };
         let (next_commit, page_ends, kept) = settled().map_err(|error: Error| unusable(error.to_string()))?;
         let kept = Arc::new(Kept::expecting(kept.into_iter().map(|(segment, _)| segment)));
         let answered = Answered::open(&config.dir).map_err(|error| unusable(error.to_string()))?;
@@ -149,7 +153,7 @@ impl DiskStore {
 fn settle_what_is_left(engine: &Engine, journal: &mut Journal, unsettled: &mut Unsettled) -> Result<(), Error> {
     let old = journal.rotate().map_err(unwritten)?;
     let generation = unsettled.generation();
-    engine.settle(&generation, journal.next_commit(), None)?;
+    engine.using()?.settle(&generation, journal.next_commit(), None)?;
     unsettled.settled(&generation);
     old.put_aside().map_err(unwritten)
 }
@@ -221,7 +225,7 @@ impl Store for DiskStore {
         if let Some(known) = self.settler.unsettled().key(&key) {
             return Ok(known.clone());
         }
-        Ok(self.engine.tables.get(key).map_err(failed)?.map(Bytes::from))
+        Ok(self.engine.using()?.tables.get(key).map_err(failed)?.map(Bytes::from))
     }
 
     fn scan(&self, table: Table, after: Option<&[u8]>, count_max: usize) -> Result<Vec<(Bytes, Bytes)>, Error> {
@@ -234,7 +238,7 @@ impl Store for DiskStore {
             let (unsettled, until) =
                 self.settler.unsettled().some_keys((from.clone(), Bound::Excluded(end.clone())), wanted);
             let to = until.clone().map_or(Bound::Excluded(end.clone()), Bound::Included);
-            self.engine.scan((from, to), unsettled, wanted, &mut found)?;
+            self.engine.using()?.scan((from, to), unsettled, wanted, &mut found)?;
             match until {
                 Some(until) if found.len() < count_max => from = Bound::Excluded(until),
                 Some(_) | None => break,

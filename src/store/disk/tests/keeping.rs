@@ -118,14 +118,15 @@ proptest! {
 /// Settles what a folder's journal holds as far as a crash lets it: the keys only, or all of it but the journal stays.
 fn settle_until_a_crash(dir: &std::path::Path, all: bool) {
     let engine = Engine::open(&config(dir)).unwrap();
-    let (settled, ends) = (engine.settled().unwrap(), engine.page_ends().unwrap());
-    let kept = Kept::expecting(engine.kept().unwrap().into_iter().map(|(segment, _)| segment));
+    let keyspaces = engine.using().unwrap();
+    let (settled, ends) = (keyspaces.settled().unwrap(), keyspaces.page_ends().unwrap());
+    let kept = Kept::expecting(keyspaces.kept().unwrap().into_iter().map(|(segment, _)| segment));
     let (journal, replay) = Journal::open(&journal_dir(dir), settled, &kept, true).unwrap();
     let mut unsettled = recover(Unsettled::over(ends.into_iter()), &replay, &[]).unwrap().unsettled;
     let generation = unsettled.generation();
     match all {
-        true => engine.settle(&generation, journal.next_commit(), None).unwrap(),
-        false => engine.settle_keys(&generation.keys).unwrap(),
+        true => keyspaces.settle(&generation, journal.next_commit(), None).unwrap(),
+        false => keyspaces.settle_keys(&generation.keys).unwrap(),
     }
 }
 

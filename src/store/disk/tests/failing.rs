@@ -1,0 +1,79 @@
+//! What a disk store does when the database below it fails, and can work again later.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::store::disk::scratch::{hasty, roomy};
+use crate::store::disk::store::DiskStore;
+use crate::store::{Batch, Error, LogId, Store};
+
+/// Flips a bit near the front of the files that the database merges, except those that were flipped already.
+fn damage(dir: &Path, damaged: &mut BTreeSet<PathBuf>) {
+    for keyspace in fs::read_dir(dir.join("keyspaces")).unwrap() {
+        let tables = fs::read_dir(keyspace.unwrap().path().join("tables")).unwrap();
+        for table in tables.map(|table| table.unwrap().path()) {
+            if !damaged.contains(&table) && flip(&table) {
+                damaged.insert(table);
+            }
+        }
+    }
+}
+
+/// Whether it is still there.
+fn flip(table: &Path) -> bool {
+    let Ok(mut bytes) = fs::read(table) else { return false };
+    bytes[40] ^= 1;
+    fs::write(table, bytes).is_ok()
+}
+
+fn append(store: &DiskStore, number: u64) {
+    let mut batch = Batch::default();
+    batch.append(LogId(1), number * 8, format!("{number:08}").into());
+    store.commit(batch).unwrap();
+}
+
+fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !there() {
+        assert!(Instant::now() < patience, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+fn check(store: &DiskStore, count: u64) {
+    let mut read = Vec::new();
+    while read.len() < count as usize * 8 {
+        read.extend(store.read(LogId(1), read.len() as u64..count * 8, 1000).unwrap().chunks.concat());
+    }
+    let expected: String = (0..count).map(|number| format!("{number:08}")).collect();
+    assert_eq!(String::from_utf8(read).unwrap(), expected);
+}
+
+#[test]
+fn a_database_that_fails_at_its_own_work_is_opened_anew_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = hasty(dir.path());
+    let (mut damaged, mut count) = (BTreeSet::new(), 0);
+    append(&store, count);
+    store.settle_now();
+    // It merges what was settled every few times.
+    wait_for("it has not failed", || {
+        damage(dir.path(), &mut damaged);
+        count += 1;
+        append(&store, count);
+        store.wait_until_settled();
+        matches!(store.check_room(1), Err(Error::Failed(_)))
+    });
+    assert!(damaged.iter().all(|table| flip(table)), "it has merged what cannot be read");
+    wait_for("it has not recovered", || store.check_room(1).is_ok());
+    for _ in 0..20 {
+        count += 1;
+        append(&store, count);
+    }
+    store.settle_now();
+    check(&store, count + 1);
+    drop(store);
+    check(&roomy(dir.path()), count + 1);
+}
