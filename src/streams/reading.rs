@@ -89,6 +89,24 @@ impl Reader {
         Ok(Slice { chunks, start, next, up_to_date, closed: up_to_date && end.closed })
     }
 
+    /// What it reads, for whoever knows already what a step gives.
+    pub(super) fn shown(&self) -> &Arc<Shown> {
+        &self.shown
+    }
+
+    /// Where it stands, where the stream ends, and whether that is for ever. Errors: [`Error::Refused`] when the stream is
+    /// gone.
+    pub(super) fn way_to_end(&self) -> Result<(u64, u64, bool), Error> {
+        let end = alive(&self.shown)?;
+        Ok((self.position.min(end.tail), end.tail, end.closed))
+    }
+
+    /// Goes on behind what was read by somebody else.
+    pub(super) fn pass_to(&mut self, position: u64) {
+        self.streams.metrics().bytes_read.inc_by(position - self.position.min(position));
+        self.position = position;
+    }
+
     /// Waits until there is something behind the place of the reader, or the stream is closed or gone. Cancel-safe.
     pub async fn more(&self) {
         let position = self.position;

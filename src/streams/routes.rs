@@ -6,6 +6,7 @@ mod frames;
 mod layers;
 mod operations;
 mod reading;
+mod told;
 
 use std::sync::Arc;
 

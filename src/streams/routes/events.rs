@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::answers::set;
 use super::reading::cursor;
+use super::told::{Step, again, remember};
 use crate::http::live;
 use crate::streams::metrics::Waiting;
 use crate::streams::reading::{Reader, Slice};
@@ -80,14 +81,43 @@ impl Follower {
             Next::Wait => self.wait().await,
             Next::Tell => {}
         }
-        let slice = self.reader.take(self.streams.config().event_bytes_max).await.ok()?;
+        let step = self.step_to_end()?;
+        let (events, up_to_date, closed) = match again(self.reader.shown(), &step) {
+            Some(events) => {
+                self.reader.pass_to(step.to);
+                (events, true, step.closed)
+            }
+            None => self.read().await?,
+        };
         let over = Instant::now() >= self.ends_at || self.streams.is_draining();
-        self.next = match slice.closed || over {
+        self.next = match closed || over {
             true => Next::End,
-            false if slice.up_to_date => Next::Wait,
+            false if up_to_date => Next::Wait,
             false => Next::Tell,
         };
-        Some(self.events(&slice))
+        Some(events)
+    }
+
+    /// The step to the end of the stream; `None` when the stream is gone.
+    fn step_to_end(&self) -> Option<Step> {
+        let (from, to, closed) = self.reader.way_to_end().ok()?;
+        Some(Step { from, to, closed, cursor: self.cursor(closed) })
+    }
+
+    /// Reads on. Returns events, whether they reach the end of the stream, and whether that is closed there.
+    async fn read(&mut self) -> Option<(Bytes, bool, bool)> {
+        let slice = self.reader.take(self.streams.config().event_bytes_max).await.ok()?;
+        let cursor = self.cursor(slice.closed);
+        let events = self.events(&slice, cursor);
+        if let (true, Some(from), Some(to)) = (slice.up_to_date, slice.start.position(), slice.next.position()) {
+            remember(self.reader.shown(), Step { from, to, closed: slice.closed, cursor }, &events);
+        }
+        Some((events, slice.up_to_date, slice.closed))
+    }
+
+    /// There is none where nobody goes on.
+    fn cursor(&self, closed: bool) -> Option<u64> {
+        (!closed).then(|| cursor(&self.streams, self.client_cursor.as_deref()))
     }
 
     /// Until there is something new, it is time for a sign of life, or the end has come.
@@ -101,17 +131,12 @@ impl Follower {
         }
     }
 
-    fn events(&self, slice: &Slice) -> Bytes {
+    fn events(&self, slice: &Slice, cursor: Option<u64>) -> Bytes {
         let mut events = BytesMut::new();
         if !slice.is_empty() {
             data_event(&mut events, self.reader.content_type().kind(), &slice.chunks);
         }
-        let control = Control {
-            next: slice.next,
-            cursor: (!slice.closed).then(|| cursor(&self.streams, self.client_cursor.as_deref())),
-            up_to_date: slice.up_to_date,
-            closed: slice.closed,
-        };
+        let control = Control { next: slice.next, cursor, up_to_date: slice.up_to_date, closed: slice.closed };
         control_event(&mut events, &control);
         events.freeze()
     }
