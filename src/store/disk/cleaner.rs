@@ -231,7 +231,7 @@ mod tests {
                 let mut chunk = Chunk::starting_at(page * PAGE as u64);
                 chunk.push(&vec![log as u8; PAGE]);
                 let end = chunk.end();
-                let grown = Grown { chunks: vec![chunk.freeze()], end, places: Vec::new() };
+                let grown = Grown { chunks: vec![chunk.freeze()], end, joins: false, places: Vec::new() };
                 generation.logs.insert(LogId(log), grown);
             }
             work.engine.using().unwrap().settle(&generation, page, None).unwrap();

@@ -17,6 +17,7 @@ use fjall::config::FilterPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
 use super::config::DiskConfig;
+use super::joining::{Allowance, Entry, join};
 use super::kept::Place;
 use super::page::{Page, groups_of, page_at, page_of, read_page};
 use super::unsettled::{Generation, Grown, Keys};
@@ -74,7 +75,7 @@ impl Keyspaces {
     }
 
     /// Takes over a generation, with everything up to this commit; it is on the disk then. Large records stay in the segment of
-    /// the journal that is `kept`, if one is. When it fails, some of it is, and the same is to be done again. Errors:
+    /// the journal that is `kept`, if one is. Small pages are joined where the generation says so. When it fails, some of it is, and the same is to be done again. Errors:
     /// [`Error::Failed`].
     pub(super) fn settle(&self, generation: &Generation, next_commit: u64, kept: Option<u64>) -> Result<(), Error> {
         self.settle_keys(&generation.keys)?;
@@ -89,7 +90,30 @@ impl Keyspaces {
         kept: Option<u64>,
     ) -> Result<(), Error> {
         let settled = (SETTLED, Some(bytes_of(next_commit)));
-        ingest(&self.pages, entries_of(generation, kept).chain([settled]))
+        ingest(&self.pages, self.entries_of(generation, kept).chain([settled]))
+    }
+
+    /// What a generation has for `pages`, in the order of the keys.
+    fn entries_of(&self, generation: &Generation, kept: Option<u64>) -> impl Iterator<Item = Entry> {
+        let mut allowance = Allowance::default();
+        let pages = generation.logs.iter().flat_map(move |(log, grown)| {
+            let joined = if grown.joins { join(&self.pages, *log, grown, &mut allowance) } else { None };
+            let apart = joined.is_none().then(|| pages_of(grown, kept)).into_iter().flatten();
+            let apart = apart.map(|(start, page)| (page_key(*log, start), Some(page.into())));
+            joined.into_iter().flatten().chain(apart)
+        });
+        let kept = kept.map(|segment| {
+            let bytes = generation.large_in(segment).iter().map(|(_, bytes)| bytes).sum();
+            (page_key(KEPT, segment), Some(bytes_of(bytes)))
+        });
+        let dropped = generation.dropped.iter().map(|log| (page_key(DROPPED, log.0), Some(Bytes::new())));
+        // No log is in both.
+        let gone = generation.dropped.iter().map(|log| (log.0, None));
+        let mut ends: Vec<_> =
+            generation.logs.iter().map(|(log, grown)| (log.0, Some(grown.end))).chain(gone).collect();
+        ends.sort_unstable();
+        let ends = ends.into_iter().map(|(log, end)| (page_key(ENDS, log), end.map(bytes_of)));
+        pages.chain(kept).chain(dropped).chain(ends)
     }
 
     /// The part of it that is for `tables`.
@@ -206,24 +230,6 @@ fn ingest<K: Into<fjall::UserKey>>(
         .map_err(failed)?;
     }
     ingestion.finish().map_err(failed)
-}
-
-/// What a generation has for `pages`, in the order of the keys.
-fn entries_of(generation: &Generation, kept: Option<u64>) -> impl Iterator<Item = ([u8; 16], Option<Bytes>)> {
-    let pages = generation.logs.iter().flat_map(move |(log, grown)| {
-        pages_of(grown, kept).map(|(start, page)| (page_key(*log, start), Some(page.into())))
-    });
-    let kept = kept.map(|segment| {
-        let bytes = generation.large_in(segment).iter().map(|(_, bytes)| bytes).sum();
-        (page_key(KEPT, segment), Some(bytes_of(bytes)))
-    });
-    let dropped = generation.dropped.iter().map(|log| (page_key(DROPPED, log.0), Some(Bytes::new())));
-    // No log is in both.
-    let gone = generation.dropped.iter().map(|log| (log.0, None));
-    let mut ends: Vec<_> = generation.logs.iter().map(|(log, grown)| (log.0, Some(grown.end))).chain(gone).collect();
-    ends.sort_unstable();
-    let ends = ends.into_iter().map(|(log, end)| (page_key(ENDS, log), end.map(bytes_of)));
-    pages.chain(kept).chain(dropped).chain(ends)
 }
 
 /// The pages of what a log has got, each with its position.

@@ -17,6 +17,7 @@ mod cleaner;
 mod commit;
 mod config;
 mod engine;
+mod joining;
 mod journal;
 mod keeper;
 mod kept;

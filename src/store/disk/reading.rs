@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::engine::Engine;
 use super::kept::Kept;
-use super::keyspaces::{cause_of, page_key, page_start};
+use super::keyspaces::{Keyspaces, cause_of, page_key, page_start};
 use super::page::{Page, read_page};
 use super::recent::Recent;
 use crate::store::batch::LogId;
@@ -29,12 +29,8 @@ pub(super) fn read_pages(
     run: &mut Run,
 ) -> Result<bool, Error> {
     let settled = engine.using()?;
-    let mut pages = settled.pages.range(page_key(log, 0)..=page_key(log, run.end));
-    let Some(first) = pages.next_back() else { return Err(Error::NoRecord { log, position: run.end }) };
-    let (key, first) = first.into_inner().map_err(|error| damaged(log, run.end, cause_of(&error)))?;
-    let start = page_start(&key).ok_or_else(|| damaged(log, run.end, "the key of a page is too short".to_owned()))?;
-    let mut page = page_of(kept, start, first).map_err(|cause| damaged(log, run.end, cause))?;
-    drop(pages);
+    let first = page_with(&settled, kept, log, run.end).map_err(|cause| damaged(log, run.end, cause))?;
+    let mut page = first.ok_or(Error::NoRecord { log, position: run.end })?;
     loop {
         let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
         let left = bytes_max.saturating_sub(taken);
@@ -53,9 +49,7 @@ pub(super) fn read_pages(
             return Ok(whole);
         }
         // One by one: whoever iterates stumbles over damage that is far from where the next page is.
-        let next = settled.pages.get(page_key(log, run.end)).map_err(|error| cause_of(&error));
-        let next = next.and_then(|next| next.ok_or_else(|| MISSING.to_owned()));
-        page = match next.and_then(|next| page_of(kept, run.end, next)) {
+        page = match page_from(&settled, kept, log, run.end) {
             Ok(next) => next,
             // What is in front of the damage can be read.
             Err(_) if !run.chunks.is_empty() => return Ok(false),
@@ -78,6 +72,28 @@ pub(super) fn read_recent(
     run.push(page.bytes.slice(inside));
     let whole = run.end == range.end;
     (whole || run.end < page.end()).then_some(whole)
+}
+
+/// The page that holds the record at this position, or ends before it; `None` if the log has no page there. Errors: what is
+/// wrong with it.
+fn page_with(settled: &Keyspaces, kept: &Kept, log: LogId, position: u64) -> Result<Option<Chunk<Bytes>>, String> {
+    let Some(page) = settled.pages.range(page_key(log, 0)..=page_key(log, position)).next_back() else {
+        return Ok(None);
+    };
+    let (key, page) = page.into_inner().map_err(|error| cause_of(&error))?;
+    let start = page_start(&key).ok_or_else(|| "the key of a page is too short".to_owned())?;
+    page_of(kept, start, page).map(Some)
+}
+
+/// The page that begins at this position, or has taken in the one that did. Errors: what is wrong with it.
+fn page_from(settled: &Keyspaces, kept: &Kept, log: LogId, position: u64) -> Result<Chunk<Bytes>, String> {
+    match settled.pages.get(page_key(log, position)).map_err(|error| cause_of(&error))? {
+        Some(page) => page_of(kept, position, page),
+        None => {
+            let page = page_with(settled, kept, log, position)?;
+            page.filter(|page| page.end() > position).ok_or_else(|| MISSING.to_owned())
+        }
+    }
 }
 
 /// Reads a page that begins here, wherever its records are. Errors: what is wrong with it.

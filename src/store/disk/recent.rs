@@ -17,7 +17,8 @@ const BESIDES_BYTES: u64 = 4 * 1024;
 
 /// Pages by the log and the position at which somebody read: readers that come for the same ask at the same place.
 ///
-/// A page never changes and the number of a log is never given twice, so nothing here becomes wrong.
+/// What a page holds never changes, although another page may take it in, and the number of a log is never given twice: so
+/// nothing here becomes wrong.
 pub(super) struct Recent(Cache<(LogId, u64), Arc<Chunk<Bytes>>, Weight>);
 
 impl Recent {

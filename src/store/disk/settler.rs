@@ -233,6 +233,9 @@ impl Desk {
         if std::mem::replace(&mut done.tried, true) {
             self.engine.open_anew()?;
         }
+        if self.room.is_short() {
+            work.generation.logs.values_mut().for_each(|grown| grown.joins = false);
+        }
         let settled = self.engine.using()?;
         settled.check()?;
         if !done.keys {
@@ -282,7 +285,7 @@ mod tests {
             Settler::start(Arc::clone(&engine), kept, Unsettled::default(), Arc::clone(&room), spare).unwrap();
         let mut chunk = Chunk::starting_at(0);
         chunk.push(b"record");
-        let grown = Grown { chunks: vec![chunk.freeze()], end: 6, places: Vec::new() };
+        let grown = Grown { chunks: vec![chunk.freeze()], end: 6, joins: false, places: Vec::new() };
         let generation = Generation { logs: [(LogId(1), grown)].into(), ..Generation::default() };
         room.looked(0, 0, 0);
         settler.begin(Work { generation, next_commit: 7, old: Old::default() });

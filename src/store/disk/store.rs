@@ -12,6 +12,8 @@ use super::engine::Engine;
 use super::journal::{Journal, Replay, journal_dir};
 use super::keeper::Keeper;
 use super::kept::Kept;
+#[cfg(test)]
+use super::keyspaces::page_key;
 use super::keyspaces::{failed, table_key};
 use super::reading::{read_pages, read_recent};
 use super::recent::Recent;
@@ -94,6 +96,13 @@ impl DiskStore {
     pub(super) fn journal_size(&self) -> (usize, u64) {
         let journal = self.journal();
         (journal.segments(), journal.bytes())
+    }
+
+    /// How many pages a log has.
+    #[cfg(test)]
+    pub(super) fn pages_of(&self, log: LogId) -> usize {
+        let keys = page_key(log, 0)..=page_key(log, u64::MAX);
+        self.engine.using().unwrap().pages.range(keys).count()
     }
 
     /// Waits until everything is settled that is to be.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::joining::{JOINED, SMALL_BYTES};
 use super::journal::Change;
 use super::kept::Place;
 use crate::store::batch::LogId;
@@ -20,7 +21,7 @@ pub(super) type Keys = BTreeMap<Bytes, Option<Bytes>>;
 #[derive(Debug)]
 enum Known {
     /// All of its records are in pages.
-    Paged { end: u64 },
+    Paged { end: u64, small: u8 },
     /// Its last records are here only.
     Growing(Box<Growing>),
 }
@@ -32,6 +33,8 @@ struct Growing {
     settling: usize,
     /// Whether there are pages before them.
     paged: bool,
+    /// How many small ones there are at the end.
+    small: u8,
     /// Where large records are in the journal, which of them are not being settled, each with its position.
     places: Vec<(u64, Place)>,
 }
@@ -67,6 +70,8 @@ pub(super) struct Grown {
     pub(super) chunks: Vec<Chunk<Bytes>>,
     /// Where the log ends with them.
     pub(super) end: u64,
+    /// Whether they take in the small pages before them.
+    pub(super) joins: bool,
     /// Where large ones are in the journal, in their order, each with its position.
     pub(super) places: Vec<(u64, Place)>,
 }
@@ -90,16 +95,34 @@ impl Generation {
 impl Known {
     fn end(&self) -> u64 {
         match self {
-            Self::Paged { end } => *end,
+            Self::Paged { end, .. } => *end,
             Self::Growing(growing) => growing.log.end(),
         }
+    }
+}
+
+/// How many small pages a log is said to have. It need not be true: logs that grow together are not to be joined together.
+fn small_at_first(log: LogId) -> u8 {
+    (log.0 % u64::from(JOINED)) as u8
+}
+
+impl Growing {
+    /// These make another page, or more. Returns whether it is time to join the small ones.
+    fn count_small(&mut self, chunks: &[Chunk<Bytes>]) -> bool {
+        let is_small = chunks.iter().map(|chunk| chunk.bytes.len()).sum::<usize>() <= SMALL_BYTES;
+        let joins = is_small && self.small + 1 >= JOINED;
+        self.small = if is_small && !joins { self.small + 1 } else { 0 };
+        joins
     }
 }
 
 impl Unsettled {
     /// Starts with where the pages of each log end.
     pub(super) fn over(page_ends: impl Iterator<Item = (LogId, u64)>) -> Self {
-        Self { logs: page_ends.map(|(log, end)| (log, Known::Paged { end })).collect(), ..Self::default() }
+        Self {
+            logs: page_ends.map(|(log, end)| (log, Known::Paged { end, small: small_at_first(log) })).collect(),
+            ..Self::default()
+        }
     }
 
     pub(super) fn end(&self, log: LogId) -> Option<u64> {
@@ -153,7 +176,7 @@ impl Unsettled {
             return Look::Told(Some(Run { chunks: Vec::new(), end: range.start }));
         }
         match known {
-            Known::Paged { end } if range.start < *end => Look::PagesUntil(*end),
+            Known::Paged { end, .. } if range.start < *end => Look::PagesUntil(*end),
             Known::Paged { .. } => Look::Told(None),
             Known::Growing(growing) if range.start < growing.log.start() => match growing.paged {
                 true => Look::PagesUntil(growing.log.start()),
@@ -201,13 +224,13 @@ impl Unsettled {
 
     /// The records of a log, which begins at `start` if there is none.
     fn growing(&mut self, log: LogId, start: u64) -> &mut Log {
-        let growing = |start, paged| {
+        let growing = |start, paged, small| {
             let log = Log::starting_at(start);
-            Known::Growing(Box::new(Growing { log, settling: 0, paged, places: Vec::new() }))
+            Known::Growing(Box::new(Growing { log, settling: 0, paged, small, places: Vec::new() }))
         };
-        let known = self.logs.entry(log).or_insert_with(|| growing(start, false));
-        if let Known::Paged { end } = known {
-            *known = growing(*end, true);
+        let known = self.logs.entry(log).or_insert_with(|| growing(start, false, small_at_first(log)));
+        if let Known::Paged { end, small } = known {
+            *known = growing(*end, true, *small);
         }
         let Known::Growing(growing) = known else { unreachable!("it grows now") };
         if growing.log.chunks() == growing.settling {
@@ -241,7 +264,8 @@ impl Unsettled {
                 let chunks = growing.log.close().to_vec();
                 growing.settling = chunks.len();
                 let places = std::mem::take(&mut growing.places);
-                logs.insert(log, Grown { chunks, end: growing.log.end(), places });
+                let joins = growing.count_small(&chunks);
+                logs.insert(log, Grown { chunks, end: growing.log.end(), joins, places });
             }
         }
         self.settling_keys = Arc::new(std::mem::take(&mut self.keys));
@@ -258,7 +282,7 @@ impl Unsettled {
             growing.log.forget(std::mem::take(&mut growing.settling));
             growing.paged = true;
             if growing.log.is_empty() {
-                *known = Known::Paged { end: known.end() };
+                *known = Known::Paged { end: growing.log.end(), small: growing.small };
             }
         }
         self.settling_keys = Arc::default();

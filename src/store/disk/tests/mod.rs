@@ -2,5 +2,6 @@
 
 mod damaged;
 mod failing;
+mod joining;
 mod keeping;
 mod large;

@@ -1,0 +1,100 @@
+//! What a disk store does with logs that grow slowly.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::store::disk::scratch::{hasty, roomy};
+use crate::store::disk::store::DiskStore;
+use crate::store::{Batch, LogId, Store};
+
+const LOGS: u64 = 3;
+const ROUNDS: u64 = 600;
+const RECORD: usize = 100;
+
+fn record(log: u64, number: u64) -> String {
+    format!("{log} {number:0>width$}", width = RECORD - 2)
+}
+
+/// Settles a record of each log at a time.
+fn grow(store: &DiskStore, rounds: std::ops::Range<u64>) {
+    for number in rounds {
+        let mut batch = Batch::default();
+        for log in 1..=LOGS {
+            batch.append(LogId(log), number * RECORD as u64, record(log, number).into());
+        }
+        store.commit(batch).unwrap();
+        store.settle_now();
+    }
+}
+
+#[test]
+fn a_log_that_grows_slowly_has_few_pages_and_every_record_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = hasty(dir.path());
+    grow(&store, 0..ROUNDS / 2);
+    drop(store);
+    let store = hasty(dir.path());
+    grow(&store, ROUNDS / 2..ROUNDS);
+    let end = ROUNDS * RECORD as u64;
+    for log in 1..=LOGS {
+        let all = store.read(LogId(log), 0..end, usize::MAX).unwrap().chunks.concat();
+        let expected: String = (0..ROUNDS).map(|number| record(log, number)).collect();
+        assert!(all == expected.as_bytes());
+        // The ends of records are where they were.
+        for number in 0..ROUNDS {
+            let start = number * RECORD as u64;
+            let one = store.read(LogId(log), start..end, 1).unwrap();
+            assert_eq!((one.chunks.concat(), one.end), (record(log, number).into(), start + RECORD as u64));
+        }
+    }
+    store.wait_until_settled();
+    for log in 1..=LOGS {
+        // Up to seven of each of three sizes, and somewhat more after it was opened again.
+        let pages = store.pages_of(LogId(log));
+        assert!(pages <= 30, "log {log} has {pages} pages");
+    }
+}
+
+#[test]
+fn whoever_reads_while_pages_are_joined_misses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = hasty(dir.path());
+    grow(&store, 0..1);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for log in 1..=LOGS {
+            let (store, done) = (&store, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let end = store.end(LogId(log)).unwrap().unwrap();
+                    let mut read = Vec::new();
+                    while (read.len() as u64) < end {
+                        let run = store.read(LogId(log), read.len() as u64..end, 5 * RECORD).unwrap();
+                        read.extend(run.chunks.concat());
+                    }
+                    let expected: String = (0..end / RECORD as u64).map(|number| record(log, number)).collect();
+                    assert!(read == expected.as_bytes());
+                }
+            });
+        }
+        grow(&store, 1..ROUNDS);
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_dropped_log_leaves_no_page_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = roomy(dir.path());
+    grow(&store, 0..40);
+    let mut batch = Batch::default();
+    batch.drop_log(LogId(2));
+    store.commit(batch).unwrap();
+    store.settle_now();
+    let patience = Instant::now() + Duration::from_secs(60);
+    while store.pages_of(LogId(2)) > 0 {
+        assert!(Instant::now() < patience, "{} pages are left", store.pages_of(LogId(2)));
+        std::thread::yield_now();
+    }
+    assert!(store.pages_of(LogId(1)) > 0);
+}
