@@ -145,15 +145,24 @@ impl Work {
 
     /// Errors: [`Error::NoRoom`], [`Error::Failed`].
     fn clean(&self) -> Result<(), Stop> {
-        // Readers do not wait for a compaction, so it is done without them.
-        let _lent = self.engine.lend();
-        let pages = &self.engine.using()?.pages.clone();
         // The first time counts what was removed, the second time copies what is left, the third time lets go of the copied.
         for _ in 0..3 {
+            self.engine.mend()?;
             self.let_go()?;
-            self.check_room_to_copy(copied_bytes(pages))?;
-            pages.major_compact()?;
+            self.compact()?;
             self.pause(Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
+    fn compact(&self) -> Result<(), Stop> {
+        // Who wants to open the database anew does not wait for this.
+        let _lent = self.engine.lend();
+        let pages = self.engine.using()?.pages.clone();
+        self.check_room_to_copy(copied_bytes(&pages))?;
+        if let Err(error) = pages.major_compact() {
+            self.engine.using()?.fail();
+            return Err(error.into());
         }
         Ok(())
     }

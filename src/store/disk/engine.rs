@@ -1,13 +1,13 @@
 //! fjall with the folder it works in: who else has that, and how it is opened, also when it has to be opened once more.
 //!
 //! When fjall's own work fails, such as a compaction on a disk that others have filled, it does nothing any more until it is
-//! opened anew; and what it was about to write stands on the disk for nothing until then. So whoever has seen it fail has it
-//! opened anew before the next try.
+//! opened anew; and what any failed write has left on the disk stands there for nothing until then. So who tries again after
+//! a failure has it mended first.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 use super::config::DiskConfig;
 use super::keyspaces::{Keyspaces, cause_of};
@@ -62,37 +62,45 @@ impl Engine {
         }
     }
 
-    /// It is not opened anew as long as this lives: for those who take longer than others can wait.
+    /// It is not opened anew as long as this lives: for those who keep a part of it for longer than others can wait.
     pub(super) fn lend(&self) -> MutexGuard<'_, ()> {
         self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes the database and opens it anew; whoever needs it waits. Errors: [`Error::Open`], and nobody can read what is
-    /// settled until it succeeds; [`Error::Failed`] while it is lent.
-    pub(super) fn open_anew(&self) -> Result<(), Error> {
-        let _lent = match self.lent.try_lock() {
-            Ok(lent) => lent,
-            Err(std::sync::TryLockError::Poisoned(lent)) => lent.into_inner(),
-            Err(std::sync::TryLockError::WouldBlock) => {
-                return Err(Error::Failed("the database is busy and cannot be opened anew yet".to_owned()));
-            }
+    /// Opens the database anew if something in it has failed; whoever needs it waits. One that still works is left as it is for
+    /// as long as it is lent, or compacts something: nobody is to wait for that.
+    ///
+    /// Errors: [`Error::Failed`] if it does not work and is lent; [`Error::Open`], and nobody can read what is settled until
+    /// this succeeds.
+    pub(super) fn mend(&self) -> Result<(), Error> {
+        let lent = match self.lent.try_lock() {
+            Ok(lent) => Some(lent),
+            Err(TryLockError::Poisoned(lent)) => Some(lent.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         };
+        if let Ok(keyspaces) = self.using() {
+            let works = keyspaces.check();
+            if lent.is_none() || works.is_ok() && (keyspaces.is_compacting() || !keyspaces.have_failed()) {
+                return works;
+            }
+        }
         let mut keyspaces = self.keyspaces.write().unwrap_or_else(PoisonError::into_inner);
         // It has to be closed first.
         *keyspaces = None;
         let unusable = |error| Error::Open { dir: self.config.dir.clone(), cause: cause_of(&error) };
         *keyspaces = Some(Keyspaces::open(&self.config).map_err(unusable)?);
+        tracing::info!(dir = %self.config.dir.display(), "the database of the store was opened anew");
         Ok(())
     }
 }
 
 /// Claims a folder for this process, and makes it if it is not there; `None` if another process has it.
 fn claim(dir: &Path) -> std::io::Result<Option<File>> {
-    std::fs::create_dir_all(dir)?;
+    fs::create_dir_all(dir)?;
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("in-use"))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
     }
 }

@@ -23,13 +23,13 @@ const BEFORE: usize = JOINED as usize - 1;
 /// At how many pages before a new one it looks: enough for records of a few bytes.
 const LOOKED_AT: usize = 5 * BEFORE;
 
-/// A log that gets more than this at once gets a page that is large enough.
+/// A log that gets so much at once gets a page that is large enough.
 pub(super) const SMALL_BYTES: usize = CHUNK_BYTES / 2;
 
 /// A key of `pages`, and what stands there from now on.
 pub(super) type Entry = ([u8; 16], Option<Bytes>);
 
-/// How much may be written again with one generation, the small pages not counted: those are about as much as what is new.
+/// How much may be written for this with one generation. Usually it is about as much as what is new, or three times that.
 pub(super) struct Allowance(usize);
 
 impl Default for Allowance {
@@ -41,13 +41,15 @@ impl Default for Allowance {
 /// What a log has got, in one page with those before it: the page in the place of the first one, and the others taken away,
 /// in their order. `None` where there is nothing to join, or what is there cannot be read.
 pub(super) fn join(pages: &Keyspace, log: LogId, grown: &Grown, allowance: &mut Allowance) -> Option<Vec<Entry>> {
+    if allowance.0 == 0 {
+        return None;
+    }
     let mut groups = groups_of(&grown.chunks);
     let (new, None) = (groups.next()?, groups.next()) else { return None };
     let mut bytes: usize = new.iter().map(|chunk| chunk.bytes.len()).sum();
     let mut start = new[0].start;
     let from_last = || pages.range(page_key(log, 0)..page_key(log, start)).rev();
-    let looked_at = if allowance.0 > 0 { LOOKED_AT } else { BEFORE };
-    let sizes: Vec<usize> = from_last().take(looked_at).map_while(|page| Some(page.size().ok()? as usize)).collect();
+    let sizes: Vec<usize> = from_last().take(LOOKED_AT).map_while(|page| Some(page.size().ok()? as usize)).collect();
     let mut before: Vec<Chunk<Bytes>> = Vec::new();
     for found in from_last().take(count_of(bytes, &sizes)) {
         let (key, page) = found.into_inner().ok()?;
@@ -59,10 +61,8 @@ pub(super) fn join(pages: &Keyspace, log: LogId, grown: &Grown, allowance: &mut 
         start = page.start;
         before.push(page);
     }
-    if before.len() > BEFORE {
-        allowance.0 = allowance.0.saturating_sub(bytes);
-    }
     let (first, others) = before.split_last()?;
+    allowance.0 = allowance.0.saturating_sub(bytes);
     let others = others.iter().rev().map(|page| (page_key(log, page.start), None));
     let all: Vec<Chunk<Bytes>> = before.iter().rev().chain(new).cloned().collect();
     let joined = (page_key(log, first.start), Some(page_of(&all).into()));
@@ -71,8 +71,8 @@ pub(super) fn join(pages: &Keyspace, log: LogId, grown: &Grown, allowance: &mut 
 
 /// How many pages are taken in, by their sizes, those from the last one to the first.
 fn count_of(new_bytes: usize, sizes: &[usize]) -> usize {
-    // The first ones are the small ones.
-    let (mut count, mut bytes, mut size_max) = (0, new_bytes, CHUNK_BYTES);
+    // The first ones are small, and were not joined before; but for those that an earlier process has left.
+    let (mut count, mut bytes, mut size_max) = (0, new_bytes, SMALL_BYTES);
     loop {
         let (mut more, mut more_bytes, mut is_full) = (0, 0, false);
         for size in sizes[count..].iter().take(BEFORE).take_while(|size| **size <= size_max) {
@@ -114,7 +114,7 @@ mod tests {
         let full = [&[1000; 7][..], &[8500; 7]].concat();
         assert_eq!(count_of(1000, &full), 13, "the last one does not fit");
         assert_eq!(count_of(SMALL_BYTES, &[SMALL_BYTES; 7]), 1);
-        assert_eq!(count_of(SMALL_BYTES, &[SMALL_BYTES + 1; 7]), 0);
+        assert_eq!(count_of(100, &[SMALL_BYTES + 1; 7]), 0);
         assert_eq!(count_of(10, &[]), 0);
     }
 }

@@ -114,7 +114,8 @@ impl Rounds {
             if settles {
                 settled = Some(Instant::now());
             }
-            let outcome = if settles { self.settle() } else { Ok(()) };
+            let mended = if works { Ok(()) } else { self.engine.mend() };
+            let outcome = mended.and_then(|()| if settles { self.settle() } else { Ok(()) });
             match outcome.and_then(|()| self.clear_up(stopped)) {
                 Ok(()) => {
                     works = true;

@@ -11,6 +11,7 @@
 
 use std::ops::{Bound, Range};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{BufMut, Bytes};
 use fjall::config::FilterPolicy;
@@ -51,6 +52,7 @@ pub(super) struct Keyspaces {
     database: Database,
     pub(super) tables: Keyspace,
     pub(super) pages: Keyspace,
+    failed: AtomicBool,
 }
 
 impl Keyspaces {
@@ -66,7 +68,7 @@ impl Keyspaces {
         let unfiltered = || KeyspaceCreateOptions::default().filter_policy(FilterPolicy::disabled());
         let tables = database.keyspace("tables", unfiltered)?;
         let pages = database.keyspace("pages", || unfiltered().with_kv_separation(Some(separate)))?;
-        Ok(Self { database, tables, pages })
+        Ok(Self { database, tables, pages, failed: AtomicBool::new(false) })
     }
 
     /// Whether what is in it cannot be read any more.
@@ -75,8 +77,8 @@ impl Keyspaces {
     }
 
     /// Takes over a generation, with everything up to this commit; it is on the disk then. Large records stay in the segment of
-    /// the journal that is `kept`, if one is. Small pages are joined where the generation says so. When it fails, some of it is, and the same is to be done again. Errors:
-    /// [`Error::Failed`].
+    /// the journal that is `kept`, if one is. Small pages are joined where the generation says so. When it fails, some of it
+    /// is there, and the same is to be done again. Errors: [`Error::Failed`].
     pub(super) fn settle(&self, generation: &Generation, next_commit: u64, kept: Option<u64>) -> Result<(), Error> {
         self.settle_keys(&generation.keys)?;
         self.settle_logs(generation, next_commit, kept)
@@ -90,7 +92,7 @@ impl Keyspaces {
         kept: Option<u64>,
     ) -> Result<(), Error> {
         let settled = (SETTLED, Some(bytes_of(next_commit)));
-        ingest(&self.pages, self.entries_of(generation, kept).chain([settled]))
+        self.ingest(&self.pages, self.entries_of(generation, kept).chain([settled]))
     }
 
     /// What a generation has for `pages`, in the order of the keys.
@@ -121,7 +123,7 @@ impl Keyspaces {
         if keys.is_empty() {
             return Ok(());
         }
-        ingest(&self.tables, keys.iter().map(|(key, value)| (key.clone(), value.clone())))
+        self.ingest(&self.tables, keys.iter().map(|(key, value)| (key.clone(), value.clone())))
     }
 
     /// Whether fjall's own work, which is done behind our back, has failed: it is not taken up again until the folder is
@@ -130,13 +132,50 @@ impl Keyspaces {
         self.database.persist(PersistMode::Buffer).map_err(failed)
     }
 
+    /// Whether it is at work behind our back on what cannot be cut short.
+    pub(super) fn is_compacting(&self) -> bool {
+        self.database.active_compactions() > 0
+    }
+
+    /// Something that was asked of it has failed.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it did: then it may have left something half done.
+    pub(super) fn have_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Writes keys with their values, in their order and in one piece; `None` takes a key away.
+    fn ingest<K: Into<fjall::UserKey>>(
+        &self,
+        keyspace: &Keyspace,
+        entries: impl Iterator<Item = (K, Option<Bytes>)>,
+    ) -> Result<(), Error> {
+        let ingest = || {
+            let mut ingestion = keyspace.start_ingestion()?;
+            for (key, value) in entries {
+                match value {
+                    Some(value) => ingestion.write(key, value),
+                    None => ingestion.write_tombstone(key),
+                }?;
+            }
+            ingestion.finish()
+        };
+        ingest().map_err(|error| {
+            self.fail();
+            failed(error)
+        })
+    }
+
     /// Takes away pages, and the marks of logs that have no more of them; `left` tells of segments that stay how much in them
     /// is needed then. All in their order. Errors: [`Error::Failed`].
     pub(super) fn erase(&self, pages: &[[u8; 16]], left: &[(u64, u64)], done: &[LogId]) -> Result<(), Error> {
         let pages = pages.iter().map(|key| (*key, None));
         let left = left.iter().map(|(segment, left)| (page_key(KEPT, *segment), (*left > 0).then(|| bytes_of(*left))));
         let marks = done.iter().map(|log| (page_key(DROPPED, log.0), None));
-        ingest(&self.pages, pages.chain(left).chain(marks))
+        self.ingest(&self.pages, pages.chain(left).chain(marks))
     }
 
     /// The segments of the journal that stay, with how many bytes in them are needed. Errors: [`Error::Failed`].
@@ -214,22 +253,6 @@ impl Keyspaces {
         })
         .collect()
     }
-}
-
-/// Writes keys with their values, in their order and in one piece; `None` takes a key away.
-fn ingest<K: Into<fjall::UserKey>>(
-    keyspace: &Keyspace,
-    entries: impl Iterator<Item = (K, Option<Bytes>)>,
-) -> Result<(), Error> {
-    let mut ingestion = keyspace.start_ingestion().map_err(failed)?;
-    for (key, value) in entries {
-        match value {
-            Some(value) => ingestion.write(key, value),
-            None => ingestion.write_tombstone(key),
-        }
-        .map_err(failed)?;
-    }
-    ingestion.finish().map_err(failed)
 }
 
 /// The pages of what a log has got, each with its position.

@@ -194,12 +194,11 @@ impl Desk {
         }
     }
 
-    /// Tries until it is done, or the store closes: then whoever opens it goes on. What failed once is tried on a database that
-    /// was opened anew: it may do nothing any more, and what it left behind half done is in the way of everybody else.
+    /// Tries until it is done, or the store closes: then whoever opens it goes on.
     fn settle(&self, mut work: Work) -> bool {
         let kept = segment_that_stays(&work);
-        let (mut done, mut rest) = (Done::default(), REST_AFTER_ERROR);
-        while let Err(error) = self.try_to_settle(&mut work, kept, &mut done) {
+        let (mut keys_are_there, mut rest) = (false, REST_AFTER_ERROR);
+        while let Err(error) = self.try_to_settle(&mut work, kept, &mut keys_are_there) {
             if rest == REST_AFTER_ERROR {
                 tracing::error!(%error, "what was written stays in the journal for now, and no content is taken");
             }
@@ -225,37 +224,25 @@ impl Desk {
         true
     }
 
-    fn try_to_settle(&self, work: &mut Work, kept: Option<u64>, done: &mut Done) -> Result<(), Error> {
+    fn try_to_settle(&self, work: &mut Work, kept: Option<u64>, keys_are_there: &mut bool) -> Result<(), Error> {
+        self.engine.mend()?;
         // What is written until there is no room left stays there for nothing until the next try.
         if self.room.free_bytes() == 0 {
             return Err(Error::NoRoom { free_bytes: 0, needed_bytes: 1 });
-        }
-        if std::mem::replace(&mut done.tried, true) {
-            self.engine.open_anew()?;
         }
         if self.room.is_short() {
             work.generation.logs.values_mut().for_each(|grown| grown.joins = false);
         }
         let settled = self.engine.using()?;
-        settled.check()?;
-        if !done.keys {
+        if !*keys_are_there {
             settled.settle_keys(&work.generation.keys)?;
-            done.keys = true;
+            *keys_are_there = true;
         }
         if kept.is_some() {
             work.old.keep_newest(&self.kept).map_err(|error| Error::Failed(error.to_string()))?;
         }
         settled.settle_logs(&work.generation, work.next_commit, kept)
     }
-}
-
-/// How far one generation has come.
-#[derive(Default)]
-struct Done {
-    /// Whether there was a try.
-    tried: bool,
-    /// Whether what is for `tables` is there.
-    keys: bool,
 }
 
 fn segment_that_stays(work: &Work) -> Option<u64> {

@@ -26,6 +26,9 @@ enum Known {
     Growing(Box<Growing>),
 }
 
+/// There may be millions.
+const _: () = assert!(size_of::<Known>() <= 16);
+
 #[derive(Debug)]
 struct Growing {
     log: Log,
@@ -109,7 +112,8 @@ fn small_at_first(log: LogId) -> u8 {
 impl Growing {
     /// These make another page, or more. Returns whether it is time to join the small ones.
     fn count_small(&mut self, chunks: &[Chunk<Bytes>]) -> bool {
-        let is_small = chunks.iter().map(|chunk| chunk.bytes.len()).sum::<usize>() <= SMALL_BYTES;
+        let bytes: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+        let is_small = bytes < SMALL_BYTES && self.places.is_empty();
         let joins = is_small && self.small + 1 >= JOINED;
         self.small = if is_small && !joins { self.small + 1 } else { 0 };
         joins
@@ -263,8 +267,8 @@ impl Unsettled {
             if let Some(Known::Growing(growing)) = self.logs.get_mut(&log) {
                 let chunks = growing.log.close().to_vec();
                 growing.settling = chunks.len();
-                let places = std::mem::take(&mut growing.places);
                 let joins = growing.count_small(&chunks);
+                let places = std::mem::take(&mut growing.places);
                 logs.insert(log, Grown { chunks, end: growing.log.end(), joins, places });
             }
         }

@@ -87,7 +87,7 @@ impl Follower {
                 self.reader.pass_to(step.to);
                 (events, true, step.closed)
             }
-            None => self.read().await?,
+            None => self.read(step.cursor).await?,
         };
         let over = Instant::now() >= self.ends_at || self.streams.is_draining();
         self.next = match closed || over {
@@ -105,12 +105,16 @@ impl Follower {
     }
 
     /// Reads on. Returns events, whether they reach the end of the stream, and whether that is closed there.
-    async fn read(&mut self) -> Option<(Bytes, bool, bool)> {
+    async fn read(&mut self, given: Option<u64>) -> Option<(Bytes, bool, bool)> {
         let slice = self.reader.take(self.streams.config().event_bytes_max).await.ok()?;
-        let cursor = self.cursor(slice.closed);
-        let events = self.events(&slice, cursor);
-        if let (true, Some(from), Some(to)) = (slice.up_to_date, slice.start.position(), slice.next.position()) {
-            remember(self.reader.shown(), Step { from, to, closed: slice.closed, cursor }, &events);
+        let given = if slice.closed { None } else { given.or_else(|| self.cursor(false)) };
+        let events = self.events(&slice, given);
+        // Nobody else is given a cursor that goes beyond a client's own.
+        let is_common = given.is_none_or(|given| given == cursor(&self.streams, None));
+        if let (true, Some(from), Some(to)) =
+            (is_common && slice.up_to_date, slice.start.position(), slice.next.position())
+        {
+            remember(self.reader.shown(), Step { from, to, closed: slice.closed, cursor: given }, &events);
         }
         Some((events, slice.up_to_date, slice.closed))
     }

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::store::disk::scratch::{hasty, roomy};
+use crate::store::disk::engine::Engine;
+use crate::store::disk::scratch::{config, hasty, roomy};
 use crate::store::disk::store::DiskStore;
 use crate::store::{Batch, Error, LogId, Store};
 
@@ -24,7 +25,8 @@ fn damage(dir: &Path, damaged: &mut BTreeSet<PathBuf>) {
 /// Whether it is still there.
 fn flip(table: &Path) -> bool {
     let Ok(mut bytes) = fs::read(table) else { return false };
-    bytes[40] ^= 1;
+    let Some(byte) = bytes.get_mut(40) else { return false };
+    *byte ^= 1;
     fs::write(table, bytes).is_ok()
 }
 
@@ -76,4 +78,59 @@ fn a_database_that_fails_at_its_own_work_is_opened_anew_and_nothing_is_lost() {
     check(&store, count + 1);
     drop(store);
     check(&roomy(dir.path()), count + 1);
+}
+
+const PAGES: &str = "keyspaces/2";
+
+/// An engine with something in it, and with a file that nobody needs: a failed write has left it there.
+fn engine(dir: &Path) -> Engine {
+    drop({
+        let store = hasty(dir);
+        append(&store, 0);
+        store.settle_now();
+        store.wait_until_settled();
+        store
+    });
+    let engine = Engine::open(&config(dir)).unwrap();
+    fs::write(dir.join(PAGES).join("tables/999"), "half of it").unwrap();
+    engine
+}
+
+fn settled(engine: &Engine) -> Result<u64, Error> {
+    engine.using()?.settled()
+}
+
+#[test]
+fn what_a_failed_write_has_left_is_gone_when_the_next_one_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let left = dir.path().join(PAGES).join("tables/999");
+    engine.mend().unwrap();
+    assert!(left.exists(), "nothing has failed");
+    engine.using().unwrap().fail();
+    let lent = engine.lend();
+    std::thread::scope(|scope| scope.spawn(|| engine.mend()).join().unwrap()).unwrap();
+    assert!(left.exists(), "it works, and somebody has it in hand");
+    drop(lent);
+    engine.mend().unwrap();
+    assert!(!left.exists());
+    assert_eq!(settled(&engine).unwrap(), 1);
+}
+
+#[test]
+fn a_database_that_cannot_be_opened_anew_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    engine.using().unwrap().fail();
+    let current = dir.path().join(PAGES).join("current");
+    let version = fs::read(&current).unwrap();
+    fs::write(&current, "none").unwrap();
+    for _ in 0..2 {
+        let refused = engine.mend().unwrap_err().to_string();
+        assert!(refused.contains(&dir.path().display().to_string()), "{refused}");
+        assert!(matches!(settled(&engine), Err(Error::Failed(_))));
+    }
+    fs::write(&current, version).unwrap();
+    engine.mend().unwrap();
+    assert_eq!(settled(&engine).unwrap(), 1);
 }

@@ -98,3 +98,38 @@ fn a_dropped_log_leaves_no_page_behind() {
     }
     assert!(store.pages_of(LogId(1)) > 0);
 }
+
+#[test]
+fn a_record_that_stays_in_the_journal_is_in_no_other_page() {
+    // As long as a large record at the least, and as a small page at the most.
+    const LONG: usize = 32 * 1024;
+    const ROUNDS: usize = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let store = roomy(dir.path());
+    let mut position = 0;
+    for length in [RECORD, LONG].into_iter().cycle().take(ROUNDS) {
+        let mut batch = Batch::default();
+        // Each of the logs is at another one of its eight pages.
+        for log in 1..=8 {
+            batch.append(LogId(log), position, vec![log as u8; length].into());
+        }
+        store.commit(batch).unwrap();
+        store.settle_now();
+        position += length as u64;
+    }
+    store.wait_until_settled();
+    let files = || std::fs::read_dir(dir.path().join("journal")).unwrap().count();
+    assert!(files() >= ROUNDS / 2, "large records stay where they were written");
+    for log in 1..=8 {
+        assert_eq!(store.pages_of(LogId(log)), ROUNDS);
+    }
+    let mut batch = Batch::default();
+    (1..=8).for_each(|log| batch.drop_log(LogId(log)));
+    store.commit(batch).unwrap();
+    store.settle_now();
+    let patience = Instant::now() + Duration::from_secs(60);
+    while files() > 3 {
+        assert!(Instant::now() < patience, "{} files are left", files());
+        std::thread::yield_now();
+    }
+}
