@@ -22,7 +22,7 @@ impl Record {
     /// The same with its sum, if it is large.
     #[must_use]
     pub fn summed(mut self) -> Self {
-        self.sum = self.sum().or(self.sum);
+        self.sum = self.sum();
         self
     }
 

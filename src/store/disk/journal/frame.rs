@@ -167,7 +167,7 @@ pub(super) fn is_whole(head: &Head, body: &[u8], salt: u64) -> bool {
     sum.update(&head_of(head.commit, head.body_bytes as u64, salt));
     let (mut rest, mut covered) = (body, body);
     while let Some(part) = part_at(&mut rest) {
-        if let Part::Large { record, sum: expected, .. } = part {
+        if let Part::Append { record, sum: Some(expected), .. } = part {
             if sum_of(record) != expected {
                 return false;
             }
@@ -193,19 +193,29 @@ pub(in crate::store::disk) fn changes_in(body: &Bytes) -> (Vec<Change>, bool) {
 
 /// One change as it stands there.
 enum Part<'a> {
-    Small { log: LogId, start: u64, record: &'a [u8] },
-    Large { log: LogId, start: u64, record: &'a [u8], sum: u64 },
-    Drop { log: LogId },
-    Put { key: &'a [u8], value: &'a [u8] },
-    Remove { key: &'a [u8] },
+    /// With the sum of the record if it is large.
+    Append {
+        log: LogId,
+        start: u64,
+        record: &'a [u8],
+        sum: Option<u64>,
+    },
+    Drop {
+        log: LogId,
+    },
+    Put {
+        key: &'a [u8],
+        value: &'a [u8],
+    },
+    Remove {
+        key: &'a [u8],
+    },
 }
 
 fn change_at(body: &Bytes, rest: &mut &[u8]) -> Option<Change> {
     let shared = |text| body.slice_ref(text);
     Some(match part_at(rest)? {
-        Part::Small { log, start, record } | Part::Large { log, start, record, .. } => {
-            Change::Append { log, start, record: shared(record).into() }
-        }
+        Part::Append { log, start, record, .. } => Change::Append { log, start, record: shared(record).into() },
         Part::Drop { log } => Change::Drop { log },
         Part::Put { key, value } => Change::Put { key: shared(key), value: shared(value) },
         Part::Remove { key } => Change::Remove { key: shared(key) },
@@ -213,27 +223,22 @@ fn change_at(body: &Bytes, rest: &mut &[u8]) -> Option<Change> {
 }
 
 fn part_at<'a>(rest: &mut &'a [u8]) -> Option<Part<'a>> {
-    let part = match take(rest, 1)? {
-        b"a" => {
-            let (log, start) = (LogId(take_number(rest)?), take_number(rest)?);
-            Part::Small { log, start, record: take_text(rest)? }
-        }
-        b"l" => {
+    Some(match take(rest, 1)? {
+        kind @ (b"a" | b"l") => {
             let (log, start, length) = (LogId(take_number(rest)?), take_number(rest)?, take_length(rest)?);
-            let sum = u64::from_le_bytes(*take(rest, 8)?.first_chunk()?);
-            Part::Large { log, start, record: take(rest, length)?, sum }
+            let sum = match kind {
+                b"l" => Some(u64::from_le_bytes(*take(rest, 8)?.first_chunk()?)),
+                _ => None,
+            };
+            let record = take(rest, length)?;
+            start.checked_add(record.len() as u64)?;
+            Part::Append { log, start, record, sum }
         }
         b"d" => Part::Drop { log: LogId(take_number(rest)?) },
         b"p" => Part::Put { key: take_text(rest)?, value: take_text(rest)? },
         b"r" => Part::Remove { key: take_text(rest)? },
         _ => return None,
-    };
-    match part {
-        Part::Small { start, record, .. } | Part::Large { start, record, .. } => {
-            start.checked_add(record.len() as u64).map(|_| part)
-        }
-        Part::Drop { .. } | Part::Put { .. } | Part::Remove { .. } => Some(part),
-    }
+    })
 }
 
 fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
