@@ -18,7 +18,7 @@ use crate::load::{Measured, Phases, Recorder};
 /// Between two appends.
 const PACE: Duration = Duration::from_millis(10);
 /// So many times as long as other loads: there are few appends, and the slowest of seventy is no percentile of them.
-const TIMES_MEASURED: u32 = 4;
+pub const TIMES_MEASURED: u32 = 4;
 /// An append that has not come by then is lost.
 const ARRIVAL_WAIT: Duration = Duration::from_secs(10);
 /// Records are text without line breaks, so that each is one piece of one line.

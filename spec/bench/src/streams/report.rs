@@ -3,6 +3,7 @@
 use super::bars::bars;
 use super::compare::{Run, phases};
 use super::contender::{Keeps, Name};
+use super::follow::TIMES_MEASURED;
 use super::loads::{Content, Family, Load};
 use super::memory::SUBSCRIBERS;
 use crate::options::Streams;
@@ -64,7 +65,8 @@ fn head(run: &Run, options: &Streams) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let phases = phases(options);
     let mut lines = vec![format!(
-        "{cores} cores, loopback; {} rounds over all contenders, {} s per load after {} s of warm-up; medians.",
+        "{cores} cores, loopback; {} rounds over all contenders, {} s per load, {TIMES_MEASURED} times that for events, after {} s \
+         of warm-up; medians.",
         options.extent.rounds(),
         phases.measured.as_secs_f64(),
         phases.warm_up.as_secs_f64(),
