@@ -58,9 +58,12 @@ fn sweep(engine: &Engine, unsettled: &Unsettled, prefix: &Bytes, before: &[Chang
         let Range { start, end } = keys_with(prefix);
         unsettled.some_keys((Bound::Included(start), Bound::Excluded(end)), usize::MAX).0.into_keys().collect()
     };
-    for found in engine.using()?.tables.prefix(prefix) {
-        swept.insert(found.key().map_err(failed)?.into());
-    }
+    engine.ask(|settled| {
+        for found in settled.tables.prefix(prefix) {
+            swept.insert(found.key().map_err(failed)?.into());
+        }
+        Ok(())
+    })?;
     swept.extend(before.iter().filter_map(|change| match change {
         Change::Put { key, .. } if key.starts_with(prefix) => Some(key.clone()),
         _ => None,

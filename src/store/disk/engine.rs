@@ -7,15 +7,18 @@
 use std::fs::{self, File, OpenOptions};
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
+use std::time::Instant;
 
 use super::config::DiskConfig;
+use super::copies::Copies;
 use super::keyspaces::{Keyspaces, cause_of};
 use crate::store::error::Error;
 
 /// The database, and this process' claim to the folder.
 pub(super) struct Engine {
     config: DiskConfig,
+    copies: Arc<Copies>,
     /// `None` where it could not be opened anew.
     keyspaces: RwLock<Option<Keyspaces>>,
     /// Held for as long as somebody keeps a part of it in hand.
@@ -41,11 +44,13 @@ impl Engine {
         let unusable = |cause| Error::Open { dir: config.dir.clone(), cause };
         let claim = claim(&config.dir).map_err(|error| unusable(error.to_string()))?;
         let claim = claim.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
-        let keyspaces = Keyspaces::open(config).map_err(|error| unusable(cause_of(&error)))?;
+        let copies = Arc::new(Copies::of(&config.dir));
+        let keyspaces = open_sound(config, &copies).map_err(unusable)?;
         match keyspaces.are_of_earlier_build() {
             true => Err(unusable("it was written by an earlier build, in a form that is not read any more".to_owned())),
             false => Ok(Self {
                 config: config.clone(),
+                copies,
                 keyspaces: RwLock::new(Some(keyspaces)),
                 lent: Mutex::default(),
                 _claim: claim,
@@ -60,6 +65,24 @@ impl Engine {
             true => Ok(Using(keyspaces)),
             false => Err(Error::Failed("the database could not be opened again, and the log tells why".to_owned())),
         }
+    }
+
+    /// Asks the database something; once more if that fails and something damaged was written again meanwhile. Errors: those of
+    /// the answer, and of [`Self::using`].
+    pub(super) fn ask<T>(&self, mut question: impl FnMut(&Keyspaces) -> Result<T, Error>) -> Result<T, Error> {
+        let asked = Instant::now();
+        let answer = question(&*self.using()?);
+        match answer {
+            Err(Error::Failed(_) | Error::Damaged { .. }) if self.copies.restore_since(asked) => {
+                question(&*self.using()?)
+            }
+            answer => answer,
+        }
+    }
+
+    /// What it has on the disk a second time.
+    pub(super) fn copies(&self) -> &Arc<Copies> {
+        &self.copies
     }
 
     /// It is not opened anew as long as this lives: for those who keep a part of it for longer than others can wait.
@@ -78,8 +101,12 @@ impl Engine {
             Err(TryLockError::Poisoned(lent)) => Some(lent.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         };
+        let asked = Instant::now();
         if let Ok(keyspaces) = self.using() {
             let works = keyspaces.check();
+            if works.is_err() {
+                self.copies.restore_since(asked);
+            }
             if lent.is_none() || works.is_ok() && (keyspaces.is_compacting() || !keyspaces.have_failed()) {
                 return works;
             }
@@ -87,11 +114,22 @@ impl Engine {
         let mut keyspaces = self.keyspaces.write().unwrap_or_else(PoisonError::into_inner);
         // It has to be closed first.
         *keyspaces = None;
-        let unusable = |error| Error::Open { dir: self.config.dir.clone(), cause: cause_of(&error) };
-        *keyspaces = Some(Keyspaces::open(&self.config).map_err(unusable)?);
+        let unusable = |cause| Error::Open { dir: self.config.dir.clone(), cause };
+        *keyspaces = Some(open_sound(&self.config, &self.copies).map_err(unusable)?);
         tracing::info!(dir = %self.config.dir.display(), "the database of the store was opened anew");
         Ok(())
     }
+}
+
+/// Opens the database, and has written again what is damaged and keeps it from that. Errors: what is wrong with it.
+fn open_sound(config: &DiskConfig, copies: &Copies) -> Result<Keyspaces, String> {
+    let asked = Instant::now();
+    copies.restore_lists().map_err(|error| error.to_string())?;
+    let opened = match Keyspaces::open(config) {
+        Err(_) if copies.restore_since(asked) => Keyspaces::open(config),
+        opened => opened,
+    };
+    opened.map_err(|error| cause_of(&error))
 }
 
 /// Claims a folder for this process, and makes it if it is not there; `None` if another process has it.

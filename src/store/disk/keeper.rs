@@ -1,5 +1,5 @@
-//! The store's own threads: one throws away what belonged to dropped logs and watches the disk fill up, one syncs at
-//! intervals where that is the durability.
+//! The store's own threads: one throws away what belonged to dropped logs and watches the disk fill up, one makes copies of
+//! what the database needs, one syncs at intervals where that is the durability.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -52,9 +52,11 @@ impl Keeper {
         let cleaner = Cleaner::start(Arc::clone(&engine), Arc::clone(&room))?;
         let spare = Arc::clone(journal.lock().unwrap_or_else(PoisonError::into_inner).spare());
         let (written, dir) = (Arc::clone(&journal), config.dir.clone());
+        let (copies, seen) = (Arc::clone(engine.copies()), Arc::clone(&room));
         let rounds = Rounds { engine, kept, journal: written, spare, settler, dir, room, cleaner };
         rounds.look();
         let mut keeper = Self { stop: Vec::new(), threads: Vec::new() };
+        keeper.spawn("store-copier", move |stopped| copies.keep_up(&seen, &stopped))?;
         keeper.spawn("store-keeper", move |stopped| rounds.run(&stopped))?;
         if let Durability::Interval(every) = config.durability {
             keeper.spawn("store-syncer", move |stopped| sync_every(every, &journal, &stopped))?;

@@ -16,6 +16,7 @@ mod answered;
 mod cleaner;
 mod commit;
 mod config;
+mod copies;
 mod engine;
 mod joining;
 mod journal;

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::engine::Engine;
 use super::kept::Kept;
 use super::keyspaces::{Keyspaces, cause_of, page_key, page_start};
 use super::page::{Page, read_page};
@@ -18,9 +17,9 @@ const MISSING: &str = "records are missing";
 
 /// Reads on behind `run`, up to `range.end` (where a page ends, or in it), as [`crate::store::Store::read`] does.
 /// `bytes_max` bounds all of the run. Returns whether the end of the range was reached. A page that is all of the run is put
-/// among the `recent` ones: who reads more than one does not mind to wait for another thread.
+/// among the `recent` ones: who reads more than one does not mind to wait for another thread. An error leaves the run as it was.
 pub(super) fn read_pages(
-    engine: &Engine,
+    settled: &Keyspaces,
     kept: &Kept,
     recent: &Recent,
     log: LogId,
@@ -28,8 +27,7 @@ pub(super) fn read_pages(
     bytes_max: usize,
     run: &mut Run,
 ) -> Result<bool, Error> {
-    let settled = engine.using()?;
-    let first = page_with(&settled, kept, log, run.end).map_err(|cause| damaged(log, run.end, cause))?;
+    let first = page_with(settled, kept, log, run.end).map_err(|cause| damaged(log, run.end, cause))?;
     let mut page = first.ok_or(Error::NoRecord { log, position: run.end })?;
     loop {
         let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
@@ -49,7 +47,7 @@ pub(super) fn read_pages(
             return Ok(whole);
         }
         // One by one: whoever iterates stumbles over damage that is far from where the next page is.
-        page = match page_from(&settled, kept, log, run.end) {
+        page = match page_from(settled, kept, log, run.end) {
             Ok(next) => next,
             // What is in front of the damage can be read.
             Err(_) if !run.chunks.is_empty() => return Ok(false),

@@ -53,11 +53,8 @@ impl DiskStore {
     pub(super) fn open_with(config: &DiskConfig, limits: Limits) -> Result<Self, Error> {
         let unusable = |cause: String| Error::Open { dir: config.dir.clone(), cause };
         let engine = Arc::new(Engine::open(config)?);
-        let settled = || {
-            let settled = engine.using()?;
-            Ok((settled.settled()?, settled.page_ends()?, settled.kept()?))
-        };
-        let (next_commit, page_ends, kept) = settled().map_err(|error: Error| unusable(error.to_string()))?;
+        let settled = engine.ask(|settled| Ok((settled.settled()?, settled.page_ends()?, settled.kept()?)));
+        let (next_commit, page_ends, kept) = settled.map_err(|error| unusable(error.to_string()))?;
         let kept = Arc::new(Kept::expecting(kept.into_iter().map(|(segment, _)| segment)));
         let answered = Answered::open(&config.dir).map_err(|error| unusable(error.to_string()))?;
         let synced = config.durability == Durability::Sync;
@@ -202,7 +199,7 @@ impl Store for DiskStore {
 
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error> {
         let pages = |pages: &Range<u64>, run: &mut Run| {
-            Some(read_pages(&self.engine, &self.kept, &self.recent, log, pages, bytes_max, run))
+            Some(self.engine.ask(|settled| read_pages(settled, &self.kept, &self.recent, log, pages, bytes_max, run)))
         };
         let position = range.start;
         let read = self.read_with(log, range, bytes_max, pages).expect("whoever may wait for the disk is told");
@@ -234,7 +231,7 @@ impl Store for DiskStore {
         if let Some(known) = self.settler.unsettled().key(&key) {
             return Ok(known.clone());
         }
-        Ok(self.engine.using()?.tables.get(key).map_err(failed)?.map(Bytes::from))
+        self.engine.ask(|settled| Ok(settled.tables.get(&key).map_err(failed)?.map(Bytes::from)))
     }
 
     fn scan(&self, table: Table, after: Option<&[u8]>, count_max: usize) -> Result<Vec<(Bytes, Bytes)>, Error> {
@@ -247,7 +244,11 @@ impl Store for DiskStore {
             let (unsettled, until) =
                 self.settler.unsettled().some_keys((from.clone(), Bound::Excluded(end.clone())), wanted);
             let to = until.clone().map_or(Bound::Excluded(end.clone()), Bound::Included);
-            self.engine.using()?.scan((from, to), unsettled, wanted, &mut found)?;
+            let before = found.len();
+            self.engine.ask(|settled| {
+                found.truncate(before);
+                settled.scan((from.clone(), to.clone()), unsettled.clone(), wanted, &mut found)
+            })?;
             match until {
                 Some(until) if found.len() < count_max => from = Bound::Excluded(until),
                 Some(_) | None => break,
