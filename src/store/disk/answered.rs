@@ -34,17 +34,6 @@ impl Answered {
     pub(super) fn noted(&self) -> u64 {
         self.noted.load(Ordering::Relaxed)
     }
-
-    /// Reports if commits are missing that were answered: the store knows those below `next`.
-    pub(super) fn compare(&self, next: u64, torn: bool) -> bool {
-        let noted = self.noted();
-        let missing = noted > next;
-        if missing {
-            let commits = noted - next;
-            tracing::error!(commits, torn, "the last commits are missing although they were answered");
-        }
-        missing
-    }
 }
 
 /// The number, and its opposite: a note with a flipped bit tells nothing.
@@ -68,15 +57,5 @@ mod tests {
             let flipped = u128::from_be_bytes(note_of(7)) ^ 1 << bit;
             assert_eq!(read(flipped.to_be_bytes()), None);
         }
-    }
-
-    #[test]
-    fn commits_that_were_answered_and_are_missing_are_noticed() {
-        let dir = tempfile::tempdir().unwrap();
-        Answered::open(dir.path()).unwrap().note(7).unwrap();
-        let answered = Answered::open(dir.path()).unwrap();
-        assert!(!answered.compare(7, false));
-        assert!(!answered.compare(9, true));
-        assert!(answered.compare(6, true));
     }
 }

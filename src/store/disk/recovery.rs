@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::journal::{Change, Replay, changes_in};
+use super::journal::{Change, Replay, changes_in, changes_in_parts};
 use super::unsettled::Unsettled;
 use crate::store::batch::LogId;
 use crate::store::error::Error;
@@ -21,16 +21,23 @@ pub(super) struct Recovered {
 
 /// Does again what the journal holds, over what is settled, then marks what is lost of it. Errors: [`Error::Failed`], with
 /// what cannot be understood.
-pub(super) fn recover(settled: Unsettled, replay: &Replay, lost: &[Bytes]) -> Result<Recovered, Error> {
+pub(super) fn recover(settled: Unsettled, replay: &Replay) -> Result<Recovered, Error> {
     let mut recovered = Recovered { unsettled: settled, gaps: Vec::new(), dropped: HashSet::new() };
     for body in &replay.bodies {
-        let (changes, true) = changes_in(body) else {
+        if !body.whole {
+            let changes = changes_in_parts(&body.bytes).into_iter();
+            changes.for_each(
+                |(change, sound)| if sound { recovered.replay(change) } else { recovered.pass_over(&change) },
+            );
+            continue;
+        }
+        let (changes, true) = changes_in(&body.bytes) else {
             return Err(Error::Failed("the journal holds a commit that cannot be understood".to_owned()));
         };
         changes.into_iter().for_each(|change| recovered.replay(change));
     }
     let mut records = Vec::new();
-    for change in lost.iter().flat_map(|body| changes_in(body).0) {
+    for change in replay.damaged.iter().flat_map(|body| changes_in(body).0) {
         match change {
             Change::Append { log, start, record } => records.push((log, start..start + record.len() as u64)),
             Change::Put { key, .. } | Change::Remove { key } => {
@@ -74,6 +81,16 @@ impl Recovered {
             self.unsettled.skip_to(log, start);
         }
         self.unsettled.apply(Change::Append { log, start, record: Bytes::copy_from_slice(record).into() });
+    }
+
+    /// The record of an append is lost, and nothing that came before it.
+    fn pass_over(&mut self, change: &Change) {
+        let Change::Append { log, start, record } = change else { return };
+        let (end, until) = (self.unsettled.end(*log).unwrap_or(*start), start + record.len() as u64);
+        if end <= *start {
+            self.gaps.push(Gap { log: *log, from: end, until });
+            self.unsettled.skip_to(*log, until);
+        }
     }
 
     /// Records of a log are lost. Where others follow that is known already, but for the first ones of a log.

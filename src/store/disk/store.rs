@@ -9,7 +9,7 @@ use super::answered::Answered;
 use super::commit::{keys_with, prepare};
 use super::config::{DiskConfig, Durability};
 use super::engine::Engine;
-use super::journal::{Journal, Replay, journal_dir};
+use super::journal::{Journal, journal_dir};
 use super::keeper::Keeper;
 use super::kept::Kept;
 #[cfg(test)]
@@ -58,15 +58,13 @@ impl DiskStore {
         let kept = Arc::new(Kept::expecting(kept.into_iter().map(|(segment, _)| segment)));
         let answered = Answered::open(&config.dir).map_err(|error| unusable(error.to_string()))?;
         let synced = config.durability == Durability::Sync;
-        let (mut journal, replay) = Journal::open(&journal_dir(&config.dir), next_commit, &kept, synced)
+        let (mut journal, mut replay) = Journal::open(&journal_dir(&config.dir), next_commit, &kept, synced)
             .map_err(|error| unusable(error.to_string()))?;
         // A commit that was cut short and never answered is not missed by anybody.
-        let missing = answered.compare(replay.next_commit, !replay.torn.is_empty());
-        let Replay { damaged, torn, .. } = &replay;
-        let lost = [&damaged[..], if missing { torn } else { &[] }].concat();
-        let recovered = recover(Unsettled::over(page_ends.into_iter()), &replay, &lost);
+        replay.miss_until(answered.noted());
+        let recovered = recover(Unsettled::over(page_ends.into_iter()), &replay);
         let Recovered { mut unsettled, gaps, .. } = recovered.map_err(|error| unusable(error.to_string()))?;
-        if missing || replay.has_gaps {
+        if replay.has_gaps {
             journal.skip_to(answered.noted());
             settle_what_is_left(&engine, &mut journal, &mut unsettled).map_err(|error| unusable(error.to_string()))?;
         }

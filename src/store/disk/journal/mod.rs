@@ -5,7 +5,8 @@
 //! is full of large records stays where it is, as the place of these records.
 //!
 //! At the start all of it is read. A commit that is torn at the end was never answered, and nobody misses it. Damage in the
-//! middle costs the commits it is in, and not those behind it; what they were about is told as far as it can be read.
+//! middle costs the commits it is in, and not those behind it; of a large record, it costs that one. What was lost is told as
+//! far as it can be read.
 
 mod blocks;
 mod frame;
@@ -17,7 +18,7 @@ mod spare;
 mod tests;
 mod writing;
 
-pub(super) use frame::{Change, changes_in};
+pub(super) use frame::{Change, changes_in, changes_in_parts};
 pub(super) use replay::Replay;
 pub(super) use spare::Spare;
 pub(super) use writing::{Journal, Old, journal_dir, sync};

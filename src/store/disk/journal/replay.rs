@@ -10,15 +10,57 @@ use super::scan::{Damage, scan};
 #[derive(Debug, Default)]
 pub(in crate::store::disk) struct Replay {
     /// The bodies of the commits that are not settled, in their order.
-    pub(in crate::store::disk) bodies: Vec<Bytes>,
+    pub(in crate::store::disk) bodies: Vec<Body>,
     /// Bodies that are damaged.
     pub(in crate::store::disk) damaged: Vec<Bytes>,
-    /// The same for those at the end: nobody misses them unless they were answered.
-    pub(in crate::store::disk) torn: Vec<Bytes>,
-    /// Whether commits are missing in the middle.
+    /// What stands at the end and is no commit: nobody misses it unless it was answered.
+    pub(in crate::store::disk) torn: Vec<Torn>,
+    /// Whether something is missing in the middle.
     pub(in crate::store::disk) has_gaps: bool,
     /// The number of the next commit.
     pub(in crate::store::disk) next_commit: u64,
+}
+
+/// What a commit holds.
+#[derive(Debug, Clone)]
+pub(in crate::store::disk) struct Body {
+    pub(in crate::store::disk) bytes: Bytes,
+    /// Whether all of it is sound, or some of its large records are not.
+    pub(in crate::store::disk) whole: bool,
+}
+
+/// What is left of a commit, as far as that is known.
+#[derive(Debug)]
+pub(in crate::store::disk) struct Torn {
+    /// Its number, if all of it but some large records is left.
+    in_parts: Option<u64>,
+    body: Bytes,
+}
+
+impl Replay {
+    /// The commits before `commit` were answered: what is torn is missed.
+    pub(in crate::store::disk) fn miss_until(&mut self, commit: u64) {
+        if commit <= self.next_commit {
+            return;
+        }
+        let mut commits = commit - self.next_commit;
+        for torn in std::mem::take(&mut self.torn) {
+            match torn.in_parts.filter(|number| (self.next_commit..commit).contains(number)) {
+                Some(number) => {
+                    commits -= 1;
+                    self.next_commit = number + 1;
+                    tracing::error!(number, "the journal is damaged: some large records of this commit are lost");
+                    self.bodies.push(Body { bytes: torn.body, whole: false });
+                }
+                None => self.damaged.push(torn.body),
+            }
+        }
+        if commits > 0 {
+            tracing::error!(commits, "the journal is damaged: what these commits held is lost");
+        }
+        self.has_gaps = true;
+        self.next_commit = commit;
+    }
 }
 
 /// Reads one segment after the other.
@@ -61,18 +103,14 @@ impl Reading {
             return;
         }
         tracing::debug!(file = %path.display(), bytes = ?torn.bytes, "the journal holds something that is no commit");
-        self.replay.torn.push(torn.body.map_or_else(Bytes::new, |body| bytes.slice(body)));
+        let body = torn.body.map_or_else(Bytes::new, |body| bytes.slice(body));
+        self.replay.torn.push(Torn { in_parts: torn.commit.filter(|_| torn.in_parts), body });
     }
 
     fn commit(&mut self, commit: u64, body: Bytes) {
-        let torn = std::mem::take(&mut self.replay.torn);
-        if commit > self.replay.next_commit {
-            let commits = commit - self.replay.next_commit;
-            tracing::error!(commits, "the journal is damaged: what these commits held is lost");
-            self.replay.damaged.extend(torn);
-            self.replay.has_gaps = true;
-        }
-        self.replay.bodies.push(body);
+        self.replay.miss_until(commit);
+        self.replay.torn.clear();
+        self.replay.bodies.push(Body { bytes: body, whole: true });
         self.replay.next_commit = commit + 1;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::frame::{HEAD, MARK, head_at, is_whole};
+use super::frame::{HEAD, MARK, Sound, head_at, sound};
 
 /// A commit that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(super) struct Damage {
     /// The number of the commit and the body, if that much is known.
     pub(super) commit: Option<u64>,
     pub(super) body: Option<Range<usize>>,
+    /// Whether the body is sound but for large records.
+    pub(super) in_parts: bool,
     /// How many frames there are before.
     pub(super) behind: usize,
 }
@@ -37,14 +39,16 @@ pub(super) fn scan(segment: &[u8], salt: u64) -> Scan {
         let body = at + HEAD;
         let behind = scan.found.len();
         match head.map(|head| (head, body..body.saturating_add(head.body_bytes))) {
-            Some((head, body)) if segment.get(body.clone()).is_some_and(|found| is_whole(&head, found, salt)) => {
-                scan.found.push(Found { commit: head.commit, body: body.clone() });
-                at = body.end;
-            }
             Some((head, body)) if body.end <= segment.len() => {
-                let commit = Some(head.commit);
-                scan.damage.push(Damage { bytes: at..body.end, commit, body: Some(body.clone()), behind });
+                let (bytes, commit) = (at..body.end, head.commit);
                 at = body.end;
+                match sound(&head, &segment[body.clone()], salt) {
+                    Sound::Whole => scan.found.push(Found { commit, body }),
+                    part => {
+                        let (commit, in_parts) = (Some(commit), part == Sound::InParts);
+                        scan.damage.push(Damage { bytes, commit, body: Some(body), in_parts, behind });
+                    }
+                }
             }
             found => {
                 let next = next_head(segment, at + 1, salt);
@@ -53,7 +57,7 @@ pub(super) fn scan(segment: &[u8], salt: u64) -> Scan {
                 let bytes = at..next.unwrap_or(segment.len());
                 if next.is_some() || cut.is_some() {
                     let (commit, body) = cut.filter(|_| next.is_none()).unzip();
-                    scan.damage.push(Damage { bytes, commit, body, behind });
+                    scan.damage.push(Damage { bytes, commit, body, in_parts: false, behind });
                 }
                 match next {
                     Some(next) => at = next,

@@ -33,7 +33,7 @@ fn commit(dir: &Path, count: u64) -> Journal {
 }
 
 fn changes(replay: &Replay) -> Vec<Change> {
-    replay.bodies.iter().flat_map(|body| changes_in(body).0).collect()
+    replay.bodies.iter().flat_map(|body| changes_in(&body.bytes).0).collect()
 }
 
 fn files(dir: &Path) -> Vec<String> {

@@ -122,7 +122,7 @@ fn settle_until_a_crash(dir: &std::path::Path, all: bool) {
     let (settled, ends) = (keyspaces.settled().unwrap(), keyspaces.page_ends().unwrap());
     let kept = Kept::expecting(keyspaces.kept().unwrap().into_iter().map(|(segment, _)| segment));
     let (journal, replay) = Journal::open(&journal_dir(dir), settled, &kept, true).unwrap();
-    let mut unsettled = recover(Unsettled::over(ends.into_iter()), &replay, &[]).unwrap().unsettled;
+    let mut unsettled = recover(Unsettled::over(ends.into_iter()), &replay).unwrap().unsettled;
     let generation = unsettled.generation();
     match all {
         true => keyspaces.settle(&generation, journal.next_commit(), None).unwrap(),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::store::disk::scratch::{occupied_bytes, roomy};
 use crate::store::disk::store::DiskStore;
-use crate::store::{Batch, Error, LogId, Store};
+use crate::store::{Batch, Error, Gap, LogId, Store, Table};
 
 const LONG: usize = 1_000_000;
 
@@ -81,4 +81,47 @@ fn a_large_record_that_is_damaged_is_told_and_the_others_are_read() {
     assert!(matches!(refused, Error::Damaged { position: 0, .. }), "{refused}");
     check_long_ones(&store, 2, 12);
     assert_eq!(store.read(LogId(1), LONG as u64..u64::MAX, 1).unwrap().end, 2 * LONG as u64);
+}
+
+#[test]
+fn a_large_record_that_is_damaged_costs_its_commit_nothing_else() {
+    const TABLE: Table = Table("things");
+    // In the middle of the journal, and at its end.
+    for damaged in [0, 2] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = roomy(dir.path());
+        for number in 0..3_u8 {
+            let mut batch = Batch::default();
+            for log in 0..3 {
+                batch.append(LogId(log), number as u64 * LONG as u64, vec![16 * number + log as u8 + 1; LONG].into());
+            }
+            batch.put(TABLE, vec![number].into(), "there".into());
+            store.commit(batch).unwrap();
+        }
+        drop(store);
+        let files = std::fs::read_dir(dir.path().join("journal")).unwrap().map(|file| file.unwrap().path());
+        let first = files.filter(|path| path.extension().is_some()).min().unwrap();
+        let mut bytes = std::fs::read(&first).unwrap();
+        let record = [16 * damaged + 2; 100];
+        let at = bytes.windows(record.len()).position(|window| window == record).unwrap();
+        bytes[at + 50] ^= 1;
+        std::fs::write(first, bytes).unwrap();
+        let from = u64::from(damaged) * LONG as u64;
+        let gap = Gap { log: LogId(1), from, until: from + LONG as u64 };
+        for gaps in [vec![gap], vec![]] {
+            let store = roomy(dir.path());
+            assert_eq!(store.gaps(), gaps);
+            for number in 0..3_u8 {
+                for log in 0..3 {
+                    let start = u64::from(number) * LONG as u64;
+                    let read = store.read(LogId(log), start..start + LONG as u64, 1);
+                    match (number, log) == (damaged, 1) {
+                        true => assert!(matches!(read, Err(Error::Damaged { .. } | Error::NoRecord { .. }))),
+                        false => assert!(read.unwrap().chunks.concat() == vec![16 * number + log as u8 + 1; LONG]),
+                    }
+                }
+                assert_eq!(store.get(TABLE, &[number]).unwrap().unwrap(), "there");
+            }
+        }
+    }
 }
