@@ -11,6 +11,7 @@ mod durable;
 mod eventually;
 mod limits;
 mod memory;
+mod order;
 mod readme;
 mod secure;
 mod sockets;
