@@ -161,7 +161,7 @@ impl Work {
         let pages = self.engine.using()?.pages.clone();
         self.check_room_to_copy(copied_bytes(&pages))?;
         if let Err(error) = pages.major_compact() {
-            self.engine.using()?.fail();
+            self.engine.using()?.fail(&error);
             return Err(error.into());
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Tr
 use std::time::Instant;
 
 use super::config::DiskConfig;
-use super::copies::Copies;
+use super::copies::{Copies, Held};
 use super::keyspaces::{Keyspaces, cause_of};
 use crate::store::error::Error;
 
@@ -45,7 +45,7 @@ impl Engine {
         let claim = claim(&config.dir).map_err(|error| unusable(error.to_string()))?;
         let claim = claim.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
         let copies = Arc::new(Copies::of(&config.dir));
-        let keyspaces = open_sound(config, &copies).map_err(unusable)?;
+        let keyspaces = open_sound(config, &mut copies.hold()).map_err(unusable)?;
         match keyspaces.are_of_earlier_build() {
             true => Err(unusable("it was written by an earlier build, in a form that is not read any more".to_owned())),
             false => Ok(Self {
@@ -69,11 +69,20 @@ impl Engine {
 
     /// Asks the database something; once more if that fails and something damaged was written again meanwhile. Errors: those of
     /// the answer, and of [`Self::using`].
-    pub(super) fn ask<T>(&self, mut question: impl FnMut(&Keyspaces) -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn ask<T>(&self, question: impl FnMut(&Keyspaces) -> Result<T, Error>) -> Result<T, Error> {
+        self.ask_as_long_as(|| true, question)
+    }
+
+    /// The same, but an answer that fails is one if nobody `needs` another.
+    pub(super) fn ask_as_long_as<T>(
+        &self,
+        needs: impl Fn() -> bool,
+        mut question: impl FnMut(&Keyspaces) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let asked = Instant::now();
         let answer = question(&*self.using()?);
         match answer {
-            Err(Error::Failed(_) | Error::Damaged { .. }) if self.copies.restore_since(asked) => {
+            Err(Error::Failed(_) | Error::Damaged { .. }) if needs() && self.copies.restore_since(asked) => {
                 question(&*self.using()?)
             }
             answer => answer,
@@ -104,7 +113,7 @@ impl Engine {
         let asked = Instant::now();
         if let Ok(keyspaces) = self.using() {
             let works = keyspaces.check();
-            if works.is_err() {
+            if works.is_err() || keyspaces.may_be_damaged() {
                 self.copies.restore_since(asked);
             }
             if lent.is_none() || works.is_ok() && (keyspaces.is_compacting() || !keyspaces.have_failed()) {
@@ -112,21 +121,21 @@ impl Engine {
             }
         }
         let mut keyspaces = self.keyspaces.write().unwrap_or_else(PoisonError::into_inner);
+        let mut copies = self.copies.hold();
         // It has to be closed first.
         *keyspaces = None;
         let unusable = |cause| Error::Open { dir: self.config.dir.clone(), cause };
-        *keyspaces = Some(open_sound(&self.config, &self.copies).map_err(unusable)?);
+        *keyspaces = Some(open_sound(&self.config, &mut copies).map_err(unusable)?);
         tracing::info!(dir = %self.config.dir.display(), "the database of the store was opened anew");
         Ok(())
     }
 }
 
 /// Opens the database, and has written again what is damaged and keeps it from that. Errors: what is wrong with it.
-fn open_sound(config: &DiskConfig, copies: &Copies) -> Result<Keyspaces, String> {
-    let asked = Instant::now();
+fn open_sound(config: &DiskConfig, copies: &mut Held<'_>) -> Result<Keyspaces, String> {
     copies.restore_lists().map_err(|error| error.to_string())?;
     let opened = match Keyspaces::open(config) {
-        Err(_) if copies.restore_since(asked) => Keyspaces::open(config),
+        Err(_) if copies.restore() => Keyspaces::open(config),
         opened => opened,
     };
     opened.map_err(|error| cause_of(&error))

@@ -13,7 +13,7 @@ use super::config::{DiskConfig, Durability};
 use super::engine::Engine;
 use super::journal::{Journal, Spare, sync};
 use super::kept::{Kept, Place};
-use super::keyspaces::{failed, free_bytes, page_key};
+use super::keyspaces::{Keyspaces, failed, free_bytes, page_key};
 use super::page::PLACE_BYTES_MAX;
 use super::room::Room;
 use super::settler::Settler;
@@ -155,7 +155,7 @@ impl Rounds {
     fn clear_up(&self, stopped: &Receiver<()>) -> Result<(), Error> {
         let closing = || matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected));
         loop {
-            let logs = self.engine.using()?.dropped(LOGS_PER_TURN)?;
+            let logs = self.engine.ask(|settled| settled.dropped(LOGS_PER_TURN))?;
             if logs.is_empty() || closing() {
                 return Ok(());
             }
@@ -165,27 +165,7 @@ impl Rounds {
 
     /// Throws away some pages of these logs, in their order.
     fn clear_some_of(&self, logs: &[LogId]) -> Result<(), Error> {
-        let (mut pages, mut places, mut done, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        let settled = self.engine.using()?;
-        for log in logs {
-            let left = PAGES_PER_TURN - pages.len();
-            // Twice, as a page tells its key or its size. It is not read for either.
-            let found = || settled.pages.range(page_key(*log, 0)..=page_key(*log, u64::MAX)).take(left);
-            for (page, same) in found().zip(found()) {
-                let key = page.key().map_err(failed)?;
-                let size = same.size().map_err(failed)?;
-                if size <= PLACE_BYTES_MAX {
-                    places.extend(settled.place(&key)?);
-                }
-                pages.extend(<[u8; 16]>::try_from(&*key).ok());
-                bytes += u64::from(size);
-            }
-            if pages.len() == PAGES_PER_TURN {
-                break;
-            }
-            done.push(*log);
-        }
-        drop(settled);
+        let Found { pages, places, done, bytes } = self.engine.ask(|settled| Found::of(settled, logs))?;
         let left = self.left_without(&places)?;
         // The records before what tells where they are: after a crash, all of it is done again.
         for (segment, left) in &left {
@@ -204,7 +184,7 @@ impl Rounds {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let mut left: BTreeMap<u64, u64> = self.engine.using()?.kept()?.into_iter().collect();
+        let mut left: BTreeMap<u64, u64> = self.engine.ask(Keyspaces::kept)?.into_iter().collect();
         for place in places {
             left.entry(place.segment).and_modify(|left| *left = left.saturating_sub(u64::from(place.bytes)));
         }
@@ -227,5 +207,41 @@ impl Rounds {
             // It is no part of the journal any more, and is thrown away at the next start.
             tracing::warn!(%error, segment, "a file of the journal cannot be removed");
         }
+    }
+}
+
+/// What is left of dropped logs, or some of it.
+#[derive(Default)]
+struct Found {
+    pages: Vec<[u8; 16]>,
+    /// Where records of theirs are that stayed in the journal.
+    places: Vec<Place>,
+    /// Logs that have no more pages than these.
+    done: Vec<LogId>,
+    bytes: u64,
+}
+
+impl Found {
+    fn of(settled: &Keyspaces, logs: &[LogId]) -> Result<Self, Error> {
+        let mut found = Self::default();
+        for log in logs {
+            let left = PAGES_PER_TURN - found.pages.len();
+            // Twice, as a page tells its key or its size. It is not read for either.
+            let pages = || settled.pages.range(page_key(*log, 0)..=page_key(*log, u64::MAX)).take(left);
+            for (page, same) in pages().zip(pages()) {
+                let key = page.key().map_err(failed)?;
+                let size = same.size().map_err(failed)?;
+                if size <= PLACE_BYTES_MAX {
+                    found.places.extend(settled.place(&key)?);
+                }
+                found.pages.extend(<[u8; 16]>::try_from(&*key).ok());
+                found.bytes += u64::from(size);
+            }
+            if found.pages.len() == PAGES_PER_TURN {
+                break;
+            }
+            found.done.push(*log);
+        }
+        Ok(found)
     }
 }

@@ -14,7 +14,7 @@ use super::keeper::Keeper;
 use super::kept::Kept;
 #[cfg(test)]
 use super::keyspaces::page_key;
-use super::keyspaces::{failed, table_key};
+use super::keyspaces::{Keyspaces, failed, table_key};
 use super::reading::{read_pages, read_recent};
 use super::recent::Recent;
 use super::recovery::{Recovered, recover};
@@ -62,6 +62,7 @@ impl DiskStore {
             .map_err(|error| unusable(error.to_string()))?;
         // A commit that was cut short and never answered is not missed by anybody.
         replay.miss_until(answered.noted());
+        Journal::forget(&replay.torn).map_err(|error| unusable(error.to_string()))?;
         let recovered = recover(Unsettled::over(page_ends.into_iter()), &replay);
         let Recovered { mut unsettled, gaps, .. } = recovered.map_err(|error| unusable(error.to_string()))?;
         if replay.has_gaps {
@@ -197,12 +198,14 @@ impl Store for DiskStore {
 
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error> {
         let pages = |pages: &Range<u64>, run: &mut Run| {
-            Some(self.engine.ask(|settled| read_pages(settled, &self.kept, &self.recent, log, pages, bytes_max, run)))
+            // What a dropped log had may be gone while it is read.
+            let is_there = || self.settler.unsettled().end(log).is_some();
+            let read = |settled: &Keyspaces| read_pages(settled, &self.kept, &self.recent, log, pages, bytes_max, run);
+            Some(self.engine.ask_as_long_as(is_there, read))
         };
         let position = range.start;
         let read = self.read_with(log, range, bytes_max, pages).expect("whoever may wait for the disk is told");
         match read {
-            // What a dropped log had may be gone while it is read.
             Err(Error::Damaged { .. }) if self.settler.unsettled().end(log).is_none() => {
                 Err(Error::NoRecord { log, position })
             }

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::manifest::{List, Manifest, damaged, is_damage};
+use super::manifest::{List, Manifest};
 use super::part::{Part, What};
 
 /// How long nothing is compared after everything was: damage that no copy can mend may be read again and again.
@@ -29,79 +29,57 @@ struct Restored {
     something: bool,
 }
 
+/// The copies in one hand: nobody else writes anything from them meanwhile. For who closes the database, which gives numbers of
+/// files out again when it is opened.
+pub(in crate::store::disk) struct Held<'a> {
+    copies: &'a Copies,
+    restored: MutexGuard<'a, Option<Restored>>,
+}
+
 impl Copies {
     /// Those in the folder of a store.
     pub(in crate::store::disk) fn of(dir: &Path) -> Self {
         Self { dir: dir.to_owned(), restored: Mutex::default() }
     }
 
-    /// Compares the lists of files with their checksums, which fjall does not, and writes what is damaged again. Only while the
-    /// database is closed. Errors: what the disk says, or what is damaged and has no copy.
-    pub(in crate::store::disk) fn restore_lists(&self) -> io::Result<()> {
-        for keyspace in self.keyspaces()? {
-            match Manifest::read(&keyspace) {
-                Err(error) if is_damage(&error) => {
-                    let list = self.restore_list(&keyspace)?;
-                    match list {
-                        Some(list) => tell(&list.path(&keyspace)),
-                        // A keyspace that was being made: fjall knows what to do.
-                        None if error.kind() == io::ErrorKind::NotFound => {}
-                        None => return Err(damaged(&format!("{} in {}", error, keyspace.display()))),
-                    }
-                }
-                read => drop(read?),
-            }
-        }
-        Ok(())
+    /// Takes them in hand. Waits for whoever compares them.
+    pub(in crate::store::disk) fn hold(&self) -> Held<'_> {
+        Held { copies: self, restored: self.restored.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// Compares everything that there is a copy of with that, and writes again what differs. Returns whether something did,
     /// also if that was found after this moment by somebody else. Blocks for as long as reading all of it takes.
     pub(in crate::store::disk) fn restore_since(&self, asked: Instant) -> bool {
-        let mut restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
-        match *restored {
+        let mut held = self.hold();
+        match *held.restored {
             Some(Restored { ended, something }) if ended > asked => something,
             Some(Restored { ended, .. }) if ended.elapsed() < REST_AFTER_RESTORING => false,
-            _ => {
-                let something = self.restore();
-                *restored = Some(Restored { ended: Instant::now(), something });
-                something
-            }
+            _ => held.restore(),
         }
-    }
-
-    fn restore(&self) -> bool {
-        let keyspaces = self.keyspaces().unwrap_or_default();
-        let read = keyspaces.iter().filter_map(|keyspace| Some((keyspace, Manifest::read(keyspace).ok()?)));
-        let parts = read.flat_map(|(keyspace, manifest)| self.parts(keyspace, &manifest));
-        let restored = parts.filter(|part| match part.restore() {
-            Ok(restored) => {
-                if restored {
-                    tell(&part.file);
-                }
-                restored
-            }
-            Err(error) => {
-                tracing::warn!(file = %part.file.display(), %error, "it cannot be compared with its copy");
-                false
-            }
-        });
-        restored.count() > 0
     }
 
     /// Finds the list that holds among the copies, and has it hold.
     fn restore_list(&self, keyspace: &Path) -> io::Result<Option<List>> {
-        let known = self.lists(keyspace);
-        let holds = List::current(keyspace).ok().filter(|current| known.contains(current));
+        let (known, current) = (self.lists(keyspace), List::current(keyspace));
+        let holds = current.as_ref().ok().filter(|current| known.contains(current)).copied();
         let newest = known.into_iter().max_by_key(|list| list.number);
-        // An older one than is there tells of files that are gone.
-        let newest = newest.filter(|list| numbers(keyspace, "v").all(|(there, _)| there <= list.number));
+        // An older one than there was tells of files that are gone.
+        let there = numbers(keyspace, "v").map(|(there, _)| there).max();
+        let newest = newest.filter(|list| there.is_none_or(|there| there <= list.number));
+        let newest = newest.filter(|list| {
+            current.as_ref().map_or(true, |current| current.number <= list.number || current.sum == list.sum)
+        });
         let Some(list) = holds.or(newest) else { return Ok(None) };
-        self.part_of_list(keyspace, list).restore()?;
+        self.part_of_list(keyspace, list).restore(true)?;
         if holds.is_none() {
             list.make_current(keyspace)?;
         }
         Ok(Manifest::read(keyspace).ok().map(|manifest| manifest.list))
+    }
+
+    /// Whether nothing was ever listed in it: it was being made, and fjall knows what to do with it.
+    fn is_new(&self, keyspace: &Path) -> bool {
+        self.lists(keyspace).is_empty() && numbers(keyspace, "v").all(|(number, _)| number == 0)
     }
 
     /// The lists there are copies of.
@@ -121,7 +99,8 @@ impl Copies {
             copy: folder.join(format!("{kind}-{number}-{sum:032x}")),
         };
         let tables = manifest.tables.iter().map(|table| part("tables", *table, What::Whole(table.1)));
-        let blobs = manifest.blobs.iter().map(|blob| part("blobs", *blob, What::End(BLOB_END_BYTES)));
+        let blobs =
+            manifest.blobs.iter().map(|blob| part("blobs", *blob, What::End { bytes: BLOB_END_BYTES, sum: blob.1 }));
         tables.chain(blobs).chain([self.part_of_list(keyspace, manifest.list)]).collect()
     }
 
@@ -136,11 +115,61 @@ impl Copies {
 
     /// The folders of the keyspaces; none before there are any.
     pub(super) fn keyspaces(&self) -> io::Result<Vec<PathBuf>> {
-        match fs::read_dir(self.dir.join("keyspaces")) {
-            Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
+        let entries = match fs::read_dir(self.dir.join("keyspaces")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        Ok(paths.into_iter().filter(|path| path.is_dir()).collect())
+    }
+}
+
+impl Held<'_> {
+    /// Compares the lists of files with their checksums, which fjall does not, and writes what is damaged again. Only while the
+    /// database is closed. Errors: what the disk says, or what is damaged and has no copy.
+    pub(in crate::store::disk) fn restore_lists(&mut self) -> io::Result<()> {
+        for keyspace in self.copies.keyspaces()? {
+            let Err(error) = Manifest::read(&keyspace) else { continue };
+            match self.copies.restore_list(&keyspace)? {
+                Some(list) => tell(&list.path(&keyspace)),
+                None if error.kind() == io::ErrorKind::NotFound && self.copies.is_new(&keyspace) => {}
+                None => return Err(io::Error::new(error.kind(), format!("{error} in {}", keyspace.display()))),
+            }
         }
+        Ok(())
+    }
+
+    /// As [`Copies::restore_since`], however long ago that was done.
+    pub(in crate::store::disk) fn restore(&mut self) -> bool {
+        let keyspaces = self.copies.keyspaces().unwrap_or_default();
+        let something = keyspaces.iter().filter(|keyspace| self.restore_files(keyspace)).count() > 0;
+        *self.restored = Some(Restored { ended: Instant::now(), something });
+        something
+    }
+
+    fn restore_files(&self, keyspace: &Path) -> bool {
+        let parts = || Some(self.copies.parts(keyspace, &Manifest::read(keyspace).ok()?));
+        let restore = |part: &Part| match part.restore(false) {
+            // Not one that the database has done with meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match parts() {
+                Some(parts) if parts.contains(part) => part.restore(true),
+                _ => Ok(false),
+            },
+            restored => restored,
+        };
+        let restored = parts().into_iter().flatten().filter(|part| match restore(part) {
+            Ok(restored) => {
+                if restored {
+                    tell(&part.file);
+                }
+                restored
+            }
+            Err(error) => {
+                tracing::warn!(file = %part.file.display(), %error, "it cannot be compared with its copy");
+                false
+            }
+        });
+        restored.count() > 0
     }
 }
 

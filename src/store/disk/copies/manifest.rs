@@ -108,11 +108,6 @@ fn current_path(keyspace: &Path) -> PathBuf {
     keyspace.join("current")
 }
 
-/// Whether something is wrong with what the disk gave, or it is gone.
-pub(super) fn is_damage(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound)
-}
-
 pub(super) fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{what} is damaged"))
 }

@@ -1,7 +1,7 @@
 //! What the database needs to find everything, a second time on the disk.
 //!
 //! A bit that flips in a record costs that record. One that flips in a table costs a thousand keys, and one in what a table
-//! has about itself keeps the whole database from opening. So all of that is there twice: the lists of files, the tables,
+//! has about itself keeps the whole database from opening. So these are there twice: the lists of files, the tables,
 //! and the ends of the files with values, where what they have about themselves stands. Values that have files of their own
 //! are not: they are most of what is on the disk.
 //!
@@ -17,4 +17,4 @@ mod rounds;
 #[cfg(test)]
 mod tests;
 
-pub(super) use folder::Copies;
+pub(super) use folder::{Copies, Held};

@@ -18,10 +18,10 @@ const TRAILER_BYTES: u64 = 8 + 16;
 /// What of a file is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    /// All of it; its checksum is known.
+    /// All of it, with this checksum.
     Whole(u128),
-    /// So many bytes at the end.
-    End(u64),
+    /// So many bytes at the end; the checksum is that of all of it.
+    End { bytes: u64, sum: u128 },
 }
 
 /// A file that there is to be a copy of.
@@ -33,6 +33,14 @@ pub(super) struct Part {
 }
 
 impl Part {
+    /// How many bytes are copied, at the most.
+    pub(super) fn bytes(&self) -> u64 {
+        match self.what {
+            What::Whole(_) => fs::metadata(&self.file).map_or(0, |file| file.len()),
+            What::End { bytes, .. } => bytes,
+        }
+    }
+
     /// Makes the copy. Errors: what the disk says, or that the file is damaged; there is no copy then.
     pub(super) fn make(&self) -> io::Result<()> {
         let new = self.copy.with_extension("new");
@@ -46,30 +54,38 @@ impl Part {
 
     fn write(&self, new: &Path) -> io::Result<()> {
         let mut file = File::open(&self.file)?;
-        let start = match self.what {
-            What::Whole(_) => 0,
-            What::End(bytes) => file.metadata()?.len().saturating_sub(bytes),
+        let (start, expected) = match self.what {
+            What::Whole(sum) => (0, sum),
+            What::End { bytes, sum } => (file.metadata()?.len().saturating_sub(bytes), sum),
         };
-        file.seek(SeekFrom::Start(start))?;
+        if start > 0 {
+            let mut whole = Xxh3::new();
+            each_piece(&mut file, |_, piece| {
+                whole.update(piece);
+                Ok(())
+            })?;
+            check(&whole, expected)?;
+            file.seek(SeekFrom::Start(start))?;
+        }
         let mut copy = BufWriter::with_capacity(PIECE_BYTES, File::create(new)?);
         let mut sum = Xxh3::new();
         each_piece(&mut file, |_, piece| {
             sum.update(piece);
             copy.write_all(piece)
         })?;
-        if matches!(self.what, What::Whole(expected) if sum.digest128() != expected) {
-            return Err(damaged("it"));
+        if start == 0 {
+            check(&sum, expected)?;
         }
         copy.write_all(&trailer(start, &mut sum))?;
         copy.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()
     }
 
-    /// Writes again what differs from the copy, and tells whether something did. Without a sound copy nothing does. Errors:
-    /// what the disk says.
-    pub(super) fn restore(&self) -> io::Result<bool> {
+    /// Writes again what differs from the copy, and tells whether something did. Without a sound copy nothing does. Makes the
+    /// file if it is gone and it `may_make` it. Errors: what the disk says.
+    pub(super) fn restore(&self, may_make: bool) -> io::Result<bool> {
         let Some((mut copy, start, bytes)) = self.sound_copy()? else { return Ok(false) };
         let mut how = OpenOptions::new();
-        let file = how.read(true).write(true).create(start == 0).truncate(false).open(&self.file)?;
+        let file = how.read(true).write(true).create(may_make && start == 0).truncate(false).open(&self.file)?;
         let found = file.metadata()?.len();
         let mut differs = found != start + bytes;
         if differs && start > 0 {
@@ -111,12 +127,16 @@ impl Part {
         copy.read_exact(&mut found)?;
         let fits = match self.what {
             What::Whole(expected) => sum.digest128() == expected,
-            What::End(_) => true,
+            What::End { .. } => true,
         };
         let start = u64::from_le_bytes(*found.first_chunk().expect("a trailer begins with it"));
         copy.seek(SeekFrom::Start(0))?;
         Ok((fits && found == trailer(start, &mut sum)).then_some((copy, start, bytes)))
     }
+}
+
+fn check(sum: &Xxh3, expected: u128) -> io::Result<()> {
+    if sum.digest128() == expected { Ok(()) } else { Err(damaged("it")) }
 }
 
 /// Where the bytes stand that were summed, and the sum of both.

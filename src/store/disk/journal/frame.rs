@@ -339,7 +339,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn a_frame_with_a_flipped_bit_is_none(changes in prop::collection::vec(change(), 0..9), at: prop::sample::Index, bit in 0..8_u8) {
+        fn a_flipped_bit_is_noticed_and_costs_a_large_record_alone(changes in prop::collection::vec(change(), 0..9), at: prop::sample::Index, bit in 0..8_u8) {
             let mut bytes = written(&changes, 1, SALT);
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;

@@ -4,7 +4,7 @@
 //! synced. Two files are usually there, one that is written to and one that is being settled or is the next. A segment that
 //! is full of large records stays where it is, as the place of these records.
 //!
-//! At the start all of it is read. A commit that is torn at the end was never answered, and nobody misses it. Damage in the
+//! At the start all of it is read. A commit that is torn at the end and was not answered is missed by nobody. Damage in the
 //! middle costs the commits it is in, and not those behind it; of a large record, it costs that one. What was lost is told as
 //! far as it can be read.
 

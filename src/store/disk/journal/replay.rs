@@ -1,6 +1,6 @@
 //! What the segments hold, put together: commits one after the other, and what is missing between them. Pure.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -35,6 +35,15 @@ pub(in crate::store::disk) struct Torn {
     /// Its number, if all of it but some large records is left.
     in_parts: Option<u64>,
     body: Bytes,
+    /// The file it stands in, and where it begins there.
+    pub(super) place: (PathBuf, u64),
+}
+
+impl Torn {
+    /// Whether it is done again when somebody misses it.
+    pub(super) fn is_in_parts(&self) -> bool {
+        self.in_parts.is_some()
+    }
 }
 
 impl Replay {
@@ -104,7 +113,8 @@ impl Reading {
         }
         tracing::debug!(file = %path.display(), bytes = ?torn.bytes, "the journal holds something that is no commit");
         let body = torn.body.map_or_else(Bytes::new, |body| bytes.slice(body));
-        self.replay.torn.push(Torn { in_parts: torn.commit.filter(|_| torn.in_parts), body });
+        let place = (path.to_owned(), torn.bytes.start as u64);
+        self.replay.torn.push(Torn { in_parts: torn.commit.filter(|_| torn.in_parts), body, place });
     }
 
     fn commit(&mut self, commit: u64, body: Bytes) {

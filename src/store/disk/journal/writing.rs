@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::frame::{Change, Frame};
-use super::replay::{Reading, Replay};
+use super::frame::{Change, Frame, HEAD};
+use super::replay::{Reading, Replay, Torn};
 use super::segment::{Segment, segments_in};
 use super::spare::Spare;
 use crate::store::disk::kept::{Kept, Place};
@@ -151,6 +152,17 @@ impl Journal {
     /// Passes over the numbers before this one: they were somebody's.
     pub(in crate::store::disk) fn skip_to(&mut self, commit: u64) {
         self.next_commit = self.next_commit.max(commit);
+    }
+
+    /// Makes sure that what is torn and was not missed never is, whatever gets its numbers. Errors: what the disk says.
+    pub(in crate::store::disk) fn forget(torn: &[Torn]) -> io::Result<()> {
+        for torn in torn.iter().filter(|torn| torn.is_in_parts()) {
+            let (path, begins) = &torn.place;
+            let file = OpenOptions::new().write(true).open(path)?;
+            file.write_all_at(&[0; HEAD], *begins)?;
+            file.sync_data()?;
+        }
+        Ok(())
     }
 
     /// Begins another segment, and gives those before. What was written is on the disk then. Errors: what the disk says;

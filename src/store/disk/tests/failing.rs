@@ -107,7 +107,7 @@ fn what_a_failed_write_has_left_is_gone_when_the_next_one_begins() {
     let left = dir.path().join(PAGES).join("tables/999");
     engine.mend().unwrap();
     assert!(left.exists(), "nothing has failed");
-    engine.using().unwrap().fail();
+    engine.using().unwrap().fail(&fjall::Error::Poisoned);
     let lent = engine.lend();
     std::thread::scope(|scope| scope.spawn(|| engine.mend()).join().unwrap()).unwrap();
     assert!(left.exists(), "it works, and somebody has it in hand");
@@ -121,7 +121,7 @@ fn what_a_failed_write_has_left_is_gone_when_the_next_one_begins() {
 fn a_database_that_cannot_be_opened_anew_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(dir.path());
-    engine.using().unwrap().fail();
+    engine.using().unwrap().fail(&fjall::Error::Poisoned);
     let current = dir.path().join(PAGES).join("current");
     let version = fs::read(&current).unwrap();
     fs::write(&current, "none").unwrap();
@@ -133,4 +133,19 @@ fn a_database_that_cannot_be_opened_anew_is_tried_again() {
     fs::write(&current, version).unwrap();
     engine.mend().unwrap();
     assert_eq!(settled(&engine).unwrap(), 1);
+}
+
+#[test]
+fn a_database_that_has_failed_at_damage_finds_it_mended_when_it_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    engine.copies().copy_everything();
+    let compact = || engine.using().unwrap().pages.major_compact();
+    for table in fs::read_dir(dir.path().join(PAGES).join("tables")).unwrap() {
+        flip(&table.unwrap().path());
+    }
+    let error = compact().unwrap_err();
+    engine.using().unwrap().fail(&error);
+    engine.mend().unwrap();
+    compact().unwrap();
 }

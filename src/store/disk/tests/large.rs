@@ -83,6 +83,17 @@ fn a_large_record_that_is_damaged_is_told_and_the_others_are_read() {
     assert_eq!(store.read(LogId(1), LONG as u64..u64::MAX, 1).unwrap().end, 2 * LONG as u64);
 }
 
+/// Flips a bit in the record that consists of this byte.
+fn flip_in_record(dir: &std::path::Path, byte: u8) {
+    let files = std::fs::read_dir(dir.join("journal")).unwrap().map(|file| file.unwrap().path());
+    let first = files.filter(|path| path.extension().is_some()).min().unwrap();
+    let mut bytes = std::fs::read(&first).unwrap();
+    let record = [byte; 100];
+    let at = bytes.windows(record.len()).position(|window| window == record).unwrap();
+    bytes[at + 50] ^= 1;
+    std::fs::write(first, bytes).unwrap();
+}
+
 #[test]
 fn a_large_record_that_is_damaged_costs_its_commit_nothing_else() {
     const TABLE: Table = Table("things");
@@ -99,13 +110,7 @@ fn a_large_record_that_is_damaged_costs_its_commit_nothing_else() {
             store.commit(batch).unwrap();
         }
         drop(store);
-        let files = std::fs::read_dir(dir.path().join("journal")).unwrap().map(|file| file.unwrap().path());
-        let first = files.filter(|path| path.extension().is_some()).min().unwrap();
-        let mut bytes = std::fs::read(&first).unwrap();
-        let record = [16 * damaged + 2; 100];
-        let at = bytes.windows(record.len()).position(|window| window == record).unwrap();
-        bytes[at + 50] ^= 1;
-        std::fs::write(first, bytes).unwrap();
+        flip_in_record(dir.path(), 16 * damaged + 2);
         let from = u64::from(damaged) * LONG as u64;
         let gap = Gap { log: LogId(1), from, until: from + LONG as u64 };
         for gaps in [vec![gap], vec![]] {
@@ -123,5 +128,26 @@ fn a_large_record_that_is_damaged_costs_its_commit_nothing_else() {
                 assert_eq!(store.get(TABLE, &[number]).unwrap().unwrap(), "there");
             }
         }
+    }
+}
+
+#[test]
+fn what_is_left_of_a_commit_that_was_never_answered_is_never_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = roomy(dir.path());
+    for number in 0..3_u8 {
+        let mut batch = Batch::default();
+        batch.append(LogId(1), u64::from(number) * LONG as u64, vec![number + 1; LONG].into());
+        store.commit(batch).unwrap();
+    }
+    drop(store);
+    flip_in_record(dir.path(), 3);
+    // At first two commits were answered; then a third one, which has the number of the torn one, and is lost.
+    for answered in [2_u64, 3] {
+        let note = [answered.to_be_bytes(), (!answered).to_be_bytes()].concat();
+        std::fs::write(dir.path().join("answered"), note).unwrap();
+        let store = roomy(dir.path());
+        assert_eq!(store.end(LogId(1)).unwrap(), Some(2 * LONG as u64), "{answered} were answered");
+        assert!(store.gaps().is_empty());
     }
 }
