@@ -250,6 +250,10 @@ fn deadlines_do_not_look_at_the_clock_on_the_wall() {
                 folders.push(path);
                 continue;
             }
+            // Not the list of functions, which names some of the standard library's.
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
             let inside = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
             let allowed = WALL_CLOCK.iter().any(|(place, _)| inside.starts_with(place));
             let text = std::fs::read_to_string(&path).unwrap();
