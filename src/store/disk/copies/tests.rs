@@ -65,6 +65,15 @@ fn copied() -> tempfile::TempDir {
     dir
 }
 
+/// After it, the copies are of the time before.
+fn write_more(dir: &Path) {
+    let store = hasty(dir);
+    let mut batch = Batch::default();
+    batch.append(LogId(9), 0, "later".into());
+    store.commit(batch).unwrap();
+    store.settle_now();
+}
+
 fn files(dir: &Path) -> BTreeSet<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { BTreeSet::from([path]) }).collect()
@@ -211,12 +220,7 @@ fn only_what_stays_for_a_while_and_is_sound_is_copied_and_goes_with_its_file() {
     assert!(!first("1").iter().any(|copy| copy.starts_with(&of_damaged)), "{copied:?}");
     assert!(first("2").iter().any(|copy| copy.starts_with("tables-")), "{copied:?}");
     flip(&damaged, 60);
-    let store = hasty(dir.path());
-    let mut batch = Batch::default();
-    batch.append(LogId(9), 0, "later".into());
-    store.commit(batch).unwrap();
-    store.settle_now();
-    drop(store);
+    write_more(dir.path());
     rounds.round(&|_| false);
     assert!(copied.iter().any(|copy| !copy.exists()), "a list is gone");
     rounds.round(&|_| true);
@@ -228,13 +232,7 @@ fn only_what_stays_for_a_while_and_is_sound_is_copied_and_goes_with_its_file() {
 fn a_list_that_is_gone_is_not_replaced_by_an_older_one() {
     let dir = copied();
     let keyspace = dir.path().join("keyspaces/2");
-    let store = hasty(dir.path());
-    let mut batch = Batch::default();
-    batch.append(LogId(9), 0, "later".into());
-    store.commit(batch).unwrap();
-    store.settle_now();
-    drop(store);
-    // The copies are of the time before.
+    write_more(dir.path());
     let list = List::current(&keyspace).unwrap().path(&keyspace);
     let (current, bytes) = (fs::read(keyspace.join("current")).unwrap(), fs::read(&list).unwrap());
     for gone in [list.clone(), keyspace.join("current")] {
