@@ -11,7 +11,6 @@ mod durable;
 mod eventually;
 mod limits;
 mod memory;
-mod order;
 mod readme;
 mod secure;
 mod sockets;

@@ -3,7 +3,7 @@
 use crate::source::{Source, line_of, regex};
 
 /// The rooms from the top of the house down. A room uses any room of a later line; never one of an earlier line,
-/// never one beside it. `main.rs`, `lib.rs` and `bin/` join rooms, so they may use all of them; `build.rs` is not in the house.
+/// never one beside it. `main.rs`, `lib.rs` and `bin/` join rooms, so they may use all of them.
 const ORDER: [&[&str]; 8] = [
     &["cli"],
     &["app", "testing"],
@@ -60,7 +60,7 @@ pub(crate) fn purity(source: &Source) -> Vec<String> {
 fn room(path: &str) -> Option<&str> {
     let inside = path.strip_prefix("src/")?;
     let first = inside.split('/').next()?;
-    let joins = first == "bin" || ["main.rs", "lib.rs", "build.rs"].contains(&inside);
+    let joins = first == "bin" || ["main.rs", "lib.rs"].contains(&inside);
     (!joins).then(|| first.trim_end_matches(".rs"))
 }
 
