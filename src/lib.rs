@@ -66,6 +66,7 @@ pub mod message;
 pub mod relay;
 pub mod store;
 pub mod streams;
+mod sync;
 pub mod testing;
 pub mod webhook;
 

@@ -236,7 +236,7 @@ const WALL_CLOCK: [(&str, &str); 17] = [
     ("src/cli/stream/ls.rs", "shown to people: when a stream was created"),
     ("src/cli/stream/server.rs", "a Retry-After that is a date"),
     ("src/webhook", "the timestamp in a signature, as Standard Webhooks wants it"),
-    ("src/http/client.rs", "a Retry-After that is a date"),
+    ("src/http/call/client.rs", "a Retry-After that is a date"),
 ];
 
 #[test]

@@ -12,7 +12,7 @@ const ORDER: [&[&str]; 8] = [
     &["bus"],
     &["broker"],
     &["http", "store", "web"],
-    &["message"],
+    &["message", "sync"],
 ];
 
 /// Crates that do input and output, tell the time by themselves or throw dice.

@@ -15,13 +15,14 @@ use super::error::Error;
 use super::journal::{Journal, Sink, Style};
 use super::metrics::Metrics;
 use super::rules::{Effect, Exchange, Filter, Note, Place};
-use super::shell::{Handle, Shell, lock, sweep};
+use super::shell::{Handle, Shell, sweep};
 use super::traffic::{Following, Payloads, Refusal, Traffic};
 use super::wire::{
     Activity, Address, Delivery, InstanceRow, Landscape, Lease, Listing, Registration, Undelivered, Verdict,
 };
 use crate::http::{Client, ClientLimits};
 use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
+use crate::sync::lock;
 
 /// How long opening a connection to a receiver may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

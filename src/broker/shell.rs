@@ -1,6 +1,6 @@
 //! What stands around the rules: state, means, and the performing of effects.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime;
@@ -19,6 +19,7 @@ use super::traffic::Traffic;
 use super::wire::{Delivery, Lease, Registration, Undelivered};
 use crate::http::Client;
 use crate::message::{InstanceId, Message, MessageId, MessageName, Payload, Role};
+use crate::sync::lock;
 
 /// How often leases, windows and conversations are looked at.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
@@ -270,9 +271,4 @@ fn notice(parcel: &Parcel, row: &Undelivered) -> Message {
         response_to: Some(parcel.message.id.clone()),
         ..Message::new(MessageId::from_uuid(uuid::Uuid::now_v7()), name)
     }
-}
-
-/// A lock that a panic elsewhere does not close for good: the rules keep their state whole between calls.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

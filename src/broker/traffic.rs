@@ -9,9 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 
 use super::rules::{Filter, GivenUp, Seen, Trace, activity};
-use super::shell::{Shell, lock};
+use super::shell::Shell;
 use super::wire::{Activity, Undelivered};
 use crate::message::{ActivityId, Payload};
+use crate::sync::lock;
 
 /// Followers there may be at once; further ones are told to come later.
 pub(super) const FOLLOWERS_MAX: usize = 32;

@@ -27,6 +27,7 @@ use super::{Config, Context, Draft, Error, Event, Events, HandlerError};
 use crate::bus::{Bus, Endpoint, Verdict};
 use crate::http::Serving;
 use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
+use crate::sync::lock;
 
 /// Who a relay is, and how it reaches the bus.
 pub(crate) struct Identity {
@@ -367,9 +368,4 @@ fn judged(message: &Message, verdict: &Verdict) -> Option<Error> {
             Some(Error::Busy { what: "the receiver's queue", places: 0, retry_after: *retry_after })
         }
     }
-}
-
-/// Locks for a few lines. A panic elsewhere cannot leave these structures half-changed: each change is one call.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,12 @@
 //! What readers see: the streams and their ends as far as they are written.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
 use super::wire::{ContentType, Lifetime, Segment, StreamEntry, StreamPath};
+use crate::sync::lock;
 
 /// One life of a stream.
 #[derive(Debug)]
@@ -126,9 +127,4 @@ impl Shelf {
             }
         }
     }
-}
-
-// What is behind the locks of this room is whole between any two lines, so a panic elsewhere leaves it usable.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

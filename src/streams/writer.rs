@@ -23,10 +23,11 @@ use super::lifecycle::Announcer;
 use super::lone::Lone;
 use super::room::{Claim, Coming};
 use super::rules::{Change, Ledger, Refusal};
-use super::shelf::{Shelf, lock};
+use super::shelf::Shelf;
 use super::subscriptions::Notices;
 use crate::http::turn;
 use crate::store::{Batch, Pace, Store};
+use crate::sync::lock;
 
 /// Decides, commits, shows.
 pub(super) struct Writer {

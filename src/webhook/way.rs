@@ -1,13 +1,14 @@
 //! The way to the service: a bounded number of calls at once, none while the breaker holds them back.
 
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::timeout_at;
 
 use super::rules::{Admission, Breaker, Call, Change, Health, Hold, Limits};
+use crate::sync::lock;
 
 /// One service's places and its breaker.
 pub(super) struct Way {
@@ -48,7 +49,7 @@ impl Way {
     pub(super) async fn enter(&self, deadline: Instant) -> Result<Pass<'_>, String> {
         loop {
             let place = self.place(deadline).await?;
-            let admission = self.lock().breaker.admit(Instant::now());
+            let admission = lock(&self.state).breaker.admit(Instant::now());
             match admission {
                 Admission::Go(call) => return Ok(Pass { way: self, call, ended: false, _place: place }),
                 Admission::Held(_) => drop(place),
@@ -59,7 +60,7 @@ impl Way {
 
     /// Why calls are held back at this moment, if they are.
     pub(super) fn trouble(&self) -> Option<String> {
-        let state = self.lock();
+        let state = lock(&self.state);
         state.breaker.hold(Instant::now()).map(|_| state.cause.clone())
     }
 
@@ -79,7 +80,7 @@ impl Way {
         // From here on no change is missed, so the breaker is asked after this.
         changed.as_mut().enable();
         let (hold, cause) = {
-            let state = self.lock();
+            let state = lock(&self.state);
             (state.breaker.hold(Instant::now()), state.cause.clone())
         };
         let until = match hold {
@@ -92,11 +93,6 @@ impl Way {
             Ok(()) | Err(_) => Ok(()),
         }
     }
-
-    /// Locks for a few lines. Each change is one call, so a panic elsewhere leaves nothing half-changed.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Pass<'_> {
@@ -104,7 +100,7 @@ impl Pass<'_> {
     pub(super) fn end(mut self, health: Health, cause: &str) -> Option<Change> {
         self.ended = true;
         let change = {
-            let mut state = self.way.lock();
+            let mut state = lock(&self.way.state);
             let change = state.breaker.ended(self.call, health, Instant::now());
             match change {
                 Some(Change::Opened(_) | Change::Reopened(_)) => cause.clone_into(&mut state.cause),
@@ -124,7 +120,7 @@ impl Drop for Pass<'_> {
         if self.ended {
             return;
         }
-        let change = self.way.lock().breaker.abandoned(self.call, Instant::now());
+        let change = lock(&self.way.state).breaker.abandoned(self.call, Instant::now());
         if change.is_some() {
             tracing::warn!("a probe of the service went away without an end, another one will follow");
             self.way.changed.notify_waiters();

@@ -1,7 +1,7 @@
 //! An open connection, seen from its owner.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,6 +14,7 @@ use super::handshake::Peer;
 use crate::broker::{Inbox, Verdict};
 use crate::bus::Error;
 use crate::message::{ActivityId, MessageId};
+use crate::sync::lock;
 
 /// Parcels that may wait for the connection. Senders wait for their answers, so there is seldom more than one.
 const PARCELS_MAX: usize = 8;
@@ -97,8 +98,8 @@ impl Connection {
 
     /// Ends the connection, after what was sent has left, and waits for that: 2 seconds at most.
     pub(super) async fn leave(&self) {
-        drop(self.leave.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(lock(&self.leave).take());
+        let task = lock(&self.task).take();
         if let Some(task) = task {
             // A panic of the task has been told by the runtime.
             drop(task.await);

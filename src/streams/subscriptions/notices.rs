@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
 use super::rules::Seen;
-use crate::streams::shelf::{Showing, lock};
+use crate::streams::shelf::Showing;
 use crate::streams::wire::StreamPath;
+use crate::sync::lock;
 
 /// Told by the writer after each commit, read by whoever looks at the board.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::rules::{Attempt, Outcome};
 use super::service::Running;
 use crate::streams;
-use crate::streams::shelf::lock;
+use crate::sync::lock;
 
 /// How long nothing is tried when the writer has no room.
 const BUSY_WAIT: Duration = Duration::from_secs(1);

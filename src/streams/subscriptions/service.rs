@@ -17,9 +17,9 @@ use crate::streams;
 use crate::streams::config::Config;
 use crate::streams::metrics::Webhooks;
 use crate::streams::rules::{Change, Ledger};
-use crate::streams::shelf::lock;
 use crate::streams::wire::StreamPath;
 use crate::streams::writer::Writer;
+use crate::sync::lock;
 
 /// What the store has kept of subscriptions, until there is a writer.
 pub(in crate::streams) struct Subscriptions {

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use axum::http::uri::Authority;
@@ -19,9 +19,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::ClientError;
-use super::client::innermost;
+use super::error::{ClientError, innermost};
 use super::shelf::{Fitness, Shelf};
+use crate::sync::lock;
 
 /// How long one address of a name is tried before the next one is tried beside it. RFC 8305, section 5.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -89,7 +89,7 @@ impl Pool {
         if connection.is_closed() {
             return;
         }
-        let mut idle = self.0.lock();
+        let mut idle = lock(&self.0.idle);
         idle.shelf.put(server.as_str(), connection, Instant::now());
         if !idle.swept {
             idle.swept = true;
@@ -100,7 +100,7 @@ impl Pool {
     }
 
     fn take(&self, server: &Authority) -> Option<Connection> {
-        self.0.lock().shelf.take(server.as_str(), Instant::now(), |connection| {
+        lock(&self.0.idle).shelf.take(server.as_str(), Instant::now(), |connection| {
             if connection.is_ready() {
                 return Fitness::Ready;
             }
@@ -139,18 +139,11 @@ impl Pool {
     }
 }
 
-impl Inner {
-    /// Locks for a few lines. Each change is one call, so a panic elsewhere leaves nothing half-changed.
-    fn lock(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 async fn sweep(pool: Weak<Inner>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         let Some(pool) = pool.upgrade() else { return };
-        let mut idle = pool.lock();
+        let mut idle = lock(&pool.idle);
         if idle.shelf.expire(Instant::now()) == 0 {
             idle.swept = false;
             return;

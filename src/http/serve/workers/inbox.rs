@@ -8,12 +8,13 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
 use super::here;
+use crate::sync::lock;
 
 static INBOXES: AtomicU64 = AtomicU64::new(1);
 
@@ -38,7 +39,7 @@ impl Inbox {
     }
 
     fn leave(&self, task: &Waker) {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner).push(task.clone());
+        lock(&self.woken).push(task.clone());
         // Nothing but the first time, until the worker has come and registered again.
         self.worker.wake();
     }
@@ -49,7 +50,7 @@ impl Inbox {
         poll_fn(|context| {
             // Before the look, so that whoever comes after it rings.
             self.worker.register(context.waker());
-            std::mem::swap(&mut taken, &mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
+            std::mem::swap(&mut taken, &mut *lock(&self.woken));
             taken.drain(..).for_each(Waker::wake);
             Poll::Pending
         })

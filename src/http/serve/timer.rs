@@ -1,11 +1,13 @@
 //! The timer of one connection.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
+
+use crate::sync::lock;
 
 /// One entry among the runtime's timers, moved on whenever hyper asks for a new one. hyper asks for each request, and a
 /// timer that is entered and taken out each time costs more than to parse the head it watches over. A server's connection
@@ -18,10 +20,6 @@ impl ConnectionTimer {
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(Box::pin(tokio::time::sleep(Duration::ZERO)))))
     }
-
-    fn entry(&self) -> MutexGuard<'_, Pin<Box<tokio::time::Sleep>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Timer for ConnectionTimer {
@@ -30,7 +28,7 @@ impl Timer for ConnectionTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        self.entry().as_mut().reset(deadline.into());
+        lock(&self.0).as_mut().reset(deadline.into());
         Box::pin(self.clone())
     }
 
@@ -43,7 +41,7 @@ impl Future for ConnectionTimer {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.entry().as_mut().poll(context)
+        lock(&self.0).as_mut().poll(context)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a listener needs of whoever answers.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use axum::Router;
@@ -8,7 +9,9 @@ use axum::http::Request;
 use axum::response::Response;
 use tower_service::Service;
 
-use super::Peer;
+/// The address of the client's end of the connection; an extension of every request that goes through a router.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
 
 /// An answer on its way.
 pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use axum::http::header::CONNECTION;
@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::live::{Live, Source};
 use super::stalled::Stalled;
+use crate::sync::lock;
 
 /// Both ends of a loan: hyper reads and writes on one clone, the other takes the connection back.
 pub(super) struct Line<S>(Arc<Mutex<Loan<S>>>);
@@ -58,7 +59,7 @@ impl<S> Line<S> {
         }
         if let Some(source) = response.extensions_mut().remove::<Live>().and_then(|live| live.take()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            let mut loan = self.loan();
+            let mut loan = lock(&self.0);
             // hyper has the head in hand, and flushes when it is written.
             loan.flushed = false;
             loan.live = Some(source);
@@ -67,17 +68,12 @@ impl<S> Line<S> {
 
     /// The connection and what is to be sent on it, once the head of a live answer is sent. hyper has no more to do then.
     pub(super) fn take_back(&self) -> Option<(S, Source)> {
-        let mut loan = self.loan();
+        let mut loan = lock(&self.0);
         if !loan.flushed {
             return None;
         }
         let source = loan.live.take()?;
         loan.connection.take().map(|connection| (connection, source))
-    }
-
-    // What is behind the lock is whole between any two lines, so a panic elsewhere leaves it usable.
-    fn loan(&self) -> MutexGuard<'_, Loan<S>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -85,7 +81,7 @@ impl Line<Stalled<TcpStream>> {
     /// Why nobody is there any more who wants the answer to the request that is at work; pending for as long as nothing tells
     /// so. hyper could look for this, too, but would make room for 8 KiB to read into, for each request anew.
     pub(super) fn poll_gone(&self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let Loan { connection, incoming, .. } = &mut *self.loan();
+        let Loan { connection, incoming, .. } = &mut *lock(&self.0);
         let Some(connection) = connection.as_ref().filter(|_| *incoming == Incoming::Unknown) else {
             return Poll::Pending;
         };
@@ -105,7 +101,7 @@ impl<S: Unpin> Line<S> {
         &self,
         act: impl FnOnce(Pin<&mut S>, &mut bool, &mut Incoming) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let Loan { connection, flushed, incoming, .. } = &mut *self.loan();
+        let Loan { connection, flushed, incoming, .. } = &mut *lock(&self.0);
         match connection {
             Some(connection) => act(Pin::new(connection), flushed, incoming),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),

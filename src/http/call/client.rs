@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 
+use super::error::{ClientError, innermost};
 use super::pool::Pool;
 
 /// Bounds of every outgoing call.
@@ -22,52 +23,6 @@ pub struct ClientLimits {
     pub timeout: Duration,
     /// Longest answer that is read.
     pub answer_bytes_max: usize,
-}
-
-/// Why a call has no usable answer. Whether the other side saw the request is unknown, except after
-/// [`ClientError::Connect`] and [`ClientError::Url`].
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum ClientError {
-    /// The URL has no host, or another scheme than http and https.
-    #[error("{url:?} is not an http or https URL")]
-    Url {
-        /// The URL.
-        url: String,
-    },
-    /// Nobody listens there.
-    #[error("cannot connect to {authority}: {cause}")]
-    Connect {
-        /// Host and port.
-        authority: String,
-        /// The system's reason.
-        cause: String,
-    },
-    /// The connection broke before the answer was complete.
-    #[error("the connection to {authority} broke: {cause}")]
-    Broken {
-        /// Host and port.
-        authority: String,
-        /// What broke.
-        cause: String,
-    },
-    /// There was no complete answer in time.
-    #[error("{authority} did not answer within {} ms", timeout.as_millis())]
-    Timeout {
-        /// Host and port.
-        authority: String,
-        /// How long was waited.
-        timeout: Duration,
-    },
-    /// The answer is over the limit; its status had been read.
-    #[error("the answer of {authority} ({status}) is over the limit of {bytes_max} bytes")]
-    AnswerTooLarge {
-        /// Host and port.
-        authority: String,
-        /// The status of the answer.
-        status: StatusCode,
-        /// The limit.
-        bytes_max: usize,
-    },
 }
 
 /// What came back.
@@ -215,15 +170,6 @@ where
     }
     let body = if joined.is_empty() { whole } else { joined.freeze() };
     Ok(Answer { status: parts.status, headers: parts.headers, body })
-}
-
-/// The last cause of the chain, which is the one that names the reason.
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

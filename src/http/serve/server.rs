@@ -20,69 +20,22 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answering::Answers;
+use super::answering::{Answers, Peer};
 use super::line::Line;
 use super::live::send_chunks;
 use super::place::Place;
 use super::stalled::Stalled;
 use super::timer::ConnectionTimer;
 use super::workers::{Workers, asks};
-
-/// Bounds of every listener.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Largest body a listener takes; a longer one is answered 413.
-    pub body_bytes_max: usize,
-    /// How long a body may take to arrive; then 408.
-    pub body_timeout_ms: u64,
-    /// How long a connection may stay without complete request headers; then it is closed.
-    pub header_timeout_ms: u64,
-    /// How long a connection may take nothing of what is sent to it; then it is closed.
-    pub write_timeout_ms: u64,
-    /// Open connections per listener; further ones wait in the system's backlog.
-    pub connections_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            body_bytes_max: 1024 * 1024,
-            body_timeout_ms: 10_000,
-            header_timeout_ms: 30_000,
-            write_timeout_ms: 30_000,
-            connections_max: 16_384,
-        }
-    }
-}
+use crate::http::Limits;
 
 /// The number of the next connection.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
-
-/// What an envelope may add to a payload: its names and ids at their longest, and a little more.
-const ENVELOPE_BYTES_MAX: usize = 16 * 1024;
-
-impl Limits {
-    /// The same bounds where bodies are envelopes, so that a payload which one listener took is not too large for the
-    /// next.
-    pub(crate) fn for_envelopes(&self) -> Self {
-        Self { body_bytes_max: self.body_bytes_max.saturating_add(ENVELOPE_BYTES_MAX), ..self.clone() }
-    }
-
-    pub(crate) fn body_timeout(&self) -> Duration {
-        Duration::from_millis(self.body_timeout_ms)
-    }
-}
-
-/// The address of the client's end of the connection; an extension of every request that goes through a router.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
 
 /// Why a listener could not be opened. One line that names the address and the setting it came from.
 #[derive(Debug, thiserror::Error)]

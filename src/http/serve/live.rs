@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -15,6 +15,8 @@ use axum::response::Response;
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::sync::lock;
 
 /// Where the body of a live answer comes from.
 pub(super) type Source = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
@@ -26,7 +28,7 @@ pub(super) struct Live(Arc<Mutex<Option<Source>>>);
 impl Live {
     /// The source; what is left behind is a body that never comes.
     pub(super) fn take(&self) -> Option<Source> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0).take()
     }
 }
 
@@ -34,7 +36,7 @@ impl Stream for Live {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut source = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut source = lock(&self.0);
         source.as_mut().map_or(Poll::Pending, |source| source.poll_next_unpin(context).map(|bytes| bytes.map(Ok)))
     }
 }

@@ -1,0 +1,17 @@
+//! The server under every listener: connections and their limits, worker threads, and the drain.
+
+mod answering;
+mod line;
+mod live;
+mod place;
+mod server;
+mod stalled;
+mod timer;
+mod workers;
+
+pub use answering::{Answering, Answers, Peer};
+pub(crate) use live::live;
+pub use place::Place;
+pub use server::{BindError, Listening, Serving};
+pub use workers::Workers;
+pub(crate) use workers::{Turn, turn};
