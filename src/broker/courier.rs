@@ -11,11 +11,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
 use super::rules::{Attempt, Batch, Key, Outcome, Reason, Work};
-use super::service::Inbox;
 use super::shell::{Handle, Shell};
-use super::wire::{Address, Delivery};
+use super::wire::Address;
 use crate::http::{Answer, ClientError};
-use crate::message::{Message, MessageId, TraceParent};
+use crate::message::{Delivery, Inbox, Message, MessageId, TraceParent};
 
 /// What a path segment must not show as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

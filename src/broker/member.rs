@@ -10,8 +10,8 @@ use super::rules::Key;
 use super::service::Broker;
 use super::shell::Handle;
 use super::socket::Acks;
-use super::wire::{Dialect, Hello, Registration, Verdict};
-use crate::message::{InstanceId, Message, Role};
+use super::wire::{Dialect, Hello};
+use crate::message::{InstanceId, Message, Registration, Role, Verdict};
 
 /// The socket's place on the roster. A socket that registers under another role gives up the one before.
 pub(super) struct Member {

@@ -14,9 +14,9 @@ use super::error::Error;
 use super::opening::{Refusal, open};
 use super::service::Broker;
 use super::watching;
-use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered, Verdict};
+use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
 use crate::http::{Kind, Limits, Peer, Problem, json_body, message_name, not_found};
-use crate::message::{self, InstanceId, Message, MessageName, Role, TraceParent};
+use crate::message::{self, InstanceId, Message, MessageName, Role, TraceParent, Verdict};
 
 /// Everything the broker answers: exo 2.2, our registrations and batches, and what operators look at.
 pub fn router(broker: Broker, limits: &Limits) -> Router {

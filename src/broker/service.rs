@@ -17,11 +17,9 @@ use super::metrics::Metrics;
 use super::rules::{Effect, Exchange, Filter, Note, Place};
 use super::shell::{Handle, Shell, sweep};
 use super::traffic::{Following, Payloads, Refusal, Traffic};
-use super::wire::{
-    Activity, Address, Delivery, InstanceRow, Landscape, Lease, Listing, Registration, Undelivered, Verdict,
-};
+use super::wire::{Activity, Address, InstanceRow, Landscape, Lease, Listing, Undelivered};
 use crate::http::{Client, ClientLimits};
-use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
+use crate::message::{ActivityId, Inbox, InstanceId, Message, MessageName, Registration, Role, Verdict};
 use crate::sync::lock;
 
 /// How long opening a connection to a receiver may take.
@@ -29,23 +27,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest answer to a delivery that is read.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-
-/// A service of this process, as the broker sees it.
-pub trait Inbox: Send + Sync {
-    /// Takes a message, or says why not. Must not block; may be called from several threads at once.
-    fn deliver(&self, message: Message) -> Delivery;
-
-    /// Whether somebody waits for this very message, and not for its turn: it may then pass messages that wait for room,
-    /// some of which may wait for what their handlers wait for.
-    fn awaits(&self, _message: &Message) -> bool {
-        false
-    }
-
-    /// Hears of something that came and could not be taken, where its sender cannot be told. `words` say what it was.
-    fn trouble(&self, words: &str) {
-        tracing::warn!(words, "something that came over the bus could not be taken");
-    }
-}
 
 /// The broker. Cheap to clone; its tasks end with the last clone.
 #[derive(Clone)]

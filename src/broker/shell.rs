@@ -14,11 +14,10 @@ use super::error::Error;
 use super::journal::Journal;
 use super::metrics::Metrics;
 use super::rules::{Attempt, Effect, Exchange, GivenUp, Key, Note, Parcel, Place, Reason, Work};
-use super::service::Inbox;
 use super::traffic::Traffic;
-use super::wire::{Delivery, Lease, Registration, Undelivered};
+use super::wire::{Lease, Undelivered};
 use crate::http::Client;
-use crate::message::{InstanceId, Message, MessageId, MessageName, Payload, Role};
+use crate::message::{Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Payload, Registration, Role};
 use crate::sync::lock;
 
 /// How often leases, windows and conversations are looked at.

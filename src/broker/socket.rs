@@ -21,9 +21,9 @@ use super::member::Member;
 use super::rules::{Attempt, Batch, Note, Outcome, Taken, Work};
 use super::service::Broker;
 use super::shell::Shell;
-use super::wire::{Delivery, Frame, Hello, Stamp, delivery_frame};
+use super::wire::{Frame, Hello, Stamp, delivery_frame};
 use crate::http::{Accepted, Reading, Socket, Traffic};
-use crate::message::MessageId;
+use crate::message::{Delivery, MessageId};
 use ending::{Ended, broke, refused};
 use intake::{Intake, STALL_RETRY};
 

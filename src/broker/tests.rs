@@ -17,9 +17,9 @@ use bytes::Bytes;
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::{Address, Broker, Config, Delivery, Inbox, Registration, Verdict, routes};
+use super::{Address, Broker, Config, routes};
 use crate::http::{Answer, Client, ClientLimits, Limits, Listening, Serving};
-use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
+use crate::message::{Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Registration, Role, Verdict};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -133,6 +133,10 @@ impl Inbox for Recording {
         }
         self.0.lock().unwrap().push(message);
         Delivery::Accepted
+    }
+
+    fn report_error(&self, detail: &str) {
+        panic!("{detail}");
     }
 }
 

@@ -9,13 +9,12 @@ mod status;
 mod traffic;
 mod translation;
 
-pub use announcement::{Address, Announcement, Lease, Registration};
+pub use announcement::{Address, Announcement, Lease};
 pub use frame::{ACKS_HEADER, Dialect, Frame, Hello, Stamp, alive_frame, delivery_frame, sending_frame};
 pub use landscape::{Application, Changes, Form, Landscape, Part, RoleRoutes};
 pub use listing::{
     ClientRow, Configuration, InstanceRow, Listing, NamespaceRow, Receivers, RouteRow, ServiceRow, Undelivered,
 };
-pub use status::{Delivery, Verdict};
 pub(super) use traffic::millis;
 pub use traffic::{Activity, ActivityRow, Fate, Missed, ReceiverRow, TrafficRow, UndeliveredRow};
 pub use translation::{Pair, Translation};

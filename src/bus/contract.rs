@@ -9,13 +9,10 @@ use axum::routing::post;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{
-    Bus, Config, Delivery, EmbeddedBus, Endpoint, Error, HttpBus, Inbox, Membership, Registration, Verdict,
-    WebSocketBus,
-};
+use super::{Bus, Config, EmbeddedBus, Endpoint, Error, HttpBus, Membership, WebSocketBus};
 use crate::broker::{self, Broker};
 use crate::http::{Limits, Listening, Serving};
-use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
+use crate::message::{Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Registration, Role, Verdict};
 
 /// Which bus is held to the contract.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +36,10 @@ impl Inbox for Recorder {
         }
         self.messages.lock().unwrap().push(message);
         Delivery::Accepted
+    }
+
+    fn report_error(&self, detail: &str) {
+        panic!("{detail}");
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Bus, Error, Membership, Verdict};
+use super::{Bus, Error, Membership};
 use crate::broker::Broker;
-use crate::message::{InstanceId, Message};
+use crate::message::{InstanceId, Message, Verdict};
 
 /// How often a relay looks whether it is still a member. The broker lives as long as the process, so rarely.
 const RENEWAL: Duration = Duration::from_secs(60);

@@ -11,10 +11,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 
-use super::{Bus, Config, Endpoint, Error, Membership, Register, Verdict, together};
+use super::{Bus, Config, Endpoint, Error, Membership, Register, together};
 use crate::broker::{Announcement, INSTANCE_HEADER, Lease};
 use crate::http::{Answer, Client, ClientLimits, join, path_segment};
-use crate::message::{InstanceId, Message};
+use crate::message::{InstanceId, Message, Verdict};
 
 /// Longest answer of a broker that is read: verdicts are short, but there is one per message.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;

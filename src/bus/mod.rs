@@ -19,5 +19,3 @@ pub use error::Error;
 pub use http::HttpBus;
 pub use way::{Bus, Endpoint, Membership};
 pub use websocket::WebSocketBus;
-
-pub use crate::broker::{Delivery, Inbox, Registration, Verdict};

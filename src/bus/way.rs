@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
 
-use super::{Error, Inbox, Registration, Verdict};
-use crate::message::Message;
+use super::Error;
+use crate::message::{Inbox, Message, Registration, Verdict};
 
 /// Where the broker can reach the listener of a relay.
 #[derive(Debug, Clone, PartialEq, Eq)]

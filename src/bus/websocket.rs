@@ -14,10 +14,10 @@ use tokio::sync::{Mutex, watch};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use uuid::Uuid;
 
-use super::{Bus, Close, Config, Error, Membership, Register, Registration, Verdict, together};
+use super::{Bus, Close, Config, Error, Membership, Register, together};
 use crate::broker::{Dialect, Hello, sending_frame};
 use crate::http::Ending;
-use crate::message::{Message, MessageId};
+use crate::message::{Message, MessageId, Registration, Verdict};
 
 use connection::Connection;
 use driver::Setup;

@@ -10,9 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::{Answer, Config};
-use crate::bus::{Delivery, Inbox};
 use crate::http::{Kind, Limits, Problem, json_body, message_name, not_found};
-use crate::message::{self, Message, TraceParent};
+use crate::message::{self, Delivery, Inbox, Message, TraceParent};
 use crate::relay::{Refused, Relay};
 
 #[derive(Clone)]

@@ -4,17 +4,23 @@
 //! is the proof that the text was fit for use. Source of the rules: the ExoCom protocol of the HTTP era, with
 //! `activityId` from the WebSocket era.
 
+mod delivery;
 mod envelope;
 mod error;
+mod inbox;
 mod nearest;
 pub mod optional;
 mod payload;
+mod registration;
 mod text;
 mod trace;
 
+pub use delivery::{Delivery, Verdict};
 pub use envelope::Message;
 pub use error::Error;
+pub use inbox::Inbox;
 pub(crate) use nearest::nearest;
 pub use payload::{Payload, PayloadError};
+pub use registration::Registration;
 pub use text::{ActivityId, InstanceId, MessageId, MessageName, Role, TextError};
 pub use trace::TraceParent;

@@ -9,7 +9,8 @@ use tokio_retry::strategy::{ExponentialBackoff, jitter};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, Event, Events, Relay};
-use crate::bus::{self, Membership, Registration};
+use crate::bus::{self, Membership};
+use crate::message::Registration;
 
 /// The waits between tries: 100 ms, then doubling up to a cap, each with jitter. It never ends.
 pub(super) type Backoff = Box<dyn Iterator<Item = Duration> + Send>;

@@ -1,10 +1,9 @@
 //! What the relay counts, in the names of `/metrics`.
 
+use crate::message::Verdict;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-
-use crate::bus::Verdict;
 
 /// The relay's counters. Cheap to clone; clones count together.
 #[derive(Debug, Clone, Default)]

@@ -9,8 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::membership::Backoff;
 use super::{Error, Relay};
-use crate::bus::Verdict;
-use crate::message::Message;
+use crate::message::{Message, Verdict};
 
 /// When a sender that found the outbox full should try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

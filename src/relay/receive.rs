@@ -12,8 +12,7 @@ use super::context::Handler;
 use super::request::Waiter;
 use super::rules::{Direction, Entry, Late};
 use super::{Context, Error, Relay};
-use crate::bus::{Delivery, Inbox};
-use crate::message::{Message, MessageId, MessageName, Role};
+use crate::message::{Delivery, Inbox, Message, MessageId, MessageName, Role};
 
 /// The name under which a broker tells that it could not deliver what it had accepted.
 const UNDELIVERED: &str = "exocom.undelivered";
@@ -301,7 +300,7 @@ impl Inbox for Relay {
             || self.watchers().contains(&message.conversation())
     }
 
-    fn trouble(&self, words: &str) {
+    fn report_error(&self, words: &str) {
         tracing::warn!(words, "something that came over the bus could not be taken");
         self.announce_error(Error::Incoming(words.to_owned()));
     }

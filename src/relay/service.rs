@@ -24,9 +24,9 @@ use super::rules::{DeadLetters, Direction, Gate, Keys, Seen, Waiters, Watchers};
 use super::subscribers::Subscribers;
 use super::takers::{Fallback, Takers};
 use super::{Config, Context, Draft, Error, Event, Events, HandlerError};
-use crate::bus::{Bus, Endpoint, Verdict};
+use crate::bus::{Bus, Endpoint};
 use crate::http::Serving;
-use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
+use crate::message::{InstanceId, Message, MessageId, MessageName, Role, Verdict};
 use crate::sync::lock;
 
 /// Who a relay is, and how it reaches the bus.

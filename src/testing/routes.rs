@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 use super::broker::Shared;
 use super::record::{Known, MESSAGES_MAX, Origin, Record, Way};
 use super::socket;
-use crate::broker::{self, Address, Announcement, INSTANCE_HEADER, Lease, Verdict};
+use crate::broker::{self, Address, Announcement, INSTANCE_HEADER, Lease};
 use crate::http::{Kind, Peer, Place, Problem, json_body, message_name, not_found};
-use crate::message::{self, InstanceId, Message, Role};
+use crate::message::{self, InstanceId, Message, Role, Verdict};
 
 /// A relay renews three times as often. The lease never ends: no test should fail because a machine is slow.
 const LEASE: Duration = Duration::from_secs(3);

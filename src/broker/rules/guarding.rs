@@ -7,8 +7,8 @@ use super::guard::{Held, Question};
 use super::publishing::{Answer, RETRY_AFTER};
 use super::{Effect, Exchange, Note, Reason};
 use crate::broker::config::SecurityAbsent;
-use crate::broker::wire::{Dialect, Verdict, delivery_frame};
-use crate::message::{ActivityId, InstanceId, Message, MessageName, Payload};
+use crate::broker::wire::{Dialect, delivery_frame};
+use crate::message::{ActivityId, InstanceId, Message, MessageName, Payload, Verdict};
 
 /// What passes between broker and security service.
 const AUTHORIZE: &str = "authorize message";

@@ -9,8 +9,8 @@ use super::exchange::give_up;
 use super::waiting::nobody;
 use super::{Declared, Effect, Exchange, Instance, Key, Language, Note, Parcel, Place, Queue, Reason};
 use crate::broker::Error;
-use crate::broker::wire::{Address, Landscape, Registration, RoleRoutes};
-use crate::message::{InstanceId, Role};
+use crate::broker::wire::{Address, Landscape, RoleRoutes};
+use crate::message::{InstanceId, Registration, Role};
 
 impl<H: Clone> Exchange<H> {
     /// Registers an instance, or renews and updates the one of this id. Answers the key of a new one.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::{Key, Parcel, Trace};
-use crate::broker::wire::{Address, Delivery};
-use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
+use crate::broker::wire::Address;
+use crate::message::{ActivityId, Delivery, InstanceId, Message, MessageName, Role};
 
 /// What the shell has to do. `H` is whatever the shell wants to be given back for an instance.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::publishing::Pick;
 use super::{Effect, Exchange, GivenUp, Trace};
-use crate::broker::wire::{Fate, ReceiverRow, TrafficRow, Verdict, millis};
-use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Role};
+use crate::broker::wire::{Fate, ReceiverRow, TrafficRow, millis};
+use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Role, Verdict};
 
 /// One message that came by.
 #[derive(Debug, Clone)]

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::exchange::give_up;
 use super::waiting::Awaited;
 use super::{Effect, Exchange, Key, Note, Parcel, Reason, Routed};
-use crate::broker::wire::{Fate, Verdict};
-use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
+use crate::broker::wire::Fate;
+use crate::message::{ActivityId, InstanceId, Message, MessageName, Role, Verdict};
 
 /// What a refused sender is told to wait.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);

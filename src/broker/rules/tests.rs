@@ -11,8 +11,7 @@ use proptest::prelude::*;
 use self::model::{Bench, Step};
 use super::{Attempt, Outcome, Work};
 use crate::broker::config::Config;
-use crate::broker::wire::Verdict;
-use crate::message::{InstanceId, Message, MessageId, MessageName, Payload, Role};
+use crate::message::{InstanceId, Message, MessageId, MessageName, Payload, Role, Verdict};
 
 fn sending() -> impl Strategy<Value = Step> {
     let answers = proptest::option::of(0_usize..50);

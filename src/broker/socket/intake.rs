@@ -7,8 +7,7 @@ use tokio::time::Instant;
 
 use super::Acks;
 use crate::broker::member::Member;
-use crate::broker::wire::Verdict;
-use crate::message::Message;
+use crate::message::{Message, Verdict};
 
 /// How soon a message is tried again whose receivers have no room, if its sender cannot be told.
 pub(super) const STALL_RETRY: Duration = Duration::from_millis(20);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::fields::Fields;
 use crate::broker::Error;
-use crate::message::{InstanceId, MessageName, PayloadError, Role};
+use crate::message::{InstanceId, PayloadError, Registration, Role};
 
 /// Where an instance is reached. Cheap to clone. Displays as it stands in a URL: `host:port`, `[::1]:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,25 +56,6 @@ impl fmt::Display for Address {
             false => write!(formatter, "{}:{}", self.host, self.port),
         }
     }
-}
-
-/// Who an instance is and what it speaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registration {
-    /// Its role; several instances may share one.
-    pub role: Role,
-    /// The running process.
-    pub instance: InstanceId,
-    /// The messages it wants, in its own language.
-    pub receives: Vec<MessageName>,
-    /// The messages it sends, in its own language. Told, not enforced: only a landscape permits and forbids.
-    pub sends: Vec<MessageName>,
-    /// The prefix it uses for its own messages, if it is not its role.
-    pub namespace: Option<String>,
-    /// Whether one delivery may carry several messages, each of which it answers (`POST /run` with an array).
-    pub batch: bool,
-    /// What proves that it may have the role, if the broker asks for that.
-    pub token: Option<String>,
 }
 
 /// What a registration is worth.
@@ -165,6 +146,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::message::MessageName;
 
     fn parse(body: &str) -> Result<Announcement, Error> {
         Announcement::from_json(Role::parse("users").unwrap(), &Bytes::from(body.to_owned()))

@@ -6,56 +6,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::Error;
-use crate::message::PayloadError;
+use crate::message::{Delivery, PayloadError, Verdict};
 
 /// How long a busy peer that does not say when is left alone.
 const BUSY_DEFAULT: Duration = Duration::from_millis(100);
 
 /// The commonest of them all, as it is written.
 const SUCCESS: &[u8] = b"{\"status\":200}";
-
-/// What became of a message at the broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is on its way.
-    Accepted,
-    /// No service receives it.
-    NoReceivers,
-    /// There is no room for it now.
-    Busy {
-        /// When to try again.
-        retry_after: Duration,
-    },
-    /// Its sender may not send it.
-    Forbidden {
-        /// Why, in words for its sender.
-        detail: String,
-    },
-    /// The message is not fit for delivery.
-    Refused {
-        /// Why, in words for its sender.
-        detail: String,
-    },
-}
-
-/// What became of a message at its receiver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// The receiver has it.
-    Accepted,
-    /// The receiver has no room for it now.
-    Busy {
-        /// When to try again.
-        retry_after: Duration,
-    },
-    /// The receiver does not know messages of this name.
-    Unknown,
-    /// The receiver will not take it, now or later.
-    Refused {
-        /// Why, in the receiver's words.
-        detail: String,
-    },
-}
 
 impl Verdict {
     /// Writes one verdict per message: `[{"status":200},{"status":404,"detail":"…"},…]`.

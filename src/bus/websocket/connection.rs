@@ -11,9 +11,8 @@ use tokio_tungstenite::WebSocketStream;
 
 use super::driver::{Driver, Setup};
 use super::handshake::Peer;
-use crate::broker::{Inbox, Verdict};
 use crate::bus::Error;
-use crate::message::{ActivityId, MessageId};
+use crate::message::{ActivityId, Inbox, MessageId, Verdict};
 use crate::sync::lock;
 
 /// Parcels that may wait for the connection. Senders wait for their answers, so there is seldom more than one.

@@ -18,10 +18,10 @@ use super::connection::Parcel;
 use super::handshake::Peer;
 use super::intake::Intake;
 use super::rules::{Beat, Conversations, Heartbeat, Unanswered};
-use crate::broker::{Frame, Inbox, Verdict, alive_frame};
+use crate::broker::{Frame, alive_frame};
 use crate::bus::Error;
 use crate::http::{Ending, Reading, Socket, Traffic};
-use crate::message::{Message, MessageId, Role};
+use crate::message::{Inbox, Message, MessageId, Role, Verdict};
 
 /// How long messages that found no room are tried after their connection has ended.
 const HELD: Duration = Duration::from_secs(10);
@@ -220,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             Ok(Frame::Alive) => {}
             Ok(Frame::Register(_)) => {
-                self.inbox.trouble("the broker sent a registration, which is for services to send")
+                self.inbox.report_error("the broker sent a registration, which is for services to send")
             }
             Err(error) => self.intake.unreadable(error.to_string()),
         }

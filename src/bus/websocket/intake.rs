@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::handshake::Peer;
-use crate::broker::{Delivery, Inbox};
 use crate::http::Reading;
-use crate::message::Message;
+use crate::message::{Delivery, Inbox, Message};
 
 /// Messages that may wait here for an inbox without room; then nothing more is read. Replies that somebody waits for
 /// are among what comes behind them, and pass them.
@@ -66,7 +65,7 @@ impl Intake {
 
     /// Takes note of a frame that is no message. `words` say why.
     pub(super) fn unreadable(&mut self, words: String) {
-        self.inbox.trouble(&words);
+        self.inbox.report_error(&words);
         match &mut self.way {
             Way::Answer { answers, .. } => answers.push(Delivery::Refused { detail: words }),
             Way::Hold { .. } => {}
@@ -121,7 +120,8 @@ impl Intake {
     pub(super) fn give_up(self) {
         let Way::Hold { held, .. } = self.way else { return };
         for message in held {
-            self.inbox.trouble(&format!("message '{}' was not taken: there was no room for it in time", message.name));
+            self.inbox
+                .report_error(&format!("message '{}' was not taken: there was no room for it in time", message.name));
         }
     }
 }
@@ -132,11 +132,11 @@ fn offer(inbox: &dyn Inbox, message: &Message) -> Option<Duration> {
         Delivery::Accepted => None,
         Delivery::Busy { retry_after } => Some(retry_after),
         Delivery::Unknown => {
-            inbox.trouble(&format!("unknown message: '{}'", message.name));
+            inbox.report_error(&format!("unknown message: '{}'", message.name));
             None
         }
         Delivery::Refused { detail } => {
-            inbox.trouble(&format!("message '{}' was not taken: {detail}", message.name));
+            inbox.report_error(&format!("message '{}' was not taken: {detail}", message.name));
             None
         }
     }
@@ -177,7 +177,7 @@ mod tests {
             message.name.as_str() == "awaited"
         }
 
-        fn trouble(&self, words: &str) {
+        fn report_error(&self, words: &str) {
             self.troubles.lock().unwrap().push(words.to_owned());
         }
     }

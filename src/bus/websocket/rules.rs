@@ -4,8 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::broker::Verdict;
-use crate::message::{ActivityId, Message, MessageId};
+use crate::message::{ActivityId, Message, MessageId, Verdict};
 
 /// Conversations whose last message is remembered for brokers that do not tell what a message answers.
 const CONVERSATIONS_MAX: usize = 16_384;

@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::bus::{self, Bus, Membership, Verdict};
-use crate::message::{InstanceId, Message, Role};
+use crate::bus::{self, Bus, Membership};
+use crate::message::{InstanceId, Message, Role, Verdict};
 use crate::relay::{Config, Event, Events, Identity, Metrics, Relay, Takers};
 
 /// Takes every relay, and loses it when it is told to.

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::service::{Answer, Reaction, answer, json};
 use super::world::{World, full_message, message, quick};
-use crate::bus::Verdict;
-use crate::message::Message;
+use crate::message::{Message, Verdict};
 use crate::webhook::Config;
 
 /// Delivers one message to a service with this script. Expects so many calls, these messages on the bus, and that the

@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
 use super::service::{Reaction, Service};
-use crate::bus::{self, Bus, Membership, Verdict};
-use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Payload, Role, TraceParent};
+use crate::bus::{self, Bus, Membership};
+use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Payload, Role, TraceParent, Verdict};
 use crate::relay::{self, Identity, Relay, Takers};
 use crate::webhook::{Config, Metrics, Webhook};
 

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::calm;
 use crate::broker::config::Config;
 use crate::broker::rules::{Attempt, Effect, Exchange, Key, Outcome, Place, Work};
-use crate::broker::wire::{Form, Landscape, Registration, RoleRoutes, Translation, Verdict};
-use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Role};
+use crate::broker::wire::{Form, Landscape, RoleRoutes, Translation};
+use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Registration, Role, Verdict};
 
 /// Two instances of each; the odd ones answer what they get.
 const ROLES: [&str; 4] = ["web", "users", "log", "security"];

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::broker::config::Config;
 use crate::broker::rules::*;
-use crate::broker::wire::{Address, Registration, Verdict};
-use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
+use crate::broker::wire::Address;
+use crate::message::{InstanceId, Message, MessageId, MessageName, Registration, Role, Verdict};
 
 pub(super) const ROLES: [&str; 3] = ["web", "users", "log"];
 pub(super) const NAMES: [&str; 3] = ["create", "created", "deleted"];

@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 use super::calm;
 use crate::broker::config::Config;
 use crate::broker::rules::{Effect, Exchange, Filter, GivenUp, Passage, Place, Trace};
-use crate::broker::wire::{
-    Address, Fate, Form, Landscape, Registration, RoleRoutes, Translation, Undelivered, Verdict,
-};
-use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Payload, Role};
+use crate::broker::wire::{Address, Fate, Form, Landscape, RoleRoutes, Translation, Undelivered};
+use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Payload, Registration, Role, Verdict};
 
 fn role(text: &str) -> Role {
     Role::parse(text).unwrap()

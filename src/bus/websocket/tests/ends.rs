@@ -13,13 +13,12 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role as Side};
 use tokio_tungstenite::tungstenite::{self, Error as SocketError, Message as RawFrame};
 
 use super::peer::{End, FakeBroker, Member, Recorder, message};
-use crate::broker::Verdict;
 use crate::bus::websocket::connection::Connection;
 use crate::bus::websocket::driver::Setup;
 use crate::bus::websocket::handshake::Peer::{self, Acknowledging, Original};
 use crate::bus::{Bus, Close, Config, Error};
 use crate::http::Ending;
-use crate::message::{Payload, Role};
+use crate::message::{Payload, Role, Verdict};
 
 async fn check_cannot_join(config: Config, expected: &str) {
     let member = Member::new(config);

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::peer::{FakeBroker, message};
-use crate::broker::{Verdict, sending_frame};
+use crate::broker::sending_frame;
 use crate::bus::websocket::handshake::Peer::Original;
 use crate::bus::{Bus, Config};
-use crate::message::ActivityId;
+use crate::message::{ActivityId, Verdict};
 
 /// As the broker in Go delivers it. exo 3.1.
 fn delivery(id: &str, name: &str, activity: &str) -> Value {

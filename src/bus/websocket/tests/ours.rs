@@ -5,10 +5,9 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::peer::{FakeBroker, Member, message};
-use crate::broker::Verdict;
 use crate::bus::websocket::handshake::Peer::Acknowledging;
 use crate::bus::{Bus, Config, Error, Register};
-use crate::message::{ActivityId, MessageName, Payload, TraceParent};
+use crate::message::{ActivityId, MessageName, Payload, TraceParent, Verdict};
 
 fn statuses(codes: &[u16]) -> Value {
     codes.iter().map(|code| json!({ "status": code })).collect()

@@ -12,10 +12,10 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{self, Message as RawFrame};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
-use crate::broker::{ACKS_HEADER, Delivery, Inbox, Registration};
+use crate::broker::ACKS_HEADER;
 use crate::bus::websocket::handshake::Peer;
 use crate::bus::{Bus, Config, Error, Membership, WebSocketBus};
-use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
+use crate::message::{Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Registration, Role};
 
 /// A broker of one kind that waits for connections.
 pub(super) struct FakeBroker {
@@ -157,7 +157,7 @@ impl Inbox for Recorder {
         Delivery::Accepted
     }
 
-    fn trouble(&self, words: &str) {
+    fn report_error(&self, words: &str) {
         self.troubles.lock().unwrap().push(words.to_owned());
     }
 }
