@@ -81,22 +81,21 @@ fn the_project_speaks_only_of_itself() {
 }
 
 #[test]
-fn every_line_of_the_lifecycle_page_is_proven() {
+fn every_line_of_the_delivery_chapter_is_proven() {
     let texts = project::texts(root());
-    let page = texts.iter().find(|(path, _)| path == "src/lifecycle.md").map(|(_, text)| text.as_str());
+    let page = texts.iter().find(|(path, _)| path == "src/guide/delivery.md").map(|(_, text)| text.as_str());
     let proofs = texts.iter().filter(|(path, _)| path.ends_with(".feature") || path.ends_with(".rs"));
     let proofs: String = proofs.map(|(_, text)| text.as_str()).collect();
     check(project::unproven(page.expect("the page is there"), &proofs));
 }
 
 #[test]
-fn the_readme_shows_what_the_program_prints() {
-    let readme = std::fs::read_to_string(root().join("README.md"))
-        .unwrap_or_else(|error| panic!("README.md:1: not readable ({error}); write it, with its generated blocks"));
-    check(project::stale_blocks(&readme, printed));
+fn generated_blocks_show_what_the_program_prints() {
+    let texts = project::texts(root());
+    check(project::stale_blocks(&texts, printed));
 }
 
-/// What the program prints, in an empty folder and without an environment that could configure it.
+/// Returns what the program prints in an empty folder and without an environment that could configure it.
 fn printed(command: &[&str]) -> Result<String, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let output = Command::new(env!("CARGO_BIN_EXE_exorelay"))

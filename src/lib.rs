@@ -1,5 +1,5 @@
-//! ExoRelay puts a service written in any language on a message bus: a sidecar beside the service, the broker between
-//! the sidecars, and this crate for services written in Rust. One binary, nothing else to install.
+//! ExoRelay connects a service written in any language to a message bus: a sidecar next to the service, the broker
+//! between the sidecars, and this crate for services written in Rust. One binary, nothing else to install.
 //!
 //! ```no_run
 //! use exorelay::{Context, Message, Relay};
@@ -20,47 +20,47 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # The house
+//! # Modules
 //!
-//! Each room is a folder named after what the product does. Arrows point down, nothing points up, and systems never
+//! Each module is named after what it does for the user. A module imports only modules of later lines, and systems never
 //! import each other; `app` joins them.
 //!
-//! | room | what it does |
+//! | module | what it does |
 //! |---|---|
-//! | [`message`] | the vocabulary: message, payload, names and ids, the envelope. Pure |
-//! | [`http`] | what every listener and every call shares: server, workers and drain, limits, problem answers, the client |
-//! | [`store`] | durable records: logs and tables, changed batch by batch; in memory or on disk |
-//! | [`broker`] | ExoCom: who is there, who gets what, who may what, queues, leases, translation; HTTP and WebSocket |
-//! | [`bus`] | how a relay reaches the others: a broker of this process, or one over HTTP or WebSocket |
-//! | [`relay`] | the heart: send, request, reply, handlers, outbox, dead letters |
-//! | [`listen`] | the bus-facing listener, where a broker delivers |
-//! | [`api`] | the service-facing listener: send, request, reply, follow |
-//! | [`webhook`] | brings incoming messages to a service over HTTP |
-//! | [`streams`] | Durable Streams: append, read and follow over HTTP |
+//! | [`cli`] | the commands, one file each |
 //! | [`app`] | configuration, wiring, start and drain in order |
 //! | [`testing`] | a broker for tests of services: records, sends, answers |
-//! | [`cli`] | one file per command |
+//! | [`listen`] | the bus-facing listener, where a broker delivers |
+//! | [`api`] | the service-facing listener: send, request, reply, follow |
+//! | [`webhook`] | delivers incoming messages to a service over HTTP |
+//! | [`streams`] | Durable Streams: append, read and follow over HTTP |
+//! | [`relay`] | send, request, reply, handlers, outbox, dead letters |
+//! | [`bus`] | how a relay reaches the others: a broker in the same process, or one over HTTP or WebSocket |
+//! | [`broker`] | ExoCom: roster, routing, permissions, queues, leases, translation; HTTP and WebSocket |
+//! | [`http`] | shared by all listeners and outgoing calls: server, drain, limits, problem answers, client |
+//! | [`store`] | durable records: logs and tables, changed in batches; in memory or on disk |
+//! | [`message`] | the vocabulary: message, payload, names and ids, the envelope. Pure |
 //!
-//! # What holds everywhere
+//! # Invariants
 //!
-//! - Outside text becomes a type once, at the edge; payloads stay the bytes their sender wrote.
-//! - Everything has a bound with a unit in its name, and says what happens there.
-//! - A message that was accepted is handled, kept as a dead letter, or reported; never dropped in silence.
-//! - Delivery is at least once; receivers know duplicates by the message's id.
-//! - Order is kept per sender and receiving instance up to the receiver's door. Behind it handlers run concurrently,
+//! - Outside text becomes a type once, at the edge; payloads stay the bytes that their sender wrote.
+//! - Every queue, body, wait and map has a bound with a unit in its name and a documented behaviour at the bound.
+//! - A message that was accepted is handled, kept as a dead letter, or reported; never dropped silently.
+//! - Delivery is at least once; receivers recognize duplicates by the message's id.
+//! - Order is kept per sender and receiving instance up to the receiver's inbox. Behind it handlers run concurrently,
 //!   unless `relay.handlers_concurrent_max` is 1.
-//! - Rules are pure: time, ids and bytes come in as arguments, effects go out as values.
+//! - Rules are pure: time, ids and bytes are arguments, effects are return values.
 //!
-//! [`lifecycle`] tells what happens to a message at every moment of start, stop, outage and crash.
+//! The [`guide`] explains the product topic by topic; [`guide::delivery`] lists what happens to a message at every moment
+//! of start, stop, outage and crash.
 
 pub mod api;
 pub mod app;
 pub mod broker;
 pub mod bus;
 pub mod cli;
+pub mod guide;
 pub mod http;
-#[doc = include_str!("lifecycle.md")]
-pub mod lifecycle {}
 pub mod listen;
 pub mod message;
 pub mod relay;
@@ -76,3 +76,8 @@ pub use relay::{
     Config, Context, DeadLetter, DeadLetterId, Direction, Error, Event, Events, Handler, HandlerError, Relay, Replied,
     Replies, Requesting, Sending, Watching, handler,
 };
+
+/// Compiles the snippets of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

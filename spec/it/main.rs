@@ -6,12 +6,12 @@ mod command_line;
 mod crash;
 mod drain;
 mod durable;
+mod embedding;
 #[allow(unreachable_pub)] // The scenarios use it from a deeper place.
 #[path = "../world/eventually.rs"]
 mod eventually;
 mod limits;
 mod memory;
-mod readme;
 mod secure;
 mod sockets;
 mod stage;

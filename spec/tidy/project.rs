@@ -1,4 +1,4 @@
-//! What stands around the code: the manifest, the root, the text files, the generated parts of the README.
+//! Checks of everything around the code: the manifest, the root, the text files, generated blocks in them.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,8 +26,9 @@ const FOREIGN: [&str; 10] = [
     r"(?i)\bLL[M]-generated\b",
 ];
 
-/// The parts of the README that a command prints: the name of the block, and the command.
-const GENERATED: [(&str, &[&str]); 1] = [("configuration", &["config", "show", "--format", "markdown"])];
+/// The blocks of text files that a command prints: file, name of the block, command.
+const GENERATED: [(&str, &str, &[&str]); 1] =
+    [("src/guide/configuration.md", "configuration", &["config", "show", "--format", "markdown"])];
 
 /// Whether the manifest asks for docs on public items.
 pub(crate) fn missing_docs_lint(manifest: &str) -> Vec<String> {
@@ -39,7 +40,7 @@ pub(crate) fn missing_docs_lint(manifest: &str) -> Vec<String> {
     vec!["Cargo.toml:1: write `missing_docs = \"warn\"` under [lints.rust]".to_owned()]
 }
 
-/// Lines of the lifecycle page whose proof does not exist. `proofs` is the text of all features and sources.
+/// Finds lines of the delivery chapter whose proof does not exist. `proofs` is the text of all features and sources.
 pub(crate) fn unproven(page: &str, proofs: &str) -> Vec<String> {
     let quoted = regex(r#"\| "([^"]+)" \|$"#);
     let row = regex(r"^\| (?:moment|-)");
@@ -50,7 +51,7 @@ pub(crate) fn unproven(page: &str, proofs: &str) -> Vec<String> {
             titles.iter().any(|title| proofs.contains(title)) || proofs.contains(&format!("fn {name}()"))
         };
         if !quoted.captures(line).is_some_and(|found| scenario(&found[1])) {
-            findings.push(format!("src/lifecycle.md:{}: name a scenario or a test that exists", index + 1));
+            findings.push(format!("src/guide/delivery.md:{}: name a scenario or a test that exists", index + 1));
         }
     }
     findings
@@ -124,37 +125,51 @@ pub(crate) fn foreign_words(path: &str, text: &str) -> Vec<String> {
     findings
 }
 
-/// Blocks of the README that differ from what `print` says for their command, are missing, or have no command.
-pub(crate) fn stale_blocks(readme: &str, print: impl Fn(&[&str]) -> Result<String, String>) -> Vec<String> {
+/// Finds generated blocks that differ from what `print` returns for their command, are missing, or have no command.
+/// `texts` are the files of the project, path and content.
+pub(crate) fn stale_blocks(
+    texts: &[(String, String)],
+    print: impl Fn(&[&str]) -> Result<String, String>,
+) -> Vec<String> {
     let mut findings = Vec::new();
-    for (name, command) in GENERATED {
-        let opening = format!("<!-- generated: {name} -->");
-        let Some((before, rest)) = readme.split_once(&opening) else {
-            findings.push(format!("README.md:1: has no block `{opening}` … `<!-- /generated -->`; add it"));
-            continue;
-        };
-        let line = line_of(readme, before.len());
-        let Some((block, _)) = rest.split_once("<!-- /generated -->") else {
-            findings.push(format!("README.md:{line}: close the block with `<!-- /generated -->`"));
-            continue;
-        };
-        let command_line = format!("exorelay {}", command.join(" "));
-        match print(command) {
-            Ok(printed) if printed.trim() == block.trim() => {}
-            Ok(printed) => {
-                let change = difference(block.trim(), printed.trim());
-                findings.push(format!("README.md:{line}: paste what `{command_line}` prints; {change}"));
-            }
-            Err(error) => findings.push(format!("README.md:{line}: `{command_line}` failed: {error}")),
+    for (file, name, command) in GENERATED {
+        let text = texts.iter().find(|(path, _)| path == file).map_or("", |(_, text)| text.as_str());
+        if let Err(finding) = up_to_date(text, name, command, &print) {
+            findings.push(format!("{file}:{finding}"));
         }
     }
-    for block in regex(r"<!-- generated: ([^>]*?) -->").captures_iter(readme) {
-        if !GENERATED.iter().any(|(name, _)| *name == &block[1]) {
-            let line = line_of(readme, block.get(0).expect("group 0 is the match").start());
-            findings.push(format!("README.md:{line}: name the command of `{}` in spec/tidy/project.rs", &block[1]));
+    for (path, text) in texts.iter().filter(|(path, _)| path.ends_with(".md")) {
+        for block in regex(r"<!-- generated: ([^>]*?) -->").captures_iter(text) {
+            if !GENERATED.iter().any(|(file, name, _)| file == path && *name == &block[1]) {
+                let line = line_of(text, block.get(0).expect("group 0 is the match").start());
+                findings.push(format!("{path}:{line}: name the command of `{}` in spec/tidy/project.rs", &block[1]));
+            }
         }
     }
     findings
+}
+
+fn up_to_date(
+    text: &str,
+    name: &str,
+    command: &[&str],
+    print: impl Fn(&[&str]) -> Result<String, String>,
+) -> Result<(), String> {
+    let opening = format!("<!-- generated: {name} -->");
+    let missing = || format!("1: has no block `{opening}` … `<!-- /generated -->`; add it");
+    let (before, rest) = text.split_once(&opening).ok_or_else(missing)?;
+    let line = line_of(text, before.len());
+    let unclosed = || format!("{line}: close the block with `<!-- /generated -->`");
+    let (block, _) = rest.split_once("<!-- /generated -->").ok_or_else(unclosed)?;
+    let command_line = format!("exorelay {}", command.join(" "));
+    match print(command) {
+        Ok(printed) if printed.trim() == block.trim() => Ok(()),
+        Ok(printed) => {
+            let change = difference(block.trim(), printed.trim());
+            Err(format!("{line}: paste what `{command_line}` prints; {change}"))
+        }
+        Err(error) => Err(format!("{line}: `{command_line}` failed: {error}")),
+    }
 }
 
 /// The first line in which a block is not what was printed.
@@ -176,7 +191,7 @@ fn a_manifest_without_the_docs_lint_is_found() {
 }
 
 #[test]
-fn a_line_of_the_lifecycle_page_without_proof_is_found() {
+fn a_line_of_the_delivery_chapter_without_proof_is_found() {
     let proofs = "  Scenario: It holds\nfn it_holds() {}\n";
     let page = "| moment | what | proven by |\n|---|---|---|\n| a | b | \"It holds\" |\n| a | b | \"it_holds\" |\n";
     assert!(unproven(page, proofs).is_empty());
@@ -234,17 +249,19 @@ fn without_git_every_file_is_read() {
 
 #[test]
 fn stale_blocks_are_found() {
-    let check = |readme: &str, printed: Result<&str, &str>, expected: Option<&str>| {
-        let found = stale_blocks(readme, |_| printed.map(str::to_owned).map_err(str::to_owned));
+    let chapter = "src/guide/configuration.md";
+    let check = |text: &str, printed: Result<&str, &str>, expected: Option<&str>| {
+        let texts = [(chapter.to_owned(), text.to_owned())];
+        let found = stale_blocks(&texts, |_| printed.map(str::to_owned).map_err(str::to_owned));
         assert_eq!(found.len(), usize::from(expected.is_some()), "{found:?}");
         found.iter().zip(expected).for_each(|(found, expected)| assert!(found.contains(expected), "{found}"));
     };
     let good = "a\n<!-- generated: configuration -->\n\n| b |\n\n<!-- /generated -->\n";
     check(good, Ok("| b |\n"), None);
-    check(good, Ok("| c |\n"), Some("README.md:2: paste what `exorelay config show --format markdown` prints"));
+    check(good, Ok("| c |\n"), Some("configuration.md:2: paste what `exorelay config show --format markdown` prints"));
     check(good, Ok("| b |\n| c |\n"), Some("has None, should be Some(\"| c |\")"));
     check(good, Err("no such command"), Some("no such command"));
-    check("a", Ok(""), Some("README.md:1: has no block"));
-    check("<!-- generated: configuration -->\n| b |", Ok(""), Some("README.md:1: close the block"));
-    check(&format!("{good}<!-- generated: x -->"), Ok("| b |"), Some("README.md:7: name the command of `x`"));
+    check("a", Ok(""), Some("configuration.md:1: has no block"));
+    check("<!-- generated: configuration -->\n| b |", Ok(""), Some("configuration.md:1: close the block"));
+    check(&format!("{good}<!-- generated: x -->"), Ok("| b |"), Some("configuration.md:7: name the command of `x`"));
 }
