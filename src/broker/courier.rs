@@ -7,17 +7,12 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::Full;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
 use super::rules::{Attempt, Batch, Key, Outcome, Reason, Work};
 use super::shell::{Handle, Shell};
 use super::wire::Address;
-use crate::http::{Answer, ClientError};
-use crate::message::{Delivery, Inbox, Message, MessageId, TraceParent};
-
-/// What a path segment must not show as it is.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::http::{Answer, Backoff, ClientError};
+use crate::message::{Delivery, Inbox, Message, MessageId, TraceParent, path_segment};
 
 /// How much of a receiver's words is repeated.
 const DETAIL_CHARS_MAX: usize = 200;
@@ -27,7 +22,7 @@ type Tried = (Attempt, Option<Duration>);
 
 /// Works for one instance until it has left or the broker stops. Not cancel-safe: a dropped delivery may have arrived.
 pub(crate) async fn run(shell: Arc<Shell>, key: Key, handle: Handle) {
-    let mut delays = delays(&shell);
+    let mut backoff = Backoff::new(shell.config.retry_wait_max());
     let mut head: Option<MessageId> = None;
     loop {
         let batch = match shell.take(key) {
@@ -48,7 +43,7 @@ pub(crate) async fn run(shell: Arc<Shell>, key: Key, handle: Handle) {
         let again = needs_patience(&attempt);
         // A receiver that answers is waited for message by message; one that does not, more and more patiently.
         if !again || (first != head && !matches!(attempt, Attempt::Silent { .. })) {
-            delays = self::delays(&shell);
+            backoff.reset();
         }
         head = first;
         shell.settle(key, attempt);
@@ -56,19 +51,13 @@ pub(crate) async fn run(shell: Arc<Shell>, key: Key, handle: Handle) {
             continue;
         }
         shell.metrics.retried.inc();
-        let delay = delays.next().unwrap_or_else(|| shell.config.retry_wait_max());
-        let delay = delay.max(asked.unwrap_or_default()).min(shell.config.delivery_window());
+        let delay = backoff.next().max(asked.unwrap_or_default()).min(shell.config.delivery_window());
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = handle.wake.notified() => {}
             () = shell.stop.cancelled() => return,
         }
     }
-}
-
-/// 100 ms, 200 ms, 400 ms and so on up to the bound, each with jitter.
-fn delays(shell: &Shell) -> impl Iterator<Item = Duration> + use<> {
-    ExponentialBackoff::from_millis(2).factor(50).max_delay(shell.config.retry_wait_max()).map(jitter)
 }
 
 /// Whether the next try should wait.
@@ -145,7 +134,7 @@ fn read_list(body: &Bytes, count: usize) -> Tried {
 /// To any other service: one message, the name in the URL. exo 2.1.
 async fn post_single(shell: &Shell, address: &Address, messages: &[Message]) -> Tried {
     let Some(message) = messages.first() else { return (Attempt::Answered(Vec::new()), None) };
-    let name = utf8_percent_encode(message.name.as_str(), SEGMENT);
+    let name = path_segment(message.name.as_str());
     let mut request = Request::post(format!("http://{address}/run/{name}"))
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json");

@@ -13,8 +13,8 @@ use http_body_util::Full;
 
 use super::{Bus, Config, Endpoint, Error, Membership, Register, together};
 use crate::broker::{Announcement, INSTANCE_HEADER, Lease};
-use crate::http::{Answer, Client, ClientLimits, join, path_segment};
-use crate::message::{InstanceId, Message, Verdict};
+use crate::http::{Answer, Client, ClientLimits, join};
+use crate::message::{InstanceId, Message, Verdict, path_segment};
 
 /// Longest answer of a broker that is read: verdicts are short, but there is one per message.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;

@@ -8,8 +8,7 @@ use super::output::{Output, one_line, print_line};
 use super::server::{Server, Side, configured_broker};
 use super::{Error, story};
 use crate::broker;
-use crate::http::path_segment;
-use crate::message::ActivityId;
+use crate::message::{ActivityId, path_segment};
 
 /// Print what went through a broker in one activity, as an indented timeline
 #[derive(Debug, Args)]

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use tokio_retry::strategy::{ExponentialBackoff, jitter};
-
 use super::Error;
 use super::event_stream::{Event, EventStream};
 use super::output::warn;
 use super::server::{CONNECT_TIMEOUT, Server, is_refusal};
+use crate::http::Backoff;
 
 /// The longest wait before the next try to reach a server that went away.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -42,9 +41,6 @@ enum Ended {
     Dropped,
 }
 
-/// How long to wait before the next try, and the one after that.
-pub(super) type Waits = Box<dyn Iterator<Item = Duration> + Send>;
-
 impl Stream<'_> {
     /// Gives each event to `take` until that has enough. A connection that drops is opened again, for ever.
     ///
@@ -52,18 +48,18 @@ impl Stream<'_> {
     /// time.
     pub(super) async fn follow(&self, mut take: impl AsyncFnMut(Event) -> Result<Wanted, Error>) -> Result<(), Error> {
         let client = streaming_client(self.server)?;
-        let mut waits = waits();
+        let mut backoff = Backoff::new(WAIT_MAX);
         // Nobody there at the start is an error; nobody there later is a server that restarts.
         let mut opened = Some(self.open(&client).await?);
         loop {
             let ended = match opened.take() {
-                Some(response) => self.read(response, &mut waits, &mut take).await?,
+                Some(response) => self.read(response, &mut backoff, &mut take).await?,
                 None => Ended::Dropped,
             };
             if matches!(ended, Ended::Complete) {
                 return Ok(());
             }
-            tokio::time::sleep(waits.next().unwrap_or(WAIT_MAX)).await;
+            tokio::time::sleep(backoff.next()).await;
             match self.open(&client).await {
                 Ok(response) => opened = Some(response),
                 Err(Error::Absent { .. } | Error::Stream { .. }) => {}
@@ -92,13 +88,13 @@ impl Stream<'_> {
     async fn read(
         &self,
         mut response: reqwest::Response,
-        waits: &mut Waits,
+        backoff: &mut Backoff,
         take: &mut impl AsyncFnMut(Event) -> Result<Wanted, Error>,
     ) -> Result<Ended, Error> {
         let mut stream = EventStream::default();
         while let Ok(Some(bytes)) = response.chunk().await {
             for event in stream.push(&bytes).map_err(|error| self.server.stranger(error))? {
-                *waits = self::waits();
+                backoff.reset();
                 if take(event).await? == Wanted::Enough {
                     return Ok(Ended::Complete);
                 }
@@ -107,11 +103,6 @@ impl Stream<'_> {
         warn(&format!("the connection to {} is gone: trying again", self.server.url()));
         Ok(Ended::Dropped)
     }
-}
-
-/// Full jitter, so that many followers of one server do not come back together.
-pub(super) fn waits() -> Waits {
-    Box::new(ExponentialBackoff::from_millis(2).factor(50).max_delay(WAIT_MAX).map(jitter))
 }
 
 fn streaming_client(server: &Server) -> Result<reqwest::Client, Error> {

@@ -11,8 +11,8 @@ use super::output::{Output, one_line, print_line};
 use super::send::json_headers;
 use super::server::{Api, CALL_TIMEOUT, Server};
 use super::{Error, payload};
-use crate::http::{Answer, path_segment};
-use crate::message::MessageName;
+use crate::http::Answer;
+use crate::message::{MessageName, path_segment};
 
 /// Send a message, wait for its reply and print the reply's payload
 #[derive(Debug, Args)]

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::output::{Output, print_line};
 use super::server::{Api, CALL_TIMEOUT, Server};
 use super::{Error, payload};
-use crate::http::path_segment;
-use crate::message::{ActivityId, MessageId, MessageName};
+use crate::message::{ActivityId, MessageId, MessageName, path_segment};
 
 /// Send a message and print its id
 #[derive(Debug, Args)]

@@ -12,8 +12,7 @@ use super::follow::{Stream, Wanted};
 use super::output::{Output, one_line, print_line, warn};
 use super::server::{Api, CALL_TIMEOUT, Server};
 use super::traffic::Watch;
-use crate::http::path_segment;
-use crate::message::Message;
+use crate::message::{Message, path_segment};
 
 /// Follow the messages that come in for a service, acknowledging each; or the traffic of a broker
 #[derive(Debug, Args)]
@@ -57,7 +56,7 @@ impl Tail {
             return self.watch.run(self.count, self.output).await;
         }
         let sidecar = Server::sidecar(self.api.url()?, CALL_TIMEOUT);
-        let names: Vec<String> = self.name.iter().map(|name| path_segment(name)).collect();
+        let names: Vec<String> = self.name.iter().map(|name| path_segment(name).to_string()).collect();
         let query = if names.is_empty() { String::new() } else { format!("?name={}", names.join(",")) };
         let stream = Stream { server: &sidecar, path: format!("/messages{query}"), greeting: None };
         let mut left = self.count.unwrap_or(u64::MAX);

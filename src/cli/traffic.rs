@@ -13,8 +13,7 @@ use super::output::{Output, one_line, print_line, warn};
 use super::server::{Server, Side};
 use super::story;
 use crate::broker::{Missed, TrafficRow, Undelivered};
-use crate::http::path_segment;
-use crate::message::{ActivityId, MessageName, Role};
+use crate::message::{ActivityId, MessageName, Role, path_segment};
 
 /// Which broker is followed, and what of its traffic is shown.
 #[derive(Debug, Default, Args)]

@@ -9,7 +9,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, Request};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 
 use super::{Kind, Limits, Problem};
 use crate::message::MessageName;
@@ -144,14 +144,6 @@ pub fn message_name(encoded: &str) -> Result<MessageName, Problem> {
         Problem::new(Kind::InvalidMessage, format!("the message name in the URL is not UTF-8: {encoded:.80}"))
     })?;
     MessageName::parse(&decoded).map_err(|error| Problem::new(Kind::InvalidMessage, error))
-}
-
-/// What stands in a URL's path as it is.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Writes a text as one segment of a URL's path; [`message_name`] reads it.
-pub fn path_segment(text: &str) -> String {
-    utf8_percent_encode(text, ESCAPED).to_string()
 }
 
 #[cfg(test)]

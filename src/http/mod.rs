@@ -8,9 +8,9 @@ mod problem;
 mod serve;
 mod websocket;
 
-pub use body::{Incoming, json_body, message_name, path_segment, read_body};
+pub use body::{Incoming, json_body, message_name, read_body};
 pub use call::{Answer, Client, ClientError, ClientLimits};
-pub(crate) use call::{join, wait_asked};
+pub(crate) use call::{Backoff, join, wait_asked};
 pub use limits::Limits;
 pub use problem::{Kind, Problem, not_found};
 pub use serve::{Answering, Answers, BindError, Listening, Peer, Place, Serving, Workers};

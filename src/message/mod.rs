@@ -12,6 +12,7 @@ mod nearest;
 pub mod optional;
 mod payload;
 mod registration;
+mod segment;
 mod text;
 mod trace;
 
@@ -22,5 +23,6 @@ pub use inbox::Inbox;
 pub(crate) use nearest::nearest;
 pub use payload::{Payload, PayloadError};
 pub use registration::Registration;
+pub use segment::path_segment;
 pub use text::{ActivityId, InstanceId, MessageId, MessageName, Role, TextError};
 pub use trace::TraceParent;

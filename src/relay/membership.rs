@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tokio_retry::strategy::{ExponentialBackoff, jitter};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, Event, Events, Relay};
 use crate::bus::{self, Membership};
+use crate::http::Backoff;
 use crate::message::Registration;
-
-/// The waits between tries: 100 ms, then doubling up to a cap, each with jitter. It never ends.
-pub(super) type Backoff = Box<dyn Iterator<Item = Duration> + Send>;
 
 /// How a relay stands with the bus.
 pub(super) struct Presence {
@@ -99,8 +96,7 @@ impl Relay {
     }
 
     pub(super) fn backoff(&self) -> Backoff {
-        let cap = self.config().retry_wait_max();
-        Box::new(ExponentialBackoff::from_millis(2).factor(50).max_delay(cap).map(jitter))
+        Backoff::new(self.config().retry_wait_max())
     }
 
     /// A call to the bus failed: joining again is what finds out when it is back.
@@ -157,9 +153,9 @@ impl Relay {
     fn wait_before_retry(&self, failures: &mut Backoff, online_since: Option<Instant>) -> Duration {
         let longest = self.config().retry_wait_max();
         if online_since.is_some_and(|since| since.elapsed() >= longest) {
-            *failures = self.backoff();
+            failures.reset();
         }
-        failures.next().unwrap_or(longest)
+        failures.next()
     }
 
     fn membership(&self) -> Membership {

@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::membership::Backoff;
 use super::{Error, Relay};
+use crate::http::Backoff;
 use crate::message::{Message, Verdict};
 
 /// When a sender that found the outbox full should try again.
@@ -133,10 +133,10 @@ async fn publish_once(relay: &Relay, batch: &mut Batch, failures: &mut Backoff) 
         Ok(verdicts) => verdicts,
         Err(error) => {
             relay.lost_bus(&error);
-            return failures.next();
+            return Some(failures.next());
         }
     };
-    *failures = relay.backoff();
+    failures.reset();
     assert!(verdicts.len() <= batch.messages.len(), "the bus judged more messages than it was given");
     let mut settled = 0;
     let mut wait = None;

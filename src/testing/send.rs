@@ -17,8 +17,8 @@ use super::broker::Shared;
 use super::record::{Known, Way};
 use super::socket::FRAMES_WAITING_MAX;
 use crate::broker::{Stamp, delivery_frame};
-use crate::http::{Client, ClientError, join, path_segment};
-use crate::message::{ActivityId, Message, MessageId, MessageName, Payload, Role};
+use crate::http::{Client, ClientError, join};
+use crate::message::{ActivityId, Message, MessageId, MessageName, Payload, Role, path_segment};
 
 /// A message about to be sent to a service: await it. Over HTTP that waits for the service's answer, over a WebSocket
 /// for nothing.

@@ -10,8 +10,8 @@ use http_body_util::Full;
 
 use super::wire::{Secret, attributes};
 use super::{Config, Error, Format};
-use crate::http::{ClientError, join, path_segment};
-use crate::message::{Message, TraceParent};
+use crate::http::{ClientError, join};
+use crate::message::{Message, TraceParent, path_segment};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

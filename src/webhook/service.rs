@@ -1,19 +1,17 @@
 //! The webhook's handle: calls the service until it has an answer, and sends the replies.
 
-use std::iter::Map;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
-use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
 use super::request::Target;
 use super::rules::{Change, Fate, Health, Limits, Next, Outcome, Schedule};
 use super::way::{Way, held_back};
 use super::wire::{self, AnswerError, Reply};
 use super::{Config, Error, Format, Metrics};
-use crate::http::{Answer, Client, ClientError};
+use crate::http::{Answer, Backoff, Client, ClientError};
 use crate::message::Message;
 use crate::relay::{self, Context, Fallback, Relay, handler};
 
@@ -28,9 +26,6 @@ struct Inner {
     config: Config,
     metrics: Metrics,
 }
-
-/// The waits between tries: 100 ms, then doubling up to a cap, each with jitter. It never ends.
-type Backoff = Map<ExponentialBackoff, fn(Duration) -> Duration>;
 
 /// The tries of one message.
 struct Tries {
@@ -120,7 +115,7 @@ impl Webhook {
                 }
             }
         };
-        tries.backoff = self.backoff();
+        tries.backoff.reset();
         for reply in replies {
             send(reply, context, &mut tries).await?;
         }
@@ -199,19 +194,18 @@ impl Webhook {
     }
 
     fn tries(&self) -> Tries {
-        Tries { schedule: Schedule::new(Instant::now(), self.0.config.deadline()), backoff: self.backoff() }
-    }
-
-    fn backoff(&self) -> Backoff {
-        let cap = self.0.config.retry_wait_max();
-        ExponentialBackoff::from_millis(2).factor(50).max_delay(cap).map(jitter)
+        let config = &self.0.config;
+        Tries {
+            schedule: Schedule::new(Instant::now(), config.deadline()),
+            backoff: Backoff::new(config.retry_wait_max()),
+        }
     }
 }
 
 impl Tries {
     /// Waits for the next try. `None` at once if that would come after the deadline.
     async fn wait(&mut self, failure: &Failure) -> Option<()> {
-        let backoff = self.backoff.next().unwrap_or_default();
+        let backoff = self.backoff.next();
         match self.schedule.next(Instant::now(), backoff, failure.asked) {
             Next::GiveUp => None,
             Next::Wait(wait) => {

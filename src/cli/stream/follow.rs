@@ -15,8 +15,9 @@ use super::progress::Progress;
 use super::server::{At, Server, text_of, with_query};
 use crate::cli::Error;
 use crate::cli::event_stream::{Event, EventStream};
-use crate::cli::follow::{WAIT_MAX, Waits, innermost, waits};
+use crate::cli::follow::{WAIT_MAX, innermost};
 use crate::cli::output::warn;
+use crate::http::Backoff;
 use crate::streams::header;
 
 /// Print what a stream holds and what comes, until the stream is closed
@@ -74,7 +75,7 @@ struct Follower<'a> {
     place: String,
     cursor: Option<String>,
     printer: Printer,
-    waits: Waits,
+    backoff: Backoff,
 }
 
 impl Follow {
@@ -99,7 +100,8 @@ impl Follow {
         // An event has no place for a text's own line breaks and leading blanks; a long-poll gives the bytes.
         let way = if content_type.starts_with("text/") { Way::Polls } else { Way::Events };
         let printer = Printer::new(Progress::silent());
-        let follower = Follower { server: &server, url: &url, place, cursor: None, printer, waits: waits() };
+        let follower =
+            Follower { server: &server, url: &url, place, cursor: None, printer, backoff: Backoff::new(WAIT_MAX) };
         follower.run(way, Form::of(&content_type)).await
     }
 }
@@ -118,11 +120,11 @@ impl Follower<'_> {
                 // A server that was there and is away restarts, however long that takes.
                 Err(error @ (Error::NoStreams { .. } | Error::StreamCall { .. })) => {
                     warn(&format!("{error}: trying again"));
-                    sleep(self.waits.next().unwrap_or(WAIT_MAX)).await;
+                    sleep(self.backoff.next()).await;
                 }
                 Err(Error::StreamRefused { status: 500..600, detail }) => {
                     warn(&format!("{detail}: trying again"));
-                    sleep(self.waits.next().unwrap_or(WAIT_MAX)).await;
+                    sleep(self.backoff.next()).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -143,10 +145,10 @@ impl Follower<'_> {
         self.printer.flush()?;
         let moved = page.next.as_ref().is_some_and(|next| *next != place);
         if moved || began.elapsed() > WAIT_MAX {
-            self.waits = waits();
+            self.backoff.reset();
         } else if !page.closed {
             // A server that shuts down answers at once.
-            sleep(self.waits.next().unwrap_or(WAIT_MAX)).await;
+            sleep(self.backoff.next()).await;
         }
         self.place = page.next.unwrap_or(place);
         self.cursor = page.cursor;
@@ -171,7 +173,7 @@ impl Follower<'_> {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => {
                     // Whoever ends a connection usually has its reasons, such as to start again.
-                    sleep(self.waits.next().unwrap_or(WAIT_MAX)).await;
+                    sleep(self.backoff.next()).await;
                     return Ok(Ended::Over);
                 }
                 Err(error) => {
@@ -215,7 +217,7 @@ impl Follower<'_> {
             self.printer.print(&bytes)?;
         }
         self.printer.flush()?;
-        self.waits = waits();
+        self.backoff.reset();
         (self.place, self.cursor) = (control.stream_next_offset, control.stream_cursor);
         Ok(control.stream_closed)
     }

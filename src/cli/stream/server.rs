@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::name::{is_url, url_of};
 use crate::app::config::{Purpose, Sources};
 use crate::cli::Error;
-use crate::cli::follow::{innermost, waits};
+use crate::cli::follow::{WAIT_MAX, innermost};
 use crate::cli::output::warn;
 use crate::cli::server::{CONNECT_TIMEOUT, is_refusal, problem_words, reachable};
+use crate::http::Backoff;
 
 /// How long the head of an answer may take; a long-poll takes most of it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
@@ -106,14 +107,14 @@ impl Server {
     /// as long as was asked for. Errors: [`Error::NoStreams`], [`Error::StreamCall`], [`Error::Refused`].
     pub(super) async fn call(&self, make: impl Fn(&reqwest::Client) -> RequestBuilder) -> Result<Response, Error> {
         let deadline = Instant::now() + self.retry_for;
-        let mut waits = waits();
+        let mut backoff = Backoff::new(WAIT_MAX);
         loop {
             let failed = match self.try_once(&make).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
             let Some(asked) = failed.again else { return Err(failed.error) };
-            let wait = asked.max(waits.next().unwrap_or_default());
+            let wait = asked.max(backoff.next());
             if Instant::now() + wait >= deadline {
                 return Err(failed.error);
             }

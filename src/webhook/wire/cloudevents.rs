@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::answer::{AnswerError, Reply, is_json, name_of, payload_of};
-use crate::message::{Message, Payload};
+use crate::message::{Message, Payload, path_segment};
 
 /// The header whose presence makes an answer an event in binary mode.
 pub(crate) const TYPE_HEADER: &str = "ce-type";
@@ -17,15 +17,12 @@ pub(crate) const TYPE_HEADER: &str = "ce-type";
 /// itself. HTTP binding, section 3.1.3.2.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
-/// What stands in a URI's path as it is.
-const ESCAPED_IN_URI: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 /// The attributes of the event that `message` is, as header names and encoded header values. Names of attributes are
 /// lower-case letters and digits only (CloudEvents, section 3.1), so `activityId` is `activityid`. The trace is in the
 /// extension for distributed tracing; the payload is the body.
 pub(crate) fn attributes(message: &Message) -> Vec<(&'static str, String)> {
     let sender = message.sender.as_ref().map_or("unknown", |role| role.as_str());
-    let source = format!("/exorelay/{}", utf8_percent_encode(sender, ESCAPED_IN_URI));
+    let source = format!("/exorelay/{}", path_segment(sender));
     let mut headers = vec![
         ("ce-specversion", "1.0".to_owned()),
         ("ce-id", encode(message.id.as_str())),

@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -10,10 +9,8 @@ use sha2::{Digest, Sha256};
 use super::entry::KeyEntry;
 use super::id::SubscriptionId;
 use super::request::{Delivery, Terms};
+use crate::message::path_segment;
 use crate::streams::wire::{Offset, StreamPath};
-
-/// What stands in a URL's path as it is.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Why a stream is linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -146,7 +143,7 @@ impl ClaimedView {
 impl WakeView {
     /// The body of the webhook.
     pub(crate) fn to_body(&self) -> Vec<u8> {
-        let id = utf8_percent_encode(self.id.as_str(), ESCAPED);
+        let id = path_segment(self.id.as_str());
         let body = json!({
             "subscription_id": self.id.as_str(),
             "wake_id": self.wake_id,
