@@ -9,8 +9,10 @@ mod serve;
 mod websocket;
 
 pub use body::{Incoming, json_body, message_name, read_body};
+#[cfg(test)]
+pub(crate) use call::HostLookup;
 pub use call::{Answer, Client, ClientError, ClientLimits};
-pub(crate) use call::{Backoff, join, wait_asked};
+pub(crate) use call::{Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, join, wait_asked};
 pub use limits::Limits;
 pub use problem::{Kind, Problem, not_found};
 pub use serve::{Answering, Answers, BindError, Listening, Peer, Place, Serving, Workers};

@@ -17,7 +17,7 @@ use super::recovery::recover;
 use super::room::Claim;
 use super::rules::{Appended, Change, Content, Created, Effect, Following, Ledger, Refusal};
 use super::shelf::{Gone, Shown};
-use super::subscriptions::{Courier, Guard, Post, Running, Subscriptions};
+use super::subscriptions::{Courier, Post, Running, Subscriptions};
 use super::sweeper::sweep_when_due;
 use super::wire::{AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Kind, Lifetime, Offset, StreamPath};
 use super::writer::Writer;
@@ -65,7 +65,7 @@ impl Streams {
     /// runtime. A store that blocks gets a thread to be written to; on threads of [`Workers`](crate::http::Workers), whoever
     /// writes alone does so itself. Errors: [`Error::StoreRead`], [`Error::Kept`].
     pub fn open(config: Config, store: Arc<dyn Store>) -> Result<Self, Error> {
-        let courier = Courier::new(&config, Guard::new(&config));
+        let courier = Courier::new(&config);
         Self::open_with(config, store, Arc::new(courier))
     }
 

@@ -1,8 +1,9 @@
-//! Outgoing calls: the client, its pool of connections, its errors, and the backoff between attempts.
+//! Outgoing calls: the client, its pool of connections, its errors, the backoff between attempts, and the SSRF guard.
 
 mod backoff;
 mod client;
 mod error;
+mod guard;
 mod pool;
 mod shelf;
 
@@ -10,3 +11,6 @@ pub(crate) use backoff::Backoff;
 pub use client::{Answer, Client, ClientLimits};
 pub(crate) use client::{join, wait_asked};
 pub use error::ClientError;
+#[cfg(test)]
+pub(crate) use guard::HostLookup;
+pub(crate) use guard::{SsrfGuard, SsrfGuardConfig, UrlRejected};

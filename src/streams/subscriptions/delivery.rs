@@ -6,10 +6,10 @@ use std::time::Duration;
 use axum::http::header::CONTENT_TYPE;
 use futures_util::future::BoxFuture;
 
-use super::guard::{Guard, Rejected};
 use super::keys::sign;
 use super::rules::{Attempt, Outcome};
 use super::wire::{done_answer, signature_header, signed_text};
+use crate::http::{SsrfGuard, SsrfGuardConfig, UrlRejected};
 use crate::streams::config::Config;
 
 /// Proves to a receiver who calls it.
@@ -17,8 +17,8 @@ const SIGNATURE: &str = "webhook-signature";
 
 /// How wakes get to receivers.
 pub(in crate::streams) trait Post: Send + Sync + 'static {
-    /// Whether a URL may be called, as far as it tells by itself. Errors: [`Rejected`].
-    fn check(&self, url: &str) -> Result<(), Rejected>;
+    /// Whether a URL may be called, as far as it tells by itself. Errors: [`UrlRejected`].
+    fn check(&self, url: &str) -> Result<(), UrlRejected>;
 
     /// Makes the call, at `at_s` seconds since 1970. Not cancel-safe: a dropped call may have arrived.
     fn post(&self, attempt: Attempt, at_s: u64) -> BoxFuture<'static, Outcome>;
@@ -28,7 +28,7 @@ pub(in crate::streams) trait Post: Send + Sync + 'static {
 /// to nobody could check.
 #[derive(Clone)]
 pub(in crate::streams) struct Courier {
-    guard: Guard,
+    guard: SsrfGuard,
     /// Opened with the first call: most streams have no webhooks.
     client: Arc<OnceLock<reqwest::Client>>,
     timeout: Duration,
@@ -36,7 +36,11 @@ pub(in crate::streams) struct Courier {
 }
 
 impl Courier {
-    pub(in crate::streams) fn new(config: &Config, guard: Guard) -> Self {
+    pub(in crate::streams) fn new(config: &Config) -> Self {
+        Self::with_guard(config, SsrfGuard::new(&guard_config(config)))
+    }
+
+    pub(super) fn with_guard(config: &Config, guard: SsrfGuard) -> Self {
         Self {
             guard,
             client: Arc::new(OnceLock::new()),
@@ -69,7 +73,7 @@ impl Courier {
 }
 
 impl Post for Courier {
-    fn check(&self, url: &str) -> Result<(), Rejected> {
+    fn check(&self, url: &str) -> Result<(), UrlRejected> {
         self.guard.check(url).map(drop)
     }
 
@@ -79,7 +83,13 @@ impl Post for Courier {
     }
 }
 
-fn client(guard: Guard, timeout: Duration) -> reqwest::Client {
+/// Returns the configured exceptions to the rule that webhooks go to public https URLs only.
+pub(super) fn guard_config(config: &Config) -> SsrfGuardConfig {
+    let allowed = config.subscriptions_webhook_allowed.clone();
+    SsrfGuardConfig { allowed, loopback_http: config.subscriptions_webhook_loopback }
+}
+
+fn client(guard: SsrfGuard, timeout: Duration) -> reqwest::Client {
     // A second installation is refused, and means that the first one stands.
     drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder()

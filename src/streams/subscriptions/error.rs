@@ -2,10 +2,9 @@
 
 use axum::http::StatusCode;
 
-use super::guard::Rejected;
 use super::rules::Refusal;
 use super::wire::InvalidRequest;
-use crate::http::Problem;
+use crate::http::{Problem, UrlRejected};
 use crate::streams;
 
 /// Why a call has not done what it was asked for.
@@ -16,7 +15,7 @@ pub(in crate::streams) enum Error {
     Refused(#[from] Refusal),
     /// The URL of a webhook must not be called.
     #[error("{0}")]
-    UrlRejected(#[from] Rejected),
+    UrlRejected(#[from] UrlRejected),
     /// There is no key to sign with.
     #[error("there is no key to sign with: {cause}")]
     Keys {

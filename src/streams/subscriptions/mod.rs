@@ -26,7 +26,6 @@
 
 mod delivery;
 mod error;
-mod guard;
 mod keys;
 mod notices;
 mod recovery;
@@ -39,6 +38,5 @@ mod tests;
 mod wire;
 
 pub(super) use delivery::{Courier, Post};
-pub(super) use guard::Guard;
 pub(super) use notices::Notices;
 pub(super) use service::{Running, Subscriptions};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::board::Board;
-use super::keeping::{kept, link_kept};
+use super::changes::{kept, link_kept};
 use super::refusal::Refusal;
 use super::subscription::Subscription;
 use crate::streams::rules::Change;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::keeping::{KEY_PREFIX, TOKENS, forgotten, kept, link_forgotten, link_kept, secret_forgotten, secret_kept};
+use super::changes::{KEY_PREFIX, TOKENS, forgotten, kept, link_forgotten, link_kept, secret_forgotten, secret_kept};
 use super::patterns::Patterns;
 use super::refusal::Refusal;
 use super::subscription::{Link, Subscription};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::board::{Board, link_now};
-use super::keeping::{link_forgotten, link_kept};
+use super::changes::{link_forgotten, link_kept};
 use super::refusal::Refusal;
 use super::subscription::{Link, Subscription};
 use crate::streams::rules::{Change, Ledger};

@@ -6,10 +6,11 @@
 
 mod answering;
 mod board;
-mod keeping;
+mod changes;
 mod linking;
 mod patterns;
 mod refusal;
+mod restore;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ mod waking;
 
 pub(crate) use answering::Way;
 pub(crate) use board::{Board, Bounds, Wish};
-pub(crate) use keeping::{KEY_PREFIX, LINKS, SECRETS, SUBSCRIPTIONS, TOKENS};
+pub(crate) use changes::{KEY_PREFIX, LINKS, SECRETS, SUBSCRIPTIONS, TOKENS};
 pub(crate) use linking::Seen;
 pub(crate) use refusal::Refusal;
 pub(crate) use waking::{Attempt, Outcome};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::board::Board;
-use super::keeping::{kept, link_kept};
+use super::changes::{kept, link_kept};
 use super::subscription::{Plan, Subscription};
 use crate::streams::rules::{Change, Content, Ledger};
 use crate::streams::subscriptions::wire::{Delivery, KeyEntry, Stage, StreamView, SubscriptionId, WakeEvent, WakeView};

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::world::{append, call, call_as, view};
-use crate::streams::subscriptions::guard::{Guard, Lookup};
+use crate::http::{HostLookup, SsrfGuard};
+use crate::streams::subscriptions::delivery::guard_config;
 use crate::streams::subscriptions::rules::{Attempt, Outcome};
 use crate::streams::subscriptions::wire::{SubscriptionId, WakeView};
 use crate::streams::subscriptions::{Courier, Post, keys};
@@ -125,7 +126,7 @@ async fn a_redirect_is_a_failure_and_followed_by_nobody() {
 
 /// Calls a URL whose names all lead to this host.
 async fn call_directly(config: Config, url: String) -> Outcome {
-    let lookup: Lookup = Arc::new(|_| Box::pin(async { Ok(vec![IpAddr::from([127, 0, 0, 1])]) }));
+    let lookup: HostLookup = Arc::new(|_| Box::pin(async { Ok(vec![IpAddr::from([127, 0, 0, 1])]) }));
     let (_, (kid, key)) = keys::fresh(0).unwrap();
     let wake = WakeView {
         id: SubscriptionId::parse("s").unwrap(),
@@ -135,8 +136,8 @@ async fn call_directly(config: Config, url: String) -> Outcome {
         base: "http://base".into(),
         streams: Vec::new(),
     };
-    let guard = Guard::with_lookup(&config, lookup);
-    Courier::new(&config, guard).post(Attempt { url, wake, kid, key, nonce: "n".into() }, 1).await
+    let guard = SsrfGuard::with_lookup(&guard_config(&config), lookup);
+    Courier::with_guard(&config, guard).post(Attempt { url, wake, kid, key, nonce: "n".into() }, 1).await
 }
 
 #[tokio::test]

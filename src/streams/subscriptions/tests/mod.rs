@@ -1,7 +1,6 @@
 //! Subscriptions as their control routes and their receivers see them.
 
 mod calls;
-mod guard;
 mod restart;
 mod routes;
 mod waking;

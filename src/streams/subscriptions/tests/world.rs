@@ -13,9 +13,9 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
+use crate::http::UrlRejected;
 use crate::store::{DiskConfig, DiskStore, Durability, MemoryStore, Store};
 use crate::streams::subscriptions::Post;
-use crate::streams::subscriptions::guard::Rejected;
 use crate::streams::subscriptions::rules::{Attempt, Outcome};
 use crate::streams::subscriptions::wire::WakeView;
 use crate::streams::tests::world::until;
@@ -64,7 +64,7 @@ impl Receiver {
 pub(super) struct Outlet(pub(super) Arc<Receiver>);
 
 impl Post for Outlet {
-    fn check(&self, _: &str) -> Result<(), Rejected> {
+    fn check(&self, _: &str) -> Result<(), UrlRejected> {
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::request::InvalidRequest;
+use super::invalid::InvalidRequest;
 use crate::streams::wire::StreamPath;
 
 /// One segment of a pattern.

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::invalid::InvalidRequest;
 use super::pattern::Pattern;
 use crate::streams::wire::{Offset, StreamPath};
 
@@ -17,11 +18,6 @@ const LEASE_TTL_DEFAULT_MS: u64 = 30_000;
 const DESCRIPTION_BYTES_MAX: usize = 4096;
 
 const WORKER_BYTES_MAX: usize = 256;
-
-/// Why a request cannot be understood. The text is for the person who sent it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct InvalidRequest(pub(crate) String);
 
 /// What a subscription is for. Two requests with equal terms ask for the same subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,27 +1,29 @@
-//! Where webhooks may go, and where they may not.
+//! Tests of the URLs and addresses that may be called.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::streams::Config;
-use crate::streams::subscriptions::guard::{Guard, Rejected};
+use super::{SsrfGuard, SsrfGuardConfig, UrlRejected};
 
-fn guard(allowed: &[&str]) -> Guard {
-    let allowed = allowed.iter().map(ToString::to_string).collect();
-    Guard::new(&Config { subscriptions_webhook_allowed: allowed, ..Config::default() })
+fn config(allowed: &[&str]) -> SsrfGuardConfig {
+    SsrfGuardConfig { allowed: allowed.iter().map(ToString::to_string).collect(), loopback_http: true }
 }
 
-fn check(guard: &Guard, fitting: &[&str], others: &[&str]) {
-    for url in fitting {
+fn guard(allowed: &[&str]) -> SsrfGuard {
+    SsrfGuard::new(&config(allowed))
+}
+
+fn check(guard: &SsrfGuard, accepted: &[&str], rejected: &[&str]) {
+    for url in accepted {
         assert!(guard.check(url).is_ok(), "{url}: {:?}", guard.check(url));
     }
-    for url in others {
-        assert!(guard.check(url).is_err(), "{url} is let through");
+    for url in rejected {
+        assert!(guard.check(url).is_err(), "{url} is accepted");
     }
 }
 
 #[test]
-fn a_url_is_https_to_somewhere_public_or_http_to_this_host() {
+fn only_public_https_urls_and_loopback_http_urls_are_accepted() {
     check(
         &guard(&[]),
         &[
@@ -50,7 +52,7 @@ fn a_url_is_https_to_somewhere_public_or_http_to_this_host() {
 }
 
 #[test]
-fn no_spelling_of_a_private_address_is_let_through() {
+fn no_spelling_of_a_private_address_is_accepted() {
     let addresses = [
         "0.0.0.0",
         "0.1.2.3",
@@ -99,7 +101,7 @@ fn no_spelling_of_a_private_address_is_let_through() {
 }
 
 #[test]
-fn what_an_operator_allows_may_be_called_over_http_too() {
+fn allowed_private_destinations_are_accepted_over_http_too() {
     check(
         &guard(&["10.1.0.0/16", "fd00::/8", "192.168.7.7", "worker.internal"]),
         &[
@@ -112,29 +114,28 @@ fn what_an_operator_allows_may_be_called_over_http_too() {
         ],
         &["http://10.2.0.1", "https://10.2.0.1", "http://192.168.7.8", "http://other.internal"],
     );
-    let closed = Guard::new(&Config { subscriptions_webhook_loopback: false, ..Config::default() });
+    let closed = SsrfGuard::new(&SsrfGuardConfig::default());
     check(&closed, &[], &["http://localhost:1", "http://127.0.0.1:1"]);
 }
 
 #[test]
-fn the_reason_is_told() {
+fn the_error_names_the_reason() {
     let reason = |url| guard(&[]).check(url).unwrap_err().to_string();
-    assert_eq!(reason("http://10.0.0.1/hook"), "10.0.0.1 is a private address: webhooks go to public addresses only");
+    assert_eq!(reason("http://10.0.0.1/hook"), "10.0.0.1 is a private address; only public addresses may be called");
     assert!(reason("http://example.com").contains("is not https"));
-    assert_eq!(guard(&[]).check("https://a:b@example.com"), Err(Rejected::Credentials));
+    assert_eq!(guard(&[]).check("https://a:b@example.com"), Err(UrlRejected::Credentials));
 }
 
 #[tokio::test]
-async fn a_name_is_as_good_as_the_addresses_it_leads_to() {
-    let config =
-        Config { subscriptions_webhook_allowed: vec!["10.1.0.0/16".into(), "inner".into()], ..Config::default() };
+async fn a_name_resolves_only_to_addresses_that_may_be_called() {
+    let config = config(&["10.1.0.0/16", "inner"]);
     let resolve = async |name: &str, addresses: &[&str]| {
         let found: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
         let lookup = Arc::new(move |_| -> futures_util::future::BoxFuture<'static, std::io::Result<Vec<IpAddr>>> {
             let found = found.clone();
             Box::pin(async move { Ok(found) })
         });
-        let resolved = Guard::with_lookup(&config, lookup).resolve(name).await;
+        let resolved = SsrfGuard::with_lookup(&config, lookup).resolve(name).await;
         resolved
             .map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())
             .map_err(|error| error.to_string())
@@ -145,6 +146,6 @@ async fn a_name_is_as_good_as_the_addresses_it_leads_to() {
     assert_eq!(resolve("localhost", &["127.0.0.1", "::1", "10.0.0.1"]).await.unwrap(), ["127.0.0.1", "::1"]);
     for private in ["127.0.0.1", "::1", "169.254.169.254", "64:ff9b::7f00:1", "::ffff:10.0.0.1", "fe80::1"] {
         let refused = resolve("a", &[private]).await.unwrap_err();
-        assert!(refused.contains("webhooks go to public addresses only"), "{refused}");
+        assert!(refused.contains("only public addresses may be called"), "{refused}");
     }
 }
