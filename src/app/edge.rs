@@ -1,50 +1,68 @@
-//! The edge: where browsers, agents and other clients outside of the bus come in.
+//! Serves systems to clients outside the bus: all of them on the edge listener, or one alone on a listener of its own.
+
+mod dispatch;
+mod operations;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::start::open_streams;
-use super::{Config, Error, ready};
-use crate::http::{Listening, Serving, Workers};
-use crate::streams::{self, Streams};
+use super::system::System;
+use super::{Error, ready};
+use crate::http::{Limits, Listening, Serving, Workers};
+use dispatch::Dispatch;
 
-/// Where `exorelay dev` serves the edge unless told otherwise.
-const ADDRESS: &str = "127.0.0.1:4002";
+/// The name and address of a listener for systems.
+pub(super) struct Listener<'a> {
+    /// The name in the ready line.
+    pub(super) name: &'static str,
+    /// The flag that sets the address, for error messages.
+    pub(super) flag: &'static str,
+    /// `HOST:PORT`.
+    pub(super) address: &'a str,
+}
 
-/// The edge at work.
+/// A list of systems on one listener, with one `/health`, `/ready` and `/metrics`.
 pub(super) struct Edge {
-    streams: Streams,
+    systems: Vec<Arc<dyn System>>,
     serving: Serving,
 }
 
 impl Edge {
-    /// Opens the edge, wherever it is configured, else at its usual address. It answers on so many threads of its own.
-    pub(super) async fn open(config: &Config, threads: NonZeroUsize) -> Result<Self, Error> {
-        let configured = &config.edge.address;
-        let address = if configured.is_empty() { ADDRESS } else { configured };
+    /// Binds the listener, then opens the systems, serves them on `threads` dedicated threads and announces the listener.
+    ///
+    /// The port comes first so that a second process fails before it touches a store.
+    /// Errors: [`Error::Threads`], [`Error::Listen`], [`Error::SystemPath`], and those of `systems`.
+    pub(super) async fn open(
+        listener: Listener<'_>,
+        systems: impl Future<Output = Result<Vec<Arc<dyn System>>, Error>>,
+        threads: NonZeroUsize,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
         let workers = Workers::start(threads).map_err(Error::Threads)?;
-        let listening = Listening::bind("edge.address (--edge)", address).await?;
-        let streams = open_streams(&config.streams).await?;
-        let server = streams::routes::server(streams.clone(), &config.http);
-        let serving = listening.serve_with(workers, server, &config.http);
-        ready::announce("edge", serving.address());
-        Ok(Self { streams, serving })
-    }
-
-    /// The same, if it is configured at all.
-    pub(super) async fn open_if_configured(config: &Config, threads: NonZeroUsize) -> Result<Option<Self>, Error> {
-        if config.edge.address.is_empty() { Ok(None) } else { Self::open(config, threads).await.map(Some) }
+        let listening = Listening::bind(listener.flag, listener.address).await?;
+        let systems = systems.await?;
+        let dispatch = Dispatch::new(&systems, limits)?;
+        let serving = listening.serve_with(workers, dispatch, limits);
+        ready::announce(listener.name, serving.address());
+        Ok(Self { systems, serving })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.serving.address()
     }
 
-    /// Answers who waits, ends event streams where their readers can go on, finishes what has begun.
+    /// Drains every system, lets requests in progress finish for at most `grace`, then closes the systems in order.
     pub(super) async fn close(self, grace: Duration) {
-        self.streams.drain();
+        for system in &self.systems {
+            system.drain();
+        }
         self.serving.drain(grace).await;
-        self.streams.close().await;
+        for system in self.systems {
+            system.close().await;
+        }
     }
 }

@@ -78,6 +78,16 @@ pub enum Error {
         /// What is wrong with it.
         cause: streams::Error,
     },
+    /// Two systems of a listener have overlapping paths, or a path is malformed.
+    #[error("{system} cannot be served at {path:?}: {problem}")]
+    SystemPath {
+        /// The name of the system.
+        system: &'static str,
+        /// The path that it asks for.
+        path: String,
+        /// What is wrong with the path.
+        problem: String,
+    },
     /// The operating system does not let us listen for signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -91,6 +101,7 @@ impl Error {
             | Self::Landscape { .. }
             | Self::LandscapeKind { .. }
             | Self::LandscapeVariable { .. }
+            | Self::SystemPath { .. }
             | Self::Environment { .. } => true,
             Self::Listen(_)
             | Self::Relay(_)

@@ -1,4 +1,4 @@
-//! Joins the rooms into running processes: configuration, telemetry, start and drain in order.
+//! Joins the modules into running processes: configuration, wiring, start, and drain in order.
 
 mod builder;
 pub mod config;
@@ -8,6 +8,7 @@ pub mod exocom;
 mod files;
 mod greeter;
 pub mod landscape;
+mod metrics;
 pub mod ready;
 mod reload;
 pub mod security;
@@ -15,6 +16,8 @@ mod service;
 mod sidecar;
 mod signals;
 mod start;
+mod streams;
+mod system;
 pub mod telemetry;
 
 pub use builder::Builder;
@@ -22,3 +25,4 @@ pub use config::Config;
 pub use error::Error;
 pub use service::Service;
 pub use start::{EmbeddedBroker, broker, dev, run, streams};
+pub use system::{Routes, System};

@@ -1,12 +1,11 @@
 //! One sidecar: a relay with its two listeners and its webhook.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-use super::{Config, Error, ready};
+use super::{Config, Error, metrics, ready};
 use crate::api::{self, Operations};
 use crate::broker::Broker;
 use crate::http::Listening;
@@ -25,9 +24,9 @@ impl Sidecar {
     pub(super) async fn start(config: &Config, broker: Option<&Broker>) -> Result<Self, Error> {
         let listen = match broker.is_none() && config.bus.is_websocket() {
             true => None,
-            false => Some(Listening::bind("listen.address (--listen)", &config.listen.address).await?),
+            false => Some(Listening::bind("--listen HOST:PORT", &config.listen.address).await?),
         };
-        let api = Listening::bind("api.address (--api)", &config.api.address).await?;
+        let api = Listening::bind("--api HOST:PORT", &config.api.address).await?;
         let (listen_address, api_address) = (listen.as_ref().map(Listening::address), api.address());
         let mut registry = Registry::default();
         let role = config.relay.role.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -59,11 +58,5 @@ impl Sidecar {
 }
 
 fn text_of(registry: Registry) -> Arc<dyn Fn() -> String + Send + Sync> {
-    let registry = Mutex::new(registry);
-    Arc::new(move || {
-        let mut text = String::new();
-        let encoded = encode(&mut text, &registry.lock().unwrap_or_else(PoisonError::into_inner));
-        encoded.expect("writing to a string cannot fail");
-        text
-    })
+    Arc::new(move || metrics::text(&registry))
 }

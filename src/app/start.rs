@@ -4,15 +4,18 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::edge::Edge;
+use super::edge::{Edge, Listener};
 use super::reload::Reloading;
 use super::sidecar::Sidecar;
 use super::signals::Signals;
+use super::streams::StreamsSystem;
+use super::system::System;
 use super::{Config, Error, greeter, ready};
 use crate::broker::{self, Broker};
-use crate::http::{Listening, Serving, Workers};
-use crate::store::{self, DiskConfig, DiskStore, MemoryStore, Store};
-use crate::streams::{self, Kept, Streams};
+use crate::http::{Listening, Serving};
+
+/// The address at which `exorelay dev` serves the edge by default.
+const EDGE_ADDRESS_DEFAULT: &str = "127.0.0.1:4002";
 
 /// Whether others can reach the broker inside a sidecar whose `bus.url` is `embedded`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +38,10 @@ pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error>
     }
     // Everybody who matters is in this process: an unknown message is told as such from the first moment.
     config.broker.settle_ms = 0;
-    let (broker, serving) = open_broker(&config).await?;
+    let (broker, serving) = open_broker(&config, "--broker HOST:PORT", |_| Ok(())).await?;
     let sidecar = Sidecar::start(&config, Some(&broker)).await?;
     let greeter = greeter::start(&broker).await?;
-    let edge = Edge::open(&config, threads).await?;
+    let edge = open_edge(&config, threads).await?;
     print_tour(&sidecar, &edge);
     let drain = async {
         // Nobody outside begins anything any more before those inside finish.
@@ -61,13 +64,16 @@ pub async fn run(config: Config, embedded: EmbeddedBroker, threads: NonZeroUsize
             Some((Broker::start(config), None))
         }
         ("embedded", EmbeddedBroker::Listening) => {
-            let (broker, serving) = open_broker(&config).await?;
+            let (broker, serving) = open_broker(&config, "--broker HOST:PORT", |_| Ok(())).await?;
             Some((broker, Some(serving)))
         }
         _ => None,
     };
     let sidecar = Sidecar::start(&config, broker.as_ref().map(|(broker, _)| broker)).await?;
-    let edge = Edge::open_if_configured(&config, threads).await?;
+    let edge = match config.edge.address.is_empty() {
+        true => None,
+        false => Some(open_edge(&config, threads).await?),
+    };
     let drain = async {
         if let Some(edge) = edge {
             edge.close(config.drain.grace()).await;
@@ -88,7 +94,7 @@ pub async fn run(config: Config, embedded: EmbeddedBroker, threads: NonZeroUsize
 pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let reloading = Reloading::start(landscape)?;
-    let (broker, serving) = open_broker_with(&config, |broker| reloading.configure(broker)).await?;
+    let (broker, serving) = open_broker(&config, "--listen HOST:PORT", |broker| reloading.configure(broker)).await?;
     let following = reloading.follow(broker.clone());
     tokio::select! {
         never = following => match never {},
@@ -99,52 +105,37 @@ pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Er
 /// Runs Durable Streams until it is told to stop. They answer on so many threads.
 pub async fn streams(config: Config, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
-    let workers = Workers::start(threads).map_err(Error::Threads)?;
-    let listening = Listening::bind("streams.address (--listen)", &config.streams.address).await?;
-    let streams = open_streams(&config.streams).await?;
-    let server = streams::routes::server(streams.clone(), &config.http);
-    let serving = listening.serve_with(workers, server, &config.http);
-    ready::announce("streams", serving.address());
+    let listener = Listener { name: "streams", flag: "--listen HOST:PORT", address: &config.streams.address };
+    let systems = async { Ok(vec![StreamsSystem::open(&config.streams).await?]) };
+    let edge = Edge::open(listener, systems, threads, &config.http).await?;
     let drain = async {
-        streams.drain();
-        serving.drain(config.drain.grace()).await;
-        streams.close().await;
+        edge.close(config.drain.grace()).await;
         0
     };
     signals.then_drain(drain).await;
     Ok(())
 }
 
-/// The streams as they are configured, with everything that was kept of them.
-pub(super) async fn open_streams(config: &streams::Config) -> Result<Streams, Error> {
-    let store: Arc<dyn Store> = match config.store {
-        Kept::Memory => Arc::new(MemoryStore::default()),
-        Kept::Disk => {
-            let config = DiskConfig {
-                dir: PathBuf::from(&config.data_dir),
-                durability: config.durability,
-                free_bytes_min: config.disk_free_bytes_min,
-                cache_bytes: config.disk_cache_bytes_max as u64,
-            };
-            let opening = tokio::task::spawn_blocking(move || DiskStore::open(&config)).await;
-            Arc::new(opening.unwrap_or_else(|error| Err(store::Error::Failed(error.to_string())))?)
-        }
-    };
-    let unreadable = |cause| Error::Streams { dir: PathBuf::from(&config.data_dir), cause };
-    Streams::open(config.clone(), store).map_err(unreadable)
+/// Opens every system of the edge.
+async fn systems(config: &Config) -> Result<Vec<Arc<dyn System>>, Error> {
+    Ok(vec![StreamsSystem::open(&config.streams).await?])
 }
 
-async fn open_broker(config: &Config) -> Result<(Broker, Serving), Error> {
-    open_broker_with(config, |_| Ok(())).await
+/// Opens the edge at the configured address, else at its default.
+async fn open_edge(config: &Config, threads: NonZeroUsize) -> Result<Edge, Error> {
+    let configured = &config.edge.address;
+    let address = if configured.is_empty() { EDGE_ADDRESS_DEFAULT } else { configured };
+    let listener = Listener { name: "edge", flag: "--edge HOST:PORT", address };
+    Edge::open(listener, systems(config), threads, &config.http).await
 }
 
-/// Opens the broker's listener once `configure` has told it what to know from the first call on.
-async fn open_broker_with(
+/// Starts a broker, applies `configure` to it, then opens its listener. `flag` sets the address, for error messages.
+async fn open_broker(
     config: &Config,
+    flag: &'static str,
     configure: impl FnOnce(&Broker) -> Result<(), Error>,
 ) -> Result<(Broker, Serving), Error> {
-    let listening =
-        Listening::bind("broker.address (--listen of `broker`, --broker elsewhere)", &config.broker.address).await?;
+    let listening = Listening::bind(flag, &config.broker.address).await?;
     let broker = Broker::start(config.broker.clone());
     configure(&broker)?;
     let serving = listening.serve(broker::routes::router(broker.clone(), &config.http), &config.http);

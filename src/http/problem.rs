@@ -126,6 +126,12 @@ impl Problem {
         self
     }
 
+    /// Replaces the detail.
+    pub fn with_detail(mut self, detail: String) -> Self {
+        self.detail = detail;
+        self
+    }
+
     /// Which problem it is.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -1,13 +1,12 @@
 //! The streams' numbers, for `GET /metrics`.
 
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// Counters are cheap; gauges that need a look are set when somebody asks.
+/// The counters and gauges of one [`Streams`](super::Streams). The last two gauges are updated only on request.
+#[derive(Default)]
 pub(crate) struct Metrics {
-    registry: Registry,
     pub(crate) created: Counter,
     pub(crate) appended: Counter,
     pub(crate) bytes_appended: Counter,
@@ -20,58 +19,28 @@ pub(crate) struct Metrics {
 }
 
 /// Calls that wake somebody. Cheap to clone; clones count together.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Webhooks {
     pub(crate) called: Counter,
     pub(crate) failed: Counter,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("exorelay_streams");
-        let mut counter = |name: &str, help: &str| {
-            let counter = Counter::default();
-            registry.register(name, help, counter.clone());
-            counter
-        };
-        let created = counter("created", "Streams that were created");
-        let appended = counter("appends", "Appends that wrote something");
-        let bytes_appended = counter("bytes_appended", "Bytes of content that were appended");
-        let bytes_read = counter("bytes_read", "Bytes of content that readers got");
-        let refused = counter("refused", "Calls that changed nothing because the rules say no");
-        let webhooks = Webhooks {
-            called: counter("webhooks", "Calls of webhooks that were answered"),
-            failed: counter("webhooks_failed", "Calls of webhooks that failed and are made again"),
-        };
-        let mut gauge = |name: &str, help: &str| {
-            let gauge = Gauge::default();
-            registry.register(name, help, gauge.clone());
-            gauge
-        };
-        let waiting_readers = gauge("live_readers", "Long-polls and event streams that are open");
-        let streams = gauge("streams", "Streams there are");
-        let content_bytes = gauge("content_bytes", "Bytes of content that are kept");
-        Self {
-            registry,
-            created,
-            appended,
-            bytes_appended,
-            bytes_read,
-            refused,
-            webhooks,
-            waiting_readers,
-            streams,
-            content_bytes,
-        }
-    }
-
-    /// The text that Prometheus reads.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        if let Err(error) = encode(&mut text, &self.registry) {
-            tracing::error!(%error, "the metrics cannot be written");
-        }
-        text
+    /// Registers every metric under the prefix `exorelay_streams`.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("exorelay_streams");
+        let mut counter = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        counter("created", "Streams that were created", &self.created);
+        counter("appends", "Appends that wrote something", &self.appended);
+        counter("bytes_appended", "Bytes of content that were appended", &self.bytes_appended);
+        counter("bytes_read", "Bytes of content that readers got", &self.bytes_read);
+        counter("refused", "Calls that changed nothing because the rules say no", &self.refused);
+        counter("webhooks", "Calls of webhooks that were answered", &self.webhooks.called);
+        counter("webhooks_failed", "Calls of webhooks that failed and are made again", &self.webhooks.failed);
+        let mut gauge = |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
+        gauge("live_readers", "Long-polls and event streams that are open", &self.waiting_readers);
+        gauge("streams", "Streams there are", &self.streams);
+        gauge("content_bytes", "Bytes of content that are kept", &self.content_bytes);
     }
 }
 

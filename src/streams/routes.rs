@@ -4,7 +4,6 @@ mod answers;
 mod events;
 mod frames;
 mod layers;
-mod operations;
 mod reading;
 mod told;
 
@@ -26,7 +25,10 @@ use super::subscriptions;
 use super::wire::{AppendRequest, CreateRequest, RESERVED, RequestError, StreamPath};
 use crate::http::{Answering, Answers, Kind, Limits, Peer, Problem, not_found, read_body};
 
-/// What stands before the path of every stream.
+/// The path that covers every route of this module.
+pub const PATH: &str = "/v1/stream";
+
+/// The prefix of every stream's path.
 const ROOT: &str = "/v1/stream/";
 
 /// The streams under `/v1/stream/`, ready to stand in any axum application, also nested below a path of its own.
@@ -49,11 +51,11 @@ pub fn router(streams: Streams) -> Router {
     layers::around(routes(&Face::new(streams, &Limits::default()), &Limits::default()), &policy)
 }
 
-/// Everything that a server of its own answers: the streams, and what operators look at.
+/// Returns the handler for a listener: as [`router`], with a shortcut past the router for calls on streams.
 pub fn server(streams: Streams, limits: &Limits) -> impl Answers {
     let policy = Policy::of(streams.config());
-    let face = Face::new(streams.clone(), limits);
-    let router = routes(&face, limits).merge(operations::router(streams)).fallback(not_found);
+    let face = Face::new(streams, limits);
+    let router = routes(&face, limits).fallback(not_found);
     Server { face, router: layers::around(router, &policy), policy }
 }
 

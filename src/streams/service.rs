@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 
@@ -75,7 +77,7 @@ impl Streams {
         let (mut ledger, shelf) = recover(&*store, &config, clock.now_ms())?;
         let subscriptions = Subscriptions::recover(&*store, &config, &mut ledger, clock.now_ms())?;
         let writer = Writer::start(store, ledger, shelf, clock, &config);
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let subscriptions = subscriptions.start(Arc::clone(&writer), &config, (post, metrics.webhooks.clone()));
         let (stop, draining) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
@@ -181,12 +183,34 @@ impl Streams {
         self.shell.writer.failure()
     }
 
-    /// The numbers in Prometheus' text form.
-    pub fn metrics_text(&self) -> String {
+    /// Returns the problem that keeps the streams from working: the store failed, or they are draining.
+    pub fn readiness(&self) -> Result<(), Error> {
+        match self.failure() {
+            Some(cause) => Err(Error::StoreFailed { cause }),
+            None => self.check_accepting(),
+        }
+    }
+
+    /// Registers the metrics under the prefix `exorelay_streams`.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics().register(registry);
+    }
+
+    /// Updates the gauges that are computed on request.
+    pub fn refresh_metrics(&self) {
         let (streams, bytes) = self.with_ledger(|ledger, _| (ledger.streams_count(), ledger.content_bytes()));
         self.metrics().streams.set(i64::try_from(streams).unwrap_or(i64::MAX));
         self.metrics().content_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        self.metrics().text()
+    }
+
+    /// Returns the current metrics in the OpenMetrics text form.
+    pub fn metrics_text(&self) -> String {
+        let mut registry = Registry::default();
+        self.register_metrics(&mut registry);
+        self.refresh_metrics();
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("writing to a string cannot fail");
+        text
     }
 
     /// From now on nothing new is accepted, and nobody waits: long-polls are answered, event streams end where their

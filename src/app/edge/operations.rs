@@ -1,0 +1,82 @@
+//! `GET /health`, `/ready` and `/metrics` of a listener, and its answers to unknown paths.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Method, Uri};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::registry::Registry;
+
+use crate::app::metrics;
+use crate::app::system::System;
+use crate::http::{Kind, Problem, not_found};
+
+/// The paths that no system can have.
+pub(super) const PATHS: [&str; 3] = ["/health", "/ready", "/metrics"];
+
+/// The systems of a listener and the registry of all their metrics.
+struct Operations {
+    systems: Vec<Arc<dyn System>>,
+    registry: Registry,
+}
+
+/// Returns the routes for operators, and a problem answer for every other path or method.
+pub(super) fn router(systems: &[Arc<dyn System>]) -> Router {
+    let mut registry = Registry::default();
+    for system in systems {
+        system.register_metrics(&mut registry);
+    }
+    let [health_path, ready_path, metrics_path] = PATHS;
+    Router::new()
+        .route(health_path, get(health))
+        .route(ready_path, get(ready))
+        .route(metrics_path, get(metrics_text))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(map_response(secured))
+        .with_state(Arc::new(Operations { systems: systems.to_vec(), registry }))
+}
+
+/// `200` as long as the process can answer at all.
+async fn health() -> Response {
+    typed("application/json", "{\"status\":\"ok\"}".to_owned())
+}
+
+/// `200` if every system is ready, else `503` with the name and the cause of each one that is not.
+async fn ready(State(operations): State<Arc<Operations>>) -> Result<Response, Problem> {
+    let mut problems = Vec::new();
+    for system in &operations.systems {
+        problems.extend(system.readiness().err().map(|problem| (system.name(), problem)));
+    }
+    let causes: Vec<String> = problems.iter().map(|(name, problem)| format!("{name}: {}", problem.detail())).collect();
+    match problems.into_iter().next() {
+        Some((_, problem)) => Err(problem.with_detail(causes.join("; "))),
+        None => Ok(typed("application/json", "{\"status\":\"ready\"}".to_owned())),
+    }
+}
+
+async fn metrics_text(State(operations): State<Arc<Operations>>) -> Response {
+    for system in &operations.systems {
+        system.refresh_metrics();
+    }
+    typed(metrics::CONTENT_TYPE, metrics::text(&operations.registry))
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(Kind::MethodNotAllowed, format!("{} does not support {method}", uri.path()))
+}
+
+async fn secured(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn typed(content_type: &'static str, text: String) -> Response {
+    ([(CONTENT_TYPE, content_type)], text).into_response()
+}
