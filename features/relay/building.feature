@@ -17,11 +17,11 @@ Feature: Making a relay
 
   Scenario: A listener that is no address
     When a relay "web" is made that listens on zonk
-    Then that fails: "listen address is "zonk", expected HOST:PORT such as 127.0.0.1:4000 (port 0 takes a free one)"
+    Then that fails: "cannot listen on "zonk": expected HOST:PORT such as 127.0.0.1:4000 (port 0 takes a free one); set it with Builder::listen"
 
   Scenario: A listener whose port is taken
     When a relay "web" is made that listens on a port that is taken
-    Then that fails with the words "is already in use: choose another listen address than 127.0.0.1"
+    Then that fails with the words "is already in use; is another `exorelay` running? Choose another with Builder::listen"
 
   Scenario: A bus that is away is no error
     Given nothing listens where the broker should be

@@ -181,9 +181,9 @@ impl Builder {
         let way = Way::of(self.broker, &self.bus, &instance)?;
         let listening = match (self.listening, &self.listen, matches!(way, Way::Calls(_))) {
             (Some(listening), _, _) => Some(listening),
-            (None, Some(address), _) => Some(Listening::bind("listen address", address).await?),
+            (None, Some(address), _) => Some(Listening::bind("Builder::listen", address).await?),
             (None, None, false) => None,
-            (None, None, true) => Some(Listening::bind("listen address", "127.0.0.1:0").await?),
+            (None, None, true) => Some(Listening::bind("Builder::listen", "127.0.0.1:0").await?),
         };
         let listened = endpoint(&self.bus, listening.as_ref())?;
         let listened_port = listened.as_ref().map_or(0, |endpoint| endpoint.port);

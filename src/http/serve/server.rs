@@ -41,28 +41,30 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The text is not `host:port`.
-    #[error("{setting} is {address:?}, expected HOST:PORT such as 127.0.0.1:4000 (port 0 takes a free one)")]
+    #[error(
+        "cannot listen on {address:?}: expected HOST:PORT such as 127.0.0.1:4000 (port 0 takes a free one); set it with {option}"
+    )]
     NotAnAddress {
-        /// The setting, as a user writes it.
-        setting: &'static str,
+        /// The way to choose another address, such as `--listen HOST:PORT`.
+        option: &'static str,
         /// What it is set to.
         address: String,
     },
     /// Somebody else listens there.
-    #[error("port {port} is already in use: choose another {setting} than {address}")]
+    #[error("port {port} is already in use; is another `exorelay` running? Choose another with {option}")]
     InUse {
-        /// The setting, as a user writes it.
-        setting: &'static str,
+        /// The way to choose another address, such as `--listen HOST:PORT`.
+        option: &'static str,
         /// What it is set to.
         address: String,
         /// The port that is taken.
         port: u16,
     },
     /// The system does not allow it, or the host is not ours.
-    #[error("cannot listen on {address} ({setting}): {source}")]
+    #[error("cannot listen on {address}: {source}; choose another address with {option}")]
     System {
-        /// The setting, as a user writes it.
-        setting: &'static str,
+        /// The way to choose another address, such as `--listen HOST:PORT`.
+        option: &'static str,
         /// What it is set to.
         address: String,
         /// The system's reason.
@@ -77,20 +79,20 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Opens `address`; `setting` is how a user would change it. Errors name both.
-    pub async fn bind(setting: &'static str, address: &str) -> Result<Self, BindError> {
+    /// Binds `address`. `option` is the way to choose another one, such as `--listen HOST:PORT`, for error messages.
+    pub async fn bind(option: &'static str, address: &str) -> Result<Self, BindError> {
         let port =
             address.rsplit_once(':').and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
         let address = address.to_owned();
-        let Some(port) = port else { return Err(BindError::NotAnAddress { setting, address }) };
+        let Some(port) = port else { return Err(BindError::NotAnAddress { option, address }) };
         let opened = async {
             let listener = TcpListener::bind(&address).await?;
             let local = listener.local_addr()?;
             Ok(Self { listener, address: local })
         };
         opened.await.map_err(|source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { setting, address, port },
-            _ => BindError::System { setting, address, source },
+            io::ErrorKind::AddrInUse => BindError::InUse { option, address, port },
+            _ => BindError::System { option, address, source },
         })
     }
 
