@@ -1,15 +1,15 @@
 //! `GET /messages`: incoming messages as server-sent events, for services that cannot listen.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::stream::{self, Stream};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
 
 use super::routes::Api;
+use crate::http::sse::{self, DataPrefix, Encoder};
 use crate::http::{Kind, Problem, message_name};
 use crate::message::{Message, MessageId, MessageName};
 use crate::relay::Subscription;
@@ -19,16 +19,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Streams messages: `event: message`, `id:` the message's id, `data:` its envelope. `?name=a,b` takes only those.
 /// What is not acknowledged within the lease is given out again; what a lost subscriber held, at once.
-pub(super) async fn follow(
-    State(api): State<Api>,
-    RawQuery(query): RawQuery,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+pub(super) async fn follow(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let subscription = api.relay.subscribe(names(query.as_deref())?);
     let events = stream::unfold(subscription, |mut subscription: Subscription| async move {
         let (message, delivery) = subscription.next().await?;
-        Some((Ok(event(&message, delivery)), subscription))
+        Some((event(&message, delivery), subscription))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(sse::respond(sse::keep_alive(events, KEEP_ALIVE)))
 }
 
 /// `204`: the message is handled and will not come again. `404`: it is not leased, its time may be over.
@@ -41,14 +38,19 @@ pub(super) async fn acknowledge(State(api): State<Api>, Path(id): Path<String>) 
     Err(Problem::new(Kind::NotFound, detail))
 }
 
-fn event(message: &Message, delivery: u32) -> Event {
-    let envelope = String::from_utf8_lossy(&message.to_json()).into_owned();
-    // A message's id may hold what an event's id may not; none of ours does.
-    let event = Event::default().event("message").data(envelope).comment(format!("delivery {delivery}"));
-    match message.id.as_str().contains('\0') {
+fn event(message: &Message, delivery: u32) -> Bytes {
+    let mut out = BytesMut::new();
+    let envelope = message.to_json();
+    let event = Encoder::begin(&mut out, "message", DataPrefix::Spaced)
+        .data(&String::from_utf8_lossy(&envelope))
+        .comment(&format!("delivery {delivery}"));
+    // The id of a message may contain NUL, the id of an event may not. None of ours does.
+    let event = match message.id.as_str().contains('\0') {
         true => event,
         false => event.id(message.id.as_str()),
-    }
+    };
+    event.end();
+    out.freeze()
 }
 
 fn names(query: Option<&str>) -> Result<Vec<MessageName>, Problem> {

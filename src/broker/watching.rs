@@ -1,13 +1,12 @@
 //! `GET /traffic` and `GET /activities/{id}`: what goes through the broker, live and told as a story.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::stream::{self, Stream};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -15,6 +14,7 @@ use super::routes::{Face, busy, json_text, typed};
 use super::rules::{Filter, Seen};
 use super::traffic::{self, FOLLOWERS_MAX, Payloads, Refusal};
 use super::wire::{Missed, TrafficRow};
+use crate::http::sse::{self, DataPrefix, Encoder};
 use crate::http::{Kind, Problem};
 use crate::message::{ActivityId, MessageName, Payload, Role};
 
@@ -36,7 +36,7 @@ pub(super) struct Wish {
 pub(super) async fn follow(
     State(face): State<Face>,
     wish: Result<Query<Wish>, QueryRejection>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+) -> Result<Response, Problem> {
     let Query(wish) = wish.map_err(|error| Problem::new(Kind::InvalidRequest, error.body_text()))?;
     let payloads = if wish.payloads { Payloads::Shown } else { Payloads::LeftOut };
     if payloads == Payloads::Shown && !face.broker.config().log_payloads {
@@ -51,9 +51,9 @@ pub(super) async fn follow(
     })?;
     let events = stream::unfold(following, |mut following| async move {
         let next = following.next().await?;
-        Some((Ok(event(&next)), following))
+        Some((event(&next), following))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(sse::respond(sse::keep_alive(events, KEEP_ALIVE)))
 }
 
 /// The messages of an activity that are on record, in order. `404` if none is.
@@ -74,16 +74,18 @@ fn nothing_of(id: &ActivityId, messages_max: usize) -> String {
     }
 }
 
-fn event(event: &traffic::Event) -> Event {
+fn event(event: &traffic::Event) -> Bytes {
     let (name, data) = match event {
         traffic::Event::Message(seen, payload) => ("message", message(seen, payload.as_ref())),
         traffic::Event::Undelivered(row) => ("undelivered", json_text(row)),
         traffic::Event::Missed(missed) => ("missed", json_text(&Missed { missed: *missed })),
     };
-    Event::default().event(name).data(String::from_utf8_lossy(&data))
+    let mut out = BytesMut::new();
+    Encoder::begin(&mut out, name, DataPrefix::Spaced).data(&String::from_utf8_lossy(&data)).end();
+    out.freeze()
 }
 
-fn message(seen: &Seen, payload: Option<&Payload>) -> bytes::Bytes {
+fn message(seen: &Seen, payload: Option<&Payload>) -> Bytes {
     #[derive(Serialize)]
     struct Shown {
         #[serde(flatten)]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Error;
-use super::event_stream::{Event, EventStream};
 use super::output::warn;
 use super::server::{CONNECT_TIMEOUT, Server, is_refusal};
 use crate::http::Backoff;
+use crate::http::sse::{Decoder, Event};
 
 /// The longest wait before the next try to reach a server that went away.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -91,9 +91,9 @@ impl Stream<'_> {
         backoff: &mut Backoff,
         take: &mut impl AsyncFnMut(Event) -> Result<Wanted, Error>,
     ) -> Result<Ended, Error> {
-        let mut stream = EventStream::default();
+        let mut decoder = Decoder::default();
         while let Ok(Some(bytes)) = response.chunk().await {
-            for event in stream.push(&bytes).map_err(|error| self.server.stranger(error))? {
+            for event in decoder.push(&bytes).map_err(|error| self.server.stranger(error))? {
                 backoff.reset();
                 if take(event).await? == Wanted::Enough {
                     return Ok(Ended::Complete);

@@ -17,7 +17,6 @@ mod completions;
 mod config;
 mod dev;
 mod error;
-mod event_stream;
 mod exocom;
 mod follow;
 mod health;

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use clap::Args;
 
 use super::Error;
-use super::event_stream::Event;
 use super::follow::{Stream, Wanted};
 use super::output::{Output, one_line, print_line, warn};
 use super::server::{Api, CALL_TIMEOUT, Server};
 use super::traffic::Watch;
+use crate::http::sse::Event;
 use crate::message::{Message, path_segment};
 
 /// Follow the messages that come in for a service, acknowledging each; or the traffic of a broker

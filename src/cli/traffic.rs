@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Error;
-use super::event_stream::Event;
 use super::follow::{Stream, Wanted};
 use super::output::{Output, one_line, print_line, warn};
 use super::server::{Server, Side};
 use super::story;
 use crate::broker::{Missed, TrafficRow, Undelivered};
+use crate::http::sse::Event;
 use crate::message::{ActivityId, MessageName, Role, path_segment};
 
 /// Which broker is followed, and what of its traffic is shown.

@@ -1,11 +1,12 @@
 //! Shared by every listener and every outgoing call: the server with its limits, drain and worker threads, problem
-//! answers, request bodies and message names, the pooled client, and WebSockets of both ends.
+//! answers, request bodies and message names, the pooled client, server-sent events, and WebSockets of both ends.
 
 mod body;
 mod call;
 mod limits;
 mod problem;
 mod serve;
+pub(crate) mod sse;
 mod websocket;
 
 pub use body::{Incoming, json_body, message_name, read_body};

@@ -14,10 +14,10 @@ use super::printer::Printer;
 use super::progress::Progress;
 use super::server::{At, Server, text_of, with_query};
 use crate::cli::Error;
-use crate::cli::event_stream::{Event, EventStream};
 use crate::cli::follow::{WAIT_MAX, innermost};
 use crate::cli::output::warn;
 use crate::http::Backoff;
+use crate::http::sse::{Decoder, Event};
 use crate::streams::header;
 
 /// Print what a stream holds and what comes, until the stream is closed
@@ -166,7 +166,7 @@ impl Follower<'_> {
             Err(error) => return Err(error),
         };
         let encoded = text_of(response.headers(), &header::DATA_ENCODING) == Some("base64");
-        let (mut stream, mut waiting) = (EventStream::default(), Vec::new());
+        let (mut decoder, mut waiting) = (Decoder::default(), Vec::new());
         let mut held_bytes = 0;
         loop {
             let bytes = match response.chunk().await {
@@ -181,7 +181,7 @@ impl Follower<'_> {
                     return Err(Error::StreamCall { url, cause: innermost(&error) });
                 }
             };
-            let Ok(events) = stream.push(&bytes) else { return Ok(Ended::Unfit) };
+            let Ok(events) = decoder.push(&bytes) else { return Ok(Ended::Unfit) };
             for Event { name, data } in events {
                 match name.as_str() {
                     "data" => {
@@ -197,7 +197,7 @@ impl Follower<'_> {
                     _ => {}
                 }
             }
-            if held_bytes > EventStream::EVENT_BYTES_MAX {
+            if held_bytes > Decoder::EVENT_BYTES_MAX {
                 return Ok(Ended::Unfit);
             }
         }

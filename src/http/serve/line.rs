@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Version};
+use axum::http::{HeaderValue, Method, Version};
 use axum::response::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -53,8 +53,8 @@ impl<S> Line<S> {
     }
 
     /// Keeps the source of an answer that is live, if the answer can be sent in chunks. It is the connection's last then.
-    pub(super) fn keep_live(&self, version: Version, response: &mut Response) {
-        if version != Version::HTTP_11 {
+    pub(super) fn keep_live(&self, method: &Method, version: Version, response: &mut Response) {
+        if version != Version::HTTP_11 || method == Method::HEAD {
             return;
         }
         if let Some(source) = response.extensions_mut().remove::<Live>().and_then(|live| live.take()) {

@@ -239,14 +239,14 @@ async fn serve_connection(
     let (kept, lent) = (place.clone(), line.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let asking = asks(number);
-        let (version, line) = (request.version(), line.clone());
+        let (method, version, line) = (request.method().clone(), request.version(), line.clone());
         let mut request = request.map(Body::new);
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(place.clone());
         }
         answers.answer(request, Peer(peer)).map(move |mut response| {
             drop(asking);
-            line.keep_live(version, &mut response);
+            line.keep_live(&method, version, &mut response);
             Ok::<_, Infallible>(response)
         })
     });

@@ -3,10 +3,8 @@
 //! The connection asks for the next events when it has sent those before, so a reader has at most one batch in memory,
 //! and a slow one reads further from the store when it comes to it.
 
-use axum::http::HeaderValue;
 use std::pin::Pin;
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -15,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 use super::answers::set;
 use super::reading::cursor;
 use super::told::{Step, again, remember};
-use crate::http::live;
+use crate::http::sse;
 use crate::streams::metrics::Waiting;
 use crate::streams::reading::{Reader, Slice};
 use crate::streams::service::Streams;
@@ -35,17 +33,12 @@ pub(super) fn follow(streams: &Streams, reader: Reader, client_cursor: Option<St
         next: Next::Tell,
     };
     let kind = follower.reader.content_type().kind();
-    let mut response = live(stream::unfold(follower, |mut follower| async move {
+    let mut response = sse::respond(stream::unfold(follower, |mut follower| async move {
         let events = follower.next().await?;
         Some((events, follower))
     }));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Tells nginx not to hold events back.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     if kind == Kind::Binary {
-        set(headers, &header::DATA_ENCODING, "base64");
+        set(response.headers_mut(), &header::DATA_ENCODING, "base64");
     }
     response
 }

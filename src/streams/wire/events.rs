@@ -2,13 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::content_type::Kind;
 use super::offset::Offset;
-
-/// Which line breaks end a line of an event.
-const BREAKS: [char; 2] = ['\r', '\n'];
+use crate::http::sse::{DataPrefix, Encoder};
 
 /// What a `control` event says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,59 +21,33 @@ pub(crate) struct Control {
 /// Writes what a batch read gave as one event. Text that is not UTF-8 is written with replacement characters; a JSON
 /// batch is one array.
 pub(crate) fn data_event(out: &mut BytesMut, kind: Kind, chunks: &[Bytes]) {
-    out.put_slice(b"event: data\n");
-    match kind {
-        Kind::Binary => {
-            out.put_slice(b"data:");
-            out.put_slice(STANDARD.encode(joined(chunks)).as_bytes());
-            out.put_u8(b'\n');
-        }
-        Kind::Text => lines(out, &String::from_utf8_lossy(&joined(chunks))),
+    let event = Encoder::begin(out, "data", DataPrefix::Bare);
+    let event = match kind {
+        Kind::Binary => event.data_line(&STANDARD.encode(joined(chunks))),
+        Kind::Text => event.data(&String::from_utf8_lossy(&joined(chunks))),
         Kind::Json => {
             let messages = joined(chunks);
             let messages = messages.strip_suffix(b",").unwrap_or(&messages);
-            lines(out, &format!("[{}]", String::from_utf8_lossy(messages)));
+            event.data(&format!("[{}]", String::from_utf8_lossy(messages)))
         }
-    }
-    out.put_u8(b'\n');
+    };
+    event.end();
 }
 
 /// Writes a `control` event.
 pub(crate) fn control_event(out: &mut BytesMut, control: &Control) {
     let Control { next, cursor, up_to_date, closed } = control;
-    out.put_slice(format!("event: control\ndata:{{\"streamNextOffset\":\"{next}\"").as_bytes());
-    if let Some(cursor) = cursor {
-        out.put_slice(format!(",\"streamCursor\":\"{cursor}\"").as_bytes());
-    }
-    if *up_to_date {
-        out.put_slice(b",\"upToDate\":true");
-    }
-    if *closed {
-        out.put_slice(b",\"streamClosed\":true");
-    }
-    out.put_slice(b"}\n\n");
+    let cursor = cursor.map(|cursor| format!(",\"streamCursor\":\"{cursor}\"")).unwrap_or_default();
+    let up_to_date = if *up_to_date { ",\"upToDate\":true" } else { "" };
+    let closed = if *closed { ",\"streamClosed\":true" } else { "" };
+    let data = format!("{{\"streamNextOffset\":\"{next}\"{cursor}{up_to_date}{closed}}}");
+    Encoder::begin(out, "control", DataPrefix::Bare).data_line(&data).end();
 }
 
 fn joined(chunks: &[Bytes]) -> Bytes {
     match chunks {
         [one] => one.clone(),
         several => several.concat().into(),
-    }
-}
-
-/// Every line of the text behind its own `data:`, whichever way it ends.
-fn lines(out: &mut BytesMut, text: &str) {
-    let mut rest = text;
-    loop {
-        let end = rest.find(BREAKS).unwrap_or(rest.len());
-        out.put_slice(b"data:");
-        out.put_slice(&rest.as_bytes()[..end]);
-        out.put_u8(b'\n');
-        rest = match &rest[end..] {
-            "" => return,
-            tail if tail.starts_with("\r\n") => &tail[2..],
-            tail => &tail[1..],
-        };
     }
 }
 

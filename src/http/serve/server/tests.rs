@@ -109,3 +109,12 @@ async fn who_knows_no_chunks_gets_a_live_answer_as_it_is() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("\r\n\r\nall"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_live_answer_to_head_has_no_body() {
+    let (serving, _sender) = serve_live().await;
+    let mut stream = ask(&serving, "HEAD / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n").await;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\n"), "{answer}");
+}

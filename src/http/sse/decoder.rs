@@ -1,34 +1,36 @@
-//! Reads `text/event-stream` (HTML Standard 9.2.6). Lines end in LF, CRLF or CR: a payload's own line breaks, of which any
-//! may be, become those of the stream.
+//! Reads events from bytes (HTML Standard 9.2.6). Pure.
 
-/// One event. `name` is `message` where the server gives none.
+/// One event. `name` is `message` if the server gives none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
-    pub(super) name: String,
-    pub(super) data: String,
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) data: String,
 }
 
-/// The event that is being read is longer than [`EventStream::EVENT_BYTES_MAX`].
+/// Error: an event is longer than [`Decoder::EVENT_BYTES_MAX`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an event is over the limit of {} bytes", EventStream::EVENT_BYTES_MAX)]
-pub(super) struct TooLong;
+#[error("an event is over the limit of {} bytes", Decoder::EVENT_BYTES_MAX)]
+pub(crate) struct TooLong;
 
-/// What has been read of a stream. Bytes go in as they come, events come out when their blank line has.
+/// Incremental decoder of one stream. Bytes go in as they arrive; an event comes out with its blank line. Lines end in
+/// LF, CRLF or CR.
 #[derive(Debug, Default)]
-pub(super) struct EventStream {
+pub(crate) struct Decoder {
+    /// The line that is not complete yet.
     rest: Vec<u8>,
     name: String,
     data: Option<String>,
-    /// The last line ended in CR: a LF right behind it ends no other.
+    /// True if the last line ended in CR: an LF directly behind it belongs to the same line break.
     after_return: bool,
 }
 
-impl EventStream {
-    /// How long one event may be.
-    pub(super) const EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+impl Decoder {
+    /// Largest event.
+    pub(crate) const EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-    /// Takes the next bytes of the stream. After [`TooLong`] the stream cannot be read any further.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Event>, TooLong> {
+    /// Decodes the next bytes of the stream and returns the events they complete. After [`TooLong`] the stream cannot be
+    /// read any further.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Event>, TooLong> {
         let mut events = Vec::new();
         let mut bytes = bytes;
         while !bytes.is_empty() {
@@ -62,7 +64,7 @@ impl EventStream {
                 data.push_str(value);
             }
             ("data", none) => *none = Some(value.to_owned()),
-            // The id is in the envelope too, the server's own wait is not asked for, and comments keep the line alive.
+            // Ids are in the envelopes too, the server's `retry` is not used, and comments only keep the connection open.
             _ => {}
         }
         None
@@ -87,7 +89,7 @@ mod tests {
     use super::*;
 
     fn check(stream: &str, expected: &[(&str, &str)]) {
-        let events = EventStream::default().push(stream.as_bytes()).unwrap();
+        let events = Decoder::default().push(stream.as_bytes()).unwrap();
         let events: Vec<_> = events.iter().map(|event| (event.name.as_str(), event.data.as_str())).collect();
         assert_eq!(events, expected, "{stream:?}");
     }
@@ -107,39 +109,39 @@ mod tests {
 
     #[test]
     fn a_payload_keeps_its_value_whatever_its_line_breaks_are() {
-        // As a payload `{"a":\r\n1\r}` is written.
+        // The payload `{"a":\r\n1\r}`, as servers that keep line breaks write it.
         check("data: {\"a\":\rdata: \ndata: 1\rdata: }\n\n", &[("message", "{\"a\":\n\n1\n}")]);
     }
 
     #[test]
-    fn comments_and_events_without_data_are_passed_over() {
+    fn comments_and_events_without_data_are_skipped() {
         check(": still here\n\nevent: ping\n\nretry: 5\nevent: drain\ndata\n\n", &[("drain", "")]);
     }
 
     #[test]
     fn an_event_without_end_is_refused_at_the_limit() {
-        let mut stream = EventStream::default();
-        let line = vec![b'x'; EventStream::EVENT_BYTES_MAX];
-        assert_eq!(stream.push(&line), Ok(vec![]));
-        assert_eq!(stream.push(b"x"), Err(TooLong));
+        let mut decoder = Decoder::default();
+        let line = vec![b'x'; Decoder::EVENT_BYTES_MAX];
+        assert_eq!(decoder.push(&line), Ok(vec![]));
+        assert_eq!(decoder.push(b"x"), Err(TooLong));
     }
 
     proptest! {
         #[test]
-        fn it_does_not_matter_how_the_bytes_are_cut(cuts in proptest::collection::vec(0_usize..60, 0..6)) {
+        fn events_do_not_depend_on_how_the_bytes_are_split(cuts in proptest::collection::vec(0_usize..60, 0..6)) {
             let whole = "event: message\r\ndata: {\rdata: \ndata: ö}\n\n: ping\r\n\r\ndata: 2\n\n";
-            let mut stream = EventStream::default();
+            let mut decoder = Decoder::default();
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(whole.len())).collect();
             cuts.extend([0, whole.len()]);
             cuts.sort_unstable();
             let pieces = cuts.windows(2).map(|cut| &whole.as_bytes()[cut[0]..cut[1]]);
-            let events: Vec<Event> = pieces.flat_map(|piece| stream.push(piece).unwrap()).collect();
-            prop_assert_eq!(events, EventStream::default().push(whole.as_bytes()).unwrap());
+            let events: Vec<Event> = pieces.flat_map(|piece| decoder.push(piece).unwrap()).collect();
+            prop_assert_eq!(events, Decoder::default().push(whole.as_bytes()).unwrap());
         }
 
         #[test]
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            drop(EventStream::default().push(&bytes));
+            drop(Decoder::default().push(&bytes));
         }
     }
 }

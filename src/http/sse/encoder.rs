@@ -1,0 +1,112 @@
+//! Writes events as bytes. Pure.
+
+use bytes::{BufMut, BytesMut};
+
+/// The characters that end a line of an event.
+const LINE_BREAKS: [char; 2] = ['\r', '\n'];
+
+/// How data lines begin. Readers drop one space behind the colon, so both mean the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DataPrefix {
+    /// `data: text`.
+    Spaced,
+    /// `data:text`, the form of Durable Streams.
+    Bare,
+}
+
+/// An event that is being written to a buffer. Names, ids and comments must not contain line breaks.
+#[must_use = "an event without its end is never dispatched"]
+pub(crate) struct Encoder<'a> {
+    out: &'a mut BytesMut,
+    prefix: &'static [u8],
+}
+
+impl<'a> Encoder<'a> {
+    /// Begins an event called `name`.
+    pub(crate) fn begin(out: &'a mut BytesMut, name: &str, prefix: DataPrefix) -> Self {
+        let prefix: &[u8] = match prefix {
+            DataPrefix::Spaced => b"data: ",
+            DataPrefix::Bare => b"data:",
+        };
+        Self { out, prefix }.line(b"event: ", name)
+    }
+
+    /// Adds `text` as data, each line of it behind its own prefix. CRLF, CR and LF each end a line.
+    pub(crate) fn data(mut self, text: &str) -> Self {
+        let mut rest = text;
+        loop {
+            let end = rest.find(LINE_BREAKS).unwrap_or(rest.len());
+            self = self.data_line(&rest[..end]);
+            rest = match &rest[end..] {
+                "" => return self,
+                tail if tail.starts_with("\r\n") => &tail[2..],
+                tail => &tail[1..],
+            };
+        }
+    }
+
+    /// Adds one line of data, which must not contain a line break: for long texts that are known to have none.
+    pub(crate) fn data_line(self, line: &str) -> Self {
+        let prefix = self.prefix;
+        self.line(prefix, line)
+    }
+
+    /// Adds a comment, which readers skip.
+    pub(crate) fn comment(self, text: &str) -> Self {
+        self.line(b": ", text)
+    }
+
+    /// Adds the id of the event. Readers ignore an id that contains NUL.
+    pub(crate) fn id(self, id: &str) -> Self {
+        self.line(b"id: ", id)
+    }
+
+    /// Ends the event.
+    pub(crate) fn end(self) {
+        self.out.put_u8(b'\n');
+    }
+
+    fn line(self, prefix: &[u8], text: &str) -> Self {
+        debug_assert!(!text.contains(LINE_BREAKS), "a line break would end the field: {text:?}");
+        self.out.put_slice(prefix);
+        self.out.put_slice(text.as_bytes());
+        self.out.put_u8(b'\n');
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::http::sse::Decoder;
+
+    fn encode(prefix: DataPrefix, text: &str) -> String {
+        let mut out = BytesMut::new();
+        Encoder::begin(&mut out, "message", prefix).data(text).comment("delivery 1").id("7").end();
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn fields_are_written_in_the_order_of_the_calls() {
+        assert_eq!(encode(DataPrefix::Spaced, "x"), "event: message\ndata: x\n: delivery 1\nid: 7\n\n");
+        assert_eq!(encode(DataPrefix::Bare, "x"), "event: message\ndata:x\n: delivery 1\nid: 7\n\n");
+    }
+
+    #[test]
+    fn each_line_of_data_has_its_own_prefix() {
+        let expected = "event: message\ndata:a\ndata:b\ndata:c\ndata:\n: delivery 1\nid: 7\n\n";
+        assert_eq!(encode(DataPrefix::Bare, "a\nb\r\nc\r"), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn text_survives_encoding_and_decoding(text in "[ab\r\n: ]{0,40}") {
+            let event = encode(DataPrefix::Spaced, &text);
+            let events = Decoder::default().push(event.as_bytes()).unwrap();
+            prop_assert_eq!(events.len(), 1);
+            prop_assert_eq!(&events[0].data, &text.replace("\r\n", "\n").replace('\r', "\n"));
+        }
+    }
+}
