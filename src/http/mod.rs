@@ -16,6 +16,6 @@ pub use call::{Answer, Client, ClientError, ClientLimits};
 pub(crate) use call::{Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, join, wait_asked};
 pub use limits::Limits;
 pub use problem::{Kind, Problem, not_found};
-pub use serve::{Answering, Answers, BindError, Listening, Peer, Place, Serving, Workers};
-pub(crate) use serve::{Turn, live, turn};
+pub use serve::{Answering, Answers, BindError, Caller, Listening, Peer, Place, Serving, WorkerHandle, Workers};
+pub(crate) use serve::{Streak, live};
 pub(crate) use websocket::{Accepted, Ending, Reading, Socket, Traffic, upgrade};

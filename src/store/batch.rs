@@ -2,15 +2,8 @@
 
 use bytes::Bytes;
 
+pub use super::owner::{LogId, Table};
 use super::record::Record;
-
-/// Names a log. Whoever opens logs never uses a number twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogId(pub u64);
-
-/// Names a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Table(pub &'static str);
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::disk::scratch;
-use super::{Batch, Error, LogId, MemoryStore, Store, Table};
+use super::{Batch, Error, LogId, MemoryStore, Owner, Store, Table};
 
 const LOG: LogId = LogId(7);
-const TABLE: Table = Table("names");
+const TABLE: Table = Owner::Streams.table("names");
+const OTHERS: Table = Owner::Streams.table("others");
 
 fn every_store(check: impl Fn(Arc<dyn Store>)) {
     check(Arc::new(MemoryStore::default()));
@@ -144,11 +145,11 @@ fn keys_are_put_replaced_and_removed_in_the_order_of_the_batch() {
         batch.put(TABLE, "b".into(), "1".into());
         batch.remove(TABLE, "b".into());
         batch.remove(TABLE, "never there".into());
-        batch.put(Table("others"), "a".into(), "3".into());
+        batch.put(OTHERS, "a".into(), "3".into());
         store.commit(batch).unwrap();
         assert_eq!(store.get(TABLE, b"a").unwrap().as_deref(), Some(&b"2"[..]));
         assert_eq!(store.get(TABLE, b"b").unwrap(), None);
-        assert_eq!(store.scan(Table("others"), None, 10).unwrap().len(), 1);
+        assert_eq!(store.scan(OTHERS, None, 10).unwrap().len(), 1);
     });
 }
 
@@ -180,6 +181,57 @@ fn a_scan_goes_on_after_its_last_key() {
         assert_eq!(keys(page(Some(b"b"))), ["c"]);
         assert!(page(Some(b"c")).is_empty());
     });
+}
+
+/// Commits one record and one key of an owner, in the log and under the name that every owner uses.
+fn written_by(store: &dyn Store, owner: Owner, text: &'static str) {
+    let mut batch = Batch::default();
+    batch.append(owner.log(7), 0, text.into());
+    batch.put(owner.table("names"), "key".into(), text.into());
+    store.commit(batch).unwrap();
+}
+
+/// Checks that this is all that the owner finds in that log and under that name.
+fn check_owned(store: &dyn Store, owner: Owner, text: &'static str) {
+    let run = store.read(owner.log(7), 0..100, 100).unwrap();
+    assert_eq!(run.chunks.concat(), text.as_bytes());
+    let keys = store.scan(owner.table("names"), None, 10).unwrap();
+    assert_eq!(keys, [("key".into(), text.into())]);
+}
+
+#[test]
+fn owners_that_use_the_same_names_and_numbers_do_not_see_each_other() {
+    every_store(|store| {
+        written_by(&*store, Owner::Streams, "of streams");
+        written_by(&*store, Owner::Users, "of users");
+        check_owned(&*store, Owner::Streams, "of streams");
+        check_owned(&*store, Owner::Users, "of users");
+        let mut batch = Batch::default();
+        batch.drop_log(Owner::Streams.log(7));
+        batch.sweep(Owner::Streams.table("names"), Bytes::new());
+        store.commit(batch).unwrap();
+        assert_eq!(store.end(Owner::Streams.log(7)).unwrap(), None);
+        assert!(store.scan(Owner::Streams.table("names"), None, 10).unwrap().is_empty());
+        check_owned(&*store, Owner::Users, "of users");
+    });
+}
+
+#[test]
+fn owners_find_their_own_after_the_store_was_opened_again() {
+    // One store reads them from its journal, the other one from what it has settled.
+    for open in [scratch::roomy, scratch::hasty] {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let store = open(dir.path());
+            written_by(&store, Owner::Streams, "of streams");
+            written_by(&store, Owner::Outbox, "of the outbox");
+            written_by(&store, Owner::Users, "of users");
+        }
+        let store = open(dir.path());
+        check_owned(&store, Owner::Streams, "of streams");
+        check_owned(&store, Owner::Outbox, "of the outbox");
+        check_owned(&store, Owner::Users, "of users");
+    }
 }
 
 proptest! {

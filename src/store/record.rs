@@ -8,10 +8,10 @@ use xxhash_rust::xxh3::xxh3_64;
 /// A record of this size is large: it is not copied where that can be avoided, and it has a sum of its own.
 pub(super) const LARGE_BYTES: usize = 32 * 1024;
 
-/// The bytes of a record, shared with whoever has them.
+/// The bytes of a record, shared with other owners of them.
 ///
-/// A store on a disk needs the sum of a large one. To sum bytes takes a fraction of the time while the processor still has
-/// them at hand, so whoever has just received them does it, with [`Record::summed`]; the store does where nobody has.
+/// A store on disk needs the checksum of a large record. Computing it takes a fraction of the time while the bytes are still
+/// in the processor's cache, so the code that receives them should do it, with [`checksum_of`]; otherwise the store does.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
     bytes: Bytes,
@@ -19,11 +19,9 @@ pub struct Record {
 }
 
 impl Record {
-    /// The same with its sum, if it is large.
-    #[must_use]
-    pub fn summed(mut self) -> Self {
-        self.sum = self.sum();
-        self
+    /// A record whose checksum is known: what [`checksum_of`] returned for these bytes.
+    pub fn with_checksum(bytes: Bytes, checksum: Option<u64>) -> Self {
+        Self { bytes, sum: checksum }
     }
 
     /// The bytes.
@@ -39,6 +37,11 @@ impl Record {
     pub(super) fn sum(&self) -> Option<u64> {
         self.is_large().then(|| self.sum.unwrap_or_else(|| sum_of(&self.bytes)))
     }
+}
+
+/// The checksum that a record of these bytes needs in a store that blocks; `None` if the record is small and needs none.
+pub fn checksum_of(record: &[u8]) -> Option<u64> {
+    (record.len() >= LARGE_BYTES).then(|| sum_of(record))
 }
 
 /// What a large record is told from damage by.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::batch::{Batch, LogId, Table};
 use super::error::Error;
+use super::reservation::Reservation;
 
 /// How long a commit takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub struct Gap {
     pub until: u64,
 }
 
-/// Where records are kept. Calls may come from several threads at once, except that commits come one after the other.
+/// Where records are kept. Calls may come from several threads at once; commits are made one after the other.
 pub trait Store: Send + Sync + 'static {
     /// How long commits take.
     fn pace(&self) -> Pace;
@@ -58,11 +59,11 @@ pub trait Store: Send + Sync + 'static {
     /// tried until the store was opened again.
     fn commit(&self, batch: Batch) -> Result<(), Error>;
 
-    /// Whether the medium has room for more content: for `coming_bytes`, which are all of the content that was accepted
-    /// and is not committed. Deleting and other small changes are possible without. Once it has refused, it does so until
-    /// the medium shows room again. Never blocks. Errors: [`Error::NoRoom`].
-    fn check_room(&self, _coming_bytes: u64) -> Result<(), Error> {
-        Ok(())
+    /// Reserves space for `bytes` of content until they are committed; all owners of the store share the space. Small
+    /// changes, such as deletions, need no reservation. After a refusal, others follow until the medium has enough free space
+    /// again. Never blocks. Errors: [`Error::NoRoom`].
+    fn reserve(&self, _bytes: u64) -> Result<Reservation, Error> {
+        Ok(Reservation::unlimited())
     }
 
     /// Reads whole records from the one that begins at `range.start`, as many as fit into `bytes_max`, at least one;

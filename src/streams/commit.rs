@@ -3,28 +3,46 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::rules::{Change, Ledger};
-use super::shelf::{End, Showing, Shown};
+use super::read_view::{End, ReadableStream, Update};
+use super::rules::{Change, KeySpace, Ledger, Record};
 use super::wire::{StreamPath, producer_key, producers_of};
-use crate::store::{Batch, LogId, Table};
+use crate::store::{self, Batch, Owner, Table};
 
 /// Streams: path to entry.
-pub(super) const STREAMS: Table = Table("streams");
+pub(super) const STREAMS: Table = Owner::Streams.table("streams");
 
 /// What there is once: the number of the next log.
-pub(super) const COUNTERS: Table = Table("streams-counters");
+pub(super) const COUNTERS: Table = Owner::Streams.table("streams-counters");
 
 /// Its key.
 pub(super) const NEXT_LOG: &[u8] = b"next-log";
 
 /// Producers: log and id to entry.
-pub(super) const PRODUCERS: Table = Table("stream-producers");
+pub(super) const PRODUCERS: Table = Owner::Streams.table("stream-producers");
+
+/// Subscriptions: id to entry.
+const SUBSCRIPTIONS: Table = Owner::Streams.table("subscriptions");
+
+/// Links of subscriptions: id and path to entry.
+const SUBSCRIPTION_LINKS: Table = Owner::Streams.table("subscription-links");
+
+/// Secrets of subscriptions: name to secret.
+const SUBSCRIPTION_SECRETS: Table = Owner::Streams.table("subscription-secrets");
+
+/// The table of a key space.
+pub(super) const fn table_of(space: KeySpace) -> Table {
+    match space {
+        KeySpace::Subscriptions => SUBSCRIPTIONS,
+        KeySpace::SubscriptionLinks => SUBSCRIPTION_LINKS,
+        KeySpace::SubscriptionSecrets => SUBSCRIPTION_SECRETS,
+    }
+}
 
 /// The content of a change.
 pub(super) fn bytes_of(change: &Change) -> usize {
     match change {
         Change::Record { record, .. } => record.len(),
-        Change::Kept { value, .. } => value.as_ref().map_or(0, bytes::Bytes::len),
+        Change::Value { value, .. } => value.as_ref().map_or(0, bytes::Bytes::len),
         Change::Created { .. }
         | Change::Entry { .. }
         | Change::Producer { .. }
@@ -38,9 +56,9 @@ pub(super) fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &L
     let (mut batch, mut entries, mut producers) = (Batch::default(), BTreeSet::new(), BTreeSet::new());
     for change in changes {
         match change {
-            Change::Record { log, start, record, .. } => batch.append(LogId(*log), *start, record.clone()),
+            Change::Record { log, start, record, .. } => batch.append(Owner::Streams.log(*log), *start, stored(record)),
             Change::Removed { path, log } => {
-                batch.drop_log(LogId(*log));
+                batch.drop_log(Owner::Streams.log(*log));
                 batch.sweep(PRODUCERS, producers_of(*log));
                 batch.remove(STREAMS, key_of(path));
             }
@@ -51,8 +69,8 @@ pub(super) fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &L
                 entries.insert(path);
             }
             Change::Entry { path } => drop(entries.insert(path)),
-            Change::Kept { table, key, value: Some(value) } => batch.put(*table, key.clone(), value.clone()),
-            Change::Kept { table, key, value: None } => batch.remove(*table, key.clone()),
+            Change::Value { space, key, value: Some(value) } => batch.put(table_of(*space), key.clone(), value.clone()),
+            Change::Value { space, key, value: None } => batch.remove(table_of(*space), key.clone()),
             Change::Producer { path, log, id } => drop(producers.insert((path, *log, id))),
             Change::Happened(_) => {}
         }
@@ -71,30 +89,34 @@ pub(super) fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &L
     batch
 }
 
+fn stored(record: &Record) -> store::Record {
+    store::Record::with_checksum(record.bytes().clone(), record.checksum())
+}
+
 fn key_of(path: &StreamPath) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(path.as_str().as_bytes())
 }
 
-/// What readers get to see of the changes once they are written.
-pub(super) fn showings_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> Vec<Showing> {
-    let mut showings: Vec<Showing> = Vec::new();
+/// How the changes appear to readers. Several changes in a row to the end of one stream appear as one.
+pub(super) fn updates_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> Vec<Update> {
+    let mut updates: Vec<Update> = Vec::new();
     for change in changes {
         match change {
             Change::Created { path } => {
-                let shown = ledger.stream(path).map(|stream| Shown::of(path, &stream.entry, stream.tail));
-                showings.extend(shown.map(|shown| Showing::Opened(Arc::new(shown))));
+                let stream = ledger.stream(path).map(|stream| ReadableStream::new(path, &stream.entry, stream.tail));
+                updates.extend(stream.map(|stream| Update::Created(Arc::new(stream))));
             }
             Change::Entry { path } | Change::Record { path, .. } => {
-                let moved = |showing: &Showing| matches!(showing, Showing::Moved { path: last, .. } if last == path);
-                let Some(stream) = ledger.stream(path).filter(|_| !showings.last().is_some_and(moved)) else {
+                let repeats = |update: &Update| matches!(update, Update::End { path: last, .. } if last == path);
+                let Some(stream) = ledger.stream(path).filter(|_| !updates.last().is_some_and(repeats)) else {
                     continue;
                 };
                 let (log, end) = (stream.entry.log, End::of(&stream.entry, stream.tail));
-                showings.push(Showing::Moved { path: path.clone(), log, end });
+                updates.push(Update::End { path: path.clone(), log, end });
             }
-            Change::Producer { .. } | Change::Kept { .. } | Change::Happened(_) => {}
-            Change::Removed { path, log } => showings.push(Showing::Gone { path: path.clone(), log: *log }),
+            Change::Producer { .. } | Change::Value { .. } | Change::Happened(_) => {}
+            Change::Removed { path, log } => updates.push(Update::Removed { path: path.clone(), log: *log }),
         }
     }
-    showings
+    updates
 }

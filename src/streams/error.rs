@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::rules::Refusal;
 use super::wire::{EntryError, Offset, RequestError, StreamPath};
 use crate::http::{Kind, Problem};
-use crate::store;
+use crate::store::{self, CommitError};
 
 /// Why a call has not done what it was asked for.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -66,6 +66,15 @@ impl From<store::Error> for Error {
         match error {
             store::Error::NoRoom { .. } => Self::NoRoom(error.to_string()),
             error => Self::StoreRead { cause: error.to_string() },
+        }
+    }
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Busy { bytes } => Self::Busy { bytes },
+            CommitError::Failed(failure) => Self::StoreFailed { cause: failure.to_string() },
         }
     }
 }

@@ -25,7 +25,7 @@ impl Announcer {
         drop(self.0.send(event.clone()));
     }
 
-    pub(super) fn is_heard(&self) -> bool {
+    pub(super) fn has_listeners(&self) -> bool {
         self.0.receiver_count() > 0
     }
 

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use super::commit::{COUNTERS, NEXT_LOG, PRODUCERS, STREAMS, batch_of, showings_of};
+use super::commit::{COUNTERS, NEXT_LOG, PRODUCERS, STREAMS, batch_of, updates_of};
 use super::config::{Config, Kept};
 use super::error::Error;
+use super::read_view::{ReadView, ReadableStream, Update};
 use super::rules::{Ledger, Limits};
-use super::shelf::{Shelf, Showing, Shown};
 use super::wire::{Offset, ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
-use crate::store::{Gap, LogId, Store, Table};
+use crate::store::{Gap, Owner, Store, Table};
 
 /// Keys that are read at once.
 const PAGE_KEYS: usize = 1024;
@@ -22,7 +22,7 @@ const PARTS_MAX: usize = 8;
 const LOGS_PER_MS: u64 = 1 << 20;
 
 /// The state of all streams, and what readers see of it.
-pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result<(Ledger, Shelf), Error> {
+pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result<(Ledger, ReadView), Error> {
     let limits = Limits {
         streams_max: config.streams_max,
         content_bytes_max: match config.store {
@@ -37,16 +37,16 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
     // Time tells the lives of a stream apart across restarts, also where nothing is kept: their tags must never be equal.
     let next_log = store.get(COUNTERS, NEXT_LOG)?.and_then(|kept| Some(u64::from_be_bytes((*kept).try_into().ok()?)));
     let mut ledger = Ledger::new(limits, now_ms.saturating_mul(LOGS_PER_MS).max(next_log.unwrap_or(0)));
-    let shelf = Shelf::default();
-    restore_streams(store, (&mut ledger, now_ms), &shelf)?;
+    let view = ReadView::default();
+    restore_streams(store, (&mut ledger, now_ms), &view)?;
     let mut changes = Vec::new();
     ledger.settle_registry(now_ms, &mut changes);
     let batch = batch_of(changes.iter(), &ledger);
     if !batch.is_empty() {
         store.commit(batch)?;
     }
-    showings_of(changes.iter(), &ledger).into_iter().for_each(|showing| shelf.show(showing));
-    Ok((ledger, shelf))
+    updates_of(changes.iter(), &ledger).into_iter().for_each(|update| view.publish(update));
+    Ok((ledger, view))
 }
 
 /// A stream as a store has kept it.
@@ -57,12 +57,12 @@ struct KeptStream {
     producers: Vec<(Arc<str>, ProducerEntry)>,
 }
 
-/// Fills the shelf on the thread that reads and the ledger on this one: either takes a second for a million streams.
-fn restore_streams(store: &dyn Store, (ledger, now_ms): (&mut Ledger, u64), shelf: &Shelf) -> Result<(), Error> {
+/// Fills the view on the thread that reads and the ledger on this one: either takes a second for a million streams.
+fn restore_streams(store: &dyn Store, (ledger, now_ms): (&mut Ledger, u64), view: &ReadView) -> Result<(), Error> {
     let (reader, parts) = sync_channel(PARTS_MAX);
     std::thread::scope(|scope| {
         let named = std::thread::Builder::new().name("streams-recovery".into());
-        let reading = named.spawn_scoped(scope, move || read_streams(store, shelf, &reader));
+        let reading = named.spawn_scoped(scope, move || read_streams(store, view, &reader));
         let reading = reading.map_err(|error| Error::StoreRead { cause: format!("no thread to read it: {error}") })?;
         for KeptStream { path, entry, tail, producers } in parts.into_iter().flatten() {
             ledger.restore(now_ms, path.clone(), entry, tail);
@@ -73,17 +73,17 @@ fn restore_streams(store: &dyn Store, (ledger, now_ms): (&mut Ledger, u64), shel
 }
 
 /// Shows every stream, and hands it on with others.
-fn read_streams(store: &dyn Store, shelf: &Shelf, parts: &SyncSender<Vec<KeptStream>>) -> Result<(), Error> {
+fn read_streams(store: &dyn Store, view: &ReadView, parts: &SyncSender<Vec<KeptStream>>) -> Result<(), Error> {
     let mut beside = beside_entries(store)?;
     let mut part = Vec::with_capacity(PAGE_KEYS);
     each(store, STREAMS, |key, value| {
         let (path, entry) = StreamEntry::read(key, value)?;
-        let tail = store.end(LogId(entry.log))?.unwrap_or(entry.base);
+        let tail = store.end(Owner::Streams.log(entry.log))?.unwrap_or(entry.base);
         let Beside { producers, gaps } = beside.remove(&entry.log).unwrap_or_default();
         for (from, until) in gaps {
             tracing::error!(%path, %from, %until, "the stream is damaged: what was between the offsets is missing");
         }
-        shelf.show(Showing::Opened(Arc::new(Shown::of(&path, &entry, tail))));
+        view.publish(Update::Created(Arc::new(ReadableStream::new(&path, &entry, tail))));
         part.push(KeptStream { path, entry, tail, producers });
         if part.len() == PAGE_KEYS {
             // Nobody takes it any more only if the other thread has panicked.
@@ -111,8 +111,9 @@ fn beside_entries(store: &dyn Store) -> Result<HashMap<u64, Beside>, Error> {
         logs.entry(log).or_default().producers.push((id.into(), ProducerEntry::read(value)?));
         Ok(())
     })?;
-    for Gap { log, from, until } in store.gaps() {
-        logs.entry(log.0).or_default().gaps.push((Offset::at(from), Offset::at(until)));
+    let gaps = store.gaps().into_iter().filter_map(|gap| Some((gap.log.number_of(Owner::Streams)?, gap)));
+    for (log, Gap { from, until, .. }) in gaps {
+        logs.entry(log).or_default().gaps.push((Offset::at(from), Offset::at(until)));
     }
     Ok(logs)
 }

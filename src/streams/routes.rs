@@ -1,6 +1,7 @@
 //! The protocol's HTTP face.
 
 mod answers;
+mod caching;
 mod events;
 mod frames;
 mod layers;
@@ -23,7 +24,7 @@ use layers::Policy;
 use super::service::Streams;
 use super::subscriptions;
 use super::wire::{AppendRequest, CreateRequest, RESERVED, RequestError, StreamPath};
-use crate::http::{Answering, Answers, Kind, Limits, Peer, Problem, not_found, read_body};
+use crate::http::{Answering, Answers, Caller, Kind, Limits, Problem, WorkerHandle, not_found, read_body};
 
 /// The path that covers every route of this module.
 pub const PATH: &str = "/v1/stream";
@@ -62,7 +63,10 @@ pub fn server(streams: Streams, limits: &Limits) -> impl Answers {
 fn routes(face: &Arc<Face>, limits: &Limits) -> Router {
     let control = subscriptions::routes::router(face.streams.clone(), limits);
     let face = Arc::clone(face);
-    let stream = any(move |request: Request| Arc::clone(&face).answer(request));
+    let stream = any(move |request: Request| {
+        let worker = request.extensions().get().cloned();
+        Arc::clone(&face).answer(request, worker)
+    });
     Router::new().route("/v1/stream/{*path}", stream).merge(control)
 }
 
@@ -74,12 +78,12 @@ struct Server {
 }
 
 impl Answers for Server {
-    fn answer(&self, request: Request, peer: Peer) -> Answering {
+    fn answer(&self, request: Request, caller: Caller) -> Answering {
         if !names_stream(request.uri()) {
-            return self.router.answer(request, peer);
+            return self.router.answer(request, caller);
         }
         let (face, policy) = (Arc::clone(&self.face), Arc::clone(&self.policy));
-        Box::pin(async move { policy.around(request, |request| face.answer(request)).await })
+        Box::pin(async move { policy.around(request, |request| face.answer(request, caller.worker)).await })
     }
 }
 
@@ -101,41 +105,42 @@ impl Face {
         Arc::new(Self { streams, limits })
     }
 
-    async fn answer(self: Arc<Self>, request: Request) -> Response {
+    async fn answer(self: Arc<Self>, request: Request, worker: Option<WorkerHandle>) -> Response {
+        let worker = worker.as_ref();
         let answered = match *request.method() {
             Method::GET => reading::read(&self.streams, request).await,
             Method::HEAD => self.describe(request.uri()),
-            Method::PUT => self.create(request).await,
-            Method::POST => self.append(request).await,
-            Method::DELETE => self.delete(request.uri()).await,
+            Method::PUT => self.create(worker, request).await,
+            Method::POST => self.append(worker, request).await,
+            Method::DELETE => self.delete(worker, request.uri()).await,
             ref other => Ok(other_method(request.uri(), other)),
         };
         answered.unwrap_or_else(Failure::into_response)
     }
 
-    async fn create(&self, request: Request) -> Result<Response, Failure> {
+    async fn create(&self, worker: Option<&WorkerHandle>, request: Request) -> Result<Response, Failure> {
         let path = stream_path(request.uri())?;
         let (parts, body) = request.into_parts();
         let original = parts.extensions.get().map_or(&parts.uri, |OriginalUri(original)| original);
         let create = CreateRequest::parse(&parts.headers, mount(original, &parts.uri))?;
         let body = read_body(&parts.headers, body, &self.limits).await?;
-        let created = self.streams.create(&path, &create, body).await?;
+        let created = self.streams.create_from(worker, &path, &create, body).await?;
         let location = answers::absolute(&self.streams.config().public_url, &parts.headers, original.path());
         Ok(answers::created(&created, &location))
     }
 
-    async fn append(&self, request: Request) -> Result<Response, Failure> {
+    async fn append(&self, worker: Option<&WorkerHandle>, request: Request) -> Result<Response, Failure> {
         let path = stream_path(request.uri())?;
         let (parts, body) = request.into_parts();
         let append = AppendRequest::parse(&parts.headers);
         // The body is read whatever the headers say, so that its sender gets to see the answer.
         let body = read_body(&parts.headers, body, &self.limits).await?;
-        let appended = self.streams.append(&path, &append?, body).await?;
+        let appended = self.streams.append_from(worker, &path, &append?, body).await?;
         Ok(answers::appended(&appended))
     }
 
-    async fn delete(&self, uri: &Uri) -> Result<Response, Failure> {
-        self.streams.delete(&stream_path(uri)?).await?;
+    async fn delete(&self, worker: Option<&WorkerHandle>, uri: &Uri) -> Result<Response, Failure> {
+        self.streams.delete_from(worker, &stream_path(uri)?).await?;
         Ok(answers::deleted())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 
 use super::clock::Clock;
@@ -14,32 +14,23 @@ use super::config::Config;
 use super::error::Error;
 use super::lifecycle::LifecycleEvents;
 use super::metrics::Metrics;
-use super::reading::{Reader, read_segments};
+use super::read_view::{Deleted, ReadableStream};
+use super::reading::Reader;
 use super::recovery::recover;
-use super::room::Claim;
 use super::rules::{Appended, Change, Content, Created, Effect, Following, Ledger, Refusal};
-use super::shelf::{Gone, Shown};
+use super::segments::read_segments;
+use super::shared::{Inner, Shared};
 use super::subscriptions::{Courier, Post, Running, Subscriptions};
 use super::sweeper::sweep_when_due;
 use super::wire::{AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Kind, Lifetime, Offset, StreamPath};
-use super::writer::Writer;
-use crate::store::{MemoryStore, Pace, Store};
+use super::writer::{Origin, Writer};
+use crate::http::WorkerHandle;
+use crate::store::{MemoryStore, Pace, Store, checksum_of};
 
-/// All streams. Cheap to clone; its tasks end with the last clone.
+/// A handle to all streams. Cheap to clone; its tasks end with the last clone.
 #[derive(Clone)]
 pub struct Streams {
-    shell: Arc<Shell>,
-    tasks_end: Arc<DropGuard>,
-}
-
-struct Shell {
-    config: Config,
-    writer: Arc<Writer>,
-    metrics: Metrics,
-    subscriptions: Running,
-    draining: CancellationToken,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    shared: Shared,
 }
 
 /// What `HEAD` tells of a stream.
@@ -74,9 +65,11 @@ impl Streams {
     /// Opens with another way to call the receivers of webhooks.
     pub(super) fn open_with(config: Config, store: Arc<dyn Store>, post: Arc<dyn Post>) -> Result<Self, Error> {
         let clock = Clock::start();
-        let (mut ledger, shelf) = recover(&*store, &config, clock.now_ms())?;
+        let (mut ledger, view) = recover(&*store, &config, clock.now_ms())?;
         let subscriptions = Subscriptions::recover(&*store, &config, &mut ledger, clock.now_ms())?;
-        let writer = Writer::start(store, ledger, shelf, clock, &config);
+        let writer = Writer::start(store, ledger, view, clock, &config);
+        let writer =
+            writer.map_err(|error| Error::StoreFailed { cause: format!("no thread to write with: {error}") })?;
         let metrics = Metrics::default();
         let subscriptions = subscriptions.start(Arc::clone(&writer), &config, (post, metrics.webhooks.clone()));
         let (stop, draining) = (CancellationToken::new(), CancellationToken::new());
@@ -84,16 +77,28 @@ impl Streams {
         tasks.spawn(sweep_when_due(Arc::clone(&writer), stop.clone()));
         tasks.spawn(subscriptions.clone().run(stop.clone(), draining.clone()));
         tasks.close();
-        let shell = Shell { config, writer, metrics, subscriptions, draining, stop: stop.clone(), tasks };
-        Ok(Self { shell: Arc::new(shell), tasks_end: Arc::new(stop.drop_guard()) })
+        let inner = Inner { config, writer, metrics, subscriptions, draining, stop: stop.clone(), tasks };
+        let shared = Shared { inner: Arc::new(inner), tasks_end: Arc::new(stop.drop_guard()) };
+        Ok(Self { shared })
     }
 
     /// Creates a stream with `body` as its first content, or finds it with the same configuration. Written when it
     /// answers. Errors: [`Error::Refused`], [`Error::Busy`], [`Error::NoRoom`], [`Error::StoreFailed`],
     /// [`Error::Draining`].
     pub async fn create(&self, path: &StreamPath, request: &CreateRequest, body: Bytes) -> Result<Created, Error> {
+        self.create_from(None, path, request, body).await
+    }
+
+    /// Creates a stream as [`Streams::create`] does, for a request that `worker` serves.
+    pub(super) async fn create_from(
+        &self,
+        worker: Option<&WorkerHandle>,
+        path: &StreamPath,
+        request: &CreateRequest,
+        body: Bytes,
+    ) -> Result<Created, Error> {
         self.check_accepting()?;
-        let room = self.shell.writer.claim_room(body.len() as u64)?;
+        let reservation = Some(self.writer().reserve(body.len() as u64)?);
         let following = match &request.fork {
             Some(fork) => self.following(fork).await?,
             None => None,
@@ -102,7 +107,7 @@ impl Streams {
         let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
             ledger.create(now_ms, path, request, (content, following.as_ref()), changes)
         };
-        let created = self.submit(Some(room), decide).await?;
+        let created = self.submit(Origin { reservation, worker }, decide).await?;
         if created.new {
             self.metrics().created.inc();
             tracing::debug!(%path, "stream created");
@@ -113,15 +118,26 @@ impl Streams {
     /// Appends `body`, closes the stream, or both. Written when it answers; not cancel-safe: a dropped call may still
     /// be written. Errors: as of [`Streams::create`].
     pub async fn append(&self, path: &StreamPath, request: &AppendRequest, body: Bytes) -> Result<Appended, Error> {
+        self.append_from(None, path, request, body).await
+    }
+
+    /// Appends as [`Streams::append`] does, for a request that `worker` serves.
+    pub(super) async fn append_from(
+        &self,
+        worker: Option<&WorkerHandle>,
+        path: &StreamPath,
+        request: &AppendRequest,
+        body: Bytes,
+    ) -> Result<Appended, Error> {
         self.check_accepting()?;
         let bytes = body.len() as u64;
-        let room = if bytes > 0 { Some(self.shell.writer.claim_room(bytes)?) } else { None };
+        let reservation = if bytes > 0 { Some(self.writer().reserve(bytes)?) } else { None };
         let kind = request.content_type.as_ref().map_or(Kind::Binary, ContentType::kind);
         let content = self.prepared(body, kind);
         let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
             ledger.append(now_ms, path, request, content, changes)
         };
-        let appended = self.submit(room, decide).await?;
+        let appended = self.submit(Origin { reservation, worker }, decide).await?;
         if appended.effect == Effect::Wrote {
             self.metrics().appended.inc();
             self.metrics().bytes_appended.inc_by(bytes);
@@ -131,27 +147,33 @@ impl Streams {
 
     /// Deletes a stream. Errors: as of [`Streams::create`].
     pub async fn delete(&self, path: &StreamPath) -> Result<(), Error> {
+        self.delete_from(None, path).await
+    }
+
+    /// Deletes a stream as [`Streams::delete`] does, for a request that `worker` serves.
+    pub(super) async fn delete_from(&self, worker: Option<&WorkerHandle>, path: &StreamPath) -> Result<(), Error> {
         self.check_accepting()?;
-        self.submit(None, |ledger, now_ms, changes| ledger.delete(now_ms, path, changes)).await?;
+        let origin = Origin { reservation: None, worker };
+        self.submit(origin, |ledger, now_ms, changes| ledger.delete(now_ms, path, changes)).await?;
         tracing::debug!(%path, "stream deleted");
         Ok(())
     }
 
     /// Tells of a stream without using it. Errors: [`Error::Refused`].
     pub fn describe(&self, path: &StreamPath) -> Result<Description, Error> {
-        let shown = self.find(path)?;
-        let end = shown.end();
-        let (content_type, lifetime) = (shown.content_type.clone(), shown.lifetime.clone());
-        Ok(Description { content_type, next: Offset::at(end.tail), lifetime, closed: end.closed, life: shown.log })
+        let stream = self.find(path)?;
+        let end = stream.end();
+        let (content_type, lifetime) = (stream.content_type.clone(), stream.lifetime.clone());
+        Ok(Description { content_type, next: Offset::at(end.tail), lifetime, closed: end.closed, life: stream.log })
     }
 
     /// Opens a reader; that counts as a use of the stream. Errors: [`Error::Refused`].
     pub fn read(&self, path: &StreamPath, begin: Begin) -> Result<Reader, Error> {
-        Reader::open(self, self.find(path)?, begin)
+        Reader::open(&self.shared, self.find(path)?, begin)
     }
 
     /// What begins, closes and ends from now on, in the order in which it was decided, each event after it is written
-    /// and shown; the caller whose request it was may have its answer a little earlier or later. Listening slows nobody
+    /// and visible; the caller whose request it was may have its answer a little earlier or later. Listening slows nobody
     /// down: a listener that is `lifecycle_events_max` behind misses the oldest, is told so, and finds them in the
     /// registry, as it does with what happened while the process was away.
     ///
@@ -170,17 +192,17 @@ impl Streams {
     /// # Ok(()) }
     /// ```
     pub fn lifecycle(&self) -> LifecycleEvents {
-        self.shell.writer.lifecycle.listen()
+        self.writer().lifecycle().listen()
     }
 
     /// The settings.
     pub fn config(&self) -> &Config {
-        &self.shell.config
+        &self.shared.inner.config
     }
 
     /// Why nothing can be written, if so.
     pub fn failure(&self) -> Option<String> {
-        self.shell.writer.failure()
+        self.writer().failure()
     }
 
     /// Returns the problem that keeps the streams from working: the store failed, or they are draining.
@@ -216,50 +238,54 @@ impl Streams {
     /// From now on nothing new is accepted, and nobody waits: long-polls are answered, event streams end where their
     /// reader can go on.
     pub fn drain(&self) {
-        self.shell.draining.cancel();
+        self.shared.inner.draining.cancel();
     }
 
     /// Drains and ends. When it returns, and no clone and no reader is left, the store is closed.
     pub async fn close(self) {
         self.drain();
-        self.shell.stop.cancel();
-        self.shell.tasks.wait().await;
-        drop(self.tasks_end);
-        let ended = self.shell.writer.ended.clone();
-        // The thread of the writer may still hold what it has just written with. Where there is another clone, that
-        // one closes the store.
-        if Arc::into_inner(self.shell).is_some() {
+        self.shared.inner.stop.cancel();
+        self.shared.inner.tasks.wait().await;
+        let Shared { inner, tasks_end } = self.shared;
+        drop(tasks_end);
+        let ended = inner.writer.ended();
+        // The writer's thread may still hold the store. If there is another clone, the last one closes the store.
+        if Arc::into_inner(inner).is_some() {
             ended.cancelled().await;
         }
     }
 
     /// Whether [`Streams::drain`] was called.
     pub fn is_draining(&self) -> bool {
-        self.shell.draining.is_cancelled()
+        self.shared.inner.draining.is_cancelled()
     }
 
     pub(super) fn drained(&self) -> WaitForCancellationFuture<'_> {
-        self.shell.draining.cancelled()
+        self.shared.inner.draining.cancelled()
     }
 
     pub(super) fn subscriptions(&self) -> &Running {
-        &self.shell.subscriptions
+        &self.shared.inner.subscriptions
+    }
+
+    fn writer(&self) -> &Writer {
+        self.shared.writer()
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
-        &self.shell.metrics
+        self.shared.metrics()
     }
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {
-        &self.shell.writer.store
+        self.shared.store()
     }
 
     pub(super) fn now_ms(&self) -> u64 {
-        self.shell.writer.clock.now_ms()
+        self.writer().clock.now_ms()
     }
 
     pub(super) fn with_ledger<A>(&self, look: impl FnOnce(&mut Ledger, u64) -> A) -> A {
-        self.shell.writer.with_ledger(look)
+        self.shared.with_ledger(look)
     }
 
     /// How long until a stream of this lifetime is over if nobody uses it; `None` for no bound.
@@ -273,10 +299,10 @@ impl Streams {
 
     async fn submit<A>(
         &self,
-        room: Option<Claim>,
+        origin: Origin<'_>,
         decide: impl FnOnce(&mut Ledger, u64, &mut Vec<Change>) -> Result<A, Refusal>,
     ) -> Result<A, Error> {
-        let outcome = self.shell.writer.submit_content(room, decide).await;
+        let outcome = self.writer().submit_from(origin, decide).await;
         if matches!(outcome, Err(Error::Refused(_))) {
             self.metrics().refused.inc();
         }
@@ -288,26 +314,26 @@ impl Streams {
     }
 
     /// The stream as readers see it, if its time is not over.
-    fn find(&self, path: &StreamPath) -> Result<Arc<Shown>, Error> {
+    fn find(&self, path: &StreamPath) -> Result<Arc<ReadableStream>, Error> {
         let not_found = || Refusal::NotFound { path: path.clone() };
-        let shown = self.shell.writer.shelf.find(path).ok_or_else(not_found)?;
-        if shown.end().gone == Some(Gone::Kept) {
+        let stream = self.writer().view().find(path).ok_or_else(not_found)?;
+        if stream.end().deleted == Some(Deleted::KeptForForks) {
             return Err(Refusal::Deleted { path: path.clone() }.into());
         }
-        match &shown.lifetime {
+        match &stream.lifetime {
             Lifetime::Unlimited => {}
             Lifetime::Until { at_ms, .. } if *at_ms <= self.now_ms() => return Err(not_found().into()),
             Lifetime::Until { .. } => {}
             Lifetime::Idle { .. } => self.with_ledger(|ledger, now_ms| ledger.live(now_ms, path).map(drop))?,
         }
-        Ok(shown)
+        Ok(stream)
     }
 
     /// What of the work on a body can be done before anybody else waits for it.
     fn prepared(&self, body: Bytes, kind: Kind) -> Content {
         let content = Content::new(body).prepared_for(kind);
         match self.store().pace() {
-            Pace::Blocking => content.summed(),
+            Pace::Blocking => content.with_checksum(checksum_of),
             Pace::Immediate => content,
         }
     }
@@ -315,7 +341,7 @@ impl Streams {
     /// Which kind of content a new stream will hold, as far as that can be told before the decision.
     fn kind_of_new(&self, request: &CreateRequest) -> Kind {
         let of_source = || {
-            let source = self.shell.writer.shelf.find(&request.fork.as_ref()?.source)?;
+            let source = self.writer().view().find(&request.fork.as_ref()?.source)?;
             Some(source.content_type.kind())
         };
         match &request.content_type {
@@ -327,13 +353,13 @@ impl Streams {
     /// What stands behind the offset of a fork, unless that is the end of the source.
     async fn following(&self, fork: &ForkRequest) -> Result<Option<Following>, Error> {
         let Some(position) = fork.offset.and_then(Offset::position) else { return Ok(None) };
-        let Some(shown) = self.shell.writer.shelf.find(&fork.source) else { return Ok(None) };
-        let tail = shown.end().tail;
+        let Some(stream) = self.writer().view().find(&fork.source) else { return Ok(None) };
+        let tail = stream.end().tail;
         if position >= tail {
             return Ok(None);
         }
-        let log = shown.log;
-        match read_segments(self.store(), &shown, (position, tail), 1).await {
+        let log = stream.log;
+        match read_segments(self.store(), &stream, (position, tail), 1).await {
             Ok((chunks, _)) => Ok(Some(Following { log, record: Some(chunks.concat().into()) })),
             Err(Error::NoOffset { .. }) => Ok(Some(Following { log, record: None })),
             Err(error) => Err(error),

@@ -9,7 +9,7 @@ use axum::http::Request;
 use super::operations;
 use crate::app::Error;
 use crate::app::system::System;
-use crate::http::{Answering, Answers, Limits, Peer};
+use crate::http::{Answering, Answers, Caller, Limits};
 
 /// The request handler of a listener. It compares path prefixes instead of merging axum routers, so that systems keep
 /// their own layers, fallbacks and fast paths, and so that overlapping paths are an error instead of a panic.
@@ -45,11 +45,11 @@ impl Dispatch {
 }
 
 impl Answers for Dispatch {
-    fn answer(&self, request: Request<Body>, peer: Peer) -> Answering {
+    fn answer(&self, request: Request<Body>, caller: Caller) -> Answering {
         let path = request.uri().path();
         match self.mounts.iter().find(|mount| covers(&mount.path, path)) {
-            Some(mount) => mount.answers.answer(request, peer),
-            None => self.operations.answer(request, peer),
+            Some(mount) => mount.answers.answer(request, caller),
+            None => self.operations.answer(request, caller),
         }
     }
 }

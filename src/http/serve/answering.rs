@@ -1,4 +1,4 @@
-//! What a listener needs of whoever answers.
+//! What a listener needs from the code that answers its requests.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -9,23 +9,37 @@ use axum::http::Request;
 use axum::response::Response;
 use tower_service::Service;
 
+use super::workers::WorkerHandle;
+
 /// The address of the client's end of the connection; an extension of every request that goes through a router.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// An answer on its way.
+/// The connection that a request came on.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The client's address.
+    pub peer: Peer,
+    /// The worker thread that serves the connection; `None` if the listener has no workers.
+    pub worker: Option<WorkerHandle>,
+}
+
+/// A future that resolves to the response.
 pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// Answers every request, be it with a problem. A [`Router`] does; who has one call that is made far more often than all
-/// others can see to that one first, and leave the rest to a router.
+/// Answers requests; every failure is an answer, too. A [`Router`] does. A server with one call that is much more frequent
+/// than all others can answer that one itself and leave the rest to a router.
 pub trait Answers: Send + Sync + 'static {
-    /// Answers. The future may be dropped when the client goes away.
-    fn answer(&self, request: Request<Body>, peer: Peer) -> Answering;
+    /// Answers a request. The future is dropped when the client goes away.
+    fn answer(&self, request: Request<Body>, caller: Caller) -> Answering;
 }
 
 impl Answers for Router {
-    fn answer(&self, mut request: Request<Body>, peer: Peer) -> Answering {
-        request.extensions_mut().insert(peer);
+    /// Handlers find [`Peer`] and, if there is one, [`WorkerHandle`] among the request's extensions.
+    fn answer(&self, mut request: Request<Body>, caller: Caller) -> Answering {
+        let extensions = request.extensions_mut();
+        extensions.insert(caller.peer);
+        caller.worker.map(|worker| extensions.insert(worker));
         let answering = self.clone().call(request);
         Box::pin(async {
             match answering.await {

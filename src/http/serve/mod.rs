@@ -9,9 +9,9 @@ mod stalled;
 mod timer;
 mod workers;
 
-pub use answering::{Answering, Answers, Peer};
+pub use answering::{Answering, Answers, Caller, Peer};
 pub(crate) use live::live;
 pub use place::Place;
 pub use server::{BindError, Listening, Serving};
-pub use workers::Workers;
-pub(crate) use workers::{Turn, turn};
+pub(crate) use workers::Streak;
+pub use workers::{WorkerHandle, Workers};

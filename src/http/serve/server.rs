@@ -25,13 +25,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answering::{Answers, Peer};
+use super::answering::{Answers, Caller, Peer};
 use super::line::Line;
 use super::live::send_chunks;
 use super::place::Place;
 use super::stalled::Stalled;
 use super::timer::ConnectionTimer;
-use super::workers::{Workers, asks};
+use super::workers::{WorkerHandle, Workers};
 use crate::http::Limits;
 
 /// The number of the next connection.
@@ -237,15 +237,16 @@ async fn serve_connection(
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     let line = Line::new(stream);
     let (kept, lent) = (place.clone(), line.clone());
+    let caller = Caller { peer: Peer(peer), worker: place.worker().cloned() };
     let service = service_fn(move |request: Request<Incoming>| {
-        let asking = asks(number);
+        let open_request = caller.worker.as_ref().map(|worker: &WorkerHandle| worker.open_request(number));
         let (method, version, line) = (request.method().clone(), request.version(), line.clone());
         let mut request = request.map(Body::new);
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(place.clone());
         }
-        answers.answer(request, Peer(peer)).map(move |mut response| {
-            drop(asking);
+        answers.answer(request, caller.clone()).map(move |mut response| {
+            drop(open_request);
             line.keep_live(&method, version, &mut response);
             Ok::<_, Infallible>(response)
         })

@@ -4,15 +4,15 @@
 //! wakes one thread, where a runtime of many threads wakes a second one to look for more work; on a machine with little to do
 //! that is most of what a request costs. What wakes it from other threads is gathered: see [`Inbox`].
 
-mod here;
 mod inbox;
+mod load;
 #[cfg(test)]
 mod tests;
 
 use std::convert::Infallible;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,15 +22,18 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(super) use self::here::asks;
-pub(crate) use self::here::{Turn, turn};
 use self::inbox::{Gathered, Inbox};
+pub(crate) use self::load::Streak;
+pub use self::load::WorkerHandle;
 
 /// How long the end of the threads is waited for: one of them may be in the middle of a write to the disk.
 const END_GRACE: Duration = Duration::from_secs(1);
 
 /// What waits for the disk beside all workers together, at most; a runtime would allow as many for each.
 const BLOCKING_THREADS_MAX: usize = 512;
+
+/// The number of the next worker of this process.
+static WORKERS: AtomicU64 = AtomicU64::new(1);
 
 /// The threads of one listener. They end when it is drained, with the connections that a drain leaves; or, without a drain,
 /// with the runtime that the listener was opened on.
@@ -46,6 +49,7 @@ struct Threads {
 struct Worker {
     runtime: Handle,
     inbox: Arc<Inbox>,
+    handle: WorkerHandle,
     /// How many connections it has.
     connections: Arc<AtomicUsize>,
 }
@@ -81,7 +85,8 @@ impl Workers {
         let stream = TcpStream::from_std(stream)?;
         worker.connections.fetch_add(1, Ordering::Relaxed);
         let (runtime, inbox) = (worker.runtime.clone(), Arc::clone(&worker.inbox));
-        Ok((stream, Seat { runtime, inbox, connections: Arc::clone(&worker.connections) }))
+        let (handle, connections) = (worker.handle.clone(), Arc::clone(&worker.connections));
+        Ok((stream, Seat { runtime, inbox, handle, connections }))
     }
 }
 
@@ -106,18 +111,19 @@ impl Worker {
     ) -> io::Result<Self> {
         let handle = runtime.handle().clone();
         let inbox = Arc::new(Inbox::default());
+        let worker = WorkerHandle::new(WORKERS.fetch_add(1, Ordering::Relaxed));
         let served = Arc::clone(&inbox);
         let serve = move || {
             serve(runtime, &served, &ending);
             drop(alive);
         };
         std::thread::Builder::new().name(format!("worker-{number}")).spawn(serve)?;
-        Ok(Self { runtime: handle, inbox, connections: Arc::default() })
+        Ok(Self { runtime: handle, inbox, handle: worker, connections: Arc::default() })
     }
 }
 
 fn serve(runtime: Runtime, inbox: &Inbox, ending: &CancellationToken) {
-    here::belongs_to(inbox.id());
+    inbox.belongs_to_this_thread();
     runtime.block_on(async {
         tokio::select! {
             never = inbox.wake_all() => match never {},
@@ -132,10 +138,16 @@ fn serve(runtime: Runtime, inbox: &Inbox, ending: &CancellationToken) {
 pub(super) struct Seat {
     runtime: Handle,
     inbox: Arc<Inbox>,
+    handle: WorkerHandle,
     connections: Arc<AtomicUsize>,
 }
 
 impl Seat {
+    /// The worker.
+    pub(super) fn worker(&self) -> &WorkerHandle {
+        &self.handle
+    }
+
     /// Does `work` there.
     pub(super) fn spawn(&self, tasks: &TaskTracker, work: impl Future<Output = ()> + Send + 'static) {
         tasks.spawn_on(Gathered::new(Arc::clone(&self.inbox), work), &self.runtime);

@@ -305,10 +305,12 @@ pub(super) fn page_start(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*key.get(8..)?.first_chunk()?))
 }
 
-/// The key of a table's key: the table's name, a zero, the key.
+/// The key of a table's key: the owner's prefix, the table's name, a zero, the key.
 pub(super) fn table_key(table: Table, key: &[u8]) -> Bytes {
-    let mut whole = Vec::with_capacity(table.0.len() + 1 + key.len());
-    whole.put_slice(table.0.as_bytes());
+    let [prefix, name] = table.parts();
+    let mut whole = Vec::with_capacity(prefix.len() + name.len() + 1 + key.len());
+    whole.put_slice(prefix.as_bytes());
+    whole.put_slice(name.as_bytes());
     whole.put_u8(0);
     whole.put_slice(key);
     whole.into()

@@ -24,6 +24,7 @@ use super::unsettled::{Look, Unsettled};
 use crate::store::batch::{Batch, LogId, Table};
 use crate::store::error::Error;
 use crate::store::records::{Gap, Pace, Run, Store};
+use crate::store::reservation::{Reservation, Reservations};
 
 /// Keeps everything in a folder. What a commit has written is there after a crash, as its [`DiskConfig`] promises.
 pub struct DiskStore {
@@ -37,6 +38,7 @@ pub struct DiskStore {
     answered: Answered,
     recent: Recent,
     room: Arc<Room>,
+    reservations: Reservations,
     gaps: Vec<Gap>,
     limits: Limits,
 }
@@ -78,7 +80,8 @@ impl DiskStore {
         let _keeper =
             Keeper::start(Arc::clone(&engine), Arc::clone(&kept), written, settling, config, Arc::clone(&room))?;
         let recent = Recent::of(config.recent_bytes());
-        Ok(Self { _keeper, settler, engine, kept, journal, answered, recent, room, gaps, limits })
+        let reservations = Reservations::default();
+        Ok(Self { _keeper, settler, engine, kept, journal, answered, recent, room, reservations, gaps, limits })
     }
 
     /// What is known of the room on the disk.
@@ -192,8 +195,8 @@ impl Store for DiskStore {
         Ok(())
     }
 
-    fn check_room(&self, coming_bytes: u64) -> Result<(), Error> {
-        self.room.check(coming_bytes)
+    fn reserve(&self, bytes: u64) -> Result<Reservation, Error> {
+        self.reservations.reserve(bytes, |reserved| self.room.check(reserved))
     }
 
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error> {

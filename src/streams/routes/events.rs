@@ -11,7 +11,7 @@ use futures_util::stream;
 use tokio::time::{Instant, Sleep};
 
 use super::answers::set;
-use super::reading::cursor;
+use super::caching::cursor;
 use super::told::{Step, again, remember};
 use crate::http::sse;
 use crate::streams::metrics::Waiting;
@@ -75,7 +75,7 @@ impl Follower {
             Next::Tell => {}
         }
         let step = self.step_to_end()?;
-        let (events, up_to_date, closed) = match again(self.reader.shown(), &step) {
+        let (events, up_to_date, closed) = match again(self.reader.stream(), &step) {
             Some(events) => {
                 self.reader.pass_to(step.to);
                 (events, true, step.closed)
@@ -107,7 +107,7 @@ impl Follower {
         if let (true, Some(from), Some(to)) =
             (is_common && slice.up_to_date, slice.start.position(), slice.next.position())
         {
-            remember(self.reader.shown(), Step { from, to, closed: slice.closed, cursor: given }, &events);
+            remember(self.reader.stream(), Step { from, to, closed: slice.closed, cursor: given }, &events);
         }
         Some((events, slice.up_to_date, slice.closed))
     }

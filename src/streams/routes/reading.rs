@@ -7,20 +7,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::answers::{Failure, answer, set};
+use super::caching::{cache_control, cursor, tag_of};
 use super::frames::body_of;
 use super::layers::compressed;
 use super::{events, stream_path};
-use crate::streams::config::Cache;
 use crate::streams::metrics::Waiting;
 use crate::streams::reading::{Reader, Slice};
 use crate::streams::service::Streams;
-use crate::streams::wire::{Begin, EntityTag, Kind, Live, ReadRequest, header, matches_any, next_cursor};
-
-/// How long caches may keep what was read, in seconds, and how long they may use it while they ask again.
-const CACHED_S: (u64, u64) = (60, 300);
+use crate::streams::wire::{Begin, Kind, Live, ReadRequest, header, matches_any};
 
 pub(super) async fn read(streams: &Streams, request: Request) -> Result<Response, Failure> {
     let (uri, headers) = (request.uri(), request.headers());
@@ -85,13 +81,6 @@ async fn long_poll(streams: &Streams, mut reader: Reader, client: Option<&str>) 
     }
 }
 
-/// The cursor that goes with an answer to a client that sent this one.
-pub(super) fn cursor(streams: &Streams, client: Option<&str>) -> u64 {
-    // Only a client's own cursor is gone beyond; randomness costs a call to the system.
-    let dice = client.map_or(0, |_| Uuid::new_v4().as_u64_pair().0);
-    next_cursor(client, streams.now_ms(), streams.config().cursor_interval_ms, dice)
-}
-
 fn headers_of(reader: &Reader, slice: &Slice) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     set(&mut headers, &CONTENT_TYPE, reader.content_type().as_str());
@@ -103,11 +92,6 @@ fn headers_of(reader: &Reader, slice: &Slice) -> HeaderMap {
         set(&mut headers, &header::CLOSED, "true");
     }
     headers
-}
-
-fn tag_of(reader: &Reader, slice: &Slice) -> EntityTag {
-    let position = |offset: crate::streams::wire::Offset| offset.position().unwrap_or_default();
-    EntityTag { log: reader.life(), start: position(slice.start), end: position(slice.next), closed: slice.closed }
 }
 
 fn content_of(reader: &Reader, slice: &Slice) -> Body {
@@ -123,19 +107,4 @@ fn content_of(reader: &Reader, slice: &Slice) -> Body {
             body_of(std::iter::once(brackets.0).chain(chunks).chain([brackets.1]))
         }
     }
-}
-
-/// What was read stays the same for good; the end of a stream does not.
-fn cache_control(streams: &Streams, reader: &Reader, slice: &Slice) -> HeaderValue {
-    let scope = match streams.config().cache {
-        Cache::Off => return HeaderValue::from_static("no-store"),
-        _ if slice.is_empty() => return HeaderValue::from_static("no-cache"),
-        Cache::Public => "public",
-        Cache::Private => "private",
-    };
-    let (fresh_s, stale_s) = CACHED_S;
-    let left_s = streams.left(reader.lifetime()).map_or(u64::MAX, |left| left.as_secs());
-    let (fresh_s, stale_s) = (fresh_s.min(left_s), stale_s.min(left_s.saturating_sub(fresh_s)));
-    let text = format!("{scope}, max-age={fresh_s}, stale-while-revalidate={stale_s}");
-    HeaderValue::try_from(text).expect("words and numbers are visible ASCII")
 }

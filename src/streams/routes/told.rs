@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
-use crate::streams::shelf::Shown;
+use crate::streams::read_view::ReadableStream;
 
 /// Longer events are not kept.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -23,7 +23,7 @@ pub(super) struct Step {
 
 struct Told {
     /// Keeps its place in memory, so that no other life of a stream is taken for it.
-    shown: Weak<Shown>,
+    shown: Weak<ReadableStream>,
     step: Step,
     events: Bytes,
 }
@@ -33,7 +33,7 @@ thread_local! {
 }
 
 /// The events of this step, if they were told last.
-pub(super) fn again(shown: &Arc<Shown>, step: &Step) -> Option<Bytes> {
+pub(super) fn again(shown: &Arc<ReadableStream>, step: &Step) -> Option<Bytes> {
     LAST.with_borrow(|last| {
         let last = last.as_ref().filter(|last| last.step == *step && std::ptr::eq(last.shown.as_ptr(), &**shown))?;
         Some(last.events.clone())
@@ -41,7 +41,7 @@ pub(super) fn again(shown: &Arc<Shown>, step: &Step) -> Option<Bytes> {
 }
 
 /// Remembers them.
-pub(super) fn remember(shown: &Arc<Shown>, step: Step, events: &Bytes) {
+pub(super) fn remember(shown: &Arc<ReadableStream>, step: Step, events: &Bytes) {
     if events.len() <= KEPT_BYTES_MAX {
         LAST.set(Some(Told { shown: Arc::downgrade(shown), step, events: events.clone() }));
     }
@@ -52,10 +52,10 @@ mod tests {
     use super::*;
     use crate::streams::wire::StreamEntry;
 
-    fn shown() -> Arc<Shown> {
+    fn shown() -> Arc<ReadableStream> {
         let entry = r#"{"log":7,"content_type":"text/plain","created_ms":0,"accessed_ms":0}"#;
         let (path, entry) = StreamEntry::read(b"a", entry.as_bytes()).unwrap();
-        Arc::new(Shown::of(&path, &entry, 0))
+        Arc::new(ReadableStream::new(&path, &entry, 0))
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `POST`: append, close, or both. The order of the checks is the protocol's.
 
+use super::change::Change;
 use super::content::Content;
-use super::ledger::{Change, Ledger, check_length};
-use super::lifecycle::Happened;
+use super::event::Happened;
+use super::ledger::{Ledger, check_length};
 use super::producing::{self, Turn};
 use super::refusal::Refusal;
 use super::stream::Stream;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::change::Change;
 use super::content::Content;
+use super::event::Happened;
 use super::forking::Following;
-use super::ledger::{Change, Ledger, check_length};
-use super::lifecycle::Happened;
+use super::ledger::{Ledger, check_length};
 use super::refusal::Refusal;
 use super::stream::Stream;
 use crate::streams::wire::{

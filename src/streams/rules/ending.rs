@@ -1,7 +1,8 @@
 //! Deleting and expiring.
 
-use super::ledger::{Change, Ledger};
-use super::lifecycle::Happened;
+use super::change::Change;
+use super::event::Happened;
+use super::ledger::Ledger;
 use super::refusal::Refusal;
 use crate::streams::wire::StreamPath;
 

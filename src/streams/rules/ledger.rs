@@ -3,12 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::lifecycle::LifecycleEvent;
+use super::change::Change;
+use super::content::Record;
 use super::refusal::Refusal;
 use super::stream::Stream;
-use crate::store::{Record, Table};
 use crate::streams::wire::{Offset, ProducerEntry, StreamEntry, StreamPath};
 
 /// Bounds that the rules keep.
@@ -21,25 +19,6 @@ pub(crate) struct Limits {
     pub(crate) fork_segments_max: usize,
     /// Whether the registry is kept.
     pub(crate) registry: bool,
-}
-
-/// Something that has to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// There is a stream that was not there before.
-    Created { path: StreamPath },
-    /// The entry of a stream is another one.
-    Entry { path: StreamPath },
-    /// A record came to the end of a stream's own log.
-    Record { path: StreamPath, log: u64, start: u64, record: Record },
-    /// What is kept of a producer changed.
-    Producer { path: StreamPath, log: u64, id: Arc<str> },
-    /// A stream is gone with all it had.
-    Removed { path: StreamPath, log: u64 },
-    /// Nothing to write: what to tell once all of it is written.
-    Happened(Box<LifecycleEvent>),
-    /// Something beside the streams has to be kept under a key, or not any more.
-    Kept { table: Table, key: Bytes, value: Option<Bytes> },
 }
 
 /// The state of every stream.

@@ -5,22 +5,25 @@
 //! see the answer. Every store is fed from the same decisions, so no two of them can disagree about a 409.
 
 mod appending;
+mod change;
 mod content;
 mod creating;
 mod ending;
+mod event;
 mod forking;
 mod ledger;
-mod lifecycle;
 mod producing;
 mod refusal;
+mod registry;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use appending::{Appended, Effect};
-pub(crate) use content::Content;
+pub(crate) use change::{Change, KeySpace};
+pub(crate) use content::{Content, Record};
 pub use creating::Created;
+pub use event::{Happened, LifecycleEvent};
 pub(crate) use forking::Following;
-pub(crate) use ledger::{Change, Ledger, Limits};
-pub use lifecycle::{Happened, LifecycleEvent};
+pub(crate) use ledger::{Ledger, Limits};
 pub use refusal::Refusal;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
 use super::rules::Seen;
-use crate::streams::shelf::Showing;
+use crate::streams::read_view::Update;
 use crate::streams::wire::StreamPath;
 use crate::sync::lock;
 
@@ -22,17 +22,17 @@ pub(in crate::streams) struct Notices {
 }
 
 impl Notices {
-    /// What there will be to tell of a showing, if anybody wants to know.
-    pub(in crate::streams) fn of(&self, showing: &Showing) -> Option<(StreamPath, Seen)> {
+    /// What there will be to tell of an update, if anybody wants to know.
+    pub(in crate::streams) fn of(&self, update: &Update) -> Option<(StreamPath, Seen)> {
         if !self.wanted.load(Ordering::Acquire) {
             return None;
         }
         let there = |log, tail| Seen::There { log, tail };
-        Some(match showing {
-            Showing::Opened(shown) => (shown.path.clone(), there(shown.log, shown.end().tail)),
-            Showing::Moved { path, log, end } if end.gone.is_some() => (path.clone(), Seen::Gone { log: *log }),
-            Showing::Moved { path, log, end } => (path.clone(), there(*log, end.tail)),
-            Showing::Gone { path, log } => (path.clone(), Seen::Gone { log: *log }),
+        Some(match update {
+            Update::Created(stream) => (stream.path.clone(), there(stream.log, stream.end().tail)),
+            Update::End { path, log, end } if end.deleted.is_some() => (path.clone(), Seen::Gone { log: *log }),
+            Update::End { path, log, end } => (path.clone(), there(*log, end.tail)),
+            Update::Removed { path, log } => (path.clone(), Seen::Gone { log: *log }),
         })
     }
 

@@ -1,18 +1,19 @@
 //! Puts back what a store has kept of subscriptions.
 
-use super::rules::{Board, Bounds, KEY_PREFIX, LINKS, SECRETS, SUBSCRIPTIONS, TOKENS};
+use super::rules::{Board, Bounds, KEY_PREFIX, TOKENS};
 use super::wire::{KeyEntry, LinkEntry, Secret, SubscriptionEntry, link_of};
 use crate::store::Store;
+use crate::streams::commit::table_of;
 use crate::streams::config::Config;
 use crate::streams::error::Error;
 use crate::streams::recovery::each;
-use crate::streams::rules::Ledger;
+use crate::streams::rules::{KeySpace, Ledger};
 use crate::streams::wire::EntryError;
 
 /// The state of all subscriptions, as the streams are now.
 pub(super) fn recover(store: &dyn Store, config: &Config, ledger: &mut Ledger, now_ms: u64) -> Result<Board, Error> {
     let mut board = Board::new(bounds(config));
-    each(store, SECRETS, |key, value| {
+    each(store, table_of(KeySpace::SubscriptionSecrets), |key, value| {
         if key.starts_with(KEY_PREFIX) {
             let kid = String::from_utf8_lossy(key).into_owned();
             let entry = KeyEntry::read(&kid, value)?;
@@ -23,14 +24,14 @@ pub(super) fn recover(store: &dyn Store, config: &Config, ledger: &mut Ledger, n
         }
         Ok(())
     })?;
-    each(store, SUBSCRIPTIONS, |key, value| {
+    each(store, table_of(KeySpace::Subscriptions), |key, value| {
         let (id, entry) = SubscriptionEntry::read(key, value)?;
         // Streams that come after it are told by their logs, also when the clock that numbers them was set back.
         ledger.skip_logs(entry.since_log);
         board.restore(now_ms, id, entry);
         Ok(())
     })?;
-    each(store, LINKS, |key, value| {
+    each(store, table_of(KeySpace::SubscriptionLinks), |key, value| {
         let (id, path) = link_of(key)?;
         let entry = LinkEntry::read(&path, value)?;
         board.restore_link(&id, path, entry);

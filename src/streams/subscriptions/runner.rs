@@ -136,7 +136,7 @@ impl Running {
         };
         tokio::select! {
             () = due => {}
-            () = self.writer.notices.told() => {}
+            () = self.writer.notices().told() => {}
         }
     }
 }

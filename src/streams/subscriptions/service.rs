@@ -56,7 +56,7 @@ impl Subscriptions {
         (post, webhooks): (Arc<dyn Post>, Webhooks),
     ) -> Running {
         if !self.board.is_empty() {
-            writer.notices.want();
+            writer.notices().want();
         }
         let deliveries_max = config.subscriptions_deliveries_max;
         Running { writer, board: Arc::new(Mutex::new(self.board)), post, webhooks, deliveries_max }
@@ -76,7 +76,7 @@ impl Running {
         self.renew_keys().await?;
         let (view, new) = self
             .decide(|board, ledger, now_ms, changes| {
-                self.writer.notices.want();
+                self.writer.notices().want();
                 board.create((now_ms, ledger), id, wish, changes)
             })
             .await?;
@@ -158,7 +158,7 @@ impl Running {
 
     /// Errors: [`streams::Error::NoRoom`].
     fn check_room(&self) -> Result<(), Error> {
-        Ok(self.writer.claim_room(0).map(drop)?)
+        Ok(self.writer.reserve(0).map(drop)?)
     }
 
     /// Decides with everything that was shown so far, and answers when the decision is written.
@@ -175,13 +175,13 @@ impl Running {
         });
         let answer = decided.await?;
         // There may be something to do sooner than planned.
-        self.writer.notices.ring();
+        self.writer.notices().ring();
         Ok(answer?)
     }
 
     /// Tells the board what was shown since the last time.
     pub(super) fn catch_up(&self, board: &mut Board) {
-        let notices = self.writer.notices.take();
+        let notices = self.writer.notices().take();
         let without_room: usize = notices.into_iter().map(|(path, seen)| board.observe(&path, seen)).sum();
         if without_room > 0 {
             tracing::warn!(

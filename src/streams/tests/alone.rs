@@ -10,8 +10,9 @@ use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::world::{Mood, MoodyStore, config, content_bytes, create, seen, text_stream, until};
+use super::world::{config, content_bytes, create, seen, text_stream, until};
 use crate::http::{Client, ClientLimits, Limits, Listening, Serving, Workers};
+use crate::store::test_store::{OnCommit, TestStore};
 use crate::streams::{Streams, routes};
 
 const WRITER: &str = "streams-writer";
@@ -19,13 +20,13 @@ const WRITER: &str = "streams-writer";
 /// A server of streams with so many workers, on a store that blocks, with the stream `a`.
 struct Server {
     streams: Streams,
-    store: Arc<MoodyStore>,
+    store: Arc<TestStore>,
     serving: Serving,
 }
 
 impl Server {
     async fn start(workers: usize) -> Self {
-        let store = MoodyStore::new();
+        let store = TestStore::new();
         let streams = Streams::open(config(), store.clone()).unwrap();
         create(&streams, "a", &text_stream()).await.unwrap();
         let workers = Workers::start(NonZeroUsize::new(workers).unwrap()).unwrap();
@@ -113,7 +114,7 @@ async fn who_comes_while_a_lone_writer_commits_is_written_next() {
     let server = Server::start(2).await;
     let lone = server.client();
     lone.append_often().await;
-    server.store.is_now(Mood::Holds);
+    server.store.on_commit(OnCommit::Hold);
     let commits = server.store.commits();
     let first = tokio::spawn({
         let lone = lone.clone();
@@ -127,7 +128,7 @@ async fn who_comes_while_a_lone_writer_commits_is_written_next() {
     let calls: Vec<_> = calls.collect();
     until("one of them waits", || content_bytes(&server.streams) == 10).await;
     assert_eq!(seen(&server.streams, "a").await.unwrap(), "xxxxxxxx");
-    server.store.is_now(Mood::Works);
+    server.store.on_commit(OnCommit::Succeed);
     first.await.unwrap();
     for call in calls {
         call.await.unwrap();
@@ -161,12 +162,12 @@ async fn a_lone_writer_with_many_requests_at_once_lets_others_in_between() {
         read_answers(&mut lone, 1).await;
     }
     assert_eq!(server.last_thread(), "worker-1");
-    server.store.is_now(Mood::Holds);
+    server.store.on_commit(OnCommit::Hold);
     let before = server.store.commits();
     send(&mut lone, &(8..24).map(creation).collect::<String>()).await;
     until("the first of them is being written", || server.store.commits() > before).await;
     send(&mut other, "GET /v1/stream/a HTTP/1.1\r\nhost: here\r\n\r\n").await;
-    server.store.is_now(Mood::Works);
+    server.store.on_commit(OnCommit::Succeed);
     read_answers(&mut lone, 16).await;
     let threads = server.store.threads();
     assert_eq!(threads[before..before + 2], ["worker-1", WRITER], "it has seen the other one: {threads:?}");
@@ -188,14 +189,14 @@ async fn nobody_is_alone_while_another_request_of_its_worker_is_not_answered() {
     assert_eq!(server.last_thread(), "worker-1");
 }
 
-async fn check_failure(mood: Mood) {
+async fn check_failure(mood: OnCommit) {
     let server = Server::start(1).await;
     let (lone, other) = (server.client(), server.client());
     lone.append_often().await;
-    server.store.is_now(mood);
+    server.store.on_commit(mood);
     assert_eq!(lone.call(Method::POST, "lost").await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(server.last_thread(), "worker-1");
-    server.store.is_now(Mood::Works);
+    server.store.on_commit(OnCommit::Succeed);
     assert_eq!(other.call(Method::POST, "refused").await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(other.call(Method::GET, "").await, StatusCode::OK, "its worker goes on");
     assert_eq!(seen(&server.streams, "a").await.unwrap(), "xxxxxxxx");
@@ -203,6 +204,6 @@ async fn check_failure(mood: Mood) {
 
 #[tokio::test]
 async fn a_failed_commit_is_told_to_a_lone_writer() {
-    check_failure(Mood::Fails).await;
-    check_failure(Mood::Panics).await;
+    check_failure(OnCommit::Fail).await;
+    check_failure(OnCommit::Panic).await;
 }

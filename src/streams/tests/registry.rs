@@ -8,7 +8,8 @@ use axum::http::Request;
 use serde_json::Value;
 use tower_service::Service;
 
-use super::world::{Mood, MoodyStore, append, config, create, path, seen, text, text_stream, until};
+use super::world::{append, config, create, path, seen, text, text_stream, until};
+use crate::store::test_store::{OnCommit, TestStore};
 use crate::store::{MemoryStore, Store};
 use crate::streams::{
     AppendRequest, Begin, Config, CreateRequest, Error, ForkRequest, Happened, Missed, Refusal, StreamPath, Streams,
@@ -71,16 +72,16 @@ async fn a_fork_tells_where_it_comes_from() {
 
 #[tokio::test]
 async fn a_change_and_its_row_are_one_commit() {
-    let store = MoodyStore::new();
+    let store = TestStore::new();
     let streams = Streams::open(config(), Arc::clone(&store) as Arc<dyn Store>).unwrap();
     create(&streams, "a", &text_stream()).await.unwrap();
     let before = store.commits();
     streams.delete(&path("a")).await.unwrap();
     assert_eq!(store.commits(), before + 1);
     // What was not written is in neither, whoever opens the store next.
-    store.is_now(Mood::Fails);
+    store.on_commit(OnCommit::Fail);
     assert!(create(&streams, "b", &text_stream()).await.is_err());
-    store.is_now(Mood::Works);
+    store.on_commit(OnCommit::Succeed);
     let after = Streams::open(config(), store).unwrap();
     assert!(listed(&after).await.is_empty());
     assert!(after.describe(&path("b")).is_err());
@@ -128,10 +129,10 @@ async fn it_can_be_followed() {
 
 #[tokio::test]
 async fn a_listener_is_told_in_order_what_is_written_and_where_the_registry_goes_on() {
-    let store = MoodyStore::new();
+    let store = TestStore::new();
     let streams = Streams::open(config(), Arc::clone(&store) as Arc<dyn Store>).unwrap();
     let mut events = streams.lifecycle();
-    store.is_now(Mood::Holds);
+    store.on_commit(OnCommit::Hold);
     let creating = {
         let streams = streams.clone();
         tokio::spawn(async move { create(&streams, "a", &text_stream()).await })
@@ -139,7 +140,7 @@ async fn a_listener_is_told_in_order_what_is_written_and_where_the_registry_goes
     until("the commit has begun", || store.commits() == 1).await;
     let early = futures_util::poll!(std::pin::pin!(events.next()));
     assert!(early.is_pending(), "nothing is told before it is written");
-    store.is_now(Mood::Works);
+    store.on_commit(OnCommit::Succeed);
     creating.await.unwrap().unwrap();
     streams.append(&path("a"), &AppendRequest { closed: true, ..text() }, "end".into()).await.unwrap();
     streams.delete(&path("a")).await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::world::{append, config, content_bytes, create, idle_stream, path, produced, seen, text, text_stream};
-use crate::store::{Batch, DiskConfig, DiskStore, Durability, MemoryStore, Store, Table};
+use crate::store::{Batch, DiskConfig, DiskStore, Durability, MemoryStore, Store};
 use crate::streams::commit::{COUNTERS, NEXT_LOG, STREAMS};
 use crate::streams::{AppendRequest, CreateRequest, Effect, Error, ForkRequest, Refusal, Streams};
 
@@ -149,7 +149,7 @@ async fn a_damaged_entry_is_told_with_the_name_of_the_stream() {
     for kept in Kept::each() {
         let store = kept.store();
         let mut batch = Batch::default();
-        batch.put(Table("streams"), "a/b".into(), "{\"log\":".into());
+        batch.put(STREAMS, "a/b".into(), "{\"log\":".into());
         store.commit(batch).unwrap();
         let refused = Streams::open(config(), store).err().unwrap().to_string();
         assert!(refused.contains("a/b"), "{refused}");

@@ -1,8 +1,5 @@
-//! Stores that wait and fail when a test says so, and short ways to call.
+//! Short ways to call.
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,97 +7,10 @@ use axum::http::{Request, Response};
 use bytes::Bytes;
 use tower_service::Service;
 
-use crate::store::{Batch, Error as StoreError, LogId, MemoryStore, Pace, Run, Store, Table};
 use crate::streams::{
     AppendRequest, Appended, Begin, Config, ContentType, CreateRequest, Created, Error, Lifetime, ProducerStamp,
     StreamPath, Streams, router,
 };
-
-/// What the store does with a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::streams) enum Mood {
-    Works,
-    /// It holds every commit until the mood changes.
-    Holds,
-    Fails,
-    Panics,
-}
-
-/// A store that blocks.
-pub(in crate::streams) struct MoodyStore {
-    inner: MemoryStore,
-    mood: Mutex<Mood>,
-    changed: Condvar,
-    pub(super) begun: AtomicUsize,
-    /// The thread of each commit.
-    threads: Mutex<Vec<String>>,
-}
-
-impl MoodyStore {
-    pub(in crate::streams) fn new() -> Arc<Self> {
-        let (mood, changed) = (Mutex::new(Mood::Works), Condvar::new());
-        Arc::new(Self {
-            inner: MemoryStore::default(),
-            mood,
-            changed,
-            begun: AtomicUsize::new(0),
-            threads: Mutex::default(),
-        })
-    }
-
-    pub(in crate::streams) fn is_now(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
-        self.changed.notify_all();
-    }
-
-    /// How many commits have begun.
-    pub(in crate::streams) fn commits(&self) -> usize {
-        self.begun.load(Ordering::SeqCst)
-    }
-
-    /// The names of the threads that commits were made on, from the first one to the last.
-    pub(super) fn threads(&self) -> Vec<String> {
-        self.threads.lock().unwrap().clone()
-    }
-}
-
-impl Store for MoodyStore {
-    fn pace(&self) -> Pace {
-        Pace::Blocking
-    }
-
-    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        self.threads.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
-        self.begun.fetch_add(1, Ordering::SeqCst);
-        let held = self.changed.wait_while(self.mood.lock().unwrap(), |mood| *mood == Mood::Holds);
-        let mood = *held.unwrap();
-        match mood {
-            Mood::Works | Mood::Holds => self.inner.commit(batch),
-            Mood::Fails => Err(StoreError::Failed("the disk is full".into())),
-            Mood::Panics => panic!("a store of this test panics"),
-        }
-    }
-
-    fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, StoreError> {
-        self.inner.read(log, range, bytes_max)
-    }
-
-    fn read_now(&self, _: LogId, _: Range<u64>, _: usize) -> Option<Result<Run, StoreError>> {
-        None
-    }
-
-    fn end(&self, log: LogId) -> Result<Option<u64>, StoreError> {
-        self.inner.end(log)
-    }
-
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.inner.get(table, key)
-    }
-
-    fn scan(&self, table: Table, after: Option<&[u8]>, count_max: usize) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        self.inner.scan(table, after, count_max)
-    }
-}
 
 pub(in crate::streams) fn path(text: &str) -> StreamPath {
     StreamPath::parse(text).unwrap()

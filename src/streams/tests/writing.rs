@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::world::{Mood, MoodyStore, append, config, content_bytes, create, path, produced, seen, text_stream, until};
+use super::world::{append, config, content_bytes, create, path, produced, seen, text_stream, until};
 use crate::http::Problem;
+use crate::store::test_store::{OnCommit, TestStore};
 use crate::streams::{Effect, Error, Streams};
 
 /// Streams on a store that blocks, with the stream `a`.
-async fn bench() -> (Streams, Arc<MoodyStore>) {
-    let store = MoodyStore::new();
+async fn bench() -> (Streams, Arc<TestStore>) {
+    let store = TestStore::new();
     let streams = Streams::open(config(), store.clone()).unwrap();
     create(&streams, "a", &text_stream()).await.unwrap();
     (streams, store)
@@ -17,7 +18,7 @@ async fn bench() -> (Streams, Arc<MoodyStore>) {
 #[tokio::test]
 async fn everything_that_waits_is_written_in_one_commit() {
     let (streams, store) = bench().await;
-    store.is_now(Mood::Holds);
+    store.on_commit(OnCommit::Hold);
     let first = tokio::spawn({
         let streams = streams.clone();
         async move { append(&streams, "a", "1").await }
@@ -35,7 +36,7 @@ async fn everything_that_waits_is_written_in_one_commit() {
         })
         .collect();
     until("all others wait", || content_bytes(&streams) == 20).await;
-    store.is_now(Mood::Works);
+    store.on_commit(OnCommit::Succeed);
     first.await.unwrap().unwrap();
     for call in waiting {
         call.await.unwrap().unwrap();
@@ -47,7 +48,7 @@ async fn everything_that_waits_is_written_in_one_commit() {
 #[tokio::test]
 async fn nothing_is_seen_or_answered_before_it_is_written() {
     let (streams, store) = bench().await;
-    store.is_now(Mood::Holds);
+    store.on_commit(OnCommit::Hold);
     let call = |seq| {
         let streams = streams.clone();
         tokio::spawn(async move { streams.append(&path("a"), &produced(seq), "x".into()).await })
@@ -62,20 +63,20 @@ async fn nothing_is_seen_or_answered_before_it_is_written() {
     assert_eq!(seen(&streams, "a").await.unwrap(), "");
     assert!(streams.describe(&path("b")).is_err());
     assert!(!original.is_finished() && !repeated.is_finished() && !created.is_finished());
-    store.is_now(Mood::Works);
+    store.on_commit(OnCommit::Succeed);
     assert_eq!(original.await.unwrap().unwrap().effect, Effect::Wrote);
     assert_eq!(repeated.await.unwrap().unwrap().effect, Effect::Repeated);
     assert!(created.await.unwrap().unwrap().new);
     assert_eq!(seen(&streams, "a").await.unwrap(), "x");
 }
 
-async fn check_failure(mood: Mood, words: &str) {
+async fn check_failure(mood: OnCommit, words: &str) {
     let (streams, store) = bench().await;
     append(&streams, "a", "kept").await.unwrap();
-    store.is_now(mood);
+    store.on_commit(mood);
     let lost = append(&streams, "a", "lost").await;
     assert!(matches!(&lost, Err(Error::StoreFailed { cause }) if cause.contains(words)), "{lost:?}");
-    store.is_now(Mood::Works);
+    store.on_commit(OnCommit::Succeed);
     let commits = store.commits();
     let after = append(&streams, "a", "after").await;
     assert!(matches!(after, Err(Error::StoreFailed { .. })), "{after:?}");
@@ -87,24 +88,24 @@ async fn check_failure(mood: Mood, words: &str) {
 
 #[tokio::test]
 async fn a_failed_commit_is_told_and_nothing_is_accepted_any_more() {
-    check_failure(Mood::Fails, "the disk is full").await;
+    check_failure(OnCommit::Fail, "the disk is full").await;
 }
 
 #[tokio::test]
 async fn a_store_that_panics_has_failed() {
-    check_failure(Mood::Panics, "panicked").await;
+    check_failure(OnCommit::Panic, "panicked").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_failed_commit_is_told_to_all_of_those_who_wait() {
-    check_failure(Mood::Fails, "the disk is full").await;
-    check_failure(Mood::Panics, "panicked").await;
+    check_failure(OnCommit::Fail, "the disk is full").await;
+    check_failure(OnCommit::Panic, "panicked").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn what_was_decided_is_written_although_everybody_who_waits_for_it_goes_away() {
     let (streams, store) = bench().await;
-    store.is_now(Mood::Holds);
+    store.on_commit(OnCommit::Hold);
     let call = |body: &'static str| {
         let streams = streams.clone();
         tokio::spawn(async move { append(&streams, "a", body).await })
@@ -117,7 +118,7 @@ async fn what_was_decided_is_written_although_everybody_who_waits_for_it_goes_aw
     for call in waiting {
         assert!(call.await.unwrap_err().is_cancelled());
     }
-    store.is_now(Mood::Works);
+    store.on_commit(OnCommit::Succeed);
     first.await.unwrap().unwrap();
     append(&streams, "a", "3").await.unwrap();
     assert_eq!(seen(&streams, "a").await.unwrap(), "1223");
@@ -149,10 +150,10 @@ async fn the_turn_is_never_lost_while_callers_come_and_go() {
 
 #[tokio::test]
 async fn content_that_waits_has_a_bound() {
-    let store = MoodyStore::new();
+    let store = TestStore::new();
     let streams = Streams::open(crate::streams::Config { waiting_bytes_max: 10, ..config() }, store.clone()).unwrap();
     create(&streams, "a", &text_stream()).await.unwrap();
-    store.is_now(Mood::Holds);
+    store.on_commit(OnCommit::Hold);
     let call = |body: &'static str| {
         let streams = streams.clone();
         tokio::spawn(async move { append(&streams, "a", body).await })
@@ -163,7 +164,7 @@ async fn content_that_waits_has_a_bound() {
     until("the second waits", || content_bytes(&streams) == 33).await;
     let refused = append(&streams, "a", "too much").await;
     assert!(matches!(refused, Err(Error::Busy { bytes: 20 })), "{refused:?}");
-    store.is_now(Mood::Works);
+    store.on_commit(OnCommit::Succeed);
     assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
     append(&streams, "a", "room again").await.unwrap();
 }

@@ -7,35 +7,32 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
 
 use futures_util::task::AtomicWaker;
 
-use super::here;
 use crate::sync::lock;
-
-static INBOXES: AtomicU64 = AtomicU64::new(1);
 
 /// What is woken from elsewhere, until the worker comes for it. It holds every task once at most between two of its wakes,
 /// or a few times if several wake it: it is bounded by what there is to wake.
+#[derive(Default)]
 pub(super) struct Inbox {
-    id: u64,
+    /// The worker's own thread; unset until it runs.
+    thread: OnceLock<ThreadId>,
     woken: Mutex<Vec<Waker>>,
     worker: AtomicWaker,
 }
 
-impl Default for Inbox {
-    fn default() -> Self {
-        Self { id: INBOXES.fetch_add(1, Ordering::Relaxed), woken: Mutex::default(), worker: AtomicWaker::new() }
-    }
-}
-
 impl Inbox {
-    /// Which one it is, in this process.
-    pub(super) fn id(&self) -> u64 {
-        self.id
+    /// Makes the calling thread the one whose tasks need no inbox. Only the first call counts.
+    pub(super) fn belongs_to_this_thread(&self) {
+        self.thread.get_or_init(|| thread::current().id());
+    }
+
+    fn is_on_its_thread(&self) -> bool {
+        self.thread.get() == Some(&thread::current().id())
     }
 
     fn leave(&self, task: &Waker) {
@@ -70,7 +67,7 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if here::is(self.inbox.id) {
+        if self.inbox.is_on_its_thread() {
             self.task.wake_by_ref();
         } else {
             self.inbox.leave(&self.task);
@@ -109,7 +106,7 @@ impl<W: Future> Future for Gathered<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -150,7 +147,7 @@ mod tests {
             serve();
             assert!(tasks.iter().all(|(task, _)| task.is() == round));
         }
-        here::belongs_to(inbox.id());
+        inbox.belongs_to_this_thread();
         bells.iter().for_each(Waker::wake_by_ref);
         assert!(tasks.iter().all(|(task, _)| task.is() == 4), "at home at once");
         assert_eq!(worker.is(), 3);

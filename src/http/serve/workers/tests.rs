@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::Request;
 use axum::routing::get;
+use axum::{Extension, Router};
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -141,21 +141,22 @@ async fn a_connection_stays_with_its_worker() {
 }
 
 #[tokio::test]
-async fn a_turn_lasts_until_somebody_else_asks_the_same_worker() {
-    let (told, mut turns) = mpsc::channel(8);
-    let router = Router::new().route("/", get(async move || told.try_send(turn().unwrap()).unwrap()));
+async fn a_streak_lasts_until_another_connection_asks_the_same_worker() {
+    let (sent, mut streaks) = mpsc::channel(8);
+    let answer =
+        async move |Extension(worker): Extension<WorkerHandle>| sent.try_send(worker.streak().unwrap()).unwrap();
+    let router = Router::new().route("/", get(answer));
     let (_serving, url) = serve(router).await;
     let (here, elsewhere, here_too) = (client(), client(), client());
-    let mut turn_of = async |client: &Client| {
+    let mut streak_of = async |client: &Client| {
         ask(client, &url).await;
-        turns.recv().await.unwrap()
+        streaks.recv().await.unwrap()
     };
-    let first = turn_of(&here).await;
-    assert_ne!(turn_of(&elsewhere).await, first);
-    assert_eq!(turn_of(&here).await, first, "another worker's turns are its own");
-    assert_ne!(turn_of(&here_too).await, first);
-    assert_ne!(turn_of(&here).await, first, "somebody has asked in between");
-    assert_eq!(turn(), None, "this thread is no worker");
+    let first = streak_of(&here).await;
+    assert_ne!(streak_of(&elsewhere).await, first);
+    assert_eq!(streak_of(&here).await, first, "requests to another worker do not count");
+    assert_ne!(streak_of(&here_too).await, first);
+    assert_ne!(streak_of(&here).await, first, "another connection has asked in between");
 }
 
 #[tokio::test]

@@ -10,9 +10,9 @@ use super::part::What;
 use super::rounds::Rounds;
 use crate::store::disk::scratch::{config, hasty};
 use crate::store::disk::store::DiskStore;
-use crate::store::{Batch, Error, LogId, Store, Table};
+use crate::store::{Batch, Error, LogId, Owner, Store, Table};
 
-const TABLE: Table = Table("things");
+const TABLE: Table = Owner::Streams.table("things");
 const KEYS: u64 = 200;
 
 /// Its pages are too small for files of their own, or not.

@@ -66,10 +66,10 @@ fn a_database_that_fails_at_its_own_work_is_opened_anew_and_nothing_is_lost() {
         count += 1;
         append(&store, count);
         store.wait_until_settled();
-        matches!(store.check_room(1), Err(Error::Failed(_)))
+        matches!(store.reserve(1), Err(Error::Failed(_)))
     });
     assert!(damaged.iter().all(|table| flip(table)), "it has merged what cannot be read");
-    wait_for("it has not recovered", || store.check_room(1).is_ok());
+    wait_for("it has not recovered", || store.reserve(1).is_ok());
     for _ in 0..20 {
         count += 1;
         append(&store, count);

@@ -10,9 +10,9 @@ use crate::store::disk::recovery::recover;
 use crate::store::disk::scratch::{HASTY, config, hasty, occupied_bytes, roomy};
 use crate::store::disk::store::DiskStore;
 use crate::store::disk::unsettled::Unsettled;
-use crate::store::{Batch, Error, LogId, Store, Table};
+use crate::store::{Batch, Error, LogId, Owner, Store, Table};
 
-const TABLE: Table = Table("names");
+const TABLE: Table = Owner::Streams.table("names");
 
 /// What a test does to a store, and to the simplest thing that could be right.
 #[derive(Debug, Clone)]
@@ -212,7 +212,7 @@ fn a_disk_without_room_takes_no_content() {
     let dir = tempfile::tempdir().unwrap();
     let config = crate::store::DiskConfig { free_bytes_min: u64::MAX, ..config(dir.path()) };
     let store = DiskStore::open(&config).unwrap();
-    assert!(matches!(store.check_room(0), Err(Error::NoRoom { .. })));
+    assert!(matches!(store.reserve(0), Err(Error::NoRoom { .. })));
 }
 
 #[test]

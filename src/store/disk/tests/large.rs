@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::store::disk::scratch::{occupied_bytes, roomy};
 use crate::store::disk::store::DiskStore;
-use crate::store::{Batch, Error, Gap, LogId, Store, Table};
+use crate::store::{Batch, Error, Gap, LogId, Owner, Store, Table};
 
 const LONG: usize = 1_000_000;
 
@@ -96,7 +96,7 @@ fn flip_in_record(dir: &std::path::Path, byte: u8) {
 
 #[test]
 fn a_large_record_that_is_damaged_costs_its_commit_nothing_else() {
-    const TABLE: Table = Table("things");
+    const TABLE: Table = Owner::Streams.table("things");
     // In the middle of the journal, and at its end.
     for damaged in [0, 2] {
         let dir = tempfile::tempdir().unwrap();

@@ -128,7 +128,7 @@ impl Stage {
                 records.insert(start, record.bytes().clone());
             }
             Change::Removed { log, .. } => drop(self.records.remove(&log)),
-            Change::Kept { table, .. } => panic!("no command on streams keeps anything in {table:?}"),
+            Change::Value { space, .. } => panic!("no command on streams changes {space:?}"),
             Change::Created { path } | Change::Entry { path } | Change::Producer { path, .. } => {
                 // Later changes of the same command may have removed it again.
                 self.ledger.stream(&path);

@@ -3,19 +3,9 @@
 use bytes::Bytes;
 
 use super::subscription::{Link, Subscription};
-use crate::store::Table;
-use crate::streams::rules::Change;
+use crate::streams::rules::{Change, KeySpace};
 use crate::streams::subscriptions::wire::{SubscriptionId, link_key};
 use crate::streams::wire::StreamPath;
-
-/// Subscriptions: id to entry.
-pub(crate) const SUBSCRIPTIONS: Table = Table("subscriptions");
-
-/// Links: id and path to entry.
-pub(crate) const LINKS: Table = Table("subscription-links");
-
-/// The secret of tokens, and signing keys by their names.
-pub(crate) const SECRETS: Table = Table("subscription-secrets");
 
 /// The key of the secret of tokens.
 pub(crate) const TOKENS: &[u8] = b"tokens";
@@ -26,31 +16,31 @@ pub(crate) const KEY_PREFIX: &[u8] = b"ds_";
 /// The entry as it is now.
 pub(super) fn kept(subscription: &Subscription) -> Change {
     let value = Some(subscription.entry.to_bytes());
-    Change::Kept { table: SUBSCRIPTIONS, key: key_of(&subscription.id), value }
+    Change::Value { space: KeySpace::Subscriptions, key: key_of(&subscription.id), value }
 }
 
 /// There is no such subscription any more.
 pub(super) fn forgotten(id: &SubscriptionId) -> Change {
-    Change::Kept { table: SUBSCRIPTIONS, key: key_of(id), value: None }
+    Change::Value { space: KeySpace::Subscriptions, key: key_of(id), value: None }
 }
 
 /// The link as it is now.
 pub(super) fn link_kept(id: &SubscriptionId, path: &StreamPath, link: &mut Link) -> Change {
     link.written = true;
-    Change::Kept { table: LINKS, key: link_key(id, path), value: Some(link.entry().to_bytes()) }
+    Change::Value { space: KeySpace::SubscriptionLinks, key: link_key(id, path), value: Some(link.entry().to_bytes()) }
 }
 
 /// There is no such link any more.
 pub(super) fn link_forgotten(id: &SubscriptionId, path: &StreamPath) -> Change {
-    Change::Kept { table: LINKS, key: link_key(id, path), value: None }
+    Change::Value { space: KeySpace::SubscriptionLinks, key: link_key(id, path), value: None }
 }
 
 pub(super) fn secret_kept(key: &[u8], value: Bytes) -> Change {
-    Change::Kept { table: SECRETS, key: Bytes::copy_from_slice(key), value: Some(value) }
+    Change::Value { space: KeySpace::SubscriptionSecrets, key: Bytes::copy_from_slice(key), value: Some(value) }
 }
 
 pub(super) fn secret_forgotten(key: &str) -> Change {
-    Change::Kept { table: SECRETS, key: Bytes::copy_from_slice(key.as_bytes()), value: None }
+    Change::Value { space: KeySpace::SubscriptionSecrets, key: Bytes::copy_from_slice(key.as_bytes()), value: None }
 }
 
 fn key_of(id: &SubscriptionId) -> Bytes {

@@ -18,7 +18,7 @@ mod waking;
 
 pub(crate) use answering::Way;
 pub(crate) use board::{Board, Bounds, Wish};
-pub(crate) use changes::{KEY_PREFIX, LINKS, SECRETS, SUBSCRIPTIONS, TOKENS};
+pub(crate) use changes::{KEY_PREFIX, TOKENS};
 pub(crate) use linking::Seen;
 pub(crate) use refusal::Refusal;
 pub(crate) use waking::{Attempt, Outcome};

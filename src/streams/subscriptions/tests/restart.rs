@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::world::{Kept, Receiver, all_of, append, call, call_as, claim, events, failed, open, pull, view, webhook};
-use crate::store::{Batch, MemoryStore, Store, Table};
+use crate::store::{Batch, MemoryStore, Owner, Store};
 use crate::streams::{Config, Streams};
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn a_deleted_subscription_stays_deleted() {
     assert_eq!(call(&before, "DELETE __ds/subscriptions/s", Value::Null).await.0, 204);
     assert_eq!(call(&open(&store, &receiver), "GET __ds/subscriptions/s", Value::Null).await.0, 404);
     for table in ["subscriptions", "subscription-links"] {
-        assert_eq!(store.scan(Table(table), None, 9).unwrap(), []);
+        assert_eq!(store.scan(Owner::Streams.table(table), None, 9).unwrap(), []);
     }
 }
 
@@ -142,7 +142,7 @@ async fn a_damaged_entry_is_told_with_its_name() {
     {
         let store = Arc::new(MemoryStore::default());
         let mut batch = Batch::default();
-        batch.put(Table(table), key.into(), "{\"log\":".into());
+        batch.put(Owner::Streams.table(table), key.into(), "{\"log\":".into());
         store.commit(batch).unwrap();
         let refused = Streams::open(Config::default(), store).err().unwrap().to_string();
         assert!(refused.contains("mine"), "{refused}");

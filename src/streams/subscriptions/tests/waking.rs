@@ -10,8 +10,11 @@ use super::world::{
     Outlet, Receiver, all_of, append, call, call_as, claim, events, failed, open, open_with, pull, view, webhook,
 };
 use crate::store::MemoryStore;
+use crate::store::test_store::{OnCommit, TestStore};
+use crate::streams::commit::table_of;
+use crate::streams::rules::KeySpace;
 use crate::streams::subscriptions::rules::Outcome;
-use crate::streams::tests::world::{Mood, MoodyStore, until};
+use crate::streams::tests::world::until;
 use crate::streams::{Config, Streams};
 
 #[tokio::test(start_paused = true)]
@@ -127,14 +130,14 @@ async fn a_receiver_that_accepts_and_is_silent_is_woken_again_after_its_lease() 
 
 #[tokio::test]
 async fn nobody_is_called_before_the_wake_is_written() {
-    let (store, receiver) = (MoodyStore::new(), Receiver::new([]));
+    let (store, receiver) = (TestStore::new(), Receiver::new([]));
     let post = Arc::new(Outlet(Arc::clone(&receiver)));
     let streams = Streams::open_with(Config::default(), store.clone(), post).unwrap();
     webhook(&streams, "s", "events/*").await;
     append(&streams, "events/a").await;
     receiver.call(1).await;
     let before = store.commits();
-    store.is_now(Mood::Holds);
+    store.on_commit(OnCommit::Hold);
     let appending = tokio::spawn({
         let streams = streams.clone();
         async move { append(&streams, "events/a").await }
@@ -142,10 +145,10 @@ async fn nobody_is_called_before_the_wake_is_written() {
     until("the commit has begun", || store.commits() > before).await;
     tokio::task::yield_now().await;
     assert_eq!(receiver.calls().len(), 1);
-    store.is_now(Mood::Works);
+    store.on_commit(OnCommit::Succeed);
     appending.await.unwrap();
     receiver.call(2).await;
-    store.is_now(Mood::Fails);
+    store.on_commit(OnCommit::Fail);
     let (status, answer) = call(&streams, "DELETE __ds/subscriptions/s", Value::Null).await;
     assert_eq!((status, &answer["error"]["code"]), (503, &json!("STORE_FAILED")));
 }
@@ -161,6 +164,7 @@ async fn whoever_shuts_down_calls_nobody_and_waits_for_those_who_were_called() {
     let (status, answer) = call(&streams, "GET __ds/subscriptions/s", Value::Null).await;
     assert_eq!((status, &answer["error"]["code"]), (503, &json!("DRAINING")));
     receiver.open(1);
-    let kept = || crate::store::Store::scan(&*store, crate::streams::subscriptions::rules::LINKS, None, 9).unwrap();
+    let links = table_of(KeySpace::SubscriptionLinks);
+    let kept = || crate::store::Store::scan(&*store, links, None, 9).unwrap();
     until("the answer is written", || kept().len() == 1).await;
 }

@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::streams::rules::{Change, Content, Ledger, Limits};
-use crate::streams::subscriptions::rules::{
-    Attempt, Board, Bounds, LINKS, Outcome, Refusal, SUBSCRIPTIONS, Seen, Way, Wish,
-};
+use crate::streams::rules::{Change, Content, KeySpace, Ledger, Limits};
+use crate::streams::subscriptions::rules::{Attempt, Board, Bounds, Outcome, Refusal, Seen, Way, Wish};
 use crate::streams::subscriptions::wire::{
     Acknowledgement, Claim, ClaimedView, KeyEntry, LinkEntry, Release, Secret, SubscriptionEntry, SubscriptionId,
     SubscriptionView, link_of, terms_request,
@@ -23,7 +21,7 @@ pub(super) struct Stage {
     pub(super) room: usize,
     pub(super) links_max: usize,
     /// What the board has had written: what a crash leaves.
-    kept: BTreeMap<(&'static str, Bytes), Bytes>,
+    kept: BTreeMap<(KeySpace, Bytes), Bytes>,
     /// What readers see and the board was not told yet.
     untold: Vec<(StreamPath, Seen)>,
     nonces: u64,
@@ -90,8 +88,8 @@ impl Stage {
         let answer = rule(&mut self.board, &mut self.ledger, self.now_ms, &mut changes);
         for change in changes {
             match change {
-                Change::Kept { table, key, value: Some(value) } => drop(self.kept.insert((table.0, key), value)),
-                Change::Kept { table, key, value: None } => drop(self.kept.remove(&(table.0, key))),
+                Change::Value { space, key, value: Some(value) } => drop(self.kept.insert((space, key), value)),
+                Change::Value { space, key, value: None } => drop(self.kept.remove(&(space, key))),
                 Change::Created { path } | Change::Entry { path } | Change::Record { path, .. } => {
                     let stream = self.ledger.stream(&path);
                     self.untold.extend(stream.map(|stream| {
@@ -232,12 +230,12 @@ impl Stage {
         let mut board = board(self.links_max);
         board.restore_secret(SECRET);
         board.restore_key("ds_1".into(), key(self.now_ms));
-        let of = |table: &'static str| self.kept.iter().filter(move |((kept, _), _)| *kept == table);
-        for ((_, key), value) in of(SUBSCRIPTIONS.0) {
+        let of = |space: KeySpace| self.kept.iter().filter(move |((kept, _), _)| *kept == space);
+        for ((_, key), value) in of(KeySpace::Subscriptions) {
             let (id, entry) = SubscriptionEntry::read(key, value).unwrap();
             board.restore(self.now_ms, id, entry);
         }
-        for ((_, key), value) in of(LINKS.0) {
+        for ((_, key), value) in of(KeySpace::SubscriptionLinks) {
             let (id, path) = link_of(key).unwrap();
             let entry = LinkEntry::read(&path, value).unwrap();
             board.restore_link(&id, path, entry);

@@ -1,0 +1,60 @@
+//! What a commit writes, and what becomes visible with it.
+
+use super::commit::{batch_of, bytes_of, updates_of};
+use super::lifecycle::Announcer;
+use super::read_view::{ReadView, Update};
+use super::rules::{Change, Ledger};
+use super::subscriptions::Notices;
+use crate::store::{Batch, Machine};
+
+/// Publishes durable changes: to readers, to subscriptions, and to listeners in this process.
+pub(super) struct Publisher {
+    view: ReadView,
+    lifecycle: Announcer,
+    notices: Notices,
+}
+
+impl Publisher {
+    pub(super) fn new(view: ReadView, lifecycle_events_max: usize) -> Self {
+        Self { view, lifecycle: Announcer::new(lifecycle_events_max), notices: Notices::default() }
+    }
+
+    pub(super) fn view(&self) -> &ReadView {
+        &self.view
+    }
+
+    pub(super) fn lifecycle(&self) -> &Announcer {
+        &self.lifecycle
+    }
+
+    pub(super) fn notices(&self) -> &Notices {
+        &self.notices
+    }
+}
+
+impl Machine for Publisher {
+    type State = Ledger;
+    type Change = Change;
+    type Publication = Vec<Update>;
+
+    fn bytes(change: &Change) -> usize {
+        bytes_of(change)
+    }
+
+    fn prepare<'a>(&self, changes: impl Iterator<Item = &'a Change> + Clone, ledger: &Ledger) -> (Batch, Vec<Update>) {
+        (batch_of(changes.clone(), ledger), updates_of(changes, ledger))
+    }
+
+    fn publish<'a>(&self, updates: Vec<Update>, changes: impl Iterator<Item = &'a Change>) {
+        let notices = updates.iter().filter_map(|update| self.notices.of(update)).collect();
+        updates.into_iter().for_each(|update| self.view.publish(update));
+        if self.lifecycle.has_listeners() {
+            for change in changes {
+                if let Change::Happened(event) = change {
+                    self.lifecycle.announce(event);
+                }
+            }
+        }
+        self.notices.tell(notices);
+    }
+}
