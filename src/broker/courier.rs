@@ -12,7 +12,7 @@ use super::rules::{Attempt, Batch, Key, Outcome, Reason, Work};
 use super::shell::{Handle, Shell};
 use super::wire::Address;
 use crate::http::{Answer, Backoff, ClientError};
-use crate::message::{Delivery, Inbox, Message, MessageId, TraceParent, path_segment};
+use crate::message::{Delivery, Inbox, Message, MessageId, Receipt, TraceParent, path_segment};
 
 /// How much of a receiver's words is repeated.
 const DETAIL_CHARS_MAX: usize = 200;
@@ -25,6 +25,15 @@ pub(crate) async fn run(shell: Arc<Shell>, key: Key, handle: Handle) {
     let mut backoff = Backoff::new(shell.config.retry_wait_max());
     let mut head: Option<MessageId> = None;
     loop {
+        let asked = tokio::select! {
+            asked = answers(&shell, key, &handle) => asked,
+            () = shell.stop.cancelled() => return,
+        };
+        if let Some(delay) = asked
+            && !pause(&shell, &handle, delay).await
+        {
+            return;
+        }
         let batch = match shell.take(key) {
             Work::Gone => return,
             Work::Nothing => {
@@ -51,12 +60,36 @@ pub(crate) async fn run(shell: Arc<Shell>, key: Key, handle: Handle) {
             continue;
         }
         shell.metrics.retried.inc();
-        let delay = backoff.next().max(asked.unwrap_or_default()).min(shell.config.delivery_window());
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = handle.wake.notified() => {}
-            () = shell.stop.cancelled() => return,
+        if !pause(&shell, &handle, backoff.next().max(asked.unwrap_or_default())).await {
+            return;
         }
+    }
+}
+
+/// Waits before the next try, unless there is news of the instance. Returns false once the broker stops.
+async fn pause(shell: &Shell, handle: &Handle, delay: Duration) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(delay.min(shell.config.delivery_window())) => true,
+        () = handle.wake.notified() => true,
+        () = shell.stop.cancelled() => false,
+    }
+}
+
+/// Waits for the answers to what the publishers' threads gave to the inbox. Returns the wait that it asks for, if any.
+async fn answers(shell: &Shell, key: Key, handle: &Handle) -> Option<Duration> {
+    let mut asked = None;
+    while let Some((sequence, pending)) = handle.next_unanswered() {
+        let delivery = pending.await;
+        asked = asked.max(wait_of(&delivery));
+        shell.answered(key, sequence, delivery);
+    }
+    asked
+}
+
+fn wait_of(delivery: &Delivery) -> Option<Duration> {
+    match delivery {
+        Delivery::Busy { retry_after } => Some(*retry_after),
+        Delivery::Accepted | Delivery::Unknown | Delivery::Refused { .. } => None,
     }
 }
 
@@ -73,23 +106,29 @@ async fn deliver(shell: &Shell, inbox: Option<&dyn Inbox>, batch: Batch) -> Trie
     match (batch.address, inbox) {
         (Some(address), _) if batch.together => post_together(shell, &address, &batch.messages).await,
         (Some(address), _) => post_single(shell, &address, &batch.messages).await,
-        (None, Some(inbox)) => hand_over(inbox, batch.messages),
+        (None, Some(inbox)) => hand_over(inbox, batch.messages).await,
         (None, None) => (Attempt::Silent { cause: "the service has no inbox".into() }, None),
     }
 }
 
 /// To a service of this process: until it is busy. What somebody there waits for passes what has no room.
-fn hand_over(inbox: &dyn Inbox, messages: Vec<Message>) -> Tried {
-    let mut outcomes = Vec::with_capacity(messages.len());
+async fn hand_over(inbox: &dyn Inbox, messages: Vec<Message>) -> Tried {
+    let mut receipts = Vec::with_capacity(messages.len());
     let mut asked = None;
     for message in messages {
-        let delivery = match asked {
-            Some(retry_after) if !inbox.awaits(&message) => Delivery::Busy { retry_after },
+        let receipt = match asked {
+            Some(retry_after) if !inbox.awaits(&message) => Receipt::Now(Delivery::Busy { retry_after }),
             Some(_) | None => inbox.deliver(message),
         };
-        if let Delivery::Busy { retry_after } = &delivery {
-            asked = Some(*retry_after);
+        if let Receipt::Now(delivery) = &receipt {
+            asked = wait_of(delivery).or(asked);
         }
+        receipts.push(receipt);
+    }
+    let mut outcomes = Vec::with_capacity(receipts.len());
+    for receipt in receipts {
+        let delivery = receipt.wait().await;
+        asked = wait_of(&delivery).max(asked);
         outcomes.push(delivery.into());
     }
     (Attempt::Answered(outcomes), asked)
@@ -118,11 +157,7 @@ async fn post_together(shell: &Shell, address: &Address, messages: &[Message]) -
 fn read_list(body: &Bytes, count: usize) -> Tried {
     match Delivery::list_from_json(body) {
         Ok(deliveries) if deliveries.len() <= count => {
-            let wait = |delivery: &Delivery| match delivery {
-                Delivery::Busy { retry_after } => Some(*retry_after),
-                Delivery::Accepted | Delivery::Unknown | Delivery::Refused { .. } => None,
-            };
-            let asked = deliveries.iter().filter_map(wait).max();
+            let asked = deliveries.iter().filter_map(wait_of).max();
             let mut outcomes: Vec<Outcome> = deliveries.into_iter().map(Outcome::from).collect();
             outcomes.resize_with(count, || Outcome::Later("the receiver's answer left it out".into()));
             (Attempt::Answered(outcomes), asked)

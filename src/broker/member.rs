@@ -59,7 +59,7 @@ impl Member {
             return self.broker.shell().renew(seat.key, registration);
         }
         self.leave(false);
-        let handle = Handle { inbox: None, wake: Arc::clone(&self.wake) };
+        let handle = Handle::waking(Arc::clone(&self.wake));
         let key = self.broker.shell().connect(registration, handle)?;
         self.seat = Some(Seat { key, role: hello.role, instance });
         Ok(())

@@ -1,5 +1,6 @@
 //! What stands around the rules: state, means, and the performing of effects.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,7 +18,9 @@ use super::rules::{Attempt, Effect, Exchange, GivenUp, Key, Note, Parcel, Place,
 use super::traffic::Traffic;
 use super::wire::{Lease, Undelivered};
 use crate::http::Client;
-use crate::message::{Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Payload, Registration, Role};
+use crate::message::{
+    Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Payload, Pending, Receipt, Registration, Role,
+};
 use crate::sync::lock;
 
 /// How often leases, windows and conversations are looked at.
@@ -32,6 +35,8 @@ const BROKER: &str = "exocom";
 pub(crate) struct Handle {
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
     pub(crate) wake: Arc<Notify>,
+    /// Deliveries to the inbox that it answers later, by the sequence number of their parcel.
+    unanswered: Arc<Mutex<VecDeque<(u64, Pending<Delivery>)>>>,
 }
 
 /// State and means, shared by the handles and the couriers.
@@ -50,7 +55,17 @@ pub(crate) struct Shell {
 
 impl Handle {
     pub(super) fn remote() -> Self {
-        Self { inbox: None, wake: Arc::new(Notify::new()) }
+        Self::waking(Arc::new(Notify::new()))
+    }
+
+    /// A handle without an inbox: `wake` reports that there is something to deliver.
+    pub(super) fn waking(wake: Arc<Notify>) -> Self {
+        Self { inbox: None, wake, unanswered: Arc::default() }
+    }
+
+    /// The oldest delivery that the inbox has not answered yet.
+    pub(super) fn next_unanswered(&self) -> Option<(u64, Pending<Delivery>)> {
+        lock(&self.unanswered).pop_front()
     }
 }
 
@@ -193,6 +208,43 @@ impl Shell {
     fn deliver(&self, handle: &Handle, key: Key, parcel: Parcel) {
         let Some(inbox) = &handle.inbox else { return };
         match inbox.deliver(parcel.message.clone()) {
+            Receipt::Now(delivery) => self.delivered(key, parcel, delivery),
+            Receipt::Later(pending) => self.defer(handle, key, parcel, pending),
+        }
+    }
+
+    /// Leaves it to the courier of the instance to wait for the answer.
+    fn defer(&self, handle: &Handle, key: Key, parcel: Parcel, pending: Pending<Delivery>) {
+        let sequence = parcel.sequence;
+        let mut exchange = self.exchange();
+        match exchange.defer(key, parcel) {
+            Ok(()) => {
+                // While the exchange is locked, so that the courier does not end before it has seen this one.
+                lock(&handle.unanswered).push_back((sequence, pending));
+                handle.wake.notify_one();
+            }
+            // The instance has left, so the message goes to another one of its role.
+            Err(parcel) => {
+                let mut effects = Vec::new();
+                exchange.put_back(Instant::now(), key, parcel, &mut effects);
+                drop(exchange);
+                self.perform(effects);
+            }
+        }
+    }
+
+    /// Takes the answer to a delivery that was left to the courier.
+    pub(super) fn answered(&self, key: Key, sequence: u64, delivery: Delivery) {
+        let mut effects = Vec::new();
+        if self.exchange().answered(Instant::now(), (key, sequence), delivery.into(), &mut effects) {
+            self.metrics.delivered.inc();
+        }
+        self.perform(effects);
+        self.settled.notify_waiters();
+    }
+
+    fn delivered(&self, key: Key, parcel: Parcel, delivery: Delivery) {
+        match delivery {
             Delivery::Accepted => drop(self.metrics.delivered.inc()),
             Delivery::Busy { .. } => {
                 let mut effects = Vec::new();

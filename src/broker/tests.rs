@@ -19,7 +19,9 @@ use serde_json::{Value, json};
 
 use super::{Address, Broker, Config, routes};
 use crate::http::{Answer, Client, ClientLimits, Limits, Listening, Serving};
-use crate::message::{Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Registration, Role, Verdict};
+use crate::message::{
+    Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Receipt, Registration, Role, Verdict,
+};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -126,13 +128,13 @@ impl Recording {
 }
 
 impl Inbox for Recording {
-    fn deliver(&self, message: Message) -> Delivery {
+    fn deliver(&self, message: Message) -> Receipt<Delivery> {
         let mut answers = self.1.lock().unwrap();
         if !answers.is_empty() {
-            return answers.remove(0);
+            return Receipt::Now(answers.remove(0));
         }
         self.0.lock().unwrap().push(message);
-        Delivery::Accepted
+        Receipt::Now(Delivery::Accepted)
     }
 
     fn report_error(&self, detail: &str) {

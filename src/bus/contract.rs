@@ -1,5 +1,6 @@
 //! What every bus has to hold. Each way to the others runs through all of it, with the same broker behind.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use tokio::time::Instant;
 use super::{Bus, Config, EmbeddedBus, Endpoint, Error, HttpBus, Membership, WebSocketBus};
 use crate::broker::{self, Broker};
 use crate::http::{Limits, Listening, Serving};
-use crate::message::{Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Registration, Role, Verdict};
+use crate::message::{
+    Completion, Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Receipt, Registration, Role, Verdict,
+};
 
 /// Which bus is held to the contract.
 #[derive(Debug, Clone, Copy)]
@@ -27,15 +30,25 @@ enum Way {
 struct Recorder {
     messages: Arc<Mutex<Vec<Message>>>,
     full: Arc<Mutex<bool>>,
+    /// While set, messages are answered later: by [`Recorder::confirm`], or not at all.
+    slow: Arc<Mutex<bool>>,
+    unanswered: Arc<Mutex<VecDeque<(Message, Completion<Delivery>)>>>,
 }
 
+const BUSY: Delivery = Delivery::Busy { retry_after: Duration::from_millis(10) };
+
 impl Inbox for Recorder {
-    fn deliver(&self, message: Message) -> Delivery {
+    fn deliver(&self, message: Message) -> Receipt<Delivery> {
         if *self.full.lock().unwrap() {
-            return Delivery::Busy { retry_after: Duration::from_millis(10) };
+            return Receipt::Now(BUSY);
+        }
+        if *self.slow.lock().unwrap() {
+            let (completion, receipt) = Receipt::later(BUSY);
+            self.unanswered.lock().unwrap().push_back((message, completion));
+            return receipt;
         }
         self.messages.lock().unwrap().push(message);
-        Delivery::Accepted
+        Receipt::Now(Delivery::Accepted)
     }
 
     fn report_error(&self, detail: &str) {
@@ -45,21 +58,44 @@ impl Inbox for Recorder {
 
 impl Recorder {
     async fn has(&self, ids: &[&str]) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            let got: Vec<String> = self.messages.lock().unwrap().iter().map(|message| message.id.to_string()).collect();
-            if got == ids {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{got:?} instead of {ids:?}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        let ids_of = || self.messages.lock().unwrap().iter().map(|message| message.id.to_string()).collect();
+        wait_for(ids_of, ids).await;
+    }
+
+    /// Waits until exactly these messages have come and are not answered yet.
+    async fn has_unanswered(&self, ids: &[&str]) {
+        let ids_of = || self.unanswered.lock().unwrap().iter().map(|(message, _)| message.id.to_string()).collect();
+        wait_for(ids_of, ids).await;
+    }
+
+    /// Accepts the messages that are not answered yet.
+    fn confirm(&self) {
+        for (message, completion) in self.unanswered.lock().unwrap().drain(..) {
+            self.messages.lock().unwrap().push(message);
+            completion.complete(Delivery::Accepted);
         }
+    }
+}
+
+async fn wait_for(ids_of: impl Fn() -> Vec<String>, expected: &[&str]) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let got = ids_of();
+        if got == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{got:?} instead of {expected:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
 async fn take(State(recorder): State<Recorder>, body: Bytes) -> Bytes {
     let deliver = |message: Result<Message, _>| recorder.deliver(message.unwrap());
-    let deliveries: Vec<_> = Message::list_from_json(&body).unwrap().into_iter().map(deliver).collect();
+    let receipts: Vec<_> = Message::list_from_json(&body).unwrap().into_iter().map(deliver).collect();
+    let mut deliveries = Vec::new();
+    for receipt in receipts {
+        deliveries.push(receipt.wait().await);
+    }
     Delivery::list_to_json(&deliveries)
 }
 
@@ -122,6 +158,11 @@ impl Bench {
         let recorder = Recorder::default();
         self.broker.join_local(registration(role, role, receives), Arc::new(recorder.clone())).unwrap();
         recorder
+    }
+
+    /// Publishes a message that the relay under test receives.
+    fn send_to_own(&self, id: &str) {
+        assert_eq!(self.broker.publish(None, message(id, "created")), Verdict::Accepted);
     }
 
     /// Publishes as the relay does: at once if the bus can, else in batches until all are judged.
@@ -209,6 +250,30 @@ async fn what_finds_no_room_comes_again_in_its_order(way: Way) {
     users.has(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
+async fn a_message_that_is_answered_later_is_not_overtaken(way: Way) {
+    let bench = Bench::new(way).await;
+    *bench.own.slow.lock().unwrap() = true;
+    bench.send_to_own("1");
+    bench.own.has_unanswered(&["1"]).await;
+    *bench.own.slow.lock().unwrap() = false;
+    bench.send_to_own("2");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    bench.own.has(&[]).await;
+    bench.own.confirm();
+    bench.own.has(&["1", "2"]).await;
+}
+
+async fn a_message_whose_answer_is_dropped_comes_again_in_its_order(way: Way) {
+    let bench = Bench::new(way).await;
+    *bench.own.slow.lock().unwrap() = true;
+    bench.send_to_own("1");
+    bench.own.has_unanswered(&["1"]).await;
+    bench.send_to_own("2");
+    *bench.own.slow.lock().unwrap() = false;
+    bench.own.unanswered.lock().unwrap().clear();
+    bench.own.has(&["1", "2"]).await;
+}
+
 async fn an_answer_finds_the_instance_that_asked(way: Way) {
     let bench = Bench::new(way).await;
     bench.other("users", &["create"]);
@@ -265,6 +330,8 @@ for_every_way!([
     each_message_of_a_batch_is_judged_for_itself,
     a_receiver_without_room_makes_the_bus_busy_and_loses_nothing,
     what_finds_no_room_comes_again_in_its_order,
+    a_message_that_is_answered_later_is_not_overtaken,
+    a_message_whose_answer_is_dropped_comes_again_in_its_order,
     an_answer_finds_the_instance_that_asked,
     who_left_gets_nothing_more_and_may_leave_twice_and_come_back,
     joining_again_updates_what_is_wanted,

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 
 use super::{Answer, Config};
 use crate::http::{Kind, Limits, Problem, json_body, message_name, not_found};
-use crate::message::{self, Delivery, Inbox, Message, TraceParent};
+use crate::message::{self, Delivery, Inbox, Message, Receipt, TraceParent};
 use crate::relay::{Refused, Relay};
 
 #[derive(Clone)]
@@ -73,17 +73,23 @@ async fn run_many(State(listener): State<Listener>, request: Request<Body>) -> R
     let messages = Message::list_from_json(&incoming.body)?;
     let mut full = None;
     let deliver = |message: Result<Message, message::Error>| match (full, message) {
-        (_, Err(error)) => Delivery::Refused { detail: error.to_string() },
-        (Some(retry_after), Ok(message)) if !listener.relay.awaits(&message) => Delivery::Busy { retry_after },
+        (_, Err(error)) => Receipt::Now(Delivery::Refused { detail: error.to_string() }),
+        (Some(retry_after), Ok(message)) if !listener.relay.awaits(&message) => {
+            Receipt::Now(Delivery::Busy { retry_after })
+        }
         (Some(_) | None, Ok(message)) => {
-            let delivery = listener.relay.deliver(message);
-            if let Delivery::Busy { retry_after } = delivery {
+            let receipt = listener.relay.deliver(message);
+            if let Receipt::Now(Delivery::Busy { retry_after }) = receipt {
                 full = Some(retry_after);
             }
-            delivery
+            receipt
         }
     };
-    let deliveries: Vec<_> = messages.into_iter().map(deliver).collect();
+    let receipts: Vec<_> = messages.into_iter().map(deliver).collect();
+    let mut deliveries = Vec::with_capacity(receipts.len());
+    for receipt in receipts {
+        deliveries.push(receipt.wait().await);
+    }
     Ok(([("content-type", "application/json")], Delivery::list_to_json(&deliveries)).into_response())
 }
 

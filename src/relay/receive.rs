@@ -12,7 +12,7 @@ use super::context::Handler;
 use super::request::Waiter;
 use super::rules::{Direction, Entry, Late};
 use super::{Context, Error, Relay};
-use crate::message::{Delivery, Inbox, Message, MessageId, MessageName, Role};
+use crate::message::{Delivery, Inbox, Message, MessageId, MessageName, Receipt, Role};
 
 /// The name under which a broker tells that it could not deliver what it had accepted.
 const UNDELIVERED: &str = "exocom.undelivered";
@@ -285,13 +285,13 @@ struct Undelivered {
 }
 
 impl Inbox for Relay {
-    fn deliver(&self, message: Message) -> Delivery {
-        match self.receive(message) {
+    fn deliver(&self, message: Message) -> Receipt<Delivery> {
+        Receipt::Now(match self.receive(message) {
             Ok(()) => Delivery::Accepted,
             Err(Refused::Unknown) => Delivery::Unknown,
             Err(Refused::Busy { retry_after }) => Delivery::Busy { retry_after },
             Err(Refused::Closing) => Delivery::Busy { retry_after: RETRY_AFTER },
-        }
+        })
     }
 
     fn awaits(&self, message: &Message) -> bool {

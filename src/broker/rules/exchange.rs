@@ -6,8 +6,8 @@ use std::time::Instant;
 use super::absent::Absent;
 use super::publishing::Pick;
 use super::{
-    Attempt, Batch, Conversations, Declared, Effect, Guard, Key, Orphans, Parcel, Reason, Roster, Routes, Rules, Work,
-    bytes_of,
+    Attempt, Batch, Conversations, Declared, Effect, Guard, Key, Orphans, Outcome, Parcel, Reason, Roster, Routes,
+    Rules, Work, bytes_of,
 };
 use crate::broker::config::Config;
 use crate::broker::wire::Address;
@@ -121,6 +121,42 @@ impl<H: Clone> Exchange<H> {
         }
     }
 
+    /// Notes that an instance of this process has got the parcel and will answer later, through
+    /// [`Exchange::answered`]. Returns the parcel if the instance is no longer registered.
+    pub(crate) fn defer(&mut self, key: Key, parcel: Parcel) -> Result<(), Parcel> {
+        let Some(instance) = self.roster.get_mut(key) else { return Err(parcel) };
+        self.load.add(&parcel);
+        instance.queue.defer(parcel);
+        Ok(())
+    }
+
+    /// Takes the answer to a deferred parcel. Returns true if it was delivered.
+    pub(crate) fn answered(
+        &mut self,
+        now: Instant,
+        (key, sequence): (Key, u64),
+        outcome: Outcome,
+        effects: &mut Vec<Effect<H>>,
+    ) -> bool {
+        let Some(instance) = self.roster.get_mut(key) else { return false };
+        let Some(mut parcel) = instance.queue.answered(sequence) else { return false };
+        self.load.subtract(&parcel);
+        let delivered = outcome == Outcome::Delivered;
+        match outcome {
+            Outcome::Delivered => {}
+            Outcome::Rejected(reason) => give_up(parcel, reason, effects),
+            Outcome::Later(_) => {
+                parcel.tries += 1;
+                self.load.add(&parcel);
+                instance.queue.insert(parcel);
+            }
+        }
+        if instance.gone && !instance.queue.is_out() {
+            self.remove(now, key, effects);
+        }
+        delivered
+    }
+
     /// What the courier of the instance should do.
     pub(crate) fn take(&mut self, now: Instant, key: Key, effects: &mut Vec<Effect<H>>) -> Work {
         let window = self.config.delivery_window();
@@ -143,7 +179,7 @@ impl<H: Clone> Exchange<H> {
     pub(crate) fn settle(&mut self, now: Instant, key: Key, attempt: Attempt, effects: &mut Vec<Effect<H>>) -> usize {
         let Some(instance) = self.roster.get_mut(key) else { return 0 };
         let (delivered, rejected) = instance.queue.settle(attempt);
-        let gone = instance.gone;
+        let gone = instance.gone && !instance.queue.is_out();
         for parcel in &delivered {
             self.load.subtract(parcel);
         }

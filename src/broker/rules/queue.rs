@@ -11,6 +11,8 @@ pub(crate) struct Queue {
     waiting: VecDeque<Parcel>,
     /// What the courier has in hand.
     taken: VecDeque<Parcel>,
+    /// Given to an instance of this process, which has not answered yet.
+    unanswered: VecDeque<Parcel>,
     /// What all of these hold.
     bytes: usize,
     /// How many the next delivery may carry: halves when the receiver refuses a delivery as a whole.
@@ -22,13 +24,13 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new() -> Self {
-        let (waiting, taken) = (VecDeque::new(), VecDeque::new());
-        Self { waiting, taken, bytes: 0, batch_messages: usize::MAX, last_failure: None, answers: true }
+        let (waiting, taken, unanswered) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        Self { waiting, taken, unanswered, bytes: 0, batch_messages: usize::MAX, last_failure: None, answers: true }
     }
 
     /// Everything that is not settled.
     pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.taken.len()
+        self.waiting.len() + self.taken.len() + self.unanswered.len()
     }
 
     /// What everything that is not settled counts for the bound on bytes.
@@ -38,12 +40,12 @@ impl Queue {
 
     /// Whether nothing waits and nothing is on its way.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.taken.is_empty()
+        self.waiting.is_empty() && !self.is_out()
     }
 
     /// Whether a delivery is on its way.
     pub(crate) fn is_out(&self) -> bool {
-        !self.taken.is_empty()
+        !self.taken.is_empty() || !self.unanswered.is_empty()
     }
 
     /// Adds the parcel at its place in the order.
@@ -92,6 +94,20 @@ impl Queue {
         }
         let stamp = |parcel: &Parcel| Taken { accepted: parcel.accepted, response_time: parcel.response_time };
         self.taken.iter().map(|parcel| (parcel.message.clone(), stamp(parcel))).unzip()
+    }
+
+    /// Adds a parcel that its receiver has got and not answered yet. Until it has, nothing else is given out.
+    pub(crate) fn defer(&mut self, parcel: Parcel) {
+        self.bytes += parcel.bytes();
+        self.unanswered.push_back(parcel);
+    }
+
+    /// Removes and returns a deferred parcel, now that it is answered.
+    pub(crate) fn answered(&mut self, sequence: u64) -> Option<Parcel> {
+        let place = self.unanswered.iter().position(|parcel| parcel.sequence == sequence)?;
+        let parcel = self.unanswered.remove(place)?;
+        self.bytes -= parcel.bytes();
+        Some(parcel)
     }
 
     /// Settles what is in hand. Answers the delivered and the given up ones; the others wait again, in order.
@@ -153,8 +169,9 @@ impl Queue {
 
     /// Takes everything out, in order: what was in hand first.
     pub(crate) fn drain(&mut self) -> VecDeque<Parcel> {
-        let taken = std::mem::take(&mut self.taken);
-        self.put_back(taken);
+        let mut out = std::mem::take(&mut self.taken);
+        out.append(&mut self.unanswered);
+        self.put_back(out);
         self.bytes = 0;
         std::mem::take(&mut self.waiting)
     }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::connection::Parcel;
 use super::handshake::Peer;
-use super::intake::Intake;
+use super::intake::{Answered, Intake};
 use super::rules::{Beat, Conversations, Heartbeat, Unanswered};
 use crate::broker::{Frame, alive_frame};
 use crate::bus::Error;
@@ -65,6 +65,7 @@ enum Step {
     Send(Parcel),
     Look,
     Handle(Traffic),
+    Answer(Answered),
     Leave,
 }
 
@@ -124,17 +125,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if timer.is_elapsed() || due < timer.deadline() {
                 timer.as_mut().reset(due);
             }
+            let reading = self.intake.reading();
             let step = tokio::select! {
                 biased;
                 _ = &mut leaving => Step::Leave,
                 parcel = parcels.recv(), if self.socket.has_room() => parcel.map_or(Step::Leave, Step::Send),
                 () = &mut timer => Step::Look,
-                traffic = self.socket.exchange(self.intake.reading()) => Step::Handle(traffic.map_err(failure)?),
+                answered = self.intake.answered() => Step::Answer(answered),
+                traffic = self.socket.exchange(reading) => Step::Handle(traffic.map_err(failure)?),
             };
             match step {
                 Step::Leave => return Ok(()),
                 Step::Send(parcel) => self.send(parcel),
                 Step::Look => self.look(now())?,
+                Step::Answer(answered) => {
+                    self.intake.conclude(answered, now());
+                    self.write_answers();
+                }
                 Step::Handle(traffic) => self.handle(traffic)?,
             }
         }
@@ -188,9 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         match traffic {
             Traffic::Frame(frame) => self.read(frame),
             Traffic::Pause => {
-                if let Some(answers) = self.intake.answers() {
-                    self.socket.text(answers);
-                }
+                self.write_answers();
                 Ok(())
             }
             Traffic::Flushed => {
@@ -199,6 +204,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn write_answers(&mut self) {
+        if let Some(answers) = self.intake.answers() {
+            self.socket.text(answers);
         }
     }
 
@@ -251,9 +262,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 /// Tries the messages that wait for room, for a while.
 async fn empty(intake: &mut Intake) {
     let give_up = now() + HELD;
-    while let Some(due) = intake.due().filter(|due| *due < give_up) {
-        tokio::time::sleep_until(due.into()).await;
-        intake.retry(now());
+    while intake.is_holding() && now() < give_up {
+        let due = intake.due().map_or(give_up, |due| due.min(give_up));
+        tokio::select! {
+            answered = intake.answered() => intake.conclude(answered, now()),
+            () = tokio::time::sleep_until(due.into()) => intake.retry(now()),
+        }
     }
 }
 

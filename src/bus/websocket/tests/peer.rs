@@ -15,7 +15,7 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 use crate::broker::ACKS_HEADER;
 use crate::bus::websocket::handshake::Peer;
 use crate::bus::{Bus, Config, Error, Membership, WebSocketBus};
-use crate::message::{Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Registration, Role};
+use crate::message::{Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Receipt, Registration, Role};
 
 /// A broker of one kind that waits for connections.
 pub(super) struct FakeBroker {
@@ -146,15 +146,15 @@ pub(super) struct Recorder {
 }
 
 impl Inbox for Recorder {
-    fn deliver(&self, message: Message) -> Delivery {
+    fn deliver(&self, message: Message) -> Receipt<Delivery> {
         if message.name.as_str() == "zonk" {
-            return Delivery::Unknown;
+            return Receipt::Now(Delivery::Unknown);
         }
         if *self.full.lock().unwrap() {
-            return Delivery::Busy { retry_after: Duration::from_millis(20) };
+            return Receipt::Now(Delivery::Busy { retry_after: Duration::from_millis(20) });
         }
         self.messages.lock().unwrap().push(message);
-        Delivery::Accepted
+        Receipt::Now(Delivery::Accepted)
     }
 
     fn report_error(&self, words: &str) {
