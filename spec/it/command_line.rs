@@ -70,7 +70,7 @@ fn wrong_usage_exits_with_64_and_says_why_on_stderr() {
         (&["tail", "--broker", "ftp://localhost"], "--broker is \"ftp://localhost\": expected a URL"),
         (&["stream", "read"], "<NAME>"),
         (&["stream", "create", "a", "--ttl", "1h", "--expires-at", "x"], "cannot be used with"),
-        (&["stream", "append", "", "x", "--url", "localhost:1"], "is no URL of a stream"),
+        (&["stream", "append", "", "x", "--url", "localhost:1"], "is not the URL of a stream"),
         (&["activity"], "<ID>"),
         (&["activity", "a\nb"], "has a control character"),
         (&["completions", "tcsh"], "[possible values: bash, zsh, fish]"),
@@ -98,5 +98,5 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 #[test]
 fn threads_that_are_no_number_are_a_wrong_configuration() {
     let finished = exorelay(&["dev"]).env("TOKIO_WORKER_THREADS", "many").finish();
-    finished.check(78, "exorelay: TOKIO_WORKER_THREADS is \"many\": expected a number of threads from 1\n");
+    finished.check(78, "exorelay: TOKIO_WORKER_THREADS is \"many\": expected a number of threads, at least 1\n");
 }

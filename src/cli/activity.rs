@@ -5,8 +5,9 @@ use bytes::Bytes;
 use clap::Args;
 
 use super::output::{Output, one_line, print_line};
-use super::server::{Server, Side, configured_broker};
-use super::{Error, story};
+use super::server::{Server, base_url, configured_broker};
+use super::server_kind::ServerKind;
+use super::{Error, rendering};
 use crate::broker;
 use crate::message::{ActivityId, path_segment};
 
@@ -32,14 +33,14 @@ pub(super) struct Activity {
 impl Activity {
     pub(super) async fn run(self) -> Result<(), Error> {
         let id = ActivityId::parse(&self.id)?;
-        let url = self.broker.as_deref().map_or_else(configured_broker, |given| Side::Broker.url(given))?;
+        let url = self.broker.as_deref().map_or_else(configured_broker, |given| base_url(ServerKind::Broker, given))?;
         let broker = Server::broker(url);
         let path = format!("/activities/{}", path_segment(id.as_str()));
         let answer = broker.accepted(broker.call(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?)?;
         let activity: broker::Activity =
-            serde_json::from_slice(&answer.body).map_err(|error| broker.stranger(error))?;
+            serde_json::from_slice(&answer.body).map_err(|error| broker.unexpected(error))?;
         match self.output {
-            Output::Text => print_line(&story::timeline(&activity)),
+            Output::Text => print_line(&rendering::timeline(&activity)),
             Output::Json => print_line(&one_line(&String::from_utf8_lossy(&answer.body))),
         }
     }

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_flag_has_its_key_and_tells_its_default() {
+    fn every_flag_has_a_key_and_shows_its_default() {
         check_flags("broker", &Broker::default().flags());
     }
 }

@@ -1,17 +1,17 @@
 //! `exorelay completions`
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 
+use super::Error;
 use super::output::print_line;
-use super::{Error, Options};
 
-/// Print the completion script of a shell
+/// Print a shell's completion script
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: for the shell at hand
+Example: completions for the current bash session
   source <(exorelay completions bash)")]
 pub(super) struct Completions {
-    /// The shell
+    /// The shell to generate for
     #[arg(value_enum)]
     shell: Shell,
 }
@@ -24,15 +24,16 @@ enum Shell {
 }
 
 impl Completions {
-    pub(super) fn run(self) -> Result<(), Error> {
+    /// Prints the script for `command`.
+    pub(super) fn run(self, mut command: Command) -> Result<(), Error> {
         let shell = match self.shell {
             Shell::Bash => clap_complete::Shell::Bash,
             Shell::Zsh => clap_complete::Shell::Zsh,
             Shell::Fish => clap_complete::Shell::Fish,
         };
-        // Into memory first: the generator panics when its writer fails.
+        // Written to memory first because the generator panics when its writer fails.
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Options::command(), "exorelay", &mut script);
+        clap_complete::generate(shell, &mut command, "exorelay", &mut script);
         print_line(String::from_utf8_lossy(&script).trim_end())
     }
 }

@@ -1,8 +1,8 @@
-//! How a command can fail, and what the shell gets to know of it.
+//! The errors of commands and their exit codes.
 
 use std::io;
 
-use super::Side;
+use super::ServerKind;
 use crate::app::{self, config};
 use crate::http::ClientError;
 use crate::message::{PayloadError, TextError};
@@ -16,21 +16,21 @@ const CONFIGURATION: u8 = 78;
 /// Exit code of everything else that fails.
 const FAILED: u8 = 1;
 
-/// Why a command failed. The text is one line for the person at the terminal, one per problem for a configuration.
+/// An error that ends a command. The text is one line for the user; a wrong configuration has one line per problem.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration is wrong.
     #[error("{0}")]
     Configuration(#[from] config::Errors),
-    /// The runtime cannot be built as the environment asks for it.
-    #[error("{variable} is {text:?}: expected a number of threads from 1")]
+    /// The variable for the number of threads is wrong.
+    #[error("{variable} is {text:?}: expected a number of threads, at least 1")]
     WorkerThreads {
         /// The variable.
         variable: &'static str,
-        /// What it is set to.
+        /// Its value.
         text: String,
     },
-    /// The system refuses the runtime's threads or its poll.
+    /// The system refuses the runtime's threads or its I/O driver.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
     /// A server ended with an error.
@@ -38,124 +38,132 @@ pub enum Error {
     App(#[from] app::Error),
     /// The JSON argument is not JSON.
     #[error(
-        "the payload is not fit: {source}; in a shell, JSON needs single quotes around it: \
-         '{{\"name\":\"world\"}}', and a text its own inside: '\"hello\"'"
+        "the payload is not valid: {source}; in a shell, put single quotes around JSON, as in \
+         '{{\"name\":\"world\"}}' or '\"hello\"'"
     )]
     Payload {
-        /// What is wrong with it.
+        /// The reason.
         source: PayloadError,
     },
-    /// What stands on stdin is not JSON.
-    #[error("the payload on stdin is not fit: {source}")]
+    /// The payload on stdin is not JSON.
+    #[error("the payload on stdin is not valid: {source}")]
     InputNotJson {
-        /// What is wrong with it.
+        /// The reason.
         source: PayloadError,
     },
-    /// A name or an id is not fit for use.
+    /// A name or an id is malformed.
     #[error("{0}")]
     Text(#[from] TextError),
-    /// A text cannot stand in a header.
-    #[error("{flag} has a character that a header cannot carry")]
+    /// A value cannot be sent in a header.
+    #[error("{flag} contains a character that is not allowed in a header")]
     Header {
         /// The flag, with its dashes.
         flag: &'static str,
     },
-    /// The address of a sidecar or broker is not understood.
-    #[error("{} is {url:?}: expected a URL such as {}", side.flag().0, side.flag().1)]
+    /// The address of a sidecar or broker is malformed.
+    #[error("{} is {url:?}: expected a URL such as {}", kind.flag().0, kind.flag().1)]
     Url {
-        /// Whose address it is.
-        side: Side,
-        /// What was given.
+        /// The server that it should lead to.
+        kind: ServerKind,
+        /// The given text.
         url: String,
     },
     /// The payload cannot be read from stdin.
     #[error("cannot read the payload from stdin: {0}")]
     Input(io::Error),
-    /// There is more on stdin than a payload can have.
+    /// The payload on stdin is too long.
     #[error("the payload on stdin is over the limit of {bytes_max} bytes")]
     InputTooLong {
         /// The limit.
         bytes_max: u64,
     },
-    /// Nobody listens there.
-    #[error("no {side} at {url}: start one with `{}` or give {}", side.command(), side.flag().0)]
-    Absent {
-        /// Who should be there.
-        side: Side,
+    /// The connection to a sidecar or broker is refused.
+    #[error("no {kind} at {url}: start one with `{}` or give {}", kind.command(), kind.flag().0)]
+    NotRunning {
+        /// The expected server.
+        kind: ServerKind,
         /// Its base URL.
         url: String,
     },
-    /// The call has no usable answer.
+    /// A call to a sidecar or broker failed.
     #[error("{0}")]
     Call(#[from] ClientError),
-    /// The stream of messages cannot be opened.
+    /// An event stream cannot be opened.
     #[error("cannot follow {url}: {cause}")]
     Stream {
-        /// The base URL of the other side.
+        /// The server's base URL.
         url: String,
         /// The reason.
         cause: String,
     },
-    /// The other side says no; these are its words.
+    /// The server refuses the call.
     #[error("{detail}")]
     Refused {
-        /// What it says.
+        /// Its explanation.
         detail: String,
     },
-    /// The URL of a stream, or of all streams, is not understood.
-    #[error("{url:?} is no URL of a stream: expected one such as http://127.0.0.1:4437/v1/stream/orders")]
+    /// The URL of a stream, or of the server of streams, is malformed.
+    #[error("{url:?} is not the URL of a stream: expected one such as http://127.0.0.1:4437/v1/stream/orders")]
     StreamUrl {
-        /// What was given, or came of it.
+        /// The resulting URL.
         url: String,
     },
-    /// Nobody listens where the streams should be.
+    /// The connection to the server of streams is refused.
     #[error("no streams at {url}: start a server with `exorelay streams` or give --url")]
     NoStreams {
-        /// Where they should be.
+        /// The server's base URL.
         url: String,
     },
-    /// A call to a server of streams has no usable answer.
+    /// A call to a server of streams failed.
     #[error("cannot reach {url}: {cause}")]
     StreamCall {
-        /// Where the streams are.
+        /// The server's base URL.
         url: String,
         /// The reason.
         cause: String,
     },
-    /// The server of the streams says no; these are its words.
+    /// The server of streams refuses the call.
     #[error("{detail}")]
     StreamRefused {
         /// The status of its answer.
         status: u16,
-        /// What it says.
+        /// Its explanation.
         detail: String,
     },
-    /// Whatever answers there does not speak the protocol.
-    #[error("{url} does not answer as a stream does: {cause}")]
-    StreamStranger {
+    /// The server does not follow the Durable Streams protocol.
+    #[error("{url} does not answer like a stream: {cause}")]
+    UnexpectedStreamAnswer {
         /// The stream.
         url: String,
-        /// What does not fit.
+        /// The reason.
         cause: String,
     },
-    /// The server does not tell which streams there are.
-    #[error("{url} has no registry: the server keeps none, or has never had a stream")]
+    /// The server has no list of its streams.
+    #[error("{url} has no registry: the server does not support it or has never had a stream")]
     NoRegistry {
-        /// Where the streams are.
+        /// The server's base URL.
         url: String,
     },
-    /// A line of an import is not fit for the stream.
-    #[error("line {number} is not fit, nothing of its batch was appended: {cause}")]
+    /// A line of an import is not valid JSON.
+    #[error("line {number} is not valid JSON; none of the lines in its batch were appended: {cause}")]
     Line {
         /// Counted from 1.
         number: u64,
-        /// What is wrong with it.
+        /// The reason.
         cause: String,
     },
-    /// There was nothing to append.
+    /// A line of an import is too long.
+    #[error("line {number} is longer than {bytes_max} bytes; none of the lines in its batch were appended")]
+    LineTooLong {
+        /// Counted from 1.
+        number: u64,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The input is empty.
     #[error("there is nothing to append")]
     NothingToAppend,
-    /// The content cannot be read.
+    /// The input cannot be read.
     #[error("cannot read {name}: {cause}")]
     File {
         /// The file, or stdin.
@@ -163,31 +171,31 @@ pub enum Error {
         /// The system's reason.
         cause: io::Error,
     },
-    /// The sidecar is there and cannot work yet.
+    /// The sidecar is running but not ready.
     #[error("not ready: {reasons}")]
     NotReady {
-        /// What it waits for.
+        /// The reasons, separated by semicolons.
         reasons: String,
     },
-    /// Whatever answers there is none of ours.
-    #[error("{url} does not answer as a {side} does: {cause}")]
-    Stranger {
-        /// Who should be there.
-        side: Side,
+    /// Something else answers at the address of a sidecar or broker.
+    #[error("{url} does not answer like a {kind}: {cause}")]
+    UnexpectedAnswer {
+        /// The expected server.
+        kind: ServerKind,
         /// Its base URL.
         url: String,
-        /// What does not fit.
+        /// The reason.
         cause: String,
     },
-    /// There are messages with only one end.
+    /// Some messages have no receiver or no sender.
     #[error("messages sent but not received: {sent}, received but not sent: {received}")]
     Unmatched {
-        /// How many are sent and not received.
+        /// Number of messages without a receiver.
         sent: usize,
-        /// How many are received and not sent.
+        /// Number of messages without a sender.
         received: usize,
     },
-    /// There is nothing that says which messages there are.
+    /// No landscape to check.
     #[error(
         "there is nothing to lint: this folder has no application.yml, and SERVICE_DATA is not set; give the PATH of a \
          landscape"
@@ -199,8 +207,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the shell gets: 64 for wrong usage, 78 for a wrong configuration, else 1. A reader that has seen enough,
-    /// as in `exorelay tail | head -1`, is no failure: 0.
+    /// Returns the exit code: 64 for wrong usage, 78 for a wrong configuration, else 1. A closed stdout, as in
+    /// `exorelay tail | head -1`, is a success: 0.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Payload { .. }
@@ -210,6 +218,7 @@ impl Error {
             | Self::Url { .. }
             | Self::StreamUrl { .. }
             | Self::Line { .. }
+            | Self::LineTooLong { .. }
             | Self::NothingToAppend => USAGE,
             Self::Configuration(_) | Self::WorkerThreads { .. } | Self::NothingToLint => CONFIGURATION,
             Self::App(error) if error.is_configuration() => CONFIGURATION,
@@ -218,18 +227,18 @@ impl Error {
             | Self::App(_)
             | Self::Input(_)
             | Self::InputTooLong { .. }
-            | Self::Absent { .. }
+            | Self::NotRunning { .. }
             | Self::Call(_)
             | Self::Stream { .. }
             | Self::Refused { .. }
             | Self::NoStreams { .. }
             | Self::StreamCall { .. }
             | Self::StreamRefused { .. }
-            | Self::StreamStranger { .. }
+            | Self::UnexpectedStreamAnswer { .. }
             | Self::NoRegistry { .. }
             | Self::File { .. }
             | Self::NotReady { .. }
-            | Self::Stranger { .. }
+            | Self::UnexpectedAnswer { .. }
             | Self::Unmatched { .. }
             | Self::Output(_) => FAILED,
         }

@@ -6,7 +6,7 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 
 use super::Error;
-use super::options::{Threads, server_threads};
+use super::runtime::{Threads, server_threads};
 use crate::app::config::{Purpose, Sources};
 use crate::app::exocom::{self, Setup};
 use crate::app::telemetry;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Error;
 use super::output::warn;
-use super::server::{CONNECT_TIMEOUT, Server, is_refusal};
+use super::server::{CONNECT_TIMEOUT, Server, is_refused};
 use crate::http::Backoff;
 use crate::http::sse::{Decoder, Event};
 
@@ -44,7 +44,7 @@ enum Ended {
 impl Stream<'_> {
     /// Gives each event to `take` until that has enough. A connection that drops is opened again, for ever.
     ///
-    /// Errors: those of `take`; what the first try to open it says; [`Error::Refused`] and [`Error::Stranger`] at any
+    /// Errors: those of `take`; what the first try to open it says; [`Error::Refused`] and [`Error::UnexpectedAnswer`] at any
     /// time.
     pub(super) async fn follow(&self, mut take: impl AsyncFnMut(Event) -> Result<Wanted, Error>) -> Result<(), Error> {
         let client = streaming_client(self.server)?;
@@ -62,13 +62,13 @@ impl Stream<'_> {
             tokio::time::sleep(backoff.next()).await;
             match self.open(&client).await {
                 Ok(response) => opened = Some(response),
-                Err(Error::Absent { .. } | Error::Stream { .. }) => {}
+                Err(Error::NotRunning { .. } | Error::Stream { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Errors: [`Error::Stream`] and [`Error::Absent`] may pass with time; [`Error::Refused`] does not.
+    /// Errors: [`Error::Stream`] and [`Error::NotRunning`] may pass with time; [`Error::Refused`] does not.
     async fn open(&self, client: &reqwest::Client) -> Result<reqwest::Response, Error> {
         let call = client.get(format!("{}{}", self.server.url(), self.path)).header("accept", "text/event-stream");
         let response = call.send().await.map_err(|error| stream_error(self.server, &error))?;
@@ -93,7 +93,7 @@ impl Stream<'_> {
     ) -> Result<Ended, Error> {
         let mut decoder = Decoder::default();
         while let Ok(Some(bytes)) = response.chunk().await {
-            for event in decoder.push(&bytes).map_err(|error| self.server.stranger(error))? {
+            for event in decoder.push(&bytes).map_err(|error| self.server.unexpected(error))? {
                 backoff.reset();
                 if take(event).await? == Wanted::Enough {
                     return Ok(Ended::Complete);
@@ -115,8 +115,8 @@ fn streaming_client(server: &Server) -> Result<reqwest::Client, Error> {
 
 fn stream_error(server: &Server, error: &reqwest::Error) -> Error {
     let cause = innermost(error);
-    match error.is_connect() && is_refusal(&cause) {
-        true => server.absent(),
+    match error.is_connect() && is_refused(&cause) {
+        true => server.not_running(),
         false => Error::Stream { url: server.url().to_owned(), cause },
     }
 }

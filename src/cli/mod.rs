@@ -1,15 +1,15 @@
-//! The command line: one file per command. A command reads its flags, calls the room that does the work, and prints.
+//! The command line: one file per command. A command reads its flags, calls the module that does the work, and prints.
 //!
 //! ```text
-//! exorelay dev                                    broker, sidecar and a greeter in one process
-//! exorelay request hello '{"name":"world"}'       ask, and print the answer
-//! exorelay lint                                   which messages have nobody at their other end
-//! exorelay tail --broker localhost:3100           see what goes through the broker
-//! exorelay stream follow orders                   see what is appended to a durable stream
+//! exorelay dev                                    broker, sidecar, edge and a greeter in one process
+//! exorelay request hello '{"name":"world"}'       send a request and print the reply
+//! exorelay lint                                   list messages without a sender or a receiver
+//! exorelay tail --broker localhost:3100           follow the broker's traffic
+//! exorelay stream follow orders                   follow a durable stream
 //! ```
 //!
-//! Exit codes are a contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration. The drop-in [`Exocom`] has those of
-//! the original.
+//! Exit codes are a contract: 0 success, 1 failure, 64 wrong usage, 78 wrong configuration. The drop-in [`Exocom`] has
+//! those of the original.
 
 mod activity;
 mod broker;
@@ -25,12 +25,13 @@ mod options;
 mod output;
 mod payload;
 mod process;
+mod rendering;
 mod request;
 mod run;
 mod runtime;
 mod send;
 mod server;
-mod story;
+mod server_kind;
 mod stream;
 mod streams;
 mod tail;
@@ -38,6 +39,6 @@ mod traffic;
 
 pub use error::{Error, USAGE};
 pub use exocom::{Exocom, ExocomError};
-pub use options::{Options, Threads};
-pub use runtime::block_on;
-pub use server::Side;
+pub use options::Options;
+pub use runtime::{Threads, block_on};
+pub use server_kind::ServerKind;

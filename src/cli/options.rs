@@ -1,8 +1,6 @@
-//! The commands there are.
+//! The `exorelay` command line and its subcommands.
 
-use std::num::NonZeroUsize;
-
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use super::Error;
 use super::activity::Activity;
@@ -14,13 +12,11 @@ use super::health::Health;
 use super::lint::Lint;
 use super::request::Request;
 use super::run::Run;
+use super::runtime::{Threads, server_threads, sidecar_threads};
 use super::send::Send;
 use super::stream::StreamCommand;
 use super::streams::Streams;
 use super::tail::Tail;
-
-/// How many threads a server uses, if that is to be said.
-const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
 
 /// A message relay sidecar: puts a service written in any language on a message bus
 #[derive(Debug, Parser)]
@@ -29,7 +25,7 @@ const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
     version,
     arg_required_else_help = true,
     after_help = "\
-Example: in one shell the servers, in another a question
+Example: start the servers in one shell, send a request from another
   exorelay dev
   exorelay request hello '{\"name\":\"world\"}'
 
@@ -59,23 +55,14 @@ enum Command {
     Completions(Completions),
 }
 
-/// What a command runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Threads {
-    /// A tool: one call, then the end. Or a server whose connections have workers.
-    One,
-    /// A server: this many.
-    Many(NonZeroUsize),
-}
-
 impl Options {
-    /// What the command runs on. Errors: `TOKIO_WORKER_THREADS` is no number from 1.
+    /// Returns the threads to run the command on. Errors: `TOKIO_WORKER_THREADS` is not a number of at least 1.
     pub fn threads(&self) -> Result<Threads, Error> {
         match self.command {
-            // A sidecar shares the machine with its service; and a thread that is not woken by another costs less.
+            // A sidecar shares the machine with its service.
             Command::Dev(_) | Command::Run(_) => sidecar_threads().map(Threads::Many),
             Command::Broker(_) => server_threads().map(Threads::Many),
-            // Its requests are answered by threads of their own.
+            // Streams serve their connections on dedicated worker threads; all others are tools.
             Command::Streams(_)
             | Command::Send(_)
             | Command::Request(_)
@@ -104,48 +91,22 @@ impl Options {
             Command::Config(config) => config.run(),
             Command::Lint(lint) => lint.run(),
             Command::Health(health) => health.run().await,
-            Command::Completions(completions) => completions.run(),
+            Command::Completions(completions) => completions.run(Options::command()),
         }
     }
 }
 
-/// How many threads work beside a service: what the environment says, else half of those that can run at once.
-pub(super) fn sidecar_threads() -> Result<NonZeroUsize, Error> {
-    let half = || NonZeroUsize::new(cores().get() / 2).unwrap_or(NonZeroUsize::MIN);
-    Ok(said_threads()?.unwrap_or_else(half))
-}
-
-/// How many threads work where nobody else does: what the environment says, else all that can run at once.
-pub(super) fn server_threads() -> Result<NonZeroUsize, Error> {
-    Ok(said_threads()?.unwrap_or_else(cores))
-}
-
-fn cores() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
-
-fn said_threads() -> Result<Option<NonZeroUsize>, Error> {
-    worker_threads(std::env::var(WORKER_THREADS).ok().as_deref())
-}
-
-fn worker_threads(text: Option<&str>) -> Result<Option<NonZeroUsize>, Error> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| Error::WorkerThreads { variable: WORKER_THREADS, text: text.to_owned() })
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
-    fn the_definition_of_the_command_line_has_no_contradictions() {
+    fn the_command_line_definition_is_consistent() {
         Options::command().debug_assert();
     }
 
     #[test]
-    fn every_command_explains_itself_and_ends_with_an_example() {
+    fn every_command_has_a_description_and_an_example() {
         fn check(command: &clap::Command) {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             if command.has_subcommands() {
@@ -158,13 +119,5 @@ mod tests {
             }
         }
         check(&Options::command());
-    }
-
-    #[test]
-    fn worker_threads_are_a_number_from_one() {
-        assert_eq!(worker_threads(Some("3")).unwrap(), NonZeroUsize::new(3));
-        assert_eq!(worker_threads(None).unwrap(), None);
-        assert!(worker_threads(Some("0")).is_err());
-        assert!(worker_threads(Some("many")).is_err());
     }
 }

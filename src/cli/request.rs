@@ -58,7 +58,7 @@ impl Request {
 fn as_json(answer: &Answer, sidecar: &Server) -> Result<String, Error> {
     let payload = match answer.body.trim_ascii() {
         b"" => None,
-        json => Some(serde_json::from_slice(json).map_err(|error| sidecar.stranger(error))?),
+        json => Some(serde_json::from_slice(json).map_err(|error| sidecar.unexpected(error))?),
     };
     let reply =
         Reply { message: text(&answer.headers, "exo-message"), id: text(&answer.headers, "exo-message-id"), payload };

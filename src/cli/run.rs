@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::Error;
-use super::options::sidecar_threads;
 use super::process::{Flag, Process};
+use super::runtime::sidecar_threads;
 use crate::app::config::Purpose;
 use crate::app::{self, EmbeddedBroker};
 
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_flag_has_its_key_and_tells_its_default() {
+    fn every_flag_has_a_key_and_shows_its_default() {
         check_flags("run", &Run::default().flags());
     }
 }

@@ -53,7 +53,7 @@ impl Send {
         let body = payload::read(self.json.as_deref())?.map(|payload| payload.as_bytes().clone()).unwrap_or_default();
         let sidecar = Server::sidecar(self.api.url()?, CALL_TIMEOUT);
         let answer = sidecar.accepted(sidecar.call(Method::POST, &path, headers, body).await?)?;
-        let sent: Sent = serde_json::from_slice(&answer.body).map_err(|error| sidecar.stranger(error))?;
+        let sent: Sent = serde_json::from_slice(&answer.body).map_err(|error| sidecar.unexpected(error))?;
         match self.output {
             Output::Text => print_line(&sent.id),
             Output::Json => print_line(&serde_json::to_string(&sent).expect("two texts can be written as JSON")),

@@ -1,6 +1,5 @@
-//! Calls to a sidecar's service-facing listener, or to a broker.
+//! A client for a sidecar's service-facing listener or a broker.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,103 +10,69 @@ use http_body_util::Full;
 use serde::Deserialize;
 
 use super::Error;
+use super::server_kind::ServerKind;
 use crate::app::config::{Purpose, Sources};
 use crate::http::{Answer, Client, ClientError, ClientLimits, join};
 
-/// How long a connection may take to open.
+/// Timeout for opening a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a call that waits for nobody may take.
+/// Timeout for a call that does not wait for a reply.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longest answer that is read.
+/// Maximum length of a response body.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Who is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The sidecar beside a service.
-    Sidecar,
-    /// The broker between the sidecars.
-    Broker,
-}
-
-impl Side {
-    /// The flag that names it, and an example of a value.
-    pub(super) fn flag(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Sidecar => ("--api", "http://127.0.0.1:4001"),
-            Self::Broker => ("--broker", "http://127.0.0.1:3100"),
-        }
-    }
-
-    /// The command that starts one.
-    pub(super) fn command(self) -> &'static str {
-        match self {
-            Self::Sidecar => "exorelay dev",
-            Self::Broker => "exorelay broker",
-        }
-    }
-
-    /// What was given as its base URL, without a slash at the end. Errors: [`Error::Url`].
-    pub(super) fn url(self, given: &str) -> Result<String, Error> {
-        let url = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
-        let parsed = url.parse::<Uri>().ok();
-        match parsed.as_ref().and_then(Uri::scheme_str) {
-            Some("http" | "https") => Ok(url.trim_end_matches('/').to_owned()),
-            _ => Err(Error::Url { side: self, url: given.to_owned() }),
-        }
+/// Returns the base URL for an address given by the user, without a trailing slash; `http` by default.
+/// Errors: [`Error::Url`].
+pub(super) fn base_url(kind: ServerKind, given: &str) -> Result<String, Error> {
+    let url = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
+    let parsed = url.parse::<Uri>().ok();
+    match parsed.as_ref().and_then(Uri::scheme_str) {
+        Some("http" | "https") => Ok(url.trim_end_matches('/').to_owned()),
+        _ => Err(Error::Url { kind, url: given.to_owned() }),
     }
 }
 
-impl fmt::Display for Side {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Sidecar => "sidecar",
-            Self::Broker => "broker",
-        })
-    }
-}
-
-/// Which sidecar to talk to.
+/// The flag that selects the sidecar.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Sidecar")]
 pub(super) struct Api {
-    /// Its service-facing address [default: the configured api.address, http://127.0.0.1:4001]
+    /// The sidecar's service-facing address [default: the configured api.address, http://127.0.0.1:4001]
     #[arg(long, value_name = "URL")]
     api: Option<String>,
 }
 
 impl Api {
-    /// The sidecar's base URL: what was given, else where a sidecar with the configuration at hand listens.
+    /// Returns the sidecar's base URL: the flag, else the configured `api.address`.
     pub(super) fn url(&self) -> Result<String, Error> {
         if let Some(given) = &self.api {
-            return Side::Sidecar.url(given);
+            return base_url(ServerKind::Sidecar, given);
         }
         let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
         Ok(format!("http://{}", reachable(&config.api.address)))
     }
 }
 
-/// The broker that a sidecar with the configuration at hand uses: the one at `bus.url`, else that of this machine.
+/// Returns the base URL of the configured broker: `bus.url` if it is a URL, else `broker.address`.
 pub(super) fn configured_broker() -> Result<String, Error> {
     let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
     let bus = over_http(&config.bus.url).map(|url| url.trim_end_matches('/').to_owned());
     Ok(bus.unwrap_or_else(|| format!("http://{}", reachable(&config.broker.address))))
 }
 
-/// Where a broker answers calls, given where it is a bus; `None` for one inside a process.
+/// Returns the broker's HTTP URL for a bus URL; `None` for an embedded bus.
 fn over_http(bus: &str) -> Option<String> {
     let (scheme, rest) = bus.split_once("://")?;
     match scheme {
-        // The path is that of its sockets.
+        // The path belongs to the broker's WebSocket endpoint.
         "ws" => Some(format!("http://{}", rest.trim_end_matches('/').trim_end_matches("/services"))),
         "wss" => Some(format!("https://{}", rest.trim_end_matches('/').trim_end_matches("/services"))),
         _ => Some(bus.to_owned()),
     }
 }
 
-/// `0.0.0.0` is where a server listens, and nowhere a client can call.
+/// Replaces an unspecified host such as `0.0.0.0`, which a client cannot connect to, with loopback.
 pub(super) fn reachable(address: &str) -> String {
     match address.parse::<SocketAddr>() {
         Ok(any) if any.ip().is_unspecified() && any.is_ipv4() => format!("127.0.0.1:{}", any.port()),
@@ -116,44 +81,44 @@ pub(super) fn reachable(address: &str) -> String {
     }
 }
 
-/// A sidecar or broker that is called.
+/// A client of one sidecar or broker.
 pub(super) struct Server {
-    side: Side,
+    kind: ServerKind,
     url: String,
     client: Client,
 }
 
 impl Server {
-    /// The sidecar at this base URL; each call may take `timeout`.
+    /// Returns a client of the sidecar at this base URL; `timeout` applies to each call.
     pub(super) fn sidecar(url: String, timeout: Duration) -> Self {
-        Self::new(Side::Sidecar, url, timeout)
+        Self::new(ServerKind::Sidecar, url, timeout)
     }
 
-    /// The broker at this base URL.
+    /// Returns a client of the broker at this base URL.
     pub(super) fn broker(url: String) -> Self {
-        Self::new(Side::Broker, url, CALL_TIMEOUT)
+        Self::new(ServerKind::Broker, url, CALL_TIMEOUT)
     }
 
-    fn new(side: Side, url: String, timeout: Duration) -> Self {
+    fn new(kind: ServerKind, url: String, timeout: Duration) -> Self {
         let limits = ClientLimits { connect_timeout: CONNECT_TIMEOUT, timeout, answer_bytes_max: ANSWER_BYTES_MAX };
-        Self { side, url, client: Client::new(limits) }
+        Self { kind, url, client: Client::new(limits) }
     }
 
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Nobody listens there.
-    pub(super) fn absent(&self) -> Error {
-        Error::Absent { side: self.side, url: self.url.clone() }
+    /// Returns the error for a refused connection.
+    pub(super) fn not_running(&self) -> Error {
+        Error::NotRunning { kind: self.kind, url: self.url.clone() }
     }
 
-    /// Somebody listens there, and is somebody else.
-    pub(super) fn stranger(&self, cause: impl ToString) -> Error {
-        Error::Stranger { side: self.side, url: self.url.clone(), cause: cause.to_string() }
+    /// Returns the error for an answer that a server of this kind would not give.
+    pub(super) fn unexpected(&self, cause: impl ToString) -> Error {
+        Error::UnexpectedAnswer { kind: self.kind, url: self.url.clone(), cause: cause.to_string() }
     }
 
-    /// Makes the call; the answer may have any status. Errors: [`Error::Absent`], [`Error::Call`].
+    /// Makes a call and returns the answer, of any status. Errors: [`Error::NotRunning`], [`Error::Call`].
     pub(super) async fn call(
         &self,
         method: Method,
@@ -166,12 +131,12 @@ impl Server {
         *request.uri_mut() = join(&self.url, path)?;
         *request.headers_mut() = headers;
         self.client.call(request).await.map_err(|error| match error {
-            ClientError::Connect { cause, .. } if is_refusal(&cause) => self.absent(),
+            ClientError::Connect { cause, .. } if is_refused(&cause) => self.not_running(),
             error => Error::Call(error),
         })
     }
 
-    /// The answer if its status is a success, else [`Error::Refused`] with the words of the other side.
+    /// Returns the answer if its status is a success, else [`Error::Refused`] with the server's explanation.
     pub(super) fn accepted(&self, answer: Answer) -> Result<Answer, Error> {
         if answer.status.is_success() {
             return Ok(answer);
@@ -179,20 +144,20 @@ impl Server {
         Err(Error::Refused { detail: self.detail(answer.status, &answer.body) })
     }
 
-    /// What an answer without success says: the `detail` of its problem (RFC 9457), else its status.
+    /// Returns the explanation in an unsuccessful answer: the `detail` of its problem (RFC 9457), else its status.
     pub(super) fn detail(&self, status: StatusCode, body: &[u8]) -> String {
-        problem_words(body).unwrap_or_else(|| format!("{} answered {status}", self.url))
+        problem_detail(body).unwrap_or_else(|| format!("{} answered {status}", self.url))
     }
 }
 
-/// What a problem (RFC 9457) says to people; `None` for what is none.
-pub(super) fn problem_words(body: &[u8]) -> Option<String> {
+/// Returns the detail, else the title, of a problem document (RFC 9457); `None` if `body` is something else.
+pub(super) fn problem_detail(body: &[u8]) -> Option<String> {
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     problem.detail.or(problem.title)
 }
 
-/// Whether the system said that nobody listens there; `io::ErrorKind` is gone at this point.
-pub(super) fn is_refusal(cause: &str) -> bool {
+/// Returns true if the connection was refused. Only the text is left to tell by; the `io::ErrorKind` is lost.
+pub(super) fn is_refused(cause: &str) -> bool {
     cause.to_ascii_lowercase().contains("refused")
 }
 
@@ -213,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_scheme_is_http() {
+    fn an_address_without_a_scheme_means_http() {
         check("localhost:4001", Some("http://localhost:4001"));
         check("https://relay.example/base/", Some("https://relay.example/base"));
     }
 
     #[test]
-    fn a_broker_answers_calls_where_it_is_a_bus() {
+    fn a_broker_url_follows_from_the_bus_url() {
         for (bus, expected) in [
             ("http://exocom:80", Some("http://exocom:80")),
             ("ws://exocom:80", Some("http://exocom:80")),
@@ -232,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_http_url_is_refused() {
+    fn other_urls_are_refused() {
         for api in ["ftp://localhost", "http://", "a b"] {
             check(api, None);
         }

@@ -1,4 +1,4 @@
-//! `exorelay stream`: a client of Durable Streams. It uses the protocol and nothing else, so it works with any server.
+//! `exorelay stream`: a Durable Streams client that works with any server of the protocol.
 
 mod append;
 mod batches;

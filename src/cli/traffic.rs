@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use super::Error;
 use super::follow::{Stream, Wanted};
 use super::output::{Output, one_line, print_line, warn};
-use super::server::{Server, Side};
-use super::story;
+use super::rendering;
+use super::server::{Server, base_url};
+use super::server_kind::ServerKind;
 use crate::broker::{Missed, TrafficRow, Undelivered};
 use crate::http::sse::Event;
 use crate::message::{ActivityId, MessageName, Role, path_segment};
@@ -52,7 +53,7 @@ impl Watch {
     /// Follows until `count` messages have been shown, or for ever.
     pub(super) async fn run(&self, count: Option<u64>, output: Option<Output>) -> Result<(), Error> {
         let path = self.path()?;
-        let broker = Server::broker(Side::Broker.url(self.broker.as_deref().unwrap_or_default())?);
+        let broker = Server::broker(base_url(ServerKind::Broker, self.broker.as_deref().unwrap_or_default())?);
         let output = output.unwrap_or(match io::stdout().is_terminal() {
             true => Output::Text,
             false => Output::Json,
@@ -103,9 +104,9 @@ fn as_text(event: &Event) -> Result<Option<String>, serde_json::Error> {
         "message" => {
             let (row, shown): (TrafficRow, Shown<'_>) = (serde_json::from_str(data)?, serde_json::from_str(data)?);
             let payload = shown.payload.map(|payload| format!("\n{}", one_line(payload.get())));
-            Ok(Some(story::line(&row) + &payload.unwrap_or_default()))
+            Ok(Some(rendering::line(&row) + &payload.unwrap_or_default()))
         }
-        "undelivered" => Ok(Some(story::failure_line(&serde_json::from_str::<Undelivered>(data)?))),
+        "undelivered" => Ok(Some(rendering::failure_line(&serde_json::from_str::<Undelivered>(data)?))),
         "missed" => {
             let Missed { missed } = serde_json::from_str(data)?;
             Ok(Some(format!("({missed} left out)")))

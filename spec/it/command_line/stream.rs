@@ -71,7 +71,7 @@ fn a_stream_from_its_creation_to_its_end() {
     let name = "an order?/ä";
     let url = streams.works(&["create", name, "--type", "application/json"]);
     assert_eq!(url, format!("{}/an%20order%3F/%C3%A4\n", streams.url));
-    streams.run(&["create", name, "--type", "application/json"]).check(0, "it was there already");
+    streams.run(&["create", name, "--type", "application/json"]).check(0, "an identical stream exists: nothing to do");
     let end = streams.works(&["append", name, "[1.50, {\"a\": [2]}]"]);
     assert_eq!(streams.works(&["append", url.trim(), "\"three\""]).len(), end.len());
     assert_eq!(streams.works(&["read", name]), "1.50\n{\"a\": [2]}\n\"three\"\n");
@@ -108,12 +108,12 @@ fn lines_are_messages_and_an_import_that_is_repeated_counts_once() {
     let import = ["append", "orders", "-", "--lines", "--producer-id", "import-7"];
     stream_command(&streams.url, &import, &lines).check(0, "");
     assert_eq!(streams.works(&["read", "orders"]), lines);
-    stream_command(&streams.url, &import, &lines).check(0, "3 of 3 appends had been made before");
+    stream_command(&streams.url, &import, &lines).check(0, "3 of 3 appends had already been made");
     assert_eq!(streams.works(&["read", "orders"]), lines);
     assert_eq!(stream_command(&streams.url, &["append", "orders", "-", "--lines"], "\n").code, Some(0));
-    stream_command(&streams.url, &["append", "orders", "-"], "").check(64, "the payload on stdin is not fit");
+    stream_command(&streams.url, &["append", "orders", "-"], "").check(64, "the payload on stdin is not valid");
     let refused = stream_command(&streams.url, &["append", "orders", "-", "--lines"], "1\n{\n");
-    refused.check(64, "exorelay: line 2 is not fit");
+    refused.check(64, "exorelay: line 2 is not valid JSON; none of the lines in its batch were appended");
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_read_goes_from_answer_to_answer_to_the_end_and_through_breaks() {
     });
     let finished = stream_command(&root(&server), &["read", "a"], "");
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "1\n{\"a\":2}\n3\n4\n"), "{finished:?}");
-    assert!(finished.stderr.contains("going on where it was"), "{finished:?}");
+    assert!(finished.stderr.contains("): resuming"), "{finished:?}");
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn whoever_is_not_there_is_told_at_once_and_so_is_a_missing_registry() {
     let away = format!("http://{}/v1/stream", nobody());
     stream_command(&away, &["read", "a"], "").check(1, "start a server with `exorelay streams` or give --url");
     stream_command(&Streams::start().url, &["ls"], "").check(1, "has no registry");
-    stream_command("ftp://localhost", &["ls"], "").check(64, "is no URL of a stream");
+    stream_command("ftp://localhost", &["ls"], "").check(64, "is not the URL of a stream");
     stream_command(&away, &["append", "a", "--from", "no such file"], "").check(1, "cannot read no such file");
 }
 

@@ -75,7 +75,7 @@ fn an_answer_without_words_is_told_by_its_status() {
 
 #[test]
 fn what_is_no_sidecar_is_said_to_be_none() {
-    let stderr = "exorelay: SIDECAR does not answer as a sidecar does: expected value at line 1 column 1\n";
+    let stderr = "exorelay: SIDECAR does not answer like a sidecar: expected value at line 1 column 1\n";
     check(&["send", "hello"], |_| answer(200, &[], "<html>"), 1, "", stderr);
 }
 

@@ -162,7 +162,7 @@ fn an_activity_nobody_knows_is_a_failure_that_says_so() {
 fn what_is_no_broker_is_said_to_be_none() {
     let broker = Broker::start(|_, _| answer(200, &[], "<html>"));
     let finished = exorelay(&["activity", "a", "--broker", &broker.url()]).finish();
-    finished.check(1, "does not answer as a broker does: expected value at line 1 column 1\n");
+    finished.check(1, "does not answer like a broker: expected value at line 1 column 1\n");
     let broker = nobody();
     let expected =
         format!("exorelay: no broker at http://{broker}: start one with `exorelay broker` or give --broker\n");

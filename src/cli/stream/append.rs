@@ -8,42 +8,42 @@ use super::batches::Batches;
 use super::import::{Import, Pace, Producer};
 use super::input::{Content, Input};
 use super::messages::Form;
-use super::server::{At, text_of};
+use super::server::{ServerOptions, text_of};
 use crate::cli::Error;
 use crate::cli::output::{print_line, warn};
 
-/// Append to a stream, and print where it ends then
+/// Append to a stream and print the new end offset
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples: one message; a file of bytes; a million lines of JSON, in a way that can be repeated
+Examples: one message; a binary file; lines of JSON, safe to run again
   exorelay stream append orders '{\"id\":1}'
   exorelay stream append backups/monday - < monday.tar
   exorelay stream append orders --lines --from orders.jsonl --producer-id import-7
 
-Whatever has to be sent again counts once. More than a megabyte of bytes is several appends, one after the other.")]
+Retries never append twice. More than 1 MiB of bytes is sent as several appends.")]
 pub(in crate::cli) struct Append {
-    /// The stream: its name, or its URL
+    /// The name or URL of the stream
     name: String,
     #[command(flatten)]
     content: Content,
-    /// Make one record of each line, many in one append; in a JSON stream each line is a message
+    /// Append each line as one record, many per request; in a JSON stream each line is a message
     #[arg(long)]
     lines: bool,
-    /// Who appends; the same input again under the same id counts once [default: a new id each time]
+    /// Producer id; the same input with the same id is appended only once [default: a new id each time]
     #[arg(long, value_name = "ID", help_heading = "Producer")]
     producer_id: Option<String>,
-    /// Which life of that producer it is; one with a lower number is refused from then on
+    /// Producer epoch; the server refuses lower epochs from then on
     #[arg(long, value_name = "N", help_heading = "Producer", default_value_t = 0, requires = "producer_id")]
     epoch: u64,
     #[command(flatten)]
-    at: At,
+    server: ServerOptions,
 }
 
 impl Append {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let server = self.at.server()?;
+        let server = self.server.open()?;
         let url = server.url_of(&self.name)?;
-        let pace = if self.producer_id.is_some() { Pace::Repeatable } else { Pace::AsTheyCome };
+        let pace = if self.producer_id.is_some() { Pace::Repeatable } else { Pace::Prompt };
         let id = self.producer_id.unwrap_or_else(|| format!("exorelay-{}", Uuid::now_v7()));
         let input = self.content.open()?.unwrap_or_else(Input::stdin);
         let head = server.call(|client| client.head(&url)).await?;
@@ -51,16 +51,16 @@ impl Append {
         let form = Form::of(content_type);
         let mut import = Import::new(&server, &url, content_type, Producer { id, epoch: self.epoch });
         match (self.lines, form) {
-            (true, form) => import.lines(input.pieces(), Batches::of(form), pace).await?,
+            (true, form) => import.lines(input.chunks(), Batches::of(form), pace).await?,
             (false, Form::Messages) => import.one(input.json()?).await?,
-            (false, Form::Bytes) => import.bytes(input.pieces()).await?,
+            (false, Form::Bytes) => import.bytes(input.chunks()).await?,
         }
         if import.repeated > 0 {
-            warn(&format!("{} of {} appends had been made before", import.repeated, import.appends()));
+            warn(&format!("{} of {} appends had already been made", import.repeated, import.appends()));
         }
         match import.next.as_deref() {
             Some(next) => print_line(next),
-            // A file without lines is one that is imported.
+            // An empty file is a valid import.
             None if self.lines || import.appends() > 0 => Ok(()),
             None => Err(Error::NothingToAppend),
         }

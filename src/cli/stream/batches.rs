@@ -1,4 +1,4 @@
-//! Puts lines together into appends.
+//! Groups input lines into append requests.
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
@@ -6,32 +6,32 @@ use serde::de::IgnoredAny;
 use super::messages::Form;
 use crate::cli::Error;
 
-/// How many lines one append has.
+/// Maximum lines in one append.
 const BATCH_LINES: u64 = 1_000;
 
-/// How many bytes one append has; a single line may have more.
+/// Maximum bytes in one append, unless a single line is longer.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// How long one line may be.
+/// Maximum length of one line.
 const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// One append.
+/// The content of one append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Batch {
     pub(super) body: Bytes,
     pub(super) lines: u64,
 }
 
-/// Lines on their way into batches. In a stream of JSON messages each line is one, whatever it is; blank ones are passed
-/// over. Anywhere else lines stay as they are, line breaks included. The same lines make the same batches.
+/// Splits input into batches of lines. In a JSON stream each line is one message, even if it is an array, and blank lines
+/// are skipped; in any other stream lines keep their line breaks. The same lines always make the same batches.
 #[derive(Debug)]
 pub(super) struct Batches {
     form: Form,
-    /// The beginning of a line.
+    /// The beginning of an unfinished line.
     rest: Vec<u8>,
     body: Vec<u8>,
     lines: u64,
-    /// Lines that were seen before.
+    /// Number of the last line read.
     number: u64,
 }
 
@@ -40,24 +40,24 @@ impl Batches {
         Self { form, rest: Vec::new(), body: Vec::new(), lines: 0, number: 0 }
     }
 
-    /// Takes more of the input and gives the batches that are full. Errors: [`Error::Line`].
-    pub(super) fn push(&mut self, piece: &[u8]) -> Result<Vec<Batch>, Error> {
+    /// Adds input and returns the batches that are full. Errors: [`Error::Line`], [`Error::LineTooLong`].
+    pub(super) fn push(&mut self, chunk: &[u8]) -> Result<Vec<Batch>, Error> {
         let mut full = Vec::new();
-        let mut piece = piece;
-        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
+        let mut chunk = chunk;
+        while let Some(end) = chunk.iter().position(|byte| *byte == b'\n') {
             let mut line = std::mem::take(&mut self.rest);
-            line.extend_from_slice(&piece[..=end]);
-            piece = &piece[end + 1..];
+            line.extend_from_slice(&chunk[..=end]);
+            chunk = &chunk[end + 1..];
             full.extend(self.take(&line)?);
         }
-        self.rest.extend_from_slice(piece);
+        self.rest.extend_from_slice(chunk);
         match self.rest.len() > LINE_BYTES_MAX {
-            true => Err(self.wrong(format!("it is longer than {LINE_BYTES_MAX} bytes"))),
+            true => Err(Error::LineTooLong { number: self.number + 1, bytes_max: LINE_BYTES_MAX }),
             false => Ok(full),
         }
     }
 
-    /// What is there of whole lines, full or not.
+    /// Returns the complete lines that are not in a batch yet.
     pub(super) fn flush(&mut self) -> Option<Batch> {
         if self.body.is_empty() {
             return None;
@@ -69,7 +69,7 @@ impl Batches {
         Some(Batch { body: body.into(), lines: std::mem::take(&mut self.lines) })
     }
 
-    /// The input is over: its last line may have no end. Errors: [`Error::Line`].
+    /// Returns the last batches; the last line need not end in a line break. Errors: [`Error::Line`].
     pub(super) fn end(&mut self) -> Result<Vec<Batch>, Error> {
         let line = std::mem::take(&mut self.rest);
         let full = if line.is_empty() { None } else { self.take(&line)? };
@@ -86,7 +86,8 @@ impl Batches {
             return Ok(None);
         }
         if self.form == Form::Messages {
-            serde_json::from_slice::<IgnoredAny>(record).map_err(|error| self.wrong(error.to_string()))?;
+            let checked = serde_json::from_slice::<IgnoredAny>(record);
+            checked.map_err(|error| Error::Line { number: self.number, cause: error.to_string() })?;
         }
         let fits = self.body.len() + record.len() <= BATCH_BYTES && self.lines < BATCH_LINES;
         let full = if fits { None } else { self.flush() };
@@ -97,10 +98,6 @@ impl Batches {
         self.lines += 1;
         Ok(full)
     }
-
-    fn wrong(&self, cause: String) -> Error {
-        Error::Line { number: self.number, cause }
-    }
 }
 
 #[cfg(test)]
@@ -109,9 +106,9 @@ mod tests {
 
     use super::*;
 
-    fn batches(form: Form, pieces: &[&[u8]]) -> Vec<(String, u64)> {
+    fn batches(form: Form, chunks: &[&[u8]]) -> Vec<(String, u64)> {
         let mut batches = Batches::of(form);
-        let mut all: Vec<Batch> = pieces.iter().flat_map(|piece| batches.push(piece).unwrap()).collect();
+        let mut all: Vec<Batch> = chunks.iter().flat_map(|chunk| batches.push(chunk).unwrap()).collect();
         all.extend(batches.end().unwrap());
         all.into_iter().map(|batch| (String::from_utf8(batch.body.to_vec()).unwrap(), batch.lines)).collect()
     }
@@ -122,33 +119,33 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_json_is_one_message_even_if_it_is_an_array() {
+    fn a_json_line_is_one_message_even_if_it_is_an_array() {
         check(Form::Messages, "{\"a\":1}\r\n\n[1,2]\n3", &[("[{\"a\":1},[1,2],3]", 3)]);
     }
 
     #[test]
-    fn lines_of_text_stay_as_they_are() {
+    fn text_lines_are_unchanged() {
         check(Form::Bytes, "one\r\n\nthree", &[("one\r\n\nthree", 3)]);
         check(Form::Bytes, "", &[]);
     }
 
     #[test]
-    fn a_batch_has_so_many_lines_and_no_more() {
+    fn a_batch_has_at_most_1000_lines() {
         let lines = "1\n".repeat(2_001);
         let made = batches(Form::Messages, &[lines.as_bytes()]);
         assert_eq!(made.iter().map(|(_, lines)| *lines).collect::<Vec<_>>(), [1_000, 1_000, 1]);
     }
 
     #[test]
-    fn a_line_that_is_no_json_is_told_with_its_number() {
+    fn an_error_names_the_line_that_is_not_json() {
         let mut batches = Batches::of(Form::Messages);
         let error = batches.push(b"1\n\n{a}\n").unwrap_err().to_string();
-        assert!(error.starts_with("line 3 is not fit"), "{error}");
+        assert!(error.starts_with("line 3 is not valid JSON"), "{error}");
     }
 
     proptest! {
         #[test]
-        fn it_does_not_matter_how_the_input_is_cut(cut in 0_usize..30) {
+        fn batches_do_not_depend_on_how_the_input_is_split(cut in 0_usize..30) {
             let input = b"{\"a\":\"x\"}\n[1]\n\n  \"b\"  \n4";
             let cut = cut.min(input.len());
             prop_assert_eq!(batches(Form::Messages, &[&input[..cut], &input[cut..]]), batches(Form::Messages, &[input]));

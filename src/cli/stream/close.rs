@@ -2,26 +2,26 @@
 
 use clap::Args;
 
-use super::server::{At, text_of};
+use super::server::{ServerOptions, text_of};
 use crate::cli::Error;
 use crate::cli::output::print_line;
 use crate::streams::header;
 
-/// Close a stream for good: who follows it comes to its end; prints where that is
+/// Close a stream for good, which ends its followers, and print its end offset
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: the day is over
+Example: close the log of a day
   exorelay stream close logs/2026-06-01")]
 pub(in crate::cli) struct Close {
-    /// The stream: its name, or its URL
+    /// The name or URL of the stream
     name: String,
     #[command(flatten)]
-    at: At,
+    server: ServerOptions,
 }
 
 impl Close {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let server = self.at.server()?;
+        let server = self.server.open()?;
         let url = server.url_of(&self.name)?;
         let answer = server.call(|client| client.post(&url).header(&header::CLOSED, "true")).await?;
         print_line(text_of(answer.headers(), &header::NEXT_OFFSET).unwrap_or_default())

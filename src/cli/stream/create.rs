@@ -8,54 +8,54 @@ use clap::Args;
 use reqwest::Url;
 
 use super::input::Content;
-use super::server::At;
+use super::server::ServerOptions;
 use crate::cli::Error;
 use crate::cli::output::{print_line, warn};
 use crate::streams::header;
 
-/// Create a stream and print its URL; one that is there and is the same is left as it is
+/// Create a stream and print its URL; does nothing if an identical stream exists
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples: messages in JSON; a chat that ends an hour after its last use; a copy that goes its own way
+Examples: JSON messages; a chat that expires an hour after its last use; a fork
   exorelay stream create orders --type application/json
   exorelay stream create chats/7 --type text/plain --ttl 1h
   exorelay stream create drafts/2 --fork-from drafts/1")]
 pub(in crate::cli) struct Create {
-    /// The stream: its name, or its URL
+    /// The name or URL of the stream
     name: String,
     #[command(flatten)]
     content: Content,
-    /// What it holds [default: application/octet-stream; of a fork, what its source holds]
+    /// The content type [default: application/octet-stream; for a fork, the type of its source]
     #[arg(long = "type", value_name = "TYPE")]
     content_type: Option<String>,
-    /// How long it lives after its last use, such as 90s or 2h
+    /// Delete the stream this long after its last use, such as 90s or 2h
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     ttl: Option<Duration>,
-    /// When it ends, such as 2030-01-01T00:00:00Z
+    /// Delete the stream at this time, such as 2030-01-01T00:00:00Z
     #[arg(long, value_name = "INSTANT", conflicts_with = "ttl")]
     expires_at: Option<String>,
-    /// Close it at once: it holds the content and nothing else, for ever
+    /// Close the stream at once: it holds the given content and takes no appends
     #[arg(long)]
     closed: bool,
-    /// Begin with what another stream holds: its name, or its URL
+    /// Fork another stream, given by name or URL
     #[arg(long, value_name = "NAME", help_heading = "Fork")]
     fork_from: Option<String>,
-    /// Up to where [default: its end]
+    /// The offset up to which the fork shares the source [default: its end]
     #[arg(long, value_name = "OFFSET", help_heading = "Fork", requires = "fork_from")]
     fork_offset: Option<String>,
-    /// How many messages, or bytes, of the append behind that offset in addition
+    /// Also share this many messages (or bytes) of the append after that offset
     #[arg(long, value_name = "N", help_heading = "Fork", requires = "fork_from")]
     fork_sub_offset: Option<u64>,
     #[command(flatten)]
-    at: At,
+    server: ServerOptions,
 }
 
 impl Create {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let server = self.at.server()?;
+        let server = self.server.open()?;
         let url = server.url_of(&self.name)?;
         let source = self.fork_from.as_deref().map(|source| server.url_of(source)).transpose()?;
-        // The protocol names the source by the path of its URL.
+        // The protocol identifies the source by the path of its URL.
         let source = source.and_then(|source| Url::parse(&source).ok()).map(|source| source.path().to_owned());
         let given = [
             (&CONTENT_TYPE, self.content_type),
@@ -75,7 +75,7 @@ impl Create {
             })
         });
         if made.await?.status() == StatusCode::OK {
-            warn("it was there already and is left as it is");
+            warn("an identical stream exists: nothing to do");
         }
         print_line(&url)
     }

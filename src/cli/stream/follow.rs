@@ -12,7 +12,7 @@ use super::messages::Form;
 use super::pages::read_page;
 use super::printer::Printer;
 use super::progress::Progress;
-use super::server::{At, Server, text_of, with_query};
+use super::server::{Server, ServerOptions, text_of, with_query};
 use crate::cli::Error;
 use crate::cli::follow::{WAIT_MAX, innermost};
 use crate::cli::output::warn;
@@ -20,25 +20,25 @@ use crate::http::Backoff;
 use crate::http::sse::{Decoder, Event};
 use crate::streams::header;
 
-/// Print what a stream holds and what comes, until the stream is closed
+/// Print the content of a stream and new data as it arrives, until the stream is closed
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples: everything, from the start on; only what comes from now on
+Examples: everything from the beginning; only new messages
   exorelay stream follow orders
   exorelay stream follow orders --from now | jq .id
 
-A connection that drops, and a server that restarts, are waited for; nothing is left out and nothing printed twice.")]
+Follow reconnects after lost connections and server restarts without gaps or repetitions.")]
 pub(in crate::cli) struct Follow {
-    /// The stream: its name, or its URL
+    /// The name or URL of the stream
     name: String,
-    /// Where to begin: start, now, or an offset that the server gave out
+    /// Where to begin: start, now, or an offset from the server
     #[arg(long, value_name = "start|now|OFFSET", default_value = "start")]
     from: String,
     #[command(flatten)]
-    at: At,
+    server: ServerOptions,
 }
 
-/// What a `control` event says. PROTOCOL "SSE".
+/// The data of a `control` event. PROTOCOL "SSE".
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Control {
@@ -48,31 +48,32 @@ struct Control {
     stream_closed: bool,
 }
 
-/// How a stream is followed.
+/// The transport of a follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// By server-sent events.
+enum Transport {
+    /// Server-sent events.
     Events,
-    /// By long-polls.
+    /// Long-polls.
     Polls,
 }
 
-/// How events ended, if not with an error.
+/// The reason why a request ended without an error.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
-    /// There will never be more.
+    /// The stream is closed.
     Closed,
-    /// The connection is over; there is more to come.
+    /// The connection ended; the stream goes on.
     Over,
-    /// This server, or this content, does not go with events.
-    Unfit,
+    /// The server does not support events for this content.
+    Unsupported,
 }
 
-/// Somebody who follows. The place moves when what is before it has been printed, and not earlier.
+/// A follower of one stream.
 struct Follower<'a> {
     server: &'a Server,
     url: &'a str,
-    place: String,
+    /// Everything before it has been printed.
+    offset: String,
     cursor: Option<String>,
     printer: Printer,
     backoff: Backoff,
@@ -87,43 +88,43 @@ impl Follow {
     }
 
     async fn follow(&self) -> Result<(), Error> {
-        let server = self.at.server()?;
+        let server = self.server.open()?;
         let url = server.url_of(&self.name)?;
         let head = server.call(|client| client.head(&url)).await?;
         let content_type = text_of(head.headers(), &CONTENT_TYPE).unwrap_or_default().to_owned();
-        let place = match self.from.as_str() {
+        let offset = match self.from.as_str() {
             "start" => "-1".to_owned(),
-            // The end as it is now, so that nothing is left out if the first connection breaks.
+            // The current end offset, so that nothing is lost if the first connection breaks.
             "now" => text_of(head.headers(), &header::NEXT_OFFSET).unwrap_or("now").to_owned(),
             offset => offset.to_owned(),
         };
-        // An event has no place for a text's own line breaks and leading blanks; a long-poll gives the bytes.
-        let way = if content_type.starts_with("text/") { Way::Polls } else { Way::Events };
+        // Events cannot carry a text's exact line breaks and leading spaces; long-polls return the exact bytes.
+        let transport = if content_type.starts_with("text/") { Transport::Polls } else { Transport::Events };
         let printer = Printer::new(Progress::silent());
         let follower =
-            Follower { server: &server, url: &url, place, cursor: None, printer, backoff: Backoff::new(WAIT_MAX) };
-        follower.run(way, Form::of(&content_type)).await
+            Follower { server: &server, url: &url, offset, cursor: None, printer, backoff: Backoff::new(WAIT_MAX) };
+        follower.run(transport, Form::of(&content_type)).await
     }
 }
 
 impl Follower<'_> {
-    async fn run(mut self, mut way: Way, form: Form) -> Result<(), Error> {
+    async fn run(mut self, mut transport: Transport, form: Form) -> Result<(), Error> {
         loop {
-            let ended = match way {
-                Way::Events => self.events(form).await,
-                Way::Polls => self.poll().await,
+            let ended = match transport {
+                Transport::Events => self.events(form).await,
+                Transport::Polls => self.poll().await,
             };
             match ended {
                 Ok(Ended::Closed) => return self.printer.end(),
-                Ok(Ended::Unfit) => way = Way::Polls,
+                Ok(Ended::Unsupported) => transport = Transport::Polls,
                 Ok(Ended::Over) => {}
-                // A server that was there and is away restarts, however long that takes.
+                // The server answered before, so it is restarting; wait as long as it takes.
                 Err(error @ (Error::NoStreams { .. } | Error::StreamCall { .. })) => {
-                    warn(&format!("{error}: trying again"));
+                    warn(&format!("{error}: retrying"));
                     sleep(self.backoff.next()).await;
                 }
                 Err(Error::StreamRefused { status: 500..600, detail }) => {
-                    warn(&format!("{detail}: trying again"));
+                    warn(&format!("{detail}: retrying"));
                     sleep(self.backoff.next()).await;
                 }
                 Err(error) => return Err(error),
@@ -133,24 +134,24 @@ impl Follower<'_> {
 
     fn query<'a>(&'a self, live: &'a str) -> Vec<(&'static str, &'a str)> {
         let cursor = self.cursor.as_deref().map(|cursor| ("cursor", cursor));
-        cursor.into_iter().chain([("live", live), ("offset", self.place.as_str())]).collect()
+        cursor.into_iter().chain([("live", live), ("offset", self.offset.as_str())]).collect()
     }
 
     async fn poll(&mut self) -> Result<Ended, Error> {
-        let (place, cursor) = (self.place.clone(), self.cursor.clone());
+        let (offset, cursor) = (self.offset.clone(), self.cursor.clone());
         let cursor = cursor.as_deref().map(|cursor| ("cursor", cursor));
-        let query: Vec<_> = cursor.into_iter().chain([("live", "long-poll"), ("offset", place.as_str())]).collect();
+        let query: Vec<_> = cursor.into_iter().chain([("live", "long-poll"), ("offset", offset.as_str())]).collect();
         let began = Instant::now();
         let page = read_page(self.server, self.url, &query, &mut self.printer).await?;
         self.printer.flush()?;
-        let moved = page.next.as_ref().is_some_and(|next| *next != place);
+        let moved = page.next.as_ref().is_some_and(|next| *next != offset);
         if moved || began.elapsed() > WAIT_MAX {
             self.backoff.reset();
         } else if !page.closed {
-            // A server that shuts down answers at once.
+            // A server that is shutting down answers at once.
             sleep(self.backoff.next()).await;
         }
-        self.place = page.next.unwrap_or(place);
+        self.offset = page.next.unwrap_or(offset);
         self.cursor = page.cursor;
         Ok(if page.closed { Ended::Closed } else { Ended::Over })
     }
@@ -162,7 +163,9 @@ impl Follower<'_> {
         };
         let mut response = match opened {
             Ok(response) if is_event_stream(&response) => response,
-            Ok(_) | Err(Error::StreamRefused { status: 400 | 405 | 406 | 415 | 501, .. }) => return Ok(Ended::Unfit),
+            Ok(_) | Err(Error::StreamRefused { status: 400 | 405 | 406 | 415 | 501, .. }) => {
+                return Ok(Ended::Unsupported);
+            }
             Err(error) => return Err(error),
         };
         let encoded = text_of(response.headers(), &header::DATA_ENCODING) == Some("base64");
@@ -172,7 +175,7 @@ impl Follower<'_> {
             let bytes = match response.chunk().await {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => {
-                    // Whoever ends a connection usually has its reasons, such as to start again.
+                    // A server that ends the connection is probably restarting.
                     sleep(self.backoff.next()).await;
                     return Ok(Ended::Over);
                 }
@@ -181,7 +184,7 @@ impl Follower<'_> {
                     return Err(Error::StreamCall { url, cause: innermost(&error) });
                 }
             };
-            let Ok(events) = decoder.push(&bytes) else { return Ok(Ended::Unfit) };
+            let Ok(events) = decoder.push(&bytes) else { return Ok(Ended::Unsupported) };
             for Event { name, data } in events {
                 match name.as_str() {
                     "data" => {
@@ -190,7 +193,7 @@ impl Follower<'_> {
                     }
                     "control" => {
                         held_bytes = 0;
-                        if self.take(form, encoded, std::mem::take(&mut waiting), &data)? {
+                        if self.advance(form, encoded, std::mem::take(&mut waiting), &data)? {
                             return Ok(Ended::Closed);
                         }
                     }
@@ -198,19 +201,19 @@ impl Follower<'_> {
                 }
             }
             if held_bytes > Decoder::EVENT_BYTES_MAX {
-                return Ok(Ended::Unfit);
+                return Ok(Ended::Unsupported);
             }
         }
     }
 
-    /// Prints what came before a `control` event, and goes to the place that it tells; says whether that is the end.
-    fn take(&mut self, form: Form, encoded: bool, waiting: Vec<String>, control: &str) -> Result<bool, Error> {
-        let strange = |cause: String| Error::StreamStranger { url: self.url.to_owned(), cause };
-        let control: Control = serde_json::from_str(control).map_err(|error| strange(error.to_string()))?;
+    /// Prints the data before a `control` event and moves to its offset. Returns true if the stream is closed.
+    fn advance(&mut self, form: Form, encoded: bool, waiting: Vec<String>, control: &str) -> Result<bool, Error> {
+        let unexpected = |cause: String| Error::UnexpectedStreamAnswer { url: self.url.to_owned(), cause };
+        let control: Control = serde_json::from_str(control).map_err(|error| unexpected(error.to_string()))?;
         for data in waiting {
             let bytes = match encoded {
-                // Lines of an encoded event are one text.
-                true => STANDARD.decode(data.replace('\n', "")).map_err(|error| strange(error.to_string()))?,
+                // The lines of an encoded event form one text.
+                true => STANDARD.decode(data.replace('\n', "")).map_err(|error| unexpected(error.to_string()))?,
                 false => data.into_bytes(),
             };
             self.printer.begin(form);
@@ -218,7 +221,7 @@ impl Follower<'_> {
         }
         self.printer.flush()?;
         self.backoff.reset();
-        (self.place, self.cursor) = (control.stream_next_offset, control.stream_cursor);
+        (self.offset, self.cursor) = (control.stream_next_offset, control.stream_cursor);
         Ok(control.stream_closed)
     }
 }

@@ -1,4 +1,4 @@
-//! Appends in a row by one idempotent producer: whatever is sent again counts once. PROTOCOL "Idempotent producers".
+//! A sequence of appends by one idempotent producer, so that retries never append twice. PROTOCOL "Idempotent producers".
 
 use std::time::Duration;
 
@@ -6,35 +6,35 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 
 use super::batches::{Batch, Batches};
-use super::input::Pieces;
+use super::input::Chunks;
 use super::progress::Progress;
 use super::server::{Server, text_of};
 use crate::cli::Error;
 use crate::streams::header;
 
-/// How much one append of bytes has.
+/// Size of one append of binary content.
 const APPEND_BYTES: usize = 1024 * 1024;
 
-/// After how much silence of the input the lines so far are sent.
-const IDLE: Duration = Duration::from_millis(200);
+/// Pause in the input after which an unfinished batch is sent.
+const FLUSH_AFTER: Duration = Duration::from_millis(200);
 
-/// Who appends.
+/// The identity of the writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Producer {
     pub(super) id: String,
     pub(super) epoch: u64,
 }
 
-/// What waits for what when lines come slowly.
+/// The treatment of unfinished batches when input arrives slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// Lines that have come are sent after a while.
-    AsTheyCome,
-    /// The same input makes the same batches, so that it can be imported again.
+    /// Send them after a pause.
+    Prompt,
+    /// Wait for more, so that the same input always makes the same batches and can be imported again.
     Repeatable,
 }
 
-/// A stream that is appended to.
+/// The appends to one stream.
 pub(super) struct Import<'a> {
     server: &'a Server,
     url: &'a str,
@@ -42,8 +42,9 @@ pub(super) struct Import<'a> {
     producer: Producer,
     seq: u64,
     progress: Progress,
+    /// The end offset after the last append.
     pub(super) next: Option<String>,
-    /// Appends that had been made before.
+    /// Number of appends that the server had already seen.
     pub(super) repeated: u64,
 }
 
@@ -53,26 +54,26 @@ impl<'a> Import<'a> {
         Self { server, url, content_type, producer, seq: 0, progress, next: None, repeated: 0 }
     }
 
-    /// How many appends were made.
+    /// Returns the number of appends so far, including repeated ones.
     pub(super) fn appends(&self) -> u64 {
         self.seq
     }
 
-    /// Appends lines, batch by batch. Errors: those of the input, [`Error::Line`], those of [`Server::call`].
-    pub(super) async fn lines(&mut self, mut pieces: Pieces, mut batches: Batches, pace: Pace) -> Result<(), Error> {
+    /// Appends lines in batches. Errors: those of the input, [`Error::Line`], those of [`Server::call`].
+    pub(super) async fn lines(&mut self, mut chunks: Chunks, mut batches: Batches, pace: Pace) -> Result<(), Error> {
         loop {
-            let piece = match pace {
-                Pace::Repeatable => pieces.recv().await,
-                Pace::AsTheyCome => match tokio::time::timeout(IDLE, pieces.recv()).await {
-                    Ok(piece) => piece,
+            let chunk = match pace {
+                Pace::Repeatable => chunks.recv().await,
+                Pace::Prompt => match tokio::time::timeout(FLUSH_AFTER, chunks.recv()).await {
+                    Ok(chunk) => chunk,
                     Err(_) => {
                         self.append_all(batches.flush()).await?;
                         continue;
                     }
                 },
             };
-            match piece {
-                Some(piece) => self.append_all(batches.push(&piece?)?).await?,
+            match chunk {
+                Some(chunk) => self.append_all(batches.push(&chunk?)?).await?,
                 None => break,
             }
         }
@@ -81,11 +82,11 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// Appends bytes, a megabyte at a time. Errors: as of [`Import::lines`].
-    pub(super) async fn bytes(&mut self, mut pieces: Pieces) -> Result<(), Error> {
+    /// Appends bytes, 1 MiB at a time. Errors: as [`Import::lines`].
+    pub(super) async fn bytes(&mut self, mut chunks: Chunks) -> Result<(), Error> {
         let mut held = Vec::new();
-        while let Some(piece) = pieces.recv().await {
-            held.extend_from_slice(&piece?);
+        while let Some(chunk) = chunks.recv().await {
+            held.extend_from_slice(&chunk?);
             while held.len() >= APPEND_BYTES {
                 let rest = held.split_off(APPEND_BYTES);
                 self.append(Batch { body: std::mem::replace(&mut held, rest).into(), lines: 0 }).await?;

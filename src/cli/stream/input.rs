@@ -1,4 +1,4 @@
-//! Content from an argument, a file or stdin, piece by piece.
+//! Reads content from an argument, a file or stdin in chunks.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,36 +12,36 @@ use tokio::sync::mpsc;
 use crate::cli::Error;
 use crate::message::Payload;
 
-/// How much is read at once.
-const PIECE_BYTES: usize = 256 * 1024;
+/// Size of one read.
+const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Pieces that are read before somebody takes them.
-const PIECES_MAX: usize = 2;
+/// Maximum chunks read ahead; then the reading thread waits.
+const CHUNKS_MAX: usize = 2;
 
-/// The longest content that is one JSON text.
+/// Maximum length of content that is sent in one request.
 const JSON_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// What is to be written.
+/// The arguments for content.
 #[derive(Debug, Args)]
 pub(super) struct Content {
-    /// The content itself; - reads it from stdin
+    /// The content; - reads it from stdin
     content: Option<String>,
     /// Read the content from a file
     #[arg(long, value_name = "FILE", conflicts_with = "content")]
     from: Option<PathBuf>,
 }
 
-/// Where content comes from.
+/// A source of content.
 pub(super) enum Input {
     Text(Bytes),
     Reader { name: String, reader: Box<dyn Read + Send> },
 }
 
-/// Pieces of content in their order, read on a thread of their own.
-pub(super) type Pieces = mpsc::Receiver<Result<Bytes, Error>>;
+/// Chunks of content in order, read on a separate thread.
+pub(super) type Chunks = mpsc::Receiver<Result<Bytes, Error>>;
 
 impl Content {
-    /// The content that was given; `None` if none was. Errors: [`Error::File`].
+    /// Opens the given content; `None` if none was given. Errors: [`Error::File`].
     pub(super) fn open(self) -> Result<Option<Input>, Error> {
         match (self.content, self.from) {
             (Some(dash), _) if dash == "-" => Ok(Some(Input::stdin())),
@@ -61,7 +61,7 @@ impl Input {
         Self::Reader { name: "stdin".to_owned(), reader: Box::new(io::stdin()) }
     }
 
-    /// All of it, blocking. Errors: [`Error::File`], [`Error::InputTooLong`].
+    /// Reads everything, blocking. Errors: [`Error::File`], [`Error::InputTooLong`].
     pub(super) fn whole(self) -> Result<Bytes, Error> {
         match self {
             Self::Text(text) => Ok(text),
@@ -77,40 +77,40 @@ impl Input {
         }
     }
 
-    /// All of it, which must be JSON. Errors: as of [`Input::whole`], [`Error::Payload`], [`Error::InputNotJson`].
+    /// Reads everything and checks that it is JSON. Errors: as [`Input::whole`], [`Error::Payload`], [`Error::InputNotJson`].
     pub(super) fn json(self) -> Result<Bytes, Error> {
-        let typed = matches!(self, Self::Text(_));
+        let is_argument = matches!(self, Self::Text(_));
         let whole = self.whole()?;
         let checked = Payload::parse(whole.clone());
-        checked.map(|_| whole).map_err(|source| match typed {
+        checked.map(|_| whole).map_err(|source| match is_argument {
             true => Error::Payload { source },
             false => Error::InputNotJson { source },
         })
     }
 
-    /// Piece by piece, as it comes.
-    pub(super) fn pieces(self) -> Pieces {
-        let (sender, pieces) = mpsc::channel(PIECES_MAX);
+    /// Reads chunks as they arrive.
+    pub(super) fn chunks(self) -> Chunks {
+        let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
         match self {
             Self::Text(text) => drop(sender.try_send(Ok(text))),
-            // It ends with the input, or when nobody takes its pieces any more.
-            Self::Reader { name, reader } => drop(thread::spawn(move || read_on(&name, reader, &sender))),
+            // The thread ends with the input, or when the receiver is dropped.
+            Self::Reader { name, reader } => drop(thread::spawn(move || send_chunks(&name, reader, &sender))),
         }
-        pieces
+        chunks
     }
 }
 
-fn read_on(name: &str, mut reader: Box<dyn Read + Send>, sender: &mpsc::Sender<Result<Bytes, Error>>) {
-    let mut buffer = vec![0; PIECE_BYTES];
+fn send_chunks(name: &str, mut reader: Box<dyn Read + Send>, sender: &mpsc::Sender<Result<Bytes, Error>>) {
+    let mut buffer = vec![0; CHUNK_BYTES];
     loop {
-        let piece = match reader.read(&mut buffer) {
+        let chunk = match reader.read(&mut buffer) {
             Ok(0) => return,
             Ok(length) => Ok(Bytes::copy_from_slice(&buffer[..length])),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(cause) => Err(Error::File { name: name.to_owned(), cause }),
         };
-        let failed = piece.is_err();
-        if sender.blocking_send(piece).is_err() || failed {
+        let failed = chunk.is_err();
+        if sender.blocking_send(chunk).is_err() || failed {
             return;
         }
     }

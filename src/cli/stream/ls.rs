@@ -11,33 +11,33 @@ use tokio::time::timeout;
 
 use super::messages::{Form, Messages};
 use super::name::name_of;
-use super::server::{At, Server, says_true, text_of, with_query};
+use super::server::{Server, ServerOptions, is_true, text_of, with_query};
 use crate::cli::Error;
 use crate::cli::follow::innermost;
 use crate::cli::output::{Output, one_line, print_line};
 use crate::cli::server::CALL_TIMEOUT;
 use crate::streams::header;
 
-/// The stream in which a server tells which streams there are.
+/// The stream in which a server lists its streams.
 const REGISTRY: &str = "__registry__";
 
-/// List the streams of a server that keeps a registry: name, type, creation, open or closed
+/// List a server's streams with type, creation time and state; needs a server with a registry
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples: all streams; those below chats/ as one JSON object a line
+Examples: all streams; those below chats/, one JSON object per line
   exorelay stream ls
   exorelay stream ls chats/ --output json")]
 pub(in crate::cli) struct Ls {
-    /// Only streams whose names begin so
+    /// List only names that start with this
     prefix: Option<String>,
-    /// Who reads the output; json is the registry's own row
+    /// Output format; json prints the registry's own rows
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
     #[command(flatten)]
-    at: At,
+    server: ServerOptions,
 }
 
-/// A message of the registry, as far as it matters. State protocol, "Change messages".
+/// The fields of a registry message that are used here. State protocol, "Change messages".
 #[derive(Deserialize)]
 struct Change {
     r#type: String,
@@ -51,13 +51,13 @@ struct Operation {
     operation: String,
 }
 
-/// The streams there are, by their paths.
+/// The registry rows of the existing streams, by path.
 #[derive(Default)]
 struct Rows(BTreeMap<String, Box<RawValue>>);
 
 impl Rows {
-    /// Control messages, and what others may add to the registry, are passed over.
-    fn take(&mut self, line: &[u8]) {
+    /// Applies a registry message. Control messages and unknown types are skipped.
+    fn apply(&mut self, line: &[u8]) {
         let Ok(change) = serde_json::from_slice::<Change>(line) else { return };
         match (change.r#type.as_str(), change.headers.operation.as_str(), change.value) {
             ("stream", "delete", _) => drop(self.0.remove(&change.key)),
@@ -69,7 +69,7 @@ impl Rows {
 
 impl Ls {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let server = self.at.server()?;
+        let server = self.server.open()?;
         let rows = read(&server).await?;
         let prefix = self.prefix.unwrap_or_default();
         let named = rows.0.iter().map(|(path, row)| (name_of(server.root(), path), &**row));
@@ -99,18 +99,18 @@ async fn read(server: &Server) -> Result<Rows, Error> {
             let Some(bytes) = came.map_err(|error| broken(innermost(&error)))? else { break };
             messages.push(&bytes, &mut lines);
             let whole = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            lines.drain(..whole).as_slice().split(|byte| *byte == b'\n').for_each(|line| rows.take(line));
+            lines.drain(..whole).as_slice().split(|byte| *byte == b'\n').for_each(|line| rows.apply(line));
         }
         let headers = response.headers();
         let next = text_of(headers, &header::NEXT_OFFSET).filter(|next| *next != offset);
-        match next.filter(|_| !says_true(headers, &header::UP_TO_DATE)) {
+        match next.filter(|_| !is_true(headers, &header::UP_TO_DATE)) {
             Some(next) => offset = next.to_owned(),
             None => return Ok(rows),
         }
     }
 }
 
-/// One line a stream, in columns; what the registry does not tell is a dash.
+/// Formats one line per stream, in columns; missing values are a dash.
 fn table(rows: &[(String, &RawValue)]) -> Vec<String> {
     let cells: Vec<[String; 4]> = rows
         .iter()
@@ -132,9 +132,9 @@ fn table(rows: &[(String, &RawValue)]) -> Vec<String> {
 
 fn instant(ms: u64) -> String {
     let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms));
-    // Years of more than four digits have no text.
-    let sane = at.filter(|_| ms < 253_402_300_800_000);
-    sane.map_or_else(|| "-".to_owned(), |at| humantime::format_rfc3339_seconds(at).to_string())
+    // RFC 3339 has no years of more than four digits.
+    let printable = at.filter(|_| ms < 253_402_300_800_000);
+    printable.map_or_else(|| "-".to_owned(), |at| humantime::format_rfc3339_seconds(at).to_string())
 }
 
 #[cfg(test)]
@@ -143,13 +143,13 @@ mod tests {
 
     fn rows(messages: &[&str]) -> Vec<String> {
         let mut rows = Rows::default();
-        messages.iter().for_each(|message| rows.take(message.as_bytes()));
+        messages.iter().for_each(|message| rows.apply(message.as_bytes()));
         let named: Vec<_> = rows.0.iter().map(|(path, row)| (path.clone(), &**row)).collect();
         table(&named)
     }
 
     #[test]
-    fn what_began_and_has_not_ended_is_listed() {
+    fn created_and_not_deleted_streams_are_listed() {
         let insert = |key: &str, closed: &str| {
             format!(
                 r#"{{"type":"stream","key":"{key}","value":{{"path":"{key}","contentType":"text/plain","createdAt":0{closed}}},"headers":{{"operation":"insert"}}}}"#
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_row_may_say_anything() {
+    fn rows_with_unexpected_values_are_listed() {
         let odd =
             r#"{"type":"stream","key":"a","value":{"createdAt":99999999999999999},"headers":{"operation":"upsert"}}"#;
         assert_eq!(rows(&[odd]), ["a  -  -  -"]);

@@ -1,11 +1,11 @@
-//! Turns what a read gives into what is printed: bytes as they are, JSON as one message a line.
+//! Converts response bodies to output: bytes unchanged, JSON arrays as one message per line.
 
-/// How content is put together.
+/// The structure of a stream's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// Bytes, text included.
     Bytes,
-    /// One JSON array of messages.
+    /// A JSON array of messages.
     Messages,
 }
 
@@ -16,17 +16,17 @@ impl Form {
     }
 }
 
-/// Takes the body of an answer, piece by piece. A message keeps its own text, except that line breaks between its parts
-/// become blanks. Nothing is held back but blanks, so a message may be longer than memory.
+/// An incremental converter for one body. Messages keep their text, except that line breaks between tokens become
+/// spaces. Only whitespace is buffered, so a message may be larger than memory.
 #[derive(Debug)]
 pub(super) struct Messages {
     form: Form,
     depth: usize,
     quoted: bool,
     escaped: bool,
-    /// Whether something of the present message was written.
+    /// True once part of the current message was written.
     begun: bool,
-    /// Blanks that belong to the message if it goes on behind them.
+    /// Whitespace that belongs to the message only if more of it follows.
     blanks: Vec<u8>,
 }
 
@@ -35,7 +35,7 @@ impl Messages {
         Self { form, depth: 0, quoted: false, escaped: false, begun: false, blanks: Vec::new() }
     }
 
-    /// Takes the next bytes of the body, and writes what is to be printed to `out`.
+    /// Converts the next bytes of the body and appends the result to `out`.
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         match self.form {
             Form::Bytes => out.extend_from_slice(bytes),
@@ -58,18 +58,18 @@ impl Messages {
             b' ' | b'\t' if self.begun => self.blanks.push(byte),
             b' ' | b'\t' | b'\r' | b'\n' => {}
             b'[' if self.depth == 0 => self.depth = 1,
-            // The end of the array is the end of a message and nothing else: an array that is read again may be longer.
+            // The closing bracket only ends the message: an array that is read again may have grown.
             b',' | b']' if self.depth == 1 => {
                 if std::mem::take(&mut self.begun) {
                     out.push(b'\n');
                 }
                 self.blanks.clear();
             }
-            _ => self.go_on(byte, out),
+            _ => self.write(byte, out),
         }
     }
 
-    fn go_on(&mut self, byte: u8, out: &mut Vec<u8>) {
+    fn write(&mut self, byte: u8, out: &mut Vec<u8>) {
         match byte {
             b'"' => self.quoted = true,
             b'[' | b'{' => self.depth += 1,
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn each_message_is_a_line_with_its_own_text() {
+    fn each_message_is_printed_on_one_line() {
         check("[]", "");
         check("[1.50, [2,3] ,{\"a\": \"],[\"}]", "1.50\n[2,3]\n{\"a\": \"],[\"}\n");
         check("[ \"a\\\\\", \"b\\\"]\" ]", "\"a\\\\\"\n\"b\\\"]\"\n");
@@ -107,19 +107,19 @@ mod tests {
     }
 
     #[test]
-    fn an_array_that_is_read_again_and_longer_goes_on_where_it_was() {
+    fn a_longer_array_continues_after_the_printed_part() {
         assert_eq!(printed(&[b"[1,2]", b",3]"]), "1\n2\n3\n");
     }
 
     #[test]
-    fn json_is_told_by_its_media_type() {
+    fn json_is_detected_by_its_media_type() {
         assert_eq!(Form::of("Application/JSON; charset=utf-8"), Form::Messages);
         assert_eq!(Form::of("application/jsonl"), Form::Bytes);
     }
 
     proptest! {
         #[test]
-        fn it_does_not_matter_how_the_bytes_are_cut(cut in 0_usize..40) {
+        fn output_does_not_depend_on_how_the_bytes_are_split(cut in 0_usize..40) {
             let body = br#"[ {"a": "x\"y]"} , [1, 2], "z", [[]] ]"#;
             let cut = cut.min(body.len());
             prop_assert_eq!(printed(&[&body[..cut], &body[cut..]]), printed(&[body]));

@@ -1,4 +1,4 @@
-//! Reads with `GET`: answer by answer, each to its end even if the connection breaks in its middle.
+//! Reads a stream page by page with `GET`, resuming a page when its connection breaks.
 
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -7,20 +7,20 @@ use tokio::time::timeout;
 
 use super::messages::Form;
 use super::printer::Printer;
-use super::server::{Server, says_true, text_of, with_query};
+use super::server::{Server, is_true, text_of, with_query};
 use crate::cli::Error;
 use crate::cli::follow::innermost;
 use crate::cli::output::warn;
 use crate::cli::server::CALL_TIMEOUT;
 use crate::streams::header;
 
-/// How often one answer may break before that counts as a failure.
+/// Maximum broken connections while reading one page; then the read fails.
 const BREAKS_MAX: u32 = 20;
 
-/// What an answer says beside its content.
+/// The headers of one page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Page {
-    /// Where the next one begins.
+    /// The offset of the next page.
     pub(super) next: Option<String>,
     pub(super) cursor: Option<String>,
     pub(super) up_to_date: bool,
@@ -31,14 +31,14 @@ impl Page {
     fn of(response: &Response) -> Self {
         let headers = response.headers();
         let owned = |name| text_of(headers, name).map(str::to_owned);
-        let closed = says_true(headers, &header::CLOSED);
-        let up_to_date = says_true(headers, &header::UP_TO_DATE);
+        let closed = is_true(headers, &header::CLOSED);
+        let up_to_date = is_true(headers, &header::UP_TO_DATE);
         Self { next: owned(&header::NEXT_OFFSET), cursor: owned(&header::CURSOR), up_to_date, closed }
     }
 }
 
-/// Reads what is behind `query` of the stream and prints it. What is at an offset never changes, so an answer that broke
-/// is asked for again, and goes on behind the bytes that were printed already.
+/// Requests one page of the stream and prints it. The content at an offset never changes, so after a broken connection
+/// the page is requested again and the bytes that were already printed are skipped.
 ///
 /// Errors: those of [`Server::call`] and [`Printer::print`].
 pub(super) async fn read_page(
@@ -47,10 +47,10 @@ pub(super) async fn read_page(
     query: &[(&str, &str)],
     printer: &mut Printer,
 ) -> Result<Page, Error> {
-    let place = with_query(url, query)?;
+    let target = with_query(url, query)?;
     let (mut taken, mut breaks) = (0, 0);
     loop {
-        let mut response = server.call(|client| client.get(place.clone())).await?;
+        let mut response = server.call(|client| client.get(target.clone())).await?;
         let page = Page::of(&response);
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(page);
@@ -63,11 +63,11 @@ pub(super) async fn read_page(
         if breaks > BREAKS_MAX {
             return Err(Error::StreamCall { url: url.to_owned(), cause });
         }
-        warn(&format!("the connection to {} broke ({cause}): going on where it was", server.root()));
+        warn(&format!("the connection to {} broke ({cause}): resuming", server.root()));
     }
 }
 
-/// Prints the body behind its first `taken` bytes; gives the reason if there is more that did not come.
+/// Prints the body after its first `taken` bytes. Returns the reason if the body is incomplete.
 async fn read_body(response: &mut Response, taken: &mut u64, printer: &mut Printer) -> Result<Option<String>, Error> {
     let mut at = 0;
     loop {
@@ -75,7 +75,7 @@ async fn read_body(response: &mut Response, taken: &mut u64, printer: &mut Print
             Ok(Ok(Some(bytes))) => bytes,
             Ok(Ok(None)) => return Ok(None),
             Ok(Err(error)) => return Ok(Some(innermost(&error))),
-            Err(_) => return Ok(Some(format!("nothing came for {} s", CALL_TIMEOUT.as_secs()))),
+            Err(_) => return Ok(Some(format!("nothing received for {} s", CALL_TIMEOUT.as_secs()))),
         };
         let known = usize::try_from(taken.saturating_sub(at)).unwrap_or(usize::MAX).min(bytes.len());
         printer.print(&bytes[known..])?;

@@ -1,4 +1,4 @@
-//! Writes content to stdout as it comes.
+//! Writes the content of a stream to stdout.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -6,7 +6,7 @@ use super::messages::{Form, Messages};
 use super::progress::Progress;
 use crate::cli::Error;
 
-/// Prints the content of one stream.
+/// Prints the content of one stream as it arrives.
 pub(super) struct Printer {
     messages: Messages,
     out: Vec<u8>,
@@ -14,18 +14,18 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// With `progress`, unless stdout is a terminal, which shows it by itself.
+    /// Returns a printer that shows `progress`, unless stdout is a terminal and so shows the content itself.
     pub(super) fn new(progress: Progress) -> Self {
         let progress = if io::stdout().is_terminal() { Progress::silent() } else { progress };
         Self { messages: Messages::of(Form::Bytes), out: Vec::new(), progress }
     }
 
-    /// A body of this form begins.
+    /// Starts a new body of this form.
     pub(super) fn begin(&mut self, form: Form) {
         self.messages = Messages::of(form);
     }
 
-    /// Prints more of the body. Errors: [`Error::Output`], also when the reader is gone.
+    /// Prints more of the body. Errors: [`Error::Output`], also when stdout is closed.
     pub(super) fn print(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.messages.push(bytes, &mut self.out);
         let printed = io::stdout().lock().write_all(&self.out).map_err(Error::Output);
@@ -34,12 +34,12 @@ impl Printer {
         printed
     }
 
-    /// Whoever reads gets what was printed so far. Errors: [`Error::Output`].
+    /// Flushes stdout. Errors: [`Error::Output`].
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         io::stdout().lock().flush().map_err(Error::Output)
     }
 
-    /// There is no more.
+    /// Flushes stdout and removes the progress line. Errors: [`Error::Output`].
     pub(super) fn end(mut self) -> Result<(), Error> {
         self.progress.end();
         self.flush()

@@ -1,19 +1,19 @@
-//! What a person at a terminal sees of work that takes long.
+//! The progress line of long transfers.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Work that is done by then is not worth a line.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Transfers shorter than this show no progress.
+const DELAY: Duration = Duration::from_secs(1);
 
-/// How often the line changes.
+/// Time between updates of the line.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// One line on stderr that is written anew as work goes on; nothing at all where stderr is no terminal.
+/// One line on stderr that is rewritten as work goes on; only shown on a terminal.
 pub(super) struct Progress {
-    seen: bool,
+    visible: bool,
     began: Instant,
     next: Instant,
     bytes: u64,
@@ -23,27 +23,27 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn start() -> Self {
-        Self { seen: io::stderr().is_terminal(), ..Self::silent() }
+        Self { visible: io::stderr().is_terminal(), ..Self::silent() }
     }
 
     pub(super) fn silent() -> Self {
         let began = Instant::now();
-        Self { seen: false, began, next: began + PATIENCE, bytes: 0, lines: 0, written: false }
+        Self { visible: false, began, next: began + DELAY, bytes: 0, lines: 0, written: false }
     }
 
-    /// So much more is done.
+    /// Adds finished work and updates the line if it is due.
     pub(super) fn add(&mut self, bytes: u64, lines: u64) {
         (self.bytes, self.lines) = (self.bytes + bytes, self.lines + lines);
         let now = Instant::now();
-        if self.seen && now >= self.next {
+        if self.visible && now >= self.next {
             self.next = now + INTERVAL;
             self.written = true;
-            // With stderr closed there is nobody left to tell.
+            // A closed stderr does not matter.
             drop(write!(io::stderr(), "\r\x1b[K{}", line(self.bytes, self.lines, now - self.began)));
         }
     }
 
-    /// The work is done: the line goes away.
+    /// Removes the line.
     pub(super) fn end(&mut self) {
         if std::mem::take(&mut self.written) {
             drop(write!(io::stderr(), "\r\x1b[K"));
@@ -51,7 +51,7 @@ impl Progress {
     }
 }
 
-/// `1200 lines, 12.3 MiB, 4.1 MiB/s`
+/// Formats the line: `1200 lines, 12.3 MiB, 4.1 MiB/s`.
 fn line(bytes: u64, lines: u64, took: Duration) -> String {
     let lines = if lines > 0 { format!("{lines} lines, ") } else { String::new() };
     let mib = bytes as f64 / (1024.0 * 1024.0);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_tells_how_much_and_how_fast() {
+    fn the_line_shows_amount_and_speed() {
         assert_eq!(line(3 << 20, 1_200, Duration::from_secs(2)), "1200 lines, 3.0 MiB, 1.5 MiB/s");
         assert_eq!(line(0, 0, Duration::ZERO), "0.0 MiB, 0.0 MiB/s");
     }

@@ -5,30 +5,30 @@ use clap::Args;
 use super::pages::read_page;
 use super::printer::Printer;
 use super::progress::Progress;
-use super::server::At;
+use super::server::ServerOptions;
 use crate::cli::Error;
 
-/// Print what a stream holds, up to its end as it is now
+/// Print the content of a stream up to its current end
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples: take the messages of a JSON stream apart; copy a stream of bytes
+Examples: pick a field of each message; copy a binary stream
   exorelay stream read orders | jq .id
   exorelay stream read backups/monday > monday.tar
 
-Each message of a JSON stream is one line; anything else is printed as it is.")]
+Each message of a JSON stream is printed on one line; other content is printed unchanged.")]
 pub(in crate::cli) struct Read {
-    /// The stream: its name, or its URL
+    /// The name or URL of the stream
     name: String,
-    /// Where to begin: -1 is the start, else an offset that the server gave out
+    /// Start offset: -1 for the beginning, or an offset from the server
     #[arg(long, value_name = "OFFSET", default_value = "-1", allow_hyphen_values = true)]
     offset: String,
     #[command(flatten)]
-    at: At,
+    server: ServerOptions,
 }
 
 impl Read {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let server = self.at.server()?;
+        let server = self.server.open()?;
         let url = server.url_of(&self.name)?;
         let (mut printer, mut offset) = (Printer::new(Progress::start()), self.offset);
         loop {

@@ -4,35 +4,35 @@ use std::cell::Cell;
 
 use clap::Args;
 
-use super::server::At;
+use super::server::ServerOptions;
 use crate::cli::Error;
 
-/// Delete streams; their forks keep what they have
+/// Delete streams; their forks keep their content
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: two streams and all they hold
+Example: delete two streams
   exorelay stream rm orders chats/7")]
 pub(in crate::cli) struct Rm {
-    /// The streams: their names, or their URLs
+    /// Names or URLs of streams
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]
-    at: At,
+    server: ServerOptions,
 }
 
 impl Rm {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let server = self.at.server()?;
+        let server = self.server.open()?;
         let urls: Vec<String> = self.names.iter().map(|name| server.url_of(name)).collect::<Result<_, _>>()?;
         for url in urls {
-            // Another try after one that had worked finds nothing: that is done, too.
-            let tries = Cell::new(0);
+            // A retry after a delete that went through finds nothing, which is a success.
+            let attempts = Cell::new(0);
             let deleted = server.call(|client| {
-                tries.set(tries.get() + 1);
+                attempts.set(attempts.get() + 1);
                 client.delete(&url)
             });
             match deleted.await {
-                Err(Error::StreamRefused { status: 404 | 410, .. }) if tries.get() > 1 => {}
+                Err(Error::StreamRefused { status: 404 | 410, .. }) if attempts.get() > 1 => {}
                 outcome => drop(outcome?),
             }
         }

@@ -1,4 +1,4 @@
-//! Calls to a server of streams. What may pass is tried again; what the server refuses is told in its words.
+//! Calls to a server of streams, with retries for temporary failures.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -14,33 +14,33 @@ use crate::app::config::{Purpose, Sources};
 use crate::cli::Error;
 use crate::cli::follow::{WAIT_MAX, innermost};
 use crate::cli::output::warn;
-use crate::cli::server::{CONNECT_TIMEOUT, is_refusal, problem_words, reachable};
+use crate::cli::server::{CONNECT_TIMEOUT, is_refused, problem_detail, reachable};
 use crate::http::Backoff;
 
-/// How long the head of an answer may take; a long-poll takes most of it.
+/// Timeout for response headers. Long-polls take most of it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How much of an error's text is read.
-const WORDS_BYTES_MAX: usize = 64 * 1024;
+/// Maximum bytes read from an error response.
+const ERROR_BYTES_MAX: usize = 64 * 1024;
 
-/// After how much silence the system checks whether the other side is still there.
+/// Idle time before TCP keep-alive probes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Where the streams are.
+/// The options that select the server.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
-pub(super) struct At {
-    /// The URL before the names of streams [default: the configured streams.address, http://127.0.0.1:4437/v1/stream]
+pub(super) struct ServerOptions {
+    /// The base URL of the streams [default: the configured streams.address, http://127.0.0.1:4437/v1/stream]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// How long a server that is away, busy or failing is tried again
+    /// How long to retry while the server is down, busy or failing
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     retry_for: Duration,
 }
 
-impl At {
-    /// The server, without a call. Errors: [`Error::StreamUrl`], [`Error::Configuration`].
-    pub(super) fn server(&self) -> Result<Server, Error> {
+impl ServerOptions {
+    /// Returns a client for the server, without making a call. Errors: [`Error::StreamUrl`], [`Error::Configuration`].
+    pub(super) fn open(&self) -> Result<Server, Error> {
         let root = match &self.url {
             Some(given) if given.contains("://") => given.clone(),
             Some(given) => format!("http://{given}"),
@@ -64,36 +64,36 @@ fn check_url(url: &str) -> Result<(), Error> {
 }
 
 fn client() -> Result<reqwest::Client, Error> {
-    // A second installation is refused, and means that the first one stands.
+    // Fails if a provider is already installed, which is fine.
     drop(rustls::crypto::ring::default_provider().install_default());
-    // No time-out of the whole: what is followed has no end, and what is long takes its time.
+    // No total timeout: following has no end, and large bodies take their time.
     let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
     builder.build().map_err(|error| Error::StreamCall { url: String::new(), cause: innermost(&error) })
 }
 
-/// A server of streams.
+/// A client of one server of streams.
 pub(super) struct Server {
     client: reqwest::Client,
     root: String,
     retry_for: Duration,
-    /// Whether it has ever answered: one that has not is not waited for.
+    /// True once the server has answered. Before that a refused connection is not retried.
     reached: AtomicBool,
 }
 
-/// An answer that is no success.
+/// A failed attempt.
 struct Failed {
     error: Error,
-    /// How long to wait before another try; `None` if there is no point in one.
-    again: Option<Duration>,
+    /// Minimum wait before a retry; `None` if a retry is pointless.
+    retry_after: Option<Duration>,
 }
 
 impl Server {
-    /// What stands before the names of streams.
+    /// Returns the base URL of the streams, without a trailing slash.
     pub(super) fn root(&self) -> &str {
         &self.root
     }
 
-    /// The URL of a stream. Errors: [`Error::StreamUrl`].
+    /// Returns the URL of a stream. Errors: [`Error::StreamUrl`].
     pub(super) fn url_of(&self, name: &str) -> Result<String, Error> {
         let url = url_of(&self.root, name);
         check_url(&url)?;
@@ -103,8 +103,8 @@ impl Server {
         }
     }
 
-    /// Makes a call that may be made twice, and gives its answer of success, body unread. Tries again what may pass, for
-    /// as long as was asked for. Errors: [`Error::NoStreams`], [`Error::StreamCall`], [`Error::Refused`].
+    /// Makes an idempotent call and returns its successful response, body unread. Retries temporary failures for up to
+    /// `--retry-for`. Errors: [`Error::NoStreams`], [`Error::StreamCall`], [`Error::StreamRefused`].
     pub(super) async fn call(&self, make: impl Fn(&reqwest::Client) -> RequestBuilder) -> Result<Response, Error> {
         let deadline = Instant::now() + self.retry_for;
         let mut backoff = Backoff::new(WAIT_MAX);
@@ -113,26 +113,26 @@ impl Server {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
-            let Some(asked) = failed.again else { return Err(failed.error) };
+            let Some(asked) = failed.retry_after else { return Err(failed.error) };
             let wait = asked.max(backoff.next());
             if Instant::now() + wait >= deadline {
                 return Err(failed.error);
             }
-            warn(&format!("{}: trying again", failed.error));
+            warn(&format!("{}: retrying", failed.error));
             sleep(wait).await;
         }
     }
 
     async fn try_once(&self, make: &impl Fn(&reqwest::Client) -> RequestBuilder) -> Result<Response, Failed> {
-        let broken = |error| Failed { error, again: Some(Duration::ZERO) };
+        let broken = |error| Failed { error, retry_after: Some(Duration::ZERO) };
         let sent = timeout(HEAD_TIMEOUT, make(&self.client).send()).await;
         let response = match sent {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                // Whoever takes a connection and breaks it is there.
+                // A connection that was accepted and then broke also shows that the server is running.
                 let reached = self.reached.load(Ordering::Relaxed) || !error.is_connect();
-                let again = reached.then_some(Duration::ZERO);
-                return Err(Failed { error: self.unreachable(&error), again });
+                let retry_after = reached.then_some(Duration::ZERO);
+                return Err(Failed { error: self.unreachable(&error), retry_after });
             }
             Err(_) => {
                 let cause = format!("no answer within {} s", HEAD_TIMEOUT.as_secs());
@@ -144,21 +144,21 @@ impl Server {
         if status.is_success() {
             return Ok(response);
         }
-        let again = may_pass(status).then(|| wait_asked(response.headers()));
-        Err(Failed { error: refused(response).await, again })
+        let retry_after = is_temporary(status).then(|| wait_asked(response.headers()));
+        Err(Failed { error: refused(response).await, retry_after })
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {
         let cause = innermost(error);
-        match error.is_connect() && is_refusal(&cause) {
+        match error.is_connect() && is_refused(&cause) {
             true => Error::NoStreams { url: self.root.clone() },
             false => Error::StreamCall { url: self.root.clone(), cause },
         }
     }
 }
 
-/// Whether another try may have another outcome. 507 stays until somebody makes room.
-fn may_pass(status: StatusCode) -> bool {
+/// Returns true if a retry may succeed. Not for 507, which needs an operator to free space.
+fn is_temporary(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
@@ -167,44 +167,44 @@ fn wait_asked(headers: &HeaderMap) -> Duration {
     text.and_then(|text| crate::http::wait_asked(text, SystemTime::now())).unwrap_or_default()
 }
 
-/// A server's refusal in its own words, else by its status.
+/// Builds the error for a refused call: the server's explanation, else its status.
 async fn refused(mut response: Response) -> Error {
     let (status, mut url) = (response.status(), response.url().clone());
     url.set_query(None);
     let mut body = Vec::new();
     while let Ok(Ok(Some(bytes))) = timeout(CONNECT_TIMEOUT, response.chunk()).await {
         body.extend_from_slice(&bytes);
-        if body.len() > WORDS_BYTES_MAX {
+        if body.len() > ERROR_BYTES_MAX {
             break;
         }
     }
     let words =
-        problem_words(&body).or_else(|| plain_words(&body).map(|words| format!("{url} answered {status}: {words}")));
+        problem_detail(&body).or_else(|| plain_text(&body).map(|words| format!("{url} answered {status}: {words}")));
     let (status, detail) = (status.as_u16(), words.unwrap_or_else(|| format!("{url} answered {status}")));
     Error::StreamRefused { status, detail }
 }
 
-/// The first line of a text that somebody wrote to be read.
-fn plain_words(body: &[u8]) -> Option<String> {
+/// Returns the first line of `body` if it is readable plain text.
+fn plain_text(body: &[u8]) -> Option<String> {
     let line = std::str::from_utf8(body).ok()?.lines().next()?.trim();
     let readable = !line.is_empty() && line.len() < 200 && !line.starts_with(['<', '{', '[']);
     (readable && !line.contains(char::is_control)).then(|| line.to_owned())
 }
 
-/// The URL with a query. Errors: [`Error::StreamUrl`].
+/// Returns the URL with a query. Errors: [`Error::StreamUrl`].
 pub(super) fn with_query(url: &str, query: &[(&str, &str)]) -> Result<Url, Error> {
     let mut whole = Url::parse(url).map_err(|_| Error::StreamUrl { url: url.to_owned() })?;
     whole.query_pairs_mut().extend_pairs(query);
     Ok(whole)
 }
 
-/// The text of a header.
+/// Returns the text of a header.
 pub(super) fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Whether a header says `true`, in any case.
-pub(super) fn says_true(headers: &HeaderMap, name: &HeaderName) -> bool {
+/// Returns true if a header is `true`, in any case.
+pub(super) fn is_true(headers: &HeaderMap, name: &HeaderName) -> bool {
     text_of(headers, name).is_some_and(|text| text.eq_ignore_ascii_case("true"))
 }
 
@@ -213,12 +213,12 @@ mod tests {
     use super::*;
 
     fn root(url: &str) -> Option<String> {
-        let at = At { url: Some(url.into()), retry_for: Duration::ZERO };
-        at.server().ok().map(|server| server.root().to_owned())
+        let options = ServerOptions { url: Some(url.into()), retry_for: Duration::ZERO };
+        options.open().ok().map(|server| server.root().to_owned())
     }
 
     #[test]
-    fn a_root_is_an_http_url_and_may_leave_its_scheme_out() {
+    fn a_base_url_is_an_http_url_with_an_optional_scheme() {
         assert_eq!(root("localhost:4437/v1/stream/").as_deref(), Some("http://localhost:4437/v1/stream"));
         assert_eq!(root("https://streams.example/s").as_deref(), Some("https://streams.example/s"));
         for url in ["ftp://localhost", "http://", "http://localhost/?a=b", "a b"] {
@@ -227,16 +227,17 @@ mod tests {
     }
 
     #[test]
-    fn a_phrase_is_quoted_and_a_page_is_not() {
-        assert_eq!(plain_words(b"Stream not found\n").as_deref(), Some("Stream not found"));
-        assert_eq!(plain_words(b"<html>"), None);
-        assert_eq!(plain_words(b"\x1b[31m"), None);
-        assert_eq!(plain_words(b""), None);
+    fn plain_text_is_quoted_and_html_is_not() {
+        assert_eq!(plain_text(b"Stream not found\n").as_deref(), Some("Stream not found"));
+        assert_eq!(plain_text(b"<html>"), None);
+        assert_eq!(plain_text(b"\x1b[31m"), None);
+        assert_eq!(plain_text(b""), None);
     }
 
     #[test]
-    fn only_what_may_pass_is_tried_again() {
-        let passing: Vec<u16> = (400..600).filter(|code| may_pass(StatusCode::from_u16(*code).unwrap())).collect();
-        assert_eq!(passing, [408, 425, 429, 500, 502, 503, 504]);
+    fn only_temporary_failures_are_retried() {
+        let temporary: Vec<u16> =
+            (400..600).filter(|code| is_temporary(StatusCode::from_u16(*code).unwrap())).collect();
+        assert_eq!(temporary, [408, 425, 429, 500, 502, 503, 504]);
     }
 }
