@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, UPGRADE};
+use axum::http::header::{CONTENT_TYPE, UPGRADE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
@@ -15,6 +15,7 @@ use super::opening::{Refusal, open};
 use super::service::Broker;
 use super::watching;
 use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
+use crate::http::access::bearer_token;
 use crate::http::{Kind, Limits, Peer, Problem, json_body, message_name, not_found};
 use crate::message::{self, InstanceId, Message, MessageName, Role, TraceParent, Verdict};
 
@@ -125,7 +126,7 @@ async fn send_single(State(face): State<Face>, uri: Uri, request: Request) -> Re
     let mut message = Message::from_json(Some(name.clone()), &incoming.body)?;
     message.trace = message.trace.or_else(|| trace(&incoming.headers));
     let sender = message.sender.clone();
-    match face.broker.publish_with(origin.as_ref(), bearer(&incoming.headers), message) {
+    match face.broker.publish_with(origin.as_ref(), bearer_token(&incoming.headers), message) {
         Verdict::Accepted => Ok(StatusCode::OK.into_response()),
         Verdict::NoReceivers => Ok(no_receivers(&face.broker, origin.as_ref(), sender.as_ref(), &name)),
         Verdict::Busy { retry_after } => Err(busy(&face.broker).retry_after(retry_after)),
@@ -143,7 +144,7 @@ async fn send_batch(State(face): State<Face>, request: Request) -> Result<Respon
         let detail = format!("the array has {} messages, at most {messages_max} are allowed", messages.len());
         return Err(Problem::new(Kind::InvalidMessage, detail));
     }
-    let (trace, token) = (trace(&incoming.headers), bearer(&incoming.headers));
+    let (trace, token) = (trace(&incoming.headers), bearer_token(&incoming.headers));
     let publish = |message: Result<Message, message::Error>| match message {
         Ok(message) => {
             let trace = message.trace.clone().or_else(|| trace.clone());
@@ -202,11 +203,6 @@ fn origin(broker: &Broker, headers: &HeaderMap) -> Result<Option<InstanceId>, Pr
         true => Ok(Some(instance)),
         false => Err(Problem::new(Kind::UnknownInstance, format!("{instance:?} is not registered: register it first"))),
     }
-}
-
-/// What the caller shows to speak for a guarded role. RFC 6750 2.1.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 fn trace(headers: &HeaderMap) -> Option<TraceParent> {

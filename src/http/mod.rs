@@ -1,6 +1,8 @@
 //! Shared by every listener and every outgoing call: the server with its limits, drain and worker threads, problem
-//! answers, request bodies and message names, the pooled client, server-sent events, and WebSockets of both ends.
+//! answers, request bodies and message names, the pooled client, server-sent events, WebSockets of both ends, and
+//! access rules.
 
+pub(crate) mod access;
 mod body;
 mod call;
 mod limits;

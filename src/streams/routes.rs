@@ -2,9 +2,9 @@
 
 mod answers;
 mod caching;
+mod cors;
 mod events;
 mod frames;
-mod layers;
 mod reading;
 mod told;
 
@@ -19,11 +19,12 @@ use axum::routing::any;
 
 use answers::Failure;
 pub(super) use answers::absolute;
-use layers::Policy;
+use cors::cors;
 
 use super::service::Streams;
 use super::subscriptions;
 use super::wire::{AppendRequest, CreateRequest, RESERVED, RequestError, StreamPath};
+use crate::http::access::Cors;
 use crate::http::{Answering, Answers, Caller, Kind, Limits, Problem, WorkerHandle, not_found, read_body};
 
 /// The path that covers every route of this module.
@@ -48,16 +49,16 @@ const ROOT: &str = "/v1/stream/";
 /// # }
 /// ```
 pub fn router(streams: Streams) -> Router {
-    let policy = Policy::of(streams.config());
-    layers::around(routes(&Face::new(streams, &Limits::default()), &Limits::default()), &policy)
+    let cors = cors(streams.config());
+    cors.layer(routes(&Face::new(streams, &Limits::default()), &Limits::default()))
 }
 
 /// Returns the handler for a listener: as [`router`], with a shortcut past the router for calls on streams.
 pub fn server(streams: Streams, limits: &Limits) -> impl Answers {
-    let policy = Policy::of(streams.config());
+    let cors = cors(streams.config());
     let face = Face::new(streams, limits);
     let router = routes(&face, limits).fallback(not_found);
-    Server { face, router: layers::around(router, &policy), policy }
+    Server { face, router: cors.layer(router), cors }
 }
 
 fn routes(face: &Arc<Face>, limits: &Limits) -> Router {
@@ -73,7 +74,7 @@ fn routes(face: &Arc<Face>, limits: &Limits) -> Router {
 /// Calls on streams, which are almost all, go straight to what answers them, and everything else through a router.
 struct Server {
     face: Arc<Face>,
-    policy: Arc<Policy>,
+    cors: Arc<Cors>,
     router: Router,
 }
 
@@ -82,8 +83,8 @@ impl Answers for Server {
         if !names_stream(request.uri()) {
             return self.router.answer(request, caller);
         }
-        let (face, policy) = (Arc::clone(&self.face), Arc::clone(&self.policy));
-        Box::pin(async move { policy.around(request, |request| face.answer(request, caller.worker)).await })
+        let (face, cors) = (Arc::clone(&self.face), Arc::clone(&self.cors));
+        Box::pin(async move { cors.apply(request, |request| face.answer(request, caller.worker)).await })
     }
 }
 

@@ -10,6 +10,7 @@ use super::waiting::nobody;
 use super::{Declared, Effect, Exchange, Instance, Key, Language, Note, Parcel, Place, Queue, Reason};
 use crate::broker::Error;
 use crate::broker::wire::{Address, Landscape, RoleRoutes};
+use crate::http::access::equals_secret;
 use crate::message::{InstanceId, Registration, Role};
 
 impl<H: Clone> Exchange<H> {
@@ -263,17 +264,11 @@ impl<H: Clone> Exchange<H> {
     /// A role that is guarded by a token is given to nobody else. Errors: [`Error::Token`].
     fn check_token(&self, registration: &Registration) -> Result<(), Error> {
         let Some(expected) = self.tokens.get(&registration.role) else { return Ok(()) };
-        match registration.token.as_deref().is_some_and(|token| is_same(token, expected)) {
+        match registration.token.as_deref().is_some_and(|token| equals_secret(token, expected)) {
             true => Ok(()),
             false => Err(Error::Token { role: registration.role.clone() }),
         }
     }
-}
-
-/// Compares without telling by the time it takes how much was right.
-pub(super) fn is_same(left: &str, right: &str) -> bool {
-    let differences = left.bytes().zip(right.bytes()).fold(0, |sum, (left, right)| sum | (left ^ right));
-    left.len() == right.len() && differences == 0
 }
 
 fn posted_instance<H>(address: Address, routes: &RoleRoutes, handle: H) -> Instance<H> {

@@ -6,6 +6,7 @@ use super::exchange::give_up;
 use super::waiting::Awaited;
 use super::{Effect, Exchange, Key, Note, Parcel, Reason, Routed};
 use crate::broker::wire::Fate;
+use crate::http::access::equals_secret;
 use crate::message::{ActivityId, InstanceId, Message, MessageName, Role, Verdict};
 
 /// What a refused sender is told to wait.
@@ -77,7 +78,7 @@ impl<H: Clone> Exchange<H> {
         let Some(expected) = self.tokens.get(role) else { return true };
         let instance = origin.and_then(|id| self.roster.get(self.roster.key_of(id)?));
         let connected = instance.is_some_and(|instance| instance.role == *role && instance.address().is_none());
-        connected || token.is_some_and(|token| super::moves::is_same(token, expected))
+        connected || token.is_some_and(|token| equals_secret(token, expected))
     }
 
     /// What everybody else calls the message that `sender`, or the role of `origin`, calls `name`.

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::answers::{Failure, answer, set};
 use super::caching::{cache_control, cursor, tag_of};
 use super::frames::body_of;
-use super::layers::compressed;
 use super::{events, stream_path};
+use crate::http::access::compress;
 use crate::streams::metrics::Waiting;
 use crate::streams::reading::{Reader, Slice};
 use crate::streams::service::Streams;
@@ -29,7 +29,7 @@ pub(super) async fn read(streams: &Streams, request: Request) -> Result<Response
         Live::LongPoll => long_poll(streams, reader, call.cursor.as_deref()).await?,
         Live::Events => return Ok(events::follow(streams, reader, call.cursor)),
     };
-    Ok(compressed(response, headers).await)
+    Ok(compress(response, headers).await)
 }
 
 /// The end of the stream as it is now, without content.

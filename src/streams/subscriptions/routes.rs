@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{OriginalUri, Path, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -18,6 +18,7 @@ use super::service::Running;
 use super::wire::{
     SubscriptionId, claim_request, links_request, release_request, stream_in_url, terms_request, wake_request,
 };
+use crate::http::access::bearer_token;
 use crate::http::{Limits, read_body};
 use crate::streams;
 use crate::streams::Streams;
@@ -106,7 +107,7 @@ async fn acknowledge(
     request: Request<Body>,
     way: Way,
 ) -> Result<Response, Error> {
-    let (id, token) = (known(&id)?, bearer(request.headers()));
+    let (id, token) = (known(&id)?, bearer_token(request.headers()).map(str::to_owned));
     let acknowledgement = wake_request(&face.body(request).await?)?;
     let answer = face.running()?.acknowledge((&id, way, token.as_deref()), &acknowledgement).await?;
     Ok(Json(answer).into_response())
@@ -122,7 +123,7 @@ async fn release(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<StatusCode, Error> {
-    let (id, token) = (known(&id)?, bearer(request.headers()));
+    let (id, token) = (known(&id)?, bearer_token(request.headers()).map(str::to_owned));
     let release = release_request(&face.body(request).await?)?;
     face.running()?.release((&id, token.as_deref()), &release).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -183,10 +184,4 @@ impl IntoResponse for Error {
 fn known(id: &str) -> Result<SubscriptionId, Error> {
     let none = || Error::NoRoute { path: format!("subscriptions/{id}") };
     SubscriptionId::parse(id).map_err(|_| none())
-}
-
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }

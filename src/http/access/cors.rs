@@ -1,0 +1,203 @@
+//! Cross-origin rules for browsers, and the security headers of every response. Fetch 3.2, 3.7.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, ORIGIN, VARY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+
+/// Fetch 3.7.
+static RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Settings of [`Cors`].
+#[derive(Debug)]
+pub(crate) struct CorsSettings<'a> {
+    /// Origins whose pages may call; `*` allows all.
+    pub(crate) origins: &'a [String],
+    /// True if those pages may send credentials. Has no effect if all origins are allowed.
+    pub(crate) credentials: bool,
+    /// Time for which a browser may remember the answer to a preflight.
+    pub(crate) max_age: Duration,
+    /// Methods that pages may use, separated by commas.
+    pub(crate) methods: HeaderValue,
+    /// Headers that pages may send, separated by commas.
+    pub(crate) request_headers: HeaderValue,
+    /// Headers that pages may read, separated by commas.
+    pub(crate) response_headers: HeaderValue,
+}
+
+/// Cross-origin rules of one system.
+#[derive(Debug)]
+pub(crate) struct Cors {
+    /// `None` if all origins are allowed.
+    origins: Option<Vec<HeaderValue>>,
+    credentials: bool,
+    max_age_s: HeaderValue,
+    methods: HeaderValue,
+    request_headers: HeaderValue,
+    response_headers: HeaderValue,
+}
+
+impl Cors {
+    /// Creates the rules. Origins that no header can carry are ignored: no browser sends them.
+    pub(crate) fn new(settings: CorsSettings<'_>) -> Arc<Self> {
+        let CorsSettings { origins, credentials, max_age, methods, request_headers, response_headers } = settings;
+        let all = origins.iter().any(|origin| origin == "*");
+        let named = || origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
+        Arc::new(Self {
+            origins: (!all).then(named),
+            credentials: credentials && !all,
+            max_age_s: HeaderValue::from(max_age.as_secs()),
+            methods,
+            request_headers,
+            response_headers,
+        })
+    }
+
+    /// Applies the rules to every request of `router`.
+    pub(crate) fn layer(self: &Arc<Self>, router: Router) -> Router {
+        let cors = Arc::clone(self);
+        router.layer(from_fn(move |request: Request, next: Next| {
+            let cors = Arc::clone(&cors);
+            async move { cors.apply(request, |request| next.run(request)).await }
+        }))
+    }
+
+    /// Answers a preflight itself, and any other request with the response of `respond` and the headers added.
+    pub(crate) async fn apply<F>(&self, request: Request, respond: impl FnOnce(Request) -> F) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let requester = Requester { reads, origin: request.headers().get(ORIGIN).cloned() };
+        if request.method() == Method::OPTIONS {
+            return self.preflight(&requester);
+        }
+        let mut response = respond(request).await;
+        self.add_headers(response.headers_mut(), &requester);
+        response
+    }
+
+    /// Adds who may read, embed and store the response. A `Cache-Control` of its own stays.
+    fn add_headers(&self, headers: &mut HeaderMap, requester: &Requester) {
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(&RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        let Some(origins) = &self.origins else {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            return self.expose(headers, requester);
+        };
+        headers.append(VARY, HeaderValue::from_static("origin"));
+        if let Some(origin) = requester.origin.as_ref().filter(|origin| origins.contains(origin)) {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            if self.credentials {
+                headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            }
+            self.expose(headers, requester);
+        }
+    }
+
+    fn expose(&self, headers: &mut HeaderMap, requester: &Requester) {
+        // A cached response has to work for pages, too, even if a caller without an origin asked for it first.
+        if requester.reads || requester.origin.is_some() {
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, self.response_headers.clone());
+        }
+    }
+
+    /// The answer to a browser that asks before it sends a page's request. Fetch 3.2.2.
+    fn preflight(&self, requester: &Requester) -> Response {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.request_headers.clone());
+        headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age_s.clone());
+        self.add_headers(headers, requester);
+        response
+    }
+}
+
+/// The parts of a request that the rules depend on.
+struct Requester {
+    /// True for GET and HEAD.
+    reads: bool,
+    origin: Option<HeaderValue>,
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower_service::Service;
+
+    use super::*;
+
+    async fn answer(origins: &[&str], credentials: bool, request: Request<Body>) -> Response {
+        let origins: Vec<String> = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        let cors = Cors::new(CorsSettings {
+            origins: &origins,
+            credentials,
+            max_age: Duration::from_secs(600),
+            methods: HeaderValue::from_static("GET, POST"),
+            request_headers: HeaderValue::from_static("content-type, if-none-match"),
+            response_headers: HeaderValue::from_static("etag, stream-next-offset"),
+        });
+        let router = Router::new().route("/", get(|| async { "read" }).post(|| async { "written" }));
+        cors.layer(router).call(request).await.unwrap()
+    }
+
+    fn from(origin: &str, method: Method) -> Request<Body> {
+        Request::builder().method(method).uri("/").header(ORIGIN, origin).body(Body::empty()).unwrap()
+    }
+
+    fn text(response: &Response, name: HeaderName) -> Option<&str> {
+        response.headers().get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[tokio::test]
+    async fn all_origins_may_call_unless_some_are_named() {
+        let response = answer(&["*"], true, from("https://a.example", Method::POST)).await;
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_ORIGIN), Some("*"));
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_CREDENTIALS), None);
+        assert!(text(&response, ACCESS_CONTROL_EXPOSE_HEADERS).unwrap().contains("stream-next-offset"));
+        assert_eq!(text(&response, VARY), None);
+    }
+
+    #[tokio::test]
+    async fn only_named_origins_may_call() {
+        let named = ["https://a.example", "https://b.example"];
+        let response = answer(&named, true, from("https://b.example", Method::GET)).await;
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_ORIGIN), Some("https://b.example"));
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_CREDENTIALS), Some("true"));
+        let response = answer(&named, true, from("https://c.example", Method::GET)).await;
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_ORIGIN), None);
+        assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_CREDENTIALS), None);
+        assert_eq!(text(&response, VARY), Some("origin"));
+    }
+
+    #[tokio::test]
+    async fn a_preflight_is_answered_for_every_path() {
+        let response = answer(&["*"], false, from("https://a.example", Method::OPTIONS)).await;
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        assert!(text(&response, ACCESS_CONTROL_ALLOW_HEADERS).unwrap().contains("if-none-match"));
+        assert_eq!(text(&response, ACCESS_CONTROL_MAX_AGE), Some("600"));
+    }
+
+    #[tokio::test]
+    async fn responses_that_caches_may_store_work_for_pages() {
+        let plain = |method| Request::builder().method(method).uri("/").body(Body::empty()).unwrap();
+        let read = answer(&["*"], false, plain(Method::GET)).await;
+        assert!(text(&read, ACCESS_CONTROL_EXPOSE_HEADERS).is_some());
+        let written = answer(&["*"], false, plain(Method::POST)).await;
+        assert_eq!(text(&written, ACCESS_CONTROL_EXPOSE_HEADERS), None);
+        assert_eq!(text(&written, X_CONTENT_TYPE_OPTIONS), Some("nosniff"));
+        assert_eq!(text(&written, CACHE_CONTROL), Some("no-store"));
+    }
+}
