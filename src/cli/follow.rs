@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Error;
 use super::output::warn;
 use super::server::{CONNECT_TIMEOUT, Server, is_refused};
-use crate::http::Backoff;
 use crate::http::sse::{Decoder, Event};
+use crate::http::{Backoff, install_tls_provider};
 
 /// The longest wait before the next try to reach a server that went away.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -106,8 +106,7 @@ impl Stream<'_> {
 }
 
 fn streaming_client(server: &Server) -> Result<reqwest::Client, Error> {
-    // A second installation is refused, and means that the first one stands.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    install_tls_provider();
     // No proxy: the other side is next door. No time-out of the whole: a stream has no end.
     let builder = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
     builder.build().map_err(|error| Error::Stream { url: server.url().to_owned(), cause: error.to_string() })

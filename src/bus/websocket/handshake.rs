@@ -11,7 +11,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_c
 
 use crate::broker::ACKS_HEADER;
 use crate::bus::Error;
-use crate::http::ClientError;
+use crate::http::{ClientError, install_tls_provider};
 
 /// Where brokers of the WebSocket era expect it. exo 3.
 const PATH: &str = "/services";
@@ -90,8 +90,7 @@ impl Target {
         let stream = TcpStream::connect(&self.authority).await.map_err(cannot)?;
         // Frames are small and each is waited for.
         stream.set_nodelay(true).map_err(cannot)?;
-        // A second installation is refused, and means that the first one stands.
-        drop(rustls::crypto::ring::default_provider().install_default());
+        install_tls_provider();
         let request = self.request().map_err(|error| self.refused(error))?;
         let opened = client_async_tls_with_config(request, stream, Some(limits(frame_bytes_max)), None).await;
         let (socket, answer) = opened.map_err(|error| self.refused(error))?;

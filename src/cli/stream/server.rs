@@ -15,7 +15,7 @@ use crate::cli::Error;
 use crate::cli::follow::{WAIT_MAX, innermost};
 use crate::cli::output::warn;
 use crate::cli::server::{CONNECT_TIMEOUT, is_refused, problem_detail, reachable};
-use crate::http::Backoff;
+use crate::http::{Backoff, install_tls_provider};
 
 /// Timeout for response headers. Long-polls take most of it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
@@ -64,8 +64,7 @@ fn check_url(url: &str) -> Result<(), Error> {
 }
 
 fn client() -> Result<reqwest::Client, Error> {
-    // Fails if a provider is already installed, which is fine.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    install_tls_provider();
     // No total timeout: following has no end, and large bodies take their time.
     let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
     builder.build().map_err(|error| Error::StreamCall { url: String::new(), cause: innermost(&error) })

@@ -13,6 +13,7 @@ use hyper::body::Body;
 
 use super::error::{ClientError, innermost};
 use super::pool::Pool;
+use super::tls::install_tls_provider;
 
 /// Bounds of every outgoing call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,8 +134,7 @@ pub(crate) fn join(base: &str, path: &str) -> Result<Uri, ClientError> {
 }
 
 fn secure_client(limits: ClientLimits) -> reqwest::Client {
-    // A second installation is refused, and means that the first one stands.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    install_tls_provider();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(limits.connect_timeout)

@@ -6,6 +6,7 @@ mod error;
 mod guard;
 mod pool;
 mod shelf;
+mod tls;
 
 pub(crate) use backoff::Backoff;
 pub use client::{Answer, Client, ClientLimits};
@@ -14,3 +15,4 @@ pub use error::ClientError;
 #[cfg(test)]
 pub(crate) use guard::HostLookup;
 pub(crate) use guard::{SsrfGuard, SsrfGuardConfig, UrlRejected};
+pub(crate) use tls::install_tls_provider;

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::keys::sign;
 use super::rules::{Attempt, Outcome};
 use super::wire::{done_answer, signature_header, signed_text};
-use crate::http::{SsrfGuard, SsrfGuardConfig, UrlRejected};
+use crate::http::{SsrfGuard, SsrfGuardConfig, UrlRejected, install_tls_provider};
 use crate::streams::config::Config;
 
 /// Proves to a receiver who calls it.
@@ -90,8 +90,7 @@ pub(super) fn guard_config(config: &Config) -> SsrfGuardConfig {
 }
 
 fn client(guard: SsrfGuard, timeout: Duration) -> reqwest::Client {
-    // A second installation is refused, and means that the first one stands.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    install_tls_provider();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
