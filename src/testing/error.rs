@@ -1,18 +1,18 @@
-//! What can go wrong with a mock broker: mostly that something did not come.
+//! Errors of a mock broker.
 
 use std::time::Duration;
 
 use crate::http::{BindError, ClientError};
 use crate::message::{MessageName, PayloadError, Role, TextError};
 
-/// Why the mock broker could not do what a test asked.
+/// A failed call of a mock broker.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no free port.
+    /// No port is free.
     #[error("{0}")]
     Listen(#[from] BindError),
-    /// A role, a name or an id is empty, too long, or holds control characters.
+    /// A role, name or id is empty, too long, or contains control characters.
     #[error("{0}")]
     Text(#[from] TextError),
     /// A payload or an `auth` cannot be written as JSON.
@@ -20,22 +20,22 @@ pub enum Error {
     Payload {
         /// The message's name.
         name: MessageName,
-        /// Which part of it.
+        /// The field that holds the value.
         field: &'static str,
-        /// What the value said.
+        /// The serialization error.
         cause: PayloadError,
     },
     /// The address of a service is neither `HOST:PORT` nor an `http` URL.
-    #[error("{address:?} is no address of a service: expected HOST:PORT such as 127.0.0.1:3001")]
+    #[error("{address:?} is not the address of a service: expected HOST:PORT such as 127.0.0.1:3001")]
     Address {
-        /// What was given.
+        /// The text given.
         address: String,
     },
-    /// No service of this role is connected or registered. The words are the originals'. exo 5.2.
+    /// No service of this role is connected or registered. The wording is the original's. exo 5.2.
     #[error("unknown service: '{0}'")]
     UnknownService(Role),
-    /// The service is registered, and does not answer over HTTP.
-    #[error("the service '{role}' did not take {name}: {cause}")]
+    /// The service is registered but did not respond over HTTP.
+    #[error("cannot deliver {name} to the service '{role}': {cause}")]
     Away {
         /// The service.
         role: Role,
@@ -44,30 +44,30 @@ pub enum Error {
         /// Host, port and reason.
         cause: ClientError,
     },
-    /// The service is connected, and does not read what it is sent.
-    #[error("the service '{role}' does not read: {frames_max} frames wait for it already")]
+    /// The service is connected but does not read its frames.
+    #[error("the service '{role}' does not read: {frames_max} frames are waiting for it")]
     Busy {
         /// The service.
         role: Role,
-        /// How many may wait.
+        /// The most frames that may wait.
         frames_max: usize,
     },
-    /// A bound of the mock is reached.
+    /// A limit of the mock broker is reached.
     #[error("the mock broker holds at most {max} {what}")]
     Full {
-        /// What there are too many of.
+        /// The kind of entry that is limited.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         max: usize,
     },
-    /// What a test waited for did not come.
+    /// The event a test waited for did not happen.
     #[error("{what} within {} ms; {instead}", waited.as_millis())]
     Missing {
-        /// What did not happen, as the start of a sentence.
+        /// The event, as the start of a sentence.
         what: String,
-        /// How long was waited.
+        /// The timeout.
         waited: Duration,
-        /// What happened instead.
+        /// The events that happened instead.
         instead: String,
     },
 }

@@ -1,9 +1,8 @@
-//! Tests of services, without a broker: [`MockBroker`] stands in its place, writes down what a service sends, and sends
-//! it what a test wants it to get.
+//! Test support for services: [`MockBroker`] replaces the broker, records what a service sends, and sends the messages
+//! that a test asks for.
 //!
-//! It listens on a free loopback port, and speaks both eras of ExoCom there: HTTP, where relays register with a lease
-//! and services of the originals are registered by the test, and WebSocket at `/services` as the originals of 2017 did.
-//! Reference: exo 5.2.
+//! It listens on a free loopback port and speaks both eras of ExoCom: HTTP, where relays register with a lease and the
+//! test registers services that cannot, and the WebSocket protocol of 2017 at `/services`. Reference: exo 5.2.
 //!
 //! ```
 //! use exorelay::testing::MockBroker;
@@ -28,7 +27,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A service that asks others gets its answers from the test:
+//! The test supplies the replies to a service's own requests:
 //!
 //! ```
 //! # use exorelay::testing::MockBroker;
@@ -43,13 +42,15 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Nothing here waits without end: a wait that is over is an error that lists what came instead.
+//! Every wait has a timeout; its error lists what was received instead.
 
 mod broker;
 mod error;
 mod record;
 mod routes;
 mod send;
+mod service;
+mod shared;
 mod socket;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Where services come: the HTTP era's paths with our registrations, and the WebSocket. Reference: exo 2.2, 3.
+//! HTTP routes of the mock broker: registration, sending, and the WebSocket endpoint. Reference: exo 2.2, 3.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,28 +12,30 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::broker::Shared;
-use super::record::{Known, MESSAGES_MAX, Origin, Record, Way};
+use super::record::{MESSAGES_MAX, Record};
+use super::service::{Origin, Service, Target};
+use super::shared::Shared;
 use super::socket;
 use crate::broker::{self, Address, Announcement, INSTANCE_HEADER, Lease};
 use crate::http::{Kind, Peer, Place, Problem, json_body, message_name, not_found};
 use crate::message::{self, InstanceId, Message, Role, Verdict};
 
-/// A relay renews three times as often. The lease never ends: no test should fail because a machine is slow.
+/// Lease announced to relays, which renew it three times as often. It is not enforced: a slow machine must not fail a
+/// test.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// How many messages one call may carry.
+/// Messages that one call may carry.
 const BATCH_MESSAGES_MAX: usize = 256;
 
-/// When a sender that finds the record full should try again.
+/// Retry-After sent when the record is full.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Everything the mock answers.
+/// Returns the router of the mock broker.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/config.json", get(configuration))
         .route("/services", get(connect))
-        .route("/services/{role}", put(register).delete(leave))
+        .route("/services/{role}", put(register).delete(deregister))
         .route("/send", post(send_batch))
         .route("/send/{*message}", post(send_single))
         .fallback(not_found)
@@ -41,17 +43,17 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Both eras' forms in one object. exo 2.4, 3.7.
+/// Renders the services in the form of both eras, in one object. exo 2.4, 3.7.
 async fn configuration(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let record = shared.record();
     let mut services = Map::new();
     let mut clients: Vec<(&str, usize)> = Vec::new();
-    for Known { role, way, .. } in record.services() {
+    for Service { role, target, .. } in record.services() {
         match clients.iter_mut().find(|(known, _)| *known == role.as_str()) {
             Some((_, instances)) => *instances += 1,
             None => clients.push((role.as_str(), 1)),
         }
-        if let Way::Http { url } = way {
+        if let Target::Http { url } = target {
             let uri = url.parse::<Uri>().unwrap_or_default();
             services.insert(role.to_string(), json!({ "name": role, "host": uri.host(), "port": uri.port_u16() }));
         }
@@ -68,7 +70,7 @@ async fn connect(
 ) -> Response {
     let bytes_max = shared.limits.body_bytes_max;
     let upgrade = upgrade.max_message_size(bytes_max).max_frame_size(bytes_max);
-    // Taken now, so that a connection which is being made counts as one of now.
+    // Taken before the upgrade, so that cutting connections also ends one that is just being made.
     let (tasks, cut) = (shared.tasks.clone(), shared.cut());
     upgrade.on_upgrade(move |socket| {
         tasks.track_future(async move {
@@ -92,20 +94,20 @@ async fn register(
     let url = format!("http://{}", Address::new(&host, port)?);
     let lease = Lease { duration: LEASE, batch_messages_max: BATCH_MESSAGES_MAX }.to_json(&registration.instance);
     let (role, instance) = (registration.role, Some(registration.instance));
-    let known = Known { role, instance, origin: Origin::Itself, way: Way::Http { url } };
-    shared.add(known).map_err(|error| Problem::new(Kind::Busy, error).retry_after(RETRY_AFTER))?;
+    let service = Service { role, instance, origin: Origin::Registration, target: Target::Http { url } };
+    shared.add(service).map_err(|error| Problem::new(Kind::Busy, error).retry_after(RETRY_AFTER))?;
     Ok(([("content-type", "application/json")], lease).into_response())
 }
 
 #[derive(Deserialize)]
-struct Leaving {
+struct Deregistration {
     instance: Option<String>,
 }
 
-async fn leave(
+async fn deregister(
     State(shared): State<Arc<Shared>>,
     Path(role): Path<String>,
-    Query(Leaving { instance }): Query<Leaving>,
+    Query(Deregistration { instance }): Query<Deregistration>,
 ) -> Result<StatusCode, Problem> {
     let role = Role::parse(&role).map_err(broker::Error::text("role"))?;
     let missing = || Problem::new(Kind::InvalidRequest, "the query needs \"instance\", as in ?instance=ID");
@@ -121,12 +123,12 @@ async fn send_single(State(shared): State<Arc<Shared>>, uri: Uri, request: Reque
     let incoming = json_body(request, &shared.limits).await?;
     let origin = origin(&shared, &incoming.headers)?;
     let message = Message::from_json(Some(name.clone()), &incoming.body).inspect_err(|error| {
-        shared.complain(format!("a message '{name}' could not be read: {error}"));
+        shared.note_error(format!("a message '{name}' could not be read: {error}"));
     })?;
     match receive(&shared, message, origin.as_ref()) {
         true => Ok(StatusCode::OK),
         false => {
-            let detail = format!("the mock broker keeps at most {MESSAGES_MAX} messages: reset it");
+            let detail = format!("the mock broker records at most {MESSAGES_MAX} messages; call MockBroker::reset");
             Err(Problem::new(Kind::Busy, detail).retry_after(RETRY_AFTER))
         }
     }
@@ -140,22 +142,22 @@ async fn send_batch(State(shared): State<Arc<Shared>>, request: Request) -> Resu
         let detail = format!("the array has {} messages, at most {BATCH_MESSAGES_MAX} are allowed", messages.len());
         return Err(Problem::new(Kind::InvalidMessage, detail));
     }
-    let judge = |message: Result<Message, message::Error>| match message {
+    let verdict_of = |message: Result<Message, message::Error>| match message {
         Ok(message) => match receive(&shared, message, origin.as_ref()) {
             true => Verdict::Accepted,
             false => Verdict::Busy { retry_after: RETRY_AFTER },
         },
         Err(error) => {
-            shared.complain(format!("a message of an array could not be read: {error}"));
+            shared.note_error(format!("a message of an array could not be read: {error}"));
             Verdict::Refused { detail: error.to_string() }
         }
     };
-    let verdicts: Vec<_> = messages.into_iter().map(judge).collect();
+    let verdicts: Vec<_> = messages.into_iter().map(verdict_of).collect();
     Ok(([("content-type", "application/json")], Verdict::list_to_json(&verdicts)).into_response())
 }
 
-/// The instance that sends, if the call names it. One that is not registered is told so, as our broker does: that is how
-/// a relay learns that it has to register again.
+/// Returns the instance that sends, if the call names it. An instance that is not registered is refused, as our broker
+/// does: that is how a relay learns that it has to register again.
 fn origin(shared: &Shared, headers: &HeaderMap) -> Result<Option<InstanceId>, Problem> {
     let Some(value) = headers.get(INSTANCE_HEADER) else { return Ok(None) };
     let text = value.to_str().map_err(|_| Problem::new(Kind::InvalidRequest, "Exo-Instance is not ASCII"))?;

@@ -1,4 +1,4 @@
-//! Sending: what a test says about a message, and the way it goes.
+//! Sending messages and replies to services.
 
 use std::future::IntoFuture;
 use std::sync::Weak;
@@ -13,19 +13,17 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::Error;
-use super::broker::Shared;
-use super::record::{Known, Way};
-use super::socket::FRAMES_WAITING_MAX;
-use crate::broker::{Stamp, delivery_frame};
+use super::service::{Service, Target};
+use super::shared::Shared;
 use crate::http::{Client, ClientError, join};
 use crate::message::{ActivityId, Message, MessageId, MessageName, Payload, Role, path_segment};
 
-/// A message about to be sent to a service: await it. Over HTTP that waits for the service's answer, over a WebSocket
-/// for nothing.
+/// Builder of a message to a service; awaiting it sends the message. Over HTTP it waits for the service's response, over
+/// a WebSocket it does not wait.
 ///
-/// Gives the message as it was sent, with its ids. Errors: [`Error::UnknownService`], [`Error::Text`],
-/// [`Error::Payload`], [`Error::Away`] when nobody answers over HTTP, [`Error::Busy`] when a connected service does not
-/// read. An answer that refuses the message is no error: see [`super::MockBroker::last_response_code`].
+/// Returns the message as it was sent, with its ids. Errors: [`Error::UnknownService`], [`Error::Text`],
+/// [`Error::Payload`], [`Error::Away`] if the service does not respond over HTTP, [`Error::Busy`] if a connected service
+/// does not read. A response that refuses the message is not an error: see [`super::MockBroker::last_response_code`].
 #[must_use = "nothing is sent until this is awaited"]
 pub struct Sending<'a> {
     shared: &'a Shared,
@@ -51,7 +49,7 @@ impl<'a> Sending<'a> {
         self
     }
 
-    /// Gives it a payload; `()` and `null` mean none.
+    /// Sets the payload; `()` and `null` mean none.
     pub fn payload(self, payload: impl Serialize) -> Self {
         self.with(|message| {
             message.payload = json_of(&message.name, "the payload", &payload)?;
@@ -59,7 +57,7 @@ impl<'a> Sending<'a> {
         })
     }
 
-    /// Puts it into a conversation; without this it opens one.
+    /// Sets the activity. By default the message starts a new one.
     pub fn activity(self, activity: &str) -> Self {
         self.with(|message| {
             message.activity_id = Some(ActivityId::parse(activity)?);
@@ -67,7 +65,7 @@ impl<'a> Sending<'a> {
         })
     }
 
-    /// Says on whose behalf it is sent.
+    /// Sets `auth`, which names the party the message is sent on behalf of.
     pub fn auth(self, auth: impl Serialize) -> Self {
         self.with(|message| {
             message.auth = json_of(&message.name, "auth", &auth)?;
@@ -75,7 +73,7 @@ impl<'a> Sending<'a> {
         })
     }
 
-    /// Marks it as one of the security side channel.
+    /// Marks the message as part of the security side channel.
     pub fn security(self) -> Self {
         self.with(|message| {
             message.is_security = true;
@@ -83,7 +81,7 @@ impl<'a> Sending<'a> {
         })
     }
 
-    /// Gives it an id of the test's choice.
+    /// Sets the id. The default is a new UUID.
     pub fn id(self, id: &str) -> Self {
         self.with(|message| {
             message.id = MessageId::parse(id)?;
@@ -91,8 +89,8 @@ impl<'a> Sending<'a> {
         })
     }
 
-    /// Marks it as the answer to the message with this id. Relays of the HTTP era find requests by it; those of the
-    /// WebSocket era by [`Sending::activity`].
+    /// Marks the message as the reply to the message with this id. Relays of the HTTP era match replies by it, relays of
+    /// the WebSocket era by [`Sending::activity`].
     pub fn in_reply_to(self, id: &str) -> Self {
         self.with(|message| {
             message.response_to = Some(MessageId::parse(id)?);
@@ -100,7 +98,7 @@ impl<'a> Sending<'a> {
         })
     }
 
-    /// Names its sender, which brokers of the HTTP era do not tell.
+    /// Sets the sender, which brokers of the HTTP era do not send.
     pub fn sender(self, role: &str) -> Self {
         self.with(|message| {
             message.sender = Some(Role::parse(role)?);
@@ -118,9 +116,9 @@ impl<'a> IntoFuture for Sending<'a> {
             let (role, message) = self.draft?;
             let service = self.shared.record().find(&role).cloned();
             let service = service.ok_or_else(|| Error::UnknownService(role.clone()))?;
-            match &service.way {
-                Way::Socket { .. } => push(&service, &message)?,
-                Way::Http { url } => {
+            match &service.target {
+                Target::Socket { .. } => service.push(&message)?,
+                Target::Http { url } => {
                     let status = post(&self.shared.client, url, &message).await;
                     let name = message.name.clone();
                     let status = status.map_err(|cause| Error::Away { role, name, cause })?;
@@ -133,39 +131,30 @@ impl<'a> IntoFuture for Sending<'a> {
     }
 }
 
-/// Puts a message into the queue of a connection. A connection that has just ended counts as an unknown service.
-pub(super) fn push(service: &Known, message: &Message) -> Result<(), Error> {
-    let role = service.role.clone();
-    let Way::Socket { dialect, frames, .. } = &service.way else { return Err(Error::UnknownService(role)) };
-    let stamp = Stamp { timestamp: std::time::SystemTime::now(), response_time: None };
-    frames.try_send(delivery_frame(message, *dialect, Some(&stamp))).map_err(|error| match error {
-        mpsc::error::TrySendError::Full(_) => Error::Busy { role, frames_max: FRAMES_WAITING_MAX },
-        mpsc::error::TrySendError::Closed(_) => Error::UnknownService(role),
-    })
-}
-
-/// Delivers as a broker of the HTTP era does, and gives the status of the answer.
+/// Delivers a message as a broker of the HTTP era does, and returns the status of the response.
 async fn post(client: &Client, url: &str, message: &Message) -> Result<u16, ClientError> {
     let uri = join(url, &format!("/run/{}", path_segment(message.name.as_str())))?;
-    let mut request = Request::post(uri).body(Full::new(message.to_json())).expect("the URL is one by now");
+    let mut request = Request::post(uri)
+        .body(Full::new(message.to_json()))
+        .expect("the URL was checked when the service was registered");
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(client.call(request).await?.status.as_u16())
 }
 
-/// Brings answers to services that listen over HTTP, one by one, until the mock is gone.
-pub(super) async fn deliver_answers(shared: Weak<Shared>, mut answers: mpsc::Receiver<(Known, Message)>) {
-    while let Some((service, answer)) = answers.recv().await {
-        let (Some(shared), Way::Http { url }) = (shared.upgrade(), &service.way) else { return };
-        let (role, name) = (&service.role, &answer.name);
-        match post(&shared.client, url, &answer).await {
+/// Delivers queued replies to services that listen over HTTP, one at a time, until the mock broker is dropped.
+pub(super) async fn deliver_replies(shared: Weak<Shared>, mut replies: mpsc::Receiver<(Service, Message)>) {
+    while let Some((service, reply)) = replies.recv().await {
+        let (Some(shared), Target::Http { url }) = (shared.upgrade(), &service.target) else { return };
+        let (role, name) = (&service.role, &reply.name);
+        match post(&shared.client, url, &reply).await {
             Ok(200..=299) => {}
-            Ok(status) => shared.complain(format!("'{role}' answered {status} to the answer '{name}'")),
-            Err(error) => shared.complain(format!("the answer '{name}' did not reach '{role}': {error}")),
+            Ok(status) => shared.note_error(format!("'{role}' answered {status} to the reply '{name}'")),
+            Err(error) => shared.note_error(format!("the reply '{name}' did not reach '{role}': {error}")),
         }
     }
 }
 
-/// The base URL of a service. Errors: [`Error::Address`].
+/// Returns the base URL of a service. Errors: [`Error::Address`].
 pub(super) fn service_url(address: &str) -> Result<String, Error> {
     let wrong = || Error::Address { address: address.to_owned() };
     let url = match address.contains("://") {
@@ -177,7 +166,7 @@ pub(super) fn service_url(address: &str) -> Result<String, Error> {
     if whole { Ok(url) } else { Err(wrong()) }
 }
 
-/// The JSON of a value; `None` for `null`, as the originals have it.
+/// Returns a value as JSON; `None` for `null`, as in the original.
 pub(super) fn json_of(
     name: &MessageName,
     field: &'static str,

@@ -1,4 +1,4 @@
-//! One service on a WebSocket, as brokers of 2017 saw it. Reference: exo 3.1, 3.2.
+//! A service on a WebSocket of the 2017 protocol. Reference: exo 3.1, 3.2.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,21 +10,19 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::broker::Shared;
-use super::record::{Known, Origin, Record, Way};
+use super::record::Record;
+use super::service::{FRAMES_WAITING_MAX, Origin, Service, Target};
+use super::shared::Shared;
 use crate::broker::{Frame, Hello, alive_frame};
 use crate::message::{Message, MessageId, Role};
 
-/// Frames that may wait for a service that does not read.
-pub(super) const FRAMES_WAITING_MAX: usize = 1_024;
-
-/// How long one frame may take to be written.
+/// Timeout for writing one frame.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who answers when a service asks whether the broker lives.
-const SELF: &str = "exocom";
+/// Sender of the answer to a status frame.
+const BROKER_ROLE: &str = "exocom";
 
-/// One connection, as its frames see it.
+/// The connection of one service.
 struct Connection {
     shared: Arc<Shared>,
     number: u64,
@@ -32,7 +30,7 @@ struct Connection {
     cut: CancellationToken,
 }
 
-/// Serves one service until it goes, or its connection is cut: then without a close frame.
+/// Serves one service until it disconnects or `cut` is cancelled, which ends the connection without a close frame.
 pub(super) async fn serve(shared: Arc<Shared>, cut: CancellationToken, mut socket: WebSocket) {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
@@ -43,9 +41,9 @@ pub(super) async fn serve(shared: Arc<Shared>, cut: CancellationToken, mut socke
             biased;
             () = connection.cut.cancelled() => break,
             incoming = socket.recv() => match incoming {
-                Some(Ok(Packet::Text(text))) => connection.take(&text.into()),
-                Some(Ok(Packet::Binary(bytes))) => connection.take(&bytes),
-                // Pongs go out by themselves, and so does the answer to a close frame, while this goes on reading.
+                Some(Ok(Packet::Text(text))) => connection.handle(&text.into()),
+                Some(Ok(Packet::Binary(bytes))) => connection.handle(&bytes),
+                // Reading also makes the WebSocket send pongs and the answer to a close frame.
                 Some(Ok(Packet::Ping(_) | Packet::Pong(_) | Packet::Close(_))) => {}
                 Some(Err(_)) | None => break,
             },
@@ -58,30 +56,32 @@ pub(super) async fn serve(shared: Arc<Shared>, cut: CancellationToken, mut socke
             }
         }
     }
-    connection.shared.record().disconnected(number);
+    connection.shared.record().remove_connection(number);
 }
 
 impl Connection {
-    fn take(&self, frame: &Bytes) {
+    fn handle(&self, frame: &Bytes) {
         match Frame::from_bytes(frame) {
             Ok(Frame::Register(hello)) => self.register(*hello),
-            Ok(Frame::Status) => self.say_alive(),
-            // A test may have asked for it.
+            Ok(Frame::Status) => self.send_alive(),
+            // Recorded, because a test may have sent the status frame it answers.
             Ok(Frame::Alive) => match Message::from_json(None, frame) {
                 Ok(message) => self.receive(message),
-                Err(error) => self.shared.complain(format!("a frame could not be read: {error}")),
+                Err(error) => self.shared.note_error(format!("a frame could not be read: {error}")),
             },
             Ok(Frame::Message(message)) => self.receive(message),
-            Ok(Frame::Answers(_)) => self.shared.complain("a frame is an array, which originals do not know".into()),
-            Err(error) => self.shared.complain(format!("a frame could not be read: {error}")),
+            Ok(Frame::Answers(_)) => {
+                self.shared.note_error("a frame is an array, which the original protocol does not have".into())
+            }
+            Err(error) => self.shared.note_error(format!("a frame could not be read: {error}")),
         }
     }
 
     fn register(&self, hello: Hello) {
-        let way = Way::Socket { connection: self.number, dialect: hello.dialect, frames: self.frames.clone() };
-        let known = Known { role: hello.role, instance: hello.instance, origin: Origin::Itself, way };
-        if let Err(error) = self.shared.add_connected(known, &self.cut) {
-            self.shared.complain(error.to_string());
+        let target = Target::Socket { connection: self.number, dialect: hello.dialect, frames: self.frames.clone() };
+        let service = Service { role: hello.role, instance: hello.instance, origin: Origin::Registration, target };
+        if let Err(error) = self.shared.add_connected(service, &self.cut) {
+            self.shared.note_error(error.to_string());
         }
     }
 
@@ -89,11 +89,11 @@ impl Connection {
         self.shared.receive(message, |record: &Record| record.find_connection(self.number).cloned());
     }
 
-    fn say_alive(&self) {
-        let role = Role::parse(SELF).expect("it is a role");
+    fn send_alive(&self) {
+        let role = Role::parse(BROKER_ROLE).expect("the constant is a valid role");
         let frame = alive_frame(&role, &MessageId::from_uuid(Uuid::now_v7()));
         if self.frames.try_send(frame).is_err() {
-            self.shared.complain("a sign of life had no place: the service does not read".into());
+            self.shared.note_error("the answer to a status frame was dropped: the service does not read".into());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Services of the HTTP era, and relays that use HTTP.
+//! Tests with services of the HTTP era and relays that use HTTP.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::bus::Register;
 use crate::relay::{Config, Context, Relay};
 use crate::testing::{Error, MockBroker};
 
-/// A relay of `role` that answers `ping` with `pong`.
+/// Connects a relay of `role` that replies to `ping` with `pong`.
 async fn pinger(broker: &MockBroker, role: &str, register: Register) -> Relay {
     let relay = Relay::builder(role).bus(broker.url()).register(register).connect().await.unwrap();
     relay
@@ -21,7 +21,7 @@ async fn pinger(broker: &MockBroker, role: &str, register: Register) -> Relay {
 }
 
 #[tokio::test]
-async fn a_relay_registers_itself_and_leaves() {
+async fn a_relay_registers_itself_and_deregisters_on_close() {
     let broker = MockBroker::start().await.unwrap();
     assert!(!broker.knows("users"));
     let relay = pinger(&broker, "users", Register::Auto).await;
@@ -57,11 +57,11 @@ async fn the_response_code_tells_an_unknown_message_from_an_unknown_service() {
     broker.register("gone", "127.0.0.1:1").unwrap();
     let error = broker.send("gone", "ping").await.unwrap_err();
     assert!(matches!(error, Error::Away { .. }), "{error}");
-    assert!(error.to_string().starts_with("the service 'gone' did not take ping: cannot connect to 127.0.0.1:1"));
+    assert!(error.to_string().starts_with("cannot deliver ping to the service 'gone': cannot connect to 127.0.0.1:1"));
 }
 
 #[tokio::test]
-async fn messages_are_recorded_in_their_order_alone_and_in_batches() {
+async fn single_and_batched_messages_are_recorded_in_order() {
     let broker = MockBroker::start().await.unwrap();
     for config in [Config::default(), Config { batch_messages_max: 1, ..Config::default() }] {
         let relay = Relay::builder("web").config(config).bus(broker.url()).connect().await.unwrap();
@@ -79,7 +79,7 @@ async fn messages_are_recorded_in_their_order_alone_and_in_batches() {
 }
 
 #[tokio::test]
-async fn an_answer_of_the_test_finds_the_relay_that_asked() {
+async fn a_configured_reply_reaches_the_relay_that_asked() {
     let broker = MockBroker::start().await.unwrap();
     broker.reply_to("users.create", "users.created", json!({ "id": 456 })).unwrap();
     let other = pinger(&broker, "web", Register::Auto).await;
@@ -107,7 +107,7 @@ async fn a_cut_relay_registers_again_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_and_tells_what_came_instead() {
+async fn a_wait_times_out_and_lists_what_was_received_instead() {
     let broker = MockBroker::start().await.unwrap().patience(Duration::from_millis(50));
     let error = broker.received_anything().await.unwrap_err();
     assert_eq!(error.to_string(), "no message was received within 50 ms; received: none; known services: none");
@@ -128,7 +128,7 @@ async fn a_wait_ends_and_tells_what_came_instead() {
 }
 
 #[tokio::test]
-async fn after_closing_nobody_listens_and_closing_again_is_harmless() {
+async fn close_stops_listening_and_can_be_called_twice() {
     let broker = MockBroker::start().await.unwrap();
     let relay = Relay::builder("web").bus(broker.url()).connect().await.unwrap();
     relay.send("hello", ()).await.unwrap();
@@ -142,7 +142,7 @@ async fn after_closing_nobody_listens_and_closing_again_is_harmless() {
 }
 
 #[tokio::test]
-async fn dropping_it_closes_it() {
+async fn dropping_the_broker_closes_it() {
     let broker = MockBroker::start().await.unwrap();
     let address = broker.address();
     drop(broker);
@@ -154,7 +154,7 @@ async fn dropping_it_closes_it() {
 }
 
 #[tokio::test]
-async fn addresses_and_names_that_are_none_are_named() {
+async fn invalid_addresses_names_and_payloads_are_errors() {
     let broker = MockBroker::start().await.unwrap();
     for address in ["users", "", "https://users:1", "http://users", "a b:1"] {
         let error = broker.register("users", address).unwrap_err();

@@ -1,4 +1,4 @@
-//! The mock broker, seen by services of both eras and by the tests that hold it.
+//! Tests of the mock broker with services of both eras.
 
 mod http;
 mod record;

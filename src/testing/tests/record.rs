@@ -1,4 +1,4 @@
-//! What is kept, and what is told when something is missing.
+//! Tests of the limits of the record and of its summary.
 
 use crate::message::{Message, MessageId, MessageName};
 use crate::testing::record::{MESSAGES_MAX, Record};
@@ -8,7 +8,7 @@ fn message(id: usize) -> Message {
 }
 
 #[test]
-fn a_full_record_refuses_and_says_so() {
+fn a_full_record_drops_messages_and_notes_an_error() {
     let mut record = Record::default();
     for id in 0..MESSAGES_MAX {
         assert!(record.receive(message(id)));
@@ -17,16 +17,16 @@ fn a_full_record_refuses_and_says_so() {
     assert_eq!(record.received().len(), MESSAGES_MAX);
     let summary = record.summary();
     assert!(summary.contains("and 9980 more; known services: none"), "{summary}");
-    assert!(summary.ends_with("went wrong: 'count' had no place: at most 10000 messages are kept"), "{summary}");
+    assert!(summary.ends_with("errors: 'count' was dropped: at most 10000 messages are recorded"), "{summary}");
     record.reset();
     assert!(record.receive(message(0)));
 }
 
 #[test]
-fn complaints_are_bounded_and_counted() {
+fn errors_are_limited_and_counted() {
     let mut record = Record::default();
-    (0..250).for_each(|number| record.complain(format!("complaint {number}")));
+    (0..250).for_each(|number| record.note_error(format!("error {number}")));
     let summary = record.summary();
-    assert!(summary.contains("went wrong: complaint 0, complaint 1, "), "{summary}");
-    assert!(summary.ends_with("complaint 19 and 230 more"), "{summary}");
+    assert!(summary.contains("errors: error 0, error 1, "), "{summary}");
+    assert!(summary.ends_with("error 19 and 230 more"), "{summary}");
 }

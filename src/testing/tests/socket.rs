@@ -1,4 +1,4 @@
-//! Services on WebSockets, down to the frame.
+//! Tests with services on WebSockets, frame by frame.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::testing::{Error, MockBroker};
 
-/// A service of 2017, by hand.
+/// A hand-written service of the 2017 protocol.
 struct Service(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Service {
@@ -22,16 +22,16 @@ impl Service {
         let mut service = Self::connect(broker).await;
         let payload = json!({ "clientName": role });
         let frame = json!({ "name": "exocom.register-service", "sender": role, "id": "1", "activityId": "1", "payload": payload });
-        service.say(frame).await;
+        service.send(frame).await;
         broker.wait_until_known(role).await.unwrap();
         service
     }
 
-    async fn say(&mut self, frame: Value) {
+    async fn send(&mut self, frame: Value) {
         self.0.send(Packet::text(frame.to_string())).await.unwrap();
     }
 
-    async fn hear(&mut self) -> Value {
+    async fn recv(&mut self) -> Value {
         let next = tokio::time::timeout(std::time::Duration::from_secs(10), self.0.next());
         let packet = next.await.expect("a frame in time").unwrap().unwrap();
         serde_json::from_str(packet.to_text().unwrap()).unwrap()
@@ -47,10 +47,10 @@ async fn until_unknown(broker: &MockBroker, role: &str) {
 }
 
 #[tokio::test]
-async fn a_service_is_known_from_its_frame_to_its_end() {
+async fn a_service_is_known_from_its_registration_until_it_disconnects() {
     let broker = MockBroker::start().await.unwrap();
     let mut polite = Service::registered(&broker, "users").await;
-    assert!(broker.received().is_empty(), "a registration is no message");
+    assert!(broker.received().is_empty(), "a registration is not recorded as a message");
     polite.0.close(None).await.unwrap();
     until_unknown(&broker, "users").await;
     let abrupt = Service::registered(&broker, "users").await;
@@ -59,12 +59,12 @@ async fn a_service_is_known_from_its_frame_to_its_end() {
 }
 
 #[tokio::test]
-async fn what_is_sent_has_the_keys_of_the_originals() {
+async fn sent_frames_have_the_keys_of_the_original_protocol() {
     let broker = MockBroker::start().await.unwrap();
     let mut service = Service::registered(&broker, "users").await;
     let sending = broker.send("users", "create user").payload(json!({ "name": "Will" })).auth("1").security();
     let sent = sending.activity("336").id("111").await.unwrap();
-    let frame = service.hear().await;
+    let frame = service.recv().await;
     let keys: Vec<&str> = frame.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = ["activityId", "auth", "id", "isSecurity", "name", "payload", "responseTime", "sender", "timestamp"];
     assert_eq!(keys, expected);
@@ -75,11 +75,11 @@ async fn what_is_sent_has_the_keys_of_the_originals() {
 }
 
 #[tokio::test]
-async fn what_is_received_keeps_what_its_frame_says() {
+async fn received_messages_keep_the_fields_of_their_frame() {
     let broker = MockBroker::start().await.unwrap();
     let mut service = Service::registered(&broker, "web").await;
     let frame = json!({ "name": "create user", "sender": "web", "id": "2", "activityId": "3", "payload": [1], "auth": { "sessionId": "s1" } });
-    service.say(frame).await;
+    service.send(frame).await;
     let message = broker.wait_until_received("create user").await.unwrap();
     assert_eq!((message.id.as_str(), message.conversation().as_str()), ("2", "3"));
     assert_eq!(message.sender.unwrap().as_str(), "web");
@@ -88,43 +88,43 @@ async fn what_is_received_keeps_what_its_frame_says() {
 }
 
 #[tokio::test]
-async fn an_answer_goes_back_on_the_same_connection_in_the_same_activity() {
+async fn a_reply_goes_back_on_the_same_connection_in_the_same_activity() {
     let broker = MockBroker::start().await.unwrap();
     broker.reply_to("ping", "pong", json!({})).unwrap();
     let (mut one, mut other) = (Service::registered(&broker, "web").await, Service::registered(&broker, "web").await);
-    one.say(json!({ "name": "other", "sender": "web", "id": "4", "activityId": "4" })).await;
+    one.send(json!({ "name": "other", "sender": "web", "id": "4", "activityId": "4" })).await;
     for (service, activity) in [(&mut one, "5"), (&mut other, "6")] {
-        service.say(json!({ "name": "ping", "sender": "web", "id": "7", "activityId": activity, "auth": 1 })).await;
-        let answer = service.hear().await;
+        service.send(json!({ "name": "ping", "sender": "web", "id": "7", "activityId": activity, "auth": 1 })).await;
+        let answer = service.recv().await;
         assert_eq!((&answer["name"], &answer["activityId"]), (&json!("pong"), &json!(activity)));
         assert_eq!((&answer["payload"], &answer["auth"]), (&json!({}), &json!(1)));
     }
 }
 
 #[tokio::test]
-async fn signs_of_life_are_given_and_taken() {
+async fn status_frames_are_answered_and_can_be_sent() {
     let broker = MockBroker::start().await.unwrap();
     let mut service = Service::registered(&broker, "web").await;
-    service.say(json!({ "name": "__status" })).await;
-    assert_eq!(service.hear().await["name"], "__status-ok");
+    service.send(json!({ "name": "__status" })).await;
+    assert_eq!(service.recv().await["name"], "__status-ok");
     broker.send("web", "__status").await.unwrap();
-    assert_eq!(service.hear().await["name"], "__status");
-    service.say(json!({ "name": "__status-ok", "sender": "web", "id": "8", "activityId": "8" })).await;
+    assert_eq!(service.recv().await["name"], "__status");
+    service.send(json!({ "name": "__status-ok", "sender": "web", "id": "8", "activityId": "8" })).await;
     assert_eq!(broker.wait_until_received("__status-ok").await.unwrap().sender.unwrap().as_str(), "web");
 }
 
 #[tokio::test]
-async fn frames_that_cannot_be_read_are_told_when_something_is_missing() {
+async fn unreadable_frames_are_listed_in_the_error_of_a_failed_wait() {
     let broker = MockBroker::start().await.unwrap();
     let mut service = Service::registered(&broker, "web").await;
     service.0.send(Packet::text("zonk")).await.unwrap();
-    service.say(json!({ "name": "no id" })).await;
+    service.send(json!({ "name": "no id" })).await;
     service.0.send(Packet::binary(r#"{"name":"binary","id":"9"}"#.as_bytes().to_vec())).await.unwrap();
     broker.wait_until_received("binary").await.unwrap();
     let broker = broker.patience(std::time::Duration::ZERO);
     let error = broker.wait_until_received("text").await.unwrap_err().to_string();
     assert!(
-        error.contains("received: 'binary'; known services: 'web'; went wrong: a frame could not be read: "),
+        error.contains("received: 'binary'; known services: 'web'; errors: a frame could not be read: "),
         "{error}"
     );
     assert!(error.ends_with("missing message id"), "{error}");
@@ -143,7 +143,7 @@ async fn a_cut_connection_ends_without_a_close_frame() {
 }
 
 #[tokio::test]
-async fn a_service_that_does_not_read_is_busy_at_last() {
+async fn a_service_that_does_not_read_becomes_busy() {
     let broker = MockBroker::start().await.unwrap();
     let _service = Service::registered(&broker, "web").await;
     let payload = "x".repeat(10_000);
@@ -153,7 +153,7 @@ async fn a_service_that_does_not_read_is_busy_at_last() {
             Ok(_) => sent += 1,
             Err(error) => break error,
         }
-        assert!(sent < 10_000, "the queue has no bound");
+        assert!(sent < 10_000, "the queue has no limit");
     };
-    assert_eq!(error.to_string(), "the service 'web' does not read: 1024 frames wait for it already");
+    assert_eq!(error.to_string(), "the service 'web' does not read: 1024 frames are waiting for it");
 }
