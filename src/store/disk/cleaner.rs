@@ -55,7 +55,7 @@ impl Cleaner {
     /// Errors: [`Error::Failed`].
     pub(super) fn start(engine: Arc<Engine>, room: Arc<Room>) -> Result<Self, Error> {
         // What an earlier process has left is not known; so something was dropped.
-        let dropped_bytes = Arc::new(AtomicU64::new(engine.using()?.pages.fragmented_blob_bytes().max(1)));
+        let dropped_bytes = Arc::new(AtomicU64::new(engine.database()?.pages.fragmented_blob_bytes().max(1)));
         let (wake, woken) = sync_channel(1);
         let work =
             Work { engine: Arc::clone(&engine), room: Arc::clone(&room), dropped: Arc::clone(&dropped_bytes), woken };
@@ -73,7 +73,7 @@ impl Cleaner {
     /// Wakes the thread if there is something to gain. Does not block.
     pub(super) fn wake_when_due(&self) {
         let dropped = self.dropped_bytes.load(Ordering::Relaxed);
-        let paged_bytes = || self.engine.using().map_or(u64::MAX, |settled| settled.pages.disk_space());
+        let paged_bytes = || self.engine.database().map_or(u64::MAX, |settled| settled.pages.disk_space());
         let worthwhile = || dropped >= WORTHWHILE_BYTES_MIN && dropped >= paged_bytes() / WORTHWHILE_PART;
         let pressing = || self.room.is_short() && dropped > 0;
         if pressing() || worthwhile() {
@@ -147,7 +147,7 @@ impl Work {
     fn clean(&self) -> Result<(), Stop> {
         // The first time counts what was removed, the second time copies what is left, the third time lets go of the copied.
         for _ in 0..3 {
-            self.engine.mend()?;
+            self.engine.reopen_if_failed()?;
             self.let_go()?;
             self.compact()?;
             self.pause(Duration::ZERO)?;
@@ -157,11 +157,11 @@ impl Work {
 
     fn compact(&self) -> Result<(), Stop> {
         // Who wants to open the database anew does not wait for this.
-        let _lent = self.engine.lend();
-        let pages = self.engine.using()?.pages.clone();
+        let _pinned = self.engine.pin();
+        let pages = self.engine.database()?.pages.clone();
         self.check_room_to_copy(copied_bytes(&pages))?;
         if let Err(error) = pages.major_compact() {
-            self.engine.using()?.fail(&error);
+            self.engine.database()?.fail();
             return Err(error.into());
         }
         Ok(())
@@ -170,7 +170,7 @@ impl Work {
     /// fjall keeps what was removed, and the files that a compaction has replaced, for as long as somebody may still see
     /// them. It finds that nobody does when something newer comes.
     fn let_go(&self) -> Result<(), Stop> {
-        Ok(self.engine.using()?.erase(&[], &[], &[LogId(u64::MAX)])?)
+        Ok(self.engine.database()?.erase(&[], &[], &[LogId(u64::MAX)])?)
     }
 
     /// Copying takes no more than half of what is free: others write meanwhile.
@@ -243,14 +243,14 @@ mod tests {
                 let grown = Grown { chunks: vec![chunk.freeze()], end, joins: false, places: Vec::new() };
                 generation.logs.insert(LogId(log), grown);
             }
-            work.engine.using().unwrap().settle(&generation, page, None).unwrap();
+            work.engine.database().unwrap().settle(&generation, page, None).unwrap();
         }
     }
 
     fn remove(work: &Work, logs: std::ops::Range<u64>) {
         let pages = |log| (0..PAGES).map(move |page| page_key(LogId(log), page * PAGE as u64));
         let done: Vec<LogId> = logs.clone().map(LogId).collect();
-        work.engine.using().unwrap().erase(&logs.flat_map(pages).collect::<Vec<_>>(), &[], &done).unwrap();
+        work.engine.database().unwrap().erase(&logs.flat_map(pages).collect::<Vec<_>>(), &[], &done).unwrap();
     }
 
     #[test]
@@ -265,14 +265,14 @@ mod tests {
         assert!(left * 3 < full, "{left} of {full} bytes are left");
         for page in 0..PAGES {
             let at = |log| page_key(LogId(log), page * PAGE as u64);
-            let settled = work.engine.using().unwrap();
+            let settled = work.engine.database().unwrap();
             let kept = settled.pages.get(at(0)).unwrap().unwrap();
             assert!(kept.len() > PAGE && kept[kept.len() - PAGE..] == vec![0; PAGE]);
             assert!(settled.pages.get(at(1)).unwrap().is_none());
         }
         remove(&work, 0..1);
         work.clean().unwrap();
-        assert_eq!(work.engine.using().unwrap().pages.blob_file_count(), 0);
+        assert_eq!(work.engine.database().unwrap().pages.blob_file_count(), 0);
     }
 
     #[test]

@@ -58,12 +58,9 @@ fn sweep(engine: &Engine, unsettled: &Unsettled, prefix: &Bytes, before: &[Chang
         let Range { start, end } = keys_with(prefix);
         unsettled.some_keys((Bound::Included(start), Bound::Excluded(end)), usize::MAX).0.into_keys().collect()
     };
-    engine.ask(|settled| {
-        for found in settled.tables.prefix(prefix) {
-            swept.insert(found.key().map_err(failed)?.into());
-        }
-        Ok(())
-    })?;
+    for found in engine.database()?.tables.prefix(prefix) {
+        swept.insert(found.key().map_err(failed)?.into());
+    }
     swept.extend(before.iter().filter_map(|change| match change {
         Change::Put { key, .. } if key.starts_with(prefix) => Some(key.clone()),
         _ => None,

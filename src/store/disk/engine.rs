@@ -1,148 +1,109 @@
-//! fjall with the folder it works in: who else has that, and how it is opened, also when it has to be opened once more.
+//! fjall and the directory it works in: one process at a time, and fjall is opened anew after it failed.
 //!
-//! When fjall's own work fails, such as a compaction on a disk that others have filled, it does nothing any more until it is
-//! opened anew; and what any failed write has left on the disk stands there for nothing until then. So who tries again after
-//! a failure has it mended first.
+//! After a failure of its own work, such as a compaction on a full disk, fjall refuses everything until it is opened anew, and
+//! files that a failed write left behind stay on the disk until then. So each retry calls [`Engine::reopen_if_failed`] first.
 
 use std::fs::{self, File, OpenOptions};
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 use super::config::DiskConfig;
-use super::copies::{Copies, Held};
 use super::keyspaces::{Keyspaces, cause_of};
+use super::manifests;
 use crate::store::error::Error;
+use crate::sync::lock;
 
-/// The database, and this process' claim to the folder.
+/// The database, and the lock on its directory.
 pub(super) struct Engine {
     config: DiskConfig,
-    copies: Arc<Copies>,
-    /// `None` where it could not be opened anew.
+    /// `None` after the database could not be opened anew.
     keyspaces: RwLock<Option<Keyspaces>>,
-    /// Held for as long as somebody keeps a part of it in hand.
-    lent: Mutex<()>,
-    // Dropped last: then the next one may open the folder.
-    _claim: File,
+    /// Held while somebody keeps a part of the database open for long.
+    pinned: Mutex<()>,
+    // Dropped last: then the next process may open the directory.
+    _directory_lock: File,
 }
 
-/// The database for as long as it takes to ask it something. Nobody asks for a second one meanwhile.
-pub(super) struct Using<'a>(RwLockReadGuard<'a, Option<Keyspaces>>);
+/// Access to the open database for one operation. A thread must not hold two.
+pub(super) struct OpenDatabase<'a>(RwLockReadGuard<'a, Option<Keyspaces>>);
 
-impl Deref for Using<'_> {
+impl Deref for OpenDatabase<'_> {
     type Target = Keyspaces;
 
     fn deref(&self) -> &Keyspaces {
-        self.0.as_ref().expect("nobody gets this of a database that is not open")
+        self.0.as_ref().expect("only made while the database is open")
     }
 }
 
 impl Engine {
-    /// Opens the folder. Errors: [`Error::InUse`], [`Error::Open`].
+    /// Opens the directory. Errors: [`Error::InUse`], [`Error::Open`].
     pub(super) fn open(config: &DiskConfig) -> Result<Self, Error> {
         let unusable = |cause| Error::Open { dir: config.dir.clone(), cause };
-        let claim = claim(&config.dir).map_err(|error| unusable(error.to_string()))?;
-        let claim = claim.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
-        let copies = Arc::new(Copies::of(&config.dir));
-        let keyspaces = open_sound(config, &mut copies.hold()).map_err(unusable)?;
+        let directory_lock = lock_directory(&config.dir).map_err(|error| unusable(error.to_string()))?;
+        let directory_lock = directory_lock.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
+        let keyspaces = open_checked(config).map_err(unusable)?;
         match keyspaces.are_of_earlier_build() {
             true => Err(unusable("it was written by an earlier build, in a form that is not read any more".to_owned())),
             false => Ok(Self {
                 config: config.clone(),
-                copies,
                 keyspaces: RwLock::new(Some(keyspaces)),
-                lent: Mutex::default(),
-                _claim: claim,
+                pinned: Mutex::default(),
+                _directory_lock: directory_lock,
             }),
         }
     }
 
-    /// The database, for a moment. Waits while it is opened anew. Errors: [`Error::Failed`] if it could not be.
-    pub(super) fn using(&self) -> Result<Using<'_>, Error> {
+    /// Returns the open database; waits while it is opened anew. Errors: [`Error::Failed`] if that failed.
+    pub(super) fn database(&self) -> Result<OpenDatabase<'_>, Error> {
         let keyspaces = self.keyspaces.read().unwrap_or_else(PoisonError::into_inner);
         match keyspaces.is_some() {
-            true => Ok(Using(keyspaces)),
-            false => Err(Error::Failed("the database could not be opened again, and the log tells why".to_owned())),
+            true => Ok(OpenDatabase(keyspaces)),
+            false => Err(Error::Failed("the database could not be opened again; the log has the cause".to_owned())),
         }
     }
 
-    /// Asks the database something; once more if that fails and something damaged was written again meanwhile. Errors: those of
-    /// the answer, and of [`Self::using`].
-    pub(super) fn ask<T>(&self, question: impl FnMut(&Keyspaces) -> Result<T, Error>) -> Result<T, Error> {
-        self.ask_as_long_as(|| true, question)
+    /// Keeps the database from being opened anew while the guard lives, for callers that hold a keyspace of it for longer than
+    /// others can wait.
+    pub(super) fn pin(&self) -> MutexGuard<'_, ()> {
+        lock(&self.pinned)
     }
 
-    /// The same, but an answer that fails is one if nobody `needs` another.
-    pub(super) fn ask_as_long_as<T>(
-        &self,
-        needs: impl Fn() -> bool,
-        mut question: impl FnMut(&Keyspaces) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let asked = Instant::now();
-        let answer = question(&*self.using()?);
-        match answer {
-            Err(Error::Failed(_) | Error::Damaged { .. }) if needs() && self.copies.restore_since(asked) => {
-                question(&*self.using()?)
-            }
-            answer => answer,
-        }
-    }
-
-    /// What it has on the disk a second time.
-    pub(super) fn copies(&self) -> &Arc<Copies> {
-        &self.copies
-    }
-
-    /// It is not opened anew as long as this lives: for those who keep a part of it for longer than others can wait.
-    pub(super) fn lend(&self) -> MutexGuard<'_, ()> {
-        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Opens the database anew if something in it has failed; whoever needs it waits. One that still works is left as it is for
-    /// as long as it is lent, or compacts something: nobody is to wait for that.
+    /// Opens the database anew if it has failed; other threads wait meanwhile. A database that has recovered from a failed
+    /// write is left alone while it is pinned or compacts, as others cannot wait that long.
     ///
-    /// Errors: [`Error::Failed`] if it does not work and is lent; [`Error::Open`], and nobody can read what is settled until
-    /// this succeeds.
-    pub(super) fn mend(&self) -> Result<(), Error> {
-        let lent = match self.lent.try_lock() {
-            Ok(lent) => Some(lent),
-            Err(TryLockError::Poisoned(lent)) => Some(lent.into_inner()),
+    /// Errors: [`Error::Failed`] if it has failed and is pinned; [`Error::Open`], and nothing can be read from the database
+    /// until a later call succeeds.
+    pub(super) fn reopen_if_failed(&self) -> Result<(), Error> {
+        let unpinned = match self.pinned.try_lock() {
+            Ok(unpinned) => Some(unpinned),
+            Err(TryLockError::Poisoned(unpinned)) => Some(unpinned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         };
-        let asked = Instant::now();
-        if let Ok(keyspaces) = self.using() {
+        if let Ok(keyspaces) = self.database() {
             let works = keyspaces.check();
-            if works.is_err() || keyspaces.may_be_damaged() {
-                self.copies.restore_since(asked);
-            }
-            if lent.is_none() || works.is_ok() && (keyspaces.is_compacting() || !keyspaces.have_failed()) {
+            if unpinned.is_none() || works.is_ok() && (keyspaces.is_compacting() || !keyspaces.have_failed()) {
                 return works;
             }
         }
         let mut keyspaces = self.keyspaces.write().unwrap_or_else(PoisonError::into_inner);
-        let mut copies = self.copies.hold();
         // It has to be closed first.
         *keyspaces = None;
         let unusable = |cause| Error::Open { dir: self.config.dir.clone(), cause };
-        *keyspaces = Some(open_sound(&self.config, &mut copies).map_err(unusable)?);
-        tracing::info!(dir = %self.config.dir.display(), "the database of the store was opened anew");
+        *keyspaces = Some(open_checked(&self.config).map_err(unusable)?);
+        tracing::info!(dir = %self.config.dir.display(), "opened the store's database anew after a failure");
         Ok(())
     }
 }
 
-/// Opens the database, and has written again what is damaged and keeps it from that. Errors: what is wrong with it.
-fn open_sound(config: &DiskConfig, copies: &mut Held<'_>) -> Result<Keyspaces, String> {
-    copies.restore_lists().map_err(|error| error.to_string())?;
-    let opened = match Keyspaces::open(config) {
-        Err(_) if copies.restore() => Keyspaces::open(config),
-        opened => opened,
-    };
-    opened.map_err(|error| cause_of(&error))
+/// Opens the database unless its lists of files are damaged. Errors: the cause.
+fn open_checked(config: &DiskConfig) -> Result<Keyspaces, String> {
+    manifests::check(&config.dir)?;
+    Keyspaces::open(config).map_err(|error| cause_of(&error))
 }
 
-/// Claims a folder for this process, and makes it if it is not there; `None` if another process has it.
-fn claim(dir: &Path) -> std::io::Result<Option<File>> {
+/// Locks a directory for this process and creates it if necessary; `None` if another process holds it.
+fn lock_directory(dir: &Path) -> std::io::Result<Option<File>> {
     fs::create_dir_all(dir)?;
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("in-use"))?;
     match file.try_lock() {

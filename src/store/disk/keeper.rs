@@ -1,5 +1,5 @@
-//! The store's own threads: one throws away what belonged to dropped logs and watches the disk fill up, one makes copies of
-//! what the database needs, one syncs at intervals where that is the durability.
+//! The store's own threads: one throws away what belonged to dropped logs and watches the disk fill up, one syncs at intervals
+//! where that is the durability.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -52,11 +52,9 @@ impl Keeper {
         let cleaner = Cleaner::start(Arc::clone(&engine), Arc::clone(&room))?;
         let spare = Arc::clone(journal.lock().unwrap_or_else(PoisonError::into_inner).spare());
         let (written, dir) = (Arc::clone(&journal), config.dir.clone());
-        let (copies, seen) = (Arc::clone(engine.copies()), Arc::clone(&room));
         let rounds = Rounds { engine, kept, journal: written, spare, settler, dir, room, cleaner };
         rounds.look();
         let mut keeper = Self { stop: Vec::new(), threads: Vec::new() };
-        keeper.spawn("store-copier", move |stopped| copies.keep_up(&seen, &stopped))?;
         keeper.spawn("store-keeper", move |stopped| rounds.run(&stopped))?;
         if let Durability::Interval(every) = config.durability {
             keeper.spawn("store-syncer", move |stopped| sync_every(every, &journal, &stopped))?;
@@ -116,7 +114,7 @@ impl Rounds {
             if settles {
                 settled = Some(Instant::now());
             }
-            let mended = if works { Ok(()) } else { self.engine.mend() };
+            let mended = if works { Ok(()) } else { self.engine.reopen_if_failed() };
             let outcome = mended.and_then(|()| if settles { self.settle() } else { Ok(()) });
             match outcome.and_then(|()| self.clear_up(stopped)) {
                 Ok(()) => {
@@ -155,7 +153,7 @@ impl Rounds {
     fn clear_up(&self, stopped: &Receiver<()>) -> Result<(), Error> {
         let closing = || matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected));
         loop {
-            let logs = self.engine.ask(|settled| settled.dropped(LOGS_PER_TURN))?;
+            let logs = self.engine.database()?.dropped(LOGS_PER_TURN)?;
             if logs.is_empty() || closing() {
                 return Ok(());
             }
@@ -165,7 +163,7 @@ impl Rounds {
 
     /// Throws away some pages of these logs, in their order.
     fn clear_some_of(&self, logs: &[LogId]) -> Result<(), Error> {
-        let Found { pages, places, done, bytes } = self.engine.ask(|settled| Found::of(settled, logs))?;
+        let Found { pages, places, done, bytes } = Found::of(&*self.engine.database()?, logs)?;
         let left = self.left_without(&places)?;
         // The records before what tells where they are: after a crash, all of it is done again.
         for (segment, left) in &left {
@@ -174,7 +172,7 @@ impl Rounds {
                 _ => self.free(*segment, &places),
             }
         }
-        self.engine.using()?.erase(&pages, &left, &done)?;
+        self.engine.database()?.erase(&pages, &left, &done)?;
         self.cleaner.dropped(bytes);
         Ok(())
     }
@@ -184,7 +182,7 @@ impl Rounds {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let mut left: BTreeMap<u64, u64> = self.engine.ask(Keyspaces::kept)?.into_iter().collect();
+        let mut left: BTreeMap<u64, u64> = self.engine.database()?.kept()?.into_iter().collect();
         for place in places {
             left.entry(place.segment).and_modify(|left| *left = left.saturating_sub(u64::from(place.bytes)));
         }

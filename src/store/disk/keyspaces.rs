@@ -53,7 +53,6 @@ pub(super) struct Keyspaces {
     pub(super) tables: Keyspace,
     pub(super) pages: Keyspace,
     failed: AtomicBool,
-    damaged: AtomicBool,
 }
 
 impl Keyspaces {
@@ -69,7 +68,7 @@ impl Keyspaces {
         let unfiltered = || KeyspaceCreateOptions::default().filter_policy(FilterPolicy::disabled());
         let tables = database.keyspace("tables", unfiltered)?;
         let pages = database.keyspace("pages", || unfiltered().with_kv_separation(Some(separate)))?;
-        Ok(Self { database, tables, pages, failed: AtomicBool::default(), damaged: AtomicBool::default() })
+        Ok(Self { database, tables, pages, failed: AtomicBool::default() })
     }
 
     /// Whether what is in it cannot be read any more.
@@ -139,21 +138,13 @@ impl Keyspaces {
     }
 
     /// Something that was asked of it has failed.
-    pub(super) fn fail(&self, error: &fjall::Error) {
+    pub(super) fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
-        if !matches!(error, fjall::Error::Io(_) | fjall::Error::Storage(fjall::LsmError::Io(_))) {
-            self.damaged.store(true, Ordering::Relaxed);
-        }
     }
 
     /// Whether it did: then it may have left something half done.
     pub(super) fn have_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
-    }
-
-    /// Whether what it found on the disk may have been the reason.
-    pub(super) fn may_be_damaged(&self) -> bool {
-        self.damaged.load(Ordering::Relaxed)
     }
 
     /// Writes keys with their values, in their order and in one piece; `None` takes a key away.
@@ -173,7 +164,7 @@ impl Keyspaces {
             ingestion.finish()
         };
         ingest().map_err(|error| {
-            self.fail(&error);
+            self.fail();
             failed(error)
         })
     }

@@ -1,6 +1,7 @@
 //! Reading pages.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 
@@ -78,14 +79,14 @@ fn page_with(settled: &Keyspaces, kept: &Kept, log: LogId, position: u64) -> Res
     let Some(page) = settled.pages.range(page_key(log, 0)..=page_key(log, position)).next_back() else {
         return Ok(None);
     };
-    let (key, page) = page.into_inner().map_err(|error| cause_of(&error))?;
+    let (key, page) = without_panic(|| page.into_inner())?;
     let start = page_start(&key).ok_or_else(|| "the key of a page is too short".to_owned())?;
     page_of(kept, start, page).map(Some)
 }
 
 /// The page that begins at this position, or has taken in the one that did. Errors: what is wrong with it.
 fn page_from(settled: &Keyspaces, kept: &Kept, log: LogId, position: u64) -> Result<Chunk<Bytes>, String> {
-    match settled.pages.get(page_key(log, position)).map_err(|error| cause_of(&error))? {
+    match without_panic(|| settled.pages.get(page_key(log, position)))? {
         Some(page) => page_of(kept, position, page),
         None => {
             let page = page_with(settled, kept, log, position)?;
@@ -103,6 +104,15 @@ fn page_of(kept: &Kept, start: u64, page: fjall::UserValue) -> Result<Chunk<Byte
             Ok(Chunk { start, bytes, ends: vec![place.bytes] })
         }
         None => Err(format!("the page at {start} cannot be understood")),
+    }
+}
+
+/// Reads a value. fjall 3.1 panics where the length in front of a large value is damaged (an `assert_eq` in
+/// `vlog/blob_file/reader.rs` of lsm-tree); this goes when it returns an error.
+fn without_panic<T>(read: impl FnOnce() -> Result<T, fjall::Error>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(read) => read.map_err(|error| cause_of(&error)),
+        Err(_) => Err("the database panicked while it read the page".to_owned()),
     }
 }
 

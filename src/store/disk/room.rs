@@ -94,11 +94,6 @@ impl Room {
         self.refusing.load(Ordering::Relaxed) || self.free_bytes() < self.free_bytes_min
     }
 
-    /// Whether so many bytes that can do without may be written, and none of those that content needs.
-    pub(super) fn has_spare(&self, bytes: u64) -> bool {
-        !self.is_short() && self.free_bytes() >= self.enough_bytes().saturating_add(bytes)
-    }
-
     fn enough_bytes(&self) -> u64 {
         self.free_bytes_min.saturating_add(self.free_bytes_min / MARGIN_PART)
     }

@@ -225,7 +225,7 @@ impl Desk {
     }
 
     fn try_to_settle(&self, work: &mut Work, kept: Option<u64>, keys_are_there: &mut bool) -> Result<(), Error> {
-        self.engine.mend()?;
+        self.engine.reopen_if_failed()?;
         // What is written until there is no room left stays there for nothing until the next try.
         if self.room.free_bytes() == 0 {
             return Err(Error::NoRoom { free_bytes: 0, needed_bytes: 1 });
@@ -233,7 +233,7 @@ impl Desk {
         if self.room.is_short() {
             work.generation.logs.values_mut().for_each(|grown| grown.joins = false);
         }
-        let settled = self.engine.using()?;
+        let settled = self.engine.database()?;
         if !*keys_are_there {
             settled.settle_keys(&work.generation.keys)?;
             *keys_are_there = true;
@@ -280,14 +280,14 @@ mod tests {
         assert!(!settler.is_idle().unwrap());
         room.looked(0, 1000, 0);
         assert!(matches!(room.check(1), Err(Error::Failed(_))), "it would only be in the journal");
-        assert_eq!(engine.using().unwrap().settled().unwrap(), 0);
+        assert_eq!(engine.database().unwrap().settled().unwrap(), 0);
         let patience = Instant::now() + Duration::from_secs(60);
         while !settler.is_idle().unwrap() {
             assert!(Instant::now() < patience, "it was not tried again");
             std::thread::yield_now();
         }
         room.check(1).unwrap();
-        assert_eq!(engine.using().unwrap().settled().unwrap(), 7);
-        assert!(engine.using().unwrap().pages.get(page_key(LogId(1), 0)).unwrap().is_some());
+        assert_eq!(engine.database().unwrap().settled().unwrap(), 7);
+        assert!(engine.database().unwrap().pages.get(page_key(LogId(1), 0)).unwrap().is_some());
     }
 }

@@ -14,7 +14,7 @@ use super::keeper::Keeper;
 use super::kept::Kept;
 #[cfg(test)]
 use super::keyspaces::page_key;
-use super::keyspaces::{Keyspaces, failed, table_key};
+use super::keyspaces::{failed, table_key};
 use super::reading::{read_pages, read_recent};
 use super::recent::Recent;
 use super::recovery::{Recovered, recover};
@@ -55,8 +55,11 @@ impl DiskStore {
     pub(super) fn open_with(config: &DiskConfig, limits: Limits) -> Result<Self, Error> {
         let unusable = |cause: String| Error::Open { dir: config.dir.clone(), cause };
         let engine = Arc::new(Engine::open(config)?);
-        let settled = engine.ask(|settled| Ok((settled.settled()?, settled.page_ends()?, settled.kept()?)));
-        let (next_commit, page_ends, kept) = settled.map_err(|error| unusable(error.to_string()))?;
+        let (next_commit, page_ends, kept) = {
+            let settled = engine.database()?;
+            let read = || Ok((settled.settled()?, settled.page_ends()?, settled.kept()?));
+            read().map_err(|error: Error| unusable(error.to_string()))?
+        };
         let kept = Arc::new(Kept::expecting(kept.into_iter().map(|(segment, _)| segment)));
         let answered = Answered::open(&config.dir).map_err(|error| unusable(error.to_string()))?;
         let synced = config.durability == Durability::Sync;
@@ -101,7 +104,7 @@ impl DiskStore {
     #[cfg(test)]
     pub(super) fn pages_of(&self, log: LogId) -> usize {
         let keys = page_key(log, 0)..=page_key(log, u64::MAX);
-        self.engine.using().unwrap().pages.range(keys).count()
+        self.engine.database().unwrap().pages.range(keys).count()
     }
 
     /// Waits until everything is settled that is to be.
@@ -161,7 +164,7 @@ impl DiskStore {
 fn settle_what_is_left(engine: &Engine, journal: &mut Journal, unsettled: &mut Unsettled) -> Result<(), Error> {
     let old = journal.rotate().map_err(unwritten)?;
     let generation = unsettled.generation();
-    engine.using()?.settle(&generation, journal.next_commit(), None)?;
+    engine.database()?.settle(&generation, journal.next_commit(), None)?;
     unsettled.settled(&generation);
     old.put_aside().map_err(unwritten)
 }
@@ -201,14 +204,13 @@ impl Store for DiskStore {
 
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error> {
         let pages = |pages: &Range<u64>, run: &mut Run| {
-            // What a dropped log had may be gone while it is read.
-            let is_there = || self.settler.unsettled().end(log).is_some();
-            let read = |settled: &Keyspaces| read_pages(settled, &self.kept, &self.recent, log, pages, bytes_max, run);
-            Some(self.engine.ask_as_long_as(is_there, read))
+            let settled = self.engine.database();
+            Some(settled.and_then(|it| read_pages(&it, &self.kept, &self.recent, log, pages, bytes_max, run)))
         };
         let position = range.start;
         let read = self.read_with(log, range, bytes_max, pages).expect("whoever may wait for the disk is told");
         match read {
+            // What a dropped log had may go away while it is read.
             Err(Error::Damaged { .. }) if self.settler.unsettled().end(log).is_none() => {
                 Err(Error::NoRecord { log, position })
             }
@@ -235,7 +237,7 @@ impl Store for DiskStore {
         if let Some(known) = self.settler.unsettled().key(&key) {
             return Ok(known.clone());
         }
-        self.engine.ask(|settled| Ok(settled.tables.get(&key).map_err(failed)?.map(Bytes::from)))
+        Ok(self.engine.database()?.tables.get(&key).map_err(failed)?.map(Bytes::from))
     }
 
     fn scan(&self, table: Table, after: Option<&[u8]>, count_max: usize) -> Result<Vec<(Bytes, Bytes)>, Error> {
@@ -248,11 +250,7 @@ impl Store for DiskStore {
             let (unsettled, until) =
                 self.settler.unsettled().some_keys((from.clone(), Bound::Excluded(end.clone())), wanted);
             let to = until.clone().map_or(Bound::Excluded(end.clone()), Bound::Included);
-            let before = found.len();
-            self.engine.ask(|settled| {
-                found.truncate(before);
-                settled.scan((from.clone(), to.clone()), unsettled.clone(), wanted, &mut found)
-            })?;
+            self.engine.database()?.scan((from.clone(), to.clone()), unsettled, wanted, &mut found)?;
             match until {
                 Some(until) if found.len() < count_max => from = Bound::Excluded(until),
                 Some(_) | None => break,

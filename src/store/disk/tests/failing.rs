@@ -97,7 +97,7 @@ fn engine(dir: &Path) -> Engine {
 }
 
 fn settled(engine: &Engine) -> Result<u64, Error> {
-    engine.using()?.settled()
+    engine.database()?.settled()
 }
 
 #[test]
@@ -105,14 +105,14 @@ fn what_a_failed_write_has_left_is_gone_when_the_next_one_begins() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(dir.path());
     let left = dir.path().join(PAGES).join("tables/999");
-    engine.mend().unwrap();
+    engine.reopen_if_failed().unwrap();
     assert!(left.exists(), "nothing has failed");
-    engine.using().unwrap().fail(&fjall::Error::Poisoned);
-    let lent = engine.lend();
-    std::thread::scope(|scope| scope.spawn(|| engine.mend()).join().unwrap()).unwrap();
+    engine.database().unwrap().fail();
+    let pinned = engine.pin();
+    std::thread::scope(|scope| scope.spawn(|| engine.reopen_if_failed()).join().unwrap()).unwrap();
     assert!(left.exists(), "it works, and somebody has it in hand");
-    drop(lent);
-    engine.mend().unwrap();
+    drop(pinned);
+    engine.reopen_if_failed().unwrap();
     assert!(!left.exists());
     assert_eq!(settled(&engine).unwrap(), 1);
 }
@@ -121,31 +121,16 @@ fn what_a_failed_write_has_left_is_gone_when_the_next_one_begins() {
 fn a_database_that_cannot_be_opened_anew_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(dir.path());
-    engine.using().unwrap().fail(&fjall::Error::Poisoned);
+    engine.database().unwrap().fail();
     let current = dir.path().join(PAGES).join("current");
     let version = fs::read(&current).unwrap();
     fs::write(&current, "none").unwrap();
     for _ in 0..2 {
-        let refused = engine.mend().unwrap_err().to_string();
+        let refused = engine.reopen_if_failed().unwrap_err().to_string();
         assert!(refused.contains(&dir.path().display().to_string()), "{refused}");
         assert!(matches!(settled(&engine), Err(Error::Failed(_))));
     }
     fs::write(&current, version).unwrap();
-    engine.mend().unwrap();
+    engine.reopen_if_failed().unwrap();
     assert_eq!(settled(&engine).unwrap(), 1);
-}
-
-#[test]
-fn a_database_that_has_failed_at_damage_finds_it_mended_when_it_is_tried_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let engine = engine(dir.path());
-    engine.copies().copy_everything();
-    let compact = || engine.using().unwrap().pages.major_compact();
-    for table in fs::read_dir(dir.path().join(PAGES).join("tables")).unwrap() {
-        flip(&table.unwrap().path());
-    }
-    let error = compact().unwrap_err();
-    engine.using().unwrap().fail(&error);
-    engine.mend().unwrap();
-    compact().unwrap();
 }

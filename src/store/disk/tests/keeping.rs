@@ -118,7 +118,7 @@ proptest! {
 /// Settles what a folder's journal holds as far as a crash lets it: the keys only, or all of it but the journal stays.
 fn settle_until_a_crash(dir: &std::path::Path, all: bool) {
     let engine = Engine::open(&config(dir)).unwrap();
-    let keyspaces = engine.using().unwrap();
+    let keyspaces = engine.database().unwrap();
     let (settled, ends) = (keyspaces.settled().unwrap(), keyspaces.page_ends().unwrap());
     let kept = Kept::expecting(keyspaces.kept().unwrap().into_iter().map(|(segment, _)| segment));
     let (journal, replay) = Journal::open(&journal_dir(dir), settled, &kept, true).unwrap();

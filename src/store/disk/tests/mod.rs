@@ -2,6 +2,7 @@
 
 mod damaged;
 mod failing;
+mod flipped;
 mod joining;
 mod keeping;
 mod large;

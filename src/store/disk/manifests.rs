@@ -1,0 +1,127 @@
+//! Checks the database's lists of files before fjall reads them.
+//!
+//! Each keyspace has a list of its files, `v<number>`, and a file `current` with the number and the checksum of the valid
+//! list. fjall 3.1 does not compare the two, although it deletes every file that the list does not name and starts an empty
+//! keyspace where `current` is missing: one flipped bit could cost the whole store. This module goes when fjall validates
+//! its lists (a TODO in `version/recovery.rs` of lsm-tree).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Size of `current`: the number of the list (8 bytes, little-endian), its xxh3 (16), and the kind of checksum (1).
+const CURRENT_BYTES: usize = 25;
+
+/// Checks the list of every keyspace in a data directory. Errors: the damaged or missing file, or what the disk says.
+pub(super) fn check(dir: &Path) -> Result<(), String> {
+    let entries = match fs::read_dir(dir.join("keyspaces")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|error| error.to_string())?,
+    };
+    for entry in entries {
+        let keyspace = entry.map_err(|error| error.to_string())?.path();
+        if keyspace.is_dir() {
+            check_keyspace(&keyspace)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_keyspace(keyspace: &Path) -> Result<(), String> {
+    let path = keyspace.join("current");
+    let current = match fs::read(&path) {
+        // fjall was interrupted while it created the keyspace, and starts again.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !has_later_list(keyspace) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(format!("{} is missing", path.display())),
+        read => read.map_err(|error| format!("{}: {error}", path.display()))?,
+    };
+    let Some((number, checksum)) = parse(&current) else { return Err(format!("{} is damaged", path.display())) };
+    let list = keyspace.join(format!("v{number}"));
+    match fs::read(&list) {
+        Ok(bytes) if xxh3_128(&bytes) == checksum => Ok(()),
+        Ok(_) => Err(format!("{} is damaged, or the checksum in {}", list.display(), path.display())),
+        Err(error) => Err(format!("{}, the list that {} names: {error}", list.display(), path.display())),
+    }
+}
+
+fn parse(current: &[u8]) -> Option<(u64, u128)> {
+    let current: &[u8; CURRENT_BYTES] = current.try_into().ok()?;
+    let (number, checksum) = current[..CURRENT_BYTES - 1].split_first_chunk()?;
+    Some((u64::from_le_bytes(*number), u128::from_le_bytes(checksum.try_into().ok()?)))
+}
+
+/// Returns true if something was ever added to the keyspace: list 0 is the empty one.
+fn has_later_list(keyspace: &Path) -> bool {
+    let number = |path: PathBuf| path.file_name()?.to_str()?.strip_prefix('v')?.parse::<u64>().ok();
+    fs::read_dir(keyspace).into_iter().flatten().flatten().any(|entry| number(entry.path()) > Some(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::disk::scratch::{config, hasty};
+    use crate::store::{Batch, DiskStore, LogId, Store};
+
+    /// Opens a store whose `pages` keyspace was changed by `damage`, and returns the error.
+    fn refusal(damage: impl Fn(&Path)) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let store = hasty(dir.path());
+        let mut batch = Batch::default();
+        batch.append(LogId(1), 0, "record".into());
+        store.commit(batch).unwrap();
+        store.settle_now();
+        drop(store);
+        check(dir.path()).unwrap();
+        damage(&dir.path().join("keyspaces/2"));
+        DiskStore::open(&config(dir.path())).err().expect("the store opened with a damaged list").to_string()
+    }
+
+    fn list_of(keyspace: &Path) -> PathBuf {
+        let (number, _) = parse(&fs::read(keyspace.join("current")).unwrap()).unwrap();
+        keyspace.join(format!("v{number}"))
+    }
+
+    fn flip(file: &Path, at: usize) {
+        let mut bytes = fs::read(file).unwrap();
+        bytes[at] ^= 1;
+        fs::write(file, bytes).unwrap();
+    }
+
+    #[test]
+    fn a_flipped_bit_in_a_list_is_reported_with_its_path() {
+        for at in [3, 40, 60] {
+            let refused = refusal(|keyspace| flip(&list_of(keyspace), at));
+            assert!(refused.contains("keyspaces/2/v"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_in_current_is_reported_with_its_path() {
+        for at in [0, 7, 8, 23] {
+            let refused = refusal(|keyspace| flip(&keyspace.join("current"), at));
+            assert!(refused.contains("keyspaces/2/current"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_missing_or_truncated_file_is_reported_with_its_path() {
+        let refused = refusal(|keyspace| fs::remove_file(keyspace.join("current")).unwrap());
+        assert!(refused.contains("keyspaces/2/current is missing"), "{refused}");
+        let refused = refusal(|keyspace| fs::remove_file(list_of(keyspace)).unwrap());
+        assert!(refused.contains("keyspaces/2/v"), "{refused}");
+        let refused = refusal(|keyspace| fs::write(keyspace.join("current"), "none").unwrap());
+        assert!(refused.contains("keyspaces/2/current is damaged"), "{refused}");
+    }
+
+    #[test]
+    fn a_keyspace_that_was_being_created_is_left_to_fjall() {
+        let dir = tempfile::tempdir().unwrap();
+        let keyspace = dir.path().join("keyspaces/1");
+        fs::create_dir_all(&keyspace).unwrap();
+        fs::write(keyspace.join("v0"), "half").unwrap();
+        fs::write(dir.path().join("keyspaces/note"), "by hand").unwrap();
+        check(dir.path()).unwrap();
+    }
+}
