@@ -2,9 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::entry::KeyEntry;
 use super::id::SubscriptionId;
@@ -173,7 +173,7 @@ pub(crate) fn offset_text(acked: Option<u64>) -> String {
 /// The name of a key: its JWK thumbprint. RFC 7638 3, RFC 8037 A.3.
 pub(crate) fn jwk_thumbprint(x: &str) -> String {
     let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-    format!("ds_{}", URL_SAFE_NO_PAD.encode(Sha256::digest(members)))
+    format!("ds_{}", URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, members.as_bytes())))
 }
 
 /// What is signed: the time and the body.
