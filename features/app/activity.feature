@@ -35,7 +35,7 @@ Feature: Seeing what goes through the broker
 
   Scenario: An activity that nobody knows
     When I run `exorelay activity zonk --broker {broker}`
-    Then it fails with one line that says "nothing is known of the activity "zonk""
+    Then it fails with one line that says "no record of activity "zonk""
 
   Scenario: Following a role
     Given `exorelay tail --broker {broker} --role users` follows along

@@ -115,7 +115,7 @@ Feature: Watching the traffic
   Scenario: an activity that nobody knows
     When I GET /activities/zonk
     Then the broker answers 404
-    And the answer is a problem of the kind "not-found" that says "nothing is known of the activity 'zonk'"
+    And the answer is a problem of the kind "not-found" that says "no record of activity 'zonk'"
 
   Scenario: the oldest gives way
     Given a broker with these settings:

@@ -29,6 +29,7 @@ mod matching;
 mod member;
 mod metrics;
 mod opening;
+mod response;
 pub mod routes;
 mod rules;
 mod service;
@@ -37,7 +38,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod traffic;
-mod watching;
+mod traffic_routes;
 mod wire;
 
 pub use config::Config;

@@ -283,7 +283,7 @@ async fn the_http_face_refuses_what_it_does_not_understand() {
     check(&face, ("DELETE", "/services/users?instance=a", ""), 404, "not an instance").await;
     check(&face, ("DELETE", "/services/users", ""), 400, "instance=ID").await;
     check(&face, ("GET", "/nothing", ""), 404, "cannot GET /nothing").await;
-    check(&face, ("GET", "/send", ""), 405, "does not answer GET").await;
+    check(&face, ("GET", "/send", ""), 405, "does not support GET").await;
     check(&face, ("GET", "/ready", ""), 200, "ready").await;
     check(&face, ("GET", "/metrics", ""), 200, "exorelay_broker_messages_without_receivers_total 1").await;
 }

@@ -26,7 +26,7 @@ fn events(body: impl Into<Body>) -> Response<Body> {
 }
 
 fn busy() -> Response<Body> {
-    answer(503, &[], "{\"detail\":\"32 follow the traffic already\"}")
+    answer(503, &[], "{\"detail\":\"32 clients already follow the traffic\"}")
 }
 
 /// Runs `tail --broker BROKER ARGUMENTS` to its end.
@@ -82,7 +82,7 @@ fn a_broker_that_restarts_is_followed_again() {
 #[test]
 fn what_the_broker_refuses_ends_it_with_its_words() {
     for (status, detail, expected) in [
-        (403, "payloads are not shown", "exorelay: payloads are not shown\n"),
+        (403, "payloads are hidden", "exorelay: payloads are hidden\n"),
         (503, "32 follow", "exorelay: cannot follow BROKER: 32 follow\n"),
     ] {
         let broker = Broker::start(move |_, _| answer(status, &[], format!("{{\"detail\":\"{detail}\"}}")));
@@ -152,9 +152,9 @@ fn the_configured_broker_is_asked_unless_another_is_named() {
 
 #[test]
 fn an_activity_nobody_knows_is_a_failure_that_says_so() {
-    let broker = Broker::start(|_, _| answer(404, &[], "{\"detail\":\"nothing is known of the activity \\\"a\\\"\"}"));
+    let broker = Broker::start(|_, _| answer(404, &[], "{\"detail\":\"no record of activity \\\"a\\\"\"}"));
     let finished = exorelay(&["activity", "a", "--broker", &broker.url()]).finish();
-    let expected = "exorelay: nothing is known of the activity \"a\"\n".to_owned();
+    let expected = "exorelay: no record of activity \"a\"\n".to_owned();
     assert_eq!((finished.code, finished.stdout, finished.stderr), (Some(1), String::new(), expected));
 }
 

@@ -138,7 +138,7 @@ async fn a_query_that_is_not_understood_is_refused() {
     let (_broker, face) = users_and_web(quick()).await;
     check(&face, ("GET", "/traffic?massage=create", ""), 400, "unknown field `massage`").await;
     check(&face, ("GET", "/traffic?role=", ""), 400, "the role is empty").await;
-    check(&face, ("POST", "/traffic", ""), 405, "does not answer POST").await;
+    check(&face, ("POST", "/traffic", ""), 405, "does not support POST").await;
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn there_are_as_many_followers_as_may_be_and_a_place_becomes_free() {
     for _ in 0..crate::broker::traffic::FOLLOWERS_MAX {
         followers.push(Follower::start(&face, "").await);
     }
-    check(&face, ("GET", "/traffic", ""), 503, "32 follow the traffic already").await;
+    check(&face, ("GET", "/traffic", ""), 503, "32 clients already follow the traffic").await;
     drop(followers.pop());
     let deadline = Instant::now() + DEADLINE;
     loop {

@@ -1,4 +1,4 @@
-//! `GET /traffic` and `GET /activities/{id}`: what goes through the broker, live and told as a story.
+//! `GET /traffic` streams live traffic; `GET /activities/{id}` returns the recorded messages of one conversation.
 
 use std::time::Duration;
 
@@ -10,44 +10,49 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::routes::{Face, busy, json_text, typed};
+use super::response::{busy, json_text, typed};
 use super::rules::{Filter, Seen};
+use super::service::Broker;
 use super::traffic::{self, FOLLOWERS_MAX, Payloads, Refusal};
 use super::wire::{Missed, TrafficRow};
 use crate::http::sse::{self, DataPrefix, Encoder};
 use crate::http::{Kind, Problem};
 use crate::message::{ActivityId, MessageName, Payload, Role};
 
-/// How often an idle stream says that it is alive.
+/// Interval between keep-alive comments on an idle stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What a follower asks for.
+/// Query parameters of `GET /traffic`.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Wish {
+pub(super) struct FollowQuery {
     message: Option<MessageName>,
     role: Option<Role>,
     activity: Option<ActivityId>,
     payloads: bool,
 }
 
-/// Streams what comes by from now on: `event: message` for a message that was routed or stopped, `event: undelivered`
-/// for one that was given up, `event: missed` where a follower was too slow. Ends when the broker has shut down.
+/// Streams traffic from now on: `event: message` for a message that was routed or stopped, `event: undelivered` for a
+/// message that was given up, `event: missed` for a gap because the client read too slowly. Ends when the broker shuts
+/// down.
 pub(super) async fn follow(
-    State(face): State<Face>,
-    wish: Result<Query<Wish>, QueryRejection>,
+    State(broker): State<Broker>,
+    query: Result<Query<FollowQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(wish) = wish.map_err(|error| Problem::new(Kind::InvalidRequest, error.body_text()))?;
-    let payloads = if wish.payloads { Payloads::Shown } else { Payloads::LeftOut };
-    if payloads == Payloads::Shown && !face.broker.config().log_payloads {
-        let detail = "payloads are not shown: the broker was started without broker.log_payloads (--log-payloads)";
+    let Query(query) = query.map_err(|error| Problem::new(Kind::InvalidRequest, error.body_text()))?;
+    let payloads = if query.payloads { Payloads::Shown } else { Payloads::LeftOut };
+    if payloads == Payloads::Shown && !broker.config().log_payloads {
+        let detail = "payloads are hidden: start the broker with broker.log_payloads (--log-payloads) to show them";
         return Err(Problem::new(Kind::Forbidden, detail));
     }
-    let filter = Filter { message: wish.message, role: wish.role, activity: wish.activity };
-    let following = face.broker.follow(filter, payloads).map_err(|refusal| match refusal {
-        Refusal::Full => Problem::new(Kind::Busy, format!("{FOLLOWERS_MAX} follow the traffic already"))
-            .retry_after(Duration::from_secs(5)),
-        Refusal::Closed => busy(&face.broker),
+    let filter = Filter { message: query.message, role: query.role, activity: query.activity };
+    let following = broker.follow(filter, payloads).map_err(|refusal| match refusal {
+        Refusal::Full => Problem::new(
+            Kind::Busy,
+            format!("{FOLLOWERS_MAX} clients already follow the traffic, which is the maximum; try again later"),
+        )
+        .retry_after(Duration::from_secs(5)),
+        Refusal::Closed => busy(&broker),
     })?;
     let events = stream::unfold(following, |mut following| async move {
         let next = following.next().await?;
@@ -56,21 +61,21 @@ pub(super) async fn follow(
     Ok(sse::respond(sse::keep_alive(events, KEEP_ALIVE)))
 }
 
-/// The messages of an activity that are on record, in order. `404` if none is.
-pub(super) async fn activity(State(face): State<Face>, Path(id): Path<String>) -> Result<Response, Problem> {
+/// Returns the recorded messages of one activity in order, or `404` if there are none.
+pub(super) async fn activity(State(broker): State<Broker>, Path(id): Path<String>) -> Result<Response, Problem> {
     let id = ActivityId::parse(&id).map_err(|error| Problem::new(Kind::InvalidRequest, error))?;
-    match face.broker.activity(&id) {
+    match broker.activity(&id) {
         Some(activity) => Ok(typed("application/json", json_text(&activity))),
-        None => Err(Problem::new(Kind::NotFound, nothing_of(&id, face.broker.config().traffic_messages_max))),
+        None => Err(Problem::new(Kind::NotFound, no_record(&id, broker.config().traffic_messages_max))),
     }
 }
 
-fn nothing_of(id: &ActivityId, messages_max: usize) -> String {
+fn no_record(id: &ActivityId, messages_max: usize) -> String {
     match messages_max {
         0 => {
-            format!("nothing is known of the activity {id:?}: broker.traffic_messages_max is 0, so no traces are kept")
+            format!("no record of activity {id:?}: broker.traffic_messages_max is 0, so nothing is recorded")
         }
-        _ => format!("nothing is known of the activity {id:?}: traces of the last {messages_max} messages are kept"),
+        _ => format!("no record of activity {id:?}: only the last {messages_max} messages are recorded"),
     }
 }
 
@@ -87,14 +92,14 @@ fn event(event: &traffic::Event) -> Bytes {
 
 fn message(seen: &Seen, payload: Option<&Payload>) -> Bytes {
     #[derive(Serialize)]
-    struct Shown {
+    struct Row {
         #[serde(flatten)]
         row: TrafficRow,
         #[serde(skip_serializing_if = "Option::is_none")]
         payload: Option<Box<RawValue>>,
     }
-    // Line breaks stand between tokens only; without them an event is one line.
+    // JSON has raw line breaks only between tokens. Replacing them keeps the event on one line.
     let payload = payload.map(|payload| payload.to_string().replace(['\n', '\r'], " "));
     let payload = payload.and_then(|text| RawValue::from_string(text).ok());
-    json_text(&Shown { row: seen.row(), payload })
+    json_text(&Row { row: seen.row(), payload })
 }
