@@ -22,7 +22,7 @@ Feature: Calls from a service to its sidecar
     And the answer has the header "exo-message: users.created"
     And the answer has a header "exo-message-id"
 
-  Scenario: Curl's own content type is fine
+  Scenario: The default content type of curl is accepted
     When I POST `{"name":"Will"}` to api/request/users.create with the header "content-type: application/x-www-form-urlencoded"
     Then I get 200 with `{"id":456,"name":"Will"}`
 
@@ -53,7 +53,7 @@ Feature: Calls from a service to its sidecar
     Then I get 202 with an id and an activity id
     And the service gets a body with "isSecurity"
 
-  Scenario Outline: Headers that make no sense
+  Scenario Outline: Invalid headers
     When I POST `1` to api/send/users.create with the header "<header>"
     Then I get 400 with the problem "invalid-request" and the words "<words>"
 
@@ -71,7 +71,7 @@ Feature: Calls from a service to its sidecar
     When I POST `1` to api/request/users.create?timeout=100ms
     Then I get 504 with the problem "no-reply" and the words "no reply to users.create within 100 ms"
 
-  Scenario Outline: A timeout that is no time
+  Scenario Outline: An invalid timeout
     When I POST `1` to api/request/users.create?timeout=<timeout>
     Then I get 400 with the problem "invalid-request" and the words "expected a time up to 1h"
 
@@ -91,7 +91,7 @@ Feature: Calls from a service to its sidecar
     When I POST `{"late":false}` to api/reply/users.created in answer to what the service got
     Then the waiting request gets 200 with `{"late":false}`
 
-  Scenario Outline: A payload that is no JSON
+  Scenario Outline: A payload that is not JSON
     When I POST `<body>` to api/send/users.create
     Then I get 400 with the problem "invalid-message" and the words "not the expected JSON"
 
@@ -105,7 +105,7 @@ Feature: Calls from a service to its sidecar
     When I GET api/zonk
     Then I get 404 with the problem "not-found" and the words "cannot GET /zonk"
 
-  Scenario: A method that does not fit
+  Scenario: A method that is not allowed
     When I GET api/send/users.create
     Then I get 405 with the problem "method-not-allowed" and the words "does not take GET"
 

@@ -1,6 +1,6 @@
 Feature: Following messages
   A service that cannot listen takes its messages from a stream, and acknowledges each. What it does not acknowledge
-  in time is given out again.
+  in time is delivered again.
 
   Scenario: A message arrives and is acknowledged
     Given `exorelay run --role users --bus embedded --receives hello` is running
@@ -18,7 +18,7 @@ Feature: Following messages
     Then the follower gets "hello" with the payload `1`
     And the follower gets "hello" with the payload `2`
 
-  Scenario: What is not acknowledged in time comes again
+  Scenario: What is not acknowledged in time is delivered again
     Given the setting EXORELAY__RELAY__SUBSCRIBER_LEASE_MS is 100
     And `exorelay run --role users --bus embedded --receives hello` is running
     And somebody follows api/messages
@@ -26,7 +26,7 @@ Feature: Following messages
     Then the follower gets "hello" with the payload `1`
     And the follower gets "hello" with the payload `1`
 
-  Scenario: What nobody ever acknowledges becomes a dead letter
+  Scenario: What is never acknowledged becomes a dead letter
     Given the setting EXORELAY__RELAY__SUBSCRIBER_LEASE_MS is 50
     And the setting EXORELAY__RELAY__SUBSCRIBER_DELIVERIES_MAX is 2
     And `exorelay run --role users --bus embedded --receives hello` is running

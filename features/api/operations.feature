@@ -1,5 +1,5 @@
 Feature: Operations
-  A sidecar tells how it is, what it counts, and what went wrong.
+  A sidecar reports its health, its counters, and what went wrong.
 
   Scenario: Ready means ready
     Given `exorelay run --role users --bus embedded` is running
@@ -39,7 +39,7 @@ Feature: Operations
     And there are no dead letters
     And the service has got "hello" 2 times
 
-  Scenario: A dead letter can be thrown away
+  Scenario: A dead letter can be discarded
     Given a service that answers 400 to every message
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
     When I POST `1` to api/send/hello

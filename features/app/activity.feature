@@ -1,6 +1,5 @@
-Feature: Seeing what goes through the broker
-  `exorelay tail --broker` shows messages while they go through, `exorelay activity` tells afterwards how one conversation
-  went.
+Feature: Watching the traffic of a broker
+  `exorelay tail --broker` prints messages as they pass, `exorelay activity` prints one conversation afterwards.
 
   Background:
     Given `exorelay broker` is running
@@ -11,7 +10,7 @@ Feature: Seeing what goes through the broker
   Scenario: A request and its answer
     When I POST `{"name":"Will"}` to api/request/users.create with the header "exo-activity-id: signup"
     And I run `exorelay activity signup --broker {broker}`
-    Then it tells this story of "signup":
+    Then it prints this timeline of "signup":
       """
       web  --[ users.create ]->  users
         users  --[ users.created ]->  web  answered after a while
@@ -22,7 +21,7 @@ Feature: Seeing what goes through the broker
     And I POST `1` to api/request/zonk with the header "exo-activity-id: signup"
     And I POST `{"name":"Tom"}` to api/request/users.create with the header "exo-activity-id: signup"
     And I run `exorelay activity signup --broker {broker}`
-    Then it tells this story of "signup":
+    Then it prints this timeline of "signup":
       """
       web  --[ users.create ]->  users
         users  --[ users.created ]->  web  answered after a while
@@ -33,7 +32,7 @@ Feature: Seeing what goes through the broker
       """
     And every answer in it came at least 200 ms after its request
 
-  Scenario: An activity that nobody knows
+  Scenario: An unknown activity
     When I run `exorelay activity zonk --broker {broker}`
     Then it fails with one line that says "no record of activity "zonk""
 

@@ -1,10 +1,10 @@
 Feature: A message in one minute
-  One command brings up broker, sidecar and a greeter, and says what to try.
+  One command starts broker, sidecar and a greeter, and prints what to try.
 
   Background:
     Given `exorelay dev --broker 127.0.0.1:0` is running
 
-  Scenario: It says what is up, and what to try
+  Scenario: It prints what is running, and what to try
     Then it prints ready lines for broker, listen, api and edge
     And it prints commands to try
 
@@ -32,7 +32,7 @@ Feature: A message in one minute
     When I POST `{"name":"Will"}` to api/request/users.create
     Then I get 200 with `{"id":456}`
 
-  Scenario: It stops when asked, and says so
+  Scenario: It stops when asked, and logs it
     When it gets SIGTERM
     Then it ends with status 0
     And its log says "drained"

@@ -1,7 +1,7 @@
 Feature: Stopping
-  A process that is told to stop takes nothing new, finishes what it has begun, leaves the bus, and ends with status 0.
+  A process that is asked to stop takes nothing new, finishes what it has begun, leaves the bus, and ends with status 0.
 
-  Scenario: A message in the middle is finished
+  Scenario: A message that is being handled is finished
     Given a service that answers "slow" with "done" and `1` after 400 ms
     And `exorelay run --role users --bus embedded --receives slow --forward {service}` is running
     And a request of "slow" is waiting at the api

@@ -1,6 +1,6 @@
 Feature: The landscape of a broker
-  A file tells the broker which roles there are: what each receives, what it sends, and how its names relate to those of
-  the others. The broker reads it when it starts, and again when SIGHUP says so; what is wrong changes nothing.
+  A file declares the roles: what each receives, what it sends, and how its names relate to those of the others. The
+  broker reads it when it starts, and again on SIGHUP; an invalid file changes nothing.
 
   Background:
     Given the setting EXORELAY__BROKER__SETTLE_MS is 0

@@ -185,7 +185,7 @@ Feature: Messages with only one end
       When I run `exorelay lint` in the folder
       Then it exits with 0 and prints nothing
 
-  Rule: What cannot be read is told in one line
+  Rule: What cannot be read is reported on one line
 
     Scenario: A service without a file
       When I run `exorelay lint` in the folder

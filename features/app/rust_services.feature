@@ -1,6 +1,6 @@
 Feature: A service in Rust
   A service is a table of handlers. Its environment says who it is and where ExoCom is, with the names of either era, and
-  the process runs until it is told to stop.
+  the process runs until it is asked to stop.
 
   # Two abilities of the original have no counterpart: services in plain JavaScript beside those in other dialects of it, and
   # finding a server file in the root directory or in `src/`. Both are about loading JavaScript; a Rust service is a program.
@@ -29,7 +29,7 @@ Feature: A service in Rust
     When the mock broker sends "zonk" to "greeter"
     Then the last response code is 404
 
-  Scenario Outline: Its answer is on behalf of whoever asked
+  Scenario Outline: Its answer is on behalf of the one who asked
     Given the sample service "greeter" is running over <transport>
     Then the mock broker knows "greeter"
     When the mock broker sends "ping" on behalf of `1` to "greeter"
@@ -74,7 +74,7 @@ Feature: A service in Rust
       | HTTP      |
       | WebSocket |
 
-  Scenario: It listens at the port it is told
+  Scenario: It listens on the configured port
     Given the sample service "greeter" is running over HTTP
     Then "greeter" answers GET /status with 200 at the port it prints
 
@@ -90,7 +90,7 @@ Feature: A service in Rust
     When the mock broker sends "ping" to "greeter"
     Then the mock broker receives "pong" without payload from "greeter" in the same activity
 
-  Scenario Outline: It stops when it is told to
+  Scenario Outline: It stops when asked
     Given the sample service "greeter" is running over <transport>
     Then the mock broker knows "greeter"
     When "greeter" gets <signal>

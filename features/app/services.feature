@@ -28,7 +28,7 @@ Feature: What a service of any language can do
     When I POST `"from the sender service"` to api/send/greetings
     Then the service gets "greetings" with payload `"from the sender service"`
 
-  Scenario: Its sidecar listens where it is told to
+  Scenario: Its sidecar listens on the configured port
     Given `exorelay run --role greeter --bus embedded --listen 127.0.0.1:0` is running
     When I GET listen/status
     Then I get 200 with an empty body

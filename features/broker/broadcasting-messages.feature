@@ -1,10 +1,10 @@
 Feature: Broadcasting messages
 
   As a service of an application
-  I want to tell a message to whoever is interested in it
-  So that I need not know who that is.
+  I want to send a message to every service that is interested in it
+  So that I need not know which ones these are.
 
-  - whoever receives a message is listed in the landscape
+  - the landscape lists who receives a message
   - the broker sends the message to every role that receives it, with the id and the payload it came with
 
   Background:

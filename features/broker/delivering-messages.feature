@@ -102,7 +102,7 @@ Feature: Delivering messages
     Then GET /undelivered eventually says "'id':'1','name':'create','sender':'web','receiver':'users','reason':'not delivered within 200 ms"
     And GET /metrics eventually says "exorelay_broker_deliveries_given_up_total 1"
 
-  Scenario: the sender is told what could not be delivered
+  Scenario: the sender learns what could not be delivered
     Given a broker with these settings:
       | delivery_window_ms | 200 |
     And the instance "web-1" of web receives "" in batches

@@ -1,7 +1,7 @@
 Feature: Refusing messages
 
   As the author of a service
-  I want to be told at once what is wrong with my message
+  I want to learn at once what is wrong with my message
   So that nothing is lost in silence.
 
   Background:

@@ -56,7 +56,7 @@ Feature: Several instances of one role
       | web-1  | web-2 |
       | web-2  | web-1 |
 
-  Scenario: whoever asked gets the answer without receiving it otherwise
+  Scenario: the instance that asked gets the answer even if its role does not receive it
     Given the instance "web-1" of web receives ""
     And the instance "web-2" of web receives ""
     And the instance "users-1" of users receives "create"
@@ -66,7 +66,7 @@ Feature: Several instances of one role
     And "web-2" has received, in this order: 2
     And "web-1" has received nothing
 
-  Scenario: whoever asked and receives the answer anyway gets it once
+  Scenario: an instance that asked, and receives the answer anyway, gets it once
     Given the instance "web-1" of web receives "created"
     And the instance "users-1" of users receives "create"
     When web sends "create" as "1" from instance "web-1"

@@ -4,7 +4,7 @@ Feature: Watching the traffic
   I want to see what goes through the broker
   So that I know who talks to whom, and where a message got stuck.
 
-  - `GET /traffic` shows messages as they go through, `GET /activities/{id}` tells one conversation afterwards
+  - `GET /traffic` shows messages as they pass, `GET /activities/{id}` shows one conversation afterwards
   - payloads are shown to nobody unless the broker may log them
   - response times count from the request, not from whatever message came before
 
@@ -16,7 +16,7 @@ Feature: Watching the traffic
       | tweets | text-snippets | text-snippets.created | text-snippets.create |
       | log    |               |                       | tweets.create        |
 
-  Scenario: whoever follows sees who gets a message, and by which name
+  Scenario: a follower sees who receives a message, and by which name
     Given I follow /traffic
     When tweets sends "text-snippets.created" as "1" in activity "a"
     Then I see this go by:
@@ -25,7 +25,7 @@ Feature: Watching the traffic
        "receivers": [{"role": "web", "instance": null, "name": "tweets.created"}], "payloadBytes": 0, "fate": "routed"}
       """
 
-  Scenario: the chosen instance is told
+  Scenario: the chosen instance is named
     Given the instance "users-1" of users receives "create"
     And I follow /traffic
     When web sends "create" as "1"
@@ -34,7 +34,7 @@ Feature: Watching the traffic
       {"id": "1", "receivers": [{"role": "users", "instance": "users-1", "name": "create"}]}
       """
 
-  Scenario Outline: whoever follows sees only what they ask for
+  Scenario Outline: a follower sees only what it asks for
     Given I follow /traffic<QUERY>
     When web sends "tweets.create" as "1" in activity "a"
     And tweets sends "text-snippets.created" as "2" in activity "a"
@@ -104,7 +104,7 @@ Feature: Watching the traffic
     And tweets sends "text-snippets.created" as "3" in activity "a" in reply to "1"
     And web sends "zonk" as "4" in activity "a"
     And web sends "tweets.create" as "5" in activity "b"
-    Then the activity "a" is told as: 1, 2, 3 below 1, 4 below 3
+    Then the activity "a" is shown as: 1, 2, 3 below 1, 4 below 3
 
   Scenario: the response time counts from the request
     When web sends "tweets.create" as "1" in activity "a"
@@ -123,7 +123,7 @@ Feature: Watching the traffic
     When web sends "zonk" as "1" in activity "a"
     And web sends "zonk" as "2" in activity "a"
     And web sends "zonk" as "3" in activity "a"
-    Then the activity "a" is told as: 2, 3
+    Then the activity "a" is shown as: 2, 3
 
   Scenario: a broker that keeps nothing
     Given a broker with these settings:

@@ -2,7 +2,7 @@ Feature: Connecting to a broker of the WebSocket era
   A relay opens one connection to its broker, over which everything goes both ways. So it needs no port of its own, and
   works from behind a firewall. Brokers of the originals of 2016 to 2018 speak nothing else.
 
-  Scenario: A relay tells who it is
+  Scenario: A relay introduces itself
     Given a broker of the WebSocket era
     And the relay "foo" is connected to it
     Then it gets "exocom.register-service" from "foo"
@@ -10,10 +10,10 @@ Feature: Connecting to a broker of the WebSocket era
   Scenario: A relay is online at the broker's port, and listens nowhere
     Given a broker of the WebSocket era
     And the relay "foo" is connected to it
-    Then "foo" tells that it is online at the broker's port
+    Then "foo" reports that it is online at the broker's port
     And "foo" listens nowhere
 
-  Scenario: The broker may be told by name
+  Scenario: The broker may be given by name
     Given a broker of the WebSocket era
     When a relay "foo" is made for that host and port
     Then it gets "exocom.register-service" from "foo"
@@ -36,7 +36,7 @@ Feature: Connecting to a broker of the WebSocket era
   Scenario: Nobody is at the port
     Given a broker of the WebSocket era that is not up yet
     And the relay "foo" wants to be connected to it
-    Then "foo" tells of "the bus is away: cannot connect to {broker}: Connection refused"
+    Then "foo" reports "the bus is away: cannot connect to {broker}: Connection refused"
 
   Scenario: A relay leaves an original broker without a close frame, of which some of them die
     Given a broker of the WebSocket era
@@ -46,7 +46,7 @@ Feature: Connecting to a broker of the WebSocket era
     Then it gets "last words" from "foo"
     And the connection ends with no close frame
 
-  Scenario: A relay that was told to closes politely
+  Scenario: A relay that is configured to closes politely
     Given a broker of the WebSocket era
     And the relay "foo" is connected to it and will close politely
     When "foo" is closed

@@ -18,7 +18,7 @@ Feature: Outages of a broker of the WebSocket era
     Then it gets "exocom.register-service" from "web" for the 2nd time
     And it gets the 3 messages in the order of sending
 
-  Scenario: A relay over a WebSocket tells when it is online and offline
+  Scenario: A relay over a WebSocket reports when it is online and offline
     Given a broker of the WebSocket era
     And the relay "web" is connected to it
     When it drops the connection

@@ -41,11 +41,11 @@ Feature: Receiving from a broker of the WebSocket era
     When it sends "hello" as security
     Then "users" has handled "hello" as security
 
-  Scenario Outline: What nobody can take is told, and costs nothing else
+  Scenario Outline: A message that cannot be handled is reported, and affects nothing else
     Given "users" has a handler for "hello"
     When it sends the frame `<frame>`
     And it sends "hello" with `1`
-    Then "users" tells of "<words>"
+    Then "users" reports "<words>"
     And "users" has handled "hello" with `1`
 
     Examples:

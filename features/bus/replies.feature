@@ -58,18 +58,18 @@ Feature: Replies over a broker of the WebSocket era
     Then it gets the frame `{"name":"complex pong","sender":"web","activityId":"123","responseTo":"message-1","payload":"found"}`
 
   Scenario: Somebody waits for an activity, and a message of it comes
-    When "web" sends "ping", waits 20000 ms for its activity, and tells whether "pong" was received
+    When "web" sends "ping", waits 20000 ms for its activity, and notes if "pong" was received
     And it answers "ping" with "pong" and `1`
     Then it gets "pong received" from "web"
 
   Scenario: Somebody waits for an activity, and no message of it comes
-    When "web" sends "ping", waits 100 ms for its activity, and tells whether "pong" was received
+    When "web" sends "ping", waits 100 ms for its activity, and notes if "pong" was received
     Then it gets "pong not received" from "web"
     And waiting has failed with the words "did not receive a reply for '7' after 100ms"
 
   Scenario: The handler gets what somebody waits for, too
     Given "web" has a handler for "pong"
-    When "web" sends "ping", waits 20000 ms for its activity, and tells whether "pong" was received
+    When "web" sends "ping", waits 20000 ms for its activity, and notes if "pong" was received
     And it answers "ping" with "pong" and `1`
     Then it gets "pong received" from "web"
     And "web" has handled "pong" with `1`

@@ -22,7 +22,7 @@ Feature: Broadcasting messages
     And the log says `web  --[ users create ]->  log`
     And the log says `{"name":"Will Riker"}`
 
-  Scenario: the answer reaches whoever asked
+  Scenario: the answer reaches the service that asked
     Given web has sent "users create" with {"activityId":"111"}
     And users has got "mongo create"
     When users sends "mongo created" in activity "111"
@@ -68,6 +68,6 @@ Feature: Broadcasting messages
     When stranger sends "users create" with {"sender":"web"}
     Then log gets "users create" with {"sender":"web"}
 
-  Scenario: whom a message is sent for is told to its receivers
+  Scenario: receivers learn on whose behalf a message is sent
     When web sends "delete user" with {"auth":{"sessionId":"1"},"isSecurity":true}
     Then users gets "delete user" with {"auth":{"sessionId":"1"},"isSecurity":true}

@@ -39,7 +39,7 @@ Feature: Losing nothing
       2
       """
 
-  Scenario: what a role does not come for in time is told
+  Scenario: a message whose role does not connect in time is reported
     Given the variable EXORELAY__BROKER__DELIVERY_WINDOW_MS is `200`
     And exocom is running
     And web and log are connected
@@ -105,7 +105,7 @@ Feature: Losing nothing
     When a web page of app.example opens a socket
     Then the answer is 101
 
-  Scenario: the end waits for those who are away, and tells what they did not get
+  Scenario: stopping waits for roles that are away, and reports what they did not get
     Given the variable EXORELAY__DRAIN__GRACE_MS is `200`
     And exocom is running
     And web and log are connected

@@ -1,8 +1,8 @@
 Feature: The security adapter
 
   As the author of an application
-  I want one service to judge every message before it reaches anybody
-  So that rights are checked in one place.
+  I want one service to authorize every message before it is delivered
+  So that permissions are checked in one place.
 
   Background:
     Given the service data:
@@ -38,7 +38,7 @@ Feature: The security adapter
     When security answers "message authorized"
     Then users gets "create user" with {"id":"111"}
 
-  Scenario: nobody gets by the security service by calling a message secure
+  Scenario: marking a message as secure does not bypass the security service
     Then security is asked to authorize {"name":"create user","id":"111"}
     When web sends "create user" with {"id":"112","isSecurity":true}
     Then security is asked to authorize {"name":"create user","id":"112"}
@@ -52,7 +52,7 @@ Feature: The security adapter
     When security connects
     Then security is asked to authorize {"name":"create user","id":"112"}
 
-  Scenario: a verdict about nothing costs nothing
+  Scenario: a verdict about an unknown message changes nothing
     Given security is asked to authorize {"name":"create user","id":"111"}
     When security sends "message unauthorized" in activity "unheard-of"
     Then the log says `Warning: 'message unauthorized' for activityId 'unheard-of', in which no message waits to be judged`

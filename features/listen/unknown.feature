@@ -1,5 +1,5 @@
 Feature: Messages that nobody takes
-  Without a handler, a webhook or a subscriber a message is unknown, and its sender is told so at once.
+  Without a handler, a webhook or a subscriber a message is unknown, and its sender learns that at once.
 
   Scenario: An unknown message
     Given `exorelay run --role users --bus embedded` is running

@@ -1,5 +1,5 @@
 Feature: Making a relay
-  A relay needs a role and a bus. What is missing or wrong is told with what to do about it.
+  A relay needs a role and a bus. An error says what is missing or wrong, and what to do about it.
 
   Scenario: A relay that listens says where
     Given a bus in this process

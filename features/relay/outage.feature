@@ -22,7 +22,7 @@ Feature: Outages
     When "web" sends messages until one is refused
     Then that fails with the words "the outbox is full (2 places)"
 
-  Scenario: A relay tells when it is online and offline
+  Scenario: A relay reports when it is online and offline
     Given a broker over HTTP, with a service "users" that receives "users.create"
     And somebody follows the events of the relay "web" of that broker
     When the broker stops
@@ -30,10 +30,10 @@ Feature: Outages
     And the broker comes up, with a service "users" that receives "users.create"
     Then the events are online, offline, online
 
-  Scenario: A relay that registers with an original broker is told what to do
+  Scenario: A relay that registers with an original broker reports what to do
     Given a recording broker
     When the relay "web" tries to register there
-    Then its trouble is told with the words "it takes no registrations; if it is an original ExoCom, use --register off"
+    Then its problem is reported with the words "it takes no registrations; if it is an original ExoCom, use --register off"
 
   Scenario: A relay closes
     Given a bus in this process

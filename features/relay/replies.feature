@@ -51,7 +51,7 @@ Feature: Requests and replies
     Then that fails: "no reply to ping within 50 ms"
     And "web" has 0 requests waiting
 
-  Scenario: Nobody is there is not the same as nobody answers
+  Scenario: No receiver is a different error than no answer
     When "web" requests "zonk" without payload
     Then that fails: "no service receives 'zonk': check the name, and that its service is registered"
 

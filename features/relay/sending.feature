@@ -1,6 +1,6 @@
 Feature: Sending
-  A service sends a message by name, with any JSON value as payload. What arrives at an ExoCom broker of the HTTP era is
-  what its own relays send.
+  A service sends a message by name, with any JSON value as payload. An ExoCom broker of the HTTP era receives the
+  same bytes as from its own relays.
 
   Background:
     Given a recording broker
@@ -34,7 +34,7 @@ Feature: Sending
     When "web" sends "users\ncreate" without payload
     Then that fails: "cannot send this message: the message name "users\ncreate" has a control character; give it a name such as "users.create""
 
-  Scenario: A payload that is no JSON is refused
+  Scenario: A payload that is not JSON is refused
     When "web" sends "hello" with a payload that cannot be written as JSON
     Then that fails: "cannot send hello: its payload cannot be written as JSON: the body is not the expected JSON: key must be a string"
 

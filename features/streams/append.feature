@@ -1,5 +1,5 @@
 Feature: Appending
-  What was answered is written. Each append is taken as a whole or not at all.
+  An append is answered when it is written, and is written as a whole or not at all.
 
   Background:
     Given a streams server
@@ -16,7 +16,7 @@ Feature: Appending
     When I append `{"price":1.50,"id":12345678901234567890}` to "orders"
     Then reading "orders" gives `[{"price":1.50,"id":12345678901234567890}]`
 
-  Scenario: What is no JSON
+  Scenario: Content that is not JSON
     When I append `{"id":` to "orders"
     Then I get 400 with the problem "invalid-request" and the words "not JSON"
     When I append `[]` to "orders"
@@ -27,15 +27,15 @@ Feature: Appending
     When I append `hello` to "orders" as text/plain
     Then I get 409 with the problem "content-type-mismatch" and the words "the stream holds application/json"
 
-  Scenario: Nothing
+  Scenario: An empty append
     When I append `` to "notes"
     Then I get 400 with the problem "invalid-request" and the words "nothing to append"
 
-  Scenario: A stream that is not there
+  Scenario: A stream that does not exist
     When I append `x` to "nowhere" as text/plain
     Then I get 404 with the problem "not-found" and the words "nowhere"
 
-  Scenario: A writer that keeps its own order
+  Scenario: A writer that numbers its appends
     When I append `one` to "notes" with the header "stream-seq: 09"
     And I append `two` to "notes" with the header "stream-seq: 10"
     Then I get 204
@@ -49,7 +49,7 @@ Feature: Appending
     When I append 101 bytes to "notes"
     Then I get 413 with the problem "body-too-large" and the words "limit of 100 bytes"
 
-  Scenario: No room
+  Scenario: Not enough space
     Given a streams server with content_bytes_max 100
     And the stream "notes" as text/plain
     When I append 101 bytes to "notes"

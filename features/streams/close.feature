@@ -1,5 +1,5 @@
 Feature: Closing
-  A closed stream takes nothing any more and can be read for ever. Closing cannot be undone.
+  A closed stream accepts no more content and can be read for ever. Closing cannot be undone.
 
   Background:
     Given a streams server
@@ -12,7 +12,7 @@ Feature: Closing
     When I close "notes"
     Then I get 204
 
-  Scenario: The last content comes with the end
+  Scenario: The last content is appended with the close
     When I close "notes" with ` of it`
     And I read "notes" from the start
     Then I get 200 with `all of it`
@@ -30,7 +30,7 @@ Feature: Closing
     Then I get 204
     And the header "stream-closed" is "true"
 
-  Scenario: The producer that closed the stream asks again
+  Scenario: The producer that closed the stream retries
     Given producer "p" of epoch 0 closes "notes" as number 0
     When producer "p" of epoch 0 closes "notes" as number 0
     Then I get 204

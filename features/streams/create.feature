@@ -1,5 +1,5 @@
 Feature: Creating streams
-  A stream is a URL. Whoever creates it says what it holds and how long it lives; creating it again changes nothing.
+  A stream is a URL. The request that creates it sets its content type and lifetime; repeating it changes nothing.
 
   Background:
     Given a streams server
@@ -11,7 +11,7 @@ Feature: Creating streams
     And the header "stream-next-offset" is "0000000000000000_0000000000000000"
     And reading "orders" gives `[]`
 
-  Scenario: A stream with first content
+  Scenario: A stream with initial content
     When I create the stream "notes" as text/plain with `hello`
     Then I get 201
     And reading "notes" gives `hello`
@@ -27,11 +27,11 @@ Feature: Creating streams
     When I create the stream "orders" as text/plain
     Then I get 409 with the problem "stream-exists" and the words "another content type"
 
-  Scenario: A name that belongs to the protocol
+  Scenario: A name that the protocol reserves
     When I create the stream "__ds/mine" as text/plain
     Then I get no stream
 
-  Scenario: A browser asks whether it may
+  Scenario: A browser's preflight request
     When a page of "https://app.example" asks whether it may POST to "orders"
     Then the header "access-control-allow-origin" is "*"
     And the header "access-control-allow-headers" has "if-none-match"

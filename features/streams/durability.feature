@@ -1,5 +1,5 @@
 Feature: Durability
-  On disk, what was answered is there after a restart: content, ends, producers, and the numbers of those who keep an order.
+  On disk, everything that was answered survives a restart: content, closed streams, producers and `Stream-Seq`.
 
   Background:
     Given a streams server on disk
@@ -13,7 +13,7 @@ Feature: Durability
     Then I get 204
     And reading "orders" gives `[{"id":1},{"id":2},{"id":3}]`
 
-  Scenario: A producer asks again after a restart
+  Scenario: A producer retries after a restart
     Given the stream "notes" as text/plain
     When producer "p" of epoch 0 sends `once` as number 0 to "notes"
     And the streams server starts again
@@ -32,7 +32,7 @@ Feature: Durability
     When I read "deleted" from the start
     Then I get 404 with the problem "not-found"
 
-  Scenario: A reader goes on where it was
+  Scenario: A reader resumes where it was
     Given the stream "notes" as text/plain with `one`
     When I read "notes" from the start
     And the streams server starts again

@@ -10,7 +10,7 @@ Feature: Following
     When I append `{"id":1}` to "orders"
     Then the long-poll gets 200 with `[{"id":1}]`
 
-  Scenario: A long-poll ends after its time
+  Scenario: A long-poll times out
     Given a streams server with long_poll_timeout_ms 50
     And the stream "orders" as application/json
     And a long-poll of "orders" is waiting
@@ -44,9 +44,9 @@ Feature: Following
     Given somebody follows "orders" from the start
     When I close "orders" with `{"last":true}`
     Then the follower gets `[{"last":true}]`
-    And the follower is told that the stream is closed, and its events end
+    And the follower learns that the stream is closed, and its events end
 
-  Scenario: A connection that has lasted long enough
+  Scenario: A connection that reaches its maximum lifetime
     Given a streams server with sse_lifetime_ms 50
     And the stream "orders" as application/json with `[1]`
     And somebody follows "orders" from the start

@@ -1,12 +1,12 @@
 Feature: Forks
-  A fork begins with the content of another stream up to a place, and goes its own way from there.
+  A fork begins with the content of another stream up to an offset, and is independent from there on.
 
   Background:
     Given a streams server
     And the stream "draft" as text/plain with `one `
     And I append `two ` to "draft"
 
-  Scenario: Both go their own way
+  Scenario: Both are independent
     When I fork "draft" as "mine"
     Then I get 201
     When I append `mine` to "mine"
@@ -14,17 +14,17 @@ Feature: Forks
     Then reading "mine" gives `one two mine`
     And reading "draft" gives `one two theirs`
 
-  Scenario: At an earlier place
+  Scenario: At an earlier offset
     When I fork "draft" as "mine" at "0000000000000000_0000000000000004"
     Then reading "mine" gives `one `
 
-  Scenario: Inside of an append
+  Scenario: Inside an append
     When I fork "draft" as "mine" at "0000000000000000_0000000000000004" and 2 further
     Then reading "mine" gives `one tw`
     When I fork "draft" as "other" at "0000000000000000_0000000000000004" and 5 further
     Then I get 400 with the problem "invalid-request"
 
-  Scenario: A place beyond the end
+  Scenario: An offset beyond the end
     When I fork "draft" as "mine" at "9999999999999999_9999999999999999"
     Then I get 400 with the problem "invalid-request"
 
@@ -38,7 +38,7 @@ Feature: Forks
     Then I get 409 with the problem "conflict"
     And reading "mine" gives `one two `
 
-  Scenario: The last fork lets go of its source
+  Scenario: Deleting the last fork removes its source
     Given I fork "draft" as "mine"
     And I delete "draft"
     When I delete "mine"

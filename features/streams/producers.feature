@@ -1,5 +1,5 @@
 Feature: Producers
-  A producer numbers its requests. It may send each as often as it likes, and each counts once.
+  A producer numbers its requests. It may repeat each of them, and each counts once.
 
   Background:
     Given a streams server

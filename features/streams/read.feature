@@ -1,5 +1,5 @@
 Feature: Reading
-  Any client reads from any offset that the stream has given out, and always finds the same there.
+  Any client reads from any offset that the stream has returned, and always finds the same content there.
 
   Background:
     Given a streams server
@@ -21,7 +21,7 @@ Feature: Reading
     And the header "cache-control" is "no-store"
     And there is no header "etag"
 
-  Scenario: A cache asks whether anything is new
+  Scenario: A cache revalidates
     Given I append `one` to "notes"
     When I read "notes" from the start
     And I read "notes" from the start if the tag has changed
@@ -30,7 +30,7 @@ Feature: Reading
     And I read "notes" from the start if the tag has changed
     Then I get 200 with `onetwo`
 
-  Scenario: More than one read carries
+  Scenario: More than fits into one read
     Given a streams server with read_bytes_max 10
     And the stream "notes" as text/plain
     When I append `12345678` to "notes"
@@ -42,14 +42,14 @@ Feature: Reading
     Then I get 200 with `abcdefgh`
     And the header "stream-up-to-date" is "true"
 
-  Scenario: An offset that the stream never gave out
+  Scenario: An offset that the stream never returned
     Given I append `abc` to "notes"
     When I read "notes" from "0000000000000000_0000000000000001"
     Then I get 400 with the problem "invalid-request"
     When I read "notes" from "yesterday"
     Then I get 400 with the problem "invalid-request" and the words "yesterday"
 
-  Scenario: Large answers are compressed for whoever takes that
+  Scenario: Large answers are compressed for clients that accept it
     Given I append 5000 bytes to "notes"
     When I read "notes" from the start, compressed
     Then I get 200

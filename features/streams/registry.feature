@@ -1,5 +1,5 @@
-Feature: Knowing which streams there are
-  The stream `__registry__` tells of every stream in the words of the state protocol: it can be read and followed as any
+Feature: The registry of streams
+  The stream `__registry__` lists every stream as change events of the state protocol. It can be read and followed like any
   other, and only the server writes it.
 
   Background:
@@ -12,9 +12,9 @@ Feature: Knowing which streams there are
     When I delete "orders"
     Then the registry lists "notes, __registry__"
     And the registry has "closed" of "notes" as `true`
-    And the registry tells that "orders" was deleted
+    And the registry shows that "orders" was deleted
 
-  Scenario: A fork tells where it comes from
+  Scenario: A fork shows its source
     Given the stream "draft" as text/plain with `hello`
     When I fork "draft" as "drafts/two"
     Then the registry has "forkedFrom" of "drafts/two" as `"draft"`
@@ -24,9 +24,9 @@ Feature: Knowing which streams there are
     When I create the stream "chat" with the header "stream-ttl: 1"
     Then "chat" is gone after a while
     And the registry lists "__registry__"
-    And the registry tells that "chat" was expired
+    And the registry shows that "chat" was expired
 
-  Scenario: Whoever follows it sees streams come
+  Scenario: A follower sees new streams
     Given the stream "first" as text/plain
     And somebody follows "__registry__" from the start
     When I create the stream "second" as text/plain

@@ -1,5 +1,5 @@
 Feature: Subscriptions
-  Whoever subscribes to streams is woken when there is something new, and tells how far it has got.
+  A subscriber is woken when its streams have new data, and acknowledges how far it has read.
 
   Background:
     Given a streams server
@@ -8,7 +8,7 @@ Feature: Subscriptions
     Given a receiver that answers `{"done":true}`
     And the subscription "mail" of "orders/*" calls the receiver
     When I create the stream "orders/1" as application/json with `[{"id":1}]`
-    Then the receiver is told once that "orders/1" is pending
+    Then the receiver learns once that "orders/1" is pending
     And "mail" has read all of "orders/1"
 
   Scenario: Streams that were there before
@@ -17,13 +17,13 @@ Feature: Subscriptions
     And the subscription "mail" of "orders/*" calls the receiver
     Then "mail" has read all of "orders/old"
     When I append `{"id":2}` to "orders/old"
-    Then the receiver is told once that "orders/old" is pending
+    Then the receiver learns once that "orders/old" is pending
 
   Scenario: A webhook that works on it and calls back
     Given a receiver that answers ``
     And the subscription "mail" of "orders/*" calls the receiver
     And the stream "orders/1" as application/json with `[{"id":1}]`
-    And the receiver is told once that "orders/1" is pending
+    And the receiver learns once that "orders/1" is pending
     When the receiver calls back that it has done everything
     Then I get 200 with `{"next_wake":false,"ok":true}`
     And "mail" has read all of "orders/1"
@@ -38,14 +38,14 @@ Feature: Subscriptions
     When the streams server starts again
     Then "mail" has the status "failed"
     When the receiver comes up
-    Then the receiver is told once that "orders/1" is pending
+    Then the receiver learns once that "orders/1" is pending
     And "mail" has the status "active"
 
   Scenario: Workers that share the work
     Given the stream "wakes" as application/json
     And the subscription "jobs" of "orders/*" writes to "wakes"
     And the stream "orders/1" as application/json with `[{"id":1}]`
-    Then "wakes" tells of generation 1 of "jobs"
+    Then "wakes" announces generation 1 of "jobs"
     When "ann" claims the work of "jobs"
     Then I get 200
     When "bob" claims the work of "jobs"
@@ -78,11 +78,11 @@ Feature: Subscriptions
       | https://2130706433/            |
       | http://example.com/            |
 
-  Scenario: A wake does not wake whoever is woken by everything
+  Scenario: A wake-up does not wake a subscriber of all streams
     Given the stream "wakes" as application/json
     And the subscription "jobs" of "**" writes to "wakes"
     And the stream "orders/1" as application/json with `[{"id":1}]`
-    And "wakes" tells of generation 1 of "jobs"
+    And "wakes" announces generation 1 of "jobs"
     When "ann" claims the work of "jobs"
     And the holder of "jobs" has done everything
     Then I get 200 with `{"next_wake":false,"ok":true}`

@@ -1,6 +1,5 @@
 Feature: Testing a service without a broker
-  A mock broker stands in the broker's place: it writes down what a service sends, and sends what a test wants the service
-  to get. Services of both eras find it at one port.
+  A mock broker replaces the broker: it records what a service sends, and sends what a test wants the service to receive. Services of both eras find it at one port.
 
   Background:
     Given a mock broker

@@ -1,6 +1,6 @@
 Feature: Webhook
-  Messages without a handler in Rust go to the service over HTTP. What the service answers may be replies; what it fails
-  at is tried again, and in the end kept.
+  Messages without a handler in Rust go to the service over HTTP. The service may answer with replies; a message that it
+  fails to handle is tried again, and finally kept as a dead letter.
 
   Scenario: The envelope
     Given a service that answers every message
@@ -27,7 +27,7 @@ Feature: Webhook
     Then the follower gets "one" with the payload `1`
     And the follower gets "two" without payload
 
-  Scenario: An answer that is no reply is kept as a dead letter
+  Scenario: An answer with an invalid reply makes a dead letter
     Given a service that answers with the body `{"reply":{"payload":1}}`
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
     When I POST `1` to api/send/hello
@@ -41,7 +41,7 @@ Feature: Webhook
     And the service gets the header "ce-specversion: 1.0"
     And the service gets the raw body `{"name":"Will"}`
 
-  Scenario: Signed by Standard Webhooks
+  Scenario: Signed as Standard Webhooks describes
     Given the setting EXORELAY__WEBHOOK__SECRET is whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
     And a service that answers every message
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
@@ -55,7 +55,7 @@ Feature: Webhook
     Then the service has got "hello" 4 times
     And there are no dead letters
 
-  Scenario: A service that says when to come again
+  Scenario: A service that says when to try again
     Given a service that answers 429 with "retry-after: 1" to the first message
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
     When I POST `1` to api/send/hello
@@ -68,14 +68,14 @@ Feature: Webhook
     And the service comes up
     Then the service gets "hello" with payload `1`
 
-  Scenario: A service that refuses is not asked again
+  Scenario: A service that refuses is not called again
     Given a service that answers 400 to every message
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
     When I POST `1` to api/send/hello
     Then there is a dead letter "hello" with the words "400"
     And the service has got "hello" 1 times
 
-  Scenario: A service that fails for good
+  Scenario: A service that keeps failing
     Given the setting EXORELAY__WEBHOOK__DEADLINE_MS is 500
     And a service that answers 500 to every message
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running

@@ -161,7 +161,7 @@ async fn sends(world: &mut World, sender: String, name: String, more: String) {
     world.ask("POST", &path, &headers, &message.to_string()).await;
 }
 
-/// What follows these words in the second half of a sending step.
+/// Text after these words in the second half of a sending step.
 fn detail(more: &str, words: &str) -> Option<String> {
     let pattern = format!(r#" {words} ("[^"]*"|\{{.*\}}|\d+)"#);
     Some(regex::Regex::new(&pattern).unwrap().captures(more)?[1].to_owned())

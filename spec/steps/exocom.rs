@@ -148,7 +148,7 @@ async fn logs_all(world: &mut World, step: &Step) {
 #[then(regex = r"^the log has (\d+) lines?$")]
 async fn line_count(world: &mut World, count: usize) {
     let process = world.exocom();
-    eventually("so many lines", || async { (process.lines().len() >= count).then_some(()) }).await;
+    eventually("that number of lines", || async { (process.lines().len() >= count).then_some(()) }).await;
     assert_eq!(process.lines().len(), count, "{:#?}", process.lines());
 }
 

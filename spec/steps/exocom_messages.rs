@@ -10,7 +10,7 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{text} is no JSON: {error}"))
 }
 
-/// Every field of `expected` has its value in `frame`; inside of objects too.
+/// Asserts that every field of `expected` has its value in `frame`, inside objects too.
 fn check(frame: &Value, expected: &Value) {
     for (key, value) in expected.as_object().expect("an object") {
         match value {

@@ -1,4 +1,4 @@
-//! Steps about files, what a broker says when it reads them, and commands that run to their end in their folder.
+//! Steps about files, brokers that read them, and commands that run in their folder.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::world::World;
 use crate::world::eventually::eventually;
 
-/// How long a command may take to its end.
+/// Timeout for a command.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[given(regex = r#"^the file "([^"]+)":$"#)]

@@ -1,4 +1,4 @@
-//! The words of the features, in running form.
+//! Step definitions of the features.
 
 mod broker;
 mod building;

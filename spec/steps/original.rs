@@ -49,7 +49,7 @@ fn config(world: &World) -> bus::Config {
     bus::Config { url: format!("ws://{}", world.exocom().address), ..bus::Config::default() }
 }
 
-/// Makes the relay, and notes its events from the first moment on that somebody outside can.
+/// Makes the relay, and records its events from the start.
 async fn join(world: &mut World, role: &str, config: bus::Config) -> Relay {
     world.relays.join_with(role, config).await;
     let relay = world.relays.relay(role);
@@ -169,11 +169,11 @@ async fn has_token(world: &mut World, token: String) {
     assert_eq!(world.exocom().got("exocom.register-service", 1).await["payload"]["token"], token);
 }
 
-#[then(regex = r#"^"([^"]+)" tells that it is online at the broker's port$"#)]
+#[then(regex = r#"^"([^"]+)" reports that it is online at the broker's port$"#)]
 async fn online_at(world: &mut World, role: String) {
     let port: u16 = world.exocom().address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
     let event = world.relays.relay(&role).events().next().await;
-    assert!(matches!(event, Some(Event::Online { port: told }) if told == port), "{event:?}");
+    assert!(matches!(event, Some(Event::Online { port: reported }) if reported == port), "{event:?}");
 }
 
 #[then(regex = r#"^"([^"]+)" listens nowhere$"#)]
@@ -181,13 +181,13 @@ async fn listens_nowhere(world: &mut World, role: String) {
     assert_eq!(world.relays.relay(&role).address(), None);
 }
 
-#[then(regex = r#"^"([^"]+)" tells of "(.+)"$"#)]
-async fn tells(world: &mut World, _role: String, words: String) {
+#[then(regex = r#"^"([^"]+)" reports "(.+)"$"#)]
+async fn reports(world: &mut World, _role: String, words: String) {
     let seen = world.relays.events.clone();
     let words = words.replace("{broker}", &world.exocom().address);
     eventually((words.clone(), seen.clone()), || async {
-        let told = |event: &Event| matches!(event, Event::Error(error) if error.to_string().contains(&words));
-        seen.lock().unwrap().iter().any(told).then_some(())
+        let reported = |event: &Event| matches!(event, Event::Error(error) if error.to_string().contains(&words));
+        seen.lock().unwrap().iter().any(reported).then_some(())
     })
     .await;
 }
@@ -250,16 +250,14 @@ async fn has_asking(world: &mut World, role: String, name: String, question: Str
     world.relays.relay(&role).on(name, ask).expect("it has no handler yet");
 }
 
-#[when(
-    regex = r#"^"([^"]+)" sends "([^"]+)", waits (\d+) ms for its activity, and tells whether "([^"]+)" was received$"#
-)]
+#[when(regex = r#"^"([^"]+)" sends "([^"]+)", waits (\d+) ms for its activity, and notes if "([^"]+)" was received$"#)]
 async fn waits_for_activity(world: &mut World, role: String, name: String, timeout_ms: u64, reply: String) {
     let relay = world.relays.relay(&role);
     let answer = relay.wait_for_activity("7", Duration::from_millis(timeout_ms));
     relay.send(name, ()).activity("7").await.expect("it has its place");
     let failures = world.relays.failures.clone();
     tokio::spawn(async move {
-        let told = match answer.await {
+        let reported = match answer.await {
             Ok(message) if message.name.as_str() == reply => "received",
             Ok(other) => panic!("{other:?}"),
             Err(error) => {
@@ -267,7 +265,7 @@ async fn waits_for_activity(world: &mut World, role: String, name: String, timeo
                 "not received"
             }
         };
-        relay.send(format!("{reply} {told}"), ()).await.expect("it has its place");
+        relay.send(format!("{reply} {reported}"), ()).await.expect("it has its place");
     });
 }
 

@@ -1,4 +1,4 @@
-//! Steps about brokers that come, go, and come back.
+//! Steps about brokers that stop and restart.
 
 use cucumber::{given, then, when};
 use exorelay::bus::Register;
@@ -84,7 +84,7 @@ async fn tries(world: &mut World, role: String) {
     world.relays.join(&role, &url, Register::Auto, Config::default()).await;
 }
 
-#[then(regex = r#"^its trouble is told with the words "(.+)"$"#)]
+#[then(regex = r#"^its problem is reported with the words "(.+)"$"#)]
 async fn trouble(world: &mut World, words: String) {
     let mut events = world.relays.relay("web").events();
     let event = tokio::time::timeout(std::time::Duration::from_secs(20), events.next()).await;

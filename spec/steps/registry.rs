@@ -1,4 +1,4 @@
-//! Steps about the stream that tells which streams there are.
+//! Steps about the stream that lists all streams.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ async fn messages(world: &World) -> Vec<Value> {
     serde_json::from_str(&answer.body).expect("JSON")
 }
 
-/// What comes of the messages, by the state protocol.
+/// State after the messages, by the rules of the state protocol.
 async fn rows(world: &World) -> BTreeMap<String, Value> {
     let mut rows = BTreeMap::new();
     for message in messages(world).await {
@@ -41,13 +41,13 @@ async fn has(world: &mut World, field: String, stream: String, expected: String)
     assert_eq!(rows(world).await[&stream][&field].to_string(), expected);
 }
 
-#[then(regex = r#"^the registry tells that "([^"]+)" was (deleted|expired)$"#)]
-async fn tells_the_end(world: &mut World, stream: String, reason: String) {
+#[then(regex = r#"^the registry shows that "([^"]+)" was (deleted|expired)$"#)]
+async fn shows_the_end(world: &mut World, stream: String, reason: String) {
     let world = &*world;
     eventually((stream.clone(), reason.clone()), || async {
         let messages = messages(world).await;
-        let told = messages.iter().filter(|message| message["key"] == stream.as_str());
-        let ends: Vec<&Value> = told.filter(|message| message["headers"]["operation"] == "delete").collect();
+        let reported = messages.iter().filter(|message| message["key"] == stream.as_str());
+        let ends: Vec<&Value> = reported.filter(|message| message["headers"]["operation"] == "delete").collect();
         assert!(ends.len() < 2, "it ended more than once: {ends:?}");
         ends.first().is_some_and(|end| end["old_value"]["reason"] == reason.as_str()).then_some(())
     })

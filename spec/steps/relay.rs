@@ -34,7 +34,7 @@ async fn uses_recorder(world: &mut World, role: String) {
     world.relays.join(&role, &url, Register::Off, Config::default()).await;
 }
 
-/// What a handler does besides noting its message.
+/// Action of a handler besides recording its message.
 #[derive(Clone)]
 enum Then {
     Nothing,
@@ -195,9 +195,9 @@ async fn has_handled_times(world: &mut World, role: String, name: String, count:
 async fn dead_letters(world: &mut World, role: String, expected: String) {
     let relay = world.relays.relay(&role);
     let letters = eventually(expected.clone(), || async { Some(relay.dead_letters()).filter(|all| !all.is_empty()) });
-    let told: Vec<_> =
+    let reported: Vec<_> =
         letters.await.iter().map(|letter| format!("{}: {}", letter.message.name, letter.reason)).collect();
-    assert_eq!(told, [expected]);
+    assert_eq!(reported, [expected]);
 }
 
 #[when(regex = r#"^the bus delivers the message "([^"]+)" called "([^"]+)" to "([^"]+)" twice$"#)]

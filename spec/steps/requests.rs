@@ -92,8 +92,8 @@ async fn streams(
     }
     let mut replies: Replies = request.replies().expect("it is sent");
     while let Some(reply) = replies.next().await {
-        let told = reply.map(|reply| reply.name.to_string()).map_err(|error| error.to_string());
-        world.relays.streamed.push(told);
+        let reported = reply.map(|reply| reply.name.to_string()).map_err(|error| error.to_string());
+        world.relays.streamed.push(reported);
     }
 }
 

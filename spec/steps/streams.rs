@@ -252,7 +252,7 @@ async fn long_poll_gets(world: &mut World, status: u16, body: String) {
     assert!(body.is_empty() || answer.body == body, "{answer:?}");
 }
 
-/// The next event with data; events that only tell the place are passed over.
+/// Returns the next event with data; events that only have an offset are skipped.
 async fn next_data(world: &mut World) -> String {
     let follower = world.follower.as_mut().expect("somebody follows");
     loop {
@@ -273,7 +273,7 @@ async fn follower_gets_lines(world: &mut World, second: String) {
     assert_eq!(next_data(world).await, format!("first\n{second}"));
 }
 
-/// What the last event says; nothing but places may come before it.
+/// Returns the last event; only control events may precede it.
 async fn last_control(world: &mut World) -> Value {
     let (follower, mut last) = (world.follower.as_mut().expect("somebody follows"), Value::Null);
     while let Some((name, data)) = follower.next().await {
@@ -283,8 +283,8 @@ async fn last_control(world: &mut World) -> Value {
     last
 }
 
-#[then("the follower is told that the stream is closed, and its events end")]
-async fn told_closed(world: &mut World) {
+#[then("the follower learns that the stream is closed, and its events end")]
+async fn learns_of_the_close(world: &mut World) {
     assert_eq!(last_control(world).await["streamClosed"], true);
 }
 

@@ -58,9 +58,9 @@ async fn pull_wake(world: &mut World, id: String, pattern: String, stream: Strin
     assert_eq!(world.answer().status, 201, "{:?}", world.answer());
 }
 
-#[given(regex = r#"^the receiver is told once that "([^"]+)" is pending$"#)]
-#[then(regex = r#"^the receiver is told once that "([^"]+)" is pending$"#)]
-async fn told(world: &mut World, stream: String) {
+#[given(regex = r#"^the receiver learns once that "([^"]+)" is pending$"#)]
+#[then(regex = r#"^the receiver learns once that "([^"]+)" is pending$"#)]
+async fn reported(world: &mut World, stream: String) {
     let receiver = world.receiver.as_ref().expect("there is a receiver");
     let calls =
         eventually("the receiver is called", || async { Some(receiver.recorded()).filter(|calls| !calls.is_empty()) })
@@ -68,9 +68,10 @@ async fn told(world: &mut World, stream: String) {
     assert_eq!(calls.len(), 1);
     let signature = calls[0].headers.get("webhook-signature").expect("a signature").to_str().unwrap();
     assert!(signature.starts_with("t=") && signature.contains(",kid=ds_"), "{signature}");
-    let told = calls[0].json();
-    let pending = told["streams"].as_array().expect("streams").iter().filter(|told| told["has_pending"] == true);
-    let pending: Vec<&Value> = pending.map(|told| &told["path"]).collect();
+    let reported = calls[0].json();
+    let pending =
+        reported["streams"].as_array().expect("streams").iter().filter(|reported| reported["has_pending"] == true);
+    let pending: Vec<&Value> = pending.map(|reported| &reported["path"]).collect();
     assert_eq!(pending, [&stream]);
 }
 
@@ -99,9 +100,9 @@ async fn has_status(world: &mut World, id: String, status: String) {
     eventually((&id, &status), || async { (show(world, &id).await["status"] == status).then_some(()) }).await;
 }
 
-#[given(regex = r#"^"([^"]+)" tells of generation (\d+) of "([^"]+)"$"#)]
-#[then(regex = r#"^"([^"]+)" tells of generation (\d+) of "([^"]+)"$"#)]
-async fn tells(world: &mut World, stream: String, generation: u64, id: String) {
+#[given(regex = r#"^"([^"]+)" announces generation (\d+) of "([^"]+)"$"#)]
+#[then(regex = r#"^"([^"]+)" announces generation (\d+) of "([^"]+)"$"#)]
+async fn announces(world: &mut World, stream: String, generation: u64, id: String) {
     let url = world.url(&format!("{stream}?offset=-1"));
     let events = eventually("the event is there", || async {
         let events: Vec<Value> = serde_json::from_str(&call(Method::GET, &url, &[], Vec::new()).await.body).ok()?;
@@ -122,11 +123,13 @@ async fn claims(world: &mut World, worker: String, id: String) {
     }
 }
 
-/// Acknowledges everything that somebody was told of.
-async fn done(world: &mut World, path: &str, told: &Value, token: &str) {
-    let streams = told["streams"].as_array().expect("streams").iter();
-    let acks: Vec<Value> = streams.map(|told| json!({"stream": told["path"], "offset": told["tail_offset"]})).collect();
-    let body = json!({"wake_id": told["wake_id"], "generation": told["generation"], "acks": acks, "done": true});
+/// Acknowledges everything that a subscriber was notified of.
+async fn done(world: &mut World, path: &str, reported: &Value, token: &str) {
+    let streams = reported["streams"].as_array().expect("streams").iter();
+    let acks: Vec<Value> =
+        streams.map(|reported| json!({"stream": reported["path"], "offset": reported["tail_offset"]})).collect();
+    let body =
+        json!({"wake_id": reported["wake_id"], "generation": reported["generation"], "acks": acks, "done": true});
     control(world, Method::POST, path, token, body).await;
 }
 
@@ -139,9 +142,10 @@ async fn holder_done(world: &mut World, id: String) {
 
 #[when("the receiver calls back that it has done everything")]
 async fn receiver_done(world: &mut World) {
-    let told = world.receiver.as_ref().expect("there is a receiver").recorded()[0].json();
-    let path = told["callback_url"].as_str().expect("a URL").rsplit_once("/subscriptions/").expect("a control URL").1;
-    done(world, path, &told, told["callback_token"].as_str().expect("a token")).await;
+    let reported = world.receiver.as_ref().expect("there is a receiver").recorded()[0].json();
+    let path =
+        reported["callback_url"].as_str().expect("a URL").rsplit_once("/subscriptions/").expect("a control URL").1;
+    done(world, path, &reported, reported["callback_token"].as_str().expect("a token")).await;
 }
 
 #[then(regex = r#"^I get (\d+) with the code "([^"]+)"$"#)]

@@ -134,9 +134,9 @@ async fn received_all(world: &mut World, expected: String) {
     let broker = world.mock.broker();
     eventually("all of them", || async { (broker.received().len() >= expected.len()).then_some(()) }).await;
     let received = broker.received();
-    let told: Vec<String> = received.iter().map(in_words).collect();
+    let reported: Vec<String> = received.iter().map(in_words).collect();
     let wanted: Vec<String> = expected.iter().map(|(name, payload)| format!("{name} with {payload}")).collect();
-    assert_eq!(told, wanted);
+    assert_eq!(reported, wanted);
     let ids: std::collections::HashSet<_> = received.iter().map(|message| message.id.clone()).collect();
     assert_eq!(ids.len(), received.len());
 }

@@ -1,4 +1,4 @@
-//! Steps about somebody who watches a broker.
+//! Steps about clients that watch a broker.
 
 use cucumber::gherkin::Step;
 use cucumber::{given, then};
@@ -35,14 +35,14 @@ async fn i_see_nothing_more(world: &mut World) {
     world.follower().end().await;
 }
 
-#[then(regex = r#"^the activity "([^"]+)" is told as: (.+)$"#)]
-async fn is_told(world: &mut World, activity: String, story: String) {
-    let told = messages(world, &activity).await.into_iter().map(|row| {
+#[then(regex = r#"^the activity "([^"]+)" is shown as: (.+)$"#)]
+async fn is_shown(world: &mut World, activity: String, story: String) {
+    let reported = messages(world, &activity).await.into_iter().map(|row| {
         let text = |key: &str| row[key].as_str().map(str::to_owned);
         let id = text("id").expect("an id");
         text("parent").map_or(id.clone(), |parent| format!("{id} below {parent}"))
     });
-    assert_eq!(told.collect::<Vec<_>>().join(", "), story);
+    assert_eq!(reported.collect::<Vec<_>>().join(", "), story);
 }
 
 #[then(regex = r#"^"([^"]+)" answered after the time since "([^"]+)" in activity "([^"]+)"$"#)]
@@ -51,7 +51,7 @@ async fn answered_after(world: &mut World, answer: String, request: String, acti
     let of = |id: &str| rows.iter().find(|row| row["id"] == id).unwrap_or_else(|| panic!("no {id} in {rows:?}"));
     let time = |id: &str, key: &str| of(id)[key].as_f64().unwrap_or_else(|| panic!("no {key} of {id} in {rows:?}"));
     let expected = time(&answer, "afterMs") - time(&request, "afterMs");
-    // Each of the three is told to the microsecond.
+    // Each of the three is rounded to the microsecond.
     assert!((time(&answer, "responseTimeMs") - expected).abs() <= 0.002, "{expected} in {rows:?}");
 }
 

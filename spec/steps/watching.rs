@@ -9,7 +9,7 @@ use crate::world::World;
 use crate::world::eventually::eventually;
 use crate::world::process::Process;
 
-/// What `tail` says each time it has a broker to follow.
+/// Line that `tail` prints each time it follows a broker.
 const FOLLOWING: &str = "following the traffic of";
 
 #[given(regex = r"^`exorelay (tail [^`]+)` follows along$")]
@@ -43,8 +43,8 @@ async fn prints_each(world: &mut World, names: String) {
     assert_eq!(lines.await.iter().map(name).collect::<Vec<_>>(), names);
 }
 
-#[then(regex = r#"^it tells this story of "([^"]+)":$"#)]
-async fn tells(world: &mut World, activity: String, step: &Step) {
+#[then(regex = r#"^it prints this timeline of "([^"]+)":$"#)]
+async fn prints_timeline(world: &mut World, activity: String, step: &Step) {
     let expected: Vec<&str> =
         step.docstring.as_deref().expect("the step has a text").trim_matches('\n').lines().collect();
     let process = world.process("run");

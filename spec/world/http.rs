@@ -8,10 +8,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// How long one call may take before the scenario fails.
+/// Timeout for one call.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// What came back.
+/// Answer to a call.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -44,7 +44,7 @@ pub async fn call(method: Method, url: &str, body: Vec<u8>, header: Option<(Stri
     Answer { status, headers, body: answer.text().await.expect("a complete body") }
 }
 
-/// Somebody who follows a stream of messages.
+/// A client that follows a stream of messages.
 #[derive(Debug)]
 pub struct Follower {
     messages: mpsc::Receiver<Value>,

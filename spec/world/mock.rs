@@ -1,4 +1,4 @@
-//! A mock broker, and services that are at it over WebSockets, by hand.
+//! A mock broker, and services that are connected to it over WebSockets.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message as Packet;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-/// What a scenario has of it.
+/// The mock broker of a scenario.
 #[derive(Default)]
 pub struct Mock {
     pub broker: Option<Arc<MockBroker>>,
     pub sockets: Vec<(String, Socket)>,
-    /// Somebody who waits for a message.
+    /// A task that waits for a message.
     pub waiting: Option<JoinHandle<Result<Message, String>>>,
     pub sent: Option<Message>,
     pub failure: Option<String>,
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Mock {
 pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    /// Connects and says who it is.
+    /// Connects and registers.
     pub async fn register(url: &str, role: &str) -> Self {
         let (socket, _) = connect_async(url).await.expect("it can connect");
         let mut service = Self(socket);

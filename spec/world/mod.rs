@@ -1,4 +1,4 @@
-//! What a scenario has at hand.
+//! State of scenarios, one module per kind.
 
 pub mod broker;
 pub mod eventually;

@@ -1,5 +1,5 @@
-//! An original broker of the WebSocket era, as far as a relay can tell: it writes down every frame it gets, and sends
-//! what a scenario tells it to.
+//! An original broker of the WebSocket era, as far as a relay can tell: it records every frame it receives, and sends
+//! what a scenario asks for.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +19,7 @@ const OUTGOING_MAX: usize = 100;
 #[derive(Clone, Default)]
 struct Shared {
     frames: Arc<Mutex<Vec<Value>>>,
-    /// How connections ended, in words.
+    /// Ends of connections, in words.
     ends: Arc<Mutex<Vec<String>>>,
     outlet: Arc<Mutex<Option<mpsc::Sender<String>>>>,
 }
@@ -47,7 +47,7 @@ impl Exocom {
         self.serving = Some(tokio::spawn(accept_all(listener, self.shared.clone())));
     }
 
-    /// Ends every connection, and takes no more.
+    /// Ends every connection, and accepts no more.
     pub async fn go_down(&mut self) {
         let serving = self.serving.take().expect("it is up");
         serving.abort();
@@ -55,7 +55,7 @@ impl Exocom {
         *self.shared.outlet.lock().unwrap() = None;
     }
 
-    /// What it has got so far, registrations included.
+    /// Everything received so far, registrations included.
     pub fn frames(&self) -> Vec<Value> {
         self.shared.frames.lock().unwrap().clone()
     }
@@ -68,7 +68,7 @@ impl Exocom {
         .await
     }
 
-    /// How the last connection ended, once one has.
+    /// End of the last connection, once one has ended.
     pub async fn end(&self) -> String {
         let ends = self.shared.ends.clone();
         eventually("the end of a connection", || async { ends.lock().unwrap().last().cloned() }).await

@@ -61,12 +61,12 @@ impl Process {
         process
     }
 
-    /// Whether it is this command of the binary.
+    /// Returns true if it runs this command of the binary.
     pub fn is(&self, command: &str) -> bool {
         self.arguments.first().is_some_and(|argument| argument == command)
     }
 
-    /// Where one of its listeners is, once it says so.
+    /// Returns the address of one of its listeners, once announced.
     pub async fn address(&mut self, system: &str) -> String {
         let marker = format!(r#""system":"{system}","status":"ready","address":""#);
         eventually((system.to_owned(), self.log.clone()), || async {
@@ -84,12 +84,12 @@ impl Process {
         .await
     }
 
-    /// What it has printed so far.
+    /// Returns its output so far.
     pub fn lines(&self) -> Vec<String> {
         self.output.lock().unwrap().clone()
     }
 
-    /// What it has logged so far.
+    /// Returns its log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }

@@ -22,7 +22,7 @@ pub struct Member {
     pub address: String,
 }
 
-/// What is in this process.
+/// Relays and brokers of this process.
 #[derive(Default)]
 pub struct Relays {
     pub local: Option<Broker>,
@@ -32,7 +32,7 @@ pub struct Relays {
     /// Records what it is sent.
     pub recorder: Option<Service>,
     pub members: Vec<(String, Member)>,
-    /// One that is in no list yet.
+    /// A relay that is in no list yet.
     pub made: Option<Relay>,
     pub sent: Vec<MessageId>,
     pub failure: Option<Error>,
@@ -41,7 +41,7 @@ pub struct Relays {
     pub streamed: Vec<Result<String, String>>,
     pub callbacks: Arc<Mutex<Vec<Message>>>,
     pub events: Arc<Mutex<Vec<Event>>>,
-    /// What went wrong in the background, in words.
+    /// Errors in the background, in words.
     pub failures: Arc<Mutex<Vec<String>>>,
 }
 
@@ -94,7 +94,7 @@ impl Relays {
         self.recorder = Some(Service::up(Behaviour::Accept));
     }
 
-    /// Takes a port for a broker that is not up yet.
+    /// Reserves a port for a broker that is not running yet.
     pub fn reserve(&mut self) {
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         self.broker_address = free.local_addr().expect("it is bound").to_string();

@@ -1,4 +1,4 @@
-//! A service behind a webhook: it records what it gets, and answers as it is told.
+//! A service behind a webhook: it records what it receives, and answers as configured.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use super::eventually::{eventually, pause};
 
-/// How it answers.
+/// Answers of the service.
 #[derive(Debug, Clone)]
 pub enum Behaviour {
     Accept,
@@ -26,7 +26,7 @@ pub enum Behaviour {
     Redirect(String),
 }
 
-/// One request it got.
+/// One request it received.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     pub at: Instant,
@@ -163,7 +163,7 @@ async fn answer(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body
     }
 }
 
-/// How to answer now; a status that is meant for a few messages only is used up.
+/// Returns the answer to give now; a status for a limited number of messages is used up.
 fn next(behaviour: &mut Behaviour) -> Behaviour {
     if let Behaviour::Status { times, .. } = behaviour {
         if *times == 0 {

@@ -1,4 +1,4 @@
-//! The state of one scenario, and how its words find their way to it.
+//! The state of one scenario, and the placeholders of its texts.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,11 +32,11 @@ pub struct World {
     pub followed: String,
     /// Relays in this process.
     pub relays: Relays,
-    /// A broker that is none.
+    /// A recorder in place of a broker.
     pub mock: Mock,
     /// Files of this scenario.
     pub folder: Option<TempDir>,
-    /// What the command printed that ran to its end.
+    /// Output of the last command that ended.
     pub finished: Option<Output>,
 }
 
@@ -63,7 +63,7 @@ impl World {
         self.folder.get_or_insert_with(|| TempDir::new().expect("a folder can be made")).path()
     }
 
-    /// Where a file of this scenario is.
+    /// Returns the path of a file of this scenario.
     pub fn file(&mut self, name: &str) -> PathBuf {
         self.folder().join(name)
     }

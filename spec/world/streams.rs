@@ -1,4 +1,4 @@
-//! A streams server with its HTTP face on a port of its own, and what its clients got.
+//! A streams server with an HTTP listener of its own, and what its clients received.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use tokio::task::JoinHandle;
 use super::http::Answer;
 use super::service::Service;
 
-/// How long anything may take before the scenario fails.
+/// Timeout for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything a scenario has started, and what it has seen.
 #[derive(Default, cucumber::World)]
 pub struct World {
     server: Option<(Streams, Serving)>,
-    /// What a server without a disk keeps.
+    /// Store of a server without a disk.
     memory: Arc<MemoryStore>,
-    /// What a server with one does.
+    /// Data directory of a server with one.
     pub disk: Option<TempDir>,
-    /// What each stream was created as.
+    /// Content type that each stream was created with.
     pub types: BTreeMap<String, String>,
     answer: Option<Answer>,
     /// The tag that a read gave last, and where it ended.
@@ -37,7 +37,7 @@ pub struct World {
     pub place: String,
     pub polling: Option<JoinHandle<Answer>>,
     pub follower: Option<Follower>,
-    /// Whom webhooks go to.
+    /// Receiver of webhooks.
     pub receiver: Option<Service>,
     /// The answer to the last claim.
     pub claimed: Value,
@@ -115,7 +115,7 @@ pub async fn call(method: Method, url: &str, headers: &[(&str, &str)], body: Vec
     Answer { status, headers, body }
 }
 
-/// Somebody who follows a stream by events.
+/// A client that follows a stream by events.
 pub struct Follower {
     events: mpsc::Receiver<(String, String)>,
     reading: JoinHandle<()>,

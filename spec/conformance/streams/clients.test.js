@@ -24,7 +24,7 @@ const json = (options) => create("application/json", options)
 const items = async (url, options = {}) => (await stream({ url, live: false, ...options })).json()
 
 /**
- * Collects what a follower gets; `until` waits for so many items. Long-polls are repeated by the client. Events that break
+ * Collects what a follower gets; `until` waits for that number of items. Long-polls are repeated by the client. Events that break
  * off are an error to it, after which an application goes on from the offset that it has.
  */
 const follow = async (url, live) => {
@@ -161,7 +161,7 @@ describe("the client", () => {
     expect(await items(handle.url)).toEqual(range(0, 2))
   })
 
-  test("is told that a stream is gone", async () => {
+  test("learns that a stream is gone", async () => {
     const handle = await json()
     await handle.delete()
     expect((await handle.head()).exists).toBe(false)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use exorelay::http::{Answer, Client, ClientLimits};
 use http_body_util::Full;
 
-/// How long anything may take; long enough for a loaded machine, since nothing waits this long when all is well.
+/// Timeout for anything; generous for a loaded machine, because only failures wait this long.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Makes one call and reads the whole answer.

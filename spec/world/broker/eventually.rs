@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take; long enough for a loaded machine, since nothing waits this long when all is well.
+/// Timeout for anything; generous for a loaded machine, because only failures wait this long.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Waits until `condition` holds; then `what` is said to have failed.

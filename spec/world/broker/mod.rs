@@ -1,4 +1,4 @@
-//! What a scenario works with: the programs it started, the services that write down what they get, and the answer to
+//! State of a scenario: the programs it started, the services that record what they receive, and the answer to
 //! its last call.
 
 mod call;

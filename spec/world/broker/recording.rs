@@ -1,4 +1,4 @@
-//! A service of the HTTP era that writes down what it gets and behaves as it is told.
+//! A service of the HTTP era that records what it receives and behaves as configured.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::net::TcpSocket;
 
 use super::eventually;
 
-/// How a service answers.
+/// Answer of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Conduct {
     /// With this status.
@@ -43,7 +43,7 @@ pub(crate) struct RecordingService {
     state: Shared,
     address: std::net::SocketAddr,
     serving: Option<Serving>,
-    /// Holds the port while the service is offline: nobody else is to get what is sent there.
+    /// Holds the port while the service is offline: nothing else may receive what is sent there.
     held: Option<TcpSocket>,
 }
 
@@ -108,12 +108,12 @@ impl RecordingService {
         self.held = None;
     }
 
-    /// What it took, in order.
+    /// Messages it accepted, in order.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.state.received.lock().unwrap().clone()
     }
 
-    /// How many deliveries were tried, refused ones included.
+    /// Number of delivery attempts, refused ones included.
     pub(crate) fn calls(&self) -> usize {
         *self.state.calls.lock().unwrap()
     }
@@ -160,7 +160,7 @@ async fn receive(State(state): State<Shared>, method: Method, uri: Uri, headers:
     Value::from(statuses).to_string().into_response()
 }
 
-/// Takes a port without listening: whoever connects is refused.
+/// Reserves a port without listening: connections are refused.
 fn hold(address: std::net::SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;

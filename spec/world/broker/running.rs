@@ -1,4 +1,4 @@
-//! A broker that a scenario started, with its HTTP face on a port of its own.
+//! A broker that a scenario started, with an HTTP listener of its own.
 
 use std::io::Write;
 use std::net::SocketAddr;

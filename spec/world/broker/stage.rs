@@ -15,15 +15,15 @@ pub(crate) struct World {
     pub(crate) broker: Option<RunningBroker>,
     /// By name: the role, or the instance for services that register themselves.
     pub(crate) services: HashMap<String, RecordingService>,
-    /// What the last call was answered.
+    /// Answer to the last call.
     pub(crate) answer: Option<Answer>,
-    /// How many messages got their id from here.
+    /// Number of message ids taken from here.
     pub(crate) messages_named: usize,
     /// A port that is taken for the scenario.
     pub(crate) taken: Option<std::net::TcpListener>,
-    /// Somebody who watches the broker.
+    /// A client that watches the broker.
     pub(crate) follower: Option<Follower>,
-    /// What could not be started, and why.
+    /// Error of the broker that could not be started.
     pub(crate) failure: Option<String>,
 }
 

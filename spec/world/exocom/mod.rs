@@ -1,4 +1,4 @@
-//! What a scenario about `exocom` works with: the program, and services that speak to it over WebSockets.
+//! State of a scenario about `exocom`: the program, and services that speak to it over WebSockets.
 
 mod peer;
 mod stage;

@@ -1,4 +1,4 @@
-//! A service as the originals wrote it, which writes down what it gets.
+//! A service as the originals wrote it, which records what it receives.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use crate::world::eventually::eventually;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// How a service tells who it is, and finds answers.
+/// Dialect in which a service introduces itself and finds answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// By its payload and by `responseTo`, until 2017-07.
@@ -33,7 +33,7 @@ pub struct Peer {
     sink: SplitSink<Socket, Packet>,
     /// Frames that no step has looked at yet.
     frames: Arc<Mutex<VecDeque<Value>>>,
-    /// How the connection ended: the code of the close frame.
+    /// Close code of the connection, once it has ended.
     ended: Arc<Mutex<Option<Option<u16>>>>,
     reader: JoinHandle<()>,
 }
@@ -85,19 +85,19 @@ impl Peer {
         eventually(format!("a frame for {}", self.role), || async { self.frames.lock().unwrap().pop_front() }).await
     }
 
-    /// How many frames no step has looked at.
+    /// Number of frames that no step has looked at.
     pub fn unread(&self) -> usize {
         self.frames.lock().unwrap().len()
     }
 
-    /// Says goodbye, and waits for the answer: the code that came back.
+    /// Sends a close frame and returns the code of the answer.
     pub async fn close(mut self, code: u16) -> Option<u16> {
         let frame = CloseFrame { code: code.into(), reason: "goodbye".into() };
         self.sink.send(Packet::Close(Some(frame))).await.expect("the connection is open");
         self.end().await
     }
 
-    /// How the connection has ended, once it has.
+    /// End of the connection, once it has ended.
     pub async fn end(&self) -> Option<u16> {
         eventually(format!("the end of {}", self.role), || async { *self.ended.lock().unwrap() }).await
     }

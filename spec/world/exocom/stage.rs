@@ -18,11 +18,11 @@ pub struct World {
     pub peers: HashMap<String, Peer>,
     /// A port that is taken for the scenario.
     pub taken: Option<std::net::TcpListener>,
-    /// What the last HTTP call was answered: status, content type, body.
+    /// Answer to the last HTTP call: status, content type, body.
     pub answer: Option<(u16, String, String)>,
     /// The activity in which the security service was asked last.
     pub judged_in: String,
-    /// How many messages got their id from here.
+    /// Number of message ids taken from here.
     pub messages_named: usize,
 }
 
@@ -41,7 +41,7 @@ impl World {
         self.exocom.as_mut().expect("the scenario starts exocom first")
     }
 
-    /// Where it listens, once it says so.
+    /// Address it listens on, once announced.
     pub async fn address(&mut self) -> String {
         let port = self.exocom().after("nline at port ").await;
         format!("127.0.0.1:{port}")
@@ -51,7 +51,7 @@ impl World {
         self.exocom().lines()
     }
 
-    /// How often the log says this.
+    /// Number of log lines that say this.
     pub fn count(&mut self, line: &str) -> usize {
         self.lines().iter().filter(|known| *known == line).count()
     }

@@ -48,7 +48,7 @@ async function roundTrip(broker, asking, answering) {
     assert.deepEqual(answer.payload, { id: 456 });
     if (web.dialect === "3b") assert.equal(answer.activityId, request.activityId);
     else assert.equal(answer.responseTo, request.id);
-    assert.ok(answer.responseTime > 0, "the time since the request is told");
+    assert.ok(answer.responseTime > 0, "the time since the request is included");
   });
 }
 

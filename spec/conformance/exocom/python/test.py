@@ -56,7 +56,7 @@ def check_link(asking, request, answer):
         assert answer["activityId"] == request["activityId"]
     else:
         assert answer["responseTo"] == request["id"]
-    assert answer["responseTime"] > 0, "the time since the request is told"
+    assert answer["responseTime"] > 0, "the time since the request is included"
 
 
 async def round_trip(broker, asking=None, answering=None):
