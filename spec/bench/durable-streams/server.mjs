@@ -1,4 +1,4 @@
-// Starts the reference server on a free port: in memory, or in the folder that it is told. Prints a ready line.
+// Starts the reference server on a free port: in memory, or in the folder of its argument. Prints a ready line.
 import { DurableStreamTestServer } from "@durable-streams/server"
 
 const [dataDir] = process.argv.slice(2)

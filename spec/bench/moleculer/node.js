@@ -1,7 +1,7 @@
 // What both Moleculer nodes share: a broker on the TCP transporter that stays on the loopback interface.
 "use strict";
 
-// A node tells its peers to reach it under its host name, which may lead to another interface.
+// A node announces its host name to its peers, which may lead to another interface.
 require("os").hostname = () => "127.0.0.1";
 const { ServiceBroker } = require("moleculer");
 

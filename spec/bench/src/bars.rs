@@ -9,7 +9,7 @@ use crate::startup::Startup;
 
 /// One bar.
 pub struct Bar {
-    /// What is measured.
+    /// Name of the measurement.
     pub what: Cow<'static, str>,
     /// The figure; `None` when a contender it needs was not measured.
     pub value: Option<Spread>,
@@ -32,12 +32,12 @@ pub enum Limit {
     Above(f64),
     /// Less than.
     Below(f64),
-    /// No limit: a figure that is told, not judged.
+    /// No limit: the figure is reported only.
     Told,
 }
 
 impl Limit {
-    /// Whether `value` clears the bar; `None` when there is none.
+    /// Returns true if `value` clears the bar; `None` without a bar.
     pub fn holds(self, value: f64) -> Option<bool> {
         match self {
             Self::AtLeast(limit) => Some(value >= limit),

@@ -7,21 +7,21 @@ use bytes::Bytes;
 pub struct Cell {
     /// Its heading in the tables.
     pub title: &'static str,
-    /// How calls are sent.
+    /// Pace of the calls.
     pub shape: Shape,
     /// Size of the JSON payload.
     pub payload_bytes: usize,
 }
 
-/// How calls are sent.
+/// Pace of the calls of a cell.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
-    /// So many at a time, each followed by the next as soon as it is answered.
+    /// Number of calls in flight; each is followed by the next as soon as it is answered.
     Closed {
         /// Calls in flight.
         in_flight: usize,
     },
-    /// So many a second, answered or not.
+    /// Calls per second, answered or not.
     Rate {
         /// Calls a second.
         per_second: u32,

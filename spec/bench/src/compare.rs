@@ -17,7 +17,7 @@ use crate::startup::{self, Startup};
 
 const INTERRUPTED: i32 = 130;
 
-/// What a run found.
+/// Results of a run.
 #[derive(Default)]
 pub struct Run {
     /// The samples.

@@ -1,4 +1,4 @@
-//! Why a contender, or the whole run, could not go on.
+//! Errors that end a contender or the whole run.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub enum Error {
     Spawn {
         /// The process's role.
         name: String,
-        /// What the system said.
+        /// Cause.
         source: io::Error,
     },
     /// The program ran but never announced what was waited for.
@@ -22,7 +22,7 @@ pub enum Error {
     NotReady {
         /// The process's role.
         name: String,
-        /// What was waited for, and for how long.
+        /// Awaited event, and timeout.
         what: String,
         /// The end of its log, or nothing.
         log: String,
@@ -30,9 +30,9 @@ pub enum Error {
     /// The contender is up but does not answer as it should.
     #[error("no good first answer within {seconds} s: {last}")]
     FirstCall {
-        /// How long it was asked.
+        /// Timeout.
         seconds: u64,
-        /// What the last attempt ended in.
+        /// Outcome of the last attempt.
         last: String,
     },
     /// A process's figures are gone, so the process is.
@@ -40,7 +40,7 @@ pub enum Error {
     Usage {
         /// The process asked about.
         pid: u32,
-        /// What the system said.
+        /// Cause.
         source: io::Error,
     },
     /// The process that makes the load answered something else than figures.
@@ -49,9 +49,9 @@ pub enum Error {
     /// A server did not answer what a load needs before it can begin.
     #[error("{what}: {why}")]
     Prepare {
-        /// What was to be prepared.
+        /// Name of the preparation.
         what: String,
-        /// What was wrong with the answer.
+        /// Error in the answer.
         why: String,
     },
     /// The run's scratch folder is not usable.
@@ -59,7 +59,7 @@ pub enum Error {
     Scratch {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Cause.
         source: io::Error,
     },
     /// A runtime or a service's socket could not be had.

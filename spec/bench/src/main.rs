@@ -56,7 +56,7 @@ fn run(command: Command) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// What `#[tokio::main]` gives a service: one worker per core.
+/// The runtime that `#[tokio::main]` makes: one worker per core.
 fn service_runtime() -> Result<tokio::runtime::Runtime, Error> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }

@@ -14,7 +14,7 @@ use crate::table::Style;
 #[derive(Debug, Parser)]
 #[command(name = "exorelay-bench")]
 pub struct Options {
-    /// What to run.
+    /// The benchmark to run.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -58,10 +58,10 @@ pub enum Command {
 /// A client of a broker: the benchmark runs it as a process of its own.
 #[derive(Debug, Args)]
 pub struct Client {
-    /// How the broker is reached
+    /// Transport to the broker
     #[arg(long, value_enum)]
     pub bus: Bus,
-    /// Where the broker listens; the embedded one does not
+    /// Address of the broker; the embedded one has none
     #[arg(long)]
     pub broker: Option<SocketAddr>,
     /// Threads of the client
@@ -69,10 +69,10 @@ pub struct Client {
     pub threads: usize,
 }
 
-/// What the relay's benchmark is told.
+/// Options of the relay's benchmark.
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// How much, and how it is shown.
+    /// Extent and output.
     #[command(flatten)]
     pub extent: Extent,
     /// Run these contenders alone: axum, exorelay, exorelay-2, envoy, envoy-2, nats, moleculer
@@ -81,15 +81,15 @@ pub struct Compare {
     /// Threads of the load generator
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub load_threads: u32,
-    /// Where the programs are.
+    /// Paths of the programs.
     #[command(flatten)]
     pub programs: Programs,
 }
 
-/// What the broker's benchmark is told.
+/// Options of the broker's benchmark.
 #[derive(Debug, Args)]
 pub struct Brokers {
-    /// How much, and how it is shown.
+    /// Extent and output.
     #[command(flatten)]
     pub extent: Extent,
     /// Run these contenders alone: websocket, http, embedded, sockets, nats, fan-websocket, fan-nats
@@ -101,15 +101,15 @@ pub struct Brokers {
     /// Threads of each requester and responder
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub load_threads: u32,
-    /// Where the programs are.
+    /// Paths of the programs.
     #[command(flatten)]
     pub programs: Programs,
 }
 
-/// What the benchmark of durable streams is told.
+/// Options of the benchmark of durable streams.
 #[derive(Debug, Args)]
 pub struct Streams {
-    /// How much, and how it is shown.
+    /// Extent and output.
     #[command(flatten)]
     pub extent: Extent,
     /// Run these contenders alone: exorelay, rust, node, exorelay-disk, rust-wal, node-file, nginx
@@ -124,15 +124,15 @@ pub struct Streams {
     /// Threads of the load generator
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub load_threads: u32,
-    /// Where the folders of the stores are made: a real disk
+    /// Folder for the stores, on a real disk
     #[arg(long, hide = true)]
     pub scratch: PathBuf,
-    /// Where the programs are.
+    /// Paths of the programs.
     #[command(flatten)]
     pub programs: Programs,
 }
 
-/// How much is measured, and how it is shown.
+/// Extent of the run, and its output.
 #[derive(Debug, Args)]
 pub struct Extent {
     /// Rounds over all contenders; medians are reported [default: 5, with --quick 2]
@@ -149,7 +149,7 @@ pub struct Extent {
     pub markdown: bool,
 }
 
-/// Where the programs of the contenders are.
+/// Paths of the contenders' programs.
 #[derive(Debug, Args)]
 pub struct Programs {
     /// Measure this exorelay binary instead of building one
@@ -200,7 +200,7 @@ impl Extent {
         Duration::from_millis(if self.quick { 300 } else { 500 })
     }
 
-    /// How tables are printed.
+    /// Returns the style of tables.
     pub fn style(&self) -> Style {
         if self.markdown { Style::Markdown } else { Style::Plain }
     }
@@ -212,7 +212,7 @@ impl Programs {
         path.as_deref().ok_or_else(|| Error::Absent(self.absence(name)))
     }
 
-    /// Why `program` is not here, when the script that installs it said so.
+    /// Returns the reason why `program` is absent, if the script that installs it gave one.
     fn absence(&self, program: &str) -> String {
         let told = self.absent.iter().find(|(name, _)| name == program).map(|(_, why)| why.clone());
         told.unwrap_or_else(|| format!("no path to {program} was given; start the benchmark by its script"))

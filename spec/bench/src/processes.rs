@@ -36,7 +36,7 @@ struct Owner {
 
 /// One running process.
 pub struct Process {
-    /// What it does in its contender: `sidecar`, `service`, ...
+    /// Part that it plays in its contender: `sidecar`, `service`, ...
     pub role: &'static str,
     /// Its process id.
     pub pid: u32,

@@ -14,7 +14,7 @@ use crate::table::{Column, Style, Table};
 /// Above this, the contenders did not have the machine to themselves.
 const FOREIGN_CORES_MAX: f64 = 0.1;
 
-/// Everything that the run prints on stdout.
+/// Returns everything that the run prints on stdout.
 pub fn report(run: &Run, options: &Compare) -> String {
     let style = options.extent.style();
     let mut parts = vec![head(run, options)];
@@ -32,7 +32,7 @@ pub fn report(run: &Run, options: &Compare) -> String {
     parts.join("\n")
 }
 
-/// Everything that makes the run a failure, one sentence each; empty when all went well.
+/// Returns everything that makes the run a failure, one sentence each; empty on success.
 pub fn errors(run: &Run) -> Vec<String> {
     let ours_absent = run.absent.iter().filter(|(name, _)| name.is_ours());
     let mut errors: Vec<String> = ours_absent.map(|(name, why)| format!("{} is absent: {why}", name.word())).collect();
@@ -85,7 +85,7 @@ fn head(run: &Run, options: &Compare) -> String {
     lines.join("\n") + "\n"
 }
 
-/// What a program says of its version when it is asked by `flag`; `None` when it says nothing.
+/// Returns the version that a program prints for `flag`; `None` if it prints nothing.
 pub fn version(path: &Path, flag: &str) -> Option<String> {
     let line = first_line(Command::new(path).arg(flag))?;
     // Envoy says `PATH  version: COMMIT/1.2.3/Clean/...`.
@@ -99,11 +99,11 @@ fn first_line(command: &mut Command) -> Option<String> {
     text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
-/// The sentence about what else the machine was doing.
+/// Returns the sentence about other load on the machine.
 pub fn busy(foreign: Spread) -> String {
     let verdict = if foreign.median > FOREIGN_CORES_MAX { "TOO BUSY for figures to be trusted" } else { "quiet" };
     format!(
-        "The machine was {verdict}: what was not under measurement kept {:.2} cores busy ({:.2} to {:.2}).",
+        "The machine was {verdict}: other processes kept {:.2} cores busy ({:.2} to {:.2}).",
         foreign.median, foreign.low, foreign.high,
     )
 }

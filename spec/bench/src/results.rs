@@ -34,7 +34,7 @@ pub struct Summary {
     pub p99_ms: f64,
     /// Failed calls of all rounds together.
     pub errors: u64,
-    /// What was wrong with the first of them.
+    /// Error of the first of them.
     pub first_error: Option<String>,
     /// Role, CPU time per call in microseconds, resident MiB; in the order in which a call meets the processes.
     pub spent: Vec<(&'static str, f64, f64)>,

@@ -1,4 +1,4 @@
-//! What one cell of one contender gave in one round.
+//! Results of one cell of one contender in one round.
 
 use crate::error::Error;
 use crate::load::{Figures, Measured};
@@ -10,15 +10,15 @@ pub const LOAD: &str = "load";
 /// One cell of one contender in one round.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// What the calls did.
+    /// Outcome of the calls.
     pub figures: Figures,
-    /// What every process spent.
+    /// CPU and memory of every process.
     pub spent: Vec<Spent>,
     /// Cores that everything else on the machine kept busy meanwhile.
     pub foreign_cores: f64,
 }
 
-/// What one process spent on a cell.
+/// CPU and memory that one process used for a cell.
 #[derive(Clone, Debug)]
 pub struct Spent {
     /// [`LOAD`] or the process's role.

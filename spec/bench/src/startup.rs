@@ -1,4 +1,4 @@
-//! What a sidecar costs before it has carried anything: time from start to ready, and memory while idle.
+//! Cost of an idle sidecar: time from start to ready, and memory.
 
 use std::thread;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! A table as aligned plain text or as Markdown.
 
-/// How tables are printed.
+/// Style of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// Aligned columns.

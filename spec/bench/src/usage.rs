@@ -38,7 +38,7 @@ impl Reading {
         Ok(Self { at: Instant::now(), cpu_seconds, machine_seconds: seconds(ticks) })
     }
 
-    /// How many cores everything but the processes asked about has kept busy since `earlier`. What a hypervisor took
+    /// Cores that everything but the given processes has kept busy since `earlier`. What a hypervisor took
     /// away counts too.
     pub fn foreign_cores_since(&self, earlier: &Self) -> f64 {
         let own: f64 = self.cpu_seconds.iter().zip(&earlier.cpu_seconds).map(|(after, before)| after - before).sum();

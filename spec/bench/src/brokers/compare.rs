@@ -10,12 +10,12 @@ use crate::options::Brokers;
 use crate::processes::Processes;
 use crate::results::Results;
 
-/// What a run found.
+/// Results of a run.
 #[derive(Default)]
 pub struct Run {
     /// The samples.
     pub results: Results<Name>,
-    /// What idle connections cost, each broker that was asked for and did not break.
+    /// Memory of idle connections, for each broker that was asked for and did not break.
     pub memory: Vec<Memory>,
     /// Contenders that could not be started, and why.
     pub absent: Vec<(Name, String)>,

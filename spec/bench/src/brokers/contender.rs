@@ -1,4 +1,4 @@
-//! Who carries messages from one process to another, and how each is started.
+//! The contenders that carry messages between processes, and their start.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -37,7 +37,7 @@ pub enum Name {
     FanNats,
 }
 
-/// How a client reaches the others.
+/// Route from one client to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Bus {
     /// A relay over a WebSocket.
@@ -118,7 +118,7 @@ impl Name {
         }
     }
 
-    /// Whether this is the product, whose absence fails the run.
+    /// Returns true for the product, whose absence fails the run.
     pub fn is_ours(self) -> bool {
         match self {
             Self::WebSocket | Self::Http | Self::Embedded | Self::Sockets | Self::FanWebSocket => true,
@@ -126,7 +126,7 @@ impl Name {
         }
     }
 
-    /// Whether it is put under the load [`CELLS`]`[cell]`.
+    /// Returns true if it runs the load [`CELLS`]`[cell]`.
     pub fn takes(self, cell: usize) -> bool {
         match self {
             Self::WebSocket | Self::Http | Self::Embedded | Self::Sockets | Self::Nats => cell != FAN,

@@ -43,7 +43,7 @@ pub async fn fan(client: &Client) -> Result<(), Error> {
     .await
 }
 
-/// How a message is published.
+/// Way to publish a message.
 #[derive(Clone)]
 enum Way {
     Socket(Outgoing),

@@ -21,7 +21,7 @@ use crate::services::announce;
 /// Connections that are being opened at a time.
 const OPENING_MAX: u32 = 64;
 
-/// What the client's end of a connection reads and writes at once.
+/// Buffer size of the client's end of a connection.
 const BUFFER_BYTES: usize = 1_024;
 
 /// Opens `count` connections, each registered as a service that receives one message, and holds them until one ends.

@@ -1,4 +1,4 @@
-//! What idle connections cost a broker.
+//! Memory of idle connections in a broker.
 
 use std::thread;
 use std::time::Duration;

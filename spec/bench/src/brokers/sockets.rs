@@ -26,7 +26,7 @@ const FRAMES_MAX: usize = 1_024;
 /// A connection to the broker.
 pub type Socket = WebSocketStream<TcpStream>;
 
-/// What of a frame is looked at.
+/// Fields of a frame that are checked.
 #[derive(Deserialize)]
 struct Frame<'a> {
     name: &'a str,
@@ -90,7 +90,7 @@ pub async fn respond(broker: SocketAddr, ready: impl FnOnce() -> Result<(), Erro
     Err(Error::Exocom("the connection ended".to_owned()))
 }
 
-/// The writing half of a connection, shared by whoever has something to send.
+/// The writing half of a connection, shared by all senders.
 #[derive(Clone)]
 pub struct Outgoing(mpsc::Sender<String>);
 
@@ -183,7 +183,7 @@ async fn take_answers(mut stream: SplitStream<Socket>, waiting: Waiting) {
             caller.send(frame.payload.get().to_owned()).ok();
         }
     }
-    // Whoever still waits is told.
+    // Fails the calls that still wait.
     lock(&waiting).clear();
 }
 

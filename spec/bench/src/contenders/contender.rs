@@ -84,7 +84,7 @@ impl Name {
         }
     }
 
-    /// Whether this is the product, whose absence fails the run.
+    /// Returns true for the product, whose absence fails the run.
     pub fn is_ours(self) -> bool {
         match self {
             Self::Exorelay | Self::ExorelayTwo => true,
@@ -145,7 +145,7 @@ impl Contender {
         Sample::of(measured, &self.measured_processes())
     }
 
-    /// Who spends: this process, unless the contender makes its own load, then the contender's.
+    /// Process of the load generator: this one, unless the contender makes its own load.
     fn measured_processes(&self) -> Vec<(&'static str, u32)> {
         let own = match self.driver {
             Driver::Http(_) | Driver::Nats(_) => Some((LOAD, std::process::id())),

@@ -16,7 +16,7 @@ const READY_WAIT: Duration = Duration::from_secs(15);
 const READY_PAUSE: Duration = Duration::from_millis(20);
 const ANY: &str = "127.0.0.1:0";
 
-/// What `exorelay run` is told.
+/// Arguments of `exorelay run`.
 pub struct Sidecar {
     /// Its name in the tables.
     pub process_role: &'static str,

@@ -1,4 +1,4 @@
-//! Who is measured, and how each is started.
+//! The contenders, and their start.
 
 mod contender;
 mod envoy;

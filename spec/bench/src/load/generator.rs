@@ -26,13 +26,13 @@ pub trait Call: Send + 'static {
     /// Makes one call and checks its answer. The error says what was wrong, for people.
     fn call(&mut self) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// Whether there is nothing left to call; the phase then ends early.
+    /// Returns true if there is nothing left to call; the phase then ends early.
     fn is_done(&self) -> bool {
         false
     }
 }
 
-/// How long a cell runs before it is measured, and how long it is measured.
+/// Warm-up and measured time of a cell.
 #[derive(Clone, Copy, Debug)]
 pub struct Phases {
     /// Not part of the figures, but its errors are.
@@ -43,7 +43,7 @@ pub struct Phases {
 
 /// Figures of one measured phase, and what `read` returned right before and right after it.
 pub struct Measured<R> {
-    /// What the calls did.
+    /// Outcome of the calls.
     pub figures: Figures,
     /// Read before the first measured call.
     pub before: R,

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::Call;
 
-/// Where to post, and where the answer is the body that was posted.
+/// Target of the posts, which answers with the body that was posted.
 #[derive(Clone, Debug)]
 pub struct HttpTarget {
     /// The listener.

@@ -1,4 +1,4 @@
-//! What the calls of one phase did.
+//! Outcome of the calls of one phase.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct Figures {
     pub requests: u64,
     /// Calls that failed or were answered wrongly, the warm-up's among them.
     pub errors: u64,
-    /// What was wrong with the first of them.
+    /// Error of the first of them.
     pub first_error: Option<String>,
     /// Answered calls a second.
     pub per_second: f64,

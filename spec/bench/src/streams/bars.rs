@@ -42,7 +42,7 @@ pub fn bars(run: &Run, loads: &[Load]) -> Vec<Bar> {
     bars
 }
 
-/// What each load has to reach. Appends in memory have no bar.
+/// Bars of the loads. Appends in memory have none.
 fn limit(load: &Load, keeps: Keeps) -> Limit {
     match (load.work, keeps) {
         (Work::Append { .. }, Keeps::Disk) if load.connections == 1 => Limit::AtLeast(1.3),

@@ -23,7 +23,7 @@ pub struct Append {
     /// Each stream's request, and the offset that it was at.
     streams: Vec<(Bytes, String)>,
     at: usize,
-    /// Whether answers tell offsets.
+    /// True if answers carry offsets.
     offsets: bool,
     left: Allowance,
 }

@@ -7,7 +7,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// How much is read at once.
+/// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
 /// Longest head of an answer.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -26,15 +26,15 @@ pub struct Head {
     pub status: u16,
     /// `Stream-Next-Offset`.
     pub next: Option<String>,
-    /// Whether `Stream-Up-To-Date` is `true`.
+    /// True if `Stream-Up-To-Date` is `true`.
     pub up_to_date: bool,
     length: Length,
 }
 
-/// How the end of a body is found.
+/// Framing of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Length {
-    /// After so many bytes.
+    /// After this number of bytes.
     Known(usize),
     /// It comes in chunks.
     Chunked,
@@ -155,7 +155,7 @@ pub fn request(method: &str, path: &str, content_type: Option<&str>, body: &[u8]
     [head.as_bytes(), body].concat().into()
 }
 
-/// What is shown of a wrong answer.
+/// Bytes of a wrong answer that are shown.
 pub fn excerpt(body: &[u8]) -> String {
     String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned()
 }

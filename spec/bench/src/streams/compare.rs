@@ -22,18 +22,18 @@ use crate::results::Results;
 const TURN: (Duration, Duration) = (Duration::from_millis(700), Duration::from_millis(200));
 const QUICK_TURN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_millis(100));
 
-/// What a run found.
+/// Results of a run.
 #[derive(Default)]
 pub struct Run {
     /// The samples.
     pub results: Results<Name>,
-    /// What the disk does by itself.
+    /// Speed of the disk alone.
     pub disk: Option<Disk>,
     /// Large streams that had to be smaller, and their MiB.
     pub large: Vec<(Name, Content, f64)>,
-    /// What servers hold in memory.
+    /// Memory of the servers.
     pub memory: Vec<Memory>,
-    /// What opening a store takes.
+    /// Time to open a store.
     pub opening: Vec<Opening>,
     /// Contenders that could not be started, and why.
     pub absent: Vec<(Name, String)>,
@@ -79,12 +79,12 @@ pub fn phases(options: &Streams) -> Phases {
     Phases { warm_up, measured: options.extent.seconds.unwrap_or(measured) }
 }
 
-/// Whether loads of this family were asked for.
+/// Returns true if loads of this family were asked for.
 pub fn wants(options: &Streams, family: Family) -> bool {
     options.loads.is_empty() || options.loads.contains(&family)
 }
 
-/// What is measured while nothing else runs.
+/// Measurements that run alone.
 fn alone(names: &[Name], options: &Streams, processes: &Processes, runtime: &Runtime, run: &mut Run) {
     for name in names.iter().copied().filter(|name| *name != Name::Nginx) {
         if wants(options, Family::Memory) {

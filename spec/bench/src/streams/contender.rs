@@ -1,4 +1,4 @@
-//! Who serves the streams, and how each is started.
+//! The contenders that serve streams, and their start.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -34,7 +34,7 @@ pub enum Name {
     Nginx,
 }
 
-/// Where an append is when it is answered.
+/// Durability of an append when it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeps {
     /// In memory, of the process or of the system.
@@ -43,7 +43,7 @@ pub enum Keeps {
     Disk,
 }
 
-/// How long a store on disk may take.
+/// Timeout for opening a store on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// An append is answered when it is on the disk.
@@ -56,7 +56,7 @@ pub enum Durability {
 pub struct Server {
     /// Its one process.
     pub process: Process,
-    /// Where it listens.
+    /// Address it listens on.
     pub address: SocketAddr,
 }
 
@@ -78,7 +78,7 @@ impl Name {
         }
     }
 
-    /// Where it keeps streams.
+    /// Store of the contender.
     pub fn keeps(self) -> Keeps {
         match self {
             Self::Exorelay | Self::Rust | Self::Node | Self::Nginx => Keeps::Memory,
@@ -86,7 +86,7 @@ impl Name {
         }
     }
 
-    /// Whether this is the product, whose absence fails the run.
+    /// Returns true for the product, whose absence fails the run.
     pub fn is_ours(self) -> bool {
         match self {
             Self::Exorelay | Self::ExorelayDisk => true,
@@ -94,7 +94,7 @@ impl Name {
         }
     }
 
-    /// Whether it is put under `load`: nginx has nothing but answers to give.
+    /// Returns true if it runs `load`: nginx can only answer.
     pub fn takes(self, load: &Load) -> bool {
         self != Self::Nginx
             || match load.work {

@@ -1,4 +1,4 @@
-//! What the disk does by itself: small writes to one file, each followed by fdatasync.
+//! Speed of the disk alone: small writes to one file, each followed by fdatasync.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use crate::processes::Processes;
 use crate::results::{Spread, spread};
 
 const REPORT_WAIT: Duration = Duration::from_secs(30);
-/// Where this stands in fio's terse report, version 3.
+/// Field of fio's terse report, version 3.
 const WRITES_A_SECOND: usize = 48;
 
 /// Of the rounds together.
 pub struct Disk {
     /// Writes a second; `None` when fio is absent or failed, and why is below.
     pub per_second: Option<Spread>,
-    /// Why there are no figures.
+    /// Reason for missing figures.
     pub why: Option<String>,
 }
 

@@ -17,18 +17,18 @@ use crate::load::{Measured, Phases, Recorder};
 
 /// Between two appends.
 const PACE: Duration = Duration::from_millis(10);
-/// So many times as long as other loads: there are few appends, and the slowest of seventy is no percentile of them.
+/// Factor on the duration of other loads: there are few appends, and the slowest of seventy is not a percentile.
 pub const TIMES_MEASURED: u32 = 4;
 /// An append that has not come by then is lost.
 const ARRIVAL_WAIT: Duration = Duration::from_secs(10);
 /// Records are text without line breaks, so that each is one piece of one line.
 const RECORD: Content = Content::Binary;
 
-/// When each append was sent, and who is told how long it took.
+/// Times at which appends were sent, and the record of their latencies.
 struct Log {
     begun: Instant,
     sent_ns: Vec<AtomicU64>,
-    /// So many of them are the warm-up.
+    /// Number of appends that are warm-up.
     warm_up: usize,
     recorders: [Arc<Recorder>; 2],
     /// A permit for each subscriber that is there, then for each that has everything.

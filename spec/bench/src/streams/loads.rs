@@ -10,7 +10,7 @@ use crate::cells::{Cell, Shape};
 pub struct Load {
     /// Its row in the tables.
     pub title: String,
-    /// What is done.
+    /// Operation.
     pub work: Work,
     /// Connections at work; with [`Work::Follow`], subscribers.
     pub connections: usize,
@@ -18,10 +18,10 @@ pub struct Load {
     pub bytes: usize,
 }
 
-/// What is done.
+/// Operation of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Appends to so many streams.
+    /// Appends to this number of streams.
     Append {
         /// Streams, which the connections share among them.
         streams: usize,
@@ -36,7 +36,7 @@ pub enum Work {
     Follow,
 }
 
-/// What a large stream holds.
+/// Content of a large stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Bytes.
@@ -103,7 +103,7 @@ pub fn payload(bytes: usize) -> Bytes {
 }
 
 impl Load {
-    /// What it is reported with.
+    /// Family it is reported with.
     pub fn family(&self) -> Family {
         match self.work {
             Work::Append { .. } => Family::Append,
@@ -114,7 +114,7 @@ impl Load {
         }
     }
 
-    /// How its calls are sent.
+    /// Pace of its calls.
     pub fn cell(&self) -> Cell {
         Cell { title: "", shape: Shape::Closed { in_flight: self.connections }, payload_bytes: self.bytes }
     }

@@ -1,4 +1,4 @@
-//! What a server holds in memory: alone, with subscribers, after many records.
+//! Resident memory of a server: idle, with subscribers, after many records.
 
 use std::thread;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::usage::resident_mib;
 pub const SUBSCRIBERS: usize = 1_000;
 const RECORDS: u64 = 1_000_000;
 const QUICK_RECORDS: u64 = 50_000;
-/// How long the filling may take; what there is by then is what was measured.
+/// Time limit for filling; the measurement uses the records made by then.
 const FILL_WAIT: Duration = Duration::from_secs(25);
 const QUICK_FILL_WAIT: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! How long a store with many streams takes until it serves them.
+//! Time that a store with many streams takes to serve them.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::options::Streams;
 use crate::processes::Processes;
 use crate::usage::resident_mib;
 
-/// How long the making of the streams may take: ours has all of them, of the others what there is by then.
+/// Time limit for making the streams: ours has all of them, the others what they made by then.
 const FILL_WAIT: Duration = Duration::from_secs(180);
 const PEER_FILL_WAIT: Duration = Duration::from_secs(20);
-/// The official server has a file open for each stream, of which a process may have only so many.
+/// The official server keeps a file open for each stream, and the number of open files is limited.
 const PEER_STREAMS_MAX: u64 = 15_000;
 const QUICK_STREAMS: u64 = 20_000;
 const QUICK_FILL_WAIT: Duration = Duration::from_secs(4);

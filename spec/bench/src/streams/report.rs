@@ -11,11 +11,11 @@ use crate::report::{absences, bars_table, failed_calls, shouted, thousands, vers
 use crate::results::{Spread, Summary};
 use crate::table::{Column, Table};
 
-/// What is shown of loads of one family.
+/// Columns for loads of one family.
 struct Shape {
     family: Family,
     heading: &'static str,
-    /// What stands in the column under the contender's name.
+    /// Cell under the contender's name.
     rate: fn(&Summary) -> String,
 }
 

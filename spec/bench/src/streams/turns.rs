@@ -28,7 +28,7 @@ const TURN_CALLS_MAX: u64 = 1_000_000_000;
 pub const FILLERS: usize = 64;
 /// Connections that make and remove streams.
 const SENDERS: usize = 16;
-/// How long the filling of a large stream may take; what there is by then is read.
+/// Time limit for filling a large stream; what was written by then is read.
 const FILL_WAIT: Duration = Duration::from_secs(15);
 const QUICK_FILL_WAIT: Duration = Duration::from_secs(3);
 /// So much longer are the measured phases of events, whose pace is slow.
@@ -234,7 +234,7 @@ pub async fn fill(
     }
 }
 
-/// Whether these are that many records, each of them once.
+/// Returns true if these are that number of records, each of them once.
 fn check(content: Content, all: &[u8], records: u64) -> Result<(), String> {
     let stride = RECORD_BYTES + usize::from(content == Content::Json);
     let mut numbers = Vec::new();
