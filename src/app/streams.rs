@@ -10,7 +10,7 @@ use super::Error;
 use super::system::{Routes, System};
 use crate::http::{Limits, Problem};
 use crate::store::{self, DiskConfig, DiskStore, MemoryStore, Store};
-use crate::streams::{self, Kept, Streams};
+use crate::streams::{self, StoreKind, Streams};
 
 /// Durable Streams and their store.
 pub(super) struct StreamsSystem {
@@ -63,8 +63,8 @@ impl System for StreamsSystem {
 
 async fn open_store(config: &streams::Config) -> Result<Arc<dyn Store>, Error> {
     match config.store {
-        Kept::Memory => Ok(Arc::new(MemoryStore::default())),
-        Kept::Disk => {
+        StoreKind::Memory => Ok(Arc::new(MemoryStore::default())),
+        StoreKind::Disk => {
             let config = DiskConfig {
                 dir: PathBuf::from(&config.data_dir),
                 durability: config.durability,

@@ -29,7 +29,7 @@ pub struct CommitterConfig {
     pub waiting_bytes_max: usize,
 }
 
-/// What goes along with a decision.
+/// Options of a submission.
 #[derive(Debug, Default)]
 pub struct Submission {
     /// Space for the content of the changes; held until they are committed.
@@ -60,7 +60,7 @@ pub enum CommitOn {
 /// the other.
 ///
 /// When a commit fails or panics, the state is ahead of the store. From then on every submission fails with the cause, until
-/// the machine was recovered from the store again. Cheap to clone; the thread ends with the last clone.
+/// the machine is recovered from the store again. Cheap to clone; the thread ends with the last clone.
 pub struct Committer<M: Machine>(Arc<Shared<M>>);
 
 struct Shared<M: Machine> {
@@ -82,7 +82,7 @@ enum Queued {
     More,
 }
 
-/// What the caller of a submission does once it is queued.
+/// The next step of a caller whose changes are queued.
 enum Next {
     /// Nothing was changed, and nothing is waiting: the answer is final.
     Return,
@@ -268,7 +268,7 @@ impl<M: Machine> Shared<M> {
     /// Refuses everything from now on, and answers all callers that wait.
     fn fail(&self, failure: Failure, mut entries: Vec<Entry<M::Change>>) -> CommitError {
         let failure = Arc::new(failure);
-        tracing::error!(cause = %failure, "the store failed: nothing is accepted until the server was restarted");
+        tracing::error!(cause = %failure, "the store failed: nothing is accepted until the server is restarted");
         entries.append(&mut lock(&self.queue).fail(&failure));
         entries.into_iter().for_each(|entry| entry.answer(Err(CommitError::Failed(Arc::clone(&failure)))));
         CommitError::Failed(failure)

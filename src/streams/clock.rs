@@ -1,10 +1,10 @@
-//! The time of day, as tests can drive it.
+//! The time of day, driven by tokio's clock so that tests can control it.
 
 use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-/// Milliseconds since 1970: the system's time at the start, and from then on never backwards.
+/// Milliseconds since 1970. Starts with the system time, and never goes backwards.
 #[derive(Debug)]
 pub(super) struct Clock {
     started: Instant,

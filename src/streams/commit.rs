@@ -1,4 +1,4 @@
-//! What a commit writes of the changes, and what readers see of them then.
+//! Translates changes into what the store writes and what readers see.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::store::{self, Batch, Owner, Table};
 /// Streams: path to entry.
 pub(super) const STREAMS: Table = Owner::Streams.table("streams");
 
-/// What there is once: the number of the next log.
+/// Single values: the number of the next log.
 pub(super) const COUNTERS: Table = Owner::Streams.table("streams-counters");
 
-/// Its key.
+/// The key of the number of the next log.
 pub(super) const NEXT_LOG: &[u8] = b"next-log";
 
 /// Producers: log and id to entry.
@@ -38,7 +38,7 @@ pub(super) const fn table_of(space: KeySpace) -> Table {
     }
 }
 
-/// The content of a change.
+/// The bytes of content in a change.
 pub(super) fn bytes_of(change: &Change) -> usize {
     match change {
         Change::Record { record, .. } => record.len(),
@@ -51,7 +51,7 @@ pub(super) fn bytes_of(change: &Change) -> usize {
     }
 }
 
-/// Records and removals in their order, then each entry once, as it is after all of them.
+/// The batch for these changes: records and removals in order, then each entry once, as it is after all of them.
 pub(super) fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> Batch {
     let (mut batch, mut entries, mut producers) = (Batch::default(), BTreeSet::new(), BTreeSet::new());
     for change in changes {
@@ -63,7 +63,7 @@ pub(super) fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &L
                 batch.remove(STREAMS, key_of(path));
             }
             Change::Created { path } => {
-                // Without it, a clock that is set back could give a number out again.
+                // Keeps log numbers unique even if the clock, which they start from, is set back.
                 let next = bytes::Bytes::copy_from_slice(&ledger.next_log().to_be_bytes());
                 batch.put(COUNTERS, bytes::Bytes::from_static(NEXT_LOG), next);
                 entries.insert(path);

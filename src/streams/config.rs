@@ -10,82 +10,84 @@ use crate::store::Durability;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the streams are served. There is no authentication: loopback unless told otherwise.
+    /// Address of the listener. There is no authentication, so the default is a loopback address.
     pub address: String,
-    /// Where content is kept.
-    pub store: Kept,
+    /// The store for streams and their content.
+    pub store: StoreKind,
     /// The folder of the disk store.
     pub data_dir: String,
-    /// When an append counts as written, with the disk store.
+    /// When an append counts as durable in the disk store.
     pub durability: Durability,
-    /// How the server is reached from outside, such as `https://streams.example.com`. Empty: as the request says.
+    /// URL of the server for clients, such as `https://streams.example.com`. If empty, it is derived from the request.
     pub public_url: String,
-    /// How long a long-poll waits for data.
+    /// Maximum time that a long-poll waits for data.
     pub long_poll_timeout_ms: u64,
-    /// How long one event stream lasts; the reader comes back where it was.
+    /// Maximum duration of one event stream; the client then reconnects and continues where it was.
     pub sse_lifetime_ms: u64,
-    /// How much one read returns; a single append may have more.
+    /// Maximum bytes that one read returns; a single append may be larger.
     pub read_bytes_max: usize,
-    /// How much one event carries; a single append may have more.
+    /// Maximum bytes of one event; a single append may be larger.
     pub event_bytes_max: usize,
-    /// Largest body of a `PUT` or `POST`; a longer one is answered 413.
+    /// Maximum size of the body of a `PUT` or `POST`; a larger one is answered with 413.
     pub body_bytes_max: usize,
-    /// Content of all streams together, in memory; more is refused. On disk, the disk is the bound.
+    /// Maximum bytes of content of all streams in the memory store; more is refused with 507. The disk store is bounded by
+    /// `disk_free_bytes_min` only.
     pub content_bytes_max: usize,
-    /// How much stays free on the disk; with less, content is refused.
+    /// Free space to leave on the disk; content that needs it is refused with 507.
     pub disk_free_bytes_min: u64,
-    /// Memory for what is read from the disk again and again.
+    /// Maximum memory of the cache for reads from the disk.
     pub disk_cache_bytes_max: usize,
-    /// Content that may wait to be written; more is refused as busy.
+    /// Maximum bytes of content that may wait to be written; more is refused with 503.
     pub waiting_bytes_max: usize,
-    /// Streams there may be; more are refused.
+    /// Maximum number of streams; more are refused with 507.
     pub streams_max: usize,
-    /// Producers that are remembered per stream; more are refused.
+    /// Maximum number of producers that one stream remembers; more are refused with 503.
     pub producers_max: usize,
-    /// How long a producer is remembered for certain.
+    /// Minimum time that an idle producer is remembered.
     pub producer_idle_ms: u64,
-    /// On how many streams a fork may stand.
+    /// Maximum number of streams that hold parts of one fork; a deeper fork is refused with 409.
     pub fork_segments_max: usize,
-    /// Whether the stream `__registry__` tells which streams there are.
+    /// Keeps the stream `__registry__`, which lists all streams.
     pub registry: bool,
-    /// Beginnings and ends that a listener of this process may be behind before it misses some.
+    /// Maximum lifecycle events that a listener in this process may be behind; a slower one misses the oldest.
     pub lifecycle_events_max: usize,
-    /// Subscriptions there may be; more are refused.
+    /// Maximum number of subscriptions; more are refused.
     pub subscriptions_max: usize,
-    /// Streams that one subscription may be linked to. Naming more is refused; more that its pattern fits are left out.
+    /// Maximum number of streams linked to one subscription. Naming more is refused; more that match its pattern are left
+    /// out.
     pub subscriptions_links_max: usize,
-    /// Streams that one wake tells of, those with something pending first; the others are told by the next wake.
+    /// Maximum number of streams in one wake, those with pending data first; the next wake has the others.
     pub subscriptions_wake_streams_max: usize,
-    /// Largest body of a control route; a longer one is answered 413.
+    /// Maximum size of the body of a control route; a larger one is answered with 413.
     pub subscriptions_body_bytes_max: usize,
-    /// Webhooks that may be called at once; others wait.
+    /// Maximum number of webhooks called at the same time; others wait.
     pub subscriptions_deliveries_max: usize,
-    /// How long one call of a webhook may take before it counts as failed.
+    /// Timeout of one webhook call.
     pub subscriptions_webhook_timeout_ms: u64,
-    /// Longest answer of a webhook that is read; a longer one says nothing.
+    /// Maximum size of a webhook's answer; a larger one is ignored.
     pub subscriptions_answer_bytes_max: usize,
-    /// The longest wait between two tries to wake somebody.
+    /// Maximum wait between two attempts to deliver a wake.
     pub subscriptions_retry_wait_max_ms: u64,
-    /// Whether webhooks may go to `http://localhost` and `http://127.x.x.x`.
+    /// Allows webhooks to `http://localhost` and `http://127.x.x.x`.
     pub subscriptions_webhook_loopback: bool,
-    /// Networks (`10.1.0.0/16`) and hosts (`worker.internal`) that webhooks may go to although they are not public,
-    /// over http, too.
+    /// Networks (`10.1.0.0/16`) and hosts (`worker.internal`) that webhooks may call although they are not public; also
+    /// over http.
     pub subscriptions_webhook_allowed: Vec<String>,
-    /// How long the token of a wake is good for.
+    /// Lifetime of the token of a wake.
     pub subscriptions_token_ttl_ms: u64,
-    /// How old a signing key gets before a new one takes its place.
+    /// Age at which a signing key is replaced.
     pub subscriptions_key_rotation_ms: u64,
-    /// How long a signing key at least stays published after that.
+    /// Minimum time that a replaced signing key stays published.
     pub subscriptions_key_overlap_ms: u64,
-    /// Whether caches between server and reader may keep what was read.
+    /// Caches that may store the answers to reads.
     pub cache: Cache,
-    /// How long a cursor of the protocol stays the same.
+    /// Interval in which cursors of the protocol change.
     pub cursor_interval_ms: u64,
-    /// Origins whose pages may use the streams. `*` is everybody.
+    /// Origins whose pages may use the streams; `*` allows all.
     pub cors_origins: Vec<String>,
-    /// Whether those pages may send credentials; not together with `*`.
+    /// Allows those pages to send credentials; ignored if all origins are allowed.
     pub cors_credentials: bool,
-    /// How long a browser remembers the answer to a preflight.
+    /// Time that a browser may cache the answer to a preflight.
     pub cors_max_age_ms: u64,
 }
 
@@ -93,7 +95,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             address: "127.0.0.1:4437".into(),
-            store: Kept::Memory,
+            store: StoreKind::Memory,
             data_dir: String::new(),
             durability: Durability::Sync,
             public_url: String::new(),
@@ -144,24 +146,24 @@ impl Config {
     }
 }
 
-/// Where content is kept.
+/// The kind of store for streams and their content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kept {
-    /// In memory: it ends with the process.
+pub enum StoreKind {
+    /// In memory: content is lost when the process ends.
     Memory,
     /// On disk.
     Disk,
 }
 
-/// Which caches may keep what was read.
+/// Caches that may store the answers to reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cache {
-    /// All of them.
+    /// All caches.
     Public,
-    /// The reader's own.
+    /// Only the client's own.
     Private,
-    /// None.
+    /// No caches.
     Off,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a stream.
+//! Errors of the streams.
 
 use std::time::Duration;
 
@@ -7,44 +7,44 @@ use super::wire::{EntryError, Offset, RequestError, StreamPath};
 use crate::http::{Kind, Problem};
 use crate::store::{self, CommitError};
 
-/// Why a call has not done what it was asked for.
+/// Why a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be understood.
+    /// The request is malformed.
     #[error("{0}")]
     Request(#[from] RequestError),
-    /// The rules say no; nothing has changed.
+    /// The rules refuse the request; nothing has changed.
     #[error("{0}")]
     Refused(#[from] Refusal),
     /// No append ends at the offset.
-    #[error("{offset} is no offset that this stream has given out")]
+    #[error("{offset} is not an offset of this stream")]
     NoOffset {
         /// The offset.
         offset: Offset,
     },
-    /// Too much waits to be written.
+    /// Too much is waiting to be written; nothing has changed.
     #[error("{bytes} bytes wait to be written, try again later")]
     Busy {
-        /// How much waits.
+        /// The size of what is waiting.
         bytes: usize,
     },
-    /// The store failed, now or before. Whether a write that got this answer will be there after a restart is unknown.
-    #[error("the store failed, nothing is accepted until the server was restarted: {cause}")]
+    /// The store failed, now or earlier. It is unknown whether a write that got this answer survives a restart.
+    #[error("the store failed, nothing is accepted until the server is restarted: {cause}")]
     StoreFailed {
         /// The store's reason.
         cause: String,
     },
-    /// Content of the stream is not readable from the offset on; what is elsewhere is.
+    /// The content at the offset cannot be read; content elsewhere can.
     #[error("the stream {path} is damaged at {offset}: {cause}")]
     Damaged {
         /// The stream.
         path: StreamPath,
-        /// Where.
+        /// The offset where the damage begins.
         offset: Offset,
         /// The store's reason.
         cause: String,
     },
-    /// The disk is full, but for a reserve: nothing has changed.
+    /// The disk is full, except for a reserve; nothing has changed.
     #[error("{0}")]
     NoRoom(String),
     /// The store cannot be read.
@@ -53,9 +53,9 @@ pub enum Error {
         /// The store's reason.
         cause: String,
     },
-    /// What the store has kept cannot be understood.
+    /// An entry in the store is malformed.
     #[error("{0}")]
-    Kept(#[from] EntryError),
+    MalformedEntry(#[from] EntryError),
     /// The server is shutting down.
     #[error("the server is shutting down")]
     Draining,
@@ -87,11 +87,11 @@ impl From<Error> for Problem {
             Error::Busy { .. } => Kind::Busy,
             Error::StoreFailed { .. } => Kind::StoreFailed,
             Error::NoRoom(_) => Kind::Full,
-            Error::Damaged { .. } | Error::StoreRead { .. } | Error::Kept(_) => Kind::Internal,
+            Error::Damaged { .. } | Error::StoreRead { .. } | Error::MalformedEntry(_) => Kind::Internal,
             Error::Draining => Kind::Draining,
         };
         if kind == Kind::Internal {
-            tracing::error!(%error, "a stream cannot be read");
+            tracing::error!(%error, "cannot read a stream");
             let detail = match error {
                 Error::Damaged { path, offset, .. } => format!("the stream {path} is damaged at {offset}"),
                 _ => "the stream cannot be read; the log has the cause".to_owned(),

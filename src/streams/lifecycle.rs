@@ -1,18 +1,18 @@
-//! Tells whoever listens in this process which streams begin, close and end.
+//! Announces to listeners in this process which streams begin, close and end.
 
 use tokio::sync::broadcast;
 
 use super::rules::LifecycleEvent;
 
-/// A listener was too slow, and has missed the oldest of what it had not taken yet.
+/// A listener was too slow and missed the oldest events that it had not taken yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{events} beginnings and ends of streams were missed; the registry has them all")]
+#[error("{events} lifecycle events were missed; the registry has them all")]
 pub struct Missed {
-    /// How many.
+    /// The number of missed events.
     pub events: u64,
 }
 
-/// The sending end.
+/// The sending end of all listeners.
 pub(super) struct Announcer(broadcast::Sender<LifecycleEvent>);
 
 impl Announcer {
@@ -21,8 +21,8 @@ impl Announcer {
     }
 
     pub(super) fn announce(&self, event: &LifecycleEvent) {
-        // An error means that nobody listens, which is everybody's right.
-        drop(self.0.send(event.clone()));
+        // An error means that there is no listener.
+        self.0.send(event.clone()).ok();
     }
 
     pub(super) fn has_listeners(&self) -> bool {
@@ -34,14 +34,15 @@ impl Announcer {
     }
 }
 
-/// What begins, closes and ends from now on; see [`super::Streams::lifecycle`].
+/// Lifecycle events from now on; see [`super::Streams::lifecycle`].
 pub struct LifecycleEvents(broadcast::Receiver<LifecycleEvent>);
 
 impl LifecycleEvents {
-    /// The next event; `None` once the last handle of the streams is gone. Cancel-safe: a dropped call takes nothing.
+    /// Returns the next event; `None` once the last handle of the streams is dropped. Cancel-safe: a dropped call takes
+    /// nothing.
     ///
-    /// Errors: [`Missed`], once, when more than `lifecycle_events_max` were waiting; the call after that gives the
-    /// oldest that is left.
+    /// Errors: [`Missed`], once, if more than `lifecycle_events_max` events were waiting; the call after that returns the
+    /// oldest one that is left.
     pub async fn next(&mut self) -> Option<Result<LifecycleEvent, Missed>> {
         match self.0.recv().await {
             Ok(event) => Some(Ok(event)),

@@ -1,4 +1,4 @@
-//! The streams' numbers, for `GET /metrics`.
+//! Metrics of the streams.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -13,12 +13,12 @@ pub(crate) struct Metrics {
     pub(crate) bytes_read: Counter,
     pub(crate) refused: Counter,
     pub(crate) webhooks: Webhooks,
-    pub(crate) waiting_readers: Gauge,
+    pub(crate) live_readers: Gauge,
     pub(crate) streams: Gauge,
     pub(crate) content_bytes: Gauge,
 }
 
-/// Calls that wake somebody. Cheap to clone; clones count together.
+/// Metrics of webhook calls. Cheap to clone; clones count together.
 #[derive(Clone, Default)]
 pub(crate) struct Webhooks {
     pub(crate) called: Counter,
@@ -33,28 +33,28 @@ impl Metrics {
         counter("created", "Streams that were created", &self.created);
         counter("appends", "Appends that wrote something", &self.appended);
         counter("bytes_appended", "Bytes of content that were appended", &self.bytes_appended);
-        counter("bytes_read", "Bytes of content that readers got", &self.bytes_read);
-        counter("refused", "Calls that changed nothing because the rules say no", &self.refused);
+        counter("bytes_read", "Bytes of content that were read", &self.bytes_read);
+        counter("refused", "Calls that were refused and changed nothing", &self.refused);
         counter("webhooks", "Calls of webhooks that were answered", &self.webhooks.called);
-        counter("webhooks_failed", "Calls of webhooks that failed and are made again", &self.webhooks.failed);
+        counter("webhooks_failed", "Calls of webhooks that failed and are repeated", &self.webhooks.failed);
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
-        gauge("live_readers", "Long-polls and event streams that are open", &self.waiting_readers);
-        gauge("streams", "Streams there are", &self.streams);
-        gauge("content_bytes", "Bytes of content that are kept", &self.content_bytes);
+        gauge("live_readers", "Long-polls and event streams that are open", &self.live_readers);
+        gauge("streams", "Current number of streams", &self.streams);
+        gauge("content_bytes", "Bytes of content of all streams", &self.content_bytes);
     }
 }
 
-/// Counts one live reader as long as it lives.
-pub(crate) struct Waiting(Gauge);
+/// Counts a live reader until it is dropped.
+pub(crate) struct LiveReader(Gauge);
 
-impl Waiting {
+impl LiveReader {
     pub(crate) fn begin(metrics: &Metrics) -> Self {
-        metrics.waiting_readers.inc();
-        Self(metrics.waiting_readers.clone())
+        metrics.live_readers.inc();
+        Self(metrics.live_readers.clone())
     }
 }
 
-impl Drop for Waiting {
+impl Drop for LiveReader {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -11,21 +11,22 @@
 //! curl -N 'http://127.0.0.1:4437/v1/stream/orders?offset=-1&live=sse'
 //! ```
 //!
-//! The stream `__registry__` tells which streams there are, in the words of the state protocol; nobody but the server
-//! writes it. [`Streams::lifecycle`] tells the same to programs in Rust.
+//! The stream `__registry__` lists all streams, in the format of the state protocol; only the server writes it.
+//! [`Streams::lifecycle`] reports the same events to Rust programs.
 //!
-//! A command is decided by the rules, written with everything else that waits in one batch, shown to readers, and only
+//! A command is decided by the rules, committed together with everything else that waits, published to readers, and only
 //! then answered. Nobody sees what could still be lost.
 
 mod clock;
 mod commit;
 mod config;
 mod error;
+mod event_cache;
 mod lifecycle;
 mod metrics;
 mod publisher;
 mod read_view;
-mod reading;
+mod reader;
 mod recovery;
 pub mod routes;
 mod rules;
@@ -40,10 +41,10 @@ mod tests;
 mod wire;
 mod writer;
 
-pub use config::{Cache, Config, Kept};
+pub use config::{Cache, Config, StoreKind};
 pub use error::Error;
 pub use lifecycle::{LifecycleEvents, Missed};
-pub use reading::{Reader, Slice};
+pub use reader::{Reader, Slice};
 pub use routes::router;
 pub use rules::{Appended, Created, Effect, Happened, LifecycleEvent, Refusal};
 pub use service::{Description, Streams};

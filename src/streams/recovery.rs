@@ -1,46 +1,46 @@
-//! Puts back what a store has kept.
+//! Rebuilds the state of all streams from the store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::commit::{COUNTERS, NEXT_LOG, PRODUCERS, STREAMS, batch_of, updates_of};
-use super::config::{Config, Kept};
+use super::config::{Config, StoreKind};
 use super::error::Error;
 use super::read_view::{ReadView, ReadableStream, Update};
 use super::rules::{Ledger, Limits};
 use super::wire::{Offset, ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
 use crate::store::{Gap, Owner, Store, Table};
 
-/// Keys that are read at once.
+/// Keys that are read in one scan.
 const PAGE_KEYS: usize = 1024;
 
-/// How many parts of so many streams may wait for the ledger to take them.
-const PARTS_MAX: usize = 8;
+/// Pages of streams that may wait for the ledger.
+const PAGES_MAX: usize = 8;
 
-/// How many logs may be opened in a millisecond before a restart could give a number out again.
+/// Numbers of logs per millisecond. As long as fewer logs are opened, a restart cannot assign a number again.
 const LOGS_PER_MS: u64 = 1 << 20;
 
-/// The state of all streams, and what readers see of it.
+/// Returns the state of all streams, and the view of it for readers. Errors: [`Error::StoreRead`], [`Error::MalformedEntry`].
 pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result<(Ledger, ReadView), Error> {
     let limits = Limits {
         streams_max: config.streams_max,
         content_bytes_max: match config.store {
-            Kept::Memory => config.content_bytes_max as u64,
-            Kept::Disk => u64::MAX,
+            StoreKind::Memory => config.content_bytes_max as u64,
+            StoreKind::Disk => u64::MAX,
         },
         producers_max: config.producers_max,
         producer_idle_ms: config.producer_idle_ms,
         fork_segments_max: config.fork_segments_max,
         registry: config.registry,
     };
-    // Time tells the lives of a stream apart across restarts, also where nothing is kept: their tags must never be equal.
+    // Numbers start from the time, so that entity tags stay unique across restarts even if nothing is stored.
     let next_log = store.get(COUNTERS, NEXT_LOG)?.and_then(|kept| Some(u64::from_be_bytes((*kept).try_into().ok()?)));
     let mut ledger = Ledger::new(limits, now_ms.saturating_mul(LOGS_PER_MS).max(next_log.unwrap_or(0)));
     let view = ReadView::default();
     restore_streams(store, (&mut ledger, now_ms), &view)?;
     let mut changes = Vec::new();
-    ledger.settle_registry(now_ms, &mut changes);
+    ledger.reconcile_registry(now_ms, &mut changes);
     let batch = batch_of(changes.iter(), &ledger);
     if !batch.is_empty() {
         store.commit(batch)?;
@@ -49,22 +49,22 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
     Ok((ledger, view))
 }
 
-/// A stream as a store has kept it.
-struct KeptStream {
+/// A stream as the store has it.
+struct StoredStream {
     path: StreamPath,
     entry: StreamEntry,
     tail: u64,
     producers: Vec<(Arc<str>, ProducerEntry)>,
 }
 
-/// Fills the view on the thread that reads and the ledger on this one: either takes a second for a million streams.
+/// Fills the view on a thread that reads and the ledger on this one: each takes a second for a million streams.
 fn restore_streams(store: &dyn Store, (ledger, now_ms): (&mut Ledger, u64), view: &ReadView) -> Result<(), Error> {
-    let (reader, parts) = sync_channel(PARTS_MAX);
+    let (reader, pages) = sync_channel(PAGES_MAX);
     std::thread::scope(|scope| {
         let named = std::thread::Builder::new().name("streams-recovery".into());
         let reading = named.spawn_scoped(scope, move || read_streams(store, view, &reader));
         let reading = reading.map_err(|error| Error::StoreRead { cause: format!("no thread to read it: {error}") })?;
-        for KeptStream { path, entry, tail, producers } in parts.into_iter().flatten() {
+        for StoredStream { path, entry, tail, producers } in pages.into_iter().flatten() {
             ledger.restore(now_ms, path.clone(), entry, tail);
             producers.into_iter().for_each(|(id, entry)| ledger.restore_producer(&path, id, entry));
         }
@@ -72,40 +72,40 @@ fn restore_streams(store: &dyn Store, (ledger, now_ms): (&mut Ledger, u64), view
     })
 }
 
-/// Shows every stream, and hands it on with others.
-fn read_streams(store: &dyn Store, view: &ReadView, parts: &SyncSender<Vec<KeptStream>>) -> Result<(), Error> {
-    let mut beside = beside_entries(store)?;
-    let mut part = Vec::with_capacity(PAGE_KEYS);
+/// Reads all streams: adds them to the view, and sends them to the ledger in pages.
+fn read_streams(store: &dyn Store, view: &ReadView, pages: &SyncSender<Vec<StoredStream>>) -> Result<(), Error> {
+    let mut logs = read_logs(store)?;
+    let mut page = Vec::with_capacity(PAGE_KEYS);
     each(store, STREAMS, |key, value| {
         let (path, entry) = StreamEntry::read(key, value)?;
         let tail = store.end(Owner::Streams.log(entry.log))?.unwrap_or(entry.base);
-        let Beside { producers, gaps } = beside.remove(&entry.log).unwrap_or_default();
+        let LogInfo { producers, gaps } = logs.remove(&entry.log).unwrap_or_default();
         for (from, until) in gaps {
-            tracing::error!(%path, %from, %until, "the stream is damaged: what was between the offsets is missing");
+            tracing::error!(%path, %from, %until, "the stream is damaged: the content between the offsets is lost");
         }
         view.publish(Update::Created(Arc::new(ReadableStream::new(&path, &entry, tail))));
-        part.push(KeptStream { path, entry, tail, producers });
-        if part.len() == PAGE_KEYS {
-            // Nobody takes it any more only if the other thread has panicked.
-            parts.send(std::mem::replace(&mut part, Vec::with_capacity(PAGE_KEYS))).ok();
+        page.push(StoredStream { path, entry, tail, producers });
+        if page.len() == PAGE_KEYS {
+            // Fails only if the receiving thread has panicked.
+            pages.send(std::mem::replace(&mut page, Vec::with_capacity(PAGE_KEYS))).ok();
         }
         Ok(())
     })?;
-    parts.send(part).ok();
+    pages.send(page).ok();
     Ok(())
 }
 
-/// What a store has kept of a stream beside its entry.
+/// What belongs to a log beside the entry of its stream.
 #[derive(Default)]
-struct Beside {
+struct LogInfo {
     producers: Vec<(Arc<str>, ProducerEntry)>,
-    /// What is missing, from an offset to another.
+    /// Lost content, from an offset to another.
     gaps: Vec<(Offset, Offset)>,
 }
 
-/// By log. One that no stream stands on was left over from a deletion.
-fn beside_entries(store: &dyn Store) -> Result<HashMap<u64, Beside>, Error> {
-    let mut logs: HashMap<u64, Beside> = HashMap::new();
+/// Reads producers and gaps, by log. A log without a stream is a remainder of a deletion.
+fn read_logs(store: &dyn Store) -> Result<HashMap<u64, LogInfo>, Error> {
+    let mut logs: HashMap<u64, LogInfo> = HashMap::new();
     each(store, PRODUCERS, |key, value| {
         let (log, id) = log_of_producer_key(key)?;
         logs.entry(log).or_default().producers.push((id.into(), ProducerEntry::read(value)?));
@@ -118,7 +118,7 @@ fn beside_entries(store: &dyn Store) -> Result<HashMap<u64, Beside>, Error> {
     Ok(logs)
 }
 
-/// Reads every key of a table, in order.
+/// Calls `read` with every key and value of a table, in the order of the keys.
 pub(super) fn each(
     store: &dyn Store,
     table: Table,

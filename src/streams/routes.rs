@@ -1,4 +1,4 @@
-//! The protocol's HTTP face.
+//! The protocol over HTTP.
 
 mod answers;
 mod caching;
@@ -6,7 +6,6 @@ mod cors;
 mod events;
 mod frames;
 mod reading;
-mod told;
 
 use std::sync::Arc;
 
@@ -33,8 +32,8 @@ pub const PATH: &str = "/v1/stream";
 /// The prefix of every stream's path.
 const ROOT: &str = "/v1/stream/";
 
-/// The streams under `/v1/stream/`, ready to stand in any axum application, also nested below a path of its own.
-/// Bodies may have `body_bytes_max` of the streams' configuration; a layer of the application may set a lower bound.
+/// Returns a router for the streams under `/v1/stream/`, for any axum application; it can also be nested below another path.
+/// Bodies are limited to `body_bytes_max` of the streams' configuration; a layer of the application may set a lower limit.
 ///
 /// ```
 /// use axum::Router;
@@ -50,30 +49,30 @@ const ROOT: &str = "/v1/stream/";
 /// ```
 pub fn router(streams: Streams) -> Router {
     let cors = cors(streams.config());
-    cors.layer(routes(&Face::new(streams, &Limits::default()), &Limits::default()))
+    cors.layer(routes(&Handlers::new(streams, &Limits::default()), &Limits::default()))
 }
 
-/// Returns the handler for a listener: as [`router`], with a shortcut past the router for calls on streams.
+/// Returns the request handler for a listener: as [`router`], but calls on streams bypass the router.
 pub fn server(streams: Streams, limits: &Limits) -> impl Answers {
     let cors = cors(streams.config());
-    let face = Face::new(streams, limits);
-    let router = routes(&face, limits).fallback(not_found);
-    Server { face, router: cors.layer(router), cors }
+    let handlers = Handlers::new(streams, limits);
+    let router = routes(&handlers, limits).fallback(not_found);
+    Server { handlers, router: cors.layer(router), cors }
 }
 
-fn routes(face: &Arc<Face>, limits: &Limits) -> Router {
-    let control = subscriptions::routes::router(face.streams.clone(), limits);
-    let face = Arc::clone(face);
+fn routes(handlers: &Arc<Handlers>, limits: &Limits) -> Router {
+    let control = subscriptions::routes::router(handlers.streams.clone(), limits);
+    let handlers = Arc::clone(handlers);
     let stream = any(move |request: Request| {
         let worker = request.extensions().get().cloned();
-        Arc::clone(&face).answer(request, worker)
+        Arc::clone(&handlers).answer(request, worker)
     });
     Router::new().route("/v1/stream/{*path}", stream).merge(control)
 }
 
-/// Calls on streams, which are almost all, go straight to what answers them, and everything else through a router.
+/// Answers calls on streams directly, because almost all calls are, and all others through a router.
 struct Server {
-    face: Arc<Face>,
+    handlers: Arc<Handlers>,
     cors: Arc<Cors>,
     router: Router,
 }
@@ -83,24 +82,24 @@ impl Answers for Server {
         if !names_stream(request.uri()) {
             return self.router.answer(request, caller);
         }
-        let (face, cors) = (Arc::clone(&self.face), Arc::clone(&self.cors));
-        Box::pin(async move { cors.apply(request, |request| face.answer(request, caller.worker)).await })
+        let (handlers, cors) = (Arc::clone(&self.handlers), Arc::clone(&self.cors));
+        Box::pin(async move { cors.apply(request, |request| handlers.answer(request, caller.worker)).await })
     }
 }
 
-/// Whether the path is one of a stream, and not of what is reserved.
+/// Returns true if the path is that of a stream, and not a reserved one.
 fn names_stream(uri: &Uri) -> bool {
     let path = uri.path().strip_prefix(ROOT).unwrap_or_default();
     !path.is_empty() && path.split('/').next() != Some(RESERVED)
 }
 
-/// The methods of a stream.
-struct Face {
+/// The handlers of the methods of a stream.
+struct Handlers {
     streams: Streams,
     limits: Limits,
 }
 
-impl Face {
+impl Handlers {
     fn new(streams: Streams, limits: &Limits) -> Arc<Self> {
         let limits = Limits { body_bytes_max: streams.config().body_bytes_max, ..limits.clone() };
         Arc::new(Self { streams, limits })
@@ -134,7 +133,7 @@ impl Face {
         let path = stream_path(request.uri())?;
         let (parts, body) = request.into_parts();
         let append = AppendRequest::parse(&parts.headers);
-        // The body is read whatever the headers say, so that its sender gets to see the answer.
+        // The body is read even if the headers are malformed, so that the client gets the answer.
         let body = read_body(&parts.headers, body, &self.limits).await?;
         let appended = self.streams.append_from(worker, &path, &append?, body).await?;
         Ok(answers::appended(&appended))
@@ -152,16 +151,16 @@ impl Face {
 
 /// RFC 9110 15.5.6.
 fn other_method(uri: &Uri, method: &Method) -> Response {
-    let problem = Problem::new(Kind::MethodNotAllowed, format!("{} does not answer {method}", uri.path()));
+    let problem = Problem::new(Kind::MethodNotAllowed, format!("{} does not support {method}", uri.path()));
     ([(ALLOW, "GET, HEAD, PUT, POST, DELETE, OPTIONS")], problem).into_response()
 }
 
-/// The stream that a URL names. Percent-encoding is kept, so it is read from the URL and not from the router.
+/// The path of the stream in a URL. Read from the URL, because the router decodes percent-encoding.
 fn stream_path(uri: &Uri) -> Result<StreamPath, RequestError> {
     Ok(StreamPath::parse(uri.path().strip_prefix(ROOT).unwrap_or_default())?)
 }
 
-/// What stands before the path of every stream in the URL as the client sees it.
+/// The prefix of every stream's path in the URL that the client used.
 fn mount<'a>(original: &'a Uri, inner: &Uri) -> &'a str {
     let path = inner.path().strip_prefix(ROOT).unwrap_or_default();
     original.path().strip_suffix(path).unwrap_or(ROOT)

@@ -10,30 +10,30 @@ use super::read_view::ReadableStream;
 use super::wire::Offset;
 use crate::store::{self, LogId, Owner, Run, Store};
 
-/// Bytes, and where they end.
+/// Chunks of bytes, and the position after them.
 type Found = (Vec<Bytes>, u64);
 
-/// Reads through all of the logs that hold the range: on this thread what the store has at hand, on another one what it
-/// has to fetch.
+/// Reads a range through all logs that hold parts of it: on this thread if the store has it in memory, otherwise on one that
+/// may block.
 pub(super) async fn read_segments(
     store: &Arc<dyn Store>,
     stream: &Arc<ReadableStream>,
     range: (u64, u64),
     bytes_max: usize,
 ) -> Result<Found, Error> {
-    let at_hand = read_each(stream, range, bytes_max, |log, range, left| store.read_now(log, range, left));
-    if let Some(read) = at_hand {
+    let in_memory = read_each(stream, range, bytes_max, |log, range, left| store.read_now(log, range, left));
+    if let Some(read) = in_memory {
         return read;
     }
     let (store, stream) = (Arc::clone(store), Arc::clone(stream));
-    let fetching = move || read_each(&stream, range, bytes_max, |log, range, left| Some(store.read(log, range, left)));
-    match tokio::task::spawn_blocking(fetching).await {
-        Ok(read) => read.expect("a read that may block always tells something"),
+    let blocking = move || read_each(&stream, range, bytes_max, |log, range, left| Some(store.read(log, range, left)));
+    match tokio::task::spawn_blocking(blocking).await {
+        Ok(read) => read.expect("a read that may block always has an outcome"),
         Err(error) => Err(Error::StoreRead { cause: error.to_string() }),
     }
 }
 
-/// `None` if one of the reads is.
+/// Reads segment by segment; `None` if `read` is for one of them.
 fn read_each(
     stream: &ReadableStream,
     (start, end): (u64, u64),
@@ -57,10 +57,10 @@ fn read_each(
     Some(Ok((chunks, at)))
 }
 
-/// In the words of whoever reads this stream.
+/// Translates an error of the store into one about this stream.
 fn reading_failed(stream: &ReadableStream, start: u64, error: store::Error) -> Error {
     match error {
-        // Where a log begins there is a record, or there was one.
+        // A log has a record at its beginning, unless that record was lost.
         store::Error::NoRecord { position, .. } if begins_at(stream, position) => {
             let (path, cause) = (stream.path.clone(), "its first records are missing".to_owned());
             Error::Damaged { path, offset: Offset::at(position), cause }
@@ -73,7 +73,7 @@ fn reading_failed(stream: &ReadableStream, start: u64, error: store::Error) -> E
     }
 }
 
-/// Whether one of the logs begins at this position.
+/// Returns true if one of the logs begins at this position.
 fn begins_at(stream: &ReadableStream, position: u64) -> bool {
     position == 0 || stream.segments().any(|segment| segment.until == position)
 }

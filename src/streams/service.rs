@@ -1,4 +1,4 @@
-//! The handle: runs the rules, has their decisions written, opens readers.
+//! The handle to all streams: runs commands through the writer, and opens readers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,13 @@ use tokio_util::task::TaskTracker;
 use super::clock::Clock;
 use super::config::Config;
 use super::error::Error;
+use super::event_cache::EventCache;
 use super::lifecycle::LifecycleEvents;
 use super::metrics::Metrics;
 use super::read_view::{Deleted, ReadableStream};
-use super::reading::Reader;
+use super::reader::Reader;
 use super::recovery::recover;
-use super::rules::{Appended, Change, Content, Created, Effect, Following, Ledger, Refusal};
+use super::rules::{AppendAfter, Appended, Change, Content, Created, Effect, Ledger, Refusal};
 use super::segments::read_segments;
 use super::shared::{Inner, Shared};
 use super::subscriptions::{Courier, Post, Running, Subscriptions};
@@ -33,36 +34,38 @@ pub struct Streams {
     shared: Shared,
 }
 
-/// What `HEAD` tells of a stream.
+/// The answer to a `HEAD` request.
 #[derive(Debug, Clone)]
 pub struct Description {
-    /// Its media type.
+    /// The media type.
     pub content_type: ContentType,
-    /// Its end.
+    /// The offset of the end.
     pub next: Offset,
-    /// How long it lives.
+    /// The lifetime.
     pub lifetime: Lifetime,
-    /// Whether it is closed.
+    /// True if the stream is closed.
     pub closed: bool,
-    /// A number that tells this life of the stream from all others.
+    /// A number that identifies this life of the stream.
     pub life: u64,
 }
 
 impl Streams {
-    /// Streams in memory, none so far. Panics outside of a tokio runtime.
+    /// Opens an empty set of streams in memory. Panics outside of a tokio runtime.
     pub fn in_memory(config: Config) -> Self {
-        Self::open(config, Arc::new(MemoryStore::default())).expect("an empty store holds nothing that cannot be read")
+        Self::open(config, Arc::new(MemoryStore::default())).expect("an empty store has no malformed entries")
     }
 
-    /// The streams that `store` has kept. Reads their entries, blocking as the store is; panics outside of a tokio
-    /// runtime. A store that blocks gets a thread to be written to; on threads of [`Workers`](crate::http::Workers), whoever
-    /// writes alone does so itself. Errors: [`Error::StoreRead`], [`Error::Kept`].
+    /// Opens the streams in `store`. Reads all entries, which blocks as long as the store does; panics outside of a tokio
+    /// runtime. A store that blocks is written by a thread of the streams, or by the [`Workers`](crate::http::Workers) of a
+    /// listener while there is a single writer.
+    ///
+    /// Errors: [`Error::StoreRead`], [`Error::MalformedEntry`]; [`Error::StoreFailed`] if the system refuses the thread.
     pub fn open(config: Config, store: Arc<dyn Store>) -> Result<Self, Error> {
         let courier = Courier::new(&config);
         Self::open_with(config, store, Arc::new(courier))
     }
 
-    /// Opens with another way to call the receivers of webhooks.
+    /// Opens with another sender of webhook calls.
     pub(super) fn open_with(config: Config, store: Arc<dyn Store>, post: Arc<dyn Post>) -> Result<Self, Error> {
         let clock = Clock::start();
         let (mut ledger, view) = recover(&*store, &config, clock.now_ms())?;
@@ -77,13 +80,14 @@ impl Streams {
         tasks.spawn(sweep_when_due(Arc::clone(&writer), stop.clone()));
         tasks.spawn(subscriptions.clone().run(stop.clone(), draining.clone()));
         tasks.close();
-        let inner = Inner { config, writer, metrics, subscriptions, draining, stop: stop.clone(), tasks };
+        let event_cache = EventCache::default();
+        let inner = Inner { config, writer, metrics, event_cache, subscriptions, draining, stop: stop.clone(), tasks };
         let shared = Shared { inner: Arc::new(inner), tasks_end: Arc::new(stop.drop_guard()) };
         Ok(Self { shared })
     }
 
-    /// Creates a stream with `body` as its first content, or finds it with the same configuration. Written when it
-    /// answers. Errors: [`Error::Refused`], [`Error::Busy`], [`Error::NoRoom`], [`Error::StoreFailed`],
+    /// Creates a stream with `body` as its first content, or finds it with the same configuration. Durable when it
+    /// returns. Not cancel-safe: a dropped call may still create the stream. Errors: [`Error::Refused`], [`Error::Busy`], [`Error::NoRoom`], [`Error::StoreFailed`],
     /// [`Error::Draining`].
     pub async fn create(&self, path: &StreamPath, request: &CreateRequest, body: Bytes) -> Result<Created, Error> {
         self.create_from(None, path, request, body).await
@@ -99,13 +103,13 @@ impl Streams {
     ) -> Result<Created, Error> {
         self.check_accepting()?;
         let reservation = Some(self.writer().reserve(body.len() as u64)?);
-        let following = match &request.fork {
-            Some(fork) => self.following(fork).await?,
+        let after_offset = match &request.fork {
+            Some(fork) => self.append_after(fork).await?,
             None => None,
         };
-        let content = self.prepared(body, self.kind_of_new(request));
+        let content = self.prepare(body, self.expected_kind(request));
         let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
-            ledger.create(now_ms, path, request, (content, following.as_ref()), changes)
+            ledger.create(now_ms, path, request, (content, after_offset.as_ref()), changes)
         };
         let created = self.submit(Origin { reservation, worker }, decide).await?;
         if created.new {
@@ -115,8 +119,8 @@ impl Streams {
         Ok(created)
     }
 
-    /// Appends `body`, closes the stream, or both. Written when it answers; not cancel-safe: a dropped call may still
-    /// be written. Errors: as of [`Streams::create`].
+    /// Appends `body`, closes the stream, or both. Durable when it returns. Not cancel-safe: a dropped call may still
+    /// append. Errors: as for [`Streams::create`].
     pub async fn append(&self, path: &StreamPath, request: &AppendRequest, body: Bytes) -> Result<Appended, Error> {
         self.append_from(None, path, request, body).await
     }
@@ -133,7 +137,7 @@ impl Streams {
         let bytes = body.len() as u64;
         let reservation = if bytes > 0 { Some(self.writer().reserve(bytes)?) } else { None };
         let kind = request.content_type.as_ref().map_or(Kind::Binary, ContentType::kind);
-        let content = self.prepared(body, kind);
+        let content = self.prepare(body, kind);
         let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
             ledger.append(now_ms, path, request, content, changes)
         };
@@ -145,7 +149,7 @@ impl Streams {
         Ok(appended)
     }
 
-    /// Deletes a stream. Errors: as of [`Streams::create`].
+    /// Deletes a stream. Durable when it returns. Not cancel-safe. Errors: as for [`Streams::create`].
     pub async fn delete(&self, path: &StreamPath) -> Result<(), Error> {
         self.delete_from(None, path).await
     }
@@ -159,7 +163,7 @@ impl Streams {
         Ok(())
     }
 
-    /// Tells of a stream without using it. Errors: [`Error::Refused`].
+    /// Describes a stream. This does not count as a use of it. Errors: [`Error::Refused`].
     pub fn describe(&self, path: &StreamPath) -> Result<Description, Error> {
         let stream = self.find(path)?;
         let end = stream.end();
@@ -167,15 +171,16 @@ impl Streams {
         Ok(Description { content_type, next: Offset::at(end.tail), lifetime, closed: end.closed, life: stream.log })
     }
 
-    /// Opens a reader; that counts as a use of the stream. Errors: [`Error::Refused`].
+    /// Opens a reader, which counts as a use of the stream. Errors: [`Error::Refused`].
     pub fn read(&self, path: &StreamPath, begin: Begin) -> Result<Reader, Error> {
         Reader::open(&self.shared, self.find(path)?, begin)
     }
 
-    /// What begins, closes and ends from now on, in the order in which it was decided, each event after it is written
-    /// and visible; the caller whose request it was may have its answer a little earlier or later. Listening slows nobody
-    /// down: a listener that is `lifecycle_events_max` behind misses the oldest, is told so, and finds them in the
-    /// registry, as it does with what happened while the process was away.
+    /// Listens to the lifecycle of all streams from now on. Events come in the order of the decisions, each after its change
+    /// is durable and visible; the caller that made the change may get its answer a little earlier or later.
+    ///
+    /// A slow listener does not hold up anybody: if it is more than `lifecycle_events_max` events behind, it misses the oldest
+    /// and gets [`Missed`](super::Missed). The registry has those, and everything from before this process started.
     ///
     /// ```
     /// use exorelay::streams::{Config, CreateRequest, Happened, StreamPath, Streams};
@@ -187,7 +192,7 @@ impl Streams {
     /// match events.next().await {
     ///     Some(Ok(event)) => assert_eq!((event.path.as_str(), event.happened), ("orders", Happened::Created)),
     ///     Some(Err(missed)) => println!("{missed}"),
-    ///     None => println!("the streams are gone"),
+    ///     None => println!("the streams are closed"),
     /// }
     /// # Ok(()) }
     /// ```
@@ -200,7 +205,7 @@ impl Streams {
         &self.shared.inner.config
     }
 
-    /// Why nothing can be written, if so.
+    /// The reason why nothing can be written any more, if the store has failed.
     pub fn failure(&self) -> Option<String> {
         self.writer().failure()
     }
@@ -235,13 +240,13 @@ impl Streams {
         text
     }
 
-    /// From now on nothing new is accepted, and nobody waits: long-polls are answered, event streams end where their
-    /// reader can go on.
+    /// Accepts no new commands from now on, answers long-polls, and ends event streams, whose clients can continue where they
+    /// were.
     pub fn drain(&self) {
         self.shared.inner.draining.cancel();
     }
 
-    /// Drains and ends. When it returns, and no clone and no reader is left, the store is closed.
+    /// Drains, and ends the tasks. When it returns, the store is closed, unless a clone or a reader is left.
     pub async fn close(self) {
         self.drain();
         self.shared.inner.stop.cancel();
@@ -249,13 +254,13 @@ impl Streams {
         let Shared { inner, tasks_end } = self.shared;
         drop(tasks_end);
         let ended = inner.writer.ended();
-        // The writer's thread may still hold the store. If there is another clone, the last one closes the store.
+        // The writer's thread may still use the store. If there is another clone, the last one closes the store.
         if Arc::into_inner(inner).is_some() {
             ended.cancelled().await;
         }
     }
 
-    /// Whether [`Streams::drain`] was called.
+    /// Returns true once [`Streams::drain`] was called.
     pub fn is_draining(&self) -> bool {
         self.shared.inner.draining.is_cancelled()
     }
@@ -276,6 +281,10 @@ impl Streams {
         self.shared.metrics()
     }
 
+    pub(super) fn event_cache(&self) -> &EventCache {
+        &self.shared.inner.event_cache
+    }
+
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         self.shared.store()
     }
@@ -288,8 +297,8 @@ impl Streams {
         self.shared.with_ledger(look)
     }
 
-    /// How long until a stream of this lifetime is over if nobody uses it; `None` for no bound.
-    pub(super) fn left(&self, lifetime: &Lifetime) -> Option<Duration> {
+    /// Returns the time until a stream of this lifetime expires if it is not used; `None` if it never does.
+    pub(super) fn time_left(&self, lifetime: &Lifetime) -> Option<Duration> {
         match lifetime {
             Lifetime::Unlimited => None,
             Lifetime::Idle { ttl_s } => Some(Duration::from_secs(*ttl_s)),
@@ -313,7 +322,7 @@ impl Streams {
         if self.is_draining() { Err(Error::Draining) } else { Ok(()) }
     }
 
-    /// The stream as readers see it, if its time is not over.
+    /// Finds a stream that can be read. Errors: [`Refusal::NotFound`], also for one that has expired; [`Refusal::Deleted`].
     fn find(&self, path: &StreamPath) -> Result<Arc<ReadableStream>, Error> {
         let not_found = || Refusal::NotFound { path: path.clone() };
         let stream = self.writer().view().find(path).ok_or_else(not_found)?;
@@ -329,8 +338,8 @@ impl Streams {
         Ok(stream)
     }
 
-    /// What of the work on a body can be done before anybody else waits for it.
-    fn prepared(&self, body: Bytes, kind: Kind) -> Content {
+    /// Does as much work on a body as possible before the ledger is locked.
+    fn prepare(&self, body: Bytes, kind: Kind) -> Content {
         let content = Content::new(body).prepared_for(kind);
         match self.store().pace() {
             Pace::Blocking => content.with_checksum(checksum_of),
@@ -338,8 +347,8 @@ impl Streams {
         }
     }
 
-    /// Which kind of content a new stream will hold, as far as that can be told before the decision.
-    fn kind_of_new(&self, request: &CreateRequest) -> Kind {
+    /// The likely kind of content of a new stream; the decision may find another one.
+    fn expected_kind(&self, request: &CreateRequest) -> Kind {
         let of_source = || {
             let source = self.writer().view().find(&request.fork.as_ref()?.source)?;
             Some(source.content_type.kind())
@@ -350,8 +359,8 @@ impl Streams {
         }
     }
 
-    /// What stands behind the offset of a fork, unless that is the end of the source.
-    async fn following(&self, fork: &ForkRequest) -> Result<Option<Following>, Error> {
+    /// Reads the append after the offset of a fork, unless that offset is the end of the source.
+    async fn append_after(&self, fork: &ForkRequest) -> Result<Option<AppendAfter>, Error> {
         let Some(position) = fork.offset.and_then(Offset::position) else { return Ok(None) };
         let Some(stream) = self.writer().view().find(&fork.source) else { return Ok(None) };
         let tail = stream.end().tail;
@@ -360,8 +369,8 @@ impl Streams {
         }
         let log = stream.log;
         match read_segments(self.store(), &stream, (position, tail), 1).await {
-            Ok((chunks, _)) => Ok(Some(Following { log, record: Some(chunks.concat().into()) })),
-            Err(Error::NoOffset { .. }) => Ok(Some(Following { log, record: None })),
+            Ok((chunks, _)) => Ok(Some(AppendAfter { log, record: Some(chunks.concat().into()) })),
+            Err(Error::NoOffset { .. }) => Ok(Some(AppendAfter { log, record: None })),
             Err(error) => Err(error),
         }
     }

@@ -6,6 +6,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::config::Config;
+use super::event_cache::EventCache;
 use super::metrics::Metrics;
 use super::rules::Ledger;
 use super::subscriptions::Running;
@@ -24,6 +25,7 @@ pub(super) struct Inner {
     pub(super) config: Config,
     pub(super) writer: Arc<Writer>,
     pub(super) metrics: Metrics,
+    pub(super) event_cache: EventCache,
     pub(super) subscriptions: Running,
     pub(super) draining: CancellationToken,
     /// Ends the tasks.

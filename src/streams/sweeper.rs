@@ -1,4 +1,4 @@
-//! Ends streams when their time is over, used or not.
+//! Removes streams that have expired.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::writer::Writer;
 
-/// How many streams one turn looks at, so that others get theirs.
-const STREAMS_PER_TURN: usize = 256;
+/// Streams that one submission looks at, so that other submissions are not held up.
+const STREAMS_PER_SWEEP: usize = 256;
 
-/// Sleeps until the next stream is due, or an earlier one comes.
+/// Sweeps whenever a stream is due, until `stop` is cancelled or the store fails.
 pub(super) async fn sweep_when_due(writer: Arc<Writer>, stop: CancellationToken) {
     while writer.failure().is_none() {
         let earlier = writer.sweep_earlier.notified();
@@ -27,11 +27,11 @@ pub(super) async fn sweep_when_due(writer: Arc<Writer>, stop: CancellationToken)
             () = due => {}
         }
         let swept = writer.submit(|ledger, now_ms, changes| {
-            ledger.sweep(now_ms, STREAMS_PER_TURN, changes);
+            ledger.sweep(now_ms, STREAMS_PER_SWEEP, changes);
             Ok(())
         });
         if let Err(error) = swept.await {
-            tracing::warn!(%error, "expired streams stay for now");
+            tracing::warn!(%error, "cannot remove expired streams, trying again");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }

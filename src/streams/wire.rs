@@ -1,4 +1,4 @@
-//! Bytes to types and back: headers, offsets, JSON appends, events, and what the store keeps of a stream.
+//! Formats: headers, offsets, JSON appends, events, and entries in the store.
 
 mod caching;
 mod content_type;

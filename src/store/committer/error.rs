@@ -15,7 +15,7 @@ pub enum CommitError {
     },
     /// A commit failed, this one or an earlier one. It is unknown whether changes that were part of it will be there after a
     /// restart.
-    #[error("the store failed, nothing is accepted until the server was restarted: {0}")]
+    #[error("the store failed, nothing is accepted until the server is restarted: {0}")]
     Failed(Arc<Failure>),
 }
 

@@ -1,4 +1,4 @@
-//! Answers as the protocol writes them.
+//! Answers in the format of the protocol.
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, LOCATION};
@@ -11,7 +11,7 @@ use crate::streams::rules::{Appended, Created, Effect, Refusal};
 use crate::streams::service::Description;
 use crate::streams::wire::{EntityTag, Lifetime, RequestError, header};
 
-/// Why a call is answered with a problem.
+/// The reason why a call is answered with a problem.
 pub(super) enum Failure {
     Error(Error),
     Problem(Problem),
@@ -43,7 +43,7 @@ impl IntoResponse for Failure {
         };
         let mut headers = HeaderMap::new();
         if let Error::Refused(refusal) = &error {
-            tell_more(&mut headers, refusal);
+            add_details(&mut headers, refusal);
         }
         let mut response = Problem::from(error).into_response();
         response.headers_mut().extend(headers);
@@ -51,8 +51,8 @@ impl IntoResponse for Failure {
     }
 }
 
-/// What a client needs to go on after a refusal.
-fn tell_more(headers: &mut HeaderMap, refusal: &Refusal) {
+/// Adds the headers that a client needs to continue after a refusal.
+fn add_details(headers: &mut HeaderMap, refusal: &Refusal) {
     if let Refusal::ReadOnly { .. } = refusal {
         set(headers, &ALLOW, "GET, HEAD, OPTIONS");
     }
@@ -69,14 +69,14 @@ fn tell_more(headers: &mut HeaderMap, refusal: &Refusal) {
     }
 }
 
-/// Sets a header to a number, an offset, or another text of visible ASCII.
+/// Sets a header. The value must be visible ASCII.
 pub(super) fn set(headers: &mut HeaderMap, name: &HeaderName, value: impl ToString) {
     let value = HeaderValue::try_from(value.to_string());
-    let value = value.expect("callers set numbers, offsets, and texts that came in a header");
+    let value = value.expect("callers pass numbers, offsets, and texts that came in a header");
     headers.insert(name, value);
 }
 
-/// An answer with these headers, which are not copied.
+/// Builds an answer without copying the headers.
 pub(super) fn answer(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -138,7 +138,7 @@ pub(super) fn described(description: &Description) -> Response {
     answer(StatusCode::OK, headers, Body::empty())
 }
 
-/// The URL of a path of this server, as clients outside reach it.
+/// The public URL of a path of this server.
 pub(in crate::streams) fn absolute(public_url: &str, headers: &HeaderMap, path: &str) -> String {
     if !public_url.is_empty() {
         return format!("{}{path}", public_url.trim_end_matches('/'));

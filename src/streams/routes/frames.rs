@@ -1,4 +1,4 @@
-//! A body of chunks that are shared with the store.
+//! Response bodies of chunks that are shared with the store.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -9,13 +9,13 @@ use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 
-/// Sends chunk after chunk, and knows how long all of them are.
+/// A body that yields its chunks one by one, and knows its length.
 struct Chunks {
     chunks: VecDeque<Bytes>,
     bytes_left: u64,
 }
 
-/// A body of these chunks, none of them copied.
+/// Returns a body of these chunks, without copying them.
 pub(super) fn body_of(chunks: impl IntoIterator<Item = Bytes>) -> Body {
     let chunks: VecDeque<Bytes> = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
     let bytes_left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn no_chunks_are_an_empty_body() {
+    fn a_body_without_chunks_is_empty() {
         assert!(body_of([]).is_end_stream());
     }
 }

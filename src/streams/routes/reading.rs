@@ -1,4 +1,4 @@
-//! `GET`: what there is, and long-polls.
+//! `GET`: reads and long-polls.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -13,8 +13,8 @@ use super::caching::{cache_control, cursor, tag_of};
 use super::frames::body_of;
 use super::{events, stream_path};
 use crate::http::access::compress;
-use crate::streams::metrics::Waiting;
-use crate::streams::reading::{Reader, Slice};
+use crate::streams::metrics::LiveReader;
+use crate::streams::reader::{Reader, Slice};
 use crate::streams::service::Streams;
 use crate::streams::wire::{Begin, Kind, Live, ReadRequest, header, matches_any};
 
@@ -32,7 +32,7 @@ pub(super) async fn read(streams: &Streams, request: Request) -> Result<Response
     Ok(compress(response, headers).await)
 }
 
-/// The end of the stream as it is now, without content.
+/// Answers with the current end of the stream, without content.
 async fn now(streams: &Streams, mut reader: Reader) -> Result<Response, Failure> {
     let slice = reader.take(streams.config().read_bytes_max).await?;
     let mut headers = headers_of(&reader, &slice);
@@ -54,11 +54,11 @@ async fn catch_up(streams: &Streams, mut reader: Reader, request: &HeaderMap) ->
     Ok(answer(StatusCode::OK, headers, content_of(&reader, &slice)))
 }
 
-/// Answers as soon as there is something, the stream is closed, or the time is over.
+/// Answers as soon as there is content, the stream is closed, or the time is over.
 async fn long_poll(streams: &Streams, mut reader: Reader, client: Option<&str>) -> Result<Response, Failure> {
     let deadline = Instant::now() + streams.config().long_poll_timeout();
-    let _waiting = Waiting::begin(streams.metrics());
-    let mut last_look = false;
+    let _waiting = LiveReader::begin(streams.metrics());
+    let mut last_round = false;
     loop {
         let slice = reader.take(streams.config().read_bytes_max).await?;
         let mut headers = headers_of(&reader, &slice);
@@ -68,15 +68,15 @@ async fn long_poll(streams: &Streams, mut reader: Reader, client: Option<&str>) 
             set(&mut headers, &ETAG, tag_of(&reader, &slice));
             return Ok(answer(StatusCode::OK, headers, content_of(&reader, &slice)));
         }
-        if slice.closed || last_look {
+        if slice.closed || last_round {
             headers.remove(CONTENT_TYPE);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             return Ok(answer(StatusCode::NO_CONTENT, headers, Body::empty()));
         }
         tokio::select! {
             () = reader.more() => {}
-            () = tokio::time::sleep_until(deadline) => last_look = true,
-            () = streams.drained() => last_look = true,
+            () = tokio::time::sleep_until(deadline) => last_round = true,
+            () = streams.drained() => last_round = true,
         }
     }
 }
@@ -100,7 +100,7 @@ fn content_of(reader: &Reader, slice: &Slice) -> Body {
         Kind::Json => {
             let mut chunks = slice.chunks.clone();
             if let Some(last) = chunks.last_mut() {
-                // The comma behind the last message.
+                // Removes the comma after the last message.
                 last.truncate(last.len() - 1);
             }
             let brackets = (Bytes::from_static(b"["), Bytes::from_static(b"]"));

@@ -1,35 +1,35 @@
-//! `POST`: append, close, or both. The order of the checks is the protocol's.
+//! `POST`: append, close, or both. The protocol defines the order of the checks.
 
 use super::change::Change;
 use super::content::Content;
 use super::event::Happened;
 use super::ledger::{Ledger, check_length};
-use super::producing::{self, Turn};
+use super::producing::{self, Sequence};
 use super::refusal::Refusal;
 use super::stream::Stream;
 use crate::streams::wire::{AppendRequest, Closing, Offset, ProducerStamp, StreamPath};
 
-/// What a `POST` did.
+/// The effect of a `POST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Its content was appended; perhaps the stream was closed, too.
+    /// Its content was appended, and the stream closed if it asked for that.
     Wrote,
-    /// It had no content and closed the stream, or found it closed.
+    /// It had no content, and closed the stream or found it closed.
     Closed,
-    /// It had been done before.
+    /// It repeats an earlier request; nothing changed.
     Repeated,
 }
 
-/// The answer to a `POST` that was accepted.
+/// The answer to an accepted `POST`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
-    /// What it did.
+    /// The effect.
     pub effect: Effect,
-    /// The end of the stream.
+    /// The offset of the end of the stream.
     pub next: Offset,
-    /// Whether the stream is closed.
+    /// True if the stream is closed.
     pub closed: bool,
-    /// Epoch and highest accepted number of the producer, if the request came from one.
+    /// Epoch and highest accepted sequence number of the producer, if the request came from one.
     pub producer: Option<(u64, u64)>,
 }
 
@@ -64,7 +64,7 @@ impl Ledger {
             return Err(Refusal::ContentTypeDiffers { stream, request });
         }
         if let Some(stamp) = &request.producer
-            && let Turn::Again { last_seq } = producing::turn(stream.producer(&stamp.id), stamp)?
+            && let Sequence::Repeated { last_seq } = producing::check(stream.producer(&stamp.id), stamp)?
         {
             let again = repeated(stream, (stamp.epoch, last_seq));
             self.live_mut(now_ms, path)?.touch(now_ms);
@@ -77,25 +77,25 @@ impl Ledger {
             return Err(Refusal::NoMessages);
         }
         check_length(path, stream.tail, record.as_ref())?;
-        // A stream can be closed, and deleted, however full everything is.
+        // Closing must be possible even if there is no capacity left.
         if record.is_some() {
-            self.check_room(record.as_ref())?;
+            self.check_capacity(record.as_ref())?;
         }
-        self.note(now_ms, path, request, changes)?;
+        self.apply(now_ms, path, request, changes)?;
         let effect = if record.is_some() { Effect::Wrote } else { Effect::Closed };
         if let Some(record) = record {
-            self.put(path, record, changes);
+            self.append_record(path, record, changes);
         }
         if request.closed {
-            self.tell(now_ms, path, Happened::Closed, changes);
+            self.record_event(now_ms, path, Happened::Closed, changes);
         }
         let stream = self.live(now_ms, path)?;
         let producer = request.producer.as_ref().map(|stamp| (stamp.epoch, stamp.seq));
         Ok(Appended { effect, next: stream.next(), closed: stream.is_closed(), producer })
     }
 
-    /// Everything that an accepted request changes beside the content. Errors: [`Refusal::TooManyProducers`].
-    fn note(
+    /// Applies what an accepted request changes besides the content. Errors: [`Refusal::TooManyProducers`].
+    fn apply(
         &mut self,
         now_ms: u64,
         path: &StreamPath,
@@ -105,7 +105,7 @@ impl Ledger {
         let limits = self.limits;
         let stream = self.live_mut(now_ms, path)?;
         if let Some(stamp) = &request.producer {
-            producing::make_room(stream, &limits, now_ms, &stamp.id)?;
+            producing::make_space(stream, &limits, now_ms, &stamp.id)?;
             producing::accept(stream, stamp, now_ms);
             changes.push(Change::Producer { path: path.clone(), log: stream.entry.log, id: stamp.id.clone() });
         }
@@ -123,7 +123,7 @@ impl Ledger {
     }
 }
 
-/// A closed stream still knows the request that closed it, and can be closed again.
+/// Answers a request to a closed stream: a repetition of the one that closed it, and closing it again, are accepted.
 fn append_to_closed(
     stream: &Stream,
     path: &StreamPath,
@@ -136,13 +136,13 @@ fn append_to_closed(
         None if content.is_empty() => {
             Ok(Appended { effect: Effect::Closed, next: stream.next(), closed: true, producer: None })
         }
-        Some(_) | None => Err(fenced(stream, request.producer.as_ref())
+        Some(_) | None => Err(stale_epoch(stream, request.producer.as_ref())
             .unwrap_or_else(|| Refusal::Closed { path: path.clone(), tail: stream.next() })),
     }
 }
 
-/// A producer that was taken over is told so, closed stream or not.
-fn fenced(stream: &Stream, stamp: Option<&ProducerStamp>) -> Option<Refusal> {
+/// The refusal of a stale epoch, which takes precedence over that of a closed stream.
+fn stale_epoch(stream: &Stream, stamp: Option<&ProducerStamp>) -> Option<Refusal> {
     let stamp = stamp?;
     let known = stream.producer(&stamp.id)?;
     (stamp.epoch < known.epoch).then_some(Refusal::ProducerFenced { current: known.epoch })

@@ -1,11 +1,11 @@
-//! `PUT`: create a stream, or find the one that was meant.
+//! `PUT`: create a stream, or find it.
 
 use std::sync::Arc;
 
 use super::change::Change;
 use super::content::Content;
 use super::event::Happened;
-use super::forking::Following;
+use super::forking::AppendAfter;
 use super::ledger::{Ledger, check_length};
 use super::refusal::Refusal;
 use super::stream::Stream;
@@ -13,16 +13,16 @@ use crate::streams::wire::{
     Closing, ContentType, CreateRequest, ForkRequest, Lifetime, Offset, Origin, StreamEntry, StreamPath,
 };
 
-/// The answer to a `PUT` that was accepted.
+/// The answer to an accepted `PUT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
-    /// Whether the stream was not there before.
+    /// True if the request created the stream.
     pub new: bool,
-    /// Its media type.
+    /// The media type.
     pub content_type: ContentType,
-    /// Its end.
+    /// The offset of its end.
     pub next: Offset,
-    /// Whether it is closed.
+    /// True if the stream is closed.
     pub closed: bool,
 }
 
@@ -33,7 +33,7 @@ impl Created {
     }
 }
 
-/// What the new stream is made from.
+/// The properties of a new stream.
 struct Plan {
     content_type: ContentType,
     lifetime: Lifetime,
@@ -43,14 +43,15 @@ struct Plan {
 }
 
 impl Ledger {
-    /// Creates the stream, or finds it with the same configuration and changes nothing. `following` is what stands
-    /// behind a fork's offset. Errors: PROTOCOL "Create" and "Forks"; then nothing has changed.
+    /// Creates the stream, or finds it with the same configuration and changes nothing. `after_offset` is the append after
+    /// a fork's offset. Errors: the first check that fails, in the order of PROTOCOL "Create" and "Forks"; then nothing has
+    /// changed.
     pub(crate) fn create(
         &mut self,
         now_ms: u64,
         path: &StreamPath,
         request: &CreateRequest,
-        (content, following): (Content, Option<&Following>),
+        (content, after_offset): (Content, Option<&AppendAfter>),
         changes: &mut Vec<Change>,
     ) -> Result<Created, Refusal> {
         self.check_writable(path)?;
@@ -66,14 +67,14 @@ impl Ledger {
                 };
             }
         }
-        let plan = self.plan(now_ms, request, following)?;
+        let plan = self.plan(now_ms, request, after_offset)?;
         let record = content.into_record(plan.content_type.kind())?;
         check_length(path, plan.base, record.as_ref())?;
-        self.check_room(record.as_ref())?;
+        self.check_capacity(record.as_ref())?;
         if self.streams_count() >= self.limits.streams_max && !self.streams.contains_key(path) {
             return Err(Refusal::TooManyStreams { streams_max: self.limits.streams_max });
         }
-        // What is there has expired: nobody has come by to notice.
+        // A stream of this name that is still here has expired, and was not swept yet.
         self.end(now_ms, path, Happened::Expired, changes);
         if let Some(source) = request.fork.as_ref().and_then(|fork| self.streams.get_mut(&fork.source)) {
             source.entry.forks += 1;
@@ -84,15 +85,15 @@ impl Ledger {
         self.streams.insert(path.clone(), Box::new(Stream::new(entry, tail)));
         changes.push(Change::Created { path: path.clone() });
         if let Some(record) = record {
-            self.put(path, record, changes);
+            self.append_record(path, record, changes);
         }
-        self.tell(now_ms, path, begun(request.fork.as_ref(), position), changes);
+        self.record_event(now_ms, path, beginning_of(request.fork.as_ref(), position), changes);
         self.plan_sweep(path, now_ms);
-        let stream = self.stream(path).expect("it was just put there");
+        let stream = self.stream(path).expect("it was just inserted");
         Ok(Created::of(stream, true))
     }
 
-    fn plan(&self, now_ms: u64, request: &CreateRequest, following: Option<&Following>) -> Result<Plan, Refusal> {
+    fn plan(&self, now_ms: u64, request: &CreateRequest, after_offset: Option<&AppendAfter>) -> Result<Plan, Refusal> {
         let Some(fork) = &request.fork else {
             return Ok(Plan {
                 content_type: request.content_type.clone().unwrap_or_default(),
@@ -107,19 +108,19 @@ impl Ledger {
             let (stream, request) = (source.content_type().as_str().into(), differs.as_str().into());
             return Err(Refusal::ContentTypeDiffers { stream, request });
         }
-        let place = self.place_fork(source, fork, following)?;
+        let point = self.fork_point(source, fork, after_offset)?;
         let origin = Origin {
             source: fork.source.as_str().to_owned(),
-            position: place.position,
+            position: point.position,
             sub_offset: fork.sub_offset,
             lifetime_inherited: request.lifetime.is_none(),
         };
         Ok(Plan {
             content_type: request.content_type.clone().unwrap_or_else(|| source.content_type().clone()),
             lifetime: request.lifetime.clone().unwrap_or_else(|| source.entry.lifetime.clone()),
-            base: place.base,
+            base: point.base,
             origin: Some(Box::new(origin)),
-            inherited: place.inherited,
+            inherited: point.inherited,
         })
     }
 
@@ -141,14 +142,14 @@ impl Ledger {
     }
 }
 
-/// How the stream came to be; a fork begins at `position` of its source.
-fn begun(fork: Option<&ForkRequest>, position: u64) -> Happened {
+/// The event of a new stream; a fork begins at `position` of its source.
+fn beginning_of(fork: Option<&ForkRequest>, position: u64) -> Happened {
     let Some(fork) = fork else { return Happened::Created };
     let source = fork.source.as_str().to_owned();
     Happened::Forked { source, offset: Offset::at(position), sub_offset: fork.sub_offset }
 }
 
-/// What the request wants other than it is.
+/// Returns the first difference between the stream and the request.
 fn difference(stream: &Stream, request: &CreateRequest) -> Option<&'static str> {
     let entry = &stream.entry;
     let differs = match (&request.fork, &entry.origin) {
@@ -175,7 +176,7 @@ fn difference(stream: &Stream, request: &CreateRequest) -> Option<&'static str> 
     differs.or_else(|| checks.into_iter().find(|(fits, _)| !fits).map(|(_, difference)| difference))
 }
 
-/// Two texts for one instant are the same lifetime.
+/// Compares lifetimes; two texts for the same instant are equal.
 fn same_lifetime(one: &Lifetime, other: &Lifetime) -> bool {
     match (one, other) {
         (Lifetime::Until { at_ms: one, .. }, Lifetime::Until { at_ms: other, .. }) => one == other,

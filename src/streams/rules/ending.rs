@@ -1,4 +1,4 @@
-//! Deleting and expiring.
+//! Deletion and expiry.
 
 use super::change::Change;
 use super::event::Happened;
@@ -7,7 +7,7 @@ use super::refusal::Refusal;
 use crate::streams::wire::StreamPath;
 
 impl Ledger {
-    /// Deletes a stream. One with forks is kept for them, and gone for everybody else. Errors: [`Refusal::NotFound`],
+    /// Deletes a stream. If it has forks, its content is kept for them. Errors: [`Refusal::NotFound`],
     /// [`Refusal::Deleted`].
     pub(crate) fn delete(&mut self, now_ms: u64, path: &StreamPath, changes: &mut Vec<Change>) -> Result<(), Refusal> {
         self.check_writable(path)?;
@@ -16,13 +16,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// When [`Ledger::sweep`] has something to do next, in milliseconds since 1970.
+    /// The time when [`Ledger::sweep`] has work next, in milliseconds since 1970.
     pub(crate) fn next_sweep_ms(&self) -> Option<u64> {
         self.sweeps.first().map(|(at_ms, _)| *at_ms)
     }
 
-    /// Ends the streams whose time is over, at most `streams_max` of them, and has the accesses written that the store
-    /// does not know of.
+    /// Looks at the streams that are due, at most `streams_max` of them: ends those that have expired, and writes the time of
+    /// the last access of the others.
     pub(crate) fn sweep(&mut self, now_ms: u64, streams_max: usize, changes: &mut Vec<Change>) {
         for _ in 0..streams_max {
             let Some((at_ms, path)) = self.sweeps.first().filter(|(at_ms, _)| *at_ms <= now_ms).cloned() else {
@@ -46,9 +46,9 @@ impl Ledger {
         }
     }
 
-    /// Ends a stream that is there, and tells why: keeps it for its forks, or removes it.
+    /// Ends a stream, if there is one: keeps it for its forks, or removes it.
     pub(super) fn end(&mut self, now_ms: u64, path: &StreamPath, why: Happened, changes: &mut Vec<Change>) {
-        self.tell(now_ms, path, why, changes);
+        self.record_event(now_ms, path, why, changes);
         let Some(stream) = self.streams.get_mut(path) else { return };
         if stream.entry.forks == 0 {
             return self.remove(path.clone(), changes);
@@ -60,7 +60,7 @@ impl Ledger {
         changes.push(Change::Entry { path: path.clone() });
     }
 
-    /// Removes a stream without forks, then whatever was kept for it alone.
+    /// Removes a stream without forks, then the deleted streams that were kept for it alone.
     pub(super) fn remove(&mut self, path: StreamPath, changes: &mut Vec<Change>) {
         let mut next = Some(path);
         while let Some(path) = next.take() {

@@ -2,42 +2,42 @@
 
 use crate::streams::wire::{ContentType, Offset, StreamPath};
 
-/// What happened to a stream.
+/// An event in the life of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Happened {
-    /// It was created from nothing.
+    /// It was created.
     Created,
-    /// It was created from the content of another one.
+    /// It was created as a fork of another stream.
     Forked {
-        /// The other one.
+        /// The other stream.
         source: String,
-        /// Where it was forked.
+        /// The offset at which it was forked.
         offset: Offset,
-        /// How many messages, or bytes, behind that offset it has in addition.
+        /// The number of messages, or bytes, after that offset that it also contains.
         sub_offset: u64,
     },
     /// It was closed: there will be no more content.
     Closed,
-    /// Somebody deleted it.
+    /// It was deleted.
     Deleted,
-    /// Its time was over.
+    /// Its lifetime was over.
     Expired,
 }
 
-/// The beginning, the close or the end of a stream.
+/// The creation, the close or the end of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifecycleEvent {
     /// The stream.
     pub path: StreamPath,
-    /// What happened to it.
+    /// What happened.
     pub happened: Happened,
-    /// When it was decided, in milliseconds since 1970.
+    /// The time of the decision, in milliseconds since 1970.
     pub at_ms: u64,
-    /// Its media type.
+    /// The media type of the stream.
     pub content_type: ContentType,
-    /// Whether it is closed by then; a stream can be created closed.
+    /// True if the stream is closed after this; it can be created closed.
     pub closed: bool,
-    /// Where the registry goes on behind this event; `None` if none is kept.
+    /// The offset in the registry after this event; `None` if there is no registry.
     pub registry_next: Option<Offset>,
 }

@@ -1,4 +1,4 @@
-//! Where a fork begins, and where its inherited content is.
+//! Forks: where they begin, and which segments hold their inherited content.
 
 use std::sync::Arc;
 
@@ -9,33 +9,33 @@ use super::refusal::Refusal;
 use super::stream::Stream;
 use crate::streams::wire::{ForkRequest, Kind, Segment, StreamPath, messages_end};
 
-/// What stands in a stream behind an offset that is not its end; read before the decision, which it fits as long as
-/// the stream has the same life.
+/// The append after an offset that is not the end of its stream. It is read before the decision, and valid as long as the
+/// stream has the same life.
 #[derive(Debug, Clone)]
-pub(crate) struct Following {
-    /// The log that tells which life of the source it was.
+pub(crate) struct AppendAfter {
+    /// The log of the source, which identifies its life.
     pub(crate) log: u64,
-    /// The append that begins there; `None` if none does.
+    /// The append that begins at the offset; `None` if none does.
     pub(crate) record: Option<Bytes>,
 }
 
-/// A place to fork that was found to be one.
-pub(super) struct Fork {
-    /// As the request names it, without the sub-offset.
+/// A valid point to fork a stream at.
+pub(super) struct ForkPoint {
+    /// The position of the requested offset, without the sub-offset.
     pub(super) position: u64,
-    /// Where the fork begins.
+    /// The position where the fork begins.
     pub(super) base: u64,
     pub(super) inherited: Arc<[Segment]>,
 }
 
 impl Ledger {
-    /// Where the fork begins. Errors: the first check that fails, in the order of PROTOCOL "Forks".
-    pub(super) fn place_fork(
+    /// Finds the point where the fork begins. Errors: the first check that fails, in the order of PROTOCOL "Forks".
+    pub(super) fn fork_point(
         &self,
         source: &Stream,
         request: &ForkRequest,
-        following: Option<&Following>,
-    ) -> Result<Fork, Refusal> {
+        after_offset: Option<&AppendAfter>,
+    ) -> Result<ForkPoint, Refusal> {
         let wrong_offset = |offset| Refusal::ForkOffset { source_path: request.source.clone(), offset };
         let wrong_sub_offset = Refusal::ForkSubOffset { sub_offset: request.sub_offset };
         let position = match request.offset {
@@ -45,9 +45,8 @@ impl Ledger {
         let mut base = position;
         if position < source.tail {
             let offset = request.offset.unwrap_or(source.next());
-            let following = following.filter(|following| following.log == source.entry.log);
-            let record =
-                following.and_then(|following| following.record.as_ref()).ok_or_else(|| wrong_offset(offset))?;
+            let after_offset = after_offset.filter(|append| append.log == source.entry.log);
+            let record = after_offset.and_then(|append| append.record.as_ref()).ok_or_else(|| wrong_offset(offset))?;
             let kind = source.content_type().kind();
             base += sub_length(kind, record, request.sub_offset).ok_or(wrong_sub_offset)?;
         } else if request.sub_offset > 0 {
@@ -57,10 +56,10 @@ impl Ledger {
         if inherited.len() >= self.limits.fork_segments_max {
             return Err(Refusal::ForksTooDeep { segments_max: self.limits.fork_segments_max });
         }
-        Ok(Fork { position, base, inherited: inherited.into() })
+        Ok(ForkPoint { position, base, inherited: inherited.into() })
     }
 
-    /// The stream that is to be forked. Errors: [`Refusal::SourceReadOnly`], [`Refusal::SourceNotFound`],
+    /// Returns the stream to fork. Errors: [`Refusal::SourceReadOnly`], [`Refusal::SourceNotFound`],
     /// [`Refusal::SourceDeleted`].
     pub(super) fn fork_source(&self, now_ms: u64, path: &StreamPath) -> Result<&Stream, Refusal> {
         if path.is_registry() {
@@ -73,7 +72,7 @@ impl Ledger {
     }
 }
 
-/// How many bytes of the record so many messages, or bytes, are.
+/// The length of the first `sub_offset` messages of a JSON record, or bytes of another one; `None` if it has fewer.
 fn sub_length(kind: Kind, record: &[u8], sub_offset: u64) -> Option<u64> {
     match kind {
         Kind::Json => messages_end(record, sub_offset).map(|end| end as u64),
@@ -81,7 +80,7 @@ fn sub_length(kind: Kind, record: &[u8], sub_offset: u64) -> Option<u64> {
     }
 }
 
-/// The segments that hold what is before `end`, the last one cut there. Those that hold nothing are left out.
+/// The segments that hold the content before `end`, the last one cut there. Empty segments are left out.
 fn segments_until(segments: &[Segment], end: u64) -> Vec<Segment> {
     let mut cut = Vec::new();
     let mut start = 0;

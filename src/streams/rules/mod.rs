@@ -1,8 +1,8 @@
-//! What may happen to streams, without clock, socket or store.
+//! The rules of the protocol: pure, without clock, sockets or store.
 //!
-//! The [`Ledger`] knows the state of every stream as it will be once all that was decided is written. A command either is
-//! refused, and then nothing has changed, or gives an answer and the changes that have to be written before anybody may
-//! see the answer. Every store is fed from the same decisions, so no two of them can disagree about a 409.
+//! The [`Ledger`] holds the state of every stream, including everything that is decided and not yet durable. A command is
+//! either refused, and then nothing has changed, or it returns an answer and the changes that must be durable before anybody
+//! sees the answer. All stores get the same decisions, so they cannot disagree about a 409.
 
 mod appending;
 mod change;
@@ -24,6 +24,6 @@ pub(crate) use change::{Change, KeySpace};
 pub(crate) use content::{Content, Record};
 pub use creating::Created;
 pub use event::{Happened, LifecycleEvent};
-pub(crate) use forking::Following;
+pub(crate) use forking::AppendAfter;
 pub(crate) use ledger::{Ledger, Limits};
 pub use refusal::Refusal;

@@ -1,30 +1,30 @@
-//! The reasons to say no.
+//! Refusals of commands.
 
 use crate::streams::wire::{JsonError, Offset, StreamPath};
 
-/// Why a command changed nothing. The text is for the person who sent it.
+/// Why a command was refused. The text is for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// There is no such stream, or it has expired.
+    /// The stream does not exist, or has expired.
     #[error("there is no stream {path}")]
     NotFound {
         /// The stream.
         path: StreamPath,
     },
-    /// The stream was deleted, or has expired, and is only kept for its forks.
+    /// The stream was deleted, or has expired, and its content is kept for its forks only.
     #[error("the stream {path} was deleted")]
     Deleted {
         /// The stream.
         path: StreamPath,
     },
-    /// Only the server writes the stream.
-    #[error("the stream {path} is the server's own: it can be read and followed, and not be changed")]
+    /// The stream can be changed by the server only.
+    #[error("the stream {path} is the server's own: it can be read and followed, but not changed")]
     ReadOnly {
         /// The stream.
         path: StreamPath,
     },
-    /// A stream that is kept for its forks holds the name.
-    #[error("the name {path} is held by a deleted stream that still has forks")]
+    /// The name is taken by a deleted stream that is kept for its forks.
+    #[error("the name {path} is taken by a deleted stream that still has forks")]
     NameHeld {
         /// The stream.
         path: StreamPath,
@@ -34,123 +34,123 @@ pub enum Refusal {
     Exists {
         /// The stream.
         path: StreamPath,
-        /// What differs.
+        /// The difference.
         difference: &'static str,
     },
-    /// Nothing to append, and not to be closed either.
+    /// The request has no body and does not close the stream.
     #[error("the body is empty: there is nothing to append")]
     EmptyBody,
-    /// Nobody said what the body is.
-    #[error("a body needs its Content-Type")]
+    /// The body has no media type.
+    #[error("a body needs a Content-Type")]
     NoContentType,
-    /// The body is of another type than the stream.
-    #[error("the stream holds {stream}, the request says {request}")]
+    /// The media type of the body is not that of the stream.
+    #[error("the content type of the stream is {stream}, that of the request is {request}")]
     ContentTypeDiffers {
-        /// What the stream was created with.
+        /// The type of the stream.
         stream: String,
-        /// What the request says.
+        /// The type in the request.
         request: String,
     },
-    /// The stream takes nothing any more.
+    /// The stream is closed.
     #[error("the stream {path} is closed at {tail}")]
     Closed {
         /// The stream.
         path: StreamPath,
-        /// Its last offset.
+        /// The offset of its end.
         tail: Offset,
     },
-    /// `Stream-Seq` does not grow.
+    /// `Stream-Seq` is not greater than the last one.
     #[error("Stream-Seq {got:?} does not come after {last:?}")]
     SeqRegressed {
-        /// The greatest one so far.
+        /// The last one.
         last: String,
-        /// What the request says.
+        /// The value in the request.
         got: String,
     },
-    /// The body is no JSON.
+    /// The body is not JSON.
     #[error("{0}")]
     Json(#[from] JsonError),
-    /// An empty array holds no message.
+    /// The body is an empty array, which has no messages.
     #[error("the array is empty: there is nothing to append")]
     NoMessages,
-    /// A newer life of the producer has taken over.
+    /// The producer has a newer epoch.
     #[error("the producer has moved on to epoch {current}")]
     ProducerFenced {
-        /// The epoch in force.
+        /// The current epoch.
         current: u64,
     },
-    /// A new epoch that does not begin at its beginning.
+    /// A new epoch begins with another number than 0.
     #[error("a new epoch begins with Producer-Seq 0, not {seq}")]
     EpochBegins {
-        /// What the request says.
+        /// The value in the request.
         seq: u64,
     },
-    /// Requests of the producer are missing.
+    /// Requests of the producer are missing before this one.
     #[error("the next Producer-Seq is {expected}, not {received}")]
     ProducerGap {
-        /// What comes next.
+        /// The next number.
         expected: u64,
-        /// What the request says.
+        /// The value in the request.
         received: u64,
     },
-    /// There is nothing to fork.
+    /// The stream to fork does not exist.
     #[error("there is no stream {source_path} to fork")]
     SourceNotFound {
         /// The source.
         source_path: StreamPath,
     },
-    /// The source was deleted and is only kept for the forks it has.
+    /// The stream to fork was deleted, and is kept for its forks only.
     #[error("the stream {source_path} was deleted and takes no new forks")]
     SourceDeleted {
         /// The source.
         source_path: StreamPath,
     },
-    /// The source is the server's own.
+    /// The stream to fork is the server's own.
     #[error("the stream {source_path} is the server's own and takes no forks")]
     SourceReadOnly {
         /// The source.
         source_path: StreamPath,
     },
-    /// The place is beyond the source's end, or inside of an append.
-    #[error("{offset} is no place where {source_path} can be forked")]
+    /// The offset is beyond the end of the source, or inside an append.
+    #[error("{source_path} cannot be forked at {offset}: expected an offset between two appends")]
     ForkOffset {
         /// The source.
         source_path: StreamPath,
-        /// The place.
+        /// The offset.
         offset: Offset,
     },
-    /// The append that follows has less in it, or there is none.
-    #[error("Stream-Fork-Sub-Offset is {sub_offset}, but the append behind the offset has less in it")]
+    /// The append after the offset is shorter than the sub-offset, or there is none.
+    #[error("Stream-Fork-Sub-Offset is {sub_offset}, but the append after the offset is shorter")]
     ForkSubOffset {
-        /// What the request says.
+        /// The value in the request.
         sub_offset: u64,
     },
-    /// A fork of a fork of a fork, and so on, too often.
-    #[error("a fork may stand on at most {segments_max} streams")]
+    /// Too many streams would hold parts of the fork.
+    #[error("a fork may have parts in at most {segments_max} streams")]
     ForksTooDeep {
-        /// The bound.
+        /// The limit.
         segments_max: usize,
     },
-    /// There is no room for the content.
-    #[error("the streams are full: they hold at most {bytes_max} bytes")]
+    /// The content does not fit.
+    #[error("the streams are full: the limit is {bytes_max} bytes")]
     Full {
-        /// The bound.
+        /// The limit.
         bytes_max: u64,
     },
-    /// There is no place for another stream.
-    #[error("there is no place for another stream: there are {streams_max}")]
+    /// There are too many streams.
+    #[error("there are too many streams: the limit is {streams_max}")]
     TooManyStreams {
-        /// The bound.
+        /// The limit.
         streams_max: usize,
     },
-    /// There is no place for another producer of this stream.
-    #[error("there is no place for another producer of this stream: there are {producers_max}")]
+    /// The stream has too many producers.
+    #[error("the stream has too many producers: the limit is {producers_max}")]
     TooManyProducers {
-        /// The bound.
+        /// The limit.
         producers_max: usize,
     },
-    /// The stream has got as long as offsets can tell.
-    #[error("the stream {path} is as long as a stream can be")]
+    /// Offsets cannot express a longer stream.
+    #[error("the stream {path} has reached the maximum length of a stream")]
     TooLong {
         /// The stream.
         path: StreamPath,

@@ -9,8 +9,14 @@ use super::stream::Stream;
 use crate::streams::wire::{ContentType, Lifetime, Offset, Row, StreamEntry, StreamPath, registry_record};
 
 impl Ledger {
-    /// Tells what has just happened, or is about to, to a stream that is there.
-    pub(super) fn tell(&mut self, now_ms: u64, path: &StreamPath, happened: Happened, changes: &mut Vec<Change>) {
+    /// Records what has just happened, or is about to happen, to a stream: in the registry and as an event.
+    pub(super) fn record_event(
+        &mut self,
+        now_ms: u64,
+        path: &StreamPath,
+        happened: Happened,
+        changes: &mut Vec<Change>,
+    ) {
         let Some(entry) = self.streams.get(path).map(|stream| stream.entry.clone()) else { return };
         let row = match &happened {
             Happened::Created | Happened::Forked { .. } => Row::Insert,
@@ -18,15 +24,15 @@ impl Ledger {
             Happened::Deleted => Row::Deleted,
             Happened::Expired => Row::Expired,
         };
-        let registry_next = self.limits.registry.then(|| self.register(now_ms, row, (path, &entry), changes));
+        let registry_next = self.limits.registry.then(|| self.append_row(now_ms, row, (path, &entry), changes));
         let (path, content_type, closed) = (path.clone(), entry.content_type, entry.closed.is_some());
         let event = LifecycleEvent { path, happened, at_ms: now_ms, content_type, closed, registry_next };
         changes.push(Change::Happened(Box::new(event)));
     }
 
-    /// Makes the registry fit the settings, once everything was put back. One that is kept no longer would tell what is
-    /// not true any more; one that is new tells what there is.
-    pub(crate) fn settle_registry(&mut self, now_ms: u64, changes: &mut Vec<Change>) {
+    /// Makes the registry match the settings, once everything is restored: removes one that is switched off, because it would
+    /// become stale, and fills a new one with the streams that exist.
+    pub(crate) fn reconcile_registry(&mut self, now_ms: u64, changes: &mut Vec<Change>) {
         let there = self.streams.contains_key(&self.registry);
         match (self.limits.registry, there) {
             (true, true) | (false, false) => {}
@@ -36,14 +42,14 @@ impl Ledger {
                 let mut live: Vec<_> = live.map(|(path, stream)| (path.clone(), stream.entry.clone())).collect();
                 live.sort_by(|one, other| one.0.cmp(&other.0));
                 for (path, entry) in &live {
-                    self.register(now_ms, Row::Insert, (path, entry), changes);
+                    self.append_row(now_ms, Row::Insert, (path, entry), changes);
                 }
             }
         }
     }
 
-    /// Writes a row, whatever the bounds say: what ends must be told on a full server, too.
-    fn register(
+    /// Appends a row and returns the offset after it. Limits do not apply: a full server must record the end of a stream, too.
+    fn append_row(
         &mut self,
         now_ms: u64,
         row: Row,
@@ -55,9 +61,9 @@ impl Ledger {
             let own = self.registry_entry(now_ms);
             self.streams.insert(registry.clone(), Box::new(Stream::new(own.clone(), 0)));
             changes.push(Change::Created { path: registry.clone() });
-            self.put(&registry, registry_record(Row::Insert, &registry, &own, now_ms).into(), changes);
+            self.append_record(&registry, registry_record(Row::Insert, &registry, &own, now_ms).into(), changes);
         }
-        self.put(&registry, registry_record(row, path, entry, now_ms).into(), changes);
+        self.append_record(&registry, registry_record(row, path, entry, now_ms).into(), changes);
         self.stream(&registry).map(Stream::next).expect("it was just written")
     }
 

@@ -7,19 +7,19 @@ use crate::streams::wire::{ContentType, Lifetime, Offset, ProducerEntry, Segment
 
 pub(super) type Producers = HashMap<Arc<str>, ProducerEntry>;
 
-/// A stream as it will be once everything that was decided is written.
+/// A stream, including changes that are decided and not yet durable.
 #[derive(Debug, Clone)]
 pub(crate) struct Stream {
     pub(crate) entry: StreamEntry,
     /// The position after its last byte.
     pub(crate) tail: u64,
-    /// `None` as long as there never was one, as in nearly all streams.
+    /// `None` until there is one: nearly all streams have none.
     producers: Option<Box<Producers>>,
-    /// Readers that follow it at this moment; while there are any, it is in use.
+    /// Readers that follow it; as long as there are any, it is in use.
     pub(super) followers: u32,
-    /// The access that the store knows of.
+    /// The time of the last access that was written to the store.
     pub(super) access_written_ms: u64,
-    /// When the sweep looks at it next.
+    /// The time at which the sweep looks at it next.
     pub(super) sweep_at_ms: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ impl Stream {
         self.entry.closed.is_some()
     }
 
-    /// What is kept of a producer.
+    /// The entry of a producer.
     pub(crate) fn producer(&self, id: &str) -> Option<ProducerEntry> {
         self.producers.as_ref()?.get(id).copied()
     }
@@ -51,17 +51,17 @@ impl Stream {
         self.producers.get_or_insert_default()
     }
 
-    /// All of the logs its content stands in, its own one last.
+    /// The segments that hold its content, in order; that of its own log is the last one.
     pub(crate) fn segments(&self) -> Vec<Segment> {
         self.entry.inherited.iter().copied().chain([Segment::rest_of(self.entry.log)]).collect()
     }
 
-    /// How many bytes it holds that nobody else does.
+    /// The bytes in its own log.
     pub(super) fn own_bytes(&self) -> u64 {
         self.tail - self.entry.base
     }
 
-    /// When it expires; `None` if it never does, or somebody follows it.
+    /// The time at which it expires; `None` if it does not, or not while it is followed.
     pub(super) fn expires_at_ms(&self) -> Option<u64> {
         match &self.entry.lifetime {
             Lifetime::Unlimited => None,
@@ -75,7 +75,7 @@ impl Stream {
         self.expires_at_ms().is_some_and(|at_ms| at_ms <= now_ms)
     }
 
-    /// How long after an access that access may stay unwritten; `None` if accesses make no difference.
+    /// Maximum delay before an access is written; `None` if accesses do not matter.
     pub(super) fn access_slack_ms(&self) -> Option<u64> {
         match self.entry.lifetime {
             Lifetime::Idle { ttl_s } => Some(ttl_s.saturating_mul(500).max(1)),
@@ -83,7 +83,7 @@ impl Stream {
         }
     }
 
-    /// When the sweep should look at it, if ever: when it expires, or when its last access should be written.
+    /// The time at which the sweep should look at it, if ever: when it expires, or when its last access should be written.
     pub(super) fn next_sweep_ms(&self, now_ms: u64) -> Option<u64> {
         let slack = self.access_slack_ms().map(|slack_ms| now_ms.saturating_add(slack_ms));
         match (self.expires_at_ms(), slack) {
@@ -93,7 +93,7 @@ impl Stream {
         }
     }
 
-    /// It was used.
+    /// Notes an access.
     pub(super) fn touch(&mut self, now_ms: u64) {
         self.entry.accessed_ms = self.entry.accessed_ms.max(now_ms);
     }

@@ -38,7 +38,7 @@ pub(in crate::streams) struct Running {
 }
 
 impl Subscriptions {
-    /// Reads what is kept, blocking as the store is. Errors: [`streams::Error::StoreRead`], [`streams::Error::Kept`].
+    /// Reads what is kept, blocking as the store is. Errors: [`streams::Error::StoreRead`], [`streams::Error::MalformedEntry`].
     pub(in crate::streams) fn recover(
         store: &dyn Store,
         config: &Config,

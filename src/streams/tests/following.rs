@@ -1,4 +1,4 @@
-//! Following: who is woken by what, and where a reader goes on.
+//! AppendAfter: who is woken by what, and where a reader goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +56,7 @@ async fn a_drain_ends_events_with_a_control_event_and_answers_long_polls() {
     let (streams, mut body) = live(config()).await;
     let poll = get(&streams, "/v1/stream/a?offset=now&live=long-poll");
     let drain = async {
-        until("the poll waits", || streams.metrics().waiting_readers.get() == 2).await;
+        until("the poll waits", || streams.metrics().live_readers.get() == 2).await;
         streams.drain();
     };
     let (answer, ()) = tokio::join!(poll, drain);
@@ -65,7 +65,7 @@ async fn a_drain_ends_events_with_a_control_event_and_answers_long_polls() {
     assert_eq!(next_events(&mut body).await, None);
     assert!(append(&streams, "a", "x").await.is_err(), "nothing new is accepted");
     drop(body);
-    assert_eq!(streams.metrics().waiting_readers.get(), 0);
+    assert_eq!(streams.metrics().live_readers.get(), 0);
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn deleting_a_stream_ends_every_wait_for_it() {
     let (streams, mut body) = live(config()).await;
     let poll = get(&streams, "/v1/stream/a?offset=now&live=long-poll");
     let delete = async {
-        until("the poll waits", || streams.metrics().waiting_readers.get() == 2).await;
+        until("the poll waits", || streams.metrics().live_readers.get() == 2).await;
         streams.delete(&path("a")).await.unwrap();
     };
     let (answer, ()) = tokio::join!(poll, delete);
@@ -179,13 +179,13 @@ async fn a_reader_that_stops_reading_is_disconnected() {
     let mut socket = TcpStream::connect(address).await.unwrap();
     let request = "GET /v1/stream/a?offset=-1&live=sse HTTP/1.1\r\nhost: x\r\n\r\n";
     socket.write_all(request.as_bytes()).await.unwrap();
-    until("it follows", || streams.metrics().waiting_readers.get() == 1).await;
+    until("it follows", || streams.metrics().live_readers.get() == 1).await;
     // More than the system keeps for a connection.
     let body = Bytes::from(vec![b'x'; 1024 * 1024]);
     for _ in 0..32 {
         streams.append(&path("a"), &text(), body.clone()).await.unwrap();
     }
-    until("it is disconnected", || streams.metrics().waiting_readers.get() == 0).await;
+    until("it is disconnected", || streams.metrics().live_readers.get() == 0).await;
     drop(socket);
     assert!(serving.drain(Duration::from_secs(5)).await);
 }

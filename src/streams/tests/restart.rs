@@ -9,14 +9,14 @@ use crate::store::{Batch, DiskConfig, DiskStore, Durability, MemoryStore, Store}
 use crate::streams::commit::{COUNTERS, NEXT_LOG, STREAMS};
 use crate::streams::{AppendRequest, CreateRequest, Effect, Error, ForkRequest, Refusal, Streams};
 
-/// What is left of a process when it has ended.
-enum Kept {
+/// What remains of a process that has ended.
+enum Medium {
     Memory(Arc<MemoryStore>),
     Disk(TempDir),
 }
 
-impl Kept {
-    /// Nothing yet, in every store there is.
+impl Medium {
+    /// An empty one of each kind.
     fn each() -> [Self; 2] {
         [Self::Memory(Arc::default()), Self::Disk(tempfile::tempdir().unwrap())]
     }
@@ -40,8 +40,8 @@ impl Kept {
 
 #[tokio::test]
 async fn content_ends_producers_and_sequences_are_there_again() {
-    for kept in Kept::each() {
-        let before = kept.open();
+    for medium in Medium::each() {
+        let before = medium.open();
         create(&before, "a", &text_stream()).await.unwrap();
         before.append(&path("a"), &produced(0), "one".into()).await.unwrap();
         before.append(&path("a"), &AppendRequest { seq: Some("5".into()), ..produced(1) }, "two".into()).await.unwrap();
@@ -50,7 +50,7 @@ async fn content_ends_producers_and_sequences_are_there_again() {
         before.append(&path("closed"), &last, "end".into()).await.unwrap();
 
         before.close().await;
-        let after = kept.open();
+        let after = medium.open();
         assert_eq!(seen(&after, "a").await.unwrap(), "onetwo");
         let repeated = after.append(&path("a"), &produced(1), "two".into()).await.unwrap();
         assert_eq!((repeated.effect, repeated.producer), (Effect::Repeated, Some((0, 1))));
@@ -60,14 +60,14 @@ async fn content_ends_producers_and_sequences_are_there_again() {
         assert_eq!(after.append(&path("closed"), &last, "end".into()).await.unwrap().effect, Effect::Repeated);
         append(&after, "a", "three").await.unwrap();
         after.close().await;
-        assert_eq!(seen(&kept.open(), "a").await.unwrap(), "onetwothree");
+        assert_eq!(seen(&medium.open(), "a").await.unwrap(), "onetwothree");
     }
 }
 
 #[tokio::test]
 async fn forks_keep_what_they_stand_on_and_let_go_of_it() {
-    for kept in Kept::each() {
-        let before = kept.open();
+    for medium in Medium::each() {
+        let before = medium.open();
         create(&before, "a", &text_stream()).await.unwrap();
         append(&before, "a", "shared").await.unwrap();
         let fork = ForkRequest { source: path("a"), offset: None, sub_offset: 0 };
@@ -76,13 +76,13 @@ async fn forks_keep_what_they_stand_on_and_let_go_of_it() {
         before.delete(&path("a")).await.unwrap();
 
         before.close().await;
-        let after = kept.open();
+        let after = medium.open();
         assert_eq!(seen(&after, "b").await.unwrap(), "shared+own");
         assert!(matches!(seen(&after, "a").await, Err(Error::Refused(Refusal::Deleted { .. }))));
         after.delete(&path("b")).await.unwrap();
         assert!(matches!(seen(&after, "a").await, Err(Error::Refused(Refusal::NotFound { .. }))));
         after.close().await;
-        let last = kept.open();
+        let last = medium.open();
         assert_eq!(last.with_ledger(|ledger, _| ledger.streams_count()), 0);
         assert_eq!(content_bytes(&last), 0);
     }
@@ -90,8 +90,8 @@ async fn forks_keep_what_they_stand_on_and_let_go_of_it() {
 
 #[tokio::test]
 async fn a_name_that_is_used_again_never_has_the_tag_of_its_former_life() {
-    for kept in Kept::each() {
-        let streams = kept.open();
+    for medium in Medium::each() {
+        let streams = medium.open();
         create(&streams, "a", &text_stream()).await.unwrap();
         let first = streams.describe(&path("a")).unwrap().life;
         streams.delete(&path("a")).await.unwrap();
@@ -99,25 +99,25 @@ async fn a_name_that_is_used_again_never_has_the_tag_of_its_former_life() {
         let second = streams.describe(&path("a")).unwrap().life;
         assert!(second > first);
         streams.close().await;
-        assert_eq!(kept.open().describe(&path("a")).unwrap().life, second);
+        assert_eq!(medium.open().describe(&path("a")).unwrap().life, second);
     }
 }
 
 #[tokio::test]
 async fn numbers_of_logs_only_grow_although_the_clock_was_set_back() {
-    for kept in Kept::each() {
+    for medium in Medium::each() {
         let ahead = u64::MAX / 2;
-        let store = kept.store();
+        let store = medium.store();
         let mut batch = Batch::default();
         batch.put(COUNTERS, NEXT_LOG.into(), ahead.to_be_bytes().to_vec().into());
         store.commit(batch).unwrap();
         drop(store);
-        let streams = kept.open();
+        let streams = medium.open();
         create(&streams, "a", &text_stream()).await.unwrap();
         assert_eq!(streams.describe(&path("a")).unwrap().life, ahead);
         streams.delete(&path("a")).await.unwrap();
         streams.close().await;
-        let streams = kept.open();
+        let streams = medium.open();
         create(&streams, "a", &text_stream()).await.unwrap();
         // The registry has the number between them.
         assert_eq!(streams.describe(&path("a")).unwrap().life, ahead + 2);
@@ -126,11 +126,11 @@ async fn numbers_of_logs_only_grow_although_the_clock_was_set_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_was_used_in_the_future_lives_no_longer_than_others() {
-    let kept = Kept::Memory(Arc::default());
-    let before = kept.open();
+    let medium = Medium::Memory(Arc::default());
+    let before = medium.open();
     create(&before, "a", &idle_stream(10)).await.unwrap();
     before.close().await;
-    let store = kept.store();
+    let store = medium.store();
     let entry = store.get(STREAMS, b"a").unwrap().unwrap();
     let mut entry: serde_json::Value = serde_json::from_slice(&entry).unwrap();
     entry["accessed_ms"] = u64::MAX.into();
@@ -138,7 +138,7 @@ async fn a_stream_that_was_used_in_the_future_lives_no_longer_than_others() {
     batch.put(STREAMS, "a".into(), entry.to_string().into());
     store.commit(batch).unwrap();
 
-    let after = kept.open();
+    let after = medium.open();
     assert!(after.describe(&path("a")).is_ok());
     tokio::time::advance(std::time::Duration::from_secs(11)).await;
     assert!(matches!(after.describe(&path("a")), Err(Error::Refused(Refusal::NotFound { .. }))));
@@ -146,8 +146,8 @@ async fn a_stream_that_was_used_in_the_future_lives_no_longer_than_others() {
 
 #[tokio::test]
 async fn a_damaged_entry_is_told_with_the_name_of_the_stream() {
-    for kept in Kept::each() {
-        let store = kept.store();
+    for medium in Medium::each() {
+        let store = medium.store();
         let mut batch = Batch::default();
         batch.put(STREAMS, "a/b".into(), "{\"log\":".into());
         store.commit(batch).unwrap();
@@ -158,9 +158,9 @@ async fn a_damaged_entry_is_told_with_the_name_of_the_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_ends_no_stream_early() {
-    let kept = Kept::Memory(Arc::default());
-    let before = kept.open();
+    let medium = Medium::Memory(Arc::default());
+    let before = medium.open();
     create(&before, "a", &idle_stream(10)).await.unwrap();
-    let after = kept.open();
+    let after = medium.open();
     assert!(seen(&after, "a").await.is_ok());
 }

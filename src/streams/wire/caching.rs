@@ -1,17 +1,17 @@
-//! Entity tags and cursors: what caches between server and reader need.
+//! Entity tags and cursors, for caches between server and reader.
 
 use std::fmt;
 
-/// When cursors began to count: 2024-10-09T00:00:00Z.
+/// The time of cursor 0: 2024-10-09T00:00:00Z.
 const CURSOR_EPOCH_MS: u64 = 1_728_432_000_000;
 
-/// The longest jump ahead of a client's cursor, in seconds.
+/// Maximum jump ahead of a client's cursor, in seconds.
 const JITTER_S_MAX: u64 = 3600;
 
-/// A cursor from a client that is further ahead than this is not one of ours.
+/// Greater cursors from clients are not ours, and are ignored.
 const CURSOR_MAX: u64 = 1 << 53;
 
-/// Names one answer for good: which life of the stream, from where to where, and whether it told of the end.
+/// Identifies the content of an answer: the life of the stream (its log), the range, and if that reaches the closed end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntityTag {
     pub(crate) log: u64,
@@ -27,15 +27,15 @@ impl fmt::Display for EntityTag {
     }
 }
 
-/// Whether `If-None-Match` names the tag. RFC 9110 13.1.2: weakly compared.
+/// Returns true if `If-None-Match` has the tag. RFC 9110 13.1.2: weak comparison.
 pub(crate) fn matches_any(if_none_match: &str, tag: &EntityTag) -> bool {
     let tag = tag.to_string();
     let mut candidates = if_none_match.split(',').map(str::trim);
     candidates.any(|candidate| candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == tag)
 }
 
-/// The cursor that goes with an answer: the present interval, or one beyond the client's if that is not behind. `dice`
-/// is any number.
+/// The cursor of an answer: the number of the current interval, or one beyond the client's cursor if that is not behind.
+/// `dice` is any number; it decides how far beyond.
 pub(crate) fn next_cursor(client: Option<&str>, now_ms: u64, interval_ms: u64, dice: u64) -> u64 {
     let interval_ms = interval_ms.max(1);
     let current = now_ms.saturating_sub(CURSOR_EPOCH_MS) / interval_ms;
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_the_present_interval_or_beyond_the_clients() {
+    fn a_cursor_is_the_current_interval_or_beyond_the_clients() {
         check(None, 0, 100);
         check(Some("99"), 0, 100);
         check(Some("100"), 0, 101);
@@ -66,14 +66,14 @@ mod tests {
     }
 
     #[test]
-    fn cursors_that_make_no_sense_do_not_overflow() {
+    fn invalid_cursors_are_ignored() {
         for text in ["", "-1", "abc", "18446744073709551615", "99999999999999999999999"] {
             check(Some(text), 7, 100);
         }
     }
 
     #[test]
-    fn a_tag_is_found_in_a_list_and_weak() {
+    fn a_tag_is_found_in_a_list_of_weak_tags() {
         let tag = EntityTag { log: 255, start: 0, end: 16, closed: true };
         assert_eq!(tag.to_string(), "\"ff-0-10-c\"");
         assert!(matches_any("\"x\", W/\"ff-0-10-c\"", &tag));

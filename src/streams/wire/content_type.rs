@@ -1,27 +1,28 @@
-//! Media types.
+//! Media types of streams.
 
 use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-/// How the content of a stream is put together.
+/// The kind of content that a stream has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// JSON messages: appends are validated, reads give one array.
+    /// JSON messages: appends are validated, and reads return one array.
     Json,
-    /// Text: travels in events as it is.
+    /// Text: verbatim in events.
     Text,
-    /// Anything else: travels in events as base64.
+    /// Anything else: base64 in events.
     Binary,
 }
 
-/// A media type as its stream was created with; two are equal if they differ only in parameters and case.
+/// A media type, verbatim. Two are equal if they differ only in parameters and case.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct ContentType(Arc<str>);
 
-/// What nearly all streams have. They share it: a million copies of one text would take more than all else of them.
-static USUAL: LazyLock<[Arc<str>; 6]> = LazyLock::new(|| {
+/// The types of nearly all streams, which share these texts: a million copies would take more memory than the rest of the
+/// streams.
+static COMMON: LazyLock<[Arc<str>; 6]> = LazyLock::new(|| {
     [DEFAULT, JSON, "application/json; charset=utf-8", "text/plain", "text/plain; charset=utf-8", "text/event-stream"]
         .map(Arc::from)
 });
@@ -30,7 +31,7 @@ const DEFAULT: &str = "application/octet-stream";
 const JSON: &str = "application/json";
 
 impl ContentType {
-    /// Reads the value of a header; `None` for what is no `type/subtype`.
+    /// Parses the value of a header; `None` if it is not a `type/subtype`.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (class, name) = essence_of(text).split_once('/')?;
@@ -45,12 +46,12 @@ impl ContentType {
         Self::shared(JSON)
     }
 
-    /// As it was given, parameters included.
+    /// The text, including parameters.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// How content of this type is put together.
+    /// The kind of content.
     pub fn kind(&self) -> Kind {
         let essence = essence_of(&self.0);
         let class = essence.split('/').next().unwrap_or_default();
@@ -62,11 +63,11 @@ impl ContentType {
     }
 
     fn shared(text: &str) -> Self {
-        Self(USUAL.iter().find(|usual| ***usual == *text).cloned().unwrap_or_else(|| text.into()))
+        Self(COMMON.iter().find(|common| ***common == *text).cloned().unwrap_or_else(|| text.into()))
     }
 }
 
-/// The type without its parameters.
+/// The type without parameters.
 fn essence_of(text: &str) -> &str {
     text.split(';').next().unwrap_or_default().trim()
 }
@@ -117,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_ones_are_shared_and_the_others_are_as_they_were_given() {
-        let usual = [DEFAULT, JSON].map(|text| [text, text].map(|text| ContentType::parse(text).unwrap().0));
-        assert!(usual.iter().all(|[one, other]| Arc::ptr_eq(one, other)));
+    fn common_types_are_shared_and_others_are_verbatim() {
+        let common = [DEFAULT, JSON].map(|text| [text, text].map(|text| ContentType::parse(text).unwrap().0));
+        assert!(common.iter().all(|[one, other]| Arc::ptr_eq(one, other)));
         assert_eq!(ContentType::parse("Application/JSON").unwrap().as_str(), "Application/JSON");
     }
 
     #[test]
-    fn json_is_one_type_text_a_family_and_the_rest_is_binary() {
+    fn json_is_one_type_text_is_a_family_and_the_rest_is_binary() {
         for (text, kind) in [
             ("text/event-stream", Kind::Text),
             ("Text/Plain;charset=utf-8", Kind::Text),
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_type_and_subtype_is_no_media_type() {
+    fn a_text_without_type_and_subtype_is_refused() {
         for text in ["", "json", "/", "a/", "/b", "a b/c", "text/plain\r\nx: y"] {
             assert_eq!(ContentType::parse(text), None, "{text:?}");
         }

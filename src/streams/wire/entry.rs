@@ -1,4 +1,4 @@
-//! What the store keeps of a stream beside its content.
+//! Entries of streams and producers in the store.
 
 use std::sync::Arc;
 
@@ -9,32 +9,32 @@ use super::content_type::ContentType;
 use super::headers::{Lifetime, ProducerStamp};
 use super::path::StreamPath;
 
-/// How many bytes the log takes in the key of a producer.
+/// The length of the log in the key of a producer.
 const LOG_BYTES: usize = 8;
 
-/// Why kept bytes cannot be read back.
+/// An entry in the store that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the store holds {what} that cannot be read: {cause}")]
+#[error("the store has {what} that cannot be read: {cause}")]
 pub struct EntryError {
-    /// What it should have been.
+    /// What the entry should be.
     pub what: &'static str,
-    /// What is wrong with it.
+    /// What is wrong.
     pub cause: String,
 }
 
-/// Everything about a stream that outlives the process, except its content, its tail (the end of its log) and its
-/// producers. There may be millions: what few streams have is a pointer here, and not written where it is not there.
+/// Everything that is stored about a stream, except its content, its tail (the end of its log) and its producers. There may
+/// be millions, so parts that few streams have are behind pointers, and are not written when they are absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StreamEntry {
-    /// The log of what was appended to it: a number that no other stream, and no other life of this one, ever has.
+    /// The number of its own log, which no other stream and no other life of this one ever has.
     pub(crate) log: u64,
     pub(crate) content_type: ContentType,
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) lifetime: Lifetime,
     pub(crate) created_ms: u64,
-    /// When it was used last, as far as that was written down.
+    /// The last access, as far as that was written.
     pub(crate) accessed_ms: u64,
-    /// Where its own log begins: 0, or where it was forked off.
+    /// The position where its own log begins: 0, or the position of the fork.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) base: u64,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -43,13 +43,13 @@ pub(crate) struct StreamEntry {
     pub(crate) last_seq: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) origin: Option<Box<Origin>>,
-    /// Where the content before `base` is found, in order.
+    /// The segments that hold the content before `base`, in order.
     #[serde(default, skip_serializing_if = "is_default", deserialize_with = "segments")]
     pub(crate) inherited: Arc<[Segment]>,
-    /// How many streams were forked off and are still there.
+    /// The number of forks that still exist.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) forks: u64,
-    /// Whether it was deleted, or has expired, and is kept for its forks only.
+    /// True if it was deleted, or has expired, and is kept for its forks only.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) deleted: bool,
 }
@@ -57,22 +57,22 @@ pub(crate) struct StreamEntry {
 /// How a stream was closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Closing {
-    /// The producer's request that did it, if it was one.
+    /// The request that closed it, if that came from a producer.
     pub(crate) by: Option<Box<ProducerStamp>>,
 }
 
-/// Where a fork comes from.
+/// The origin of a fork.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     pub(crate) source: String,
-    /// The place it was forked at, before the sub-offset.
+    /// The position at which it was forked, without the sub-offset.
     pub(crate) position: u64,
     pub(crate) sub_offset: u64,
-    /// Whether the lifetime was the source's, and not its own.
+    /// True if the lifetime is the source's, and not from the request.
     pub(crate) lifetime_inherited: bool,
 }
 
-/// A part of a fork's content that stands in another log: from where the segment before ends.
+/// A part of a stream's content: the part of a log from the end of the previous segment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Segment {
     pub(crate) log: u64,
@@ -80,7 +80,7 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// All that is in a log from where the segment before ends.
+    /// The rest of a log after the previous segment.
     pub(crate) fn rest_of(log: u64) -> Self {
         Self { log, until: u64::MAX }
     }
@@ -91,7 +91,7 @@ impl StreamEntry {
         serde_json::to_vec(self).expect("numbers and texts can be written to memory").into()
     }
 
-    /// Reads a stream's name and entry. Errors: what is wrong with them.
+    /// Parses the path and the entry of a stream.
     pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<(StreamPath, Self), EntryError> {
         let wrong = |cause: String| EntryError { what: "a stream", cause };
         let path = std::str::from_utf8(key).map_err(|error| wrong(error.to_string()))?;
@@ -105,13 +105,13 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// All streams that inherit nothing share one list of it.
+/// All streams without inherited segments share one empty list.
 fn segments<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Arc<[Segment]>, D::Error> {
     let segments = Vec::deserialize(deserializer)?;
     Ok(if segments.is_empty() { Arc::default() } else { segments.into() })
 }
 
-/// What is kept of a producer.
+/// The entry of a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProducerEntry {
     pub(crate) epoch: u64,
@@ -143,7 +143,7 @@ pub(crate) fn producer_key(log: u64, id: &str) -> Bytes {
     key.freeze()
 }
 
-/// What the keys of all producers of a stream begin with.
+/// The prefix of the keys of all producers of a stream.
 pub(crate) fn producers_of(log: u64) -> Bytes {
     Bytes::copy_from_slice(&log.to_be_bytes())
 }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_the_first_version_which_wrote_what_is_not_there_too_is_read() {
+    fn an_entry_of_the_first_version_which_wrote_absent_parts_is_read() {
         let written = br#"{"log":7,"content_type":"text/plain","lifetime":"unlimited","created_ms":1,"accessed_ms":2,
             "base":0,"closed":null,"last_seq":null,"origin":null,"inherited":[],"forks":0,"deleted":false}"#;
         let (_, entry) = StreamEntry::read(b"a", written).unwrap();

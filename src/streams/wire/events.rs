@@ -8,7 +8,7 @@ use super::content_type::Kind;
 use super::offset::Offset;
 use crate::http::sse::{DataPrefix, Encoder};
 
-/// What a `control` event says.
+/// The content of a `control` event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Control {
     pub(crate) next: Offset,
@@ -18,7 +18,7 @@ pub(crate) struct Control {
     pub(crate) closed: bool,
 }
 
-/// Writes what a batch read gave as one event. Text that is not UTF-8 is written with replacement characters; a JSON
+/// Writes the chunks of a read as one event. Text that is not UTF-8 is written with replacement characters; a JSON
 /// batch is one array.
 pub(crate) fn data_event(out: &mut BytesMut, kind: Kind, chunks: &[Bytes]) {
     let event = Encoder::begin(out, "data", DataPrefix::Bare);
@@ -64,7 +64,7 @@ mod tests {
         String::from_utf8(out.to_vec()).unwrap()
     }
 
-    /// What a reader makes of an event.
+    /// The data of an event, as a client reads it.
     fn read(event: &str) -> String {
         let data: Vec<&str> = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
         data.join("\n")
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_event_says_what_it_knows() {
+    fn a_control_event_has_only_what_applies() {
         let mut out = BytesMut::new();
         control_event(&mut out, &Control { next: Offset::at(3), cursor: Some(7), up_to_date: true, closed: false });
         control_event(&mut out, &Control { next: Offset::at(3), cursor: None, up_to_date: true, closed: true });
@@ -95,7 +95,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_comes_back_line_by_line_and_injects_nothing(text in "[ab\r\n:e]{0,40}") {
+        fn text_is_read_back_line_by_line_and_injects_nothing(text in "[ab\r\n:e]{0,40}") {
             let event = event(Kind::Text, &[text.as_bytes()]);
             prop_assert!(event.starts_with("event: data\ndata:") && event.ends_with("\n\n"));
             prop_assert_eq!(event.matches("\n\n").count(), 1);
@@ -103,7 +103,7 @@ mod tests {
         }
 
         #[test]
-        fn binary_comes_back_as_it_was(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 1..5)) {
+        fn binary_is_read_back(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 1..5)) {
             let slices: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
             prop_assert_eq!(STANDARD.decode(read(&event(Kind::Binary, &slices))).unwrap(), chunks.concat());
         }

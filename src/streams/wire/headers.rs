@@ -1,4 +1,4 @@
-//! What the headers of `PUT` and `POST` say.
+//! The headers of `PUT` and `POST`.
 
 use std::sync::Arc;
 
@@ -12,108 +12,108 @@ use super::offset::Offset;
 use super::path::{PathError, StreamPath};
 use super::time::parse_instant;
 
-/// The largest epoch and sequence number of a producer: what JavaScript counts exactly.
+/// Maximum epoch and sequence number of a producer: the largest integer that JavaScript represents exactly.
 const PRODUCER_NUMBER_MAX: u64 = (1 << 53) - 1;
 
-/// The longest `Stream-Seq` and `Producer-Id`, in bytes.
+/// Maximum length of `Stream-Seq` and `Producer-Id`, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
 
-/// Why a request cannot be understood.
+/// Why a request is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// The value of a header is not fit.
+    /// The value of a header is invalid.
     #[error("{name} is {got:?}, expected {expected}")]
     Header {
         /// The header.
         name: HeaderName,
-        /// What it says.
+        /// The value.
         got: String,
-        /// What would have been right.
+        /// A description of valid values.
         expected: &'static str,
     },
-    /// Both ways to end a stream are asked for.
-    #[error("Stream-TTL and Stream-Expires-At exclude each other")]
+    /// The request has both kinds of lifetime.
+    #[error("Stream-TTL and Stream-Expires-At exclude each other: send one of them")]
     TwoLifetimes,
-    /// A header of forks on a stream that is none.
+    /// A header of forks on a request that is not a fork.
     #[error("{name} needs Stream-Forked-From")]
     NoFork {
         /// The header.
         name: HeaderName,
     },
-    /// Not all of a producer's headers are there.
-    #[error("Producer-Id, Producer-Epoch and Producer-Seq come together or not at all")]
-    HalfAProducer,
-    /// A parameter of the query is not fit.
-    #[error("the query's {name} is {got:?}, expected {expected}")]
+    /// Some of a producer's headers are missing.
+    #[error("Producer-Id, Producer-Epoch and Producer-Seq must be sent together")]
+    IncompleteProducer,
+    /// A parameter of the query is invalid.
+    #[error("{name} in the query is {got:?}, expected {expected}")]
     Query {
         /// The parameter.
         name: &'static str,
-        /// What it says.
+        /// The value.
         got: String,
-        /// What would have been right.
+        /// A description of valid values.
         expected: &'static str,
     },
-    /// A parameter stands in the query more than once.
+    /// A parameter occurs in the query more than once.
     #[error("the query has {name} more than once")]
-    Twice {
+    Repeated {
         /// The parameter.
         name: &'static str,
     },
-    /// The query asks to follow the stream without saying from where.
+    /// The query asks to follow the stream without an offset.
     #[error("live needs offset, such as offset=-1 or offset=now")]
     LiveWithoutOffset,
-    /// The path names no stream.
+    /// The path is not that of a stream.
     #[error("{0}")]
     Path(#[from] PathError),
 }
 
-/// How long a stream lives.
+/// The lifetime of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lifetime {
     /// Until it is deleted.
     #[default]
     Unlimited,
-    /// Until nobody has used it for so long.
+    /// Until it was not used for some time.
     Idle {
         /// `Stream-TTL`.
         ttl_s: u64,
     },
-    /// Until an instant.
+    /// Until a point in time.
     Until {
         /// Milliseconds since 1970.
         at_ms: u64,
-        /// `Stream-Expires-At` as it was given.
+        /// `Stream-Expires-At`, verbatim.
         text: Arc<str>,
     },
 }
 
-/// Where a fork begins.
+/// The source of a fork, and the point at which it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForkRequest {
-    /// The stream it is forked from.
+    /// The stream to fork.
     pub source: StreamPath,
-    /// Where; without it, at the end of the source.
+    /// The offset; `None` for the end of the source.
     pub offset: Option<Offset>,
-    /// How much further, in messages or bytes of the append that follows the offset.
+    /// Messages, or bytes, of the append after the offset that the fork also contains.
     pub sub_offset: u64,
 }
 
 /// A `PUT`, without its body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CreateRequest {
-    /// The media type; `None` if there is none, or none that makes sense.
+    /// The media type; `None` if it is missing or malformed.
     pub content_type: Option<ContentType>,
-    /// The lifetime; `None` if the request says nothing.
+    /// The lifetime, if the request has one.
     pub lifetime: Option<Lifetime>,
-    /// Whether the stream is to be closed from the start.
+    /// True to create a closed stream.
     pub closed: bool,
-    /// For a fork, where it begins.
+    /// For a fork, its source.
     pub fork: Option<ForkRequest>,
 }
 
 impl CreateRequest {
-    /// Reads the headers of a `PUT`. `mount` is what stands before the path of every stream, such as `/v1/stream/`.
+    /// Parses the headers of a `PUT`. `mount` is the prefix of all stream paths in URLs, such as `/v1/stream/`.
     pub fn parse(headers: &HeaderMap, mount: &str) -> Result<Self, RequestError> {
         Ok(Self {
             content_type: content_type(headers)?.and_then(ContentType::parse),
@@ -124,32 +124,32 @@ impl CreateRequest {
     }
 }
 
-/// Who appends, and which of its requests it is. PROTOCOL "Idempotent producers".
+/// Identifies a request of an idempotent producer. PROTOCOL "Idempotent producers".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProducerStamp {
     /// The producer's id.
     pub id: Arc<str>,
-    /// Grows with every new life of the producer.
+    /// Incremented when the producer restarts.
     pub epoch: u64,
-    /// Counts the requests of one epoch from 0.
+    /// The number of the request in its epoch, from 0.
     pub seq: u64,
 }
 
 /// A `POST`, without its body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AppendRequest {
-    /// The media type; a text that is none is the default type, and so fits no other stream.
+    /// The media type; a malformed one counts as the default type, which matches only streams of that type.
     pub content_type: Option<ContentType>,
-    /// Whether the stream is closed behind what is appended.
+    /// True to close the stream after the append.
     pub closed: bool,
-    /// The writer's own order.
+    /// The writer's own sequence: texts that grow.
     pub seq: Option<Arc<str>>,
-    /// The producer, if it is one.
+    /// The producer's stamp, if the request has one.
     pub producer: Option<ProducerStamp>,
 }
 
 impl AppendRequest {
-    /// Reads the headers of a `POST`.
+    /// Parses the headers of a `POST`.
     pub fn parse(headers: &HeaderMap) -> Result<Self, RequestError> {
         Ok(Self {
             producer: producer(headers)?,
@@ -183,7 +183,7 @@ fn content_type(headers: &HeaderMap) -> Result<Option<&str>, RequestError> {
     Ok(text(headers, &CONTENT_TYPE)?.filter(|text| !text.is_empty()))
 }
 
-/// Any other value counts as none.
+/// True for `true` in any case; any other value counts as absent.
 fn closed(headers: &HeaderMap) -> bool {
     headers.get(&header::CLOSED).is_some_and(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"true"))
 }
@@ -200,7 +200,9 @@ fn lifetime(headers: &HeaderMap) -> Result<Option<Lifetime>, RequestError> {
         }
         (None, Some(text)) => {
             let instant = parse_instant(text);
-            let at_ms = instant.ok_or_else(|| wrong(&header::EXPIRES_AT, text, "an instant as RFC 3339 writes it"))?;
+            let at_ms = instant.ok_or_else(|| {
+                wrong(&header::EXPIRES_AT, text, "a time in RFC 3339 format such as 2030-01-01T00:00:00Z")
+            })?;
             Ok(Some(Lifetime::Until { at_ms, text: text.into() }))
         }
     }
@@ -224,9 +226,8 @@ fn fork(headers: &HeaderMap, mount: &str) -> Result<Option<ForkRequest>, Request
     };
     let path = source.strip_prefix(mount);
     let path = path.ok_or_else(|| wrong(&header::FORKED_FROM, source, "the path of a stream's URL"))?;
-    let offset = offset.map(|text| {
-        Offset::parse(text).ok_or_else(|| wrong(&header::FORK_OFFSET, text, "an offset that the source has given out"))
-    });
+    let offset = offset
+        .map(|text| Offset::parse(text).ok_or_else(|| wrong(&header::FORK_OFFSET, text, "an offset of the source")));
     let sub_offset = sub_offset.map(|text| {
         decimal(text).ok_or_else(|| wrong(&header::FORK_SUB_OFFSET, text, "a count without leading zeros"))
     });
@@ -255,7 +256,7 @@ fn producer(headers: &HeaderMap) -> Result<Option<ProducerStamp>, RequestError> 
             epoch: number(&header::PRODUCER_EPOCH, epoch)?,
             seq: number(&header::PRODUCER_SEQ, seq)?,
         })),
-        _ => Err(RequestError::HalfAProducer),
+        _ => Err(RequestError::IncompleteProducer),
     }
 }
 
@@ -291,14 +292,14 @@ mod tests {
     }
 
     #[test]
-    fn only_true_closes_in_any_case_and_nothing_else_is_an_error() {
+    fn only_true_in_any_case_closes_and_no_value_is_an_error() {
         for (text, closed) in [("true", true), ("TRUE", true), ("1", false), ("yes", false), ("", false)] {
             assert_eq!(create(&[("stream-closed", text)]).unwrap().closed, closed, "{text:?}");
         }
     }
 
     #[test]
-    fn a_media_type_that_makes_no_sense_is_none_on_put_and_fits_nothing_on_post() {
+    fn a_malformed_media_type_is_ignored_on_put_and_matches_nothing_on_post() {
         assert_eq!(create(&[("content-type", "nonsense")]).unwrap().content_type, None);
         assert_eq!(append(&[("content-type", "nonsense")]).unwrap().content_type, Some(ContentType::default()));
         assert_eq!(append(&[("content-type", "")]).unwrap().content_type, None);
@@ -328,7 +329,7 @@ mod tests {
         let stamp = append(&[id, epoch, seq]).unwrap().producer.unwrap();
         assert_eq!((&*stamp.id, stamp.epoch, stamp.seq), ("p", 1, 2));
         for half in [&[id][..], &[epoch], &[id, seq], &[epoch, seq]] {
-            assert_eq!(append(half), Err(RequestError::HalfAProducer));
+            assert_eq!(append(half), Err(RequestError::IncompleteProducer));
         }
         assert!(append(&[("producer-id", ""), epoch, seq]).is_err());
         for text in ["", "-1", "1.0", "9007199254740992", "abc"] {
@@ -346,7 +347,7 @@ mod tests {
             ];
             for count in 0..names.len() {
                 let pairs = names.into_iter().zip(&values).take(count + 1);
-                // What cannot be in a header does not get here.
+                // Bytes that cannot be in a header are never parsed.
                 let values = pairs.filter_map(|(name, value)| Some((name.clone(), HeaderValue::from_bytes(value).ok()?)));
                 let headers: HeaderMap = values.collect();
                 CreateRequest::parse(&headers, "/v1/stream/").ok();

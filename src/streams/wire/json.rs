@@ -1,29 +1,29 @@
-//! Appends to a JSON stream: validated, one level of array opened, every value left as its sender wrote it.
+//! Appends to a JSON stream: validated, with one level of array flattened, and every value verbatim.
 //!
-//! A record is the messages of one append, each followed by a comma, so that records can be put one behind the other.
+//! A record is the messages of one append, each followed by a comma, so that records can be concatenated.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::IgnoredAny;
 
-/// Why a body is no JSON.
+/// Why a body is not JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// It is not UTF-8.
     #[error("the body is not UTF-8 at byte {at}")]
     NotText {
-        /// Counted from 0.
+        /// The index of the first invalid byte.
         at: usize,
     },
-    /// The parser does not understand it.
+    /// It is not valid JSON.
     #[error("the body is not JSON: {cause}")]
     Syntax {
-        /// What the parser says, with line and column.
+        /// The parser's message, with line and column.
         cause: String,
     },
 }
 
-/// The record of an append with this body; `None` for an empty array. Copies the body once, so that nothing of the
-/// buffer it came in is held. Errors: [`JsonError`].
+/// Returns the record for this body; `None` for an empty array. Copies the body once, so that the receive buffer is
+/// released. Errors: [`JsonError`].
 pub(crate) fn record_of(body: &[u8]) -> Result<Option<Bytes>, JsonError> {
     let text = std::str::from_utf8(body).map_err(|error| JsonError::NotText { at: error.valid_up_to() })?;
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| JsonError::Syntax { cause: error.to_string() })?;
@@ -39,7 +39,7 @@ pub(crate) fn record_of(body: &[u8]) -> Result<Option<Bytes>, JsonError> {
     Ok(Some(record.freeze()))
 }
 
-/// Where the first `count` messages of a record end, commas included; `None` if it has fewer.
+/// The position after the first `count` messages of a record and their commas; `None` if it has fewer.
 pub(crate) fn messages_end(record: &[u8], count: u64) -> Option<usize> {
     let (mut depth, mut quoted, mut escaped, mut found) = (0_usize, false, false, 0);
     if count == 0 {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_level_of_array_is_opened() {
+    fn exactly_one_level_of_array_is_flattened() {
         check("[1,2]", Some("1,2,"));
         check("[[1,2],[3,4]]", Some("[1,2],[3,4],"));
         check("[[[1,2,3]]]", Some("[[1,2,3]],"));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn values_keep_the_text_of_their_sender() {
+    fn values_are_verbatim() {
         check(
             "\n [ 1.50 ,\r\n{\"a\": 1, \"a\": 12345678901234567890} ]",
             Some("1.50 ,\r\n{\"a\": 1, \"a\": 12345678901234567890},"),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused() {
+    fn a_body_that_is_not_json_is_refused() {
         for body in ["", " ", "[1", "1 2", "{a:1}", "'a'", "[1,]", "\u{feff}1", "NaN"] {
             assert!(record_of(body.as_bytes()).is_err(), "{body:?}");
         }
@@ -104,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_no_way_to_end_the_process() {
+    fn deep_nesting_does_not_overflow_the_stack() {
         let depth = 1_000_000;
         let body = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(record_of(body.as_bytes()).unwrap().unwrap().len(), 2 * depth - 1);
     }
 
     #[test]
-    fn messages_are_counted_and_commas_inside_them_are_not() {
+    fn commas_inside_messages_are_not_counted() {
         let record = br#""a,\"b",{"c":[1,2]},[3,4] ,5,"#;
         let ends: Vec<_> = (0..6).map(|count| messages_end(record, count)).collect();
         assert_eq!(ends, [Some(0), Some(8), Some(20), Some(27), Some(29), None]);
@@ -135,7 +135,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn messages_come_back_as_they_were_wherever_they_are_cut(values in prop::collection::vec(value(), 1..6)) {
+        fn messages_are_read_back_wherever_a_record_is_cut(values in prop::collection::vec(value(), 1..6)) {
             let record = record_of(Value::from(values.clone()).to_string().as_bytes()).unwrap().unwrap();
             for count in 1..=values.len() {
                 let end = messages_end(&record, count as u64).unwrap();

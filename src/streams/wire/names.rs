@@ -1,4 +1,4 @@
-//! Header names, in the lower case that every HTTP library of ours uses. PROTOCOL "Names".
+//! Header names, in lower case as the http crate requires. PROTOCOL "Names".
 
 /// The protocol's own headers.
 #[allow(missing_docs, reason = "each of them is the header's name")]

@@ -1,15 +1,15 @@
-//! Places in a stream, as clients see them.
+//! Offsets: positions in a stream, as clients see them.
 
 use std::fmt;
 
-/// How many digits either half has.
+/// Digits of each half.
 const DIGITS: usize = 16;
 
-/// The largest number a half can show.
+/// Maximum value of a half.
 const HALF_MAX: u64 = 9_999_999_999_999_999;
 
-/// An opaque place in a stream: two numbers of 16 digits, so that texts sort as places do. The second is the count of
-/// bytes before it; the first is always 0 in what this server gives out.
+/// A position in a stream. Opaque to clients: two numbers of 16 digits, whose texts sort as the positions do. The second is
+/// the number of bytes before the position; the first is 0 in all offsets of this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset {
     era: u64,
@@ -17,25 +17,25 @@ pub struct Offset {
 }
 
 impl Offset {
-    /// Before the first byte.
+    /// The offset before the first byte.
     pub const START: Self = Self { era: 0, position: 0 };
 
-    /// The furthest position an offset can tell.
+    /// Maximum position of an offset.
     pub const POSITION_MAX: u64 = HALF_MAX;
 
-    /// The place after `position` bytes, at most [`Self::POSITION_MAX`].
+    /// The offset after `position` bytes, at most [`Self::POSITION_MAX`].
     pub fn at(position: u64) -> Self {
         debug_assert!(position <= HALF_MAX);
         Self { era: 0, position }
     }
 
-    /// Reads `0000000000000000_0000000000000042`; `None` for anything else.
+    /// Parses `0000000000000000_0000000000000042`; `None` for any other format.
     pub fn parse(text: &str) -> Option<Self> {
         let (era, position) = text.split_once('_')?;
         Some(Self { era: half(era)?, position: half(position)? })
     }
 
-    /// The count of bytes before it; `None` for a place beyond every stream.
+    /// The number of bytes before it; `None` for an offset beyond every stream.
     pub fn position(self) -> Option<u64> {
         (self.era == 0).then_some(self.position)
     }
@@ -48,7 +48,7 @@ fn half(text: &str) -> Option<u64> {
 
 impl fmt::Display for Offset {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // In one piece: it stands in every answer.
+        // Written in one piece, because every answer has one.
         let mut text = [b'_'; 2 * DIGITS + 1];
         put_digits(&mut text[..DIGITS], self.era);
         put_digits(&mut text[DIGITS + 1..], self.position);
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_texts_are_no_offsets() {
+    fn other_texts_are_refused() {
         for text in ["", "-1", "now", "0_0", "0000000000000000", "0000000000000000_000000000000000a"] {
             assert_eq!(Offset::parse(text), None, "{text:?}");
         }
@@ -87,13 +87,13 @@ mod tests {
         }
 
         #[test]
-        fn texts_sort_as_places_do(one in 0..=HALF_MAX, other in 0..=HALF_MAX) {
+        fn texts_sort_as_positions_do(one in 0..=HALF_MAX, other in 0..=HALF_MAX) {
             let (one, other) = (Offset::at(one), Offset::at(other));
             prop_assert_eq!(one.cmp(&other), one.to_string().cmp(&other.to_string()));
         }
 
         #[test]
-        fn garbage_is_refused_or_read_back_as_it_was(text in "\\PC{0,40}") {
+        fn garbage_is_refused_or_read_back(text in "\\PC{0,40}") {
             if let Some(offset) = Offset::parse(&text) {
                 prop_assert_eq!(offset.to_string(), text);
             }

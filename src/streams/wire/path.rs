@@ -1,4 +1,4 @@
-//! The names of streams.
+//! Paths of streams.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -6,48 +6,48 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// What is kept for the protocol's own resources below the root of the streams.
+/// The first segment of the protocol's own paths below the root of all streams.
 pub(in crate::streams) const RESERVED: &str = "__ds";
 
-/// The stream that tells which streams there are.
+/// The path of the registry.
 const REGISTRY: &str = "__registry__";
 
-/// Why a text cannot name a stream.
+/// Why a text is not the path of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// There is no name.
+    /// It is empty.
     #[error("the path of the stream is empty")]
     Empty,
-    /// The name is over its bound.
+    /// It is too long.
     #[error("the path of the stream has {bytes} bytes, at most {} are allowed", StreamPath::BYTES_MAX)]
     TooLong {
-        /// How long it is.
+        /// Its length.
         bytes: usize,
     },
-    /// A `%` without its two digits, a control character, or one that has no place in a URL's path.
-    #[error("the path of the stream {path:?} is not a URL's path at byte {at}")]
-    NotAPath {
+    /// It has a `%` without two digits, or a character that is not allowed in the path of a URL.
+    #[error("the path of the stream {path:?} has an invalid character at byte {at}")]
+    InvalidByte {
         /// The text.
         path: String,
-        /// Counted from 0.
+        /// The index of the invalid byte.
         at: usize,
     },
-    /// The name belongs to the protocol.
+    /// It is one of the protocol's own paths.
     #[error("paths below __ds are the protocol's own")]
     Reserved,
 }
 
-/// The path of a stream below the root of all streams, as it stands in a URL: percent-encoded, slashes included. Two
-/// spellings of one path (RFC 3986 6.2.2) are one name.
+/// The path of a stream below the root of all streams, as in a URL: percent-encoded, with slashes. Two spellings of one path
+/// (RFC 3986 6.2.2) are equal.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StreamPath(Arc<str>);
 
 impl StreamPath {
-    /// The longest path, in bytes.
+    /// Maximum length, in bytes.
     pub const BYTES_MAX: usize = 1024;
 
-    /// Reads what stands in a URL behind the root. Errors: the [`PathError`] that tells what is wrong.
+    /// Parses the part of a URL's path after the root.
     pub fn parse(path: &str) -> Result<Self, PathError> {
         if path.is_empty() {
             return Err(PathError::Empty);
@@ -62,25 +62,25 @@ impl StreamPath {
         Ok(Self(normal.into()))
     }
 
-    /// The stream that tells which streams there are; the server alone writes it.
+    /// The path of the registry, the stream that lists all streams.
     pub fn registry() -> Self {
         Self(REGISTRY.into())
     }
 
-    /// Whether it is [`StreamPath::registry`].
+    /// Returns true if it is [`StreamPath::registry`].
     pub fn is_registry(&self) -> bool {
         *self.0 == *REGISTRY
     }
 
-    /// The text, normalised.
+    /// The normalised text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Escapes in capitals, and none where the character may stand for itself.
+/// Writes escapes in upper case, and decodes those of unreserved characters.
 fn normalised(path: &str) -> Result<String, PathError> {
-    let wrong = |at| PathError::NotAPath { path: path.to_owned(), at };
+    let wrong = |at| PathError::InvalidByte { path: path.to_owned(), at };
     let bytes = path.as_bytes();
     let mut normal = String::with_capacity(path.len());
     let mut at = 0;
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_one_path_are_one_name() {
+    fn spellings_of_one_path_are_equal() {
         check("a/b", Ok("a/b"));
         check("%61/%7Euser", Ok("a/~user"));
         check("a%2fb", Ok("a%2Fb"));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_refused() {
+    fn other_texts_are_refused() {
         for path in ["", "%", "%4", "%zz", "%00", "a b", "é", "a?b", "a\nb", "__ds", "__ds/x", "%5f_ds/x"] {
             check(path, Err(()));
         }
@@ -178,7 +178,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_is_its_own_normal_form(path in "\\PC{0,30}") {
+        fn a_path_is_its_own_normal_form(path in "\\PC{0,30}") {
             if let Ok(parsed) = StreamPath::parse(&path) {
                 prop_assert_eq!(StreamPath::parse(parsed.as_str()), Ok(parsed.clone()));
             }

@@ -1,25 +1,25 @@
-//! What the query of a `GET` says.
+//! The query of a `GET`.
 
 use percent_encoding::percent_decode_str;
 
 use super::headers::RequestError;
 use super::offset::Offset;
 
-/// Where reading begins.
+/// The position where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
     /// At the start of the stream.
     Start,
-    /// Behind everything there is.
+    /// At the current end.
     Now,
     /// After an offset.
     After(Offset),
 }
 
-/// How a reader follows the stream.
+/// The way in which a reader follows the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Live {
-    /// Not at all: it gets what is there.
+    /// Not at all: it reads what there is.
     No,
     /// One request for the next data.
     LongPoll,
@@ -30,16 +30,16 @@ pub enum Live {
 /// The query of a `GET`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadRequest {
-    /// Where reading begins.
+    /// The position where reading begins.
     pub from: Begin,
-    /// How the reader follows.
+    /// The way in which the reader follows.
     pub live: Live,
-    /// The cursor it got last.
+    /// The last cursor that it got.
     pub cursor: Option<String>,
 }
 
 impl ReadRequest {
-    /// Reads the query; unknown parameters are passed over. PROTOCOL "Query parameters".
+    /// Parses the query; unknown parameters are ignored. PROTOCOL "Query parameters".
     pub fn parse(query: &str) -> Result<Self, RequestError> {
         let offset = parameter(query, "offset")?;
         let live = match parameter(query, "live")?.as_deref() {
@@ -55,8 +55,7 @@ impl ReadRequest {
             None | Some("-1") => Begin::Start,
             Some("now") => Begin::Now,
             Some(text) => Begin::After(
-                Offset::parse(text)
-                    .ok_or_else(|| wrong("offset", text, "-1, now, or an offset that the stream gave"))?,
+                Offset::parse(text).ok_or_else(|| wrong("offset", text, "-1, now, or an offset of the stream"))?,
             ),
         };
         Ok(Self { from, live, cursor: parameter(query, "cursor").unwrap_or_default() })
@@ -73,7 +72,7 @@ fn parameter(query: &str, name: &'static str) -> Result<Option<String>, RequestE
     let value = values.next();
     match values.next() {
         None => Ok(value),
-        Some(_) => Err(RequestError::Twice { name }),
+        Some(_) => Err(RequestError::Repeated { name }),
     }
 }
 
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn following_needs_an_offset_and_a_known_way() {
+    fn following_needs_an_offset_and_a_known_mode() {
         assert_eq!(ReadRequest::parse("live=sse"), Err(RequestError::LiveWithoutOffset));
         assert_eq!(ReadRequest::parse("live=sse&offset=now").unwrap().live, Live::Events);
         assert!(ReadRequest::parse("live=yes&offset=now").is_err());

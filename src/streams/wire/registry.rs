@@ -1,4 +1,4 @@
-//! The registry's messages: change events of the state protocol 0.3, one stream a row.
+//! Messages of the registry: change events of the state protocol 0.3, with one row per stream.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
@@ -9,17 +9,17 @@ use super::offset::Offset;
 use super::path::StreamPath;
 use super::time::print_instant;
 
-/// What a message of the registry tells. The state protocol allows no headers of ours, so why a stream ended stands in
-/// the row that is deleted.
+/// The kind of a message. The state protocol allows no headers of ours, so the reason for the end of a stream is part of the
+/// deleted row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Row {
-    /// There is a stream.
+    /// A stream was created.
     Insert,
-    /// It is another one than before.
+    /// A stream has changed.
     Update,
-    /// It is gone because somebody deleted it.
+    /// A stream was deleted by a client.
     Deleted,
-    /// It is gone because its time was over.
+    /// A stream has expired.
     Expired,
 }
 
@@ -28,9 +28,9 @@ struct Message<'a> {
     r#type: &'static str,
     key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Described<'a>>,
+    value: Option<Description<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    old_value: Option<Described<'a>>,
+    old_value: Option<Description<'a>>,
     headers: Operation,
 }
 
@@ -42,7 +42,7 @@ struct Operation {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Described<'a> {
+struct Description<'a> {
     path: &'a str,
     content_type: &'a str,
     created_at: u64,
@@ -61,7 +61,7 @@ struct Described<'a> {
     reason: Option<&'static str>,
 }
 
-/// The record, comma included, that tells of the stream as it is, or was until `at_ms`.
+/// The record of a message, with its comma, about the stream as it is, or was until `at_ms`.
 pub(crate) fn registry_record(row: Row, path: &StreamPath, entry: &StreamEntry, at_ms: u64) -> Bytes {
     let (operation, reason) = match row {
         Row::Insert => ("insert", None),
@@ -69,8 +69,8 @@ pub(crate) fn registry_record(row: Row, path: &StreamPath, entry: &StreamEntry, 
         Row::Deleted => ("delete", Some("deleted")),
         Row::Expired => ("delete", Some("expired")),
     };
-    let described = Described { reason, ..described(path, entry) };
-    let (value, old_value) = if reason.is_none() { (Some(described), None) } else { (None, Some(described)) };
+    let description = Description { reason, ..describe(path, entry) };
+    let (value, old_value) = if reason.is_none() { (Some(description), None) } else { (None, Some(description)) };
     let headers = Operation { operation, timestamp: print_instant(at_ms) };
     let message = Message { r#type: "stream", key: path.as_str(), value, old_value, headers };
     let mut record = BytesMut::new().writer();
@@ -80,14 +80,14 @@ pub(crate) fn registry_record(row: Row, path: &StreamPath, entry: &StreamEntry, 
     record.freeze()
 }
 
-fn described<'a>(path: &'a StreamPath, entry: &'a StreamEntry) -> Described<'a> {
+fn describe<'a>(path: &'a StreamPath, entry: &'a StreamEntry) -> Description<'a> {
     let (ttl_seconds, expires_at) = match &entry.lifetime {
         Lifetime::Unlimited => (None, None),
         Lifetime::Idle { ttl_s } => (Some(*ttl_s), None),
         Lifetime::Until { text, .. } => (None, Some(&**text)),
     };
     let origin = entry.origin.as_ref();
-    Described {
+    Description {
         path: path.as_str(),
         content_type: entry.content_type.as_str(),
         created_at: entry.created_ms,

@@ -1,8 +1,8 @@
-//! Instants as text, RFC 3339.
+//! Points in time as text, RFC 3339.
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Milliseconds since 1970 in UTC; instants before that are 0. `None` for what is no RFC 3339 instant.
+/// Parses a time into milliseconds since 1970; earlier times are 0. `None` if the text is not RFC 3339.
 pub(crate) fn parse_instant(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();
     let fits = bytes.len() >= 20 && text.is_ascii() && bytes[4] == b'-' && bytes[7] == b'-';
@@ -26,7 +26,7 @@ pub(crate) fn parse_instant(text: &str) -> Option<u64> {
     Some(u64::try_from(ms).unwrap_or(0))
 }
 
-/// `2026-06-01T12:00:00.000Z`, for milliseconds since 1970.
+/// Formats milliseconds since 1970 as `2026-06-01T12:00:00.000Z`.
 pub(crate) fn print_instant(ms: u64) -> String {
     let (days, rest) = ((ms / DAY_MS as u64) as i64, ms % DAY_MS as u64);
     let (year, month, day) = date_of(days);
@@ -38,7 +38,7 @@ fn number(digits: &str) -> Option<i64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// The milliseconds of a fraction of a second, if there is one, and what follows.
+/// Splits off the optional fraction of a second, in milliseconds.
 fn fraction(text: &str) -> Option<(i64, &str)> {
     let Some(rest) = text.strip_prefix('.') else { return Some((0, text)) };
     let count = rest.bytes().take_while(u8::is_ascii_digit).count();
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_instant_is_refused() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             "tomorrow",

@@ -1,4 +1,4 @@
-//! Whatever happens to streams, ledger and model agree about it.
+//! Ledger and model agree after any sequence of commands.
 
 use proptest::prelude::*;
 
@@ -33,7 +33,7 @@ fn agree(stage: &Stage, model: &Model) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 800, ..ProptestConfig::default() })]
     #[test]
-    fn whatever_happens_the_ledger_and_the_model_agree(commands in prop::collection::vec(command(), 1..60)) {
+    fn ledger_and_model_agree_after_any_commands(commands in prop::collection::vec(command(), 1..60)) {
         check(&commands);
     }
 }

@@ -1,5 +1,5 @@
-//! The protocol as naively as it can be written: every stream has all its bytes, forks are copies, and who has forks is
-//! found by looking at everybody.
+//! The protocol in its most naive form: every stream holds all its bytes, forks are copies, and the forks of a stream are
+//! found by looking at all streams.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use crate::streams::wire::{AppendRequest, ContentType, CreateRequest, Kind, Life
 #[derive(Debug, Clone)]
 pub(super) struct Naive {
     pub(super) content: Vec<u8>,
-    /// Where an append begins.
+    /// The positions where appends begin.
     starts: BTreeSet<usize>,
     inherited: usize,
-    /// Lengths of the copies it stands on, for the bound on them.
+    /// The lengths of the copies that it consists of, whose number is limited.
     copies: BTreeSet<usize>,
     pub(super) content_type: ContentType,
     pub(super) lifetime: Lifetime,
@@ -34,7 +34,7 @@ pub(super) struct Naive {
 #[derive(Debug, Clone)]
 pub(super) struct Model {
     pub(super) streams: BTreeMap<String, Naive>,
-    /// What the registry holds, commas included; the order within one command is free.
+    /// The messages of the registry, with commas; their order within one command is free.
     pub(super) registry: Vec<String>,
     now_ms: u64,
 }
@@ -85,19 +85,19 @@ impl Model {
     }
 
     fn stream(&mut self, path: &str) -> &mut Naive {
-        self.streams.get_mut(path).expect("it was found alive")
+        self.streams.get_mut(path).expect("it was found before")
     }
 
     pub(super) fn forks_of(&self, path: &str) -> usize {
         self.streams.values().filter(|it| it.forked.as_ref().is_some_and(|(source, ..)| source == path)).count()
     }
 
-    /// All bytes that no other stream stands for.
+    /// All bytes that are not inherited.
     pub(super) fn own_bytes(&self) -> usize {
         self.streams.values().map(|stream| stream.content.len() - stream.inherited).sum()
     }
 
-    /// All bytes that the registry has.
+    /// All bytes of the registry.
     pub(super) fn registry_bytes(&self) -> usize {
         self.registry.iter().map(String::len).sum()
     }
@@ -128,21 +128,21 @@ impl Model {
     }
 
     fn end(&mut self, path: &str, reason: &str) {
-        let told = row(self.now_ms, "delete", path, &self.streams[path], reason);
-        self.registry.push(told);
+        let deleted = row(self.now_ms, "delete", path, &self.streams[path], reason);
+        self.registry.push(deleted);
         self.stream(path).deleted = true;
-        // Whatever is deleted and has no forks is gone, one after the other.
-        while let Some(gone) =
+        // Removes what is deleted and has no forks, until there is none.
+        while let Some(removed) =
             self.streams.keys().find(|path| self.streams[*path].deleted && self.forks_of(path) == 0).cloned()
         {
-            self.streams.remove(&gone);
+            self.streams.remove(&removed);
         }
     }
 
     fn sweep(&mut self) {
-        let over = |path: &&String| !self.streams[*path].deleted && self.expired(&self.streams[*path]);
-        let over: Vec<String> = self.streams.keys().filter(over).cloned().collect();
-        for path in over {
+        let expired = |path: &&String| !self.streams[*path].deleted && self.expired(&self.streams[*path]);
+        let expired: Vec<String> = self.streams.keys().filter(expired).cloned().collect();
+        for path in expired {
             if self.streams.contains_key(&path) {
                 self.end(&path, "expired");
             }
@@ -158,7 +158,7 @@ impl Model {
                 return Err(409);
             }
             if !expired {
-                let same = found.is_what(request);
+                let same = found.matches(request);
                 return if same { Ok((200, Some(found.content.len() as u64))) } else { Err(409) };
             }
         }
@@ -188,7 +188,7 @@ impl Model {
         if self.streams.len() >= LIMITS.streams_max && !self.streams.contains_key(path) {
             return Err(507);
         }
-        new.put(&bytes);
+        new.append(&bytes);
         if self.streams.contains_key(path) {
             self.end(path, "expired");
         }
@@ -209,7 +209,7 @@ impl Model {
             return Err(400);
         }
         let held = self.own_bytes() + self.registry_bytes();
-        let (room, now_ms) = ((LIMITS.content_bytes_max as usize).saturating_sub(held), self.now_ms);
+        let (space, now_ms) = ((LIMITS.content_bytes_max as usize).saturating_sub(held), self.now_ms);
         let known = request.producer.as_ref().and_then(|stamp| found.producers.get(&*stamp.id).copied());
         if found.closed {
             let again = request.producer.is_some() && request.producer == found.closed_by;
@@ -239,17 +239,17 @@ impl Model {
         if bytes.is_empty() && !body.is_empty() {
             return Err(400);
         }
-        if bytes.len() > room {
+        if bytes.len() > space {
             return Err(507);
         }
         let stream = self.stream(path);
         stream.used_ms = now_ms;
-        stream.put(&bytes);
-        stream.remember(request, now_ms)?;
+        stream.append(&bytes);
+        stream.apply(request, now_ms)?;
         let (status, tail) =
             (if request.producer.is_some() && !bytes.is_empty() { 200 } else { 204 }, stream.content.len());
-        let told = stream.closed.then(|| row(now_ms, "update", path, stream, ""));
-        self.registry.extend(told);
+        let closed = stream.closed.then(|| row(now_ms, "update", path, stream, ""));
+        self.registry.extend(closed);
         Ok((status, Some(tail as u64)))
     }
 }
@@ -276,7 +276,7 @@ impl Naive {
         }
     }
 
-    fn is_what(&self, request: &CreateRequest) -> bool {
+    fn matches(&self, request: &CreateRequest) -> bool {
         let forked = self.forked.is_some();
         let origin = match (&request.fork, &self.forked) {
             (None, None) => true,
@@ -316,7 +316,7 @@ impl Naive {
         };
         let mut copies: BTreeSet<usize> = self.copies.iter().copied().chain([tail]).map(|end| end.min(base)).collect();
         copies.remove(&0);
-        // A copy that ends where the one before ends adds nothing; the source itself counts only beyond its copies.
+        // A copy that ends where the previous one ends adds nothing; the source counts only for what is beyond its copies.
         if self.copies.iter().any(|end| *end >= base) {
             copies.retain(|end| *end <= base);
         }
@@ -343,14 +343,14 @@ impl Naive {
         Ok(if inner.is_empty() { Vec::new() } else { format!("{inner},").into_bytes() })
     }
 
-    fn put(&mut self, bytes: &[u8]) {
+    fn append(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.starts.insert(self.content.len());
             self.content.extend_from_slice(bytes);
         }
     }
 
-    fn remember(&mut self, request: &AppendRequest, now_ms: u64) -> Result<(), Refused> {
+    fn apply(&mut self, request: &AppendRequest, now_ms: u64) -> Result<(), Refused> {
         if let Some(ProducerStamp { id, epoch, seq }) = &request.producer {
             if !self.producers.contains_key(&**id) && self.producers.len() >= LIMITS.producers_max {
                 self.producers.retain(|_, (.., used_ms)| *used_ms + LIMITS.producer_idle_ms > now_ms);
@@ -370,7 +370,7 @@ impl Naive {
     }
 }
 
-/// How many messages the bytes of a JSON stream are; `None` if they end inside of one.
+/// The number of messages in these bytes of a JSON stream; `None` if they end inside a message.
 fn messages(bytes: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(bytes).ok()?.strip_suffix(',')?;
     serde_json::from_str::<Vec<&RawValue>>(&format!("[{text}]")).ok().map(|messages| messages.len())

@@ -1,4 +1,4 @@
-//! The registry: its rows as they are meant to be, and what comes of them.
+//! The registry: its expected rows, and the state that they add up to.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::stage::{Command, REGISTRY, Stage, name};
 use crate::streams::rules::{Content, Happened, Ledger, Limits};
 use crate::streams::wire::{CreateRequest, Lifetime, Offset};
 
-/// What the registry says of a stream.
+/// The expected row about a stream.
 pub(super) fn row(now_ms: u64, operation: &str, path: &str, stream: &Naive, reason: &str) -> String {
     let lifetime = match &stream.lifetime {
         Lifetime::Unlimited => String::new(),
@@ -32,7 +32,7 @@ pub(super) fn row(now_ms: u64, operation: &str, path: &str, stream: &Naive, reas
     )
 }
 
-/// The messages of the registry, each as it stands there.
+/// The messages of the registry, verbatim.
 fn rows(stage: &Stage) -> Vec<Box<RawValue>> {
     if stage.ledger.stream(&name(REGISTRY)).is_none() {
         return Vec::new();
@@ -49,16 +49,16 @@ fn materialised(rows: &[Box<RawValue>]) -> BTreeMap<String, Value> {
         assert_eq!(row["type"], "stream");
         let key = row["key"].as_str().unwrap().to_owned();
         match row["headers"]["operation"].as_str().unwrap() {
-            "insert" => assert_eq!(state.insert(key, row["value"].clone()), None, "{row} was there"),
-            "update" => drop(state.insert(key, row["value"].clone()).expect("it was there")),
-            "delete" => drop(state.remove(&key).expect("it was there")),
-            other => panic!("{other} is no operation"),
+            "insert" => assert_eq!(state.insert(key, row["value"].clone()), None, "{row}: inserted twice"),
+            "update" => drop(state.insert(key, row["value"].clone()).expect("it exists")),
+            "delete" => drop(state.remove(&key).expect("it exists")),
+            other => panic!("unknown operation {other}"),
         }
     }
     state
 }
 
-/// The rows are those of the model, in any order within one command, and what they make is what exists.
+/// Checks that the rows are those of the model, in any order within one command, and that they add up to what exists.
 pub(super) fn agree(stage: &Stage, model: &Model, seen: &mut usize) {
     let rows = rows(stage);
     let mut new: Vec<String> = rows[*seen..].iter().map(|row| format!("{},", row.get())).collect();
@@ -74,23 +74,23 @@ pub(super) fn agree(stage: &Stage, model: &Model, seen: &mut usize) {
     let listed: Vec<(&str, bool)> =
         listed.map(|(path, row)| (path.as_str(), row["closed"].as_bool().unwrap())).collect();
     assert_eq!(listed, live);
-    assert_eq!(state.contains_key(REGISTRY), !rows.is_empty(), "it tells of itself, too");
-    // Listeners are told the same, except of the registry itself.
-    assert_eq!(stage.happened.len(), rows.len().saturating_sub(1));
+    assert_eq!(state.contains_key(REGISTRY), !rows.is_empty(), "it lists itself, too");
+    // Listeners get the same, except for the registry itself.
+    assert_eq!(stage.events.len(), rows.len().saturating_sub(1));
     let end = stage.ledger.stream(&name(REGISTRY)).map(|registry| Offset::at(registry.tail));
-    assert_eq!(stage.happened.last().and_then(|event| event.registry_next), end);
+    assert_eq!(stage.events.last().and_then(|event| event.registry_next), end);
 }
 
 fn created(path: &'static str, lifetime: Option<Lifetime>) -> Command {
     Command::Create { path, request: CreateRequest { lifetime, ..CreateRequest::default() }, body: "" }
 }
 
-fn told(stage: &Stage) -> Vec<(&str, &Happened)> {
-    stage.happened.iter().map(|event| (event.path.as_str(), &event.happened)).collect()
+fn events(stage: &Stage) -> Vec<(&str, &Happened)> {
+    stage.events.iter().map(|event| (event.path.as_str(), &event.happened)).collect()
 }
 
 #[test]
-fn a_stream_that_expired_is_told_once_whoever_notices_it() {
+fn the_expiry_of_a_stream_is_recorded_once() {
     let short = || Some(Lifetime::Idle { ttl_s: 1 });
     for notice in [Command::Sweep, created("a", None)] {
         let mut stage = Stage::new();
@@ -99,13 +99,13 @@ fn a_stream_that_expired_is_told_once_whoever_notices_it() {
         assert_eq!(stage.run(&Command::Read { path: "a" }).0, 404);
         stage.run(&notice);
         stage.run(&Command::Sweep);
-        let expired = told(&stage).into_iter().filter(|(_, happened)| **happened == Happened::Expired).count();
+        let expired = events(&stage).into_iter().filter(|(_, happened)| **happened == Happened::Expired).count();
         assert_eq!(expired, 1, "{notice:?}");
     }
 }
 
 #[test]
-fn a_full_server_still_closes_and_deletes_and_tells_of_it() {
+fn a_full_server_still_closes_and_deletes_and_records_that() {
     let mut ledger = Ledger::new(Limits { content_bytes_max: 1, ..super::stage::LIMITS }, 1);
     let mut changes = Vec::new();
     let empty = || (Content::new(Bytes::new()), None);
@@ -118,20 +118,20 @@ fn a_full_server_still_closes_and_deletes_and_tells_of_it() {
 }
 
 #[test]
-fn switching_it_off_removes_it_and_switching_it_on_tells_what_there_is() {
+fn switching_it_off_removes_it_and_switching_it_on_lists_what_exists() {
     let mut stage = Stage::new();
     for path in ["b", "a", "c"] {
         stage.run(&created(path, None));
     }
     stage.run(&Command::Delete { path: "c" });
-    stage.settle_registry(false);
+    stage.reconcile_registry(false);
     assert_eq!(stage.run(&Command::Read { path: REGISTRY }).0, 404);
     stage.run(&Command::Delete { path: "b" });
     stage.run(&created("d", None));
     assert_eq!(rows(&stage).len(), 0);
-    stage.settle_registry(true);
+    stage.reconcile_registry(true);
     let keys: Vec<String> = materialised(&rows(&stage)).into_keys().collect();
     assert_eq!(keys, [REGISTRY, "a", "d"]);
-    stage.settle_registry(true);
-    assert_eq!(rows(&stage).len(), 3, "there is nothing to settle a second time");
+    stage.reconcile_registry(true);
+    assert_eq!(rows(&stage).len(), 3, "a second time changes nothing");
 }

@@ -1,4 +1,4 @@
-//! A ledger with a plain map behind it, and the commands that the tests give to both sides.
+//! A ledger with a map as its store, and the commands that tests run against both ledger and model.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::streams::rules::{
-    Appended, Change, Content, Created, Effect, Following, Ledger, LifecycleEvent, Limits, Refusal,
+    AppendAfter, Appended, Change, Content, Created, Effect, Ledger, LifecycleEvent, Limits, Refusal,
 };
 use crate::streams::wire::{
     AppendRequest, ContentType, CreateRequest, ForkRequest, Lifetime, Offset, ProducerStamp, StreamPath,
 };
 
-/// A command with everything that matters for its outcome.
+/// A command with everything that its outcome depends on.
 #[derive(Debug, Clone)]
 pub(super) enum Command {
     Create { path: &'static str, request: CreateRequest, body: &'static str },
@@ -25,7 +25,7 @@ pub(super) enum Command {
     Pass { ms: u64 },
 }
 
-/// What came of it: a status, and the end of the stream where there is one.
+/// The outcome of a command: a status, and the end of the stream if there is one.
 pub(super) type Outcome = (u16, Option<u64>);
 
 pub(super) const LIMITS: Limits = Limits {
@@ -37,25 +37,25 @@ pub(super) const LIMITS: Limits = Limits {
     registry: true,
 };
 
-/// The ledger, the records it wanted written, and the time.
+/// The ledger, the records that it wrote, and the time.
 pub(super) struct Stage {
     pub(super) ledger: Ledger,
     pub(super) now_ms: u64,
-    /// Log to start and bytes of each record.
+    /// By log: start and bytes of each record.
     records: BTreeMap<u64, BTreeMap<u64, Bytes>>,
-    /// What listeners are told.
-    pub(super) happened: Vec<LifecycleEvent>,
+    /// The events that listeners get.
+    pub(super) events: Vec<LifecycleEvent>,
 }
 
 impl Stage {
     pub(super) fn new() -> Self {
-        Self { ledger: Ledger::new(LIMITS, 1), now_ms: 1_000_000, records: BTreeMap::new(), happened: Vec::new() }
+        Self { ledger: Ledger::new(LIMITS, 1), now_ms: 1_000_000, records: BTreeMap::new(), events: Vec::new() }
     }
 
     pub(super) fn run(&mut self, command: &Command) -> Outcome {
         let mut changes = Vec::new();
         let outcome = self.decide(command, &mut changes);
-        assert!(outcome.0 < 400 || changes.is_empty(), "{command:?} was refused and wants {changes:?} written");
+        assert!(outcome.0 < 400 || changes.is_empty(), "{command:?} was refused, but changed {changes:?}");
         changes.into_iter().for_each(|change| self.write(change));
         outcome
     }
@@ -64,8 +64,8 @@ impl Stage {
         let now_ms = self.now_ms;
         match command {
             Command::Create { path, request, body } => {
-                let following = request.fork.as_ref().and_then(|fork| self.following(fork));
-                let content = (Content::new(Bytes::from_static(body.as_bytes())), following.as_ref());
+                let after_offset = request.fork.as_ref().and_then(|fork| self.append_after(fork));
+                let content = (Content::new(Bytes::from_static(body.as_bytes())), after_offset.as_ref());
                 created(self.ledger.create(now_ms, &name(path), request, content, changes))
             }
             Command::Append { path, request, body } => {
@@ -97,11 +97,11 @@ impl Stage {
         }
     }
 
-    /// What opening a store with or without a registry does.
-    pub(super) fn settle_registry(&mut self, registry: bool) {
+    /// Does what opening a store with or without a registry does.
+    pub(super) fn reconcile_registry(&mut self, registry: bool) {
         let mut changes = Vec::new();
         self.ledger.limits.registry = registry;
-        self.ledger.settle_registry(self.now_ms, &mut changes);
+        self.ledger.reconcile_registry(self.now_ms, &mut changes);
         changes.into_iter().for_each(|change| self.write(change));
     }
 
@@ -133,13 +133,13 @@ impl Stage {
                 // Later changes of the same command may have removed it again.
                 self.ledger.stream(&path);
             }
-            Change::Happened(event) => self.happened.push(*event),
+            Change::Happened(event) => self.events.push(*event),
         }
     }
 
     /// All bytes of a stream, read through its segments.
     pub(super) fn content(&self, path: &str) -> Vec<u8> {
-        let stream = self.ledger.stream(&name(path)).expect("the caller knows that it is there");
+        let stream = self.ledger.stream(&name(path)).expect("the caller knows that it exists");
         let (mut at, mut content) = (0, Vec::new());
         for segment in stream.segments() {
             let until = segment.until.min(stream.tail);
@@ -154,7 +154,7 @@ impl Stage {
         content
     }
 
-    fn following(&self, fork: &ForkRequest) -> Option<Following> {
+    fn append_after(&self, fork: &ForkRequest) -> Option<AppendAfter> {
         let position = fork.offset?.position()?;
         let stream = self.ledger.stream(&fork.source)?;
         if position >= stream.tail {
@@ -164,7 +164,7 @@ impl Stage {
         let segment = segments.iter().find(|segment| segment.until > position)?;
         let record = self.records.get(&segment.log).and_then(|records| records.get(&position));
         let cut = record.map(|record| record.slice(..record.len().min((segment.until - position) as usize)));
-        Some(Following { log: stream.entry.log, record: cut })
+        Some(AppendAfter { log: stream.entry.log, record: cut })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading a stream, and waiting for more of it.
+//! Readers: they return the content of a stream, and wait for more.
 
 use std::sync::Arc;
 
@@ -11,32 +11,31 @@ use super::segments::read_segments;
 use super::shared::Shared;
 use super::wire::{Begin, ContentType, Lifetime, Offset};
 
-/// Somebody who reads one life of a stream, from a place on. While a reader lives, a stream with a `Stream-TTL` does not
-/// expire.
+/// A position in one life of a stream. As long as there is a reader, a stream with a `Stream-TTL` does not expire.
 pub struct Reader {
     shared: Shared,
     stream: Arc<ReadableStream>,
     position: u64,
-    _following: Option<Following>,
+    _in_use: Option<InUse>,
 }
 
-/// What a read gave.
+/// The result of a read.
 #[derive(Debug, Clone)]
 pub struct Slice {
-    /// The bytes, shared with the store; whole appends. In a JSON stream, messages with a comma behind each.
+    /// The bytes of whole appends, shared with the store. In a JSON stream, messages with a comma after each.
     pub chunks: Vec<Bytes>,
-    /// Where it begins.
+    /// The offset where it begins.
     pub start: Offset,
-    /// Where it ends, and the next read begins.
+    /// The offset where it ends and the next read begins.
     pub next: Offset,
-    /// Whether it reaches the end of the stream.
+    /// True if it reaches the end of the stream.
     pub up_to_date: bool,
-    /// Whether it reaches the end of a closed stream: there will never be more.
+    /// True if it reaches the end of a closed stream: there will never be more.
     pub closed: bool,
 }
 
 impl Slice {
-    /// Whether there is nothing in it.
+    /// Returns true if it has no content.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
@@ -48,12 +47,12 @@ impl Reader {
         let position = match begin {
             Begin::Start => 0,
             Begin::Now => tail,
-            // Beyond the end there is nothing to wait for: a reader that comes from another life goes on from here.
+            // An offset beyond the end is from another life of the stream: the reader continues at the end.
             Begin::After(offset) => offset.position().unwrap_or(u64::MAX).min(tail),
         };
         let idle = matches!(stream.lifetime, Lifetime::Idle { .. });
-        let following = idle.then(|| Following::begin(shared, &stream)).transpose()?;
-        Ok(Self { shared: shared.clone(), stream, position, _following: following })
+        let in_use = idle.then(|| InUse::begin(shared, &stream)).transpose()?;
+        Ok(Self { shared: shared.clone(), stream, position, _in_use: in_use })
     }
 
     /// The media type of the stream.
@@ -61,19 +60,19 @@ impl Reader {
         &self.stream.content_type
     }
 
-    /// How long the stream lives.
+    /// The lifetime of the stream.
     pub fn lifetime(&self) -> &Lifetime {
         &self.stream.lifetime
     }
 
-    /// A number that tells this life of the stream from all others.
+    /// A number that identifies this life of the stream.
     pub fn life(&self) -> u64 {
         self.stream.log
     }
 
-    /// What there is from here on, as much as fits into `bytes_max`, at least one append; the next call goes on behind
-    /// it. Errors: [`Error::Refused`] when the stream is gone, [`Error::NoOffset`], [`Error::Damaged`],
-    /// [`Error::StoreRead`].
+    /// Returns the content from the current position on, and advances past it: whole appends of at most `bytes_max` bytes
+    /// in all, but at least one append if there is one. Errors: [`Error::Refused`] if the stream was deleted,
+    /// [`Error::NoOffset`], [`Error::Damaged`], [`Error::StoreRead`]. Cancel-safe.
     pub async fn take(&mut self, bytes_max: usize) -> Result<Slice, Error> {
         let end = alive(&self.stream)?;
         let start = self.position.min(end.tail);
@@ -88,25 +87,25 @@ impl Reader {
         Ok(Slice { chunks, start, next, up_to_date, closed: up_to_date && end.closed })
     }
 
-    /// What it reads, for whoever knows already what a step gives.
+    /// The stream.
     pub(super) fn stream(&self) -> &Arc<ReadableStream> {
         &self.stream
     }
 
-    /// Where it stands, where the stream ends, and whether that is for ever. Errors: [`Error::Refused`] when the stream is
-    /// gone.
-    pub(super) fn way_to_end(&self) -> Result<(u64, u64, bool), Error> {
+    /// Returns the current position, the end of the stream, and true if that is closed. Errors: [`Error::Refused`] if the
+    /// stream was deleted.
+    pub(super) fn position_and_end(&self) -> Result<(u64, u64, bool), Error> {
         let end = alive(&self.stream)?;
         Ok((self.position.min(end.tail), end.tail, end.closed))
     }
 
-    /// Goes on behind what was read by somebody else.
-    pub(super) fn pass_to(&mut self, position: u64) {
+    /// Advances past content that the caller got elsewhere.
+    pub(super) fn advance_to(&mut self, position: u64) {
         self.shared.metrics().bytes_read.inc_by(position - self.position.min(position));
         self.position = position;
     }
 
-    /// Waits until there is something behind the place of the reader, or the stream is closed or gone. Cancel-safe.
+    /// Waits until there is content after the current position, or the stream is closed or deleted. Cancel-safe.
     pub async fn more(&self) {
         let position = self.position;
         self.stream.wait_for(move |end| end.tail > position || end.closed || end.deleted.is_some()).await;
@@ -114,7 +113,7 @@ impl Reader {
 
     async fn read(&self, start: u64, end: u64, bytes_max: usize) -> Result<(Vec<Bytes>, u64), Error> {
         let read = read_segments(self.shared.store(), &self.stream, (start, end), bytes_max).await;
-        // Whoever reads while the stream is removed may find nothing; that is no defect of the store.
+        // A read may fail because the stream was removed meanwhile: that is no fault of the store.
         read.or_else(|error| alive(&self.stream).and(Err(error)))
     }
 }
@@ -128,20 +127,20 @@ fn alive(stream: &ReadableStream) -> Result<End, Error> {
     }
 }
 
-/// Keeps a stream in use as long as it lives.
-struct Following {
+/// Keeps a stream from expiring until it is dropped.
+struct InUse {
     shared: Shared,
     stream: Arc<ReadableStream>,
 }
 
-impl Following {
+impl InUse {
     fn begin(shared: &Shared, stream: &Arc<ReadableStream>) -> Result<Self, Error> {
         shared.with_ledger(|ledger, now_ms| ledger.follow(now_ms, &stream.path))?;
         Ok(Self { shared: shared.clone(), stream: Arc::clone(stream) })
     }
 }
 
-impl Drop for Following {
+impl Drop for InUse {
     fn drop(&mut self) {
         let stream = &self.stream;
         self.shared.with_ledger(|ledger, now_ms| ledger.unfollow(now_ms, &stream.path, stream.log));
