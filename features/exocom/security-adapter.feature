@@ -55,6 +55,6 @@ Feature: The security adapter
   Scenario: a verdict about an unknown message changes nothing
     Given security is asked to authorize {"name":"create user","id":"111"}
     When security sends "message unauthorized" in activity "unheard-of"
-    Then the log says `Warning: 'message unauthorized' for activityId 'unheard-of', in which no message waits to be judged`
+    Then the log says `Warning: 'message unauthorized' for activityId 'unheard-of', in which no message awaits a verdict`
     When security answers "message authorized"
     Then users gets "create user" with {"id":"111"}

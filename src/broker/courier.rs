@@ -8,7 +8,7 @@ use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::Full;
 
-use super::rules::{Attempt, Batch, Key, Outcome, Reason, Work};
+use super::rules::{Attempt, Batch, InstanceKey, Outcome, Reason, Work};
 use super::shell::{Handle, Shell};
 use super::wire::Address;
 use crate::http::{Answer, Backoff, ClientError};
@@ -21,7 +21,7 @@ const DETAIL_CHARS_MAX: usize = 200;
 type Tried = (Attempt, Option<Duration>);
 
 /// Works for one instance until it has left or the broker stops. Not cancel-safe: a dropped delivery may have arrived.
-pub(crate) async fn run(shell: Arc<Shell>, key: Key, handle: Handle) {
+pub(crate) async fn run(shell: Arc<Shell>, key: InstanceKey, handle: Handle) {
     let mut backoff = Backoff::new(shell.config.retry_wait_max());
     let mut head: Option<MessageId> = None;
     loop {
@@ -51,7 +51,7 @@ pub(crate) async fn run(shell: Arc<Shell>, key: Key, handle: Handle) {
         };
         let again = needs_patience(&attempt);
         // A receiver that answers is waited for message by message; one that does not, more and more patiently.
-        if !again || (first != head && !matches!(attempt, Attempt::Silent { .. })) {
+        if !again || (first != head && !matches!(attempt, Attempt::Unreachable { .. })) {
             backoff.reset();
         }
         head = first;
@@ -76,7 +76,7 @@ async fn pause(shell: &Shell, handle: &Handle, delay: Duration) -> bool {
 }
 
 /// Waits for the answers to what the publishers' threads gave to the inbox. Returns the wait that it asks for, if any.
-async fn answers(shell: &Shell, key: Key, handle: &Handle) -> Option<Duration> {
+async fn answers(shell: &Shell, key: InstanceKey, handle: &Handle) -> Option<Duration> {
     let mut asked = None;
     while let Some((sequence, pending)) = handle.next_unanswered() {
         let delivery = pending.await;
@@ -96,9 +96,9 @@ fn wait_of(delivery: &Delivery) -> Option<Duration> {
 /// Whether the next try should wait.
 fn needs_patience(attempt: &Attempt) -> bool {
     match attempt {
-        Attempt::Answered(outcomes) => outcomes.iter().any(|outcome| matches!(outcome, Outcome::Later(_))),
-        Attempt::TooMuch { .. } => false,
-        Attempt::Silent { .. } => true,
+        Attempt::Answered(outcomes) => outcomes.iter().any(|outcome| matches!(outcome, Outcome::Retry(_))),
+        Attempt::TooLarge { .. } => false,
+        Attempt::Unreachable { .. } => true,
     }
 }
 
@@ -107,7 +107,7 @@ async fn deliver(shell: &Shell, inbox: Option<&dyn Inbox>, batch: Batch) -> Trie
         (Some(address), _) if batch.together => post_together(shell, &address, &batch.messages).await,
         (Some(address), _) => post_single(shell, &address, &batch.messages).await,
         (None, Some(inbox)) => hand_over(inbox, batch.messages).await,
-        (None, None) => (Attempt::Silent { cause: "the service has no inbox".into() }, None),
+        (None, None) => (Attempt::Unreachable { cause: "the service has no inbox".into() }, None),
     }
 }
 
@@ -147,10 +147,10 @@ async fn post_together(shell: &Shell, address: &Address, messages: &[Message]) -
     match answer {
         Ok(answer) if answer.status.is_success() => read_list(&answer.body, messages.len()),
         Ok(answer) if may_recover(answer.status) => (unavailable(&answer), answer.retry_after()),
-        Ok(answer) if messages.len() > 1 => (Attempt::TooMuch { detail: words(&answer) }, None),
+        Ok(answer) if messages.len() > 1 => (Attempt::TooLarge { detail: words(&answer) }, None),
         Ok(answer) => (Attempt::Answered(vec![rejected(&answer)]), None),
         Err(error @ ClientError::AnswerTooLarge { .. }) => (refused_all(messages.len(), &error.to_string()), None),
-        Err(error) => (Attempt::Silent { cause: error.to_string() }, None),
+        Err(error) => (Attempt::Unreachable { cause: error.to_string() }, None),
     }
 }
 
@@ -159,7 +159,7 @@ fn read_list(body: &Bytes, count: usize) -> Tried {
         Ok(deliveries) if deliveries.len() <= count => {
             let asked = deliveries.iter().filter_map(wait_of).max();
             let mut outcomes: Vec<Outcome> = deliveries.into_iter().map(Outcome::from).collect();
-            outcomes.resize_with(count, || Outcome::Later("the receiver's answer left it out".into()));
+            outcomes.resize_with(count, || Outcome::Retry("the receiver's answer left it out".into()));
             (Attempt::Answered(outcomes), asked)
         }
         Ok(_) | Err(_) => (refused_all(count, "its answer is not a list with one status per message"), None),
@@ -184,11 +184,11 @@ async fn post_single(shell: &Shell, address: &Address, messages: &[Message]) -> 
         Ok(answer) if answer.status.is_success() => (Attempt::Answered(vec![Outcome::Delivered]), None),
         Ok(answer) if is_unavailable(answer.status) => (unavailable(&answer), answer.retry_after()),
         Ok(answer) if may_recover(answer.status) => {
-            (Attempt::Answered(vec![Outcome::Later(words(&answer))]), answer.retry_after())
+            (Attempt::Answered(vec![Outcome::Retry(words(&answer))]), answer.retry_after())
         }
         Ok(answer) => (Attempt::Answered(vec![rejected(&answer)]), None),
         Err(error @ ClientError::AnswerTooLarge { .. }) => (refused_all(1, &error.to_string()), None),
-        Err(error) => (Attempt::Silent { cause: error.to_string() }, None),
+        Err(error) => (Attempt::Unreachable { cause: error.to_string() }, None),
     }
 }
 
@@ -203,7 +203,7 @@ fn is_unavailable(status: StatusCode) -> bool {
 }
 
 fn unavailable(answer: &Answer) -> Attempt {
-    Attempt::Silent { cause: words(answer) }
+    Attempt::Unreachable { cause: words(answer) }
 }
 
 fn rejected(answer: &Answer) -> Outcome {

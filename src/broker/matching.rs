@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::rules::Rules;
+use super::rules::TranslationRules;
 use super::wire::{Landscape, RoleRoutes};
 use crate::message::{MessageName, Role};
 
@@ -37,12 +37,12 @@ impl Unmatched {
 impl Landscape {
     /// What the roles send, by public names.
     pub fn sent(&self) -> Vec<Spoken> {
-        self.spoken(|routes| &routes.sends, Rules::sending)
+        self.spoken(|routes| &routes.sends, TranslationRules::public_when_sent)
     }
 
     /// What the roles receive, by public names.
     pub fn received(&self) -> Vec<Spoken> {
-        self.spoken(|routes| &routes.receives, Rules::subscribing)
+        self.spoken(|routes| &routes.receives, TranslationRules::public_when_received)
     }
 
     /// The messages with only one end. The other end of the security adapter, and of what a broker says by itself, is
@@ -65,14 +65,14 @@ impl Landscape {
     fn spoken(&self, names: fn(&RoleRoutes) -> &[MessageName], public: Translate) -> Vec<Spoken> {
         let mut known = HashSet::new();
         let all = self.roles.iter().flat_map(|routes| {
-            let public = |internal| public(Rules::Ours, &routes.role, &routes.translation, internal);
+            let public = |internal| public(TranslationRules::Current, &routes.role, &routes.translation, internal);
             names(routes).iter().map(move |internal| Spoken { role: routes.role.clone(), public: public(internal) })
         });
         all.filter(|spoken| known.insert(spoken.clone())).collect()
     }
 }
 
-type Translate = fn(Rules, &Role, &super::wire::Translation, &MessageName) -> MessageName;
+type Translate = fn(TranslationRules, &Role, &super::wire::Translation, &MessageName) -> MessageName;
 
 #[cfg(test)]
 mod tests {

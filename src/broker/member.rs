@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::error::Error;
-use super::rules::Key;
+use super::rules::InstanceKey;
 use super::service::Broker;
 use super::shell::Handle;
 use super::socket::Acks;
@@ -23,7 +23,7 @@ pub(super) struct Member {
 }
 
 struct Seat {
-    key: Key,
+    key: InstanceKey,
     role: Role,
     instance: InstanceId,
 }
@@ -81,7 +81,7 @@ impl Member {
     }
 
     /// Its place, once it has registered.
-    pub(super) fn key(&self) -> Option<Key> {
+    pub(super) fn key(&self) -> Option<InstanceKey> {
         self.seat.as_ref().map(|seat| seat.key)
     }
 

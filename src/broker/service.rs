@@ -14,7 +14,7 @@ use super::config::Config;
 use super::error::Error;
 use super::journal::{Journal, Sink, Style};
 use super::metrics::Metrics;
-use super::rules::{Effect, Exchange, Filter, Note, Place};
+use super::rules::{Effect, Endpoint, Exchange, Filter, Note};
 use super::shell::{Handle, Shell, sweep};
 use super::traffic::{Following, Payloads, Refusal, Traffic};
 use super::wire::{Activity, Address, InstanceRow, Landscape, Lease, Listing, Undelivered};
@@ -90,7 +90,7 @@ impl Broker {
         let mut effects = Vec::new();
         let verdict = {
             let mut exchange = self.shell.exchange();
-            match message.sender.as_ref().filter(|sender| !exchange.may_speak_for(sender, origin, token)) {
+            match message.sender.as_ref().filter(|sender| !exchange.registry().may_speak_for(sender, origin, token)) {
                 Some(sender) => {
                     let role = sender.clone();
                     let (sender, name) = (Some(role.clone()), message.name.clone());
@@ -115,18 +115,18 @@ impl Broker {
     /// Registers a service of this process; it stays until [`Broker::leave`]. Deliveries call `inbox`.
     /// Errors: [`Error::Full`], [`Error::InstanceTaken`], [`Error::Draining`].
     pub fn join_local(&self, registration: Registration, inbox: Arc<dyn Inbox>) -> Result<Lease, Error> {
-        self.shell.register(registration, Place::Local, Some(inbox))
+        self.shell.register(registration, Endpoint::Local, Some(inbox))
     }
 
     /// Registers a service that is reached at `address`, or renews its lease and updates what is known of it.
     /// Errors: [`Error::Full`], [`Error::InstanceTaken`], [`Error::Draining`].
     pub fn register(&self, registration: Registration, address: impl Into<Address>) -> Result<Lease, Error> {
-        self.shell.register(registration, Place::Remote(address.into()), None)
+        self.shell.register(registration, Endpoint::Remote(address.into()), None)
     }
 
     /// Whether an instance of this id is on the roster.
     pub fn knows(&self, instance: &InstanceId) -> bool {
-        self.shell.exchange().knows(instance)
+        self.shell.exchange().registry().key_of(instance).is_some()
     }
 
     /// Takes an instance off the roster; what waits for it goes to another one of its role, or waits for one.
@@ -145,7 +145,7 @@ impl Broker {
     /// Errors: [`Error::Full`], [`Error::Draining`]; then nothing has changed.
     pub fn configure(&self, landscape: Landscape) -> Result<(), Error> {
         let (style, mut effects) = (Style::from(landscape.form), Vec::new());
-        let added = self.shell.exchange().configure(Instant::now(), landscape, Handle::remote, &mut effects)?;
+        let added = self.shell.exchange().configure(Instant::now(), &landscape, Handle::remote, &mut effects)?;
         lock(&self.shell.journal).iter_mut().for_each(|journal| journal.speak(style));
         for (key, handle) in added {
             self.shell.spawn_courier(key, handle);
@@ -161,7 +161,7 @@ impl Broker {
 
     /// What `/config.json` shows, in the form in which the landscape was written.
     pub fn listing(&self) -> Listing {
-        self.shell.exchange().listing()
+        self.shell.exchange().registry().listing()
     }
 
     /// Every instance on the roster.
@@ -171,7 +171,7 @@ impl Broker {
 
     /// What everybody else calls the message that `sender`, or the role of `origin`, calls `name`.
     pub fn public_name(&self, origin: Option<&InstanceId>, sender: Option<&Role>, name: &MessageName) -> MessageName {
-        self.shell.exchange().public_name(origin, sender, name)
+        self.shell.exchange().registry().public_name(origin, sender, name)
     }
 
     /// The messages that were given up, the oldest first.
@@ -196,7 +196,7 @@ impl Broker {
     pub fn metrics(&self) -> String {
         let (load, instances) = {
             let exchange = self.shell.exchange();
-            (exchange.load(), exchange.instances_count())
+            (exchange.load(), exchange.registry().len())
         };
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.shell.metrics.queued.set(gauge(load.messages));

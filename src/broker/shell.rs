@@ -14,7 +14,7 @@ use super::courier;
 use super::error::Error;
 use super::journal::Journal;
 use super::metrics::Metrics;
-use super::rules::{Attempt, Effect, Exchange, GivenUp, Key, Note, Parcel, Place, Reason, Work};
+use super::rules::{Attempt, Effect, Endpoint, Envelope, Exchange, FailedDelivery, InstanceKey, Note, Reason, Work};
 use super::traffic::Traffic;
 use super::wire::{Lease, Undelivered};
 use crate::http::Client;
@@ -35,7 +35,7 @@ const BROKER: &str = "exocom";
 pub(crate) struct Handle {
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
     pub(crate) wake: Arc<Notify>,
-    /// Deliveries to the inbox that it answers later, by the sequence number of their parcel.
+    /// Deliveries to the inbox that it answers later, by the sequence number of their envelope.
     unanswered: Arc<Mutex<VecDeque<(u64, Pending<Delivery>)>>>,
 }
 
@@ -75,7 +75,7 @@ impl Shell {
     }
 
     /// What the courier should do next.
-    pub(crate) fn take(&self, key: Key) -> Work {
+    pub(crate) fn take(&self, key: InstanceKey) -> Work {
         let mut effects = Vec::new();
         let work = self.exchange().take(Instant::now(), key, &mut effects);
         self.perform(effects);
@@ -83,9 +83,9 @@ impl Shell {
     }
 
     /// Tells how a delivery went.
-    pub(crate) fn settle(self: &Arc<Self>, key: Key, attempt: Attempt) {
+    pub(crate) fn settle(self: &Arc<Self>, key: InstanceKey, attempt: Attempt) {
         let mut effects = Vec::new();
-        let delivered = self.exchange().settle(Instant::now(), key, attempt, &mut effects);
+        let delivered = self.exchange().record_outcome(Instant::now(), key, attempt, &mut effects);
         self.metrics.delivered.inc_by(delivered as u64);
         self.perform(effects);
         self.settled.notify_waiters();
@@ -94,7 +94,7 @@ impl Shell {
     pub(super) fn register(
         self: &Arc<Self>,
         registration: Registration,
-        place: Place,
+        place: Endpoint,
         inbox: Option<Arc<dyn Inbox>>,
     ) -> Result<Lease, Error> {
         let handle = Handle { inbox, ..Handle::remote() };
@@ -112,17 +112,17 @@ impl Shell {
 
     /// Registers the service at the other end of a socket. Errors: [`Error::Token`], [`Error::Full`],
     /// [`Error::InstanceTaken`], [`Error::Draining`].
-    pub(crate) fn connect(&self, registration: Registration, handle: Handle) -> Result<Key, Error> {
+    pub(crate) fn connect(&self, registration: Registration, handle: Handle) -> Result<InstanceKey, Error> {
         let (role, instance) = (registration.role.clone(), registration.instance.clone());
         let mut effects = Vec::new();
-        let added = self.exchange().register(Instant::now(), registration, Place::Socket, handle, &mut effects)?;
+        let added = self.exchange().register(Instant::now(), registration, Endpoint::Socket, handle, &mut effects)?;
         self.note(&Note::Registered { role, instance });
         self.perform(effects);
         Ok(added.expect("whoever comes over a new socket has a new place"))
     }
 
     /// Takes over what the service at the other end of a socket says anew. Errors: [`Error::Token`].
-    pub(crate) fn renew(&self, key: Key, registration: Registration) -> Result<(), Error> {
+    pub(crate) fn renew(&self, key: InstanceKey, registration: Registration) -> Result<(), Error> {
         let (role, instance) = (registration.role.clone(), registration.instance.clone());
         let mut effects = Vec::new();
         self.exchange().renew(Instant::now(), key, registration, &mut effects)?;
@@ -132,15 +132,15 @@ impl Shell {
     }
 
     /// Takes the service at the other end of a socket off the roster; a delivery that is `out` was not delivered.
-    pub(crate) fn disconnect(self: &Arc<Self>, key: Key, (role, instance): (Role, InstanceId), out: bool) {
+    pub(crate) fn disconnect(self: &Arc<Self>, key: InstanceKey, (role, instance): (Role, InstanceId), out: bool) {
         if !self.stop.is_cancelled() {
             self.note(&Note::Disconnected { role, instance });
         }
         let mut effects = Vec::new();
-        self.exchange().part(Instant::now(), key, &mut effects);
+        self.exchange().disconnect(Instant::now(), key, &mut effects);
         self.perform(effects);
         if out {
-            self.settle(key, Attempt::Silent { cause: "the connection ended".into() });
+            self.settle(key, Attempt::Unreachable { cause: "the connection ended".into() });
         }
     }
 
@@ -156,12 +156,12 @@ impl Shell {
         self.tasks.spawn_on(task, &self.runtime);
     }
 
-    pub(super) fn spawn_courier(self: &Arc<Self>, key: Key, handle: Handle) {
+    pub(super) fn spawn_courier(self: &Arc<Self>, key: InstanceKey, handle: Handle) {
         self.tasks.spawn_on(courier::run(Arc::clone(self), key, handle), &self.runtime);
     }
 
     pub(super) fn log_configuration(&self) {
-        self.log(|journal| journal.configured(self.exchange().configuration()));
+        self.log(|journal| journal.configured(self.exchange().registry().configuration()));
     }
 
     /// Writes to the message log, if there is one.
@@ -174,12 +174,12 @@ impl Shell {
     pub(super) fn perform(&self, effects: Vec<Effect<Handle>>) {
         for effect in effects {
             match effect {
-                Effect::Deliver { handle, key, parcel } => self.deliver(&handle, key, parcel),
+                Effect::Deliver { handle, key, envelope } => self.deliver(&handle, key, envelope),
                 Effect::Wake { handle } => handle.wake.notify_one(),
-                Effect::Undelivered { parcel, reason } => self.report(parcel, &reason),
+                Effect::Undelivered { envelope, reason } => self.report(envelope, &reason),
                 Effect::Note(note) => self.note(&note),
                 Effect::Routed(routed) => self.log(|journal| journal.routed(routed)),
-                Effect::Passed(trace) => self.traffic.pass(trace),
+                Effect::Traced(trace) => self.traffic.pass(trace),
             }
         }
     }
@@ -205,28 +205,28 @@ impl Shell {
     }
 
     /// Gives a message to a service of this process, in the publisher's thread.
-    fn deliver(&self, handle: &Handle, key: Key, parcel: Parcel) {
+    fn deliver(&self, handle: &Handle, key: InstanceKey, envelope: Envelope) {
         let Some(inbox) = &handle.inbox else { return };
-        match inbox.deliver(parcel.message.clone()) {
-            Receipt::Now(delivery) => self.delivered(key, parcel, delivery),
-            Receipt::Later(pending) => self.defer(handle, key, parcel, pending),
+        match inbox.deliver(envelope.message.clone()) {
+            Receipt::Now(delivery) => self.delivered(key, envelope, delivery),
+            Receipt::Later(pending) => self.defer(handle, key, envelope, pending),
         }
     }
 
     /// Leaves it to the courier of the instance to wait for the answer.
-    fn defer(&self, handle: &Handle, key: Key, parcel: Parcel, pending: Pending<Delivery>) {
-        let sequence = parcel.sequence;
+    fn defer(&self, handle: &Handle, key: InstanceKey, envelope: Envelope, pending: Pending<Delivery>) {
+        let sequence = envelope.sequence;
         let mut exchange = self.exchange();
-        match exchange.defer(key, parcel) {
+        match exchange.defer(key, envelope) {
             Ok(()) => {
                 // While the exchange is locked, so that the courier does not end before it has seen this one.
                 lock(&handle.unanswered).push_back((sequence, pending));
                 handle.wake.notify_one();
             }
             // The instance has left, so the message goes to another one of its role.
-            Err(parcel) => {
+            Err(envelope) => {
                 let mut effects = Vec::new();
-                exchange.put_back(Instant::now(), key, parcel, &mut effects);
+                exchange.put_back(Instant::now(), key, envelope, &mut effects);
                 drop(exchange);
                 self.perform(effects);
             }
@@ -234,62 +234,62 @@ impl Shell {
     }
 
     /// Takes the answer to a delivery that was left to the courier.
-    pub(super) fn answered(&self, key: Key, sequence: u64, delivery: Delivery) {
+    pub(super) fn answered(&self, key: InstanceKey, sequence: u64, delivery: Delivery) {
         let mut effects = Vec::new();
-        if self.exchange().answered(Instant::now(), (key, sequence), delivery.into(), &mut effects) {
+        if self.exchange().complete_deferred(Instant::now(), (key, sequence), delivery.into(), &mut effects) {
             self.metrics.delivered.inc();
         }
         self.perform(effects);
         self.settled.notify_waiters();
     }
 
-    fn delivered(&self, key: Key, parcel: Parcel, delivery: Delivery) {
+    fn delivered(&self, key: InstanceKey, envelope: Envelope, delivery: Delivery) {
         match delivery {
             Delivery::Accepted => drop(self.metrics.delivered.inc()),
             Delivery::Busy { .. } => {
                 let mut effects = Vec::new();
-                self.exchange().put_back(Instant::now(), key, parcel, &mut effects);
+                self.exchange().put_back(Instant::now(), key, envelope, &mut effects);
                 self.perform(effects);
             }
-            Delivery::Unknown => self.report(parcel, &Reason::Unknown),
-            Delivery::Refused { detail } => self.report(parcel, &Reason::Refused(detail)),
+            Delivery::Unknown => self.report(envelope, &Reason::Unknown),
+            Delivery::Refused { detail } => self.report(envelope, &Reason::Refused(detail)),
         }
     }
 
     /// Keeps, counts and logs what could not be delivered, and tells its sender if that can be told.
-    fn report(&self, parcel: Parcel, reason: &Reason) {
-        let receiver = Some(parcel.role.clone()).filter(|_| !matches!(reason, Reason::NoReceivers));
+    fn report(&self, envelope: Envelope, reason: &Reason) {
+        let receiver = Some(envelope.role.clone()).filter(|_| !matches!(reason, Reason::NoReceivers));
         // Of these there was a note.
         let told = matches!(reason, Reason::Unauthorized | Reason::NoReceivers);
         let reason = reason.to_string();
         self.metrics.undelivered.inc();
         tracing::warn!(
-            message_id = parcel.message.id.as_str(),
-            name = parcel.public.as_str(),
-            receiver = parcel.role.as_str(),
+            message_id = envelope.message.id.as_str(),
+            name = envelope.public.as_str(),
+            receiver = envelope.role.as_str(),
             reason,
             "message not delivered",
         );
         let row = Undelivered {
-            id: parcel.message.id.clone(),
-            name: parcel.public.clone(),
-            sender: parcel.message.sender.clone(),
+            id: envelope.message.id.clone(),
+            name: envelope.public.clone(),
+            sender: envelope.message.sender.clone(),
             receiver,
             reason,
             at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-            activity_id: parcel.message.conversation(),
+            activity_id: envelope.message.conversation(),
         };
         if !told {
             self.log(|journal| journal.given_up(&row));
         }
-        if let Some(origin) = &parcel.origin {
+        if let Some(origin) = &envelope.origin {
             let mut effects = Vec::new();
-            self.exchange().tell(Instant::now(), origin, notice(&parcel, &row), &mut effects);
+            self.exchange().notify(Instant::now(), origin, notice(&envelope, &row), &mut effects);
             self.perform(effects);
         }
-        let (at, payload_bytes) = (Instant::now(), parcel.bytes());
-        let Message { name: called, response_to, .. } = parcel.message;
-        self.traffic.give_up(GivenUp { at, row, called, response_to, payload_bytes });
+        let (at, payload_bytes) = (Instant::now(), envelope.bytes());
+        let Message { name: called, response_to, .. } = envelope.message;
+        self.traffic.give_up(FailedDelivery { at, row, receiver_name: called, response_to, payload_bytes });
         self.settled.notify_waiters();
     }
 }
@@ -312,14 +312,14 @@ pub(super) async fn sweep(shell: Arc<Shell>) {
 }
 
 /// The message that tells a sender.
-fn notice(parcel: &Parcel, row: &Undelivered) -> Message {
+fn notice(envelope: &Envelope, row: &Undelivered) -> Message {
     let payload = serde_json::json!({ "name": row.name, "receiver": row.receiver, "reason": row.reason });
     let name = MessageName::parse(UNDELIVERED).expect("a constant that is a name");
     Message {
         payload: Payload::of(&payload).ok(),
         sender: Role::parse(BROKER).ok(),
-        activity_id: parcel.message.activity_id.clone(),
-        response_to: Some(parcel.message.id.clone()),
+        activity_id: envelope.message.activity_id.clone(),
+        response_to: Some(envelope.message.id.clone()),
         ..Message::new(MessageId::from_uuid(uuid::Uuid::now_v7()), name)
     }
 }

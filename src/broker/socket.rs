@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message as RawFrame};
 use uuid::Uuid;
 
 use super::member::Member;
-use super::rules::{Attempt, Batch, Note, Outcome, Taken, Work};
+use super::rules::{Attempt, Batch, Note, Outcome, Timing, Work};
 use super::service::Broker;
 use super::shell::Shell;
 use super::wire::{Frame, Hello, Stamp, delivery_frame};
@@ -223,7 +223,7 @@ impl Connection {
     fn take_work(&mut self) -> Result<(), Ended> {
         let idle = self.out.is_none() && self.rest.is_none();
         let Some(key) = self.member.key().filter(|_| idle) else { return Ok(()) };
-        let Batch { messages, stamps, .. } = match self.shell.take(key) {
+        let Batch { messages, timings, .. } = match self.shell.take(key) {
             Work::Batch(batch) => batch,
             Work::Nothing => return Ok(()),
             Work::Gone => return Err(Ended::Replaced),
@@ -232,7 +232,7 @@ impl Connection {
         self.out = Some(Out { count: messages.len(), outcomes: Vec::new(), deadline });
         let (dialect, acks) = (self.member.dialect(), self.acks);
         let now = (Instant::now().into_std(), SystemTime::now());
-        for (message, taken) in messages.iter().zip(stamps) {
+        for (message, taken) in messages.iter().zip(timings) {
             let frame = match acks {
                 Acks::Each => message.to_json(),
                 Acks::None => delivery_frame(message, dialect, Some(&stamp(taken, now))),
@@ -268,7 +268,7 @@ impl Connection {
         }
         if out.outcomes.len() == out.count {
             let outcomes = std::mem::take(&mut out.outcomes);
-            let busy = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Later(_)));
+            let busy = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Retry(_)));
             self.out = None;
             self.shell.settle(key, Attempt::Answered(outcomes));
             self.rest = busy.then(|| Instant::now() + BUSY_REST);
@@ -316,7 +316,7 @@ fn own(frame: Bytes) -> Bytes {
     }
 }
 
-fn stamp(taken: Taken, (now, wall): (std::time::Instant, SystemTime)) -> Stamp {
+fn stamp(taken: Timing, (now, wall): (std::time::Instant, SystemTime)) -> Stamp {
     // From how long ago, so that a clock that is set meanwhile cannot reorder messages by more than it is set.
     let timestamp = wall.checked_sub(now.duration_since(taken.accepted)).unwrap_or(wall);
     Stamp { timestamp, response_time: taken.response_time }
@@ -330,7 +330,7 @@ mod tests {
     fn a_clock_that_is_set_moves_timestamps_and_nothing_else() {
         let (start, second) = (std::time::Instant::now(), Duration::from_secs(1));
         let check = |wall: SystemTime, waited: Duration, expected: SystemTime| {
-            let taken = Taken { accepted: start, response_time: Some(second) };
+            let taken = Timing { accepted: start, response_time: Some(second) };
             let stamp = stamp(taken, (start + waited, wall));
             assert_eq!((stamp.timestamp, stamp.response_time), (expected, Some(second)));
         };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
-use super::rules::{Filter, GivenUp, Seen, Trace, activity};
+use super::rules::{FailedDelivery, Filter, PackedTrace, TimedRecord, activity};
 use super::shell::Shell;
 use super::wire::{Activity, Undelivered};
 use crate::message::{ActivityId, Payload};
@@ -35,8 +35,8 @@ pub(crate) struct Traffic {
 
 struct State {
     clock: Clock,
-    traces: VecDeque<(SystemTime, Trace)>,
-    given_up: VecDeque<GivenUp>,
+    traces: VecDeque<(SystemTime, PackedTrace)>,
+    given_up: VecDeque<FailedDelivery>,
     followers: Vec<Arc<Follower>>,
     closed: bool,
 }
@@ -51,7 +51,7 @@ struct Clock {
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A message came by. The payload, if it is to be shown.
-    Message(Box<Seen>, Option<Payload>),
+    Message(Box<TimedRecord>, Option<Payload>),
     /// A message was given up.
     Undelivered(Undelivered),
     /// So many events were left out here, since the follower was slow.
@@ -106,12 +106,12 @@ impl Traffic {
     }
 
     /// Enters a message that came by.
-    pub(super) fn pass(&self, mut trace: Trace) {
+    pub(super) fn pass(&self, mut trace: PackedTrace) {
         let payload = trace.payload.take();
         let mut state = self.state();
         let wall = state.clock.wall(trace.at);
         if !state.followers.is_empty() {
-            show(&state.followers, &Seen { wall, passage: trace.passage() }, payload.as_ref());
+            show(&state.followers, &TimedRecord { wall, record: trace.record() }, payload.as_ref());
         }
         let oldest = push_bounded(&mut state.traces, (wall, trace), self.messages_max);
         drop(state);
@@ -120,10 +120,10 @@ impl Traffic {
     }
 
     /// Enters a message that was given up.
-    pub(super) fn give_up(&self, given_up: GivenUp) {
+    pub(super) fn give_up(&self, given_up: FailedDelivery) {
         let mut state = self.state();
         for follower in &state.followers {
-            if follower.filter.wants_failure(&given_up) {
+            if follower.filter.matches_failure(&given_up) {
                 follower.push(Event::Undelivered(given_up.row.clone()));
             }
         }
@@ -137,11 +137,11 @@ impl Traffic {
 
     /// What is on record of an activity; `None` if nothing is.
     pub(super) fn activity(&self, id: &ActivityId) -> Option<Activity> {
-        let (seen, given_up): (Vec<Seen>, Vec<GivenUp>) = {
+        let (seen, given_up): (Vec<TimedRecord>, Vec<FailedDelivery>) = {
             let state = self.state();
             let given_up = state.given_up.iter().filter(|given_up| given_up.row.activity_id == *id);
             let traces = state.traces.iter().filter(|(_, trace)| trace.is_of(id));
-            let seen = traces.map(|(wall, trace)| Seen { wall: *wall, passage: trace.passage() });
+            let seen = traces.map(|(wall, trace)| TimedRecord { wall: *wall, record: trace.record() });
             (seen.collect(), given_up.cloned().collect())
         };
         activity(id.clone(), &seen, &given_up)
@@ -162,8 +162,8 @@ impl Traffic {
     }
 }
 
-fn show(followers: &[Arc<Follower>], seen: &Seen, payload: Option<&Payload>) {
-    for follower in followers.iter().filter(|follower| follower.filter.wants(&seen.passage)) {
+fn show(followers: &[Arc<Follower>], seen: &TimedRecord, payload: Option<&Payload>) {
+    for follower in followers.iter().filter(|follower| follower.filter.matches(&seen.record)) {
         let payload = payload.filter(|_| follower.payloads == Payloads::Shown).cloned();
         follower.push(Event::Message(Box::new(seen.clone()), payload));
     }
@@ -287,11 +287,11 @@ mod tests {
     }
 
     fn with_payload(bytes: usize) -> Event {
-        use super::super::rules::Passage;
+        use super::super::rules::Record;
         use super::super::wire::Fate;
         use crate::message::{MessageId, MessageName};
         let (id, name) = (MessageId::parse("1").unwrap(), MessageName::parse("m").unwrap());
-        let passage = Passage {
+        let record = Record {
             at: Instant::now(),
             id: id.clone(),
             name: name.clone(),
@@ -302,14 +302,14 @@ mod tests {
             response_to: None,
             response_time: None,
             receivers: Vec::new(),
-            awaited: Vec::new(),
+            absent: Vec::new(),
             left_out: 0,
             payload_bytes: bytes,
             fate: Fate::Routed,
             detail: None,
         };
         let payload = Payload::parse(format!("\"{}\"", "x".repeat(bytes)).into()).unwrap();
-        Event::Message(Box::new(Seen { wall: SystemTime::UNIX_EPOCH, passage }), Some(payload))
+        Event::Message(Box::new(TimedRecord { wall: SystemTime::UNIX_EPOCH, record }), Some(payload))
     }
 
     /// What a follower is shown, until there is nothing or the end: a dot for a message, a number for a gap.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::response::{busy, json_text, typed};
-use super::rules::{Filter, Seen};
+use super::rules::{Filter, TimedRecord};
 use super::service::Broker;
 use super::traffic::{self, FOLLOWERS_MAX, Payloads, Refusal};
 use super::wire::{Missed, TrafficRow};
@@ -90,7 +90,7 @@ fn event(event: &traffic::Event) -> Bytes {
     out.freeze()
 }
 
-fn message(seen: &Seen, payload: Option<&Payload>) -> Bytes {
+fn message(seen: &TimedRecord, payload: Option<&Payload>) -> Bytes {
     #[derive(Serialize)]
     struct Row {
         #[serde(flatten)]

@@ -1,14 +1,14 @@
-//! Roles that left a moment ago, and what they received: they are expected back.
+//! Roles that left recently, and the messages they received. They are expected back, after a restart for example.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use crate::message::{MessageName, Role};
 
-/// How many messages are remembered as wanted by a role that has left, counted for each such role.
+/// Subscriptions of departed roles that are remembered.
 const DEPARTED_MAX: usize = 65_536;
 
-/// Who is expected back, and until when.
+/// The roles expected back, and the end of that expectation.
 #[derive(Default)]
 pub(crate) struct Departed {
     by_name: HashMap<MessageName, BTreeMap<Role, Instant>>,
@@ -17,8 +17,8 @@ pub(crate) struct Departed {
 }
 
 impl Departed {
-    /// The last instance of `role` that received `public` has left; it is expected back before `until`. Those who leave
-    /// when too many are expected already are not.
+    /// Records that the last instance of `role` that received `public` has left and is expected back before `until`.
+    /// Ignored once too many subscriptions are remembered.
     pub(crate) fn left(&mut self, role: &Role, public: MessageName, until: Instant) {
         if let Some(known) = self.by_name.get_mut(&public).and_then(|roles| roles.get_mut(role)) {
             *known = until;
@@ -29,7 +29,7 @@ impl Departed {
         }
     }
 
-    /// The role is there again.
+    /// Records that the role is back.
     pub(crate) fn returned(&mut self, role: &Role) {
         for public in self.by_role.remove(role).unwrap_or_default() {
             self.count -= 1;
@@ -41,13 +41,13 @@ impl Departed {
         }
     }
 
-    /// The roles that received `public` and are expected back.
+    /// Returns the roles that received `public` and are expected back.
     pub(crate) fn expected(&self, now: Instant, public: &MessageName) -> Vec<Role> {
         let roles = self.by_name.get(public).into_iter().flatten();
         roles.filter(|(_, until)| now < **until).map(|(role, _)| role.clone()).collect()
     }
 
-    /// Forgets roles that did not come back in time.
+    /// Forgets the roles that did not come back in time.
     pub(crate) fn sweep(&mut self, now: Instant) {
         let mut count = 0;
         self.by_name.retain(|_, roles| {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_that_left_is_expected_for_a_while() {
+    fn a_role_that_left_is_expected_back_for_a_while() {
         let (mut departed, now) = (Departed::default(), Instant::now());
         departed.left(&role("users"), name("hello"), now + WINDOW);
         assert_eq!(departed.expected(now, &name("hello")), [role("users")]);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_roles_are_expected_than_can_be_remembered() {
+    fn the_number_of_expected_roles_is_bounded() {
         let (mut departed, now) = (Departed::default(), Instant::now());
         let roles: Vec<Role> = (0..=DEPARTED_MAX / 16).map(|number| role(&number.to_string())).collect();
         let names: Vec<MessageName> = (0..16).map(|number| name(&number.to_string())).collect();

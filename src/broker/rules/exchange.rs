@@ -1,260 +1,380 @@
-//! The machine: what happens to a message, a registration, an outcome, and a moment of time.
+//! The broker's state machine: accepts messages, has them authorized, routed and traced.
 
-use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::absent::Absent;
-use super::publishing::Pick;
+use super::dispatcher::{Incoming, RETRY_AFTER, nobody};
+use super::mailboxes::Mailboxes;
+use super::security::{HeldMessage, SecurityCommand};
+use super::selection::Correlation;
 use super::{
-    Attempt, Batch, Conversations, Declared, Effect, Guard, Key, Orphans, Outcome, Parcel, Reason, Roster, Routes,
-    Rules, Work, bytes_of,
+    Attempt, Dispatcher, Effect, Endpoint, Envelope, InstanceKey, Load, Note, Outcome, Reason, Registry,
+    SecurityAdapter, Work,
 };
-use crate::broker::config::Config;
-use crate::broker::wire::Address;
-use crate::message::{InstanceId, Message, MessageName, Role};
+use crate::broker::Error;
+use crate::broker::config::{Config, SecurityAbsent};
+use crate::broker::wire::{InstanceRow, Landscape};
+use crate::message::{InstanceId, Message, Registration, Role, Verdict};
 
-/// Where an instance is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In this process; it has no lease.
-    Local,
-    /// Somewhere else; it has a lease.
-    Remote(Address),
-    /// At the other end of a WebSocket; it stays as long as that.
-    Socket,
-}
+/// Wait suggested to a sender while the broker shuts down.
+const RETRY_AFTER_RESTART: Duration = Duration::from_secs(1);
 
-/// The broker without its sockets. Every call takes the time and appends to `effects` what is to be done.
+/// The broker without its sockets. Each call takes the time and appends what is to be done to `effects`. `H` is the
+/// caller's handle for an instance.
 pub(crate) struct Exchange<H> {
-    pub(super) config: Config,
-    pub(super) roster: Roster<H>,
-    pub(super) routes: Routes,
-    pub(super) conversations: Conversations,
-    /// What waits for a role that has no instance to take it.
-    pub(super) orphans: HashMap<Role, Orphans>,
-    pub(super) absent: Absent,
-    pub(super) declared: Declared,
-    pub(super) tokens: HashMap<Role, String>,
-    /// Unsettled parcels and their bytes, orphans included.
-    pub(super) load: Load,
-    pub(super) draining: bool,
-    pub(super) guard: Guard,
-    pub(super) picks: Vec<Pick>,
-    /// How many follow the traffic.
-    pub(super) followers: usize,
-    next_sequence: u64,
-}
-
-/// What all queues hold together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Load {
-    pub(crate) messages: usize,
-    pub(crate) bytes: usize,
-}
-
-impl Load {
-    pub(super) fn add(&mut self, parcel: &Parcel) {
-        self.messages += 1;
-        self.bytes += parcel.bytes();
-    }
-
-    pub(super) fn subtract(&mut self, parcel: &Parcel) {
-        self.messages -= 1;
-        self.bytes -= parcel.bytes();
-    }
+    dispatcher: Dispatcher<H>,
+    security: SecurityAdapter,
 }
 
 impl<H: Clone> Exchange<H> {
-    /// `seed` is where the ids of the broker's own messages come from.
+    /// `seed` determines the ids of the broker's own messages.
     pub(crate) fn new(config: Config, seed: u128) -> Self {
-        let guard = Guard::new(seed, config.security_held_max, config.queue_bytes_max);
-        let rules = if config.compat { Rules::Original } else { Rules::Ours };
-        let conversations = Conversations::new(config.conversations_max, config.conversation_idle());
-        let absent = Absent::new(config.settle(), config.queue_messages_max, config.queue_bytes_max);
-        let tokens = config.token_of_role().unwrap_or_default();
-        Self {
-            config,
-            roster: Roster::new(),
-            routes: Routes::new(rules),
-            conversations,
-            orphans: HashMap::new(),
-            absent,
-            declared: Declared::default(),
-            tokens,
-            load: Load::default(),
-            draining: false,
-            guard,
-            picks: Vec::new(),
-            followers: 0,
-            next_sequence: 0,
-        }
+        Self { security: SecurityAdapter::new(&config, seed), dispatcher: Dispatcher::new(config) }
     }
 
-    /// Whether an instance of this id is on the roster.
-    pub(crate) fn knows(&self, id: &InstanceId) -> bool {
-        self.roster.key_of(id).is_some()
-    }
-
-    /// Puts a message for one instance into its queue, if the instance is there and has room; otherwise nothing
-    /// happens. Such a message is never reported.
-    pub(crate) fn tell(&mut self, now: Instant, id: &InstanceId, message: Message, effects: &mut Vec<Effect<H>>) {
-        let Some(key) = self.roster.key_of(id) else { return };
-        let Some(instance) = self.roster.get(key).filter(|instance| instance.is_local() || instance.batch) else {
-            return;
-        };
-        let role = instance.role.clone();
-        if self.has_room(key, &message) {
-            let public = message.name.clone();
-            let parcel = self.parcel(now, (message, public), role, Some(id.clone()), None);
-            self.enqueue(key, Parcel { reported: false, ..parcel }, effects);
-        }
-    }
-
-    /// Takes back a parcel that an instance of this process had no room for.
-    pub(crate) fn put_back(&mut self, now: Instant, key: Key, parcel: Parcel, effects: &mut Vec<Effect<H>>) {
-        match self.roster.get(key) {
-            Some(instance) if !instance.gone => match self.fits(key, &parcel) {
-                true => self.enqueue(key, parcel, effects),
-                false => give_up(parcel, Reason::QueueFull, effects),
-            },
-            Some(_) | None => self.reroute(now, VecDeque::from([parcel]), effects),
-        }
-    }
-
-    /// Notes that an instance of this process has got the parcel and will answer later, through
-    /// [`Exchange::answered`]. Returns the parcel if the instance is no longer registered.
-    pub(crate) fn defer(&mut self, key: Key, parcel: Parcel) -> Result<(), Parcel> {
-        let Some(instance) = self.roster.get_mut(key) else { return Err(parcel) };
-        self.load.add(&parcel);
-        instance.queue.defer(parcel);
-        Ok(())
-    }
-
-    /// Takes the answer to a deferred parcel. Returns true if it was delivered.
-    pub(crate) fn answered(
+    /// Registers an instance, or renews and updates the one of this id. Returns the key of a new one.
+    /// Errors: [`Error::Token`], [`Error::Full`], [`Error::InstanceTaken`], [`Error::Draining`] for new ones.
+    pub(crate) fn register(
         &mut self,
         now: Instant,
-        (key, sequence): (Key, u64),
+        registration: Registration,
+        endpoint: Endpoint,
+        handle: H,
+        effects: &mut Vec<Effect<H>>,
+    ) -> Result<Option<InstanceKey>, Error> {
+        self.dispatcher.register(now, registration, endpoint, handle, effects)
+    }
+
+    /// Updates an instance behind a WebSocket. Errors: [`Error::Token`].
+    pub(crate) fn renew(
+        &mut self,
+        now: Instant,
+        key: InstanceKey,
+        registration: Registration,
+        effects: &mut Vec<Effect<H>>,
+    ) -> Result<(), Error> {
+        self.dispatcher.renew_socket(now, key, registration, effects)
+    }
+
+    /// Replaces the landscape; instances that registered themselves stay. Returns the keys of new services.
+    /// Errors: [`Error::Full`], [`Error::Draining`]; then nothing has changed.
+    pub(crate) fn configure(
+        &mut self,
+        now: Instant,
+        landscape: &Landscape,
+        handle: impl FnMut() -> H,
+        effects: &mut Vec<Effect<H>>,
+    ) -> Result<Vec<(InstanceKey, H)>, Error> {
+        self.dispatcher.configure(now, landscape, handle, effects)
+    }
+
+    /// Takes an instance off the roster; its queue moves on. Returns true if it was there.
+    pub(crate) fn leave(&mut self, now: Instant, role: &Role, id: &InstanceId, effects: &mut Vec<Effect<H>>) -> bool {
+        let registry = self.registry();
+        let key = registry.key_of(id).filter(|key| registry.get(*key).is_some_and(|instance| instance.role == *role));
+        key.is_some_and(|key| self.dispatcher.retire(now, key, effects))
+    }
+
+    /// Takes an instance behind a WebSocket off the roster, if it is still there.
+    pub(crate) fn disconnect(&mut self, now: Instant, key: InstanceKey, effects: &mut Vec<Effect<H>>) {
+        self.dispatcher.retire(now, key, effects);
+    }
+
+    /// Accepts a message: checks that it may be sent, has it authorized if the landscape demands that, and routes it to
+    /// one instance of every role that receives it.
+    pub(crate) fn publish(
+        &mut self,
+        now: Instant,
+        origin: Option<&InstanceId>,
+        mut message: Message,
+        effects: &mut Vec<Effect<H>>,
+    ) -> Verdict {
+        if self.dispatcher.is_draining() {
+            return Verdict::Busy { retry_after: RETRY_AFTER_RESTART };
+        }
+        let origin = origin.filter(|id| self.registry().key_of(id).is_some());
+        if message.sender.is_none() {
+            message.sender = self.registry().instance(origin).map(|instance| instance.role.clone());
+        }
+        if !self.registry().permits(message.sender.as_ref(), &message.name) {
+            let (sender, name) = (message.sender.clone(), message.name.clone());
+            let sender_name = sender.as_ref().map_or("", Role::as_str);
+            let detail = format!("service '{sender_name}' is not allowed to broadcast the message '{name}'");
+            effects.push(Effect::Note(Note::Forbidden { sender, name }));
+            return self.dispatcher.forbid(now, origin, &message, detail, effects);
+        }
+        let correlation = self.dispatcher.correlate(now, origin, &mut message);
+        let incoming = Incoming { now, origin, message, correlation };
+        match self.registry().needs_authorization() {
+            true => self.authorize(incoming, effects),
+            false => self.dispatcher.route(incoming, effects),
+        }
+    }
+
+    /// Refuses a message for good.
+    pub(crate) fn forbid(
+        &self,
+        now: Instant,
+        origin: Option<&InstanceId>,
+        message: &Message,
+        detail: String,
+        effects: &mut Vec<Effect<H>>,
+    ) -> Verdict {
+        self.dispatcher.forbid(now, origin, message, detail, effects)
+    }
+
+    /// Gives up a message that none of its receivers had capacity for.
+    pub(crate) fn overflow(
+        &mut self,
+        now: Instant,
+        origin: Option<&InstanceId>,
+        message: Message,
+        effects: &mut Vec<Effect<H>>,
+    ) {
+        self.dispatcher.give_up(now, origin, message, (nobody(), Reason::QueueFull), effects);
+    }
+
+    /// Queues a message for one instance, if it is there and has capacity. Its delivery is not reported.
+    pub(crate) fn notify(&mut self, now: Instant, id: &InstanceId, message: Message, effects: &mut Vec<Effect<H>>) {
+        self.mailboxes().notify(now, id, message, effects);
+    }
+
+    /// Takes back an envelope that an instance in this process was too busy for.
+    pub(crate) fn put_back(
+        &mut self,
+        now: Instant,
+        key: InstanceKey,
+        envelope: Envelope,
+        effects: &mut Vec<Effect<H>>,
+    ) {
+        self.mailboxes().put_back(now, key, envelope, effects);
+    }
+
+    /// Returns the next step of an instance's courier. A batch counts as in delivery until
+    /// [`Exchange::record_outcome`].
+    pub(crate) fn take(&mut self, now: Instant, key: InstanceKey, effects: &mut Vec<Effect<H>>) -> Work {
+        self.mailboxes().take(now, key, effects)
+    }
+
+    /// Ends the delivery that [`Exchange::take`] has started. Returns the number of delivered messages.
+    pub(crate) fn record_outcome(
+        &mut self,
+        now: Instant,
+        key: InstanceKey,
+        attempt: Attempt,
+        effects: &mut Vec<Effect<H>>,
+    ) -> usize {
+        self.mailboxes().record_outcome(now, key, attempt, effects)
+    }
+
+    /// Records that an instance in this process has the envelope and will answer later, through
+    /// [`Exchange::complete_deferred`]. Returns the envelope if the instance is gone.
+    pub(crate) fn defer(&mut self, key: InstanceKey, envelope: Envelope) -> Result<(), Envelope> {
+        self.mailboxes().defer(key, envelope)
+    }
+
+    /// Records the answer to a deferred envelope. Returns true if it was delivered.
+    pub(crate) fn complete_deferred(
+        &mut self,
+        now: Instant,
+        envelope: (InstanceKey, u64),
         outcome: Outcome,
         effects: &mut Vec<Effect<H>>,
     ) -> bool {
-        let Some(instance) = self.roster.get_mut(key) else { return false };
-        let Some(mut parcel) = instance.queue.answered(sequence) else { return false };
-        self.load.subtract(&parcel);
-        let delivered = outcome == Outcome::Delivered;
-        match outcome {
-            Outcome::Delivered => {}
-            Outcome::Rejected(reason) => give_up(parcel, reason, effects),
-            Outcome::Later(_) => {
-                parcel.tries += 1;
-                self.load.add(&parcel);
-                instance.queue.insert(parcel);
+        self.mailboxes().complete_deferred(now, envelope, outcome, effects)
+    }
+
+    /// Handles everything that is due: leases, delivery windows, held messages, idle conversations. Returns the
+    /// instances whose lease has ended.
+    pub(crate) fn sweep(&mut self, now: Instant, effects: &mut Vec<Effect<H>>) -> Vec<(Role, Option<InstanceId>)> {
+        let ended = self.dispatcher.sweep(now, effects);
+        let hold = self.security.hold_time();
+        for held in self.security.expire(now) {
+            self.refuse(held, Reason::NotAuthorized { hold }, effects);
+        }
+        ended
+    }
+
+    /// Refuses messages and new instances from now on.
+    pub(crate) fn drain(&mut self) {
+        self.dispatcher.drain();
+    }
+
+    /// Gives up everything that is not delivered. Returns the number of messages.
+    pub(crate) fn close(&mut self, effects: &mut Vec<Effect<H>>) -> usize {
+        let held = self.security.drain();
+        let count = held.len();
+        held.into_iter().for_each(|held| self.refuse(held, Reason::Closed, effects));
+        count + self.mailboxes().close(effects)
+    }
+
+    /// Counts one more follower of the traffic, until [`Exchange::unfollow`].
+    pub(crate) fn follow(&mut self) {
+        self.dispatcher.tracer_mut().follow();
+    }
+
+    /// Counts one follower less.
+    pub(crate) fn unfollow(&mut self) {
+        self.dispatcher.tracer_mut().unfollow();
+    }
+
+    /// Returns the known services, for lookups and listings.
+    pub(crate) fn registry(&self) -> &Registry<H> {
+        self.dispatcher.mailboxes().registry()
+    }
+
+    /// Returns every instance.
+    pub(crate) fn instances(&self, now: Instant) -> Vec<InstanceRow> {
+        self.registry().instances(now, |key| self.dispatcher.mailboxes().queue_length(key))
+    }
+
+    /// Returns the number of undelivered messages and their size.
+    pub(crate) fn load(&self) -> Load {
+        self.dispatcher.mailboxes().load()
+    }
+
+    /// Returns true if it refuses messages because it shuts down.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.dispatcher.is_draining()
+    }
+
+    /// Returns the number of remembered messages and conversations.
+    #[cfg(test)]
+    pub(super) fn conversations_len(&self) -> usize {
+        self.dispatcher.mailboxes().conversations().len()
+    }
+
+    /// Returns the number of held messages and open requests of the security service.
+    #[cfg(test)]
+    pub(super) fn security_len(&self) -> usize {
+        self.security.len()
+    }
+
+    fn mailboxes(&mut self) -> &mut Mailboxes<H> {
+        self.dispatcher.mailboxes_mut()
+    }
+
+    /// Holds a message for authorization, or handles one that belongs to an authorization in progress. exo 3.6.
+    fn authorize(&mut self, incoming: Incoming, effects: &mut Vec<Effect<H>>) -> Verdict {
+        let Incoming { now, origin, ref message, .. } = incoming;
+        let activity = message.conversation();
+        if self.is_from_security(origin, message) {
+            let command = SecurityCommand::of(message);
+            if command == SecurityCommand::Other {
+                return self.dispatcher.route(incoming, effects);
+            }
+            if !self.security.holds(&activity) {
+                let (name, activity) = (message.name.clone(), activity);
+                effects.push(Effect::Note(Note::StrayVerdict { name, activity }));
+            } else if command == SecurityCommand::Request {
+                self.forward_request(now, origin, message, effects);
+            } else if let Some(held) = self.security.release(&activity) {
+                match command == SecurityCommand::Authorized {
+                    true => self.resume(now, held, effects),
+                    false => self.reject(now, held, effects),
+                }
+            }
+            return Verdict::Accepted;
+        }
+        if self.replies_to_security(now, origin, message)
+            && let Some(response) = self.security.complete_request(&activity, message)
+        {
+            self.send_to_security(now, response, effects);
+            return Verdict::Accepted;
+        }
+        self.hold(incoming, effects)
+    }
+
+    fn hold(&mut self, incoming: Incoming, effects: &mut Vec<Effect<H>>) -> Verdict {
+        if !self.registry().has_instance_of(self.security.role()) {
+            match self.security.policy_when_absent() {
+                SecurityAbsent::Allow => return self.dispatcher.route(incoming, effects),
+                SecurityAbsent::Refuse => {
+                    let Incoming { now, origin, message, .. } = incoming;
+                    effects.push(Effect::Note(Note::NoService { role: self.security.role().clone() }));
+                    let detail = format!("no service of the role 'security' is there to authorize '{}'", message.name);
+                    return self.dispatcher.forbid(now, origin, &message, detail, effects);
+                }
+                SecurityAbsent::Hold => {}
             }
         }
-        if instance.gone && !instance.queue.is_out() {
-            self.remove(now, key, effects);
+        let Incoming { now, origin, message, correlation } = incoming;
+        if !self.security.has_capacity(&message) {
+            return Verdict::Busy { retry_after: RETRY_AFTER };
         }
-        delivered
+        let held = HeldMessage { message, correlation, origin: origin.cloned(), accepted: now };
+        let question = self.security.hold(held);
+        self.send_to_security(now, question, effects);
+        Verdict::Accepted
     }
 
-    /// What the courier of the instance should do.
-    pub(crate) fn take(&mut self, now: Instant, key: Key, effects: &mut Vec<Effect<H>>) -> Work {
-        let window = self.config.delivery_window();
-        let Some(instance) = self.roster.get_mut(key).filter(|instance| !instance.gone) else { return Work::Gone };
-        let together = instance.takes_several();
-        let messages_max = if together { self.config.batch_messages_max } else { 1 };
-        let mut late = Vec::new();
-        let bounds = (messages_max, self.config.batch_bytes_max);
-        let (messages, stamps) = instance.queue.take(bounds, (now, window), &mut late);
-        let address = instance.address().cloned();
-        let last_failure = instance.queue.last_failure();
-        self.give_up_late(late, last_failure, effects);
-        match messages.is_empty() {
-            true => Work::Nothing,
-            false => Work::Batch(Batch { address, together, messages, stamps }),
+    /// Routes a message that the security service has authorized.
+    fn resume(&mut self, now: Instant, held: HeldMessage, effects: &mut Vec<Effect<H>>) {
+        let HeldMessage { ref message, ref origin, correlation, .. } = held;
+        let incoming = Incoming { now, origin: origin.as_ref(), message: message.clone(), correlation };
+        match self.dispatcher.route(incoming, effects) {
+            Verdict::Accepted => {}
+            Verdict::NoReceivers => self.refuse(held, Reason::NoReceivers, effects),
+            Verdict::Busy { .. } | Verdict::Forbidden { .. } | Verdict::Refused { .. } => {
+                self.refuse(held, Reason::QueueFull, effects);
+            }
         }
     }
 
-    /// Tells how the delivery went that [`Exchange::take`] gave out. Answers how many messages were delivered.
-    pub(crate) fn settle(&mut self, now: Instant, key: Key, attempt: Attempt, effects: &mut Vec<Effect<H>>) -> usize {
-        let Some(instance) = self.roster.get_mut(key) else { return 0 };
-        let (delivered, rejected) = instance.queue.settle(attempt);
-        let gone = instance.gone && !instance.queue.is_out();
-        for parcel in &delivered {
-            self.load.subtract(parcel);
-        }
-        for (parcel, reason) in rejected {
-            self.load.subtract(&parcel);
-            give_up(parcel, reason, effects);
-        }
-        if gone {
-            self.remove(now, key, effects);
-        }
-        delivered.len()
+    /// Gives up a message that the security service has refused, and publishes the refusal.
+    fn reject(&mut self, now: Instant, held: HeldMessage, effects: &mut Vec<Effect<H>>) {
+        let (name, sender) = (held.message.name.clone(), held.message.sender.clone());
+        effects.push(Effect::Note(Note::Unauthorized { name, sender, activity: held.message.conversation() }));
+        let refusal = self.security.refusal_of(&held.message);
+        // It is not an error if nobody subscribes to it.
+        let incoming = Incoming { now, origin: None, message: refusal, correlation: Correlation::Stated };
+        self.dispatcher.send(&incoming, effects);
+        self.refuse(held, Reason::Unauthorized, effects);
     }
 
-    pub(super) fn parcel(
+    /// Routes the message in a request of the security service.
+    fn forward_request(
         &mut self,
         now: Instant,
-        (message, public): (Message, MessageName),
-        role: Role,
-        only: Option<InstanceId>,
-        origin: Option<InstanceId>,
-    ) -> Parcel {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        let response_time = message.response_to.as_ref().and_then(|request| self.conversations.age(now, request));
-        let (accepted, reported, logged, tries) = (now, true, true, 0);
-        Parcel { sequence, accepted, message, public, role, only, origin, response_time, reported, logged, tries }
-    }
-
-    pub(super) fn enqueue(&mut self, key: Key, parcel: Parcel, effects: &mut Vec<Effect<H>>) {
-        let Some(instance) = self.roster.get_mut(key) else { return };
-        if instance.queue.is_idle() {
-            effects.push(Effect::Wake { handle: instance.handle.clone() });
-        }
-        self.load.add(&parcel);
-        instance.queue.insert(parcel);
-    }
-
-    /// Whether the instance can be given a message that was not accepted yet.
-    pub(super) fn has_room(&self, key: Key, message: &Message) -> bool {
-        self.roster.get(key).is_some_and(|instance| {
-            let queue = &instance.queue;
-            let direct = instance.is_local() && queue.is_idle();
-            let few = queue.len() < self.config.queue_messages_max;
-            direct || (few && self.has_share(queue.bytes(), bytes_of(message)))
-        })
-    }
-
-    /// Whether the instance can be given a message that was accepted before, and has to go somewhere.
-    pub(super) fn fits(&self, key: Key, parcel: &Parcel) -> bool {
-        let length = self.roster.get(key).map_or(usize::MAX, |instance| instance.queue.len());
-        length < self.config.queue_messages_max && self.has_bytes(parcel.bytes())
-    }
-
-    pub(super) fn has_bytes(&self, bytes: usize) -> bool {
-        self.load.bytes.saturating_add(bytes) <= self.config.queue_bytes_max
-    }
-
-    /// Whether a queue that has `held` bytes may get as many more: none may have more than it leaves to all others
-    /// together, so that those who take nothing never take all the room from those who do.
-    pub(super) fn has_share(&self, held: usize, bytes: usize) -> bool {
-        let left = self.config.queue_bytes_max.saturating_sub(self.load.bytes);
-        held.saturating_add(bytes) <= left
-    }
-
-    pub(super) fn give_up_late(&mut self, late: Vec<Parcel>, failure: Option<String>, effects: &mut Vec<Effect<H>>) {
-        for parcel in late {
-            self.load.subtract(&parcel);
-            let window = self.config.delivery_window();
-            give_up(parcel, Reason::Window { window, last_failure: failure.clone() }, effects);
+        origin: Option<&InstanceId>,
+        request: &Message,
+        effects: &mut Vec<Effect<H>>,
+    ) {
+        match self.security.begin_request(now, request) {
+            Ok(message) => {
+                let incoming = Incoming { now, origin, message, correlation: Correlation::Stated };
+                self.dispatcher.route(incoming, effects);
+            }
+            Err(error) => effects.push(Effect::Note(Note::BadSecurityRequest { cause: error.to_string() })),
         }
     }
-}
 
-pub(super) fn give_up<H>(parcel: Parcel, reason: Reason, effects: &mut Vec<Effect<H>>) {
-    if parcel.reported {
-        effects.push(Effect::Undelivered { parcel, reason });
+    fn refuse(&mut self, held: HeldMessage, reason: Reason, effects: &mut Vec<Effect<H>>) {
+        let HeldMessage { message, origin, accepted, correlation: _ } = held;
+        let role = self.security.role().clone();
+        self.dispatcher.give_up(accepted, origin.as_ref(), message, (role, reason), effects);
+    }
+
+    fn send_to_security(&mut self, now: Instant, message: Message, effects: &mut Vec<Effect<H>>) {
+        let role = self.security.role();
+        if !self.dispatcher.mailboxes_mut().send_to_role(now, role, message, effects) {
+            effects.push(Effect::Note(Note::NoService { role: role.clone() }));
+        }
+    }
+
+    fn is_from_security(&self, origin: Option<&InstanceId>, message: &Message) -> bool {
+        let role = self.security.role();
+        let instance = self.registry().instance(origin);
+        message.sender.as_ref() == Some(role) && instance.is_some_and(|instance| instance.role == *role)
+    }
+
+    /// Returns true if the message replies to a request of the security service: it comes from the instance that got
+    /// the request, as far as that is known.
+    fn replies_to_security(&self, now: Instant, origin: Option<&InstanceId>, message: &Message) -> bool {
+        let activity = message.conversation();
+        if !self.security.has_request(&activity) {
+            return false;
+        }
+        let Some(key) = origin.and_then(|id| self.registry().key_of(id)) else { return true };
+        self.dispatcher.mailboxes().conversations().last_received(now, &activity, key).is_some()
     }
 }

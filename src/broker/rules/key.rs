@@ -1,5 +1,5 @@
-//! What an instance goes by inside the rules.
+//! Identity of an instance inside the rules.
 
-/// One instance on the roster, for as long as it stays there. Never given out twice.
+/// Identifies one instance from the moment it joins the roster until it is removed. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key(pub(crate) u64);
+pub(crate) struct InstanceKey(pub(crate) u64);

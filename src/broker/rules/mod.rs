@@ -1,48 +1,73 @@
-//! The state machine: registrations, messages, outcomes and the time come in, effects go out. Pure.
+//! The state machine of the broker: registrations, messages, delivery outcomes and time come in, effects go out. Pure.
 //!
-//! [`Exchange`] is the whole of it. It stands on [`Roster`] (who is there), [`Routes`] (who gets what),
-//! [`Conversations`] (who asked) and one [`Queue`] per instance (what waits). What comes by leaves a [`Trace`].
+//! [`Exchange`] is its interface: it accepts messages, has them authorized and traced. It owns
+//!
+//! - [`Dispatcher`], which brings envelopes to instances and owns
+//!   - [`Registry`]: instances ([`Roster`]), routes, the declared landscape, tokens, and name translation,
+//!   - [`Queues`]: everything accepted and not delivered yet, with the limits on it,
+//!   - [`Conversations`]: who takes part in which conversation,
+//!   - [`Departed`] and [`Startup`]: roles that are expected to come back, or to register;
+//! - [`SecurityAdapter`]: messages held for the security service;
+//! - [`Tracer`]: whether messages are traced and logged.
+//!
+//! Each part keeps its fields to itself.
 
-mod absent;
 mod activity;
+mod attempt;
+mod backlog;
 mod conversations;
-mod declared;
+mod declared_roles;
 mod departed;
+mod dispatcher;
+mod effect;
+mod envelope;
 mod exchange;
-mod guard;
-mod guarding;
+mod ids;
+mod instance;
 mod key;
-mod moves;
-mod orphans;
-mod outcome;
-mod parcel;
-mod passage;
-mod publishing;
+mod mailboxes;
 mod queue;
+mod queues;
+mod record;
+mod registry;
 mod roster;
 mod routing;
+mod security;
+mod selection;
+mod startup;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod trace;
-mod translating;
+mod tracer;
+mod translation;
 mod views;
-mod waiting;
 
-pub(crate) use activity::{GivenUp, activity};
-pub(crate) use conversations::Conversations;
-pub(crate) use declared::Declared;
-pub(crate) use departed::Departed;
-pub(crate) use exchange::{Exchange, Place};
-pub(crate) use guard::Guard;
-pub(crate) use key::Key;
-pub(crate) use orphans::Orphans;
-pub(crate) use outcome::{Attempt, Batch, Effect, Note, Outcome, Reason, Routed, Taken, Work};
-pub(crate) use parcel::{Parcel, bytes_of};
+pub(crate) use activity::activity;
+pub(crate) use attempt::{Attempt, Batch, Outcome, Reason, Timing, Work};
+use backlog::Backlog;
+use conversations::{Conversations, Participant};
+use declared_roles::DeclaredRoles;
+use departed::Departed;
+use dispatcher::Dispatcher;
+pub(crate) use effect::{Effect, Note, Routed};
+pub(crate) use envelope::Envelope;
+use envelope::bytes_of;
+pub(crate) use exchange::Exchange;
+pub(crate) use instance::Endpoint;
+use instance::{Instance, Interface};
+pub(crate) use key::InstanceKey;
+use queue::Queue;
+use queues::{Load, QueueLimits, Queues};
 #[cfg(test)]
-pub(crate) use passage::Passage;
-pub(crate) use passage::{Filter, Seen};
-pub(crate) use queue::Queue;
-pub(crate) use roster::{Instance, Language, Roster};
-pub(crate) use routing::Routes;
-pub(crate) use trace::Trace;
-pub(crate) use translating::Rules;
+pub(crate) use record::Record;
+pub(crate) use record::{FailedDelivery, Filter, TimedRecord};
+use registry::Registry;
+use roster::Roster;
+use routing::{Routes, Target};
+use security::SecurityAdapter;
+use startup::Startup;
+use tokens::Tokens;
+pub(crate) use trace::PackedTrace;
+use tracer::Tracer;
+pub(crate) use translation::TranslationRules;

@@ -1,125 +1,147 @@
-//! What waits for one instance: first in, first out, across retries.
+//! The queue of one instance: first in, first out, across retries.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Attempt, Outcome, Parcel, Reason, Taken};
+use super::{Attempt, Envelope, Outcome, Reason, Timing};
 use crate::message::Message;
 
-/// The parcels of one instance, always in the order they were published.
+/// The undelivered envelopes of one instance, in the order of acceptance.
 pub(crate) struct Queue {
-    waiting: VecDeque<Parcel>,
-    /// What the courier has in hand.
-    taken: VecDeque<Parcel>,
-    /// Given to an instance of this process, which has not answered yet.
-    unanswered: VecDeque<Parcel>,
-    /// What all of these hold.
+    waiting: VecDeque<Envelope>,
+    /// Envelopes moved here from another queue, until [`Queue::merge_staged`] puts them in order.
+    staged: VecDeque<Envelope>,
+    in_delivery: VecDeque<Envelope>,
+    /// Envelopes that an instance in this process has and will answer later.
+    deferred: VecDeque<Envelope>,
+    /// Total size of all of these.
     bytes: usize,
-    /// How many the next delivery may carry: halves when the receiver refuses a delivery as a whole.
+    /// Limit of the next delivery; halved when the receiver refuses a delivery as a whole.
     batch_messages: usize,
     last_failure: Option<String>,
-    /// Whether the last try was answered at all.
+    /// True if the receiver answered the last attempt.
     answers: bool,
 }
 
 impl Queue {
     pub(crate) fn new() -> Self {
-        let (waiting, taken, unanswered) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        Self { waiting, taken, unanswered, bytes: 0, batch_messages: usize::MAX, last_failure: None, answers: true }
+        Self {
+            waiting: VecDeque::new(),
+            staged: VecDeque::new(),
+            in_delivery: VecDeque::new(),
+            deferred: VecDeque::new(),
+            bytes: 0,
+            batch_messages: usize::MAX,
+            last_failure: None,
+            answers: true,
+        }
     }
 
-    /// Everything that is not settled.
+    /// Returns the number of envelopes, those in delivery included.
     pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.taken.len() + self.unanswered.len()
+        self.waiting.len() + self.staged.len() + self.in_delivery.len() + self.deferred.len()
     }
 
-    /// What everything that is not settled counts for the bound on bytes.
+    /// Returns the number of envelopes staged for a merge.
+    pub(crate) fn staged_len(&self) -> usize {
+        self.staged.len()
+    }
+
+    /// Returns the size of all envelopes, those in delivery included.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether nothing waits and nothing is on its way.
+    /// Returns true if there is nothing to deliver and nothing in delivery.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.is_out()
+        self.len() == 0
     }
 
-    /// Whether a delivery is on its way.
-    pub(crate) fn is_out(&self) -> bool {
-        !self.taken.is_empty() || !self.unanswered.is_empty()
+    /// Returns true while a delivery is in progress or has to be answered.
+    pub(crate) fn is_delivering(&self) -> bool {
+        !self.in_delivery.is_empty() || !self.deferred.is_empty()
     }
 
-    /// Adds the parcel at its place in the order.
-    pub(crate) fn insert(&mut self, parcel: Parcel) {
-        self.bytes += parcel.bytes();
+    /// Inserts the envelope at its position in the order.
+    pub(crate) fn insert(&mut self, envelope: Envelope) {
+        self.bytes += envelope.bytes();
         match self.waiting.back() {
-            Some(last) if last.sequence > parcel.sequence => {
-                let place = self.waiting.partition_point(|other| other.sequence < parcel.sequence);
-                self.waiting.insert(place, parcel);
+            Some(last) if last.sequence > envelope.sequence => {
+                let position = self.waiting.partition_point(|other| other.sequence < envelope.sequence);
+                self.waiting.insert(position, envelope);
             }
-            Some(_) | None => self.waiting.push_back(parcel),
+            Some(_) | None => self.waiting.push_back(envelope),
         }
     }
 
-    /// Adds parcels that are in order, each at its place.
-    pub(crate) fn merge(&mut self, parcels: VecDeque<Parcel>) {
-        self.bytes += parcels.iter().map(Parcel::bytes).sum::<usize>();
-        self.put_back(parcels);
+    /// Adds an envelope of another queue, to be put in order by [`Queue::merge_staged`].
+    pub(crate) fn stage(&mut self, envelope: Envelope) {
+        self.bytes += envelope.bytes();
+        self.staged.push_back(envelope);
     }
 
-    fn put_back(&mut self, parcels: VecDeque<Parcel>) {
-        self.waiting.extend(parcels);
-        // Two runs in order: what a stable sort is quickest at.
-        self.waiting.make_contiguous().sort_by_key(|parcel| parcel.sequence);
+    /// Puts the staged envelopes at their positions in the order.
+    pub(crate) fn merge_staged(&mut self) {
+        let staged = std::mem::take(&mut self.staged);
+        self.put_back(staged);
     }
 
-    /// Takes the next delivery in hand: at most `messages_max` messages and, beyond the first, `bytes_max` payload bytes.
-    /// Answers what is in hand; nothing while another delivery is out. What is late goes to `late`.
+    fn put_back(&mut self, envelopes: VecDeque<Envelope>) {
+        self.waiting.extend(envelopes);
+        // Two sorted runs: the best case of a stable sort.
+        self.waiting.make_contiguous().sort_by_key(|envelope| envelope.sequence);
+    }
+
+    /// Starts a delivery of at most `messages_max` messages and, beyond the first, `bytes_max` bytes, and returns its
+    /// messages; none while another delivery is in progress. Expired envelopes go to `late`.
     pub(crate) fn take(
         &mut self,
         (messages_max, bytes_max): (usize, usize),
         (now, window): (Instant, Duration),
-        late: &mut Vec<Parcel>,
-    ) -> (Vec<Message>, Vec<Taken>) {
-        if self.is_out() {
+        late: &mut Vec<Envelope>,
+    ) -> (Vec<Message>, Vec<Timing>) {
+        if self.is_delivering() {
             return (Vec::new(), Vec::new());
         }
         self.expire(now, window, late);
         let (messages_max, mut bytes) = (messages_max.min(self.batch_messages).max(1), 0_usize);
-        while let Some(parcel) = self.waiting.front() {
-            bytes = bytes.saturating_add(parcel.bytes());
-            if self.taken.len() >= messages_max || (bytes > bytes_max && !self.taken.is_empty()) {
+        while let Some(envelope) = self.waiting.front() {
+            bytes = bytes.saturating_add(envelope.bytes());
+            if self.in_delivery.len() >= messages_max || (bytes > bytes_max && !self.in_delivery.is_empty()) {
                 break;
             }
-            self.taken.extend(self.waiting.pop_front());
+            self.in_delivery.extend(self.waiting.pop_front());
         }
-        let stamp = |parcel: &Parcel| Taken { accepted: parcel.accepted, response_time: parcel.response_time };
-        self.taken.iter().map(|parcel| (parcel.message.clone(), stamp(parcel))).unzip()
+        let timing =
+            |envelope: &Envelope| Timing { accepted: envelope.accepted, response_time: envelope.response_time };
+        self.in_delivery.iter().map(|envelope| (envelope.message.clone(), timing(envelope))).unzip()
     }
 
-    /// Adds a parcel that its receiver has got and not answered yet. Until it has, nothing else is given out.
-    pub(crate) fn defer(&mut self, parcel: Parcel) {
-        self.bytes += parcel.bytes();
-        self.unanswered.push_back(parcel);
+    /// Adds an envelope that its receiver has, but has not answered. Nothing else is delivered until it has.
+    pub(crate) fn defer(&mut self, envelope: Envelope) {
+        self.bytes += envelope.bytes();
+        self.deferred.push_back(envelope);
     }
 
-    /// Removes and returns a deferred parcel, now that it is answered.
-    pub(crate) fn answered(&mut self, sequence: u64) -> Option<Parcel> {
-        let place = self.unanswered.iter().position(|parcel| parcel.sequence == sequence)?;
-        let parcel = self.unanswered.remove(place)?;
-        self.bytes -= parcel.bytes();
-        Some(parcel)
+    /// Removes and returns a deferred envelope, now that it is answered.
+    pub(crate) fn complete_deferred(&mut self, sequence: u64) -> Option<Envelope> {
+        let position = self.deferred.iter().position(|envelope| envelope.sequence == sequence)?;
+        let envelope = self.deferred.remove(position)?;
+        self.bytes -= envelope.bytes();
+        Some(envelope)
     }
 
-    /// Settles what is in hand. Answers the delivered and the given up ones; the others wait again, in order.
-    pub(crate) fn settle(&mut self, attempt: Attempt) -> (Vec<Parcel>, Vec<(Parcel, Reason)>) {
+    /// Ends the delivery in progress. Returns the delivered and the rejected envelopes; the others wait for another
+    /// attempt, in order.
+    pub(crate) fn record_outcome(&mut self, attempt: Attempt) -> (Vec<Envelope>, Vec<(Envelope, Reason)>) {
         let (mut delivered, mut rejected) = (Vec::new(), Vec::new());
         let (outcomes, failure) = match attempt {
             Attempt::Answered(outcomes) => (outcomes, None),
-            Attempt::TooMuch { detail } => {
-                self.batch_messages = (self.taken.len() / 2).max(1);
+            Attempt::TooLarge { detail } => {
+                self.batch_messages = (self.in_delivery.len() / 2).max(1);
                 (Vec::new(), Some((detail, true)))
             }
-            Attempt::Silent { cause } => (Vec::new(), Some((cause, false))),
+            Attempt::Unreachable { cause } => (Vec::new(), Some((cause, false))),
         };
         self.answers = failure.as_ref().is_none_or(|(_, answers)| *answers);
         if failure.is_none() {
@@ -127,57 +149,58 @@ impl Queue {
         }
         self.last_failure = failure.map(|(cause, _)| cause);
         let mut outcomes = outcomes.into_iter();
-        let mut later = VecDeque::new();
-        for mut parcel in std::mem::take(&mut self.taken) {
+        let mut retried = VecDeque::new();
+        for mut envelope in std::mem::take(&mut self.in_delivery) {
             match outcomes.next() {
-                Some(Outcome::Delivered) => delivered.push(parcel),
-                Some(Outcome::Rejected(reason)) => rejected.push((parcel, reason)),
-                Some(Outcome::Later(cause)) => {
+                Some(Outcome::Delivered) => delivered.push(envelope),
+                Some(Outcome::Rejected(reason)) => rejected.push((envelope, reason)),
+                Some(Outcome::Retry(cause)) => {
                     self.last_failure = Some(cause);
-                    parcel.tries += 1;
-                    later.push_back(parcel);
+                    envelope.tries += 1;
+                    retried.push_back(envelope);
                 }
-                None => later.push_back(parcel),
+                None => retried.push_back(envelope),
             }
         }
-        if !later.is_empty() {
-            self.put_back(later);
+        if !retried.is_empty() {
+            self.put_back(retried);
         }
-        let settled = delivered.iter().chain(rejected.iter().map(|(parcel, _)| parcel));
-        self.bytes -= settled.map(Parcel::bytes).sum::<usize>();
+        let finished = delivered.iter().chain(rejected.iter().map(|(envelope, _)| envelope));
+        self.bytes -= finished.map(Envelope::bytes).sum::<usize>();
         (delivered, rejected)
     }
 
-    /// Moves what is late to `late`. A parcel that was never tried although its receiver answers is spared for another
-    /// window: it was held up by those before it, and should get its one try.
-    pub(crate) fn expire(&mut self, now: Instant, window: Duration, late: &mut Vec<Parcel>) {
-        while let Some(parcel) = self.waiting.front() {
-            let window = if parcel.tries == 0 && self.answers { window * 2 } else { window };
-            if !parcel.is_late(now, window) {
+    /// Moves expired envelopes to `late`. An envelope that was never tried although its receiver answers gets a second
+    /// window: those before it held it up, and it is due one attempt.
+    pub(crate) fn expire(&mut self, now: Instant, window: Duration, late: &mut Vec<Envelope>) {
+        while let Some(envelope) = self.waiting.front() {
+            let window = if envelope.tries == 0 && self.answers { window * 2 } else { window };
+            if !envelope.is_late(now, window) {
                 return;
             }
-            let Some(parcel) = self.waiting.pop_front() else { return };
-            self.bytes -= parcel.bytes();
-            late.push(parcel);
+            let Some(envelope) = self.waiting.pop_front() else { return };
+            self.bytes -= envelope.bytes();
+            late.push(envelope);
         }
     }
 
-    /// Why the last try failed, if it did.
+    /// Returns the cause of the last failed attempt, if the last attempt failed.
     pub(crate) fn last_failure(&self) -> Option<String> {
         self.last_failure.clone()
     }
 
-    /// Takes everything out, in order: what was in hand first.
-    pub(crate) fn drain(&mut self) -> VecDeque<Parcel> {
-        let mut out = std::mem::take(&mut self.taken);
-        out.append(&mut self.unanswered);
-        self.put_back(out);
+    /// Removes and returns all envelopes in order, those in delivery included.
+    pub(crate) fn drain(&mut self) -> VecDeque<Envelope> {
+        let mut others = std::mem::take(&mut self.in_delivery);
+        others.append(&mut self.deferred);
+        others.append(&mut self.staged);
+        self.put_back(others);
         self.bytes = 0;
         std::mem::take(&mut self.waiting)
     }
 
-    /// Every parcel that waits, for a change of its text.
-    pub(crate) fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Parcel> {
+    /// Returns the envelopes that are not in delivery, for a change of their names.
+    pub(crate) fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Envelope> {
         self.waiting.iter_mut()
     }
 }

@@ -1,59 +1,72 @@
-//! Who gets what: from public name to roles to instances, kept up to date with every change of the roster.
+//! The routing table: public name of a message -> roles -> instances. Updated with every change of the roster.
 
 use std::collections::HashMap;
 
-use super::{Instance, Key, Rules};
+use super::{Instance, InstanceKey, TranslationRules};
 use crate::message::{MessageName, Role};
 
 /// The routing table.
 pub(crate) struct Routes {
     by_name: HashMap<MessageName, Vec<Target>>,
-    rules: Rules,
+    rules: TranslationRules,
 }
 
-/// One role that receives a message.
+/// A role that receives a message, and its instances.
 pub(crate) struct Target {
-    pub(crate) role: Role,
+    role: Role,
     /// Sorted by key, never empty.
     members: Vec<Member>,
-    /// Whose turn it is among equals.
-    turn: usize,
+    /// Position of the member chosen last, for round robin.
+    last: usize,
 }
 
-/// One instance, and what it calls the message.
+/// One instance and its name for the message.
 struct Member {
-    key: Key,
+    key: InstanceKey,
     name: MessageName,
 }
 
 impl Target {
-    /// What the instance calls the message, if it receives it.
-    pub(crate) fn name_for(&self, key: Key) -> Option<&MessageName> {
-        self.members.binary_search_by_key(&key, |member| member.key).ok().map(|place| &self.members[place].name)
+    pub(crate) fn role(&self) -> &Role {
+        &self.role
     }
 
-    /// The first of `preferred` that is a member, else the one with the shortest queue, in turns among equals.
+    /// Returns true if the instance receives the message.
+    pub(crate) fn has(&self, key: InstanceKey) -> bool {
+        self.position(key).is_some()
+    }
+
+    /// Returns the first of `preferred` that receives the message, otherwise the member with the shortest queue, round
+    /// robin among equals, and its name for the message.
     pub(crate) fn choose(
         &mut self,
-        preferred: impl IntoIterator<Item = Key>,
-        length: impl Fn(Key) -> usize,
-    ) -> (Key, &MessageName) {
-        let mut preferred = preferred.into_iter();
-        let known = preferred.find_map(|key| self.members.binary_search_by_key(&key, |member| member.key).ok());
-        let place = known.unwrap_or_else(|| self.shortest(length));
-        let member = &self.members[place];
+        preferred: impl IntoIterator<Item = InstanceKey>,
+        length: impl Fn(InstanceKey) -> usize,
+    ) -> (InstanceKey, &MessageName) {
+        let preferred = preferred.into_iter().find_map(|key| self.position(key));
+        let position = preferred.unwrap_or_else(|| self.shortest(length));
+        let member = &self.members[position];
         (member.key, &member.name)
     }
 
-    fn shortest(&mut self, length: impl Fn(Key) -> usize) -> usize {
+    /// Returns the oldest member.
+    pub(crate) fn first(&self) -> InstanceKey {
+        self.members[0].key
+    }
+
+    fn position(&self, key: InstanceKey) -> Option<usize> {
+        self.members.binary_search_by_key(&key, |member| member.key).ok()
+    }
+
+    fn shortest(&mut self, length: impl Fn(InstanceKey) -> usize) -> usize {
         let count = self.members.len();
-        self.turn = (self.turn + 1) % count;
-        let (mut best, mut best_length) = (self.turn, usize::MAX);
+        self.last = (self.last + 1) % count;
+        let (mut best, mut best_length) = (self.last, usize::MAX);
         for step in 0..count {
-            let place = (self.turn + step) % count;
-            let length = length(self.members[place].key);
+            let position = (self.last + step) % count;
+            let length = length(self.members[position].key);
             if length < best_length {
-                (best, best_length) = (place, length);
+                (best, best_length) = (position, length);
             }
             if length == 0 {
                 break;
@@ -61,48 +74,42 @@ impl Target {
         }
         best
     }
-
-    /// The first member.
-    pub(crate) fn first(&self) -> Key {
-        self.members[0].key
-    }
 }
 
 impl Routes {
-    pub(crate) fn new(rules: Rules) -> Self {
+    pub(crate) fn new(rules: TranslationRules) -> Self {
         Self { by_name: HashMap::new(), rules }
     }
 
-    /// The roles that receive the message of this public name.
+    pub(crate) fn rules(&self) -> TranslationRules {
+        self.rules
+    }
+
+    /// Returns the roles that receive the message of this public name.
     pub(crate) fn targets(&mut self, public: &MessageName) -> &mut [Target] {
         self.by_name.get_mut(public).map_or(&mut [], Vec::as_mut_slice)
     }
 
-    /// Enters what the instance receives.
-    pub(crate) fn add<H>(&mut self, key: Key, instance: &Instance<H>) {
-        for internal in &instance.language.receives {
+    /// Adds the subscriptions of an instance.
+    pub(crate) fn add<H>(&mut self, key: InstanceKey, instance: &Instance<H>) {
+        for internal in &instance.interface.receives {
             let (public, name) = self.names(instance, internal);
             let targets = self.by_name.entry(public).or_default();
-            let place = targets.iter().position(|target| target.role == instance.role).unwrap_or_else(|| {
-                targets.push(Target { role: instance.role.clone(), members: Vec::new(), turn: 0 });
+            let position = targets.iter().position(|target| target.role == instance.role).unwrap_or_else(|| {
+                targets.push(Target { role: instance.role.clone(), members: Vec::new(), last: 0 });
                 targets.len() - 1
             });
-            let members = &mut targets[place].members;
-            if let Err(place) = members.binary_search_by_key(&key, |member| member.key) {
-                members.insert(place, Member { key, name });
+            let members = &mut targets[position].members;
+            if let Err(position) = members.binary_search_by_key(&key, |member| member.key) {
+                members.insert(position, Member { key, name });
             }
         }
     }
 
-    /// Whether the role has an instance that receives the message of this public name.
-    pub(crate) fn receives(&self, public: &MessageName, role: &Role) -> bool {
-        self.by_name.get(public).is_some_and(|targets| targets.iter().any(|target| target.role == *role))
-    }
-
-    /// Strikes what the instance receives. Answers the public names that its role does not receive any more.
-    pub(crate) fn remove<H>(&mut self, key: Key, instance: &Instance<H>) -> Vec<MessageName> {
-        let mut orphaned = Vec::new();
-        for internal in &instance.language.receives {
+    /// Removes the subscriptions of an instance. Returns the public names that its role no longer receives.
+    pub(crate) fn remove<H>(&mut self, key: InstanceKey, instance: &Instance<H>) -> Vec<MessageName> {
+        let mut unserved = Vec::new();
+        for internal in &instance.interface.receives {
             let (public, _) = self.names(instance, internal);
             let Some(targets) = self.by_name.get_mut(&public) else { continue };
             for target in targets.iter_mut() {
@@ -113,29 +120,30 @@ impl Routes {
                 self.by_name.remove(&public);
             }
             if !self.receives(&public, &instance.role) {
-                orphaned.push(public);
+                unserved.push(public);
             }
         }
-        orphaned
+        unserved
     }
 
-    /// Every public name and the roles that receive it.
+    /// Returns true if an instance of the role receives the message of this public name.
+    pub(crate) fn receives(&self, public: &MessageName, role: &Role) -> bool {
+        self.by_name.get(public).is_some_and(|targets| targets.iter().any(|target| target.role == *role))
+    }
+
+    /// Returns every public name and the roles that receive it.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&MessageName, &[Target])> {
         self.by_name.iter().map(|(name, targets)| (name, targets.as_slice()))
     }
 
-    pub(crate) fn rules(&self) -> Rules {
-        self.rules
-    }
-
-    /// The public name of a subscription, and the one it is delivered by.
+    /// Returns the public name of a subscription, and the name to deliver it under.
     fn names<H>(&self, instance: &Instance<H>, internal: &MessageName) -> (MessageName, MessageName) {
-        let translation = &instance.language.translation;
-        let public = self.rules.subscribing(&instance.role, translation, internal);
+        let translation = &instance.interface.translation;
+        let public = self.rules.public_when_received(&instance.role, translation, internal);
         let name = match self.rules {
-            // By the very name it asked for.
-            Rules::Ours => internal.clone(),
-            Rules::Original => self.rules.delivering(&instance.role, translation, &public),
+            // Exactly the name it subscribed to.
+            TranslationRules::Current => internal.clone(),
+            TranslationRules::Original => self.rules.internal(&instance.role, translation, &public),
         };
         (public, name)
     }

@@ -2,7 +2,7 @@
 
 mod landscapes;
 mod model;
-mod passages;
+mod traces;
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ proptest! {
         let mut bench = Bench::new(Config { conversations_max: 8, ..calm() });
         for step in steps {
             bench.run(step);
-            prop_assert!(bench.exchange.conversations.len() <= 8 + 2);
+            prop_assert!(bench.exchange.conversations_len() <= 8 + 2);
         }
         bench.now += Duration::from_secs(120);
         bench.finish();
@@ -176,10 +176,7 @@ fn a_message_for_a_role_that_left_a_moment_ago_waits_for_it() {
 
 #[test]
 fn a_broker_that_has_just_started_keeps_messages_for_roles_that_register_late() {
-    let mut bench = Bench::new(Config { settle_ms: 5_000, ..calm() });
-    [2, 3].into_iter().for_each(|instance| bench.leave(instance));
-    bench.departed = [None; 3];
-    bench.exchange.absent.departed.returned(&Role::parse("users").unwrap());
+    let mut bench = Bench::with(Config { settle_ms: 5_000, ..calm() }, &[0, 1, 4, 5]);
     assert_eq!(publish(&mut bench, None, message("1", "created")), Verdict::Accepted);
     bench.finish();
     let users: Vec<_> = bench.arrived[2..4].iter().flatten().collect();
@@ -251,8 +248,8 @@ fn a_message_held_up_by_another_one_still_gets_its_try() {
     publish(&mut bench, None, message("2", "created"));
     let key = bench.keys[2].unwrap();
     bench.exchange.take(bench.now, key, &mut bench.effects);
-    let first_fails = Attempt::Answered(vec![Outcome::Later("500".into())]);
-    bench.exchange.settle(bench.now, key, first_fails, &mut bench.effects);
+    let first_fails = Attempt::Answered(vec![Outcome::Retry("500".into())]);
+    bench.exchange.record_outcome(bench.now, key, first_fails, &mut bench.effects);
     bench.now += calm().delivery_window();
     bench.round(2, usize::MAX);
     assert_eq!(bench.given_up, [("users".to_owned(), "1".to_owned())]);
@@ -265,7 +262,7 @@ fn a_batch_that_is_refused_as_a_whole_is_halved_until_the_culprit_stands_alone()
     (0..3).for_each(|id| drop(publish(&mut bench, None, message(&id.to_string(), "created"))));
     let key = bench.keys[2].unwrap();
     bench.exchange.take(bench.now, key, &mut bench.effects);
-    bench.exchange.settle(bench.now, key, Attempt::TooMuch { detail: "413".into() }, &mut bench.effects);
+    bench.exchange.record_outcome(bench.now, key, Attempt::TooLarge { detail: "413".into() }, &mut bench.effects);
     let Work::Batch(batch) = bench.exchange.take(bench.now, key, &mut bench.effects) else { panic!("no work") };
     assert_eq!(batch.messages.len(), 1);
 }

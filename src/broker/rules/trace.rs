@@ -1,42 +1,42 @@
-//! The trace that a message leaves: everything of it but its payload, packed into one text.
+//! Traces: records packed into one text each.
 //!
-//! That is what makes traces cheap for publishers. Holding the names and ids one by one costs more than twice as much:
-//! to share each of them, and to free each of them thousands of messages later.
+//! Packing keeps traces cheap for publishers. Sharing each name and id, and freeing it thousands of messages later, costs
+//! more than twice as much.
 
 use std::time::{Duration, Instant};
 
-use super::passage::{Passage, Receiver};
+use super::record::{Receiver, Record};
 use crate::broker::wire::Fate;
 use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Payload, Role, TextError};
 
-/// How long the text may grow by receivers; those beyond it are only counted.
+/// Length of the text at which further receivers are only counted.
 const TEXT_BYTES_MAX: usize = 4 * 1024;
 
-/// What is enough for most.
+/// Initial capacity, enough for most messages.
 const TEXT_BYTES_USUAL: usize = 256;
 
-/// The trace of one message.
+/// The packed record of one message.
 ///
-/// Lines of `text`: activity, id, name, public name, sender, instance, what it answers; then three for each receiver
-/// (role, instance, name) and one for each awaited role; the rest is the detail. No name and no id has a line break, and
-/// none is empty: an empty line is none, and for the public name and a receiver's the same as the name before.
+/// Lines of `text`: activity, id, name, public name, sender, instance, request; then three for each receiver (role,
+/// instance, name) and one for each absent role; the rest is the detail. Names and ids have no line breaks and are not
+/// empty: an empty line means none, or for a public or receiver's name, the same as the name before.
 #[derive(Debug)]
-pub(crate) struct Trace {
+pub(crate) struct PackedTrace {
     text: String,
-    /// When it was routed or stopped.
+    /// Time at which the message was routed or stopped.
     pub(crate) at: Instant,
     response_time: Option<Duration>,
     payload_bytes: usize,
     receivers: usize,
-    awaited: usize,
+    absent: usize,
     left_out: usize,
     fate: Fate,
-    /// Only where payloads may be shown; the record does not keep it.
+    /// Only set if payloads may be shown; not kept.
     pub(crate) payload: Option<Payload>,
 }
 
-impl Trace {
-    /// The trace of a message that is routed to nobody yet.
+impl PackedTrace {
+    /// Returns the trace of a message without receivers.
     pub(super) fn new(
         at: Instant,
         message: &Message,
@@ -50,7 +50,7 @@ impl Trace {
             response_time,
             payload_bytes: message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len()),
             receivers: 0,
-            awaited: 0,
+            absent: 0,
             left_out: 0,
             fate: Fate::Routed,
             payload: None,
@@ -65,9 +65,9 @@ impl Trace {
         trace
     }
 
-    /// Adds a receiver; `name` is none if it calls the message as everybody else does. Before all awaited roles.
+    /// Adds a receiver; `name` is `None` if it is the public name. Receivers come before absent roles.
     pub(super) fn receiver(&mut self, role: &Role, instance: Option<&InstanceId>, name: Option<&MessageName>) {
-        assert!(self.awaited == 0, "receivers stand before the roles that are awaited");
+        assert!(self.absent == 0, "receivers come before absent roles");
         if self.is_full() {
             return;
         }
@@ -77,33 +77,33 @@ impl Trace {
         self.receivers += 1;
     }
 
-    /// Adds a role that is awaited.
-    pub(super) fn awaited(&mut self, role: &Role) {
+    /// Adds an absent role for which the message waits.
+    pub(super) fn absent(&mut self, role: &Role) {
         if !self.is_full() {
             self.line(role.as_str());
-            self.awaited += 1;
+            self.absent += 1;
         }
     }
 
-    /// The same message, if it goes to nobody.
+    /// Returns the trace of the message if it is not routed.
     pub(super) fn stopped(mut self, fate: Fate, detail: &str) -> Self {
-        assert!(self.receivers + self.awaited == 0, "what is stopped goes to nobody");
+        assert!(self.receivers + self.absent == 0, "a stopped message has no receivers");
         self.fate = fate;
         self.text.push_str(detail);
         self
     }
 
-    /// Whether it belongs to this activity.
+    /// Returns true if it belongs to this activity.
     pub(crate) fn is_of(&self, activity: &ActivityId) -> bool {
         self.text.strip_prefix(activity.as_str()).is_some_and(|rest| rest.starts_with('\n'))
     }
 
-    /// What it tells.
-    pub(crate) fn passage(&self) -> Passage {
-        self.read().expect("the texts were checked before they were written here")
+    /// Unpacks the record.
+    pub(crate) fn record(&self) -> Record {
+        self.read().expect("it was packed from valid names and ids")
     }
 
-    /// Whether there is no room for another receiver, which is counted.
+    /// Returns true if another receiver does not fit, and counts it.
     fn is_full(&mut self) -> bool {
         let full = self.text.len() >= TEXT_BYTES_MAX;
         self.left_out += usize::from(full);
@@ -115,7 +115,7 @@ impl Trace {
         self.text.push('\n');
     }
 
-    fn read(&self) -> Result<Passage, TextError> {
+    fn read(&self) -> Result<Record, TextError> {
         let mut rest = self.text.as_str();
         let mut line = || {
             let (line, more) = rest.split_once('\n').unwrap_or((rest, ""));
@@ -130,8 +130,8 @@ impl Trace {
             Ok(Receiver { role: Role::parse(role)?, instance, name: or_same(called, &public)? })
         };
         let receivers = (0..self.receivers).map(|_| receiver((line(), line(), line()))).collect::<Result<_, _>>()?;
-        let awaited = (0..self.awaited).map(|_| Role::parse(line())).collect::<Result<_, _>>()?;
-        Ok(Passage {
+        let absent = (0..self.absent).map(|_| Role::parse(line())).collect::<Result<_, _>>()?;
+        Ok(Record {
             at: self.at,
             id: MessageId::parse(id)?,
             name,
@@ -142,7 +142,7 @@ impl Trace {
             response_to: optional(response_to, MessageId::parse)?,
             response_time: self.response_time,
             receivers,
-            awaited,
+            absent,
             left_out: self.left_out,
             payload_bytes: self.payload_bytes,
             fate: self.fate,
@@ -179,16 +179,16 @@ mod tests {
         })
     }
 
-    fn passage() -> impl Strategy<Value = Passage> {
+    fn record() -> impl Strategy<Value = Record> {
         let names = (text(), text(), text(), "(a|b)");
         let optional = (proptest::option::of(text()), proptest::option::of(text()), proptest::option::of(text()));
         let lists = (proptest::collection::vec(receiver(), 0..4), proptest::collection::vec(text(), 0..3));
         let fate = prop_oneof![
-            lists.prop_map(|(receivers, awaited)| (receivers, awaited, None)),
+            lists.prop_map(|(receivers, absent)| (receivers, absent, None)),
             "(?s).{1,20}".prop_map(|detail| (Vec::new(), Vec::new(), Some(detail))),
         ];
         let micros = proptest::option::of(0_u64..9);
-        (names, optional, fate, micros).prop_map(|(names, optional, (receivers, awaited, detail), micros)| Passage {
+        (names, optional, fate, micros).prop_map(|(names, optional, (receivers, absent, detail), micros)| Record {
             at: Instant::now(),
             id: MessageId::parse(&names.0).unwrap(),
             name: MessageName::parse(&names.1).unwrap(),
@@ -199,7 +199,7 @@ mod tests {
             response_to: optional.2.map(|text| MessageId::parse(&text).unwrap()),
             response_time: micros.map(Duration::from_micros),
             receivers,
-            awaited: awaited.iter().map(|text| Role::parse(text).unwrap()).collect(),
+            absent: absent.iter().map(|text| Role::parse(text).unwrap()).collect(),
             left_out: 0,
             payload_bytes: 0,
             fate: if detail.is_some() { Fate::Forbidden } else { Fate::Routed },
@@ -207,17 +207,17 @@ mod tests {
         })
     }
 
-    /// The trace that the rules would leave of it.
-    fn trace(passage: &Passage) -> Trace {
-        let Passage { at, id, name, public, sender, origin, activity, response_to, response_time, .. } = passage;
+    /// Packs a record as the rules do.
+    fn pack(record: &Record) -> PackedTrace {
+        let Record { at, id, name, public, sender, origin, activity, response_to, response_time, .. } = record;
         let (sender, response_to) = (sender.clone(), response_to.clone());
         let message = Message { sender, response_to, ..Message::new(id.clone(), name.clone()) };
-        let mut trace = Trace::new(*at, &message, (public, activity), origin.as_ref(), *response_time);
-        for Receiver { role, instance, name } in &passage.receivers {
+        let mut trace = PackedTrace::new(*at, &message, (public, activity), origin.as_ref(), *response_time);
+        for Receiver { role, instance, name } in &record.receivers {
             trace.receiver(role, instance.as_ref(), Some(name).filter(|name| *name != public));
         }
-        passage.awaited.iter().for_each(|role| trace.awaited(role));
-        match &passage.detail {
+        record.absent.iter().for_each(|role| trace.absent(role));
+        match &record.detail {
             Some(detail) => trace.stopped(Fate::Forbidden, detail),
             None => trace,
         }
@@ -225,28 +225,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_trace_tells_what_was_written(passage in passage()) {
-            let trace = trace(&passage);
+        fn packing_and_unpacking_returns_the_record(record in record()) {
+            let trace = pack(&record);
             for activity in ["a", "b", "ab"] {
                 let activity = ActivityId::parse(activity).unwrap();
-                prop_assert_eq!(trace.is_of(&activity), passage.activity == activity);
+                prop_assert_eq!(trace.is_of(&activity), record.activity == activity);
             }
-            prop_assert_eq!(format!("{:?}", trace.passage()), format!("{passage:?}"));
+            prop_assert_eq!(format!("{:?}", trace.record()), format!("{record:?}"));
         }
     }
 
     #[test]
-    fn receivers_beyond_the_bound_are_counted() {
+    fn receivers_beyond_the_limit_are_counted() {
         let mut runner = TestRunner::deterministic();
-        let mut passage = passage().new_tree(&mut runner).unwrap().current();
+        let mut record = record().new_tree(&mut runner).unwrap().current();
         let receiver = receiver().new_tree(&mut runner).unwrap().current();
-        passage.receivers = vec![receiver; 1_000];
-        passage.awaited = vec![Role::parse("log").unwrap(); 7];
-        passage.detail = None;
-        let trace = trace(&passage);
-        let told = trace.passage();
-        assert!(told.receivers.len() > 100, "{}", told.receivers.len());
-        assert_eq!((told.receivers.len() + told.left_out, told.awaited.len()), (1_007, 0));
+        record.receivers = vec![receiver; 1_000];
+        record.absent = vec![Role::parse("log").unwrap(); 7];
+        record.detail = None;
+        let trace = pack(&record);
+        let unpacked = trace.record();
+        assert!(unpacked.receivers.len() > 100, "{}", unpacked.receivers.len());
+        assert_eq!((unpacked.receivers.len() + unpacked.left_out, unpacked.absent.len()), (1_007, 0));
         assert!(trace.text.len() < 2 * TEXT_BYTES_MAX, "{}", trace.text.len());
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::calm;
 use crate::broker::config::Config;
-use crate::broker::rules::{Attempt, Effect, Exchange, Key, Outcome, Place, Work};
+use crate::broker::rules::{Attempt, Effect, Endpoint, Exchange, InstanceKey, Outcome, Work};
 use crate::broker::wire::{Form, Landscape, RoleRoutes, Translation};
 use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Registration, Role, Verdict};
 
@@ -71,7 +71,7 @@ struct Bench {
     exchange: Exchange<usize>,
     now: Instant,
     effects: Vec<Effect<usize>>,
-    keys: [Option<Key>; 8],
+    keys: [Option<InstanceKey>; 8],
     guarded: bool,
     published: usize,
     /// Who sent it and what it is called, by id.
@@ -99,7 +99,7 @@ impl Bench {
             roles.push(role("security", &sends, &["authorize message", "security response"]));
         }
         let landscape = Landscape { form: Form::Translations, roles };
-        exchange.configure(Instant::now(), landscape, || 0, &mut Vec::new()).unwrap();
+        exchange.configure(Instant::now(), &landscape, || 0, &mut Vec::new()).unwrap();
         let mut bench = Self {
             exchange,
             now: Instant::now(),
@@ -127,8 +127,8 @@ impl Bench {
             Step::Judge { which, passes } => self.judge(which, passes),
         }
         self.perform();
-        assert!(self.exchange.conversations.len() <= CONVERSATIONS_MAX + 2);
-        assert!(self.exchange.guard.len() <= self.published);
+        assert!(self.exchange.conversations_len() <= CONVERSATIONS_MAX + 2);
+        assert!(self.exchange.security_len() <= self.published);
     }
 
     fn id_of(instance: usize) -> InstanceId {
@@ -148,13 +148,13 @@ impl Bench {
             batch: !instance.is_multiple_of(2),
             token: None,
         };
-        let joined = self.exchange.register(self.now, registration, Place::Socket, instance, &mut self.effects);
+        let joined = self.exchange.register(self.now, registration, Endpoint::Socket, instance, &mut self.effects);
         self.keys[instance] = joined.unwrap();
     }
 
     fn leave(&mut self, instance: usize) {
         if let Some(key) = self.keys[instance].take() {
-            self.exchange.part(self.now, key, &mut self.effects);
+            self.exchange.disconnect(self.now, key, &mut self.effects);
         }
     }
 
@@ -184,8 +184,8 @@ impl Bench {
         let Work::Batch(batch) = self.exchange.take(self.now, key, &mut self.effects) else { return };
         if breaks {
             self.leave(instance);
-            let attempt = Attempt::Silent { cause: "the connection ended".into() };
-            self.exchange.settle(self.now, key, attempt, &mut self.effects);
+            let attempt = Attempt::Unreachable { cause: "the connection ended".into() };
+            self.exchange.record_outcome(self.now, key, attempt, &mut self.effects);
             return;
         }
         for message in &batch.messages {
@@ -199,7 +199,7 @@ impl Bench {
             }
         }
         let outcomes = vec![Outcome::Delivered; batch.messages.len()];
-        self.exchange.settle(self.now, key, Attempt::Answered(outcomes), &mut self.effects);
+        self.exchange.record_outcome(self.now, key, Attempt::Answered(outcomes), &mut self.effects);
     }
 
     fn judge(&mut self, which: usize, passes: bool) {
@@ -225,8 +225,8 @@ impl Bench {
 
     fn perform(&mut self) {
         for effect in std::mem::take(&mut self.effects) {
-            if let Effect::Undelivered { parcel, .. } = effect {
-                self.given_up.push(parcel.message.id.as_str().parse().unwrap());
+            if let Effect::Undelivered { envelope, .. } = effect {
+                self.given_up.push(envelope.message.id.as_str().parse().unwrap());
             }
         }
     }
@@ -253,7 +253,7 @@ impl Bench {
         assert_eq!(arrived, self.expected);
         let given_up: BTreeSet<usize> = self.given_up.iter().copied().collect();
         assert_eq!((given_up.len(), given_up), (self.given_up.len(), self.refused.clone()));
-        assert_eq!((self.exchange.guard.len(), self.exchange.load()), (0, Default::default()));
+        assert_eq!((self.exchange.security_len(), self.exchange.load()), (0, Default::default()));
     }
 
     /// What one instance sent came to every other one in its order, where nobody judged and nobody left.

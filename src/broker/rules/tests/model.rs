@@ -45,7 +45,7 @@ pub(super) struct Bench {
     /// By instance: what arrived, sender and id.
     pub(super) arrived: Vec<Vec<(String, String)>>,
     pub(super) given_up: Vec<(String, String)>,
-    pub(super) keys: [Option<Key>; 6],
+    pub(super) keys: [Option<InstanceKey>; 6],
     /// By role: until when it is expected back, if its last instance could restart.
     pub(super) departed: [Option<Instant>; 3],
     pub(super) published: usize,
@@ -60,6 +60,11 @@ pub(super) fn role_of(instance: usize) -> &'static str {
 
 impl Bench {
     pub(super) fn new(config: Config) -> Self {
+        Self::with(config, &[0, 1, 2, 3, 4, 5])
+    }
+
+    /// Starts with these instances registered.
+    pub(super) fn with(config: Config, instances: &[usize]) -> Self {
         let mut bench = Self {
             exchange: Exchange::new(config, 7),
             now: Instant::now(),
@@ -73,7 +78,7 @@ impl Bench {
             busy: false,
             logged: Vec::new(),
         };
-        (0..6).for_each(|instance| bench.register(instance));
+        instances.iter().for_each(|instance| bench.register(*instance));
         bench
     }
 
@@ -91,8 +96,8 @@ impl Bench {
             batch: true,
             token: None,
         };
-        let remote = || Place::Remote(Address::new("localhost", 1).unwrap());
-        let place = if instance % 2 == 1 { Place::Local } else { remote() };
+        let remote = || Endpoint::Remote(Address::new("localhost", 1).unwrap());
+        let place = if instance % 2 == 1 { Endpoint::Local } else { remote() };
         if self.keys[instance].is_none() {
             let key = self.exchange.register(self.now, registration, place, instance, &mut self.effects);
             self.keys[instance] = key.unwrap();
@@ -136,15 +141,15 @@ impl Bench {
         let work = self.exchange.take(self.now, key, &mut self.effects);
         self.perform();
         let Work::Batch(batch) = work else { return };
-        let outcome = |place: usize| if place < succeed { Outcome::Delivered } else { Outcome::Later("busy".into()) };
+        let outcome = |place: usize| if place < succeed { Outcome::Delivered } else { Outcome::Retry("busy".into()) };
         for message in batch.messages.iter().take(succeed) {
             self.arrive(instance, message);
         }
         let attempt = match succeed {
-            0 => Attempt::Silent { cause: "away".into() },
+            0 => Attempt::Unreachable { cause: "away".into() },
             _ => Attempt::Answered((0..batch.messages.len()).map(outcome).collect()),
         };
-        self.exchange.settle(self.now, key, attempt, &mut self.effects);
+        self.exchange.record_outcome(self.now, key, attempt, &mut self.effects);
         self.perform();
     }
 
@@ -157,21 +162,21 @@ impl Bench {
         while !self.effects.is_empty() {
             for effect in std::mem::take(&mut self.effects) {
                 match effect {
-                    Effect::Deliver { handle, key, parcel } => {
+                    Effect::Deliver { handle, key, envelope } => {
                         self.busy = !self.busy;
                         match self.busy {
-                            true => self.exchange.put_back(self.now, key, parcel, &mut self.effects),
-                            false => self.arrive(handle, &parcel.message),
+                            true => self.exchange.put_back(self.now, key, envelope, &mut self.effects),
+                            false => self.arrive(handle, &envelope.message),
                         }
                     }
-                    Effect::Undelivered { parcel, .. } => {
-                        self.given_up.push((parcel.role.to_string(), parcel.message.id.to_string()));
+                    Effect::Undelivered { envelope, .. } => {
+                        self.given_up.push((envelope.role.to_string(), envelope.message.id.to_string()));
                     }
                     Effect::Routed(routed) => {
                         let receivers = routed.receivers.iter().map(|(role, _)| role.to_string());
                         self.logged.push((routed.message.id.to_string(), receivers.collect()));
                     }
-                    Effect::Wake { .. } | Effect::Note(_) | Effect::Passed(_) => {}
+                    Effect::Wake { .. } | Effect::Note(_) | Effect::Traced(_) => {}
                 }
             }
         }

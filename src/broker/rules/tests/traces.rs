@@ -1,10 +1,10 @@
-//! What the machine shows of messages that come by.
+//! Traces of messages.
 
 use std::time::{Duration, Instant};
 
 use super::calm;
 use crate::broker::config::Config;
-use crate::broker::rules::{Effect, Exchange, Filter, GivenUp, Passage, Place, Trace};
+use crate::broker::rules::{Effect, Endpoint, Exchange, FailedDelivery, Filter, PackedTrace, Record};
 use crate::broker::wire::{Address, Fate, Form, Landscape, RoleRoutes, Translation, Undelivered};
 use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Payload, Registration, Role, Verdict};
 
@@ -29,22 +29,22 @@ struct Bench {
 impl Bench {
     fn new(config: Config, roles: &[(&str, &[&str])]) -> Self {
         let mut bench = Self { exchange: Exchange::new(config, 7), now: Instant::now() };
-        roles.iter().for_each(|(role, receives)| bench.register(registration(role, receives), Place::Local));
+        roles.iter().for_each(|(role, receives)| bench.register(registration(role, receives), Endpoint::Local));
         bench
     }
 
-    fn register(&mut self, registration: Registration, place: Place) {
+    fn register(&mut self, registration: Registration, place: Endpoint) {
         self.exchange.register(self.now, registration, place, (), &mut Vec::new()).unwrap();
     }
 
     /// Publishes a message of `sender` this long after the last one. Answers what is shown of it.
-    fn publish(&mut self, sender: &str, micros: u64, message: Message) -> (Verdict, Vec<Trace>) {
+    fn publish(&mut self, sender: &str, micros: u64, message: Message) -> (Verdict, Vec<PackedTrace>) {
         self.now += Duration::from_micros(micros);
         let (mut effects, origin) = (Vec::new(), InstanceId::parse(&format!("i-{sender}")).unwrap());
         let message = Message { sender: Some(role(sender)), ..message };
         let verdict = self.exchange.publish(self.now, Some(&origin), message, &mut effects);
         let traces = effects.into_iter().filter_map(|effect| match effect {
-            Effect::Passed(trace) => Some(trace),
+            Effect::Traced(trace) => Some(trace),
             Effect::Deliver { .. } | Effect::Wake { .. } | Effect::Undelivered { .. } => None,
             Effect::Note(_) | Effect::Routed(_) => None,
         });
@@ -52,10 +52,10 @@ impl Bench {
     }
 
     /// What is shown of a message, which is one thing.
-    fn passage(&mut self, sender: &str, micros: u64, message: Message) -> Passage {
+    fn record(&mut self, sender: &str, micros: u64, message: Message) -> Record {
         let (_, traces) = self.publish(sender, micros, message);
         assert_eq!(traces.len(), 1, "{traces:?}");
-        traces[0].passage()
+        traces[0].record()
     }
 }
 
@@ -85,44 +85,44 @@ const USERS_AND_WEB: [(&str, &[&str]); 2] = [("users", &["create", "look"]), ("w
 fn a_message_is_shown_with_its_receivers_and_all_its_names() {
     let mut bench = Bench::new(calm(), &[("web", &["tweets.created"])]);
     let tweets = Registration { namespace: Some("text".into()), ..registration("tweets", &["text.create"]) };
-    bench.register(tweets, Place::Local);
+    bench.register(tweets, Endpoint::Local);
     let payload = Payload::parse(bytes::Bytes::from_static(b"[1]")).ok();
-    let passage = bench.passage("web", 0, Message { payload, ..message("1", "tweets.create") });
-    let receiver = &passage.receivers[0];
-    assert_eq!((&receiver.role, &receiver.name, passage.receivers.len()), (&role("tweets"), &name("text.create"), 1));
+    let record = bench.record("web", 0, Message { payload, ..message("1", "tweets.create") });
+    let receiver = &record.receivers[0];
+    assert_eq!((&receiver.role, &receiver.name, record.receivers.len()), (&role("tweets"), &name("text.create"), 1));
     assert_eq!(receiver.instance, InstanceId::parse("i-tweets").ok());
-    assert_eq!((passage.payload_bytes, passage.fate), (3, Fate::Routed));
-    let passage = bench.passage("tweets", 0, message("2", "text.created"));
-    assert_eq!((passage.name, passage.public), (name("text.created"), name("tweets.created")));
+    assert_eq!((record.payload_bytes, record.fate), (3, Fate::Routed));
+    let record = bench.record("tweets", 0, message("2", "text.created"));
+    assert_eq!((record.name, record.public), (name("text.created"), name("tweets.created")));
 }
 
 #[test]
 fn the_response_time_counts_from_the_request_and_not_from_the_message_before() {
     let mut bench = Bench::new(calm(), &USERS_AND_WEB);
-    assert_eq!(bench.passage("web", 0, message("1", "create")).response_time, None);
-    assert_eq!(bench.passage("web", 5_000, message("2", "look")).response_time, None);
-    let passage = bench.passage("users", 2_596, answer("3", "created", "1"));
-    assert_eq!(passage.response_time, Some(Duration::from_micros(7_596)));
-    let passage = bench.passage("users", 1, answer("4", "created", "1"));
-    assert_eq!(passage.response_time, Some(Duration::from_micros(7_597)));
+    assert_eq!(bench.record("web", 0, message("1", "create")).response_time, None);
+    assert_eq!(bench.record("web", 5_000, message("2", "look")).response_time, None);
+    let record = bench.record("users", 2_596, answer("3", "created", "1"));
+    assert_eq!(record.response_time, Some(Duration::from_micros(7_596)));
+    let record = bench.record("users", 1, answer("4", "created", "1"));
+    assert_eq!(record.response_time, Some(Duration::from_micros(7_597)));
 }
 
 #[test]
 fn a_service_that_knows_only_activities_is_taken_to_answer_what_it_got_last() {
     let mut bench = Bench::new(calm(), &[("web", &["created"])]);
-    bench.register(Registration { batch: false, ..registration("users", &["create"]) }, Place::Socket);
-    bench.passage("web", 0, message("1", "create"));
-    bench.passage("web", 1_000, message("2", "zonk"));
-    let passage = bench.passage("users", 500, message("3", "created"));
-    assert_eq!(passage.response_to, MessageId::parse("1").ok());
-    assert_eq!(passage.response_time, Some(Duration::from_micros(1_500)));
+    bench.register(Registration { batch: false, ..registration("users", &["create"]) }, Endpoint::Socket);
+    bench.record("web", 0, message("1", "create"));
+    bench.record("web", 1_000, message("2", "zonk"));
+    let record = bench.record("users", 500, message("3", "created"));
+    assert_eq!(record.response_to, MessageId::parse("1").ok());
+    assert_eq!(record.response_time, Some(Duration::from_micros(1_500)));
 }
 
 #[test]
 fn nothing_is_shown_where_nothing_is_kept_and_nobody_follows() {
     let mut bench = Bench::new(Config { traffic_messages_max: 0, ..calm() }, &USERS_AND_WEB);
     let count = |bench: &mut Bench| {
-        let of = |(_, traces): (Verdict, Vec<Trace>)| traces.len();
+        let of = |(_, traces): (Verdict, Vec<PackedTrace>)| traces.len();
         of(bench.publish("web", 1, message("1", "create"))) + of(bench.publish("web", 1, message("2", "zonk")))
     };
     assert_eq!(count(&mut bench), 0);
@@ -135,7 +135,7 @@ fn nothing_is_shown_where_nothing_is_kept_and_nobody_follows() {
 #[test]
 fn what_goes_nowhere_is_shown_with_the_reason() {
     let mut bench = Bench::new(calm(), &USERS_AND_WEB);
-    assert_eq!(bench.passage("web", 0, message("1", "zonk")).fate, Fate::NoReceivers);
+    assert_eq!(bench.record("web", 0, message("1", "zonk")).fate, Fate::NoReceivers);
     let web = RoleRoutes {
         role: role("web"),
         sends: vec![name("create")],
@@ -144,17 +144,17 @@ fn what_goes_nowhere_is_shown_with_the_reason() {
         address: None,
     };
     let landscape = Landscape { form: Form::Translations, roles: vec![web] };
-    bench.exchange.configure(bench.now, landscape, || (), &mut Vec::new()).unwrap();
-    let passage = bench.passage("web", 0, message("2", "look"));
-    assert_eq!(passage.fate, Fate::Forbidden);
+    bench.exchange.configure(bench.now, &landscape, || (), &mut Vec::new()).unwrap();
+    let record = bench.record("web", 0, message("2", "look"));
+    assert_eq!(record.fate, Fate::Forbidden);
     let detail = "service 'web' is not allowed to broadcast the message 'look'";
-    assert_eq!((passage.detail.as_deref(), passage.activity), (Some(detail), activity("a")));
+    assert_eq!((record.detail.as_deref(), record.activity), (Some(detail), activity("a")));
 }
 
 #[test]
 fn what_has_to_come_again_is_shown_when_it_is_taken() {
     let mut bench = Bench::new(Config { queue_messages_max: 1, ..calm() }, &[]);
-    bench.register(registration("users", &["create"]), Place::Remote(Address::new("localhost", 1).unwrap()));
+    bench.register(registration("users", &["create"]), Endpoint::Remote(Address::new("localhost", 1).unwrap()));
     assert_eq!(bench.publish("web", 0, message("1", "create")).1.len(), 1);
     let (verdict, traces) = bench.publish("web", 0, message("2", "create"));
     assert!(matches!(verdict, Verdict::Busy { .. }) && traces.is_empty());
@@ -163,13 +163,13 @@ fn what_has_to_come_again_is_shown_when_it_is_taken() {
 #[test]
 fn a_message_that_waits_for_a_role_is_shown_with_it() {
     let mut bench = Bench::new(calm(), &[]);
-    bench.register(registration("users", &["create"]), Place::Remote(Address::new("localhost", 1).unwrap()));
+    bench.register(registration("users", &["create"]), Endpoint::Remote(Address::new("localhost", 1).unwrap()));
     bench.exchange.leave(bench.now, &role("users"), &InstanceId::parse("i-users").unwrap(), &mut Vec::new());
-    let passage = bench.passage("web", 0, message("1", "create"));
-    assert_eq!((passage.awaited, passage.receivers.len(), passage.fate), (vec![role("users")], 0, Fate::Routed));
+    let record = bench.record("web", 0, message("1", "create"));
+    assert_eq!((record.absent, record.receivers.len(), record.fate), (vec![role("users")], 0, Fate::Routed));
     let mut bench = Bench::new(Config { settle_ms: 5_000, ..calm() }, &[]);
-    let passage = bench.passage("web", 0, message("1", "create"));
-    assert_eq!((passage.awaited.len(), passage.receivers.len(), passage.fate), (0, 0, Fate::Routed));
+    let record = bench.record("web", 0, message("1", "create"));
+    assert_eq!((record.absent.len(), record.receivers.len(), record.fate), (0, 0, Fate::Routed));
 }
 
 #[test]
@@ -185,20 +185,20 @@ fn a_payload_is_handed_out_only_where_it_may_be_logged() {
 #[test]
 fn a_filter_looks_at_every_name_and_at_both_ends() {
     let mut bench = Bench::new(calm(), &USERS_AND_WEB);
-    let passage = bench.passage("web", 0, message("1", "create"));
+    let record = bench.record("web", 0, message("1", "create"));
     let row = Undelivered {
-        id: passage.id.clone(),
-        name: passage.public.clone(),
-        sender: passage.sender.clone(),
+        id: record.id.clone(),
+        name: record.public.clone(),
+        sender: record.sender.clone(),
         receiver: Some(role("users")),
         reason: "away".into(),
         at: String::new(),
-        activity_id: passage.activity.clone(),
+        activity_id: record.activity.clone(),
     };
     let (called, response_to) = (name("users.create"), None);
-    let failure = GivenUp { at: bench.now, row, called, response_to, payload_bytes: 0 };
+    let failure = FailedDelivery { at: bench.now, row, receiver_name: called, response_to, payload_bytes: 0 };
     let check = |filter: Filter, expected: bool| {
-        assert_eq!((filter.wants(&passage), filter.wants_failure(&failure)), (expected, expected), "{filter:?}");
+        assert_eq!((filter.matches(&record), filter.matches_failure(&failure)), (expected, expected), "{filter:?}");
     };
     check(Filter::default(), true);
     check(Filter { message: Some(name("create")), ..Filter::default() }, true);

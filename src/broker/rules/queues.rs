@@ -1,0 +1,229 @@
+//! Every accepted message that is not delivered yet, in the queue of an instance or in the backlog of an absent role,
+//! and the limits on all of them together.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::{Attempt, Backlog, Envelope, InstanceKey, Queue, Reason, Timing};
+use crate::message::{Message, MessageName, Role};
+
+/// The number of undelivered messages and their size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// Limits on undelivered messages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueueLimits {
+    /// Messages in one queue or backlog.
+    pub(crate) messages_max: usize,
+    /// Bytes in all queues and backlogs together.
+    pub(crate) bytes_max: usize,
+    /// Roles with a backlog.
+    pub(crate) backlogs_max: usize,
+    /// Time after which an undelivered message is given up.
+    pub(crate) window: Duration,
+}
+
+/// An envelope whose window has passed, and the last failure of its receiver.
+pub(crate) type Late = (Envelope, Option<String>);
+
+/// The queues of all instances and the backlogs of absent roles.
+pub(crate) struct Queues {
+    queues: BTreeMap<InstanceKey, Queue>,
+    backlogs: HashMap<Role, Backlog>,
+    load: Load,
+    limits: QueueLimits,
+}
+
+impl Load {
+    fn add(&mut self, envelope: &Envelope) {
+        self.messages += 1;
+        self.bytes += envelope.bytes();
+    }
+
+    fn subtract(&mut self, envelope: &Envelope) {
+        self.messages -= 1;
+        self.bytes -= envelope.bytes();
+    }
+}
+
+impl Queues {
+    pub(crate) fn new(limits: QueueLimits) -> Self {
+        Self { queues: BTreeMap::new(), backlogs: HashMap::new(), load: Load::default(), limits }
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        self.load
+    }
+
+    /// Opens an empty queue.
+    pub(crate) fn open(&mut self, key: InstanceKey) {
+        self.queues.insert(key, Queue::new());
+    }
+
+    /// Removes a queue and returns what was in it, in order.
+    pub(crate) fn close(&mut self, key: InstanceKey) -> VecDeque<Envelope> {
+        let envelopes = self.queues.remove(&key).map(|mut queue| queue.drain()).unwrap_or_default();
+        envelopes.iter().for_each(|envelope| self.load.subtract(envelope));
+        envelopes
+    }
+
+    /// Returns the number of envelopes in a queue; `usize::MAX` if there is no such queue.
+    pub(crate) fn len(&self, key: InstanceKey) -> usize {
+        self.queues.get(&key).map_or(usize::MAX, Queue::len)
+    }
+
+    pub(crate) fn is_idle(&self, key: InstanceKey) -> bool {
+        self.queues.get(&key).is_some_and(Queue::is_idle)
+    }
+
+    pub(crate) fn is_delivering(&self, key: InstanceKey) -> bool {
+        self.queues.get(&key).is_some_and(Queue::is_delivering)
+    }
+
+    /// Returns true if a queue takes a new message of `bytes`.
+    pub(crate) fn has_capacity(&self, key: InstanceKey, bytes: usize) -> bool {
+        let has_capacity = |queue: &Queue| queue.len() < self.limits.messages_max && self.is_fair(queue.bytes(), bytes);
+        self.queues.get(&key).is_some_and(has_capacity)
+    }
+
+    /// Returns true if the backlog of a role may grow by a new message of `bytes`.
+    pub(crate) fn has_backlog_capacity(&self, role: &Role, bytes: usize) -> bool {
+        self.is_fair(self.backlogs.get(role).map_or(0, Backlog::bytes), bytes)
+    }
+
+    /// Returns true if a queue may hold an envelope that was accepted before.
+    pub(crate) fn fits(&self, key: InstanceKey, envelope: &Envelope) -> bool {
+        let max = self.limits.messages_max;
+        let fits = |queue: &Queue| queue.len() - queue.staged_len() < max && queue.staged_len() < max;
+        self.queues.get(&key).is_some_and(fits) && self.has_bytes(envelope.bytes())
+    }
+
+    /// Adds an envelope to a queue. Returns true if the queue was idle, so its courier has to be woken.
+    pub(crate) fn insert(&mut self, key: InstanceKey, envelope: Envelope) -> bool {
+        let Some(queue) = self.queues.get_mut(&key) else { return false };
+        let was_idle = queue.is_idle();
+        self.load.add(&envelope);
+        queue.insert(envelope);
+        was_idle
+    }
+
+    /// Adds an envelope of another queue; [`Queues::merge_staged`] puts all of them in order at once.
+    pub(crate) fn stage(&mut self, key: InstanceKey, envelope: Envelope) {
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        self.load.add(&envelope);
+        queue.stage(envelope);
+    }
+
+    /// Puts the staged envelopes of a queue in order.
+    pub(crate) fn merge_staged(&mut self, key: InstanceKey) {
+        if let Some(queue) = self.queues.get_mut(&key) {
+            queue.merge_staged();
+        }
+    }
+
+    /// Adds an envelope to the backlog of its role, or returns it if that is full.
+    pub(crate) fn insert_backlog(&mut self, envelope: Envelope) -> Result<(), Envelope> {
+        let has_capacity = match self.backlogs.get(&envelope.role) {
+            Some(backlog) => backlog.len() < self.limits.messages_max,
+            None => self.backlogs.len() < self.limits.backlogs_max,
+        };
+        if !has_capacity || !self.has_bytes(envelope.bytes()) {
+            return Err(envelope);
+        }
+        self.load.add(&envelope);
+        self.backlogs.entry(envelope.role.clone()).or_default().insert(envelope);
+        Ok(())
+    }
+
+    /// Removes the backlog of a role and returns it, in order.
+    pub(crate) fn take_backlog(&mut self, role: &Role) -> VecDeque<Envelope> {
+        let envelopes = self.backlogs.remove(role).map(Backlog::into_envelopes).unwrap_or_default();
+        envelopes.iter().for_each(|envelope| self.load.subtract(envelope));
+        envelopes
+    }
+
+    /// Starts a delivery, see [`Queue::take`]. Returns its messages and the envelopes that have expired.
+    pub(crate) fn take(
+        &mut self,
+        key: InstanceKey,
+        batch: (usize, usize),
+        now: Instant,
+    ) -> (Vec<Message>, Vec<Timing>, Vec<Late>) {
+        let Some(queue) = self.queues.get_mut(&key) else { return (Vec::new(), Vec::new(), Vec::new()) };
+        let mut late = Vec::new();
+        let (messages, timings) = queue.take(batch, (now, self.limits.window), &mut late);
+        late.iter().for_each(|envelope| self.load.subtract(envelope));
+        let late = late.into_iter().map(|envelope| (envelope, queue.last_failure()));
+        (messages, timings, late.collect())
+    }
+
+    /// Ends a delivery. Returns the number of delivered messages, and the rejected ones.
+    pub(crate) fn record_outcome(&mut self, key: InstanceKey, attempt: Attempt) -> (usize, Vec<(Envelope, Reason)>) {
+        let Some(queue) = self.queues.get_mut(&key) else { return (0, Vec::new()) };
+        let (delivered, rejected) = queue.record_outcome(attempt);
+        let finished = delivered.iter().chain(rejected.iter().map(|(envelope, _)| envelope));
+        finished.for_each(|envelope| self.load.subtract(envelope));
+        (delivered.len(), rejected)
+    }
+
+    /// Adds an envelope that its receiver has, but has not answered, see [`Queue::defer`]. Returns it if there is no such
+    /// queue.
+    pub(crate) fn defer(&mut self, key: InstanceKey, envelope: Envelope) -> Result<(), Envelope> {
+        let Some(queue) = self.queues.get_mut(&key) else { return Err(envelope) };
+        self.load.add(&envelope);
+        queue.defer(envelope);
+        Ok(())
+    }
+
+    /// Removes and returns a deferred envelope, now that it is answered.
+    pub(crate) fn complete_deferred(&mut self, key: InstanceKey, sequence: u64) -> Option<Envelope> {
+        let envelope = self.queues.get_mut(&key)?.complete_deferred(sequence)?;
+        self.load.subtract(&envelope);
+        Some(envelope)
+    }
+
+    /// Removes and returns every envelope whose window has passed.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Late> {
+        let (window, mut expired, mut late) = (self.limits.window, Vec::new(), Vec::new());
+        for queue in self.queues.values_mut() {
+            queue.expire(now, window, &mut late);
+            expired.extend(late.drain(..).map(|envelope| (envelope, queue.last_failure())));
+        }
+        self.backlogs.retain(|_, backlog| {
+            backlog.expire(now, window, &mut late);
+            backlog.len() > 0
+        });
+        expired.extend(late.into_iter().map(|envelope| (envelope, None)));
+        expired.iter().for_each(|(envelope, _)| self.load.subtract(envelope));
+        expired
+    }
+
+    /// Removes and returns every envelope, in the order of acceptance. The queues stay open.
+    pub(crate) fn drain(&mut self) -> Vec<Envelope> {
+        let mut envelopes: Vec<_> = self.backlogs.drain().flat_map(|(_, backlog)| backlog.into_envelopes()).collect();
+        envelopes.extend(self.queues.values_mut().flat_map(Queue::drain));
+        envelopes.sort_by_key(|envelope| envelope.sequence);
+        self.load = Load::default();
+        envelopes
+    }
+
+    /// Changes the names of the messages in a queue; `name_of` returns the receiver's name for a public name.
+    pub(crate) fn rename(&mut self, key: InstanceKey, name_of: impl Fn(&MessageName) -> MessageName) {
+        let envelopes = self.queues.get_mut(&key).into_iter().flat_map(Queue::waiting_mut);
+        envelopes.for_each(|envelope| envelope.message.name = name_of(&envelope.public));
+    }
+
+    fn has_bytes(&self, bytes: usize) -> bool {
+        self.load.bytes.saturating_add(bytes) <= self.limits.bytes_max
+    }
+
+    /// Returns true if a queue that holds `held` bytes may hold `bytes` more. None may hold more than it leaves to all
+    /// others together, so receivers that take nothing cannot use up the capacity of those that do.
+    fn is_fair(&self, held: usize, bytes: usize) -> bool {
+        held.saturating_add(bytes) <= self.limits.bytes_max.saturating_sub(self.load.bytes)
+    }
+}

@@ -1,0 +1,274 @@
+//! The services that the broker knows: instances, routes, the declared landscape, and tokens.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::selection::{Context, Correlation, Recipient};
+use super::{
+    DeclaredRoles, Endpoint, Instance, InstanceKey, Interface, Participant, Roster, Routes, Tokens, TranslationRules,
+    views,
+};
+use crate::broker::Error;
+use crate::broker::wire::{Configuration, InstanceRow, Landscape, Listing};
+use crate::message::{InstanceId, MessageName, Registration, Role};
+
+/// The known services. Keeps the routes in step with the roster.
+pub(crate) struct Registry<H> {
+    roster: Roster<H>,
+    routes: Routes,
+    declared: DeclaredRoles,
+    tokens: Tokens,
+    lease: Duration,
+}
+
+impl<H> Registry<H> {
+    /// `lease` is the lease of instances that register over HTTP.
+    pub(crate) fn new(rules: TranslationRules, tokens: Tokens, lease: Duration) -> Self {
+        Self { roster: Roster::new(), routes: Routes::new(rules), declared: DeclaredRoles::default(), tokens, lease }
+    }
+
+    /// Returns the number of instances, those included whose last delivery has not ended.
+    pub(crate) fn len(&self) -> usize {
+        self.roster.len()
+    }
+
+    /// Returns an instance, even if it has left.
+    pub(crate) fn get(&self, key: InstanceKey) -> Option<&Instance<H>> {
+        self.roster.get(key)
+    }
+
+    pub(crate) fn key_of(&self, id: &InstanceId) -> Option<InstanceKey> {
+        self.roster.key_of(id)
+    }
+
+    /// Returns the instance of this id.
+    pub(crate) fn instance(&self, id: Option<&InstanceId>) -> Option<&Instance<H>> {
+        self.roster.get(self.roster.key_of(id?)?)
+    }
+
+    /// Returns true if the role has an instance.
+    pub(crate) fn has_instance_of(&self, role: &Role) -> bool {
+        !self.roster.of_role(role).is_empty()
+    }
+
+    /// Returns the roles that have an instance, without repetition.
+    pub(crate) fn roles(&self) -> Vec<Role> {
+        let mut roles: Vec<Role> = self.roster.present().map(|(_, instance)| instance.role.clone()).collect();
+        roles.sort();
+        roles.dedup();
+        roles
+    }
+
+    /// Returns the instances whose lease has ended.
+    pub(crate) fn expired(&self, now: Instant) -> Vec<InstanceKey> {
+        self.roster.expired(now)
+    }
+
+    /// Returns the instances of the posted landscape.
+    pub(crate) fn posted(&self) -> Vec<InstanceKey> {
+        self.roster.present().filter(|(_, instance)| instance.id.is_none()).map(|(key, _)| key).collect()
+    }
+
+    /// Returns the role's instance of the posted landscape.
+    pub(crate) fn posted_of(&self, role: &Role) -> Option<InstanceKey> {
+        self.roster.posted(role)
+    }
+
+    /// Returns the number of instances that have not left.
+    pub(crate) fn present_len(&self) -> usize {
+        self.roster.present().count()
+    }
+
+    /// Checks the token of a registration. Errors: [`Error::Token`].
+    pub(crate) fn check_token(&self, registration: &Registration) -> Result<(), Error> {
+        match self.tokens.permits(&registration.role, registration.token.as_deref()) {
+            true => Ok(()),
+            false => Err(Error::Token { role: registration.role.clone() }),
+        }
+    }
+
+    /// Returns the instance that a registration renews or replaces. Errors: [`Error::InstanceTaken`].
+    pub(crate) fn find(&self, registration: &Registration) -> Result<Option<InstanceKey>, Error> {
+        match self.instance(Some(&registration.instance)).filter(|other| other.role != registration.role) {
+            Some(other) => {
+                let (instance, role) = (registration.instance.clone(), other.role.clone());
+                Err(Error::InstanceTaken { instance, role })
+            }
+            None => Ok(self.roster.key_of(&registration.instance)),
+        }
+    }
+
+    /// Returns the instance that a registration describes. The landscape decides about its interface if it declares
+    /// the role.
+    pub(crate) fn describe(
+        &self,
+        now: Instant,
+        registration: Registration,
+        endpoint: Endpoint,
+        handle: H,
+    ) -> Instance<H> {
+        let Registration { role, instance, receives, sends, namespace, batch, token: _ } = registration;
+        let expires = match endpoint {
+            Endpoint::Local | Endpoint::Socket => None,
+            Endpoint::Remote(_) => Some(now + self.lease),
+        };
+        let registered = Arc::new(Interface { receives, sends, translation: namespace.into() });
+        let interface = Arc::clone(self.declared.interface(&role).unwrap_or(&registered));
+        Instance { role, id: Some(instance), endpoint, interface, registered, batch, expires, handle, gone: false }
+    }
+
+    pub(crate) fn add(&mut self, instance: Instance<H>) -> InstanceKey {
+        let key = self.roster.add(instance);
+        if let Some(instance) = self.roster.get(key) {
+            self.routes.add(key, instance);
+        }
+        key
+    }
+
+    /// Updates an instance. Returns true if its interface has changed, and with it the names of its messages.
+    pub(crate) fn renew(&mut self, key: InstanceKey, new: Instance<H>) -> bool {
+        let interface = Arc::clone(&new.interface);
+        self.roster.renew(key, new);
+        self.set_interface(key, interface)
+    }
+
+    /// Puts a landscape into force. Returns the instances whose interface has changed.
+    pub(crate) fn declare(&mut self, landscape: &Landscape) -> Vec<InstanceKey> {
+        self.declared = DeclaredRoles::new(landscape, self.routes.rules());
+        let registered = self.roster.present().filter(|(_, instance)| instance.id.is_some());
+        let interface = |instance: &Instance<H>| {
+            Arc::clone(self.declared.interface(&instance.role).unwrap_or(&instance.registered))
+        };
+        let interfaces: Vec<_> = registered.map(|(key, instance)| (key, interface(instance))).collect();
+        interfaces.into_iter().filter_map(|(key, new)| self.set_interface(key, new).then_some(key)).collect()
+    }
+
+    /// Hides an instance that has left, until [`Registry::remove`]. Returns the public names that its role no longer
+    /// receives.
+    pub(crate) fn retire(&mut self, key: InstanceKey) -> Vec<MessageName> {
+        let unserved = self.roster.get(key).map(|instance| self.routes.remove(key, instance)).unwrap_or_default();
+        self.roster.retire(key);
+        unserved
+    }
+
+    pub(crate) fn remove(&mut self, key: InstanceKey) {
+        self.roster.remove(key);
+    }
+
+    /// Returns true if the landscape permits the message.
+    pub(crate) fn permits(&self, sender: Option<&Role>, name: &MessageName) -> bool {
+        self.declared.permits(sender, name)
+    }
+
+    /// Returns true if the landscape has a security service, which authorizes every message.
+    pub(crate) fn needs_authorization(&self) -> bool {
+        self.declared.needs_authorization()
+    }
+
+    /// Returns true if a sender may use the name of `role`. A role with a token is open to its own connected instances;
+    /// those reached over HTTP present the token with each call.
+    pub(crate) fn may_speak_for(&self, role: &Role, origin: Option<&InstanceId>, token: Option<&str>) -> bool {
+        if !self.tokens.protects(role) {
+            return true;
+        }
+        let is_own = |instance: &Instance<H>| instance.role == *role && instance.address().is_none();
+        self.instance(origin).is_some_and(is_own) || self.tokens.permits(role, token)
+    }
+
+    /// Returns the public name of the message that `sender`, or the role of `origin`, calls `name`.
+    pub(crate) fn public_name(
+        &self,
+        origin: Option<&InstanceId>,
+        sender: Option<&Role>,
+        name: &MessageName,
+    ) -> MessageName {
+        let origin = self.instance(origin);
+        let Some(sender) = sender.or_else(|| origin.map(|instance| &instance.role)) else { return name.clone() };
+        let instance = || {
+            let own = origin.filter(|instance| instance.role == *sender);
+            own.or_else(|| self.roster.get(*self.roster.of_role(sender).first()?))
+        };
+        let interface = self.declared.interface(sender).or_else(|| instance().map(|instance| &instance.interface));
+        let Some(interface) = interface else { return name.clone() };
+        self.routes.rules().public_when_sent(sender, &interface.translation, name)
+    }
+
+    /// Returns the name under which an instance receives a message.
+    pub(crate) fn internal_name(&self, key: InstanceKey, public: &MessageName) -> MessageName {
+        self.roster.get(key).map_or_else(|| public.clone(), |instance| self.translate(instance, public))
+    }
+
+    /// Returns true if an instance of the role receives the message.
+    pub(crate) fn receives(&self, public: &MessageName, role: &Role) -> bool {
+        self.routes.receives(public, role)
+    }
+
+    /// Returns the roles that receive the message according to the landscape.
+    pub(crate) fn declared_receivers(&self, public: &MessageName) -> &[Role] {
+        self.declared.receivers(public)
+    }
+
+    /// Appends the receivers of a message, see [`Context::select`]; `length` returns the length of an instance's queue.
+    pub(crate) fn select(
+        &mut self,
+        public: &MessageName,
+        request: (Option<InstanceKey>, Correlation),
+        (participants, compat): (&[Participant], bool),
+        length: impl Fn(InstanceKey) -> usize,
+        recipients: &mut Vec<Recipient>,
+    ) {
+        let (requester, correlation) = request;
+        let requester = requester.and_then(|key| Some((key, self.roster.get(key)?)));
+        let context = Context { requester, correlation, participants, compat };
+        context.select(self.routes.targets(public), length, recipients);
+        if let Some((key, instance)) = context.unsubscribed(recipients) {
+            let (role, name) = (instance.role.clone(), self.translate(instance, public));
+            recipients.push(Recipient { key, role, name, requested: true });
+        }
+    }
+
+    /// Returns an instance of `role` that receives the message, and its name for it: a participant in the conversation,
+    /// else the one with the shortest queue.
+    pub(crate) fn select_of(
+        &mut self,
+        role: &Role,
+        public: &MessageName,
+        participants: &[Participant],
+        length: impl Fn(InstanceKey) -> usize,
+    ) -> Option<(InstanceKey, MessageName)> {
+        let target = self.routes.targets(public).iter_mut().find(|target| target.role() == role)?;
+        let (key, name) = target.choose(participants.iter().map(|participant| participant.key), length);
+        Some((key, name.clone()))
+    }
+
+    /// Returns the answer to `/config.json`. exo 2.4, 3.7, 3.8.
+    pub(crate) fn listing(&self) -> Listing {
+        views::listing(&self.declared, &self.roster, &self.routes)
+    }
+
+    /// Returns services and routes in the form of the HTTP era. exo 2.4.
+    pub(crate) fn configuration(&self) -> Configuration {
+        views::configuration(&self.roster, &self.routes)
+    }
+
+    /// Returns every instance; `queue_length` returns the number of messages queued for one.
+    pub(crate) fn instances(&self, now: Instant, queue_length: impl Fn(InstanceKey) -> usize) -> Vec<InstanceRow> {
+        views::instances(&self.roster, now, queue_length)
+    }
+
+    fn set_interface(&mut self, key: InstanceKey, interface: Arc<Interface>) -> bool {
+        let Some(instance) = self.roster.get(key).filter(|instance| instance.interface != interface) else {
+            return false;
+        };
+        self.routes.remove(key, instance);
+        self.roster.set_interface(key, interface);
+        if let Some(instance) = self.roster.get(key) {
+            self.routes.add(key, instance);
+        }
+        true
+    }
+
+    fn translate(&self, instance: &Instance<H>, public: &MessageName) -> MessageName {
+        self.routes.rules().internal(&instance.role, &instance.interface.translation, public)
+    }
+}
