@@ -75,7 +75,7 @@ struct Shared<M: Machine> {
     ended: CancellationToken,
 }
 
-/// What is queued when a commit has ended.
+/// The state of the queue after a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Queued {
     Nothing,
@@ -145,7 +145,7 @@ impl<M: Machine> Committer<M> {
         look(&mut lock(&self.0.queue).state)
     }
 
-    /// Why submissions fail, once they do.
+    /// The first failure, after which all submissions fail.
     pub fn failure(&self) -> Option<Arc<Failure>> {
         lock(&self.0.queue).failure.clone()
     }

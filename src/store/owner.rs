@@ -71,7 +71,7 @@ impl Owner {
         }
     }
 
-    /// What the names of this owner's tables begin with on disk.
+    /// The prefix of the names of this owner's tables on disk.
     const fn table_prefix(self) -> &'static str {
         match self {
             Self::Streams => "",

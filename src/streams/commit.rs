@@ -97,7 +97,7 @@ fn key_of(path: &StreamPath) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(path.as_str().as_bytes())
 }
 
-/// How the changes appear to readers. Several changes in a row to the end of one stream appear as one.
+/// Updates of the readers' view for these changes. Consecutive changes of the end of one stream become one update.
 pub(super) fn updates_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &Ledger) -> Vec<Update> {
     let mut updates: Vec<Update> = Vec::new();
     for change in changes {

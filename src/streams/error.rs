@@ -7,7 +7,7 @@ use super::wire::{EntryError, Offset, RequestError, StreamPath};
 use crate::http::{Kind, Problem};
 use crate::store::{self, CommitError};
 
-/// Why a call failed.
+/// The reason why a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The request is malformed.

@@ -10,11 +10,10 @@ use crate::sync::lock;
 /// Larger events are not cached.
 const EVENTS_BYTES_MAX: usize = 64 * 1024;
 
-/// Streams share so few slots that the cache needs little memory, and so many that streams which are written at the same time
-/// rarely compete for one.
+/// Number of slots. Few enough to need little memory; enough that streams with writes at the same time rarely share one.
 const SLOTS: usize = 16;
 
-/// What the events that bring a follower to the end of a stream depend on, except for the stream.
+/// The inputs of the events that bring a follower to the end of a stream, besides the stream itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EventKey {
     pub(super) from: u64,

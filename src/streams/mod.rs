@@ -15,7 +15,7 @@
 //! [`Streams::lifecycle`] reports the same events to Rust programs.
 //!
 //! A command is decided by the rules, committed together with everything else that waits, published to readers, and only
-//! then answered. Nobody sees what could still be lost.
+//! then answered. No client and no reader sees what could still be lost.
 
 mod clock;
 mod commit;

@@ -1,4 +1,4 @@
-//! What a commit writes, and what becomes visible with it.
+//! The state machine behind the committer: prepares batches, and publishes them.
 
 use super::commit::{batch_of, bytes_of, updates_of};
 use super::lifecycle::Announcer;

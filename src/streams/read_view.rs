@@ -30,7 +30,7 @@ pub(super) struct End {
     pub(super) deleted: Option<Deleted>,
 }
 
-/// What is left of a stream that was deleted or has expired.
+/// The remains of a stream that was deleted or has expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deleted {
     /// Nothing.

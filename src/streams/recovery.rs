@@ -95,7 +95,7 @@ fn read_streams(store: &dyn Store, view: &ReadView, pages: &SyncSender<Vec<Store
     Ok(())
 }
 
-/// What belongs to a log beside the entry of its stream.
+/// Everything stored about a log, besides the entry of its stream.
 #[derive(Default)]
 struct LogInfo {
     producers: Vec<(Arc<str>, ProducerEntry)>,

@@ -179,7 +179,7 @@ impl Streams {
     /// Listens to the lifecycle of all streams from now on. Events come in the order of the decisions, each after its change
     /// is durable and visible; the caller that made the change may get its answer a little earlier or later.
     ///
-    /// A slow listener does not hold up anybody: if it is more than `lifecycle_events_max` events behind, it misses the oldest
+    /// A slow listener holds up nothing: if it is more than `lifecycle_events_max` events behind, it misses the oldest
     /// and gets [`Missed`](super::Missed). The registry has those, and everything from before this process started.
     ///
     /// ```

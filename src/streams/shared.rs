@@ -1,4 +1,4 @@
-//! What all handles of one set of streams share.
+//! The state that all handles of one set of streams share.
 
 use std::sync::Arc;
 

@@ -31,7 +31,7 @@ pub(super) struct Writer {
     pub(super) sweep_earlier: Notify,
 }
 
-/// Where a decision comes from, and what it needs.
+/// The context of a decision.
 #[derive(Default)]
 pub(super) struct Origin<'a> {
     /// Space for the content.
@@ -81,7 +81,7 @@ impl Writer {
         self.committer.with_state(|ledger| look(ledger, self.clock.now_ms()))
     }
 
-    /// Why nothing is accepted any more, if a commit has failed.
+    /// The reason why nothing is accepted any more, if a commit has failed.
     pub(super) fn failure(&self) -> Option<String> {
         self.committer.failure().map(|failure| failure.to_string())
     }

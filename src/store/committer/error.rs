@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::store;
 
-/// Why a submission was not committed.
+/// The reason why a submission was not committed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
     /// Too much is waiting to be committed; nothing was decided.
@@ -19,7 +19,7 @@ pub enum CommitError {
     Failed(Arc<Failure>),
 }
 
-/// Why a committer accepts nothing any more.
+/// The reason why a committer accepts nothing any more.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The store did not commit a batch.

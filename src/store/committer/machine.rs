@@ -8,7 +8,7 @@ pub trait Machine: Send + Sync + 'static {
     type State: Send + 'static;
     /// A change that a decision made to the state.
     type Change: Send + 'static;
-    /// What becomes visible with a commit, worked out before it.
+    /// The visible effect of a commit, worked out before it.
     type Publication;
 
     /// The size of a change, counted against [`CommitterConfig::waiting_bytes_max`](super::CommitterConfig).

@@ -1,4 +1,4 @@
-//! What a decision changes.
+//! Changes that decisions make.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) enum Change {
     Value { space: KeySpace, key: Bytes, value: Option<Bytes> },
 }
 
-/// Where keys beside the streams are kept.
+/// A space of keys beside the streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum KeySpace {
     /// Subscriptions: id to entry.

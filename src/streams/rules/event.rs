@@ -30,7 +30,7 @@ pub enum Happened {
 pub struct LifecycleEvent {
     /// The stream.
     pub path: StreamPath,
-    /// What happened.
+    /// The kind of event.
     pub happened: Happened,
     /// The time of the decision, in milliseconds since 1970.
     pub at_ms: u64,

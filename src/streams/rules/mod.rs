@@ -1,7 +1,7 @@
 //! The rules of the protocol: pure, without clock, sockets or store.
 //!
 //! The [`Ledger`] holds the state of every stream, including everything that is decided and not yet durable. A command is
-//! either refused, and then nothing has changed, or it returns an answer and the changes that must be durable before anybody
+//! either refused, and then nothing has changed, or it returns an answer and the changes that must be durable before the client
 //! sees the answer. All stores get the same decisions, so they cannot disagree about a 409.
 
 mod appending;

@@ -14,7 +14,8 @@ pub(super) enum Sequence {
     Repeated { last_seq: u64 },
 }
 
-/// Finds the place of a request in the sequence. Errors: [`Refusal::ProducerFenced`], [`Refusal::EpochBegins`], [`Refusal::ProducerGap`].
+/// Finds the place of a request in the sequence. Errors: [`Refusal::ProducerFenced`], [`Refusal::EpochBegins`],
+/// [`Refusal::ProducerGap`].
 pub(super) fn check(known: Option<ProducerEntry>, stamp: &ProducerStamp) -> Result<Sequence, Refusal> {
     let gap = |expected| Err(Refusal::ProducerGap { expected, received: stamp.seq });
     let Some(known) = known else {

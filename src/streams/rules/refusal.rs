@@ -2,7 +2,7 @@
 
 use crate::streams::wire::{JsonError, Offset, StreamPath};
 
-/// Why a command was refused. The text is for the client.
+/// The reason why a command was refused. The text is for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The stream does not exist, or has expired.

@@ -1,4 +1,4 @@
-//! AppendAfter: who is woken by what, and where a reader goes on.
+//! Following streams: what wakes a follower, and where it continues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +42,7 @@ async fn data_and_close_come_together_and_end_the_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_ends_after_its_time_and_tells_where_to_go_on() {
+async fn a_connection_ends_after_its_lifetime_with_the_offset_to_continue_at() {
     let (streams, mut body) = live(Config { sse_lifetime_ms: 2_000, ..config() }).await;
     append(&streams, "a", "x").await.unwrap();
     assert!(next_events(&mut body).await.unwrap().contains("data:x"));
@@ -56,7 +56,7 @@ async fn a_drain_ends_events_with_a_control_event_and_answers_long_polls() {
     let (streams, mut body) = live(config()).await;
     let poll = get(&streams, "/v1/stream/a?offset=now&live=long-poll");
     let drain = async {
-        until("the poll waits", || streams.metrics().live_readers.get() == 2).await;
+        until("the long-poll waits", || streams.metrics().live_readers.get() == 2).await;
         streams.drain();
     };
     let (answer, ()) = tokio::join!(poll, drain);
@@ -73,7 +73,7 @@ async fn deleting_a_stream_ends_every_wait_for_it() {
     let (streams, mut body) = live(config()).await;
     let poll = get(&streams, "/v1/stream/a?offset=now&live=long-poll");
     let delete = async {
-        until("the poll waits", || streams.metrics().live_readers.get() == 2).await;
+        until("the long-poll waits", || streams.metrics().live_readers.get() == 2).await;
         streams.delete(&path("a")).await.unwrap();
     };
     let (answer, ()) = tokio::join!(poll, delete);
@@ -82,7 +82,7 @@ async fn deleting_a_stream_ends_every_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_poll_ends_after_its_time_with_the_place_to_go_on() {
+async fn a_long_poll_ends_after_its_timeout_with_the_offset_to_continue_at() {
     let streams = Streams::in_memory(Config { long_poll_timeout_ms: 700, ..config() });
     create(&streams, "a", &text_stream()).await.unwrap();
     let began = tokio::time::Instant::now();
@@ -129,7 +129,7 @@ async fn a_slow_reader_of_events_holds_one_batch_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn an_offset_inside_of_an_append_is_refused_and_one_beyond_the_end_is_the_end() {
+async fn an_offset_inside_an_append_is_refused_and_one_beyond_the_end_is_the_end() {
     let streams = Streams::in_memory(config());
     create(&streams, "a", &text_stream()).await.unwrap();
     append(&streams, "a", "abc").await.unwrap();
@@ -158,7 +158,7 @@ async fn readers_of_one_stream_are_not_woken_by_another() {
     assert!(more.as_mut().poll(&mut context).is_ready());
 }
 
-/// Counts how often a task would have been woken.
+/// Counts the wake-ups of a task.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
@@ -179,8 +179,8 @@ async fn a_reader_that_stops_reading_is_disconnected() {
     let mut socket = TcpStream::connect(address).await.unwrap();
     let request = "GET /v1/stream/a?offset=-1&live=sse HTTP/1.1\r\nhost: x\r\n\r\n";
     socket.write_all(request.as_bytes()).await.unwrap();
-    until("it follows", || streams.metrics().live_readers.get() == 1).await;
-    // More than the system keeps for a connection.
+    until("it follows the stream", || streams.metrics().live_readers.get() == 1).await;
+    // More than the system buffers for a connection.
     let body = Bytes::from(vec![b'x'; 1024 * 1024]);
     for _ in 0..32 {
         streams.append(&path("a"), &text(), body.clone()).await.unwrap();

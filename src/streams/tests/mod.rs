@@ -1,9 +1,9 @@
-//! The streams as their handle and their router show them: when things are written, seen and answered.
+//! Tests of the streams through their handle and their router: when changes become durable, visible and answered.
 
-mod alone;
 mod following;
 mod registry;
 mod restart;
+mod single_writer;
 mod time;
 pub(super) mod world;
 mod writing;

@@ -1,4 +1,4 @@
-//! The registry over restarts and crashes, and what listeners in this process are told.
+//! The registry across restarts and crashes, and lifecycle events in this process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::streams::{
 
 const REGISTRY: &str = "__registry__";
 
-/// Path and row of every stream that the registry tells of, itself left out.
+/// Path and row of every stream in the registry, except the registry itself.
 async fn listed(streams: &Streams) -> BTreeMap<String, Value> {
     let text = seen(streams, REGISTRY).await.unwrap();
     let rows: Vec<Value> = serde_json::from_str(&format!("[{}]", text.strip_suffix(',').unwrap())).unwrap();
@@ -39,7 +39,7 @@ fn open(config: Config, store: &Arc<MemoryStore>) -> Streams {
 }
 
 #[tokio::test]
-async fn it_goes_on_after_a_restart_and_begins_anew_after_it_was_off() {
+async fn it_continues_after_a_restart_and_starts_over_after_it_was_off() {
     let store = Arc::new(MemoryStore::default());
     let before = open(config(), &store);
     create(&before, "a", &text_stream()).await.unwrap();
@@ -59,7 +59,7 @@ async fn it_goes_on_after_a_restart_and_begins_anew_after_it_was_off() {
 }
 
 #[tokio::test]
-async fn a_fork_tells_where_it_comes_from() {
+async fn the_row_of_a_fork_has_its_origin() {
     let streams = Streams::in_memory(config());
     create(&streams, "a", &text_stream()).await.unwrap();
     append(&streams, "a", "12345").await.unwrap();
@@ -78,7 +78,7 @@ async fn a_change_and_its_row_are_one_commit() {
     let before = store.commits();
     streams.delete(&path("a")).await.unwrap();
     assert_eq!(store.commits(), before + 1);
-    // What was not written is in neither, whoever opens the store next.
+    // What was not written is in neither after the next start.
     store.on_commit(OnCommit::Fail);
     assert!(create(&streams, "b", &text_stream()).await.is_err());
     store.on_commit(OnCommit::Succeed);
@@ -87,7 +87,7 @@ async fn a_change_and_its_row_are_one_commit() {
     assert!(after.describe(&path("b")).is_err());
 }
 
-/// What the server answers to a client that wants to change the registry.
+/// The answer to a client that tries to change the registry.
 async fn answer(streams: &Streams, method: &str, headers: &[(&str, &str)]) -> (u16, Option<String>) {
     let mut request = Request::builder().method(method).uri(format!("/v1/stream/{REGISTRY}"));
     for (name, value) in headers {
@@ -99,7 +99,7 @@ async fn answer(streams: &Streams, method: &str, headers: &[(&str, &str)]) -> (u
 }
 
 #[tokio::test]
-async fn nobody_but_the_server_changes_it() {
+async fn clients_cannot_change_it() {
     let streams = Streams::in_memory(config());
     create(&streams, "a", &text_stream()).await.unwrap();
     let refused = (405, Some("GET, HEAD, OPTIONS".to_owned()));
@@ -128,7 +128,7 @@ async fn it_can_be_followed() {
 }
 
 #[tokio::test]
-async fn a_listener_is_told_in_order_what_is_written_and_where_the_registry_goes_on() {
+async fn a_listener_gets_durable_events_in_order_with_the_offset_in_the_registry() {
     let store = TestStore::new();
     let streams = Streams::open(config(), Arc::clone(&store) as Arc<dyn Store>).unwrap();
     let mut events = streams.lifecycle();
@@ -139,25 +139,25 @@ async fn a_listener_is_told_in_order_what_is_written_and_where_the_registry_goes
     };
     until("the commit has begun", || store.commits() == 1).await;
     let early = futures_util::poll!(std::pin::pin!(events.next()));
-    assert!(early.is_pending(), "nothing is told before it is written");
+    assert!(early.is_pending(), "there is no event before it is durable");
     store.on_commit(OnCommit::Succeed);
     creating.await.unwrap().unwrap();
     streams.append(&path("a"), &AppendRequest { closed: true, ..text() }, "end".into()).await.unwrap();
     streams.delete(&path("a")).await.unwrap();
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     for _ in 0..3 {
-        told.push(events.next().await.unwrap().unwrap());
+        received.push(events.next().await.unwrap().unwrap());
     }
-    let happened: Vec<_> = told.iter().map(|event| event.happened.clone()).collect();
+    let happened: Vec<_> = received.iter().map(|event| event.happened.clone()).collect();
     assert_eq!(happened, [Happened::Created, Happened::Closed, Happened::Deleted]);
     let end = streams.describe(&path(REGISTRY)).unwrap().next;
-    assert_eq!(told[2].registry_next, Some(end));
+    assert_eq!(received[2].registry_next, Some(end));
     drop(streams);
     assert!(events.next().await.is_none());
 }
 
 #[tokio::test]
-async fn a_slow_listener_learns_what_it_missed_and_finds_it_in_the_registry() {
+async fn a_slow_listener_learns_how_many_events_it_missed_and_finds_them_in_the_registry() {
     let streams = Streams::in_memory(Config { lifecycle_events_max: 2, ..config() });
     let mut events = streams.lifecycle();
     for name in ["a", "b", "c", "d", "e"] {

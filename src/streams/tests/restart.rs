@@ -1,4 +1,4 @@
-//! A store that was written to gives the same streams to the next process.
+//! Restarts: the next process finds the same streams in the store.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::store::{Batch, DiskConfig, DiskStore, Durability, MemoryStore, Store}
 use crate::streams::commit::{COUNTERS, NEXT_LOG, STREAMS};
 use crate::streams::{AppendRequest, CreateRequest, Effect, Error, ForkRequest, Refusal, Streams};
 
-/// What remains of a process that has ended.
+/// The store that a process leaves behind.
 enum Medium {
     Memory(Arc<MemoryStore>),
     Disk(TempDir),
@@ -39,7 +39,7 @@ impl Medium {
 }
 
 #[tokio::test]
-async fn content_ends_producers_and_sequences_are_there_again() {
+async fn content_ends_producers_and_sequences_survive() {
     for medium in Medium::each() {
         let before = medium.open();
         create(&before, "a", &text_stream()).await.unwrap();
@@ -65,7 +65,7 @@ async fn content_ends_producers_and_sequences_are_there_again() {
 }
 
 #[tokio::test]
-async fn forks_keep_what_they_stand_on_and_let_go_of_it() {
+async fn forks_keep_the_content_of_their_source_until_they_are_deleted() {
     for medium in Medium::each() {
         let before = medium.open();
         create(&before, "a", &text_stream()).await.unwrap();
@@ -89,7 +89,7 @@ async fn forks_keep_what_they_stand_on_and_let_go_of_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_used_again_never_has_the_tag_of_its_former_life() {
+async fn a_path_that_is_used_again_never_has_the_tag_of_its_former_life() {
     for medium in Medium::each() {
         let streams = medium.open();
         create(&streams, "a", &text_stream()).await.unwrap();
@@ -104,7 +104,7 @@ async fn a_name_that_is_used_again_never_has_the_tag_of_its_former_life() {
 }
 
 #[tokio::test]
-async fn numbers_of_logs_only_grow_although_the_clock_was_set_back() {
+async fn numbers_of_logs_only_grow_even_if_the_clock_is_set_back() {
     for medium in Medium::each() {
         let ahead = u64::MAX / 2;
         let store = medium.store();
@@ -125,7 +125,7 @@ async fn numbers_of_logs_only_grow_although_the_clock_was_set_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_was_used_in_the_future_lives_no_longer_than_others() {
+async fn a_stream_with_an_access_in_the_future_does_not_live_longer() {
     let medium = Medium::Memory(Arc::default());
     let before = medium.open();
     create(&before, "a", &idle_stream(10)).await.unwrap();
@@ -145,7 +145,7 @@ async fn a_stream_that_was_used_in_the_future_lives_no_longer_than_others() {
 }
 
 #[tokio::test]
-async fn a_damaged_entry_is_told_with_the_name_of_the_stream() {
+async fn the_error_about_a_damaged_entry_names_the_stream() {
     for medium in Medium::each() {
         let store = medium.store();
         let mut batch = Batch::default();
@@ -157,7 +157,7 @@ async fn a_damaged_entry_is_told_with_the_name_of_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_ends_no_stream_early() {
+async fn a_restart_does_not_end_a_stream_early() {
     let medium = Medium::Memory(Arc::default());
     let before = medium.open();
     create(&before, "a", &idle_stream(10)).await.unwrap();

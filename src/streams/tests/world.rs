@@ -1,4 +1,4 @@
-//! Short ways to call.
+//! Helpers for tests of the streams.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(super) async fn append(streams: &Streams, name: &str, body: &'static str) ->
     streams.append(&path(name), &text(), Bytes::from_static(body.as_bytes())).await
 }
 
-/// Everything a reader sees of a stream.
+/// The content of a stream, as a reader sees it.
 pub(super) async fn seen(streams: &Streams, name: &str) -> Result<String, Error> {
     let slice = streams.read(&path(name), Begin::Start)?.take(usize::MAX).await?;
     Ok(String::from_utf8(slice.chunks.concat()).unwrap())
@@ -52,7 +52,7 @@ pub(super) async fn get(streams: &Streams, target: &str) -> Response<Body> {
     router(streams.clone()).call(request).await.unwrap()
 }
 
-/// Lets everything run that can, until `done`. The deadline counts real time, so it also works while the clock stands.
+/// Lets all tasks run until `done`. The deadline is in real time, so this also works with a paused clock.
 pub(in crate::streams) async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while !done() {
@@ -61,7 +61,7 @@ pub(in crate::streams) async fn until(what: &str, mut done: impl FnMut() -> bool
     }
 }
 
-/// How many bytes all streams hold beside the registry.
+/// The bytes of content of all streams except the registry.
 pub(super) fn content_bytes(streams: &Streams) -> u64 {
     streams.with_ledger(|ledger, _| {
         let registry = ledger.stream(&StreamPath::registry()).map_or(0, |registry| registry.tail);

@@ -1,4 +1,4 @@
-//! Commits: what shares one, what waits for it, and what happens when it fails.
+//! Writes: what shares a commit, what waits for it, and what happens when it fails.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::store::test_store::{OnCommit, TestStore};
 use crate::streams::{Effect, Error, Streams};
 
 /// Streams on a store that blocks, with the stream `a`.
-async fn bench() -> (Streams, Arc<TestStore>) {
+async fn streams_with_a() -> (Streams, Arc<TestStore>) {
     let store = TestStore::new();
     let streams = Streams::open(config(), store.clone()).unwrap();
     create(&streams, "a", &text_stream()).await.unwrap();
@@ -17,7 +17,7 @@ async fn bench() -> (Streams, Arc<TestStore>) {
 
 #[tokio::test]
 async fn everything_that_waits_is_written_in_one_commit() {
-    let (streams, store) = bench().await;
+    let (streams, store) = streams_with_a().await;
     store.on_commit(OnCommit::Hold);
     let first = tokio::spawn({
         let streams = streams.clone();
@@ -46,8 +46,8 @@ async fn everything_that_waits_is_written_in_one_commit() {
 }
 
 #[tokio::test]
-async fn nothing_is_seen_or_answered_before_it_is_written() {
-    let (streams, store) = bench().await;
+async fn nothing_is_seen_or_answered_before_it_is_durable() {
+    let (streams, store) = streams_with_a().await;
     store.on_commit(OnCommit::Hold);
     let call = |seq| {
         let streams = streams.clone();
@@ -71,7 +71,7 @@ async fn nothing_is_seen_or_answered_before_it_is_written() {
 }
 
 async fn check_failure(mood: OnCommit, words: &str) {
-    let (streams, store) = bench().await;
+    let (streams, store) = streams_with_a().await;
     append(&streams, "a", "kept").await.unwrap();
     store.on_commit(mood);
     let lost = append(&streams, "a", "lost").await;
@@ -87,7 +87,7 @@ async fn check_failure(mood: OnCommit, words: &str) {
 }
 
 #[tokio::test]
-async fn a_failed_commit_is_told_and_nothing_is_accepted_any_more() {
+async fn a_failed_commit_is_reported_and_nothing_is_accepted_any_more() {
     check_failure(OnCommit::Fail, "the disk is full").await;
 }
 
@@ -97,14 +97,14 @@ async fn a_store_that_panics_has_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_failed_commit_is_told_to_all_of_those_who_wait() {
+async fn a_failed_commit_is_reported_to_all_callers_that_wait() {
     check_failure(OnCommit::Fail, "the disk is full").await;
     check_failure(OnCommit::Panic, "panicked").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn what_was_decided_is_written_although_everybody_who_waits_for_it_goes_away() {
-    let (streams, store) = bench().await;
+async fn a_decision_is_written_even_if_its_callers_go_away() {
+    let (streams, store) = streams_with_a().await;
     store.on_commit(OnCommit::Hold);
     let call = |body: &'static str| {
         let streams = streams.clone();
@@ -125,8 +125,8 @@ async fn what_was_decided_is_written_although_everybody_who_waits_for_it_goes_aw
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_turn_is_never_lost_while_callers_come_and_go() {
-    let (streams, _store) = bench().await;
+async fn no_write_is_forgotten_while_callers_come_and_go() {
+    let (streams, _store) = streams_with_a().await;
     let mut calls = Vec::new();
     for index in 0..400 {
         let streams = streams.clone();
@@ -149,7 +149,7 @@ async fn the_turn_is_never_lost_while_callers_come_and_go() {
 }
 
 #[tokio::test]
-async fn content_that_waits_has_a_bound() {
+async fn content_that_waits_has_a_limit() {
     let store = TestStore::new();
     let streams = Streams::open(crate::streams::Config { waiting_bytes_max: 10, ..config() }, store.clone()).unwrap();
     create(&streams, "a", &text_stream()).await.unwrap();
@@ -166,5 +166,5 @@ async fn content_that_waits_has_a_bound() {
     assert!(matches!(refused, Err(Error::Busy { bytes: 20 })), "{refused:?}");
     store.on_commit(OnCommit::Succeed);
     assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
-    append(&streams, "a", "room again").await.unwrap();
+    append(&streams, "a", "fits again").await.unwrap();
 }

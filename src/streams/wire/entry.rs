@@ -16,9 +16,9 @@ const LOG_BYTES: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the store has {what} that cannot be read: {cause}")]
 pub struct EntryError {
-    /// What the entry should be.
+    /// The kind of entry.
     pub what: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub cause: String,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct StreamEntry {
     pub(crate) deleted: bool,
 }
 
-/// How a stream was closed.
+/// The close of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Closing {
     /// The request that closed it, if that came from a producer.

@@ -18,7 +18,7 @@ const PRODUCER_NUMBER_MAX: u64 = (1 << 53) - 1;
 /// Maximum length of `Stream-Seq` and `Producer-Id`, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
 
-/// Why a request is malformed.
+/// The reason why a request is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// The value of a header is invalid.

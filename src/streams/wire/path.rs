@@ -12,7 +12,7 @@ pub(in crate::streams) const RESERVED: &str = "__ds";
 /// The path of the registry.
 const REGISTRY: &str = "__registry__";
 
-/// Why a text is not the path of a stream.
+/// The reason why a text is not the path of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// It is empty.

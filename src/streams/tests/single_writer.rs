@@ -1,4 +1,4 @@
-//! Who writes alone, and is served by a worker, makes its own commits.
+//! A single writer whose connection is served by a worker makes its own commits.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::streams::{Streams, routes};
 
 const WRITER: &str = "streams-writer";
 
-/// A server of streams with so many workers, on a store that blocks, with the stream `a`.
+/// A server with workers, on a store that blocks, with the stream `a`.
 struct Server {
     streams: Streams,
     store: Arc<TestStore>,
@@ -36,7 +36,7 @@ impl Server {
         Self { streams, store, serving }
     }
 
-    /// Who made the last commit.
+    /// The thread that made the last commit.
     fn last_thread(&self) -> String {
         self.store.threads().pop().unwrap()
     }
@@ -70,7 +70,7 @@ impl Connection {
         assert_eq!(self.call(Method::POST, body).await, StatusCode::NO_CONTENT);
     }
 
-    /// Writes often enough to be taken for alone.
+    /// Appends often enough to count as the single writer.
     async fn append_often(&self) {
         for _ in 0..8 {
             self.append("x").await;
@@ -79,7 +79,7 @@ impl Connection {
 }
 
 #[tokio::test]
-async fn a_lone_writer_commits_on_its_worker_until_somebody_else_asks_that_worker() {
+async fn a_single_writer_commits_on_its_worker_until_another_connection_asks_that_worker() {
     let server = Server::start(1).await;
     let (writer, other) = (server.client(), server.client());
     writer.append("x").await;
@@ -88,17 +88,17 @@ async fn a_lone_writer_commits_on_its_worker_until_somebody_else_asks_that_worke
     assert_eq!(server.last_thread(), "worker-1");
     assert_eq!(writer.call(Method::GET, "").await, StatusCode::OK);
     writer.append("x").await;
-    assert_eq!(server.last_thread(), "worker-1", "it asks something itself");
+    assert_eq!(server.last_thread(), "worker-1", "its own reads do not count");
     assert_eq!(other.call(Method::GET, "").await, StatusCode::OK);
     writer.append("x").await;
-    assert_eq!(server.last_thread(), WRITER, "the other is not kept waiting");
+    assert_eq!(server.last_thread(), WRITER, "the other connection is not kept waiting");
     writer.append_often().await;
-    assert_eq!(server.last_thread(), "worker-1", "the other has left");
+    assert_eq!(server.last_thread(), "worker-1", "the other connection is quiet again");
     assert_eq!(seen(&server.streams, "a").await.unwrap(), "x".repeat(19));
 }
 
 #[tokio::test]
-async fn two_writers_are_not_alone() {
+async fn two_writers_commit_on_the_writer_thread() {
     let server = Server::start(2).await;
     let (one, two) = (server.client(), server.client());
     one.append_often().await;
@@ -110,20 +110,20 @@ async fn two_writers_are_not_alone() {
 }
 
 #[tokio::test]
-async fn who_comes_while_a_lone_writer_commits_is_written_next() {
+async fn what_comes_while_a_single_writer_commits_is_written_next() {
     let server = Server::start(2).await;
-    let lone = server.client();
-    lone.append_often().await;
+    let single = server.client();
+    single.append_often().await;
     server.store.on_commit(OnCommit::Hold);
     let commits = server.store.commits();
     let first = tokio::spawn({
-        let lone = lone.clone();
-        async move { lone.append("1").await }
+        let single = single.clone();
+        async move { single.append("1").await }
     });
     until("it is being written", || server.store.commits() > commits).await;
     assert_eq!(server.last_thread(), "worker-1");
     let others: Vec<_> = std::iter::repeat_with(|| server.client()).take(2).collect();
-    // One with the worker that waits for the store, one with the other, which goes on meanwhile.
+    // One is served by the worker that waits for the store, the other one by the other worker, which is not held up.
     let calls = others.into_iter().map(|other| tokio::spawn(async move { other.append("2").await }));
     let calls: Vec<_> = calls.collect();
     until("one of them waits", || content_bytes(&server.streams) == 10).await;
@@ -136,12 +136,12 @@ async fn who_comes_while_a_lone_writer_commits_is_written_next() {
     assert_eq!(seen(&server.streams, "a").await.unwrap(), "xxxxxxxx122");
 }
 
-/// Sends that much of a request, and reads nothing.
+/// Sends a part of a request, and reads nothing.
 async fn send(stream: &mut TcpStream, text: &str) {
     stream.write_all(text.as_bytes()).await.unwrap();
 }
 
-/// Reads until so many answers have come.
+/// Reads until `count` answers have come.
 async fn read_answers(stream: &mut TcpStream, count: usize) {
     let mut read = String::new();
     while read.matches("HTTP/1.1 2").count() < count || !read.ends_with("\r\n\r\n") {
@@ -154,28 +154,28 @@ fn creation(name: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_lone_writer_with_many_requests_at_once_lets_others_in_between() {
+async fn a_single_writer_with_many_requests_at_once_lets_others_in_between() {
     let server = Server::start(1).await;
-    let (mut lone, mut other) = (server.connect().await, server.connect().await);
+    let (mut single, mut other) = (server.connect().await, server.connect().await);
     for name in 0..8 {
-        send(&mut lone, &creation(name)).await;
-        read_answers(&mut lone, 1).await;
+        send(&mut single, &creation(name)).await;
+        read_answers(&mut single, 1).await;
     }
     assert_eq!(server.last_thread(), "worker-1");
     server.store.on_commit(OnCommit::Hold);
     let before = server.store.commits();
-    send(&mut lone, &(8..24).map(creation).collect::<String>()).await;
+    send(&mut single, &(8..24).map(creation).collect::<String>()).await;
     until("the first of them is being written", || server.store.commits() > before).await;
     send(&mut other, "GET /v1/stream/a HTTP/1.1\r\nhost: here\r\n\r\n").await;
     server.store.on_commit(OnCommit::Succeed);
-    read_answers(&mut lone, 16).await;
+    read_answers(&mut single, 16).await;
     let threads = server.store.threads();
-    assert_eq!(threads[before..before + 2], ["worker-1", WRITER], "it has seen the other one: {threads:?}");
+    assert_eq!(threads[before..before + 2], ["worker-1", WRITER], "it has noticed the other connection: {threads:?}");
     assert_eq!(threads.len(), before + 16);
 }
 
 #[tokio::test]
-async fn nobody_is_alone_while_another_request_of_its_worker_is_not_answered() {
+async fn a_writer_is_not_single_while_another_request_of_its_worker_is_open() {
     let server = Server::start(1).await;
     let (writer, mut other) = (server.client(), server.connect().await);
     let head = "POST /v1/stream/a HTTP/1.1\r\nhost: here\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\n";
@@ -191,19 +191,19 @@ async fn nobody_is_alone_while_another_request_of_its_worker_is_not_answered() {
 
 async fn check_failure(mood: OnCommit) {
     let server = Server::start(1).await;
-    let (lone, other) = (server.client(), server.client());
-    lone.append_often().await;
+    let (single, other) = (server.client(), server.client());
+    single.append_often().await;
     server.store.on_commit(mood);
-    assert_eq!(lone.call(Method::POST, "lost").await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(single.call(Method::POST, "lost").await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(server.last_thread(), "worker-1");
     server.store.on_commit(OnCommit::Succeed);
     assert_eq!(other.call(Method::POST, "refused").await, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(other.call(Method::GET, "").await, StatusCode::OK, "its worker goes on");
+    assert_eq!(other.call(Method::GET, "").await, StatusCode::OK, "the worker still serves");
     assert_eq!(seen(&server.streams, "a").await.unwrap(), "xxxxxxxx");
 }
 
 #[tokio::test]
-async fn a_failed_commit_is_told_to_a_lone_writer() {
+async fn a_failed_commit_is_reported_to_a_single_writer() {
     check_failure(OnCommit::Fail).await;
     check_failure(OnCommit::Panic).await;
 }
