@@ -4,19 +4,19 @@ use super::commit::{batch_of, bytes_of, updates_of};
 use super::lifecycle::Announcer;
 use super::read_view::{ReadView, Update};
 use super::rules::{Change, Ledger};
-use super::subscriptions::Notices;
+use super::subscriptions::UpdateQueue;
 use crate::store::{Batch, Machine};
 
 /// Publishes durable changes: to readers, to subscriptions, and to listeners in this process.
 pub(super) struct Publisher {
     view: ReadView,
     lifecycle: Announcer,
-    notices: Notices,
+    subscription_updates: UpdateQueue,
 }
 
 impl Publisher {
     pub(super) fn new(view: ReadView, lifecycle_events_max: usize) -> Self {
-        Self { view, lifecycle: Announcer::new(lifecycle_events_max), notices: Notices::default() }
+        Self { view, lifecycle: Announcer::new(lifecycle_events_max), subscription_updates: UpdateQueue::default() }
     }
 
     pub(super) fn view(&self) -> &ReadView {
@@ -27,8 +27,8 @@ impl Publisher {
         &self.lifecycle
     }
 
-    pub(super) fn notices(&self) -> &Notices {
-        &self.notices
+    pub(super) fn subscription_updates(&self) -> &UpdateQueue {
+        &self.subscription_updates
     }
 }
 
@@ -46,7 +46,7 @@ impl Machine for Publisher {
     }
 
     fn publish<'a>(&self, updates: Vec<Update>, changes: impl Iterator<Item = &'a Change>) {
-        let notices = updates.iter().filter_map(|update| self.notices.of(update)).collect();
+        let entries = updates.iter().filter_map(|update| self.subscription_updates.entry_of(update)).collect();
         updates.into_iter().for_each(|update| self.view.publish(update));
         if self.lifecycle.has_listeners() {
             for change in changes {
@@ -55,6 +55,6 @@ impl Machine for Publisher {
                 }
             }
         }
-        self.notices.tell(notices);
+        self.subscription_updates.push(entries);
     }
 }

@@ -21,7 +21,7 @@ use super::recovery::recover;
 use super::rules::{AppendAfter, Appended, Change, Content, Created, Effect, Ledger, Refusal};
 use super::segments::read_segments;
 use super::shared::{Inner, Shared};
-use super::subscriptions::{Courier, Post, Running, Subscriptions};
+use super::subscriptions::{HttpWebhookClient, RecoveredSubscriptions, SubscriptionService, WebhookClient};
 use super::sweeper::sweep_when_due;
 use super::wire::{AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Kind, Lifetime, Offset, StreamPath};
 use super::writer::{Origin, Writer};
@@ -61,20 +61,25 @@ impl Streams {
     ///
     /// Errors: [`Error::StoreRead`], [`Error::MalformedEntry`]; [`Error::StoreFailed`] if the system refuses the thread.
     pub fn open(config: Config, store: Arc<dyn Store>) -> Result<Self, Error> {
-        let courier = Courier::new(&config);
-        Self::open_with(config, store, Arc::new(courier))
+        let webhook_client = HttpWebhookClient::new(&config);
+        Self::open_with(config, store, Arc::new(webhook_client))
     }
 
-    /// Opens with another sender of webhook calls.
-    pub(super) fn open_with(config: Config, store: Arc<dyn Store>, post: Arc<dyn Post>) -> Result<Self, Error> {
+    /// Opens the streams with another webhook client.
+    pub(super) fn open_with(
+        config: Config,
+        store: Arc<dyn Store>,
+        webhook_client: Arc<dyn WebhookClient>,
+    ) -> Result<Self, Error> {
         let clock = Clock::start();
         let (mut ledger, view) = recover(&*store, &config, clock.now_ms())?;
-        let subscriptions = Subscriptions::recover(&*store, &config, &mut ledger, clock.now_ms())?;
+        let subscriptions = RecoveredSubscriptions::recover(&*store, &config, &mut ledger, clock.now_ms())?;
         let writer = Writer::start(store, ledger, view, clock, &config);
         let writer =
             writer.map_err(|error| Error::StoreFailed { cause: format!("no thread to write with: {error}") })?;
         let metrics = Metrics::default();
-        let subscriptions = subscriptions.start(Arc::clone(&writer), &config, (post, metrics.webhooks.clone()));
+        let subscriptions =
+            subscriptions.start(Arc::clone(&writer), &config, (webhook_client, metrics.webhooks.clone()));
         let (stop, draining) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
         tasks.spawn(sweep_when_due(Arc::clone(&writer), stop.clone()));
@@ -269,7 +274,7 @@ impl Streams {
         self.shared.inner.draining.cancelled()
     }
 
-    pub(super) fn subscriptions(&self) -> &Running {
+    pub(super) fn subscriptions(&self) -> &SubscriptionService {
         &self.shared.inner.subscriptions
     }
 

@@ -9,7 +9,7 @@ use super::config::Config;
 use super::event_cache::EventCache;
 use super::metrics::Metrics;
 use super::rules::Ledger;
-use super::subscriptions::Running;
+use super::subscriptions::SubscriptionService;
 use super::writer::Writer;
 use crate::store::Store;
 
@@ -26,7 +26,7 @@ pub(super) struct Inner {
     pub(super) writer: Arc<Writer>,
     pub(super) metrics: Metrics,
     pub(super) event_cache: EventCache,
-    pub(super) subscriptions: Running,
+    pub(super) subscriptions: SubscriptionService,
     pub(super) draining: CancellationToken,
     /// Ends the tasks.
     pub(super) stop: CancellationToken,

@@ -15,7 +15,7 @@ use super::publisher::Publisher;
 use super::read_view::ReadView;
 use super::rules::{Change, Ledger, Refusal};
 use super::single_writer::SingleWriter;
-use super::subscriptions::Notices;
+use super::subscriptions::UpdateQueue;
 use crate::http::WorkerHandle;
 use crate::store::{CommitOn, Committer, CommitterConfig, Pace, Reservation, Store, Submission};
 use crate::sync::lock;
@@ -72,8 +72,8 @@ impl Writer {
         self.committer.machine().lifecycle()
     }
 
-    pub(super) fn notices(&self) -> &Notices {
-        self.committer.machine().notices()
+    pub(super) fn subscription_updates(&self) -> &UpdateQueue {
+        self.committer.machine().subscription_updates()
     }
 
     /// Reads the ledger, or changes what need not be written. It may be ahead of the store.

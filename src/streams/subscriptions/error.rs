@@ -1,4 +1,4 @@
-//! What can go wrong with a subscription.
+//! Errors of subscriptions, and their status and code.
 
 use axum::http::StatusCode;
 
@@ -7,37 +7,37 @@ use super::wire::InvalidRequest;
 use crate::http::{Problem, UrlRejected};
 use crate::streams;
 
-/// Why a call has not done what it was asked for.
+/// A failed call.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::streams) enum Error {
-    /// The rules say no; nothing has changed.
+    /// The rules refused it; nothing has changed.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// The URL of a webhook must not be called.
+    /// The URL of the webhook may not be called.
     #[error("{0}")]
     UrlRejected(#[from] UrlRejected),
-    /// There is no key to sign with.
-    #[error("there is no key to sign with: {cause}")]
+    /// A signing key cannot be generated or used.
+    #[error("cannot sign: {cause}")]
     Keys {
-        /// Why.
+        /// The reason.
         cause: String,
     },
-    /// The streams cannot do it.
+    /// The streams refused or failed it.
     #[error("{0}")]
     Streams(#[from] streams::Error),
-    /// The body did not arrive.
+    /// The request body cannot be read.
     #[error("{}", .0.detail())]
     Body(Problem),
-    /// The path is right, the method is not.
-    #[error("{path} does not answer {method}")]
+    /// The path does not support the method.
+    #[error("{path} does not support {method}")]
     Method {
         /// The path.
         path: String,
         /// The method.
         method: String,
     },
-    /// There is nothing at this path.
-    #[error("there is nothing at {path}")]
+    /// No route matches the path.
+    #[error("{path} does not exist")]
     NoRoute {
         /// The path.
         path: String,
@@ -51,28 +51,28 @@ impl From<InvalidRequest> for Error {
 }
 
 impl Error {
-    /// Status and code of the answer. The codes are a contract: clients branch on them.
-    pub(super) fn row(&self) -> (StatusCode, String) {
+    /// Returns status and code of the answer. The codes are a contract: clients branch on them.
+    pub(super) fn status_and_code(&self) -> (StatusCode, String) {
         let (status, code) = match self {
-            Self::Refused(refusal) => row_of(refusal),
+            Self::Refused(refusal) => refusal_code(refusal),
             Self::UrlRejected(_) => (StatusCode::BAD_REQUEST, "WEBHOOK_URL_REJECTED"),
             Self::Keys { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "INVALID_REQUEST"),
             Self::NoRoute { .. } => (StatusCode::NOT_FOUND, "SUBSCRIPTION_NOT_FOUND"),
-            Self::Streams(error) => return row_of_problem(&Problem::from(error.clone())),
-            Self::Body(problem) => return row_of_problem(problem),
+            Self::Streams(error) => return problem_code(&Problem::from(error.clone())),
+            Self::Body(problem) => return problem_code(problem),
         };
         (status, code.to_owned())
     }
 
-    /// What the client gets to read.
+    /// Returns the message for the client.
     pub(super) fn message(&self) -> String {
         match self {
-            // Its detail is fit for clients; the cause is in the log.
+            // The detail of the problem is safe to show; the cause is in the log.
             Self::Streams(error) => Problem::from(error.clone()).detail().to_owned(),
             Self::Keys { cause } => {
-                tracing::error!(cause, "there is no key to sign with");
-                "there is no key to sign with; the log has the cause".to_owned()
+                tracing::error!(cause, "cannot sign");
+                "the server cannot sign; its log has the cause".to_owned()
             }
             Self::Refused(_) | Self::UrlRejected(_) | Self::Body(_) | Self::Method { .. } | Self::NoRoute { .. } => {
                 self.to_string()
@@ -81,7 +81,7 @@ impl Error {
     }
 }
 
-fn row_of(refusal: &Refusal) -> (StatusCode, &'static str) {
+fn refusal_code(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {
         Refusal::Invalid(_) | Refusal::Id(_) | Refusal::OtherType { .. } | Refusal::OwnWakeStream { .. } => {
             (StatusCode::BAD_REQUEST, "INVALID_REQUEST")
@@ -98,8 +98,8 @@ fn row_of(refusal: &Refusal) -> (StatusCode, &'static str) {
     }
 }
 
-/// The slug of a problem, as codes are written here.
-fn row_of_problem(problem: &Problem) -> (StatusCode, String) {
+/// Returns status and code of a problem; the code is its slug in upper case.
+fn problem_code(problem: &Problem) -> (StatusCode, String) {
     let (slug, status, _) = problem.kind().row();
     (status, slug.to_uppercase().replace('-', "_"))
 }

@@ -1,5 +1,5 @@
-//! Subscriptions: whoever wants to know of new data in some streams is woken, by a webhook or by an event in a stream
-//! that workers read, and acknowledges how far it has got.
+//! Subscriptions: a webhook call, or an event in a stream that workers read, announces new data in the streams a
+//! subscription follows; the receiver then acknowledges the offsets it has processed.
 //!
 //! Reference: the Durable Streams protocol, draft 1.0, reserved paths below `__ds`.
 //!
@@ -11,23 +11,19 @@
 //! curl $base/__ds/subscriptions/mail
 //! ```
 //!
-//! **Durable.** Subscriptions, acknowledged offsets, wakes, leases, planned retries and secrets are written by the
-//! streams' own writer before anybody hears of them. What is pending is never written: it is what the tails of the
-//! streams and the acknowledged offsets say, so a crash between an append and its wake loses no wake.
+//! **Durable.** Subscriptions, acknowledged offsets, wakes, leases, planned retries and secrets are committed by the
+//! streams' own writer before anything acts on them. The pending state is never stored: it follows from the tails of the
+//! streams and the acknowledged offsets, so a crash between an append and its wake loses no wake.
 //!
-//! **Links.** Streams that exist when they are linked count as read; one that comes later counts as unread from its
-//! first byte, whatever created it. A stream that is deleted takes its acknowledged offset along; a stream of the same
-//! name starts afresh.
+//! **Links.** A stream that exists when it is linked counts as read; one created later counts as unread from its first
+//! byte. Deleting a stream drops its acknowledged offset; a new stream of the same name starts from the beginning.
 //!
-//! **Wake streams wake nobody.** A stream that is the `wake_stream` of a subscription is matched by no pattern as long
-//! as that subscription is there, `**` included: its events would make more events without end. Who wants to be woken
-//! by one names it in `streams`; a subscription's own wake stream is refused there. `__registry__` is a stream like any
-//! other.
+//! **Wake streams wake nobody.** While a subscription uses a stream as its `wake_stream`, no pattern matches that stream,
+//! not even `**`: its events would cause more events endlessly. A subscription that should be woken by one names it in
+//! `streams`; its own wake stream is refused there. `__registry__` is a stream like any other.
 
-mod delivery;
 mod error;
 mod keys;
-mod notices;
 mod recovery;
 pub(super) mod routes;
 mod rules;
@@ -35,8 +31,10 @@ mod runner;
 mod service;
 #[cfg(test)]
 mod tests;
+mod update_queue;
+mod webhook_client;
 mod wire;
 
-pub(super) use delivery::{Courier, Post};
-pub(super) use notices::Notices;
-pub(super) use service::{Running, Subscriptions};
+pub(super) use service::{RecoveredSubscriptions, SubscriptionService};
+pub(super) use update_queue::UpdateQueue;
+pub(super) use webhook_client::{HttpWebhookClient, WebhookClient};

@@ -1,6 +1,6 @@
-//! Puts back what a store has kept of subscriptions.
+//! Reading subscriptions back from the store.
 
-use super::rules::{Board, Bounds, KEY_PREFIX, TOKENS};
+use super::rules::{KEY_PREFIX, SubscriptionLimits, SubscriptionSet, TOKEN_SECRET_KEY};
 use super::wire::{KeyEntry, LinkEntry, Secret, SubscriptionEntry, link_of};
 use crate::store::Store;
 use crate::streams::commit::table_of;
@@ -10,39 +10,44 @@ use crate::streams::recovery::each;
 use crate::streams::rules::{KeySpace, Ledger};
 use crate::streams::wire::EntryError;
 
-/// The state of all subscriptions, as the streams are now.
-pub(super) fn recover(store: &dyn Store, config: &Config, ledger: &mut Ledger, now_ms: u64) -> Result<Board, Error> {
-    let mut board = Board::new(bounds(config));
+/// Reads all subscriptions and brings them up to date with `ledger`.
+pub(super) fn recover(
+    store: &dyn Store,
+    config: &Config,
+    ledger: &mut Ledger,
+    now_ms: u64,
+) -> Result<SubscriptionSet, Error> {
+    let mut set = SubscriptionSet::new(limits(config));
     each(store, table_of(KeySpace::SubscriptionSecrets), |key, value| {
         if key.starts_with(KEY_PREFIX) {
             let kid = String::from_utf8_lossy(key).into_owned();
             let entry = KeyEntry::read(&kid, value)?;
-            board.restore_key(kid, entry);
-        } else if key == TOKENS {
-            let wrong = |_| EntryError { what: "the secret of tokens", cause: format!("{} bytes", value.len()) };
-            board.restore_secret(Secret(value.try_into().map_err(wrong)?));
+            set.keys.restore_key(kid, entry);
+        } else if key == TOKEN_SECRET_KEY {
+            let wrong = |_| EntryError { what: "the token secret", cause: format!("{} bytes", value.len()) };
+            set.keys.restore_secret(Secret(value.try_into().map_err(wrong)?));
         }
         Ok(())
     })?;
     each(store, table_of(KeySpace::Subscriptions), |key, value| {
         let (id, entry) = SubscriptionEntry::read(key, value)?;
-        // Streams that come after it are told by their logs, also when the clock that numbers them was set back.
+        // Newer streams are recognized by a larger log id, even if the clock that numbers them was set back.
         ledger.skip_logs(entry.since_log);
-        board.restore(now_ms, id, entry);
+        set.restore(now_ms, id, entry);
         Ok(())
     })?;
     each(store, table_of(KeySpace::SubscriptionLinks), |key, value| {
         let (id, path) = link_of(key)?;
         let entry = LinkEntry::read(&path, value)?;
-        board.restore_link(&id, path, entry);
+        set.restore_link(&id, path, entry);
         Ok(())
     })?;
-    board.catch_up(ledger);
-    Ok(board)
+    set.catch_up(ledger);
+    Ok(set)
 }
 
-fn bounds(config: &Config) -> Bounds {
-    Bounds {
+fn limits(config: &Config) -> SubscriptionLimits {
+    SubscriptionLimits {
         subscriptions_max: config.subscriptions_max,
         links_max: config.subscriptions_links_max,
         wake_streams_max: config.subscriptions_wake_streams_max,

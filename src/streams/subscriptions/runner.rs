@@ -1,4 +1,4 @@
-//! Does what is due: wakes, retries, leases.
+//! The task that runs what is due: wakes, retries and ends of leases.
 
 use std::time::Duration;
 
@@ -7,37 +7,37 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::rules::{Attempt, Outcome};
-use super::service::Running;
+use super::service::SubscriptionService;
 use crate::streams;
 use crate::sync::lock;
 
-/// How long nothing is tried when the writer has no room.
+/// Pause after the writer was busy.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
-/// A call that has ended.
-type Ended = (Attempt, Outcome);
+/// A finished webhook call.
+type Finished = (Attempt, Outcome);
 
-impl Running {
-    /// Runs until it is stopped. While the streams drain, calls that have begun may end, and no new ones begin: a wake
-    /// that was not answered is delivered again by the next process.
+impl SubscriptionService {
+    /// Runs until stopped. While the streams drain, started calls may finish and no new ones start: the next process
+    /// delivers an unanswered wake again.
     pub(in crate::streams) async fn run(self, stop: CancellationToken, draining: CancellationToken) {
-        let mut calls: JoinSet<Ended> = JoinSet::new();
+        let mut calls: JoinSet<Finished> = JoinSet::new();
         loop {
-            match self.do_what_is_due(&mut calls).await {
+            match self.run_due(&mut calls).await {
                 Ok(()) => {}
                 Err(Error::Streams(streams::Error::StoreFailed { .. })) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "subscriptions wait");
+                    tracing::warn!(%error, "subscriptions cannot be processed now; retrying");
                     tokio::time::sleep(BUSY_WAIT).await;
                 }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = draining.cancelled() => break,
-                () = self.until_due(self.room(&calls)) => {}
-                Some(ended) = calls.join_next() => {
-                    if let Ok(ended) = ended {
-                        self.note(ended).await;
+                () = self.wait_until_due(self.capacity(&calls)) => {}
+                Some(finished) = calls.join_next() => {
+                    if let Ok(finished) = finished {
+                        self.record(finished).await;
                     }
                 }
             }
@@ -48,38 +48,38 @@ impl Running {
         }
     }
 
-    /// Waits for the calls that have begun.
-    async fn finish(&self, mut calls: JoinSet<Ended>) {
-        while let Some(ended) = calls.join_next().await {
-            if let Ok(ended) = ended {
-                self.note(ended).await;
+    /// Waits for started calls and records their outcomes.
+    async fn finish(&self, mut calls: JoinSet<Finished>) {
+        while let Some(finished) = calls.join_next().await {
+            if let Ok(finished) = finished {
+                self.record(finished).await;
             }
         }
     }
 
-    /// Takes a turn if something is due, and begins the calls that it asks for.
-    async fn do_what_is_due(&self, calls: &mut JoinSet<Ended>) -> Result<(), Error> {
+    /// Runs everything that is due, and starts the resulting calls.
+    async fn run_due(&self, calls: &mut JoinSet<Finished>) -> Result<(), Error> {
         loop {
-            let (room, now_ms) = (self.room(calls), self.writer.clock.now_ms());
+            let (capacity, now_ms) = (self.capacity(calls), self.writer.clock.now_ms());
             let (due, keys_due) = {
-                let mut board = lock(&self.board);
-                self.catch_up(&mut board);
-                let keys_due = !board.is_empty() && board.keys_due_ms() <= now_ms;
-                (board.due_ms(room).is_some_and(|at_ms| at_ms <= now_ms), keys_due)
+                let mut set = lock(&self.set);
+                self.catch_up(&mut set);
+                let keys_due = !set.is_empty() && set.keys.rotation_due_ms() <= now_ms;
+                (set.due_ms(capacity).is_some_and(|at_ms| at_ms <= now_ms), keys_due)
             };
             if keys_due {
-                self.renew_keys().await?;
+                self.rotate_keys().await?;
             }
             if !due {
                 return Ok(());
             }
-            let turn = self.writer.submit(|ledger, now_ms, changes| {
-                let mut board = lock(&self.board);
-                self.catch_up(&mut board);
-                Ok(board.turn(ledger, (now_ms, dice(), room), changes))
+            let attempts = self.writer.submit(|ledger, now_ms, changes| {
+                let mut set = lock(&self.set);
+                self.catch_up(&mut set);
+                Ok(set.run_due(ledger, (now_ms, random(), capacity), changes))
             });
-            for attempt in turn.await? {
-                let call = self.post.post(attempt.clone(), self.writer.clock.now_ms() / 1000);
+            for attempt in attempts.await? {
+                let call = self.webhook_client.deliver(attempt.clone(), self.writer.clock.now_ms() / 1000);
                 calls.spawn(async move {
                     let outcome = call.await;
                     (attempt, outcome)
@@ -88,23 +88,22 @@ impl Running {
         }
     }
 
-    /// Writes down what became of a call. When the writer has no room, it is tried again: what a receiver has done
-    /// must not be forgotten for that.
-    async fn note(&self, (attempt, outcome): Ended) {
+    /// Commits the outcome of a call, and retries while the writer is busy: losing it would wake the receiver again.
+    async fn record(&self, (attempt, outcome): Finished) {
         match &outcome {
             Outcome::Done | Outcome::Accepted => drop(self.webhooks.called.inc()),
             Outcome::Failed { cause } => {
                 self.webhooks.failed.inc();
                 let (subscription, generation) = (&attempt.wake.id, attempt.wake.generation);
-                tracing::warn!(%subscription, generation, cause, "a webhook failed and is tried again");
+                tracing::warn!(%subscription, generation, cause, "webhook failed; retrying");
             }
         }
         loop {
             let written = self.writer.submit(|_, now_ms, changes| {
-                let mut board = lock(&self.board);
-                self.catch_up(&mut board);
-                board.flush(changes);
-                board.delivered(&attempt, &outcome, (now_ms, dice()), changes);
+                let mut set = lock(&self.set);
+                self.catch_up(&mut set);
+                set.flush(changes);
+                set.record_outcome(&attempt, &outcome, (now_ms, random()), changes);
                 Ok(())
             });
             match written.await {
@@ -114,16 +113,16 @@ impl Running {
         }
     }
 
-    fn room(&self, calls: &JoinSet<Ended>) -> usize {
+    fn capacity(&self, calls: &JoinSet<Finished>) -> usize {
         self.deliveries_max.saturating_sub(calls.len())
     }
 
-    /// Until there is something to do, or something was told. Cancel-safe.
-    async fn until_due(&self, room: usize) {
+    /// Waits until something is due or a stream update arrives. Cancel-safe.
+    async fn wait_until_due(&self, capacity: usize) {
         let at_ms = {
-            let board = lock(&self.board);
-            let keys_ms = (!board.is_empty()).then(|| board.keys_due_ms());
-            board.due_ms(room).into_iter().chain(keys_ms).min()
+            let set = lock(&self.set);
+            let keys_ms = (!set.is_empty()).then(|| set.keys.rotation_due_ms());
+            set.due_ms(capacity).into_iter().chain(keys_ms).min()
         };
         let due = async {
             match at_ms {
@@ -136,12 +135,12 @@ impl Running {
         };
         tokio::select! {
             () = due => {}
-            () = self.writer.notices().told() => {}
+            () = self.writer.subscription_updates().changed() => {}
         }
     }
 }
 
-/// From 0 to 1.
-fn dice() -> f64 {
+/// Returns a random number in 0..=1.
+fn random() -> f64 {
     f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
 }

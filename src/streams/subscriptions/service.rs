@@ -1,4 +1,4 @@
-//! The handle: runs the rules in the streams' own commits.
+//! The handle of all subscriptions: runs the rules in the commits of the streams.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::delivery::Post;
 use super::error::Error;
 use super::keys;
 use super::recovery::recover;
-use super::rules::{Board, Refusal, Way, Wish};
+use super::rules::{AckEndpoint, NewSubscription, Refusal, SubscriptionSet};
+use super::webhook_client::WebhookClient;
 use super::wire::{Acknowledgement, Claim, Delivery, Release, SubscriptionId, Terms};
 use crate::store::Store;
 use crate::streams;
@@ -21,172 +21,175 @@ use crate::streams::wire::StreamPath;
 use crate::streams::writer::Writer;
 use crate::sync::lock;
 
-/// What the store has kept of subscriptions, until there is a writer.
-pub(in crate::streams) struct Subscriptions {
-    board: Board,
+/// Subscriptions read from the store, before the writer starts.
+pub(in crate::streams) struct RecoveredSubscriptions {
+    set: SubscriptionSet,
 }
 
-/// All subscriptions. Cheap to clone.
+/// The handle of all subscriptions. Cheap to clone.
 #[derive(Clone)]
-pub(in crate::streams) struct Running {
+pub(in crate::streams) struct SubscriptionService {
     pub(super) writer: Arc<Writer>,
-    /// Locked for lines, after the writer's desk where both are needed.
-    pub(super) board: Arc<Mutex<Board>>,
-    pub(super) post: Arc<dyn Post>,
+    /// Locked inside of the writer's lock where both are needed, never across an await.
+    pub(super) set: Arc<Mutex<SubscriptionSet>>,
+    pub(super) webhook_client: Arc<dyn WebhookClient>,
     pub(super) webhooks: Webhooks,
     pub(super) deliveries_max: usize,
 }
 
-impl Subscriptions {
-    /// Reads what is kept, blocking as the store is. Errors: [`streams::Error::StoreRead`], [`streams::Error::MalformedEntry`].
+impl RecoveredSubscriptions {
+    /// Reads subscriptions from the store; blocks while the store reads. Errors: [`streams::Error::StoreRead`],
+    /// [`streams::Error::MalformedEntry`].
     pub(in crate::streams) fn recover(
         store: &dyn Store,
         config: &Config,
         ledger: &mut Ledger,
         now_ms: u64,
     ) -> Result<Self, streams::Error> {
-        Ok(Self { board: recover(store, config, ledger, now_ms)? })
+        Ok(Self { set: recover(store, config, ledger, now_ms)? })
     }
 
-    /// From now on they hear of what the writer shows. Comes before anything is written.
+    /// Connects the subscriptions to the writer. Call it before anything is written.
     pub(in crate::streams) fn start(
         self,
         writer: Arc<Writer>,
         config: &Config,
-        (post, webhooks): (Arc<dyn Post>, Webhooks),
-    ) -> Running {
-        if !self.board.is_empty() {
-            writer.notices().want();
+        (webhook_client, webhooks): (Arc<dyn WebhookClient>, Webhooks),
+    ) -> SubscriptionService {
+        if !self.set.is_empty() {
+            writer.subscription_updates().enable();
         }
         let deliveries_max = config.subscriptions_deliveries_max;
-        Running { writer, board: Arc::new(Mutex::new(self.board)), post, webhooks, deliveries_max }
+        SubscriptionService { writer, set: Arc::new(Mutex::new(self.set)), webhook_client, webhooks, deliveries_max }
     }
 }
 
-impl Running {
-    /// Creates the subscription or finds it, and whether it is new. `base` is the root of all streams as the caller
-    /// reaches it. Errors: [`Error::UrlRejected`], [`Error::Refused`], [`streams::Error::NoRoom`], those of [`Running::decide`].
+impl SubscriptionService {
+    /// Creates a subscription, and returns true beside its view; an equal one that exists is returned unchanged. `base`
+    /// is the root URL of all streams as the caller reaches it. Errors: [`Error::UrlRejected`], [`Error::Refused`],
+    /// [`streams::Error::NoRoom`], those of [`SubscriptionService::decide`].
     pub(super) async fn create(&self, id: &SubscriptionId, terms: Terms, base: &str) -> Result<(Value, bool), Error> {
         if let Delivery::Webhook { url } = &terms.delivery {
-            self.post.check(url)?;
+            self.webhook_client.check(url)?;
         }
-        self.check_room()?;
+        self.check_free_space()?;
         let nonce = Uuid::new_v4().simple().to_string().into();
-        let wish = Wish { terms, base: base.to_owned(), nonce };
-        self.renew_keys().await?;
-        let (view, new) = self
-            .decide(|board, ledger, now_ms, changes| {
-                self.writer.notices().want();
-                board.create((now_ms, ledger), id, wish, changes)
+        let subscription = NewSubscription { terms, base: base.to_owned(), nonce };
+        self.rotate_keys().await?;
+        let (view, created) = self
+            .decide(|set, ledger, now_ms, changes| {
+                self.writer.subscription_updates().enable();
+                set.create((now_ms, ledger), id, subscription, changes)
             })
             .await?;
-        if new {
+        if created {
             tracing::info!(subscription = %id, "subscription created");
         }
-        Ok((view.to_json(base), new))
+        Ok((view.to_json(base), created))
     }
 
-    /// The subscription as clients see it. Errors: [`Error::Refused`], those of [`Running::decide`].
+    /// Returns a subscription as clients see it. Errors: [`Error::Refused`], those of [`SubscriptionService::decide`].
     pub(super) async fn get(&self, id: &SubscriptionId, base: &str) -> Result<Value, Error> {
-        Ok(self.decide(|board, _, _, _| board.view(id)).await?.to_json(base))
+        Ok(self.decide(|set, _, _, _| set.view(id)).await?.to_json(base))
     }
 
-    /// Takes the subscription away, if there is one. Errors: those of [`Running::decide`].
+    /// Deletes a subscription, if it exists. Errors: those of [`SubscriptionService::decide`].
     pub(super) async fn delete(&self, id: &SubscriptionId) -> Result<(), Error> {
-        let delete = |board: &mut Board, _: &mut Ledger, _, changes: &mut Vec<Change>| {
-            board.delete(id, changes);
+        let delete = |set: &mut SubscriptionSet, _: &mut Ledger, _, changes: &mut Vec<Change>| {
+            set.delete(id, changes);
             Ok(())
         };
         self.decide(delete).await
     }
 
-    /// Names streams. Errors: [`Error::Refused`], those of [`Running::decide`].
+    /// Links streams by name. Errors: [`Error::Refused`], those of [`SubscriptionService::decide`].
     pub(super) async fn add_links(&self, id: &SubscriptionId, paths: BTreeSet<StreamPath>) -> Result<(), Error> {
-        self.check_room()?;
-        self.decide(|board, ledger, _, changes| board.add_links(ledger, id, paths, changes)).await
+        self.check_free_space()?;
+        self.decide(|set, ledger, _, changes| set.add_links(ledger, id, paths, changes)).await
     }
 
-    /// Takes the name of a stream back. Errors: [`Error::Refused`], those of [`Running::decide`].
+    /// Removes a link made by name. Errors: [`Error::Refused`], those of [`SubscriptionService::decide`].
     pub(super) async fn remove_link(&self, id: &SubscriptionId, path: &StreamPath) -> Result<(), Error> {
-        self.decide(|board, _, _, changes| board.remove_link(id, path, changes)).await
+        self.decide(|set, _, _, changes| set.remove_link(id, path, changes)).await
     }
 
-    /// Gives work to a worker. Errors: [`Error::Refused`], those of [`Running::decide`].
+    /// Leases the current wake to a worker. Errors: [`Error::Refused`], those of [`SubscriptionService::decide`].
     pub(super) async fn claim(&self, id: &SubscriptionId, claim: Claim) -> Result<Value, Error> {
-        Ok(self.decide(|board, _, now_ms, changes| board.claim(now_ms, id, claim, changes)).await?.to_json())
+        Ok(self.decide(|set, _, now_ms, changes| set.claim(now_ms, id, claim, changes)).await?.to_json())
     }
 
-    /// Takes places as acknowledged. Errors: [`Error::Refused`], those of [`Running::decide`].
+    /// Acknowledges offsets. Errors: [`Error::Refused`], those of [`SubscriptionService::decide`].
     pub(super) async fn acknowledge(
         &self,
-        caller: (&SubscriptionId, Way, Option<&str>),
+        caller: (&SubscriptionId, AckEndpoint, Option<&str>),
         request: &Acknowledgement,
     ) -> Result<Value, Error> {
-        let next = self.decide(|board, _, now_ms, changes| board.acknowledge(now_ms, caller, request, changes)).await?;
+        let next = self.decide(|set, _, now_ms, changes| set.acknowledge(now_ms, caller, request, changes)).await?;
         Ok(json!({"ok": true, "next_wake": next}))
     }
 
-    /// Takes work back. Errors: [`Error::Refused`], those of [`Running::decide`].
+    /// Ends a wake without acknowledging anything. Errors: [`Error::Refused`], those of
+    /// [`SubscriptionService::decide`].
     pub(super) async fn release(
         &self,
         caller: (&SubscriptionId, Option<&str>),
         request: &Release,
     ) -> Result<(), Error> {
-        self.decide(|board, _, now_ms, changes| board.release(now_ms, caller, request, changes)).await
+        self.decide(|set, _, now_ms, changes| set.release(now_ms, caller, request, changes)).await
     }
 
-    /// The keys that webhooks can be verified with; makes the first one. Errors: [`Error::Keys`], those of
-    /// [`Running::decide`].
+    /// Returns the keys that verify webhooks, and generates the first one if there is none. Errors: [`Error::Keys`],
+    /// those of [`SubscriptionService::decide`].
     pub(super) async fn jwks(&self) -> Result<Value, Error> {
-        self.renew_keys().await?;
-        Ok(self.decide(|board, _, _, _| Ok(board.jwks())).await?.to_json())
+        self.rotate_keys().await?;
+        Ok(self.decide(|set, _, _, _| Ok(set.keys.jwks())).await?.to_json())
     }
 
-    /// Makes a new signing key if one is due. Errors: [`Error::Keys`], those of [`Running::decide`].
-    pub(super) async fn renew_keys(&self) -> Result<(), Error> {
+    /// Generates a new signing key if one is due. Errors: [`Error::Keys`], those of [`SubscriptionService::decide`].
+    pub(super) async fn rotate_keys(&self) -> Result<(), Error> {
         let now_ms = self.writer.clock.now_ms();
-        if lock(&self.board).keys_due_ms() > now_ms {
+        if lock(&self.set).keys.rotation_due_ms() > now_ms {
             return Ok(());
         }
-        let (secret, key) = keys::fresh(now_ms)?;
-        let renew = |board: &mut Board, _: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
-            board.renew_keys(now_ms, &secret, key, changes);
+        let (secret, key) = keys::generate(now_ms)?;
+        let rotate = |set: &mut SubscriptionSet, _: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
+            set.keys.rotate(now_ms, &secret, key, changes);
             Ok(())
         };
-        self.decide(renew).await
+        self.decide(rotate).await
     }
 
-    /// Errors: [`streams::Error::NoRoom`].
-    fn check_room(&self) -> Result<(), Error> {
+    /// Checks that the store has free space. Errors: [`streams::Error::NoRoom`].
+    fn check_free_space(&self) -> Result<(), Error> {
         Ok(self.writer.reserve(0).map(drop)?)
     }
 
-    /// Decides with everything that was shown so far, and answers when the decision is written.
+    /// Applies all queued stream updates, then runs `rule`, and returns once its changes are committed.
     /// Errors: [`Error::Refused`]; [`streams::Error::Busy`] and [`streams::Error::StoreFailed`]. Not cancel-safe.
     pub(super) async fn decide<A>(
         &self,
-        rule: impl FnOnce(&mut Board, &mut Ledger, u64, &mut Vec<Change>) -> Result<A, Refusal>,
+        rule: impl FnOnce(&mut SubscriptionSet, &mut Ledger, u64, &mut Vec<Change>) -> Result<A, Refusal>,
     ) -> Result<A, Error> {
         let decided = self.writer.submit(|ledger, now_ms, changes| {
-            let mut board = lock(&self.board);
-            self.catch_up(&mut board);
-            board.flush(changes);
-            Ok(rule(&mut board, ledger, now_ms, changes))
+            let mut set = lock(&self.set);
+            self.catch_up(&mut set);
+            set.flush(changes);
+            Ok(rule(&mut set, ledger, now_ms, changes))
         });
         let answer = decided.await?;
-        // There may be something to do sooner than planned.
-        self.writer.notices().ring();
+        // The decision may have made something due earlier.
+        self.writer.subscription_updates().wake();
         Ok(answer?)
     }
 
-    /// Tells the board what was shown since the last time.
-    pub(super) fn catch_up(&self, board: &mut Board) {
-        let notices = self.writer.notices().take();
-        let without_room: usize = notices.into_iter().map(|(path, seen)| board.observe(&path, seen)).sum();
-        if without_room > 0 {
+    /// Applies the stream updates queued since the last call.
+    pub(super) fn catch_up(&self, set: &mut SubscriptionSet) {
+        let updates = self.writer.subscription_updates().take();
+        let skipped: usize = updates.into_iter().map(|(path, update)| set.apply_update(&path, update)).sum();
+        if skipped > 0 {
             tracing::warn!(
-                links = without_room,
-                "streams are not linked: their subscriptions have streams.subscriptions_links_max of them"
+                skipped,
+                "streams were not linked: their subscriptions have reached streams.subscriptions_links_max links"
             );
         }
     }

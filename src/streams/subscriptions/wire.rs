@@ -1,4 +1,4 @@
-//! Bytes to types and back: what clients ask for, what they and receivers get, and what the store keeps.
+//! Conversion between bytes and types: requests, responses, webhook bodies and store entries.
 
 mod entry;
 mod id;
@@ -8,13 +8,13 @@ mod request;
 mod token;
 mod view;
 
-pub(crate) use entry::{KeyEntry, LinkEntry, Stage, SubscriptionEntry, link_key, link_of};
+pub(crate) use entry::{KeyEntry, LinkEntry, SubscriptionEntry, WakeState, link_key, link_of};
 pub(crate) use id::{IdError, SubscriptionId};
 pub(crate) use invalid::InvalidRequest;
-pub(crate) use pattern::{Pattern, Step};
+pub(crate) use pattern::{Pattern, Segment};
 pub(crate) use request::{
-    Acknowledgement, Claim, Delivery, Release, Terms, claim_request, done_answer, links_request, release_request,
-    stream_in_url, terms_request, wake_request,
+    Acknowledgement, Claim, Delivery, Release, Terms, is_done, parse_acknowledgement, parse_claim, parse_links,
+    parse_release, parse_terms, parse_url_stream,
 };
 pub(crate) use token::{Secret, Token, TokenError};
 pub(crate) use view::{

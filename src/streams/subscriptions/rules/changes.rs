@@ -1,48 +1,55 @@
-//! What has to be written of subscriptions, and how it is put back.
+//! Changes to what is stored about subscriptions.
 
 use bytes::Bytes;
 
 use super::subscription::{Link, Subscription};
 use crate::streams::rules::{Change, KeySpace};
-use crate::streams::subscriptions::wire::{SubscriptionId, link_key};
+use crate::streams::subscriptions::wire::{KeyEntry, Secret, SubscriptionId, link_key};
 use crate::streams::wire::StreamPath;
 
-/// The key of the secret of tokens.
-pub(crate) const TOKENS: &[u8] = b"tokens";
+/// Storage key of the secret that signs tokens.
+pub(crate) const TOKEN_SECRET_KEY: &[u8] = b"tokens";
 
-/// What the keys of signing keys begin with: the protocol has it so.
+/// Prefix of the names of signing keys, required by the protocol.
 pub(crate) const KEY_PREFIX: &[u8] = b"ds_";
 
-/// The entry as it is now.
-pub(super) fn kept(subscription: &Subscription) -> Change {
+/// Stores the current entry of a subscription.
+pub(super) fn put_subscription(subscription: &Subscription) -> Change {
     let value = Some(subscription.entry.to_bytes());
-    Change::Value { space: KeySpace::Subscriptions, key: key_of(&subscription.id), value }
+    Change::Value { space: KeySpace::Subscriptions, key: subscription_key(&subscription.id), value }
 }
 
-/// There is no such subscription any more.
-pub(super) fn forgotten(id: &SubscriptionId) -> Change {
-    Change::Value { space: KeySpace::Subscriptions, key: key_of(id), value: None }
+pub(super) fn remove_subscription(id: &SubscriptionId) -> Change {
+    Change::Value { space: KeySpace::Subscriptions, key: subscription_key(id), value: None }
 }
 
-/// The link as it is now.
-pub(super) fn link_kept(id: &SubscriptionId, path: &StreamPath, link: &mut Link) -> Change {
-    link.written = true;
+/// Stores the current entry of a link, and marks the link as stored.
+pub(super) fn put_link(id: &SubscriptionId, path: &StreamPath, link: &mut Link) -> Change {
+    link.stored = true;
     Change::Value { space: KeySpace::SubscriptionLinks, key: link_key(id, path), value: Some(link.entry().to_bytes()) }
 }
 
-/// There is no such link any more.
-pub(super) fn link_forgotten(id: &SubscriptionId, path: &StreamPath) -> Change {
+pub(super) fn remove_link(id: &SubscriptionId, path: &StreamPath) -> Change {
     Change::Value { space: KeySpace::SubscriptionLinks, key: link_key(id, path), value: None }
 }
 
-pub(super) fn secret_kept(key: &[u8], value: Bytes) -> Change {
+pub(super) fn put_token_secret(secret: &Secret) -> Change {
+    put_secret(TOKEN_SECRET_KEY, Bytes::copy_from_slice(&secret.0))
+}
+
+pub(super) fn put_signing_key(kid: &str, key: &KeyEntry) -> Change {
+    put_secret(kid.as_bytes(), key.to_bytes())
+}
+
+pub(super) fn remove_signing_key(kid: &str) -> Change {
+    let key = Bytes::copy_from_slice(kid.as_bytes());
+    Change::Value { space: KeySpace::SubscriptionSecrets, key, value: None }
+}
+
+fn put_secret(key: &[u8], value: Bytes) -> Change {
     Change::Value { space: KeySpace::SubscriptionSecrets, key: Bytes::copy_from_slice(key), value: Some(value) }
 }
 
-pub(super) fn secret_forgotten(key: &str) -> Change {
-    Change::Value { space: KeySpace::SubscriptionSecrets, key: Bytes::copy_from_slice(key.as_bytes()), value: None }
-}
-
-fn key_of(id: &SubscriptionId) -> Bytes {
+fn subscription_key(id: &SubscriptionId) -> Bytes {
     Bytes::copy_from_slice(id.as_str().as_bytes())
 }

@@ -1,24 +1,26 @@
-//! Who is woken when, without clock, socket or store.
+//! State machine of subscriptions: which streams each one follows, when it is woken, and who holds its lease.
 //!
-//! The [`Board`] knows every subscription as it will be once all that was decided is written. It learns what was shown
-//! to readers, and decides on wakes in the same commits in which streams are decided, so an event in a wake stream and
-//! the generation that it tells are written together.
+//! A [`SubscriptionSet`] is the state after everything decided so far has been committed. It learns which data readers
+//! can see from [`StreamUpdate`]s, and its changes are committed together with the changes of streams, so an event in a
+//! wake stream and the generation it names are written atomically.
 
-mod answering;
-mod board;
 mod changes;
-mod linking;
-mod patterns;
+mod key_ring;
+mod leases;
+mod links;
+mod pattern_tree;
 mod refusal;
 mod restore;
+mod schedule;
+mod set;
 mod subscription;
 #[cfg(test)]
 mod tests;
-mod waking;
+mod wakes;
 
-pub(crate) use answering::Way;
-pub(crate) use board::{Board, Bounds, Wish};
-pub(crate) use changes::{KEY_PREFIX, TOKENS};
-pub(crate) use linking::Seen;
+pub(crate) use changes::{KEY_PREFIX, TOKEN_SECRET_KEY};
+pub(crate) use leases::AckEndpoint;
+pub(crate) use links::StreamUpdate;
 pub(crate) use refusal::Refusal;
-pub(crate) use waking::{Attempt, Outcome};
+pub(crate) use set::{NewSubscription, SubscriptionLimits, SubscriptionSet};
+pub(crate) use wakes::{Attempt, Outcome};

@@ -1,86 +1,86 @@
-//! The reasons to say no.
+//! Errors of the rules of subscriptions.
 
 use crate::streams::subscriptions::wire::{IdError, InvalidRequest, SubscriptionId};
 use crate::streams::wire::StreamPath;
 
-/// Why a command changed nothing. The text is for the person who sent it.
+/// The reason a request was refused. Nothing has changed. The message is for the person who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// The request cannot be understood.
+    /// The request is malformed.
     #[error("{0}")]
     Invalid(#[from] InvalidRequest),
-    /// The id cannot be one.
+    /// The id is malformed.
     #[error("{0}")]
     Id(#[from] IdError),
-    /// There is none of this id.
-    #[error("there is no subscription {id}")]
+    /// No subscription has this id.
+    #[error("subscription {id} does not exist")]
     NotFound {
         /// The id.
         id: SubscriptionId,
     },
-    /// There is one of this id, with other terms.
-    #[error("the subscription {id} exists with other terms")]
+    /// A subscription with this id and other terms exists.
+    #[error("subscription {id} exists with other terms")]
     Exists {
         /// The id.
         id: SubscriptionId,
     },
     /// The call is for the other type of subscription.
-    #[error("{call} is for subscriptions of type {expected}")]
+    #[error("{call} is only for subscriptions of type {expected}")]
     OtherType {
-        /// The call.
+        /// The name of the call.
         call: &'static str,
-        /// The type.
+        /// The type it is for.
         expected: &'static str,
     },
-    /// A stream is the subscription's own wake stream.
-    #[error("{path} is the subscription's own wake_stream: it would wake itself without end")]
+    /// The stream is the subscription's own wake stream.
+    #[error("{path} is the subscription's own wake_stream: it would wake itself endlessly")]
     OwnWakeStream {
         /// The stream.
         path: StreamPath,
     },
-    /// There is no token, or one that proves nothing.
-    #[error("the token is missing, or not one of this subscription")]
+    /// The token is missing or invalid.
+    #[error("the token is missing, or not valid for this subscription")]
     TokenInvalid,
-    /// The token is too old.
+    /// The token has expired.
     #[error("the token has expired")]
     TokenExpired,
-    /// The wake is over, or another one has taken its place.
-    #[error("this wake is over: the subscription is at generation {current}")]
+    /// The wake has ended or was replaced by another one.
+    #[error("this wake has ended: the subscription is at generation {current}")]
     Fenced {
-        /// The last generation.
+        /// The current generation.
         current: u64,
     },
-    /// A place that cannot be acknowledged.
+    /// The offset cannot be acknowledged.
     #[error("{path} cannot be acknowledged at {offset}: {reason}")]
     Offset {
         /// The stream.
         path: StreamPath,
-        /// The place.
+        /// The offset.
         offset: String,
-        /// What is wrong.
+        /// The reason.
         reason: &'static str,
     },
-    /// Somebody else works on it.
+    /// Another worker holds the lease.
     #[error("{worker} has claimed generation {generation}")]
     Claimed {
-        /// Who.
+        /// The worker.
         worker: String,
-        /// Which wake.
+        /// The generation of its wake.
         generation: u64,
     },
-    /// There is nothing to work on.
+    /// No stream has unacknowledged data.
     #[error("nothing is pending")]
     NothingPending,
-    /// There is no place for another subscription.
-    #[error("there is no place for another subscription: there are {subscriptions_max}")]
+    /// The limit on subscriptions is reached.
+    #[error("cannot add a subscription: the limit of {subscriptions_max} is reached")]
     TooMany {
-        /// The bound.
+        /// The limit.
         subscriptions_max: usize,
     },
-    /// The subscription would have too many links.
-    #[error("a subscription has at most {links_max} streams")]
+    /// The limit on links of a subscription is exceeded.
+    #[error("a subscription can follow at most {links_max} streams")]
     TooManyLinks {
-        /// The bound.
+        /// The limit.
         links_max: usize,
     },
 }

@@ -2,53 +2,44 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::refusal::Refusal;
+use super::schedule::Due;
 use crate::streams::subscriptions::wire::{
-    Delivery, LinkEntry, LinkType, Secret, Stage, StreamView, SubscriptionEntry, SubscriptionId, Token, offset_text,
+    Delivery, LinkEntry, LinkType, Secret, StreamView, SubscriptionEntry, SubscriptionId, Token, WakeState, offset_text,
 };
 use crate::streams::wire::StreamPath;
 
-use super::refusal::Refusal;
-
-/// A subscription as it will be once everything that was decided is written.
+/// A subscription, after everything decided so far has been committed.
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) id: SubscriptionId,
     pub(super) entry: SubscriptionEntry,
     pub(super) links: BTreeMap<StreamPath, Link>,
-    /// Links with something behind the acknowledged offset.
+    /// Links with data after the acknowledged offset.
     pub(super) pending: BTreeSet<StreamPath>,
-    /// The generation that is being delivered at this moment.
-    pub(super) attempt: Option<u64>,
-    /// When the board looks at it next.
-    pub(super) planned: Option<Plan>,
+    /// The generation whose webhook is being called.
+    pub(super) delivering: Option<u64>,
+    /// The position of the subscription in the schedule.
+    pub(super) scheduled: Option<Due>,
 }
 
-/// When something is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plan {
-    /// At a time.
-    At(u64),
-    /// At a time, given there is room for another delivery.
-    WithRoom(u64),
-}
-
-/// A stream that a subscription wants to hear of.
+/// A stream that a subscription follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link {
-    /// The life of the stream; `None` while there is no such stream.
+    /// The incarnation of the stream; `None` while the stream does not exist.
     pub(super) log: Option<u64>,
-    /// Its end, as far as it was shown.
+    /// The end of the data that readers can see.
     pub(super) tail: u64,
     pub(super) acked: Option<u64>,
     pub(super) explicit: bool,
-    /// Whether the store knows of it.
-    pub(super) written: bool,
+    /// True if the store has an entry for it.
+    pub(super) stored: bool,
 }
 
 impl Link {
-    /// A link that nothing was acknowledged of.
+    /// Returns a link with nothing acknowledged.
     pub(super) fn unread(explicit: bool) -> Self {
-        Self { log: None, tail: 0, acked: None, explicit, written: false }
+        Self { log: None, tail: 0, acked: None, explicit, stored: false }
     }
 
     pub(super) fn is_pending(&self) -> bool {
@@ -63,10 +54,10 @@ impl Link {
 impl Subscription {
     pub(super) fn new(id: SubscriptionId, entry: SubscriptionEntry) -> Self {
         let (links, pending) = (BTreeMap::new(), BTreeSet::new());
-        Self { id, entry, links, pending, attempt: None, planned: None }
+        Self { id, entry, links, pending, delivering: None, scheduled: None }
     }
 
-    /// The name of the last wake. No other wake ever has it.
+    /// Returns the id of the current wake, which is unique among all wakes of all subscriptions.
     pub(super) fn wake_id(&self) -> String {
         format!("w_{}{}", self.entry.nonce, self.entry.generation)
     }
@@ -87,23 +78,23 @@ impl Subscription {
         }
     }
 
-    /// Whether the last try to wake somebody has failed, and the next is still to come.
+    /// Returns true if the last attempt to deliver the wake failed and the next is still to come.
     pub(super) fn has_failed(&self) -> bool {
-        matches!(self.entry.wake, Some(Stage::Due { attempts: 1.., .. }))
+        matches!(self.entry.wake, Some(WakeState::Due { attempts: 1.., .. }))
     }
 
-    /// Who works on it, and for how long at least.
+    /// Returns the worker whose lease has not ended.
     pub(super) fn holder(&self, now_ms: u64) -> Option<String> {
         match &self.entry.wake {
-            Some(Stage::Held { worker, until_ms }) if *until_ms > now_ms => {
+            Some(WakeState::Held { worker, until_ms }) if *until_ms > now_ms => {
                 Some(worker.as_deref().unwrap_or("a receiver").to_owned())
             }
-            Some(Stage::Held { .. } | Stage::Due { .. } | Stage::Announced) | None => None,
+            Some(WakeState::Held { .. } | WakeState::Due { .. } | WakeState::Announced) | None => None,
         }
     }
 
-    /// Notes whether a link is pending.
-    pub(super) fn note(&mut self, path: &StreamPath) {
+    /// Updates [`Subscription::pending`] after a change of a link.
+    pub(super) fn update_pending(&mut self, path: &StreamPath) {
         match self.links.get(path).is_some_and(Link::is_pending) {
             true => drop(self.pending.insert(path.clone())),
             false => drop(self.pending.remove(path)),
@@ -122,20 +113,20 @@ impl Subscription {
         Some(StreamView { path: path.clone(), link_type, log, acked, tail, pending: link.is_pending() })
     }
 
-    /// Checks places to acknowledge, each against the ones before it. Errors: [`Refusal::Offset`].
-    pub(super) fn check(&self, acks: &[(StreamPath, Option<u64>)]) -> Result<(), Refusal> {
-        let mut so_far: BTreeMap<&StreamPath, Option<u64>> = BTreeMap::new();
+    /// Checks offsets to acknowledge, each against the ones before it. Errors: [`Refusal::Offset`].
+    pub(super) fn check_offsets(&self, acks: &[(StreamPath, Option<u64>)]) -> Result<(), Refusal> {
+        let mut acked_before: BTreeMap<&StreamPath, Option<u64>> = BTreeMap::new();
         for (path, acked) in acks {
             let refuse = |reason| Refusal::Offset { path: path.clone(), offset: offset_text(*acked), reason };
-            let link = self.links.get(path).ok_or_else(|| refuse("the subscription has no such stream"))?;
-            let before = so_far.get(path).copied().unwrap_or(link.acked);
+            let link = self.links.get(path).ok_or_else(|| refuse("the subscription does not follow this stream"))?;
+            let before = acked_before.get(path).copied().unwrap_or(link.acked);
             if *acked < before {
-                return Err(refuse("it was acknowledged further"));
+                return Err(refuse("a later offset is acknowledged already"));
             }
             if acked.unwrap_or(0) > link.tail {
-                return Err(refuse("the stream does not go so far"));
+                return Err(refuse("the offset is beyond the end of the stream"));
             }
-            so_far.insert(path, *acked);
+            acked_before.insert(path, *acked);
         }
         Ok(())
     }

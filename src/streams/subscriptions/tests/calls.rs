@@ -1,4 +1,4 @@
-//! Calls over HTTP, to receivers that listen.
+//! Tests of webhook calls over HTTP.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -15,27 +15,27 @@ use tokio::net::TcpListener;
 
 use super::world::{append, call, call_as, view};
 use crate::http::{HostLookup, SsrfGuard};
-use crate::streams::subscriptions::delivery::guard_config;
 use crate::streams::subscriptions::rules::{Attempt, Outcome};
+use crate::streams::subscriptions::webhook_client::guard_config;
 use crate::streams::subscriptions::wire::{SubscriptionId, WakeView};
-use crate::streams::subscriptions::{Courier, Post, keys};
+use crate::streams::subscriptions::{HttpWebhookClient, WebhookClient, keys};
 use crate::streams::tests::world::until;
 use crate::streams::{Config, Streams};
 
 type Call = (String, HeaderMap, Bytes);
 
-/// Listens on a port of its own, and answers as it is told.
-struct Listening {
+/// A receiver on a port of its own.
+struct HttpReceiver {
     port: u16,
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
-impl Listening {
+impl HttpReceiver {
     async fn answering(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Self {
         let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
-        let note = Arc::clone(&calls);
+        let recorded = Arc::clone(&calls);
         let router = Router::new().fallback(async move |uri: Uri, headers: HeaderMap, body: Bytes| {
-            note.lock().unwrap().push((uri.to_string(), headers, body));
+            recorded.lock().unwrap().push((uri.to_string(), headers, body));
             answer()
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -48,9 +48,9 @@ impl Listening {
         self.calls.lock().unwrap().clone()
     }
 
-    /// Streams with a subscription to everything that this listener is the receiver of.
+    /// Opens streams whose appends are all delivered to this receiver, and waits for the first call.
     async fn streams(&self) -> Streams {
-        // The registry would fit the pattern, too.
+        // The pattern would match the registry, too.
         let streams = Streams::in_memory(Config { registry: false, ..Config::default() });
         let url = format!("http://127.0.0.1:{}/hook", self.port);
         let body = json!({"type": "webhook", "pattern": "**", "webhook": {"url": url}});
@@ -74,21 +74,21 @@ async fn until_shown(streams: &Streams, path: &str, expected: &str) {
 }
 
 #[tokio::test]
-async fn a_call_is_signed_with_a_key_that_is_published() {
-    let receiver = Listening::answering(|| ok(r#"{"done":true}"#)).await;
+async fn calls_are_signed_with_a_published_key() {
+    let receiver = HttpReceiver::answering(|| ok(r#"{"done":true}"#)).await;
     let streams = receiver.streams().await;
     let (target, headers, body) = receiver.calls().remove(0);
     assert_eq!((target.as_str(), headers["content-type"].to_str().unwrap()), ("/hook", "application/json"));
-    let told: Value = serde_json::from_slice(&body).unwrap();
-    let streams_told = json!([{
+    let wake: Value = serde_json::from_slice(&body).unwrap();
+    let expected_streams = json!([{
         "path": "a/b", "link_type": "glob", "acked_offset": "-1", "has_pending": true,
         "tail_offset": "0000000000000000_0000000000000008",
     }]);
     assert_eq!(
-        (&told["subscription_id"], &told["generation"], &told["streams"]),
-        (&json!("s"), &json!(1), &streams_told)
+        (&wake["subscription_id"], &wake["generation"], &wake["streams"]),
+        (&json!("s"), &json!(1), &expected_streams)
     );
-    assert!(told["wake_id"].as_str().unwrap().starts_with("w_"));
+    assert!(wake["wake_id"].as_str().unwrap().starts_with("w_"));
 
     let signature = headers["webhook-signature"].to_str().unwrap();
     let parts: Vec<&str> = signature.split(',').map(|part| part.split_once('=').unwrap().1).collect();
@@ -106,28 +106,28 @@ async fn a_call_is_signed_with_a_key_that_is_published() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_accepts_calls_back_with_its_token() {
-    let receiver = Listening::answering(|| ok("")).await;
+async fn a_receiver_that_accepts_can_call_back_with_its_token() {
+    let receiver = HttpReceiver::answering(|| ok("")).await;
     let streams = receiver.streams().await;
-    let told: Value = serde_json::from_slice(&receiver.calls()[0].2).unwrap();
-    let acks = json!([{"stream": "a/b", "offset": told["streams"][0]["tail_offset"]}]);
-    let body = json!({"wake_id": told["wake_id"], "generation": told["generation"], "acks": acks, "done": true});
-    let done = call_as(&streams, &told["callback_token"], "POST __ds/subscriptions/s/callback", body).await;
+    let wake: Value = serde_json::from_slice(&receiver.calls()[0].2).unwrap();
+    let acks = json!([{"stream": "a/b", "offset": wake["streams"][0]["tail_offset"]}]);
+    let body = json!({"wake_id": wake["wake_id"], "generation": wake["generation"], "acks": acks, "done": true});
+    let done = call_as(&streams, &wake["callback_token"], "POST __ds/subscriptions/s/callback", body).await;
     assert_eq!(done, (200, json!({"ok": true, "next_wake": false})));
 }
 
 #[tokio::test]
-async fn a_redirect_is_a_failure_and_followed_by_nobody() {
-    let receiver = Listening::answering(|| (StatusCode::FOUND, [("location", "/elsewhere")]).into_response()).await;
+async fn a_redirect_is_a_failure_and_is_not_followed() {
+    let receiver = HttpReceiver::answering(|| (StatusCode::FOUND, [("location", "/elsewhere")]).into_response()).await;
     let streams = receiver.streams().await;
     until_shown(&streams, "/status", "failed").await;
     assert!(receiver.calls().iter().all(|(target, ..)| target == "/hook"));
 }
 
-/// Calls a URL whose names all lead to this host.
+/// Calls a URL whose host name resolves to 127.0.0.1.
 async fn call_directly(config: Config, url: String) -> Outcome {
     let lookup: HostLookup = Arc::new(|_| Box::pin(async { Ok(vec![IpAddr::from([127, 0, 0, 1])]) }));
-    let (_, (kid, key)) = keys::fresh(0).unwrap();
+    let (_, (kid, key)) = keys::generate(0).unwrap();
     let wake = WakeView {
         id: SubscriptionId::parse("s").unwrap(),
         wake_id: "w_1".into(),
@@ -137,23 +137,23 @@ async fn call_directly(config: Config, url: String) -> Outcome {
         streams: Vec::new(),
     };
     let guard = SsrfGuard::with_lookup(&guard_config(&config), lookup);
-    Courier::with_guard(&config, guard).post(Attempt { url, wake, kid, key, nonce: "n".into() }, 1).await
+    HttpWebhookClient::with_guard(&config, guard).deliver(Attempt { url, wake, kid, key, nonce: "n".into() }, 1).await
 }
 
 #[tokio::test]
-async fn a_public_name_that_leads_to_this_host_is_not_connected_to() {
+async fn a_public_name_that_resolves_to_loopback_is_not_connected_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let outcome = call_directly(Config::default(), format!("https://public.example:{port}/")).await;
     let Outcome::Failed { cause } = outcome else { panic!("{outcome:?}") };
     assert!(cause.contains("127.0.0.1, a loopback address"), "{cause}");
-    let waiting = futures_util::FutureExt::now_or_never(listener.accept());
-    assert!(waiting.is_none(), "nobody has connected");
+    let connection = futures_util::FutureExt::now_or_never(listener.accept());
+    assert!(connection.is_none(), "no connection was made");
 }
 
 #[tokio::test]
-async fn a_name_that_is_allowed_is_connected_to() {
-    let receiver = Listening::answering(|| ok(r#"{"done":true}"#)).await;
+async fn an_allowed_name_is_connected_to() {
+    let receiver = HttpReceiver::answering(|| ok(r#"{"done":true}"#)).await;
     let config = Config { subscriptions_webhook_allowed: vec!["worker.internal".into()], ..Config::default() };
     let outcome = call_directly(config, format!("http://worker.internal:{}/", receiver.port)).await;
     assert_eq!(outcome, Outcome::Done);
@@ -161,12 +161,12 @@ async fn a_name_that_is_allowed_is_connected_to() {
 }
 
 #[tokio::test]
-async fn an_answer_has_a_bound_and_a_time() {
-    let long = Listening::answering(|| ok(format!(r#"{{"done":true,"more":"{}"}}"#, "x".repeat(1_000)))).await;
-    let bound = |bytes| Config { subscriptions_answer_bytes_max: bytes, ..Config::default() };
+async fn answers_are_limited_in_size_and_time() {
+    let long = HttpReceiver::answering(|| ok(format!(r#"{{"done":true,"more":"{}"}}"#, "x".repeat(1_000)))).await;
+    let limit = |bytes| Config { subscriptions_answer_bytes_max: bytes, ..Config::default() };
     let url = format!("http://127.0.0.1:{}/", long.port);
-    assert_eq!(call_directly(bound(2_000), url.clone()).await, Outcome::Done);
-    assert_eq!(call_directly(bound(100), url).await, Outcome::Accepted);
+    assert_eq!(call_directly(limit(2_000), url.clone()).await, Outcome::Done);
+    assert_eq!(call_directly(limit(100), url).await, Outcome::Accepted);
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = Config { subscriptions_webhook_timeout_ms: 50, ..Config::default() };
     let outcome = call_directly(config, format!("http://{}/", silent.local_addr().unwrap())).await;

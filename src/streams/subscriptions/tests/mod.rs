@@ -1,4 +1,4 @@
-//! Subscriptions as their control routes and their receivers see them.
+//! Tests of subscriptions through their routes and receivers.
 
 mod calls;
 mod restart;

@@ -1,4 +1,4 @@
-//! The control routes: statuses, codes and bodies of the protocol.
+//! Tests of the routes: statuses, codes and bodies of the protocol.
 
 use axum::Router;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn hook(more: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_subscription_is_created_once_and_shown_as_it_is() {
+async fn a_subscription_is_created_once_and_can_be_read() {
     let streams = open(&Default::default(), &Receiver::new([]));
     let body = hook(json!({"streams": ["b"], "description": "mail", "lease_ttl_ms": 1000}));
     let (status, created) = call(&streams, "PUT __ds/subscriptions/s", body.clone()).await;
@@ -47,7 +47,7 @@ async fn a_subscription_is_created_once_and_shown_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused() {
+async fn invalid_definitions_are_refused() {
     let streams = Streams::in_memory(Config::default());
     for more in [
         json!({"type": "post"}),
@@ -72,7 +72,7 @@ async fn what_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
-async fn paths_below_the_reserved_one_are_never_streams() {
+async fn reserved_paths_are_never_streams() {
     let streams = Streams::in_memory(Config::default());
     for line in ["GET __ds/x", "PUT __ds/x/y", "GET __ds", "GET __ds/", "GET __ds/subscriptions", "POST __ds/x"] {
         check(&streams, line, Value::Null, 404, "SUBSCRIPTION_NOT_FOUND").await;
@@ -86,7 +86,7 @@ async fn paths_below_the_reserved_one_are_never_streams() {
 }
 
 #[tokio::test]
-async fn whoever_has_no_token_is_told_so_and_whoever_has_an_old_one_too() {
+async fn missing_invalid_and_outdated_tokens_are_refused() {
     let streams = open(&Default::default(), &Receiver::new([]));
     pull(&streams, "s", "a/*").await;
     check(&streams, "POST __ds/subscriptions/s/claim", json!({"worker": "w"}), 409, "NO_PENDING_WORK").await;
@@ -112,8 +112,8 @@ async fn whoever_has_no_token_is_told_so_and_whoever_has_an_old_one_too() {
     let token = &claimed["token"];
     assert_eq!(refused(token, ack(json!({"generation": 2}))).await, (409, "FENCED".into()));
     assert_eq!(refused(token, ack(json!({"wake_id": "w_other"}))).await, (409, "FENCED".into()));
-    let far = json!({"acks": [{"stream": "a/b", "offset": "0000000000000000_0000000000000999"}]});
-    assert_eq!(refused(token, ack(far)).await, (409, "INVALID_OFFSET".into()));
+    let beyond = json!({"acks": [{"stream": "a/b", "offset": "0000000000000000_0000000000000999"}]});
+    assert_eq!(refused(token, ack(beyond)).await, (409, "INVALID_OFFSET".into()));
     let other = json!({"acks": [{"stream": "a/c", "offset": "-1"}]});
     assert_eq!(refused(token, ack(other)).await, (409, "INVALID_OFFSET".into()));
     let released = call_as(&streams, token, "POST __ds/subscriptions/s/release", ack(json!({}))).await;
@@ -122,7 +122,7 @@ async fn whoever_has_no_token_is_told_so_and_whoever_has_an_old_one_too() {
 }
 
 #[tokio::test]
-async fn a_body_over_its_bound_and_one_subscription_too_many_are_refused() {
+async fn too_large_bodies_and_too_many_subscriptions_are_refused() {
     let config = Config { subscriptions_body_bytes_max: 200, subscriptions_max: 1, ..Config::default() };
     let streams = Streams::in_memory(config);
     let long = hook(json!({"description": "x".repeat(200)}));
@@ -132,7 +132,7 @@ async fn a_body_over_its_bound_and_one_subscription_too_many_are_refused() {
 }
 
 #[tokio::test]
-async fn a_router_below_another_path_tells_that_path() {
+async fn urls_contain_the_path_the_router_is_nested_at() {
     let receiver = Receiver::new([]);
     let streams = open(&Default::default(), &receiver);
     let nested = || Router::new().nest("/inner", router(streams.clone()));
@@ -147,7 +147,7 @@ async fn a_router_below_another_path_tells_that_path() {
 }
 
 #[tokio::test]
-async fn a_public_url_is_told_instead_of_the_callers() {
+async fn a_configured_public_url_replaces_the_one_of_the_caller() {
     let receiver = Receiver::new([]);
     let config = Config { public_url: "https://public.example/x/".into(), ..Config::default() };
     let streams = super::world::open_with(config, &Default::default(), &receiver);

@@ -1,4 +1,4 @@
-//! Wakes in time: when they come, when they are tried again, and what they wait for.
+//! Tests of the timing of wakes and retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::world::{
-    Outlet, Receiver, all_of, append, call, call_as, claim, events, failed, open, open_with, pull, view, webhook,
+    Receiver, ReceiverClient, all_of, append, call, call_as, claim, events, failed, open, open_with, pull, view,
+    webhook,
 };
 use crate::store::MemoryStore;
 use crate::store::test_store::{OnCommit, TestStore};
@@ -18,7 +19,7 @@ use crate::streams::tests::world::until;
 use crate::streams::{Config, Streams};
 
 #[tokio::test(start_paused = true)]
-async fn an_append_wakes_and_done_acknowledges_it() {
+async fn an_append_wakes_and_done_acknowledges() {
     let receiver = Receiver::new([]);
     let streams = open(&Arc::default(), &receiver);
     webhook(&streams, "s", "events/*").await;
@@ -32,11 +33,11 @@ async fn an_append_wakes_and_done_acknowledges_it() {
     }
     assert_eq!(acked().await, "0000000000000000_0000000000000008");
     tokio::time::sleep(Duration::from_secs(3_600)).await;
-    assert_eq!(receiver.calls().len(), 1, "what was read wakes nobody");
+    assert_eq!(receiver.calls().len(), 1, "acknowledged data wakes nobody");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_fails_is_called_again_ever_later() {
+async fn a_failing_receiver_is_retried_with_growing_waits() {
     let receiver = Receiver::new((0..8).map(|_| failed()));
     let streams = open(&Arc::default(), &receiver);
     webhook(&streams, "s", "events/*").await;
@@ -64,7 +65,7 @@ async fn a_receiver_that_fails_is_called_again_ever_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_many_are_called_at_once_and_the_others_wait() {
+async fn concurrent_calls_are_limited() {
     let receiver = Receiver::closed();
     let config = Config { subscriptions_deliveries_max: 2, ..Config::default() };
     let streams = open_with(config, &Arc::default(), &receiver);
@@ -80,7 +81,7 @@ async fn so_many_are_called_at_once_and_the_others_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_is_told_in_the_wake_stream_and_again_when_its_lease_ends() {
+async fn a_wake_event_is_appended_and_again_when_the_lease_ends() {
     let streams = open(&Arc::default(), &Receiver::new([]));
     pull(&streams, "s", "events/*").await;
     append(&streams, "events/a").await;
@@ -103,7 +104,7 @@ async fn a_worker_is_told_in_the_wake_stream_and_again_when_its_lease_ends() {
 }
 
 #[tokio::test]
-async fn a_claim_behind_an_append_sees_it() {
+async fn a_claim_after_an_append_sees_it() {
     let streams = open(&Arc::default(), &Receiver::new([]));
     pull(&streams, "s", "events/*").await;
     for generation in 1..20 {
@@ -116,7 +117,7 @@ async fn a_claim_behind_an_append_sees_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_accepts_and_is_silent_is_woken_again_after_its_lease() {
+async fn a_receiver_that_accepts_without_calling_back_is_woken_after_its_lease() {
     let receiver = Receiver::new([Outcome::Accepted]);
     let streams = open(&Arc::default(), &receiver);
     webhook(&streams, "s", "events/*").await;
@@ -129,10 +130,10 @@ async fn a_receiver_that_accepts_and_is_silent_is_woken_again_after_its_lease() 
 }
 
 #[tokio::test]
-async fn nobody_is_called_before_the_wake_is_written() {
+async fn no_call_is_made_before_the_wake_is_committed() {
     let (store, receiver) = (TestStore::new(), Receiver::new([]));
-    let post = Arc::new(Outlet(Arc::clone(&receiver)));
-    let streams = Streams::open_with(Config::default(), store.clone(), post).unwrap();
+    let webhook_client = Arc::new(ReceiverClient(Arc::clone(&receiver)));
+    let streams = Streams::open_with(Config::default(), store.clone(), webhook_client).unwrap();
     webhook(&streams, "s", "events/*").await;
     append(&streams, "events/a").await;
     receiver.call(1).await;
@@ -154,7 +155,7 @@ async fn nobody_is_called_before_the_wake_is_written() {
 }
 
 #[tokio::test]
-async fn whoever_shuts_down_calls_nobody_and_waits_for_those_who_were_called() {
+async fn draining_starts_no_calls_and_waits_for_started_ones() {
     let (store, receiver) = (Arc::<MemoryStore>::default(), Receiver::closed());
     let streams = open(&store, &receiver);
     webhook(&streams, "s", "events/*").await;
@@ -165,6 +166,6 @@ async fn whoever_shuts_down_calls_nobody_and_waits_for_those_who_were_called() {
     assert_eq!((status, &answer["error"]["code"]), (503, &json!("DRAINING")));
     receiver.open(1);
     let links = table_of(KeySpace::SubscriptionLinks);
-    let kept = || crate::store::Store::scan(&*store, links, None, 9).unwrap();
-    until("the answer is written", || kept().len() == 1).await;
+    let stored = || crate::store::Store::scan(&*store, links, None, 9).unwrap();
+    until("the outcome is committed", || stored().len() == 1).await;
 }

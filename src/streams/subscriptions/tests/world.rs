@@ -1,4 +1,4 @@
-//! Receivers that do as a test says, and short ways to call.
+//! Scripted receivers, and helpers for calls.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,36 +15,36 @@ use tower_service::Service;
 
 use crate::http::UrlRejected;
 use crate::store::{DiskConfig, DiskStore, Durability, MemoryStore, Store};
-use crate::streams::subscriptions::Post;
+use crate::streams::subscriptions::WebhookClient;
 use crate::streams::subscriptions::rules::{Attempt, Outcome};
 use crate::streams::subscriptions::wire::WakeView;
 use crate::streams::tests::world::until;
 use crate::streams::{Config, Streams, router};
 
-/// A receiver that has a line for each call; without one, it has done everything.
+/// A receiver with a scripted outcome for each call; further calls are done.
 pub(super) struct Receiver {
-    lines: Mutex<VecDeque<Outcome>>,
+    outcomes: Mutex<VecDeque<Outcome>>,
     calls: Mutex<Vec<WakeView>>,
-    /// What lets a call through.
+    /// One permit per call that may complete.
     gate: Semaphore,
 }
 
 impl Receiver {
-    pub(super) fn new(lines: impl IntoIterator<Item = Outcome>) -> Arc<Self> {
-        Self::with_gate(lines, Semaphore::MAX_PERMITS)
+    pub(super) fn new(outcomes: impl IntoIterator<Item = Outcome>) -> Arc<Self> {
+        Self::with_gate(outcomes, Semaphore::MAX_PERMITS)
     }
 
-    /// Each call waits until [`Receiver::open`].
+    /// Creates a receiver whose calls wait for [`Receiver::open`].
     pub(super) fn closed() -> Arc<Self> {
         Self::with_gate([], 0)
     }
 
-    fn with_gate(lines: impl IntoIterator<Item = Outcome>, permits: usize) -> Arc<Self> {
-        let (lines, calls) = (Mutex::new(lines.into_iter().collect()), Mutex::default());
-        Arc::new(Self { lines, calls, gate: Semaphore::new(permits) })
+    fn with_gate(outcomes: impl IntoIterator<Item = Outcome>, permits: usize) -> Arc<Self> {
+        let (outcomes, calls) = (Mutex::new(outcomes.into_iter().collect()), Mutex::default());
+        Arc::new(Self { outcomes, calls, gate: Semaphore::new(permits) })
     }
 
-    /// Lets `count` calls through.
+    /// Lets `count` calls complete.
     pub(super) fn open(&self, count: usize) {
         self.gate.add_permits(count);
     }
@@ -53,47 +53,47 @@ impl Receiver {
         self.calls.lock().unwrap().clone()
     }
 
-    /// The call of this number, from 1, once it is there.
+    /// Waits for the call with this number, counted from 1.
     pub(super) async fn call(&self, number: usize) -> WakeView {
         until(&format!("call {number}"), || self.calls().len() >= number).await;
         self.calls()[number - 1].clone()
     }
 }
 
-/// The outlet of a receiver.
-pub(super) struct Outlet(pub(super) Arc<Receiver>);
+/// The webhook client that calls a [`Receiver`].
+pub(super) struct ReceiverClient(pub(super) Arc<Receiver>);
 
-impl Post for Outlet {
+impl WebhookClient for ReceiverClient {
     fn check(&self, _: &str) -> Result<(), UrlRejected> {
         Ok(())
     }
 
-    fn post(&self, attempt: Attempt, _: u64) -> BoxFuture<'static, Outcome> {
+    fn deliver(&self, attempt: Attempt, _: u64) -> BoxFuture<'static, Outcome> {
         let receiver = Arc::clone(&self.0);
         Box::pin(async move {
             receiver.calls.lock().unwrap().push(attempt.wake);
             receiver.gate.acquire().await.unwrap().forget();
-            let line = receiver.lines.lock().unwrap().pop_front();
-            line.unwrap_or(Outcome::Done)
+            let outcome = receiver.outcomes.lock().unwrap().pop_front();
+            outcome.unwrap_or(Outcome::Done)
         })
     }
 }
 
-/// What is left of a process when it has ended.
-pub(super) enum Kept {
+/// A store that outlives the streams opened on it.
+pub(super) enum TestStorage {
     Memory(Arc<MemoryStore>),
     Disk(TempDir),
 }
 
-impl Kept {
-    /// Nothing yet, in every store there is.
+impl TestStorage {
+    /// Returns an empty storage of each kind.
     pub(super) fn each() -> [Self; 2] {
         [Self::Memory(Arc::default()), Self::Disk(tempfile::tempdir().unwrap())]
     }
 
     pub(super) fn open(&self, receiver: &Arc<Receiver>) -> Streams {
-        let post = Arc::new(Outlet(Arc::clone(receiver)));
-        Streams::open_with(Config::default(), self.store(), post).unwrap()
+        let webhook_client = Arc::new(ReceiverClient(Arc::clone(receiver)));
+        Streams::open_with(Config::default(), self.store(), webhook_client).unwrap()
     }
 
     fn store(&self) -> Arc<dyn Store> {
@@ -110,7 +110,7 @@ impl Kept {
 }
 
 pub(super) fn failed() -> Outcome {
-    Outcome::Failed { cause: "nobody answers".into() }
+    Outcome::Failed { cause: "no answer".into() }
 }
 
 pub(super) fn open(store: &Arc<MemoryStore>, receiver: &Arc<Receiver>) -> Streams {
@@ -119,15 +119,15 @@ pub(super) fn open(store: &Arc<MemoryStore>, receiver: &Arc<Receiver>) -> Stream
 
 pub(super) fn open_with(config: Config, store: &Arc<MemoryStore>, receiver: &Arc<Receiver>) -> Streams {
     let store = Arc::clone(store) as Arc<dyn Store>;
-    Streams::open_with(config, store, Arc::new(Outlet(Arc::clone(receiver)))).unwrap()
+    Streams::open_with(config, store, Arc::new(ReceiverClient(Arc::clone(receiver)))).unwrap()
 }
 
-/// Calls what a server would, below `/v1/stream/`. The answer is a status and JSON, `null` if it is none.
+/// Sends a request below `/v1/stream/`. Returns status and JSON body; `null` if the body is not JSON.
 pub(super) async fn call(streams: &Streams, line: &str, body: Value) -> (u16, Value) {
     call_with(router(streams.clone()), line, "", body).await
 }
 
-/// The same with a token.
+/// Sends a request with a bearer token.
 pub(super) async fn call_as(streams: &Streams, token: &Value, line: &str, body: Value) -> (u16, Value) {
     call_with(router(streams.clone()), line, &format!("Bearer {}", token.as_str().unwrap_or_default()), body).await
 }
@@ -160,7 +160,7 @@ pub(super) async fn pull(streams: &Streams, id: &str, pattern: &str) {
     assert_eq!(status, 201, "{view}");
 }
 
-/// Creates the stream or appends to it.
+/// Appends to a stream, and creates it if it does not exist.
 pub(super) async fn append(streams: &Streams, name: &str) {
     if call(streams, &format!("PUT {name}"), json!({"n": 1})).await.0 != 201 {
         assert_eq!(call(streams, &format!("POST {name}"), json!({"n": 2})).await.0, 204);
@@ -175,7 +175,7 @@ pub(super) async fn claim(streams: &Streams, id: &str, worker: &str) -> (u16, Va
     call(streams, &format!("POST __ds/subscriptions/{id}/claim"), json!({"worker": worker})).await
 }
 
-/// The body that acknowledges everything that was claimed.
+/// Returns the body that acknowledges everything that was claimed.
 pub(super) fn all_of(claimed: &Value) -> Value {
     let streams = claimed["streams"].as_array().unwrap();
     let acks: Vec<Value> =
@@ -183,7 +183,7 @@ pub(super) fn all_of(claimed: &Value) -> Value {
     json!({"wake_id": claimed["wake_id"], "generation": claimed["generation"], "acks": acks, "done": true})
 }
 
-/// The events in the wake stream.
+/// Returns the events in the wake stream.
 pub(super) async fn events(streams: &Streams) -> Vec<Value> {
     let (_, events) = call(streams, "GET wake?offset=-1", Value::Null).await;
     events.as_array().cloned().unwrap_or_default()

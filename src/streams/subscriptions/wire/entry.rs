@@ -1,4 +1,4 @@
-//! What the store keeps of subscriptions.
+//! Store entries of subscriptions.
 
 use std::sync::Arc;
 
@@ -10,69 +10,69 @@ use super::id::SubscriptionId;
 use super::request::Terms;
 use crate::streams::wire::{EntryError, StreamPath};
 
-/// Stands between id and path in the key of a link; neither has it.
-const BETWEEN: u8 = 0;
+/// Separates id and path in the key of a link; neither can contain it.
+const SEPARATOR: u8 = 0;
 
-/// Everything about a subscription that outlives the process, except its links.
+/// The stored state of a subscription, without its links.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SubscriptionEntry {
     pub(crate) terms: Terms,
-    /// The root of all streams as its creator reached it; receivers are told to call there.
+    /// Root URL of all streams as its creator reached it; receivers call back there.
     pub(crate) base: String,
     pub(crate) created_ms: u64,
-    /// Streams with this log and later ones were not there yet when it was created.
+    /// First log id that was not used yet when it was created: streams with this or a later one are newer.
     pub(crate) since_log: u64,
-    /// Tells it from all other subscriptions there ever were.
+    /// Unique among all subscriptions, including deleted ones.
     pub(crate) nonce: Arc<str>,
-    /// How many wakes there were.
+    /// Number of wakes so far.
     pub(crate) generation: u64,
-    /// The wake in flight: the one that `generation` counts.
-    pub(crate) wake: Option<Stage>,
+    /// State of the current wake; `None` if the last one has ended.
+    pub(crate) wake: Option<WakeState>,
 }
 
-/// How far a wake has got.
+/// The state of a wake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Stage {
-    /// It is to be delivered at a time, after so many tries that failed.
+pub(crate) enum WakeState {
+    /// It will be delivered at `next_ms`, after `attempts` failed attempts.
     Due { attempts: u32, next_ms: u64 },
-    /// Its event is written; nobody has claimed it.
+    /// Its event is in the wake stream; no worker has claimed it yet.
     Announced,
-    /// Somebody works on it, until a time if nothing is heard of it before. A webhook's receiver has no name.
+    /// It is leased until `until_ms` to a worker, or to the receiver of a webhook, which has no name.
     Held { worker: Option<Arc<str>>, until_ms: u64 },
 }
 
-/// What is kept of a stream that a subscription wants to hear of.
+/// The stored state of a link to a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LinkEntry {
-    /// Which life of the stream was acknowledged; `None` if there was none yet.
+    /// The incarnation of the stream; `None` if the stream did not exist yet.
     pub(crate) log: Option<u64>,
-    /// How far it was acknowledged; `None` is "-1".
+    /// The acknowledged offset; `None` is "-1".
     pub(crate) acked: Option<u64>,
-    /// Whether somebody named it.
+    /// True if the stream was linked by name.
     pub(crate) explicit: bool,
 }
 
-/// A key that webhooks are signed with.
+/// A key pair that signs webhooks.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeyEntry {
     /// Base64 of the key pair in PKCS#8.
     pub(crate) pkcs8: String,
-    /// Base64 (of URLs, without padding) of the public key.
+    /// URL-safe base64, without padding, of the public key.
     pub(crate) x: String,
     pub(crate) created_ms: u64,
-    /// When a newer one took its place.
+    /// The time at which a newer key replaced it.
     pub(crate) replaced_ms: Option<u64>,
 }
 
 impl SubscriptionEntry {
     pub(crate) fn to_bytes(&self) -> Bytes {
-        written(self)
+        serialize(self)
     }
 
-    /// Errors: what is wrong with the bytes.
+    /// Reads an entry. Errors: it is malformed.
     pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<(SubscriptionId, Self), EntryError> {
         let id = std::str::from_utf8(key).ok().and_then(|text| SubscriptionId::parse(text).ok());
-        let id = id.ok_or_else(|| EntryError { what: "a subscription", cause: "its id is none".to_owned() })?;
+        let id = id.ok_or_else(|| EntryError { what: "a subscription", cause: "its id is malformed".to_owned() })?;
         let entry = read("a subscription", &id, value)?;
         Ok((id, entry))
     }
@@ -80,10 +80,10 @@ impl SubscriptionEntry {
 
 impl LinkEntry {
     pub(crate) fn to_bytes(self) -> Bytes {
-        written(&self)
+        serialize(&self)
     }
 
-    /// Errors: what is wrong with the bytes.
+    /// Reads an entry. Errors: it is malformed.
     pub(crate) fn read(path: &StreamPath, value: &[u8]) -> Result<Self, EntryError> {
         read("a link of a subscription", path, value)
     }
@@ -91,36 +91,36 @@ impl LinkEntry {
 
 impl KeyEntry {
     pub(crate) fn to_bytes(&self) -> Bytes {
-        written(self)
+        serialize(self)
     }
 
-    /// Errors: what is wrong with the bytes.
+    /// Reads an entry. Errors: it is malformed.
     pub(crate) fn read(kid: &str, value: &[u8]) -> Result<Self, EntryError> {
         read("a signing key", &kid, value)
     }
 }
 
-/// The key of a link.
+/// Returns the store key of a link.
 pub(crate) fn link_key(id: &SubscriptionId, path: &StreamPath) -> Bytes {
     let mut key = BytesMut::with_capacity(id.as_str().len() + 1 + path.as_str().len());
     key.put_slice(id.as_str().as_bytes());
-    key.put_u8(BETWEEN);
+    key.put_u8(SEPARATOR);
     key.put_slice(path.as_str().as_bytes());
     key.freeze()
 }
 
-/// What the key of a link names. Errors: what is wrong with it.
+/// Parses the store key of a link. Errors: it is malformed.
 pub(crate) fn link_of(key: &[u8]) -> Result<(SubscriptionId, StreamPath), EntryError> {
     let wrong = |cause: &str| EntryError { what: "a link of a subscription", cause: cause.to_owned() };
     let text = std::str::from_utf8(key).map_err(|_| wrong("its key is not UTF-8"))?;
-    let (id, path) = text.split_once(char::from(BETWEEN)).ok_or_else(|| wrong("its key has no path"))?;
+    let (id, path) = text.split_once(char::from(SEPARATOR)).ok_or_else(|| wrong("its key has no path"))?;
     let id = SubscriptionId::parse(id).map_err(|error| wrong(&error.to_string()))?;
     let path = StreamPath::parse(path).map_err(|error| wrong(&error.to_string()))?;
     Ok((id, path))
 }
 
-fn written(entry: &impl Serialize) -> Bytes {
-    serde_json::to_vec(entry).expect("numbers and texts can be written to memory").into()
+fn serialize(entry: &impl Serialize) -> Bytes {
+    serde_json::to_vec(entry).expect("numbers and strings always serialize").into()
 }
 
 fn read<T: DeserializeOwned>(what: &'static str, name: &impl ToString, value: &[u8]) -> Result<T, EntryError> {
@@ -134,12 +134,12 @@ mod tests {
     use super::super::{Delivery, Pattern};
     use super::*;
 
-    fn stage() -> impl Strategy<Value = Stage> {
+    fn wake_state() -> impl Strategy<Value = WakeState> {
         prop_oneof![
-            (any::<u32>(), any::<u64>()).prop_map(|(attempts, next_ms)| Stage::Due { attempts, next_ms }),
-            Just(Stage::Announced),
+            (any::<u32>(), any::<u64>()).prop_map(|(attempts, next_ms)| WakeState::Due { attempts, next_ms }),
+            Just(WakeState::Announced),
             (prop::option::of(".{1,5}"), any::<u64>())
-                .prop_map(|(worker, until_ms)| Stage::Held { worker: worker.map(Into::into), until_ms }),
+                .prop_map(|(worker, until_ms)| WakeState::Held { worker: worker.map(Into::into), until_ms }),
         ]
     }
 
@@ -164,7 +164,7 @@ mod tests {
 
     fn entry() -> impl Strategy<Value = SubscriptionEntry> {
         let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
-        (terms(), ".{0,9}", "[0-9a-f]{1,9}", numbers, prop::option::of(stage())).prop_map(
+        (terms(), ".{0,9}", "[0-9a-f]{1,9}", numbers, prop::option::of(wake_state())).prop_map(
             |(terms, base, nonce, (created_ms, since_log, generation), wake)| {
                 let nonce = nonce.into();
                 SubscriptionEntry { terms, base, created_ms, since_log, nonce, generation, wake }

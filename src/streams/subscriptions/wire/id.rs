@@ -1,25 +1,25 @@
-//! What subscriptions are called.
+//! Ids of subscriptions.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a text cannot name a subscription.
+/// The error of a text that is not a valid subscription id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the id of a subscription has 1 to {} bytes, no slash and no control character", SubscriptionId::BYTES_MAX)]
+#[error("a subscription id has 1 to {} bytes and contains no slash or control character", SubscriptionId::BYTES_MAX)]
 pub(crate) struct IdError;
 
-/// The name of a subscription, decoded: 1 to 256 bytes of UTF-8 without slashes and control characters.
+/// The id of a subscription, percent-decoded: 1 to 256 bytes of UTF-8 without slashes and control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SubscriptionId(Arc<str>);
 
 impl SubscriptionId {
-    /// The longest id, in bytes.
+    /// Maximum length, in bytes.
     pub(crate) const BYTES_MAX: usize = 256;
 
-    /// Errors: [`IdError`].
+    /// Parses an id. Errors: [`IdError`].
     pub(crate) fn parse(text: &str) -> Result<Self, IdError> {
-        let long = text.is_empty() || text.len() > Self::BYTES_MAX;
-        match long || text.contains(|letter: char| letter == '/' || letter.is_control()) {
+        let wrong_length = text.is_empty() || text.len() > Self::BYTES_MAX;
+        match wrong_length || text.contains(|letter: char| letter == '/' || letter.is_control()) {
             true => Err(IdError),
             false => Ok(Self(text.into())),
         }
@@ -42,11 +42,11 @@ mod tests {
 
     #[test]
     fn ids_are_short_texts_without_slashes() {
-        for fit in ["a", "sub-1", "é 1", &"x".repeat(SubscriptionId::BYTES_MAX)] {
-            assert_eq!(SubscriptionId::parse(fit).unwrap().as_str(), fit);
+        for valid in ["a", "sub-1", "é 1", &"x".repeat(SubscriptionId::BYTES_MAX)] {
+            assert_eq!(SubscriptionId::parse(valid).unwrap().as_str(), valid);
         }
-        for unfit in ["", "a/b", "a\0b", "a\n", &"x".repeat(SubscriptionId::BYTES_MAX + 1)] {
-            assert_eq!(SubscriptionId::parse(unfit), Err(IdError), "{unfit:?}");
+        for invalid in ["", "a/b", "a\0b", "a\n", &"x".repeat(SubscriptionId::BYTES_MAX + 1)] {
+            assert_eq!(SubscriptionId::parse(invalid), Err(IdError), "{invalid:?}");
         }
     }
 }

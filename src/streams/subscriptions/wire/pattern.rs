@@ -1,4 +1,4 @@
-//! Patterns of stream paths: `*` stands for one segment, `**` for any number of them, also none.
+//! Patterns of stream paths: `*` matches one segment, `**` matches any number of segments, including none.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::streams::wire::StreamPath;
 
 /// One segment of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Step {
-    /// Itself.
+pub(crate) enum Segment {
+    /// A segment that matches itself.
     Literal(Box<str>),
     /// `*`
     One,
@@ -18,20 +18,20 @@ pub(crate) enum Step {
     Any,
 }
 
-/// A pattern, in the same normal form as paths.
+/// A pattern, in the normal form of paths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Pattern(Arc<str>);
 
 impl Pattern {
-    /// Errors: a text that could be no path, and a `*` beside other characters of its segment.
+    /// Parses a pattern. Errors: the text is not a valid path, or a segment mixes `*` with other characters.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidRequest> {
         let path = StreamPath::parse(text).map_err(|error| InvalidRequest(format!("pattern: {error}")))?;
-        let mixed = path.as_str().split('/').find(|step| step.contains('*') && !matches!(*step, "*" | "**"));
+        let mixed = path.as_str().split('/').find(|segment| segment.contains('*') && !matches!(*segment, "*" | "**"));
         match mixed {
-            Some(step) => {
-                Err(InvalidRequest(format!("pattern: * and ** stand for whole segments, {step:?} is neither")))
-            }
+            Some(segment) => Err(InvalidRequest(format!(
+                "pattern: the segment {segment:?} mixes * with other characters, expected * or ** alone"
+            ))),
             None => Ok(Self(path.as_str().into())),
         }
     }
@@ -40,32 +40,32 @@ impl Pattern {
         &self.0
     }
 
-    /// Its segments; `**` behind `**` adds nothing and is left out.
-    pub(crate) fn steps(&self) -> Vec<Step> {
-        let mut steps: Vec<Step> = Vec::new();
+    /// Returns the segments; consecutive `**` are merged, since they match the same as one.
+    pub(crate) fn segments(&self) -> Vec<Segment> {
+        let mut segments: Vec<Segment> = Vec::new();
         for text in self.0.split('/') {
-            let step = match text {
-                "*" => Step::One,
-                "**" => Step::Any,
-                text => Step::Literal(text.into()),
+            let segment = match text {
+                "*" => Segment::One,
+                "**" => Segment::Any,
+                text => Segment::Literal(text.into()),
             };
-            if step != Step::Any || steps.last() != Some(&Step::Any) {
-                steps.push(step);
+            if segment != Segment::Any || segments.last() != Some(&Segment::Any) {
+                segments.push(segment);
             }
         }
-        steps
+        segments
     }
 
-    /// Whether the path is one it stands for. Takes at most steps times segments.
+    /// Returns true if the pattern matches the path. Time: segments of the pattern times segments of the path.
     pub(crate) fn matches(&self, path: &StreamPath) -> bool {
         let segments: Vec<&str> = path.as_str().split('/').collect();
-        // `reached[n]`: the segments so far can be told by the steps before the one at `n`.
+        // `reached[n]`: the part of the pattern seen so far matches the first `n` segments.
         let mut reached = vec![false; segments.len() + 1];
         reached[0] = true;
-        for step in self.0.split('/') {
+        for part in self.0.split('/') {
             let mut next = vec![false; segments.len() + 1];
             for at in 0..=segments.len() {
-                next[at] = match step {
+                next[at] = match part {
                     "**" => reached[at] || at > 0 && next[at - 1],
                     "*" => at > 0 && reached[at - 1],
                     literal => at > 0 && reached[at - 1] && segments[at - 1] == literal,
@@ -94,15 +94,15 @@ impl From<Pattern> for String {
 mod tests {
     use super::*;
 
-    fn check(pattern: &str, fitting: &[&str], others: &[&str]) {
+    fn check(pattern: &str, matching: &[&str], others: &[&str]) {
         let parsed = Pattern::parse(pattern).unwrap();
-        let fits = |path: &&&str| parsed.matches(&StreamPath::parse(path).unwrap());
-        assert_eq!(fitting.iter().filter(fits).count(), fitting.len(), "{pattern} fits {fitting:?}");
-        assert_eq!(others.iter().filter(fits).count(), 0, "{pattern} fits none of {others:?}");
+        let matches = |path: &&&str| parsed.matches(&StreamPath::parse(path).unwrap());
+        assert_eq!(matching.iter().filter(matches).count(), matching.len(), "{pattern} matches {matching:?}");
+        assert_eq!(others.iter().filter(matches).count(), 0, "{pattern} matches none of {others:?}");
     }
 
     #[test]
-    fn a_star_is_one_segment_and_two_are_any_number() {
+    fn one_star_matches_one_segment_and_two_match_any_number() {
         check("events/*", &["events/a", "events/"], &["events", "events/a/b", "other/a"]);
         check("events/**", &["events", "events/a", "events/a/b"], &["event", "x/events"]);
         check("**", &["a", "a/b/c"], &[]);
@@ -112,12 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn two_spellings_of_a_path_are_one() {
+    fn percent_encoded_patterns_are_normalized() {
         check("%61/*", &["a/b"], &[]);
     }
 
     #[test]
-    fn stars_stand_alone() {
+    fn a_star_must_be_a_whole_segment() {
         for pattern in ["", "a*", "***", "a/b*/c", "a b", "__ds/*"] {
             assert!(Pattern::parse(pattern).is_err(), "{pattern:?}");
         }

@@ -1,4 +1,4 @@
-//! What clients ask for.
+//! Request bodies.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use super::invalid::InvalidRequest;
 use super::pattern::Pattern;
 use crate::streams::wire::{Offset, StreamPath};
 
-/// How long a lease may be.
+/// Allowed lease times.
 const LEASE_TTL_MS: RangeInclusive<u64> = 1_000..=600_000;
 
 const LEASE_TTL_DEFAULT_MS: u64 = 30_000;
@@ -19,7 +19,7 @@ const DESCRIPTION_BYTES_MAX: usize = 4096;
 
 const WORKER_BYTES_MAX: usize = 256;
 
-/// What a subscription is for. Two requests with equal terms ask for the same subscription.
+/// The definition of a subscription. Requests with equal terms are for the same subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Terms {
     pub(crate) delivery: Delivery,
@@ -29,32 +29,32 @@ pub(crate) struct Terms {
     pub(crate) description: Option<String>,
 }
 
-/// How somebody is woken.
+/// The way wakes are delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Delivery {
-    /// By a call to a URL.
+    /// A call to a URL.
     Webhook { url: String },
-    /// By an event in a stream that workers read.
+    /// An event in a stream that workers read.
     PullWake { stream: StreamPath },
 }
 
-/// How far somebody has got.
+/// A request to acknowledge offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Acknowledgement {
     pub(crate) wake_id: String,
     pub(crate) generation: u64,
-    /// Streams and places; `None` is "-1".
+    /// Streams with offsets; `None` is "-1".
     pub(crate) acks: Vec<(StreamPath, Option<u64>)>,
     pub(crate) done: bool,
 }
 
-/// Somebody wants to work.
+/// A request of a worker for the lease of a wake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) worker: String,
 }
 
-/// Somebody gives its work back.
+/// A request to end a wake without acknowledging anything.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Release {
     pub(crate) wake_id: String,
@@ -103,14 +103,15 @@ struct RawClaim {
     worker: String,
 }
 
-/// Reads the body that creates a subscription. Errors: [`InvalidRequest`]. Whether the URL may be called is not said.
-pub(crate) fn terms_request(body: &[u8]) -> Result<Terms, InvalidRequest> {
+/// Parses the body that creates a subscription; does not check whether its URL may be called. Errors:
+/// [`InvalidRequest`].
+pub(crate) fn parse_terms(body: &[u8]) -> Result<Terms, InvalidRequest> {
     let raw: RawTerms = parse(body)?;
     let delivery = match (raw.r#type.as_str(), raw.webhook, raw.wake_stream) {
         ("webhook", Some(webhook), _) => Delivery::Webhook { url: webhook.url },
-        ("webhook", None, _) => return refuse("a webhook needs webhook.url"),
+        ("webhook", None, _) => return refuse("type \"webhook\" needs webhook.url"),
         ("pull-wake", _, Some(stream)) => Delivery::PullWake { stream: path("wake_stream", &stream)? },
-        ("pull-wake", _, None) => return refuse("pull-wake needs wake_stream"),
+        ("pull-wake", _, None) => return refuse("type \"pull-wake\" needs wake_stream"),
         (other, ..) => return refuse(&format!("type is {other:?}, expected \"webhook\" or \"pull-wake\"")),
     };
     let pattern = raw.pattern.map(|text| Pattern::parse(&text)).transpose()?;
@@ -124,54 +125,54 @@ pub(crate) fn terms_request(body: &[u8]) -> Result<Terms, InvalidRequest> {
         return refuse(&format!("lease_ttl_ms is {lease_ttl_ms}, expected {min} to {max}"));
     }
     if raw.description.as_ref().is_some_and(|text| text.len() > DESCRIPTION_BYTES_MAX) {
-        return refuse(&format!("description has more than {DESCRIPTION_BYTES_MAX} bytes"));
+        return refuse(&format!("description is longer than {DESCRIPTION_BYTES_MAX} bytes"));
     }
     if matches!(&delivery, Delivery::PullWake { stream } if streams.contains(stream)) {
-        return refuse("a subscription's own wake_stream would wake it without end");
+        return refuse("streams contains the subscription's own wake_stream, which would wake it endlessly");
     }
     if matches!(&delivery, Delivery::PullWake { stream } if stream.is_registry()) {
-        return refuse("the wake_stream has to be one of yours, and the registry is the server's own");
+        return refuse("wake_stream is the registry, which only the server writes to; expected another stream");
     }
     Ok(Terms { delivery, pattern, streams, lease_ttl_ms, description: raw.description })
 }
 
-/// Reads the body that links streams. Errors: [`InvalidRequest`].
-pub(crate) fn links_request(body: &[u8]) -> Result<BTreeSet<StreamPath>, InvalidRequest> {
+/// Parses the body that links streams. Errors: [`InvalidRequest`].
+pub(crate) fn parse_links(body: &[u8]) -> Result<BTreeSet<StreamPath>, InvalidRequest> {
     let raw: RawLinks = parse(body)?;
     match raw.streams.is_empty() {
-        true => refuse("streams is empty"),
+        true => refuse("streams is empty, expected at least one path"),
         false => paths(&raw.streams),
     }
 }
 
 /// Reads the body of a callback or an ack. Errors: [`InvalidRequest`].
-pub(crate) fn wake_request(body: &[u8]) -> Result<Acknowledgement, InvalidRequest> {
+pub(crate) fn parse_acknowledgement(body: &[u8]) -> Result<Acknowledgement, InvalidRequest> {
     let raw: RawAcknowledgement = parse(body)?;
-    let place = |text: &str| match text {
+    let offset = |text: &str| match text {
         "-1" => Ok(None),
-        text => Offset::parse(text).and_then(Offset::position).map(Some).ok_or_else(|| wrong_offset(text)),
+        text => Offset::parse(text).and_then(Offset::position).map(Some).ok_or_else(|| invalid_offset(text)),
     };
-    let acks = raw.acks.iter().map(|ack| Ok((path("stream", &ack.stream)?, place(&ack.offset)?)));
+    let acks = raw.acks.iter().map(|ack| Ok((path("stream", &ack.stream)?, offset(&ack.offset)?)));
     let acks = acks.collect::<Result<_, InvalidRequest>>()?;
     Ok(Acknowledgement { wake_id: raw.wake_id, generation: raw.generation, acks, done: raw.done })
 }
 
-/// Reads the body of a claim. Errors: [`InvalidRequest`].
-pub(crate) fn claim_request(body: &[u8]) -> Result<Claim, InvalidRequest> {
+/// Parses the body of a claim. Errors: [`InvalidRequest`].
+pub(crate) fn parse_claim(body: &[u8]) -> Result<Claim, InvalidRequest> {
     let raw: RawClaim = parse(body)?;
     match raw.worker.is_empty() || raw.worker.len() > WORKER_BYTES_MAX {
-        true => refuse(&format!("worker has 1 to {WORKER_BYTES_MAX} bytes")),
+        true => refuse(&format!("worker must have 1 to {WORKER_BYTES_MAX} bytes")),
         false => Ok(Claim { worker: raw.worker }),
     }
 }
 
-/// Reads the body of a release. Errors: [`InvalidRequest`].
-pub(crate) fn release_request(body: &[u8]) -> Result<Release, InvalidRequest> {
+/// Parses the body of a release. Errors: [`InvalidRequest`].
+pub(crate) fn parse_release(body: &[u8]) -> Result<Release, InvalidRequest> {
     parse(body)
 }
 
-/// Whether a webhook's answer says that all of it is done.
-pub(crate) fn done_answer(body: &[u8]) -> bool {
+/// Returns true if the answer to a webhook is `{"done": true}`.
+pub(crate) fn is_done(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Answer {
         done: bool,
@@ -179,8 +180,9 @@ pub(crate) fn done_answer(body: &[u8]) -> bool {
     serde_json::from_slice(body).is_ok_and(|answer: Answer| answer.done)
 }
 
-/// A stream in the URL of a control route, as the router has decoded it. Errors: [`InvalidRequest`].
-pub(crate) fn stream_in_url(decoded: &str) -> Result<StreamPath, InvalidRequest> {
+/// Parses the path of a stream in the URL of a control route, percent-decoded by the router. Errors:
+/// [`InvalidRequest`].
+pub(crate) fn parse_url_stream(decoded: &str) -> Result<StreamPath, InvalidRequest> {
     path("the stream in the URL", decoded)
 }
 
@@ -200,8 +202,8 @@ fn refuse<T>(reason: &str) -> Result<T, InvalidRequest> {
     Err(InvalidRequest(reason.to_owned()))
 }
 
-fn wrong_offset(text: &str) -> InvalidRequest {
-    InvalidRequest(format!("offset: {text:?} is none"))
+fn invalid_offset(text: &str) -> InvalidRequest {
+    InvalidRequest(format!("offset: {text:?} is not an offset"))
 }
 
 #[cfg(test)]
@@ -211,44 +213,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_terms_are_equal_however_they_are_written() {
+    fn terms_are_equal_regardless_of_spelling_and_order() {
         let one = br#"{"type":"webhook","pattern":"%61/*","streams":["b","a","b"],"webhook":{"url":"https://x"}}"#;
         let other = br#"{"webhook":{"url":"https://x","more":1},"lease_ttl_ms":30000,"streams":["a","b"],
             "pattern":"a/*","type":"webhook","unknown":true}"#;
-        assert_eq!(terms_request(one).unwrap(), terms_request(other).unwrap());
+        assert_eq!(parse_terms(one).unwrap(), parse_terms(other).unwrap());
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_fields_are_named() {
         let check = |body: &str, words: &str| {
-            let refused = terms_request(body.as_bytes()).unwrap_err().to_string();
+            let refused = parse_terms(body.as_bytes()).unwrap_err().to_string();
             assert!(refused.contains(words), "{refused}");
         };
         check(r#"{"pattern":"a"}"#, "missing field `type`");
         check(r#"{"type":"webhook","pattern":"a"}"#, "webhook.url");
         check(r#"{"type":"pull-wake","pattern":"a"}"#, "wake_stream");
         check(r#"{"type":"webhook","webhook":{"url":"https://x"}}"#, "a pattern, streams, or both");
-        check(r#"{"type":"pull-wake","wake_stream":"w","streams":["w"]}"#, "without end");
-        check(r#"{"type":"pull-wake","wake_stream":"__registry__","pattern":"a"}"#, "the server's own");
+        check(r#"{"type":"pull-wake","wake_stream":"w","streams":["w"]}"#, "endlessly");
+        check(r#"{"type":"pull-wake","wake_stream":"__registry__","pattern":"a"}"#, "only the server writes to");
     }
 
     #[test]
-    fn done_is_said_in_so_many_words() {
-        assert!(done_answer(br#"{"done":true,"more":1}"#));
+    fn only_a_literal_done_true_means_done() {
+        assert!(is_done(br#"{"done":true,"more":1}"#));
         for other in ["", "{}", "true", r#"{"done":false}"#, r#"{"done":"true"}"#, r#"{"done":true"#] {
-            assert!(!done_answer(other.as_bytes()), "{other}");
+            assert!(!is_done(other.as_bytes()), "{other}");
         }
     }
 
     proptest! {
         #[test]
         fn garbage_is_refused_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..60)) {
-            prop_assert!(terms_request(&body).is_err());
-            prop_assert!(wake_request(&body).is_err());
-            prop_assert!(!done_answer(&body));
-            links_request(&body).ok();
-            claim_request(&body).ok();
-            release_request(&body).ok();
+            prop_assert!(parse_terms(&body).is_err());
+            prop_assert!(parse_acknowledgement(&body).is_err());
+            prop_assert!(!is_done(&body));
+            parse_links(&body).ok();
+            parse_claim(&body).ok();
+            parse_release(&body).ok();
         }
     }
 }

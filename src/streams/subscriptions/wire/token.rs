@@ -1,4 +1,4 @@
-//! The proof that somebody was woken: bound to a subscription, a generation and a time.
+//! Bearer tokens that prove the caller was given a wake: bound to a subscription, a generation and a time.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,42 +6,42 @@ use ring::hmac;
 
 use super::id::SubscriptionId;
 
-/// What tokens are signed with.
+/// The secret that signs tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(pub(crate) [u8; 32]);
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
-    /// Tells the subscription from others of the same id.
+    /// The nonce of the subscription, which tells it from others with the same id.
     pub(crate) nonce: String,
     pub(crate) generation: u64,
     pub(crate) expires_ms: u64,
 }
 
-/// Why a token proves nothing.
+/// The reason a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenError {
-    /// It is not one of ours, or not for this subscription.
+    /// It was not signed with our secret, or is for another subscription.
     Invalid,
-    /// Its time is over.
+    /// It has expired.
     Expired,
 }
 
 impl Token {
-    /// `nonce.generation.expires.signature`
+    /// Returns the token as text: `nonce.generation.expires.signature`.
     pub(crate) fn sign(&self, secret: &Secret, id: &SubscriptionId) -> String {
-        let said = format!("{}.{}.{}", self.nonce, self.generation, self.expires_ms);
-        let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key(secret), signed_text(id, &said).as_bytes()));
-        format!("{said}.{signature}")
+        let claims = format!("{}.{}.{}", self.nonce, self.generation, self.expires_ms);
+        let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key(secret), signed_text(id, &claims).as_bytes()));
+        format!("{claims}.{signature}")
     }
 
-    /// Reads a token of the subscription. Errors: [`TokenError`].
+    /// Verifies and parses a token of the subscription. Errors: [`TokenError`].
     pub(crate) fn read(text: &str, secret: &Secret, id: &SubscriptionId, now_ms: u64) -> Result<Self, TokenError> {
-        let (said, signature) = text.rsplit_once('.').ok_or(TokenError::Invalid)?;
+        let (claims, signature) = text.rsplit_once('.').ok_or(TokenError::Invalid)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Invalid)?;
-        hmac::verify(&key(secret), signed_text(id, said).as_bytes(), &signature).map_err(|_| TokenError::Invalid)?;
-        let mut parts = said.split('.');
+        hmac::verify(&key(secret), signed_text(id, claims).as_bytes(), &signature).map_err(|_| TokenError::Invalid)?;
+        let mut parts = claims.split('.');
         let (nonce, generation, expires) = (parts.next(), parts.next(), parts.next());
         let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).ok_or(TokenError::Invalid);
         let (generation, expires_ms) = (number(generation)?, number(expires)?);
@@ -56,9 +56,10 @@ fn key(secret: &Secret) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, &secret.0)
 }
 
-/// The id comes last: the fields before it contain no spaces, so the text can be read in one way only.
-fn signed_text(id: &SubscriptionId, said: &str) -> String {
-    format!("exorelay subscription {said} {id}")
+/// Returns the text to sign. The id comes last: the fields before it contain no spaces, so the text can be read in only
+/// one way.
+fn signed_text(id: &SubscriptionId, claims: &str) -> String {
+    format!("exorelay subscription {claims} {id}")
 }
 
 #[cfg(test)]
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_read_back_until_its_time_is_over() {
+    fn a_token_is_valid_until_it_expires() {
         let signed = token().sign(&Secret([1; 32]), &SubscriptionId::parse("a").unwrap());
         assert_eq!(read(&signed, "a", 999), Ok(token()));
         assert_eq!(read(&signed, "a", 1_000), Err(TokenError::Expired));

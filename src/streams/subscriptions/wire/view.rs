@@ -1,4 +1,4 @@
-//! What clients and receivers get.
+//! Response bodies, webhook bodies and signatures.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,13 +12,13 @@ use super::request::{Delivery, Terms};
 use crate::message::path_segment;
 use crate::streams::wire::{Offset, StreamPath};
 
-/// Why a stream is linked.
+/// The reason a stream is linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LinkType {
-    /// Somebody named it.
+    /// It was linked by name.
     Explicit,
-    /// The pattern fits.
+    /// The pattern matches it.
     Glob,
 }
 
@@ -27,27 +27,27 @@ pub(crate) enum LinkType {
 pub(crate) struct StreamView {
     pub(crate) path: StreamPath,
     pub(crate) link_type: LinkType,
-    /// Which life of it; `None` if there is no such stream.
+    /// The incarnation of the stream; `None` if it does not exist.
     pub(crate) log: Option<u64>,
     pub(crate) acked: Option<u64>,
     pub(crate) tail: u64,
     pub(crate) pending: bool,
 }
 
-/// A subscription, as the protocol shows it.
+/// A subscription as clients see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SubscriptionView {
     pub(crate) id: SubscriptionId,
     pub(crate) terms: Terms,
     pub(crate) streams: Vec<StreamView>,
     pub(crate) created_ms: u64,
-    /// Whether the last try to wake it failed.
+    /// True if the last attempt to deliver a wake failed.
     pub(crate) failed: bool,
-    /// The key that webhooks are signed with now.
+    /// The name of the current signing key.
     pub(crate) kid: String,
 }
 
-/// A wake that somebody has claimed.
+/// A wake leased to a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClaimedView {
     pub(crate) wake_id: String,
@@ -57,19 +57,19 @@ pub(crate) struct ClaimedView {
     pub(crate) lease_ttl_ms: u64,
 }
 
-/// A wake on its way to a receiver.
+/// A wake as the receiver of a webhook sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WakeView {
     pub(crate) id: SubscriptionId,
     pub(crate) wake_id: String,
     pub(crate) generation: u64,
     pub(crate) token: String,
-    /// The root of all streams as the receiver reaches it.
+    /// Root URL of all streams as the receiver reaches it.
     pub(crate) base: String,
     pub(crate) streams: Vec<StreamView>,
 }
 
-/// A wake in a wake stream.
+/// The event of a wake in a wake stream.
 #[derive(Debug, Serialize)]
 pub(crate) struct WakeEvent<'a> {
     pub(crate) r#type: &'static str,
@@ -79,13 +79,13 @@ pub(crate) struct WakeEvent<'a> {
     pub(crate) ts: u64,
 }
 
-/// The keys that signatures can be verified with.
+/// The public keys that verify signatures.
 pub(crate) struct JwksView(pub(crate) Vec<(String, KeyEntry)>);
 
 impl SubscriptionView {
-    /// `base` is the root of all streams as the client reached it.
+    /// Returns the response body. `base` is the root URL of all streams as the client reached it.
     pub(crate) fn to_json(&self, base: &str) -> Value {
-        let streams: Vec<Value> = self.streams.iter().map(StreamView::short).collect();
+        let streams: Vec<Value> = self.streams.iter().map(StreamView::summary).collect();
         let id = self.id.as_str();
         let mut value = json!({
             "id": id,
@@ -114,14 +114,14 @@ impl SubscriptionView {
 }
 
 impl StreamView {
-    fn short(&self) -> Value {
+    fn summary(&self) -> Value {
         json!({"path": self.path.as_str(), "link_type": self.link_type, "acked_offset": offset_text(self.acked)})
     }
 }
 
 impl Serialize for StreamView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut value = self.short();
+        let mut value = self.summary();
         value["tail_offset"] = json!(offset_text(Some(self.tail)));
         value["has_pending"] = json!(self.pending);
         value.serialize(serializer)
@@ -141,7 +141,7 @@ impl ClaimedView {
 }
 
 impl WakeView {
-    /// The body of the webhook.
+    /// Returns the body of the webhook.
     pub(crate) fn to_body(&self) -> Vec<u8> {
         let id = path_segment(self.id.as_str());
         let body = json!({
@@ -152,7 +152,7 @@ impl WakeView {
             "callback_url": format!("{}/__ds/subscriptions/{id}/callback", self.base),
             "callback_token": self.token,
         });
-        serde_json::to_vec(&body).expect("numbers and texts can be written to memory")
+        serde_json::to_vec(&body).expect("numbers and strings always serialize")
     }
 }
 
@@ -165,25 +165,25 @@ impl JwksView {
     }
 }
 
-/// An acknowledged place as clients see it.
+/// Formats an acknowledged offset; `None` is "-1".
 pub(crate) fn offset_text(acked: Option<u64>) -> String {
     acked.map_or_else(|| "-1".to_owned(), |position| Offset::at(position).to_string())
 }
 
-/// The name of a key: its JWK thumbprint. RFC 7638 3, RFC 8037 A.3.
+/// Returns the name of a key: its JWK thumbprint. RFC 7638 3, RFC 8037 A.3.
 pub(crate) fn jwk_thumbprint(x: &str) -> String {
     let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
     format!("ds_{}", URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, members.as_bytes())))
 }
 
-/// What is signed: the time and the body.
+/// Returns the text to sign: the time and the body.
 pub(crate) fn signed_text(at_s: u64, body: &[u8]) -> Vec<u8> {
     let mut text = format!("{at_s}.").into_bytes();
     text.extend_from_slice(body);
     text
 }
 
-/// The value of `Webhook-Signature`.
+/// Formats the value of the `Webhook-Signature` header.
 pub(crate) fn signature_header(at_s: u64, kid: &str, signature: &[u8]) -> String {
     format!("t={at_s},kid={kid},ed25519={}", URL_SAFE_NO_PAD.encode(signature))
 }
@@ -193,13 +193,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thumbprint_is_the_one_of_the_rfc() {
+    fn the_thumbprint_matches_the_example_of_the_rfc() {
         let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
         assert_eq!(jwk_thumbprint(x), "ds_kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 
     #[test]
-    fn what_was_never_acknowledged_is_minus_one() {
+    fn no_acknowledged_offset_is_minus_one() {
         assert_eq!(offset_text(None), "-1");
         assert_eq!(offset_text(Some(7)), "0000000000000000_0000000000000007");
     }

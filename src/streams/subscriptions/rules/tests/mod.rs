@@ -1,6 +1,6 @@
-//! The rules of subscriptions, driven without a clock and without a store.
+//! Tests of the rules of subscriptions, without clock and store.
 
-mod linking;
+mod harness;
+mod links;
 mod random;
-mod stage;
-mod waking;
+mod wakes;

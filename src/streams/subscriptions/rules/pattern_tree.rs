@@ -1,14 +1,14 @@
-//! All patterns at once: which of them a path fits, without asking each.
+//! Index of all patterns, which finds those that match a path without trying each.
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::streams::subscriptions::wire::{Pattern, Step, SubscriptionId};
+use crate::streams::subscriptions::wire::{Pattern, Segment, SubscriptionId};
 use crate::streams::wire::StreamPath;
 
-/// A tree of steps. A path goes down all branches that fit at once, so a look takes as many turns as the path has
-/// segments, each over the branches that still fit.
+/// A tree of pattern segments. A lookup follows all matching branches at once, so it takes one step per segment of the
+/// path, each over the branches that still match.
 #[derive(Debug)]
-pub(super) struct Patterns {
+pub(super) struct PatternTree {
     nodes: Vec<Node>,
 }
 
@@ -17,32 +17,34 @@ struct Node {
     literal: HashMap<Box<str>, usize>,
     one: Option<usize>,
     any: Option<usize>,
-    /// Whether it stands behind `**`, and so takes every further segment.
+    /// True after `**`: the node also consumes every further segment.
     takes_any: bool,
+    /// Subscriptions whose pattern ends here.
     ends: Vec<SubscriptionId>,
 }
 
-impl Patterns {
+impl PatternTree {
     pub(super) fn new() -> Self {
         Self { nodes: vec![Node::default()] }
     }
 
     pub(super) fn insert(&mut self, pattern: &Pattern, id: &SubscriptionId) {
         let mut at = 0;
-        for step in pattern.steps() {
-            at = self.child(at, step);
+        for segment in pattern.segments() {
+            at = self.child(at, segment);
         }
         self.nodes[at].ends.push(id.clone());
     }
 
-    /// The tree of what is left is built anew: that is rare, and leaves no dead branches.
-    pub(super) fn rebuilt<'a>(patterns: impl Iterator<Item = (&'a SubscriptionId, &'a Pattern)>) -> Self {
+    /// Builds the tree of all `patterns`. Deleting a subscription rebuilds the tree: that is rare, and leaves no dead
+    /// branches.
+    pub(super) fn build<'a>(patterns: impl Iterator<Item = (&'a SubscriptionId, &'a Pattern)>) -> Self {
         let mut tree = Self::new();
         patterns.for_each(|(id, pattern)| tree.insert(pattern, id));
         tree
     }
 
-    /// Whose pattern the path fits.
+    /// Returns the subscriptions whose pattern matches the path.
     pub(super) fn matching(&self, path: &StreamPath) -> BTreeSet<SubscriptionId> {
         let mut reached = BTreeSet::new();
         self.reach(0, &mut reached);
@@ -58,21 +60,21 @@ impl Patterns {
         reached.into_iter().flat_map(|at| self.nodes[at].ends.iter().cloned()).collect()
     }
 
-    /// A place, and the one behind a `**` that stands for nothing.
+    /// Adds a node, and the one after a `**` that matches zero segments.
     fn reach(&self, at: usize, reached: &mut BTreeSet<usize>) {
         reached.insert(at);
         reached.extend(self.nodes[at].any);
     }
 
-    fn child(&mut self, at: usize, step: Step) -> usize {
-        let fresh = self.nodes.len();
+    fn child(&mut self, at: usize, segment: Segment) -> usize {
+        let new = self.nodes.len();
         let node = &mut self.nodes[at];
-        let (child, takes_any) = match step {
-            Step::Literal(text) => (*node.literal.entry(text).or_insert(fresh), false),
-            Step::One => (*node.one.get_or_insert(fresh), false),
-            Step::Any => (*node.any.get_or_insert(fresh), true),
+        let (child, takes_any) = match segment {
+            Segment::Literal(text) => (*node.literal.entry(text).or_insert(new), false),
+            Segment::One => (*node.one.get_or_insert(new), false),
+            Segment::Any => (*node.any.get_or_insert(new), true),
         };
-        if child == fresh {
+        if child == new {
             self.nodes.push(Node { takes_any, ..Node::default() });
         }
         child
@@ -85,24 +87,24 @@ mod tests {
 
     use super::*;
 
-    fn step() -> impl Strategy<Value = &'static str> {
+    fn segment() -> impl Strategy<Value = &'static str> {
         prop::sample::select(vec!["a", "b", "*", "**"])
     }
 
     proptest! {
         #[test]
-        fn the_tree_finds_what_each_pattern_says_for_itself(
-            patterns in prop::collection::vec(prop::collection::vec(step(), 1..5), 1..8),
+        fn the_tree_finds_exactly_the_patterns_that_match(
+            patterns in prop::collection::vec(prop::collection::vec(segment(), 1..5), 1..8),
             path in prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..6),
         ) {
             let path = StreamPath::parse(&path.join("/")).unwrap();
-            let named: Vec<_> = patterns.iter().enumerate().map(|(index, steps)| {
+            let named: Vec<_> = patterns.iter().enumerate().map(|(index, segments)| {
                 let id = SubscriptionId::parse(&index.to_string()).unwrap();
-                (id, Pattern::parse(&steps.join("/")).unwrap())
+                (id, Pattern::parse(&segments.join("/")).unwrap())
             }).collect();
-            let tree = Patterns::rebuilt(named.iter().map(|(id, pattern)| (id, pattern)));
-            let fitting = named.iter().filter(|(_, pattern)| pattern.matches(&path)).map(|(id, _)| id.clone());
-            prop_assert_eq!(tree.matching(&path), fitting.collect());
+            let tree = PatternTree::build(named.iter().map(|(id, pattern)| (id, pattern)));
+            let matching = named.iter().filter(|(_, pattern)| pattern.matches(&path)).map(|(id, _)| id.clone());
+            prop_assert_eq!(tree.matching(&path), matching.collect());
         }
     }
 }

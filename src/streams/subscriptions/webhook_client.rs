@@ -1,4 +1,4 @@
-//! Calls to the receivers of webhooks: signed, bounded, and only to where they may go.
+//! Calls to the receivers of webhooks: signed, bounded, and kept away from private addresses.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,34 +8,35 @@ use futures_util::future::BoxFuture;
 
 use super::keys::sign;
 use super::rules::{Attempt, Outcome};
-use super::wire::{done_answer, signature_header, signed_text};
+use super::wire::{is_done, signature_header, signed_text};
 use crate::http::{SsrfGuard, SsrfGuardConfig, UrlRejected, install_tls_provider};
 use crate::streams::config::Config;
 
-/// Proves to a receiver who calls it.
+/// Header with the signature that proves to a receiver which server calls it.
 const SIGNATURE: &str = "webhook-signature";
 
-/// How wakes get to receivers.
-pub(in crate::streams) trait Post: Send + Sync + 'static {
-    /// Whether a URL may be called, as far as it tells by itself. Errors: [`UrlRejected`].
+/// Delivery of wakes to the receivers of webhooks.
+pub(in crate::streams) trait WebhookClient: Send + Sync + 'static {
+    /// Checks a URL without resolving its host name. Errors: [`UrlRejected`].
     fn check(&self, url: &str) -> Result<(), UrlRejected>;
 
-    /// Makes the call, at `at_s` seconds since 1970. Not cancel-safe: a dropped call may have arrived.
-    fn post(&self, attempt: Attempt, at_s: u64) -> BoxFuture<'static, Outcome>;
+    /// Makes the call; `at_s`, in seconds since 1970, is part of the signature. Not cancel-safe: a dropped call may have
+    /// arrived.
+    fn deliver(&self, attempt: Attempt, at_s: u64) -> BoxFuture<'static, Outcome>;
 }
 
-/// Makes the calls over HTTP. Redirects are failures; proxies of the environment are not used, since what they connect
-/// to nobody could check.
+/// The [`WebhookClient`] over HTTP. Redirects count as failures. Proxies from the environment are not used, since the
+/// guard could not check the addresses they connect to.
 #[derive(Clone)]
-pub(in crate::streams) struct Courier {
+pub(in crate::streams) struct HttpWebhookClient {
     guard: SsrfGuard,
-    /// Opened with the first call: most streams have no webhooks.
+    /// Created by the first call, since most servers have no webhooks.
     client: Arc<OnceLock<reqwest::Client>>,
     timeout: Duration,
     answer_bytes_max: usize,
 }
 
-impl Courier {
+impl HttpWebhookClient {
     pub(in crate::streams) fn new(config: &Config) -> Self {
         Self::with_guard(config, SsrfGuard::new(&guard_config(config)))
     }
@@ -60,24 +61,24 @@ impl Courier {
         if !answer.status().is_success() {
             return Err(format!("the receiver answered {}", answer.status()));
         }
-        let mut said = Vec::new();
+        let mut answer_body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| innermost(&error))? {
-            if said.len() + chunk.len() > self.answer_bytes_max {
-                // So much says nothing that we know of; the receiver has the wake.
+            if answer_body.len() + chunk.len() > self.answer_bytes_max {
+                // The receiver has the wake; an answer of this size cannot be `{"done":true}`.
                 return Ok(Outcome::Accepted);
             }
-            said.extend_from_slice(&chunk);
+            answer_body.extend_from_slice(&chunk);
         }
-        Ok(if done_answer(&said) { Outcome::Done } else { Outcome::Accepted })
+        Ok(if is_done(&answer_body) { Outcome::Done } else { Outcome::Accepted })
     }
 }
 
-impl Post for Courier {
+impl WebhookClient for HttpWebhookClient {
     fn check(&self, url: &str) -> Result<(), UrlRejected> {
         self.guard.check(url).map(drop)
     }
 
-    fn post(&self, attempt: Attempt, at_s: u64) -> BoxFuture<'static, Outcome> {
+    fn deliver(&self, attempt: Attempt, at_s: u64) -> BoxFuture<'static, Outcome> {
         let call = self.clone().call(attempt, at_s);
         Box::pin(async move { call.await.unwrap_or_else(|cause| Outcome::Failed { cause }) })
     }
@@ -98,10 +99,10 @@ fn client(guard: SsrfGuard, timeout: Duration) -> reqwest::Client {
         .connect_timeout(timeout)
         .timeout(timeout)
         .build()
-        .expect("only a missing TLS provider makes this fail, and it has just been installed")
+        .expect("building fails only without a TLS provider, and one has just been installed")
 }
 
-/// The last cause of the chain, which is the one that names the reason.
+/// Returns the last cause of the chain, which names the actual reason.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
