@@ -1,4 +1,4 @@
-//! The command line as a shell sees it: what is printed where, and the exit code.
+//! Tests of the command line: output and exit codes.
 
 mod configuration;
 mod program;
@@ -12,7 +12,7 @@ use std::process::Command;
 
 use program::{Finished, exorelay};
 
-/// Runs `exorelay ARGUMENTS` to its end and looks for a text in what it printed, on whichever side.
+/// Runs `exorelay ARGUMENTS` and checks the exit code and that stdout or stderr contains `text`.
 fn check(arguments: &[&str], code: i32, text: &str) -> Finished {
     let finished = exorelay(arguments).finish();
     finished.check(code, text);
@@ -20,7 +20,7 @@ fn check(arguments: &[&str], code: i32, text: &str) -> Finished {
 }
 
 #[test]
-fn help_is_an_answer_and_ends_with_an_example() {
+fn help_goes_to_stdout_and_ends_with_an_example() {
     for command in ["dev", "run", "broker", "send", "request", "tail", "activity", "lint", "health", "completions"] {
         assert_eq!(check(&[command, "--help"], 0, "\nExample").stderr, "");
     }
@@ -33,8 +33,8 @@ fn help_is_an_answer_and_ends_with_an_example() {
 }
 
 #[test]
-fn help_groups_flags_and_tells_defaults() {
-    // Lines are broken where the terminal ends, so only the words count.
+fn help_groups_flags_and_shows_defaults() {
+    // Lines are wrapped to the width of the terminal, so whitespace is ignored.
     let help = check(&["run", "--help"], 0, "").stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     for text in [
         "Service: --role <NAME>",
@@ -48,13 +48,13 @@ fn help_groups_flags_and_tells_defaults() {
 }
 
 #[test]
-fn the_version_is_that_of_the_crate() {
+fn the_version_is_the_one_of_the_crate() {
     let version = check(&["--version"], 0, "");
     assert_eq!(version.stdout, format!("exorelay {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
-fn wrong_usage_exits_with_64_and_says_why_on_stderr() {
+fn wrong_usage_exits_with_64_and_explains_on_stderr() {
     for (arguments, text) in [
         (&[][..], "Usage: exorelay"),
         (&["sned"], "'send'"),
@@ -80,7 +80,7 @@ fn wrong_usage_exits_with_64_and_says_why_on_stderr() {
 }
 
 #[test]
-fn completions_are_scripts_their_shells_understand() {
+fn completions_are_valid_shell_scripts() {
     let bash = check(&["completions", "bash"], 0, "complete -F _exorelay").stdout;
     let checked = Command::new("bash").args(["-n", "-c", &bash]).status().unwrap();
     assert!(checked.success());
@@ -89,14 +89,14 @@ fn completions_are_scripts_their_shells_understand() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn closing_stdout_early_is_not_an_error() {
     let mut running = exorelay(&["config", "show"]).start();
     drop(running.stdout());
     running.finish().check(0, "");
 }
 
 #[test]
-fn threads_that_are_no_number_are_a_wrong_configuration() {
+fn an_invalid_number_of_threads_is_a_configuration_error() {
     let finished = exorelay(&["dev"]).env("TOKIO_WORKER_THREADS", "many").finish();
     finished.check(78, "exorelay: TOKIO_WORKER_THREADS is \"many\": expected a number of threads, at least 1\n");
 }

@@ -1,4 +1,4 @@
-//! Stopping and starting while others work: nothing is lost, whatever the order.
+//! Tests of starting and stopping under load: no message is lost, in any order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,12 +9,12 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::eventually::eventually;
-use crate::stage::{ORDER, Over, Process, Raw, Sender, Service, Traffic, call, get, post, reserve};
+use crate::stage::{ORDER, Process, Raw, Sender, Service, Traffic, Transport, call, get, post, reserve_address};
 
-/// The request that the service answers with its own payload.
+/// A request that the service answers with the same payload.
 const CHECK: &str = "order.check";
 
-/// Somebody who requests one thing after the other, each as soon as the one before is answered.
+/// A client that sends requests one after the other.
 struct Client {
     answered: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -22,7 +22,7 @@ struct Client {
 }
 
 impl Client {
-    /// Every request must be answered, by the service, with what was asked.
+    /// Starts a client. It fails if a request is not answered with its own payload.
     fn start(name: String, api: &str) -> Self {
         let (answered, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (count, stopped, url) = (answered.clone(), stop.clone(), format!("{api}/request/{CHECK}?timeout=60s"));
@@ -43,7 +43,7 @@ impl Client {
     }
 
     /// Waits until `count` more requests were answered.
-    async fn goes_on(&self, count: u64) {
+    async fn wait_for_answers(&self, count: u64) {
         let enough = self.answered() + count;
         let going = || async { (self.answered() >= enough || self.asking.is_finished()).then_some(()) };
         eventually((count, "more answers"), going).await;
@@ -58,18 +58,18 @@ impl Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rolling_restart_under_load_costs_no_request_and_no_message() {
-    check_rolling_restart(Over::Http).await;
+async fn a_rolling_restart_under_load_loses_no_request_and_no_message() {
+    check_rolling_restart(Transport::Http).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rolling_restart_over_websockets_costs_no_request_and_no_message() {
-    check_rolling_restart(Over::WebSocket).await;
+async fn a_rolling_restart_over_websockets_loses_no_request_and_no_message() {
+    check_rolling_restart(Transport::WebSocket).await;
 }
 
-async fn check_rolling_restart(over: Over) {
+async fn check_rolling_restart(transport: Transport) {
     let broker = Process::start("broker", &[]).await;
-    let (url, bus, service) = (broker.url("broker"), broker.bus(over), Service::start("127.0.0.1:0"));
+    let (url, bus, service) = (broker.url("broker"), broker.bus(transport), Service::start("127.0.0.1:0"));
     let line = format!("run --role users --receives {CHECK},{ORDER} --bus {bus} --forward {}", service.url());
     let mut users = [Process::start(&line, &[]).await, Process::start(&line, &[]).await];
     let web = Process::start(&format!("run --role web --bus {bus}"), &[]).await;
@@ -77,10 +77,10 @@ async fn check_rolling_restart(over: Over) {
     let traffic = Traffic::start("web", Sender::Sidecar(web.url("api")));
     for _ in 0..2 {
         for sidecar in &mut users {
-            join_all(clients.iter().map(|client| client.goes_on(10))).await;
+            join_all(clients.iter().map(|client| client.wait_for_answers(10))).await;
             sidecar.stop().await;
-            join_all(clients.iter().map(|client| client.goes_on(10))).await;
-            sidecar.revive().await;
+            join_all(clients.iter().map(|client| client.wait_for_answers(10))).await;
+            sidecar.restart().await;
         }
     }
     let mut answered = Vec::new();
@@ -88,24 +88,24 @@ async fn check_rolling_restart(over: Over) {
         answered.push(client.finish().await);
     }
     let sent = traffic.finish().await;
-    service.book().has("web", 0..sent).await;
-    // Nobody was killed, so nothing came twice either.
-    assert_eq!(service.book().numbers("web").len() as u64, sent);
+    service.received().wait_for("web", 0..sent).await;
+    // Nothing was killed, so nothing may arrive twice either.
+    assert_eq!(service.received().numbers("web").len() as u64, sent);
     for (n, answered) in answered.into_iter().enumerate() {
-        assert_eq!(service.book().numbers(&format!("client-{n}")), (0..answered).collect::<Vec<_>>());
+        assert_eq!(service.received().numbers(&format!("client-{n}")), (0..answered).collect::<Vec<_>>());
     }
     assert_eq!(get(&format!("{url}/undelivered")).await.json(), json!({ "undelivered": [] }));
     assert_eq!(get(&format!("{}/dead-letters", web.url("api"))).await.json(), json!([]));
 }
 
-/// Waits until the process says that it is stopping.
-async fn is_stopping(process: &Process, system: &str) {
+/// Waits until the process reports that it is stopping.
+async fn wait_until_stopping(process: &Process, system: &str) {
     let ready = format!("{}/ready", process.url(system));
     eventually("503 from /ready", || async { (get(&ready).await.status == 503).then_some(()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follower_finishes_what_it_has_before_its_sidecar_stops() {
+async fn a_follower_can_acknowledge_its_messages_before_its_sidecar_stops() {
     let mut sidecar = Process::start("run --role users --receives hello --bus embedded", &[]).await;
     let api = sidecar.url("api");
     let mut ids = Vec::new();
@@ -117,7 +117,7 @@ async fn a_follower_finishes_what_it_has_before_its_sidecar_stops() {
     follower.send("GET /messages HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(follower.answer().await.unwrap().starts_with("HTTP/1.1 200"));
     sidecar.signal("TERM");
-    is_stopping(&sidecar, "api").await;
+    wait_until_stopping(&sidecar, "api").await;
     for id in &ids {
         let acknowledgement = format!("{api}/messages/{id}/ack");
         let acknowledge = || async { (post(&acknowledgement, &json!(null)).await.status == 204).then_some(()) };
@@ -125,28 +125,28 @@ async fn a_follower_finishes_what_it_has_before_its_sidecar_stops() {
     }
     let followed = follower.rest().await;
     assert!(ids.iter().all(|id| followed.contains(&format!("id: {id}"))), "{ids:?} in {followed}");
-    sidecar.ends_well().await;
+    sidecar.exits_cleanly().await;
     assert!(sidecar.log().contains("nothing is left over"), "{}", sidecar.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_follows_is_told_when_its_sidecar_stops() {
+async fn a_stopping_sidecar_reports_messages_without_a_follower() {
     let mut sidecar = Process::start("run --role users --receives hello --bus embedded", &[]).await;
     assert_eq!(post(&format!("{}/send/hello", sidecar.url("api")), &json!(1)).await.status, 202);
     sidecar.stop().await;
     assert!(sidecar.log().contains(r#""message":"messages are left unfinished","messages":1"#), "{}", sidecar.log());
 }
 
-/// Tells the process to stop, twice: it would take the grace time otherwise.
+/// Sends SIGTERM twice: after the first one alone, the process would use up its grace time.
 async fn check_second_signal(mut process: Process, system: &str) {
     process.signal("TERM");
-    is_stopping(&process, system).await;
+    wait_until_stopping(&process, system).await;
     process.signal("TERM");
-    process.ends_well().await;
+    process.exits_cleanly().await;
     assert!(process.log().contains("stopped before everything was finished"), "{}", process.log());
 }
 
-/// Longer than any test waits.
+/// A grace time longer than any test waits.
 const LONG_GRACE: (&str, &str) = ("EXORELAY__DRAIN__GRACE_MS", "600000");
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +156,7 @@ async fn a_second_signal_stops_a_sidecar_at_once() {
     let waiting = tokio::spawn(async move { drop(call(Method::POST, &asking, Some(&json!(1))).await) });
     let metrics = format!("{}/metrics", sidecar.url("api"));
     let waits = || async { get(&metrics).await.body.contains("exorelay_relay_waiters 1\n").then_some(()) };
-    eventually("a request that waits", waits).await;
+    eventually("a waiting request", waits).await;
     check_second_signal(sidecar, "api").await;
     waiting.await.unwrap();
 }
@@ -165,14 +165,14 @@ async fn a_second_signal_stops_a_sidecar_at_once() {
 async fn a_second_signal_stops_a_broker_at_once() {
     let broker = Process::start("broker", &[LONG_GRACE]).await;
     let url = broker.url("broker");
-    let port: u16 = reserve().rsplit(':').next().unwrap().parse().unwrap();
+    let port: u16 = reserve_address().rsplit(':').next().unwrap().parse().unwrap();
     let away = json!({ "instance": "away", "host": "127.0.0.1", "port": port, "receives": ["hello"] });
     assert_eq!(call(Method::PUT, &format!("{url}/services/users"), Some(&away)).await.unwrap().status, 200);
     assert_eq!(post(&format!("{url}/send/hello"), &json!({ "id": "1" })).await.status, 200);
     check_second_signal(broker, "broker").await;
 }
 
-/// What takes part in a conversation, each a process of its own.
+/// The participants of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Broker,
@@ -181,7 +181,7 @@ enum Part {
     Service,
 }
 
-/// Every order in which four parts can come.
+/// Returns all orders of the four participants.
 fn orders() -> Vec<Vec<Part>> {
     let mut orders = vec![Vec::new()];
     for part in [Part::Broker, Part::Web, Part::Users, Part::Service] {
@@ -196,12 +196,12 @@ fn orders() -> Vec<Vec<Part>> {
 }
 
 async fn check_order(order: &[Part]) {
-    let (broker_at, service_at, web_at) = (reserve(), reserve(), reserve());
+    let (broker_at, service_at, web_at) = (reserve_address(), reserve_address(), reserve_address());
     let mut processes = Vec::new();
     let mut service = None;
     for part in order {
         let line = match part {
-            // However slow this machine is, the broker waits for everybody.
+            // A long settle time lets the broker wait for all of them, even on a slow machine.
             Part::Broker => format!("broker --listen {broker_at}"),
             Part::Web => format!("run --role web --bus http://{broker_at} --api {web_at}"),
             Part::Users => format!(
@@ -214,7 +214,7 @@ async fn check_order(order: &[Part]) {
         };
         processes.push(Process::start(&line, &[("EXORELAY__BROKER__SETTLE_MS", "60000")]).await);
         if *part == Part::Web {
-            // At the first moment that it can be said.
+            // At the earliest possible moment.
             let entry = json!({ "sender": "web", "number": 0 });
             assert_eq!(post(&format!("http://{web_at}/send/{ORDER}"), &entry).await.status, 202);
         }
@@ -222,12 +222,12 @@ async fn check_order(order: &[Part]) {
     let asked = post(&format!("http://{web_at}/request/{CHECK}?timeout=60s"), &json!("who?")).await;
     assert_eq!((asked.status, asked.json()), (200, json!("who?")), "{order:?}");
     let service = service.unwrap();
-    service.book().has("web", 0..1).await;
+    service.received().wait_for("web", 0..1).await;
     for mut process in processes {
         process.stop().await;
         assert!(process.log().contains("nothing is left over"), "{order:?}: {}", process.log());
     }
-    assert_eq!(service.book().numbers("web"), [0], "{order:?}");
+    assert_eq!(service.received().numbers("web"), [0], "{order:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! The guide's example of an application that serves streams beside its own routes.
+//! Test of the guide's example of an application that serves streams beside its own routes.
 
 use axum::Router;
 use axum::routing::get;

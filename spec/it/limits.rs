@@ -1,8 +1,7 @@
-//! Clients that misbehave cost themselves, and nobody else.
+//! Tests that misbehaving clients do not affect others.
 //!
-//! Clocks that jump are not simulated here. Every deadline is measured by `Instant`, which does not jump: leases, windows
-//! and time-outs live in rules that are given their `Instant`s (`src/broker/rules/tests.rs`, and the tests at the end of
-//! each file of `src/relay/rules/`), and in tokio's timers. `deadlines_do_not_look_at_the_clock_on_the_wall` keeps it so.
+//! Clock jumps are not simulated. Every deadline uses `Instant`, which does not jump, in rules that get the time as an
+//! argument or in tokio's timers. `deadlines_do_not_use_the_wall_clock` keeps it so.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +15,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::eventually::{eventually, pause};
-use crate::stage::{Over, Process, Raw, get, post, raise_file_limit};
+use crate::stage::{Process, Raw, Transport, get, post, raise_file_limit};
 
-/// How long a test waits for an answer or an end that must come.
+/// Timeout for an expected answer or disconnect.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const SILENT: usize = 500;
@@ -27,7 +26,7 @@ async fn sidecar(settings: &[(&str, &str)]) -> Process {
     Process::start("run --role web --receives hello --bus embedded", settings).await
 }
 
-/// Whatever else happens, calls of the service and of the broker are answered.
+/// Checks that calls of the service and of the broker are answered.
 async fn check_others_are_served(sidecar: &Process) {
     let sent = post(&format!("{}/send/hello", sidecar.url("api")), &json!(1)).await;
     assert_eq!(sent.status, 202, "{sent:?}");
@@ -35,7 +34,7 @@ async fn check_others_are_served(sidecar: &Process) {
     assert_eq!(delivered.status, 200, "{delivered:?}");
 }
 
-/// The problem in an answer, which must be complete.
+/// Checks that an answer is complete and contains this problem.
 fn problem(answer: Option<String>, status: &str, kind: &str) -> String {
     let answer = answer.expect("a complete answer");
     assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
@@ -45,16 +44,16 @@ fn problem(answer: Option<String>, status: &str, kind: &str) -> String {
 }
 
 async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("timed out waiting for {what}"))
 }
 
-/// Waits until the process has no more files open than before.
-async fn is_as_before(sidecar: &Process, before: usize) {
+/// Waits until the process has at most `before` open files.
+async fn wait_for_open_files(sidecar: &Process, before: usize) {
     eventually(("open files, before", before), || async { (sidecar.open_files() <= before).then_some(()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_silent_connections_hold_up_nobody_and_are_closed() {
+async fn a_thousand_silent_connections_are_closed_and_do_not_delay_others() {
     raise_file_limit();
     let sidecar = sidecar(&[("EXORELAY__HTTP__HEADER_TIMEOUT_MS", "3000")]).await;
     let before = sidecar.open_files();
@@ -69,53 +68,53 @@ async fn a_thousand_silent_connections_hold_up_nobody_and_are_closed() {
     for mut connection in silent {
         assert_eq!(within("the end of a silent connection", connection.rest()).await, "");
     }
-    is_as_before(&sidecar, before).await;
+    wait_for_open_files(&sidecar, before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_that_stays_half_or_drips_ends_its_connection() {
+async fn an_incomplete_or_slow_header_ends_its_connection() {
     let sidecar = sidecar(&[("EXORELAY__HTTP__HEADER_TIMEOUT_MS", "700")]).await;
     let before = sidecar.open_files();
-    let mut half = Raw::connect(sidecar.address("api")).await;
-    half.send("POST /send/hello HTTP/1.1\r\nhost: a\r\ncontent-le").await;
-    assert_eq!(within("the end of half a header", half.rest()).await, "");
-    let mut dripping = Raw::connect(sidecar.address("listen")).await;
-    within("the end of a dripping header", async {
-        dripping.send("POST /run/hello HTTP/1.1\r\nx: ").await;
-        while dripping.send("y").await {
+    let mut incomplete = Raw::connect(sidecar.address("api")).await;
+    incomplete.send("POST /send/hello HTTP/1.1\r\nhost: a\r\ncontent-le").await;
+    assert_eq!(within("the end of an incomplete header", incomplete.rest()).await, "");
+    let mut slow = Raw::connect(sidecar.address("listen")).await;
+    within("the end of a slow header", async {
+        slow.send("POST /run/hello HTTP/1.1\r\nx: ").await;
+        while slow.send("y").await {
             pause(20).await;
         }
     })
     .await;
     check_others_are_served(&sidecar).await;
-    is_as_before(&sidecar, before).await;
+    wait_for_open_files(&sidecar, before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_stays_half_or_drips_is_answered_408() {
+async fn an_incomplete_or_slow_body_is_answered_408() {
     let sidecar = sidecar(&[("EXORELAY__HTTP__BODY_TIMEOUT_MS", "700")]).await;
     let before = sidecar.open_files();
     for (listener, path) in [("api", "/send/hello"), ("listen", "/run/hello")] {
         let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n{{\"id\":");
-        let mut half = Raw::connect(sidecar.address(listener)).await;
-        half.send(&head).await;
-        problem(within("408", half.answer()).await, "408", "body-timeout");
-        assert_eq!(within("the end of half a body", half.rest()).await, "");
-        let mut dripping = Raw::connect(sidecar.address(listener)).await;
-        dripping.send(&head).await;
-        within("the end of a dripping body", async {
-            while dripping.send(" ").await {
+        let mut incomplete = Raw::connect(sidecar.address(listener)).await;
+        incomplete.send(&head).await;
+        problem(within("408", incomplete.answer()).await, "408", "body-timeout");
+        assert_eq!(within("the end of an incomplete body", incomplete.rest()).await, "");
+        let mut slow = Raw::connect(sidecar.address(listener)).await;
+        slow.send(&head).await;
+        within("the end of a slow body", async {
+            while slow.send(" ").await {
                 pause(20).await;
             }
         })
         .await;
     }
     check_others_are_served(&sidecar).await;
-    is_as_before(&sidecar, before).await;
+    wait_for_open_files(&sidecar, before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_beyond_the_bound_wait_and_are_served_later() {
+async fn connections_over_the_limit_wait_and_are_served_later() {
     let sidecar = sidecar(&[("EXORELAY__HTTP__CONNECTIONS_MAX", "4")]).await;
     let before = sidecar.open_files();
     let ask = "GET /health HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -132,14 +131,14 @@ async fn connections_beyond_the_bound_wait_and_are_served_later() {
         connection.send(ask).await;
         waiting.push(tokio::spawn(async move { connection.answer().await }));
     }
-    // The other listener has places of its own, and by now the waiting ones had every chance to be accepted.
+    // The other listener has a limit of its own; by now the waiting connections had time to be accepted.
     assert_eq!(get(&format!("{}/status", sidecar.url("listen"))).await.status, 200);
     assert!(waiting.iter().all(|answer| !answer.is_finished()));
     drop(served);
     for answer in waiting {
         assert!(within("an answer after the wait", answer).await.unwrap().is_some());
     }
-    is_as_before(&sidecar, before).await;
+    wait_for_open_files(&sidecar, before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,11 +149,11 @@ async fn a_body_over_the_limit_is_answered_413_in_full() {
     let mut raw = Raw::connect(sidecar.address("api")).await;
     raw.send(chunked).await;
     for _ in 0..1000 {
-        assert!(raw.send(&chunk).await, "the server reads on, so that its answer arrives");
+        assert!(raw.send(&chunk).await, "the server keeps reading, so that its answer arrives");
     }
     raw.send("0\r\n\r\n").await;
     problem(within("413", raw.answer()).await, "413", "body-too-large");
-    // The connection is as good as before.
+    // The connection can still be used.
     raw.send(&format!("{chunked}2\r\n42\r\n0\r\n\r\n")).await;
     let answer = within("202", raw.answer()).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
@@ -165,7 +164,7 @@ async fn a_body_over_the_limit_is_answered_413_in_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_before_sending_is_told_at_once() {
+async fn expect_100_continue_is_answered_before_the_body() {
     let sidecar = sidecar(&[("EXORELAY__HTTP__BODY_BYTES_MAX", "1000")]).await;
     let head =
         |length: &str| format!("POST /send/hello HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n{length}\r\n\r\n");
@@ -188,7 +187,7 @@ async fn who_asks_before_sending_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
+async fn a_partial_next_request_does_not_delay_an_answer() {
     let sidecar = sidecar(&[]).await;
     let mut raw = Raw::connect(sidecar.address("api")).await;
     raw.send("GET /health HTTP/1.1\r\nhost: a\r\n\r\nGET /heal").await;
@@ -198,7 +197,7 @@ async fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_behind_a_request_is_answered_400_and_costs_nothing() {
+async fn garbage_after_a_request_is_answered_400_and_leaves_nothing_behind() {
     let sidecar = sidecar(&[]).await;
     let before = sidecar.open_files();
     let good = "GET /health HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -214,33 +213,33 @@ async fn garbage_behind_a_request_is_answered_400_and_costs_nothing() {
         assert_eq!(within("the end", raw.rest()).await, "", "{garbage:?}");
     }
     check_others_are_served(&sidecar).await;
-    is_as_before(&sidecar, before).await;
+    wait_for_open_files(&sidecar, before).await;
     assert_eq!(get(&format!("{}/dead-letters", sidecar.url("api"))).await.json(), json!([]));
 }
 
-/// Where the clock on the wall may be read, and for what.
+/// Files that may read the wall clock, and the reason.
 const WALL_CLOCK: [(&str, &str); 17] = [
-    ("src/broker/shell.rs", "shown to people: when a message was given up"),
-    ("src/broker/traffic.rs", "shown to people: when a message came by"),
-    ("src/broker/rules/passage.rs", "shown to people: as above"),
-    ("src/broker/rules/activity.rs", "shown to people: as above"),
+    ("src/broker/shell.rs", "for display: the time a message was given up"),
+    ("src/broker/traffic.rs", "for display: the time a message passed"),
+    ("src/broker/rules/passage.rs", "for display: as above"),
+    ("src/broker/rules/activity.rs", "for display: as above"),
     ("src/broker/socket.rs", "the timestamp that frames of the WebSocket era carry"),
     ("src/broker/wire/frame.rs", "the timestamp that frames of the WebSocket era carry"),
     ("src/broker/wire/frame", "the timestamp that frames of the WebSocket era carry"),
-    ("src/relay/dead_letters.rs", "shown to people: when a message became a dead letter"),
-    ("src/relay/rules/dead_letters.rs", "shown to people: as above"),
-    ("src/cli/tail.rs", "shown to people: when a message came"),
-    ("src/testing/send.rs", "the timestamp that frames of the WebSocket era carry"),
+    ("src/relay/dead_letters.rs", "for display: the time a message became a dead letter"),
+    ("src/relay/rules/dead_letters.rs", "for display: as above"),
+    ("src/cli/tail.rs", "for display: the time a message arrived"),
+    ("src/testing/service.rs", "the timestamp that frames of the WebSocket era carry"),
     ("src/streams/clock.rs", "Stream-TTL and Stream-Expires-At outlive the process"),
-    ("src/streams/subscriptions/wire/view.rs", "shown to people: when a subscription was created"),
-    ("src/cli/stream/ls.rs", "shown to people: when a stream was created"),
+    ("src/streams/subscriptions/wire/view.rs", "for display: the time a subscription was created"),
+    ("src/cli/stream/ls.rs", "for display: the time a stream was created"),
     ("src/cli/stream/server.rs", "a Retry-After that is a date"),
-    ("src/webhook", "the timestamp in a signature, as Standard Webhooks wants it"),
+    ("src/webhook", "the timestamp in a signature of Standard Webhooks"),
     ("src/http/call/client.rs", "a Retry-After that is a date"),
 ];
 
 #[test]
-fn deadlines_do_not_look_at_the_clock_on_the_wall() {
+fn deadlines_do_not_use_the_wall_clock() {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     let mut read = 0;
     while let Some(folder) = folders.pop() {
@@ -250,22 +249,25 @@ fn deadlines_do_not_look_at_the_clock_on_the_wall() {
                 folders.push(path);
                 continue;
             }
-            // Not the list of functions, which names some of the standard library's.
             if path.extension().is_none_or(|extension| extension != "rs") {
                 continue;
             }
-            let inside = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
-            let allowed = WALL_CLOCK.iter().any(|(place, _)| inside.starts_with(place));
+            let file = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
+            let allowed = WALL_CLOCK.iter().any(|(allowed, _)| file.starts_with(allowed));
             let text = std::fs::read_to_string(&path).unwrap();
             let clock = text.contains("SystemTime") || text.contains("UNIX_EPOCH");
-            assert!(allowed || !clock, "{} reads the clock on the wall: say in WALL_CLOCK for what", inside.display());
+            assert!(
+                allowed || !clock,
+                "{} reads the wall clock: use Instant, or add it to WALL_CLOCK with the reason",
+                file.display()
+            );
             read += 1;
         }
     }
     assert!(read > 100, "only {read} files were found");
 }
 
-/// Handlers that wait for an answer while everything behind them waits for a place.
+/// Checks that handlers get their answers while the inbox behind them is full.
 async fn check_answers_pass(web: Builder, users: Builder) {
     let users = users.connect().await.unwrap();
     let answer = |_: Message, context: Context| async move {
@@ -296,12 +298,12 @@ async fn check_answers_pass(web: Builder, users: Builder) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_handlers_wait_for_pass_messages_without_a_place() {
+async fn answers_for_handlers_overtake_messages_when_the_inbox_is_full() {
     let own = Broker::start(exorelay::broker::Config::default());
     check_answers_pass(Relay::builder("web").broker(&own), Relay::builder("users").broker(&own)).await;
     let broker = Process::start("broker", &[]).await;
-    for over in [Over::Http, Over::WebSocket] {
-        let builder = |role: &str| Relay::builder(role).bus(broker.bus(over));
+    for transport in [Transport::Http, Transport::WebSocket] {
+        let builder = |role: &str| Relay::builder(role).bus(broker.bus(transport));
         check_answers_pass(builder("web"), builder("users")).await;
     }
 }

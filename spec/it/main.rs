@@ -1,13 +1,13 @@
-//! What only the built binary can show.
+//! Integration tests of the built binary.
 
-#![allow(clippy::unwrap_used)] // Everything here is a test; clippy only knows functions marked as such.
+#![allow(clippy::unwrap_used)] // All of this is test code, but clippy recognizes only functions marked as tests.
 
 mod command_line;
 mod crash;
 mod drain;
 mod durable;
 mod embedding;
-#[allow(unreachable_pub)] // The scenarios use it from a deeper place.
+#[allow(unreachable_pub)] // The feature tests use it from a nested module.
 #[path = "../world/eventually.rs"]
 mod eventually;
 mod limits;

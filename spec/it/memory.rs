@@ -1,8 +1,7 @@
-//! What many round trips leave behind: nothing.
+//! Tests that many round trips leak no memory.
 //!
-//! The bound on growth is generous for an allocator and tight for a leak: 100,000 round trips that kept 63 bytes each
-//! would reach it. The tables that are full by design after some messages (ids seen, conversations known) are set small,
-//! so that the warm-up fills them.
+//! The limit on growth tolerates allocator overhead but catches a leak of 63 bytes in each of 100,000 round trips. Tables
+//! that fill up by design (seen ids, known conversations) are set small, so that the warm-up fills them.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -19,10 +18,10 @@ use crate::stage::{Process, Raw, get};
 const GROWTH_KIB_MAX: u64 = 6 * 1024;
 const TABLES: usize = 4_000;
 
-/// Tells a test that it has a process of its own.
+/// Environment variable that marks a test running in a process of its own.
 const ALONE: &str = "EXORELAY_SPEC_ALONE";
 
-/// What a process has in memory.
+/// Returns the resident memory of a process.
 pub(crate) fn resident_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -35,7 +34,7 @@ fn check_growth(before: u64, process: u32) {
     assert!(grown <= GROWTH_KIB_MAX, "grew by {grown} KiB from {before} KiB, at most {GROWTH_KIB_MAX} KiB are allowed");
 }
 
-/// A relay that answers `echo` with the same payload.
+/// Lets a relay answer `echo` with the same payload.
 fn echoes(relay: &Relay) {
     let answer = |message: Message, context: exorelay::Context| async move {
         context.reply("echoed", message.payload::<serde_json::Value>()?).await?;
@@ -45,15 +44,15 @@ fn echoes(relay: &Relay) {
 }
 
 async fn ask(relay: &Relay, round_trips: usize) {
-    let places = Arc::new(Semaphore::new(64));
+    let permits = Arc::new(Semaphore::new(64));
     let mut asking = tokio::task::JoinSet::new();
     for number in 0..round_trips {
-        let place = Arc::clone(&places).acquire_owned().await.unwrap();
+        let permit = Arc::clone(&permits).acquire_owned().await.unwrap();
         let relay = relay.clone();
         asking.spawn(async move {
             let reply = relay.request("echo", number).await.unwrap();
             assert_eq!(reply.payload::<usize>().unwrap(), number);
-            drop(place);
+            drop(permit);
         });
         while let Some(asked) = asking.try_join_next() {
             asked.unwrap();
@@ -63,10 +62,10 @@ async fn ask(relay: &Relay, round_trips: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_round_trips_leave_no_waiter_and_no_memory_behind() {
+async fn a_hundred_thousand_round_trips_leak_no_waiter_and_no_memory() {
     if std::env::var_os(ALONE).is_none() {
-        // The memory of a process can only be judged when nothing else runs in it.
-        let name = "memory::a_hundred_thousand_round_trips_leave_no_waiter_and_no_memory_behind";
+        // Memory can only be measured in a process that runs nothing else.
+        let name = "memory::a_hundred_thousand_round_trips_leak_no_waiter_and_no_memory";
         let mut alone = Command::new(std::env::current_exe().unwrap());
         let ended = alone.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output().unwrap();
         let text = String::from_utf8_lossy(&ended.stdout) + String::from_utf8_lossy(&ended.stderr);
@@ -89,7 +88,7 @@ async fn a_hundred_thousand_round_trips_leave_no_waiter_and_no_memory_behind() {
     echo.close().await;
 }
 
-/// Requests over as many connections as stay open.
+/// Sends requests over eight connections that stay open.
 async fn ask_over_http(sidecar: &Process, round_trips: usize) {
     let connections = 8;
     let ask = |connection: usize| async move {
@@ -106,11 +105,11 @@ async fn ask_over_http(sidecar: &Process, round_trips: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_thousand_requests_through_a_sidecar_leave_no_waiter_and_no_memory_behind() {
+async fn five_thousand_requests_through_a_sidecar_leak_no_waiter_and_no_memory() {
     let tables = TABLES.to_string();
     let settings =
         [("EXORELAY__RELAY__SEEN_MESSAGES_MAX", &*tables), ("EXORELAY__BROKER__CONVERSATIONS_MAX", &*tables)];
-    let at = crate::stage::reserve();
+    let at = crate::stage::reserve_address();
     let sidecar = Process::start(&format!("run --role web --bus embedded --broker {at}"), &settings).await;
     let echo = Relay::builder("echo").bus(sidecar.url("broker")).connect().await.unwrap();
     echoes(&echo);
@@ -119,9 +118,8 @@ async fn five_thousand_requests_through_a_sidecar_leave_no_waiter_and_no_memory_
     let before = resident_kib(sidecar.id());
     ask_over_http(&sidecar, 5_000).await;
     let metrics = format!("{}/metrics", sidecar.url("api"));
-    for nothing in ["exorelay_relay_waiters 0\n", "exorelay_relay_outbox 0\n", "exorelay_relay_dead_letters_total 0\n"]
-    {
-        eventually(nothing, || async { get(&metrics).await.body.contains(nothing).then_some(()) }).await;
+    for metric in ["exorelay_relay_waiters 0\n", "exorelay_relay_outbox 0\n", "exorelay_relay_dead_letters_total 0\n"] {
+        eventually(metric, || async { get(&metrics).await.body.contains(metric).then_some(()) }).await;
     }
     check_growth(before, sidecar.id());
     assert_eq!(get(&format!("{}/dead-letters", sidecar.url("api"))).await.json(), json!([]));

@@ -1,4 +1,4 @@
-//! A broker behind TLS: `wss://`, with the certificates that the system trusts.
+//! Tests of a broker behind TLS: `wss://` with the certificates that the system trusts.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::eventually::eventually;
 use crate::stage::{Process, get, post};
 
-/// A certificate for `localhost`, and its key. Good for tests and nothing else.
+/// A certificate for `localhost` with its key, for tests only.
 const LOCALHOST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/spec/it/stage/localhost.pem");
 
-/// Takes TLS off the connections to `broker`. Answers the port.
+/// Terminates TLS in front of `broker`. Returns the port.
 async fn terminate_tls(broker: String) -> u16 {
     let chain = CertificateDer::pem_file_iter(LOCALHOST).unwrap().map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_file(LOCALHOST).unwrap();
@@ -30,7 +30,7 @@ async fn terminate_tls(broker: String) -> u16 {
             let (stream, _) = listener.accept().await.unwrap();
             let (acceptor, broker) = (acceptor.clone(), broker.clone());
             tokio::spawn(async move {
-                // A client that does not trust the certificate ends it here.
+                // Fails if the client does not trust the certificate.
                 let Ok(mut secure) = acceptor.accept(stream).await else { return };
                 let mut plain = TcpStream::connect(broker).await.unwrap();
                 drop(copy_bidirectional(&mut secure, &mut plain).await);
@@ -41,7 +41,7 @@ async fn terminate_tls(broker: String) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sidecar_reaches_a_broker_behind_tls_whose_certificate_it_trusts() {
+async fn a_sidecar_connects_to_a_broker_with_a_trusted_certificate() {
     let broker = Process::start("broker", &[]).await;
     let port = terminate_tls(broker.address("broker").to_owned()).await;
     let line = format!("run --role users --bus wss://localhost:{port}");
@@ -54,12 +54,12 @@ async fn a_sidecar_reaches_a_broker_behind_tls_whose_certificate_it_trusts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sidecar_does_not_talk_to_a_broker_whose_certificate_it_does_not_trust() {
+async fn a_sidecar_refuses_a_broker_with_an_untrusted_certificate() {
     let broker = Process::start("broker", &[]).await;
     let port = terminate_tls(broker.address("broker").to_owned()).await;
     let users = Process::start(&format!("run --role users --bus wss://localhost:{port}"), &[]).await;
     let ready = format!("{}/ready", users.url("api"));
-    eventually("a complaint about the certificate", || async {
+    eventually("an error about the certificate", || async {
         let answer = get(&ready).await;
         (answer.status == 503 && answer.body.contains("certificate")).then_some(())
     })

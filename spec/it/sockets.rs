@@ -1,4 +1,4 @@
-//! The broker's sockets on bad days: frames that are wrong, crowds, and outages.
+//! Tests of the broker's WebSockets: malformed frames, many connections, and outages.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ mod crowds;
 mod frames;
 mod outages;
 
-/// `web` asks, `users` answers.
+/// Returns the roles: `web` asks, `users` answers.
 fn web_and_users() -> Value {
     json!({
         "web": { "sends": ["create user"], "receives": ["user created"] },
@@ -16,7 +16,7 @@ fn web_and_users() -> Value {
     })
 }
 
-/// A broker of these two.
+/// Starts a broker with these roles.
 async fn broker(settings: &[(&str, &str)]) -> Process {
     let broker = Process::start("broker", settings).await;
     declare(&broker, web_and_users()).await;

@@ -1,8 +1,8 @@
-//! `config show`, `config check`, and what wrong settings do to the servers.
+//! Tests of `config show`, `config check`, and invalid settings of the servers.
 
 use super::program::{Finished, Program, exorelay, repository_file};
 
-/// What `program` prints is exactly these lines on stderr, and its exit code is 78.
+/// Checks that `program` prints exactly these lines on stderr and exits with 78.
 fn check_refused(program: Program, lines: &[&str]) {
     let finished = program.finish();
     finished.check(78, "");
@@ -10,7 +10,7 @@ fn check_refused(program: Program, lines: &[&str]) {
     assert_eq!(finished.stderr.lines().collect::<Vec<_>>(), lines);
 }
 
-/// The line of `config show` under `section`, with single blanks.
+/// Returns a line of `config show` in `section`, with whitespace collapsed.
 fn shown(finished: &Finished, section: &str, name: &str) -> String {
     finished.check(0, "");
     let inside = finished.stdout.lines().skip_while(|line| *line != format!("[{section}]"));
@@ -32,7 +32,7 @@ fn every_setting_is_shown_with_the_layer_it_came_from() {
 }
 
 #[test]
-fn a_named_file_stands_in_for_the_one_in_the_folder() {
+fn a_file_given_by_flag_replaces_the_one_in_the_folder() {
     let show = exorelay(&["config", "show", "--config", "other.toml"])
         .file("exorelay.toml", "[bus]\nurl = \"embedded\"\n")
         .file("other.toml", "[bus]\n\ntimeout_ms = 7\n")
@@ -42,7 +42,7 @@ fn a_named_file_stands_in_for_the_one_in_the_folder() {
 }
 
 #[test]
-fn programs_get_json() {
+fn json_output_contains_values_and_origins() {
     let show = exorelay(&["config", "show", "--output", "json"]).env("ROLE", "greeter").finish();
     let json: serde_json::Value = serde_json::from_str(&show.stdout).unwrap();
     assert_eq!(json["relay.role"], serde_json::json!({ "value": "greeter", "origin": "environment ROLE" }));
@@ -50,7 +50,7 @@ fn programs_get_json() {
 }
 
 #[test]
-fn secrets_are_shown_to_nobody() {
+fn secrets_are_hidden() {
     let secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
     for output in ["text", "json"] {
         let show = exorelay(&["config", "show", "--output", output])
@@ -63,13 +63,13 @@ fn secrets_are_shown_to_nobody() {
 }
 
 #[test]
-fn a_right_configuration_is_ok() {
+fn a_valid_configuration_is_ok() {
     exorelay(&["config", "check"]).finish().check(0, "configuration ok\n");
     exorelay(&["config", "check", "mine.toml"]).file("mine.toml", "[relay]\n").finish().check(0, "configuration ok\n");
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_errors_are_reported_at_once() {
     check_refused(
         exorelay(&["config", "check"])
             .file("exorelay.toml", "[webhook]\ntimout_ms = 5\nconcurrent_max = 0\n")
@@ -84,13 +84,13 @@ fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_named_with_its_line() {
+fn invalid_toml_is_reported_with_file_and_line() {
     let broken = exorelay(&["config", "check"]).file("exorelay.toml", "[bus]\nurl = \n").finish();
     broken.check(78, "exorelay: exorelay.toml:2: ");
 }
 
 #[test]
-fn a_named_file_that_is_missing_is_refused() {
+fn a_missing_file_given_by_flag_is_an_error() {
     for arguments in [&["config", "check", "no.toml"][..], &["config", "show", "--config", "no.toml"]] {
         exorelay(arguments).finish().check(78, "cannot read the configuration file no.toml: ");
     }
@@ -100,7 +100,7 @@ fn a_named_file_that_is_missing_is_refused() {
 }
 
 #[test]
-fn wrong_flags_of_servers_are_named() {
+fn invalid_flags_of_servers_are_reported() {
     check_refused(
         exorelay(&["run", "--bus", "tcp://exocom", "--drain-grace", "soon"]),
         &[
@@ -123,7 +123,7 @@ fn wrong_flags_of_servers_are_named() {
 }
 
 #[test]
-fn the_reference_and_the_table_are_printed_from_the_program() {
+fn the_reference_file_and_the_table_match_the_program() {
     let reference = exorelay(&["config", "show", "--format", "reference"]).finish();
     assert_eq!(reference.stdout, repository_file("docker/exorelay.toml"));
     exorelay(&["config", "show", "--format", "markdown"])

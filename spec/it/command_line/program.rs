@@ -1,4 +1,4 @@
-//! Starts the built binary in an empty folder and environment, and waits for it with a deadline.
+//! Runs the built binary in an empty folder and environment, with a timeout.
 
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,14 +11,14 @@ use tokio::runtime::Builder;
 
 use super::super::eventually::eventually;
 
-/// A command that has not been started.
+/// A command that has not been started yet.
 pub(crate) struct Program {
     command: Command,
     folder: TempDir,
     stdin: String,
 }
 
-/// `exorelay ARGUMENTS`, alone in its folder.
+/// Returns the command `exorelay ARGUMENTS`.
 pub(crate) fn exorelay(arguments: &[&str]) -> Program {
     let folder = TempDir::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_exorelay"));
@@ -32,7 +32,7 @@ impl Program {
         self
     }
 
-    /// Writes a file into the command's folder.
+    /// Writes a file into the working directory of the command.
     pub(crate) fn file(self, name: &str, text: &str) -> Self {
         std::fs::write(self.folder.path().join(name), text).unwrap();
         self
@@ -51,7 +51,7 @@ impl Program {
         running
     }
 
-    /// Starts it with a stdin that the caller writes.
+    /// Starts the command; the caller writes its stdin.
     pub(crate) fn start_open(mut self) -> Running {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
@@ -64,7 +64,7 @@ impl Program {
     }
 }
 
-/// A command at work; dropped, it is killed.
+/// A running command, killed on drop.
 pub(crate) struct Running {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
@@ -72,30 +72,30 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// The writing end of its stdin, which ends when it is dropped.
+    /// Takes the writer of stdin; dropping it closes stdin.
     pub(crate) fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().unwrap()
     }
 
-    /// The reading end, which the caller may close.
+    /// Takes the reader of stdout; dropping it closes stdout.
     pub(crate) fn stdout(&mut self) -> BufReader<ChildStdout> {
         self.stdout.take().unwrap()
     }
 
-    /// The next line of stdout, without its end.
+    /// Reads the next line of stdout, without the line break.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
-    /// What Ctrl-C does.
+    /// Sends SIGINT, as Ctrl-C does.
     pub(crate) fn interrupt(&self) {
         let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
-    /// Waits for the end.
+    /// Waits for the command to end.
     pub(crate) fn finish(mut self) -> Finished {
         let stdout = self.stdout.take().map(read_all);
         let stderr = self.child.stderr.take().map(read_all);
@@ -107,13 +107,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // Fails if it has ended by itself.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// Asks until there is a value, for tests that are no futures themselves.
+/// Polls until `ask` returns a value, for tests that are not async.
 pub(crate) fn wait_for<T>(what: impl Debug, mut ask: impl FnMut() -> Option<T>) -> T {
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(eventually(what, || std::future::ready(ask())))
@@ -127,7 +127,7 @@ fn read_all(mut source: impl Read + Send + 'static) -> thread::JoinHandle<String
     })
 }
 
-/// What a command left behind.
+/// The exit code and output of a command.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
@@ -136,14 +136,14 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// The exit code, and a text on either side.
+    /// Checks the exit code, and that stdout or stderr contains `text`.
     pub(crate) fn check(&self, code: i32, text: &str) {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert!(self.stdout.contains(text) || self.stderr.contains(text), "no {text:?} in {self:?}");
     }
 }
 
-/// A file of the repository.
+/// Reads a file of the repository.
 pub(crate) fn repository_file(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }

@@ -1,4 +1,4 @@
-//! A stand-in for a sidecar: records what it is asked, answers what the test says.
+//! A fake sidecar: records requests, and gives the answers of the test.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::program::wait_for;
 
-/// One call, as far as tests look at it. Header values stand in the order of the headers' names.
+/// A recorded request. Headers are sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
     /// `POST /send/hello?x=y`
@@ -21,7 +21,7 @@ pub(crate) struct Call {
     pub(crate) body: String,
 }
 
-/// Answers until it is dropped.
+/// A fake server that answers until it is dropped.
 pub(crate) struct Sidecar {
     address: SocketAddr,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -29,7 +29,7 @@ pub(crate) struct Sidecar {
 }
 
 impl Sidecar {
-    /// `answer` gets the call and how many came before it.
+    /// Starts it. `answer` gets the call and the number of earlier calls.
     pub(crate) fn start(answer: impl Fn(&Call, usize) -> Response<Body> + Clone + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -67,12 +67,12 @@ impl Sidecar {
         format!("http://{}", self.address)
     }
 
-    /// Everything that was asked so far.
+    /// Returns all calls so far.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
     }
 
-    /// The lines of all calls, once there are `count` of them.
+    /// Waits for `count` calls and returns the request lines of all.
     pub(crate) fn lines(&self, count: usize) -> Vec<String> {
         let calls = wait_for(format!("{count} calls"), || Some(self.calls()).filter(|calls| calls.len() >= count));
         calls.into_iter().map(|call| call.line).collect()
@@ -91,14 +91,14 @@ async fn read(request: Request<Body>) -> Call {
     Call { line: format!("{} {}", parts.method, parts.uri), headers, body: String::from_utf8_lossy(&body).into_owned() }
 }
 
-/// An answer with this status, these headers and this body.
+/// Returns an answer with this status, these headers and this body.
 pub(crate) fn answer(status: u16, headers: &[(&'static str, &str)], body: impl Into<Body>) -> Response<Body> {
     let response = Response::builder().status(status);
     let response = headers.iter().fold(response, |response, (name, value)| response.header(*name, *value));
     response.body(body.into()).unwrap()
 }
 
-/// An address where nobody listens.
-pub(crate) fn nobody() -> String {
+/// Returns an address without a listener.
+pub(crate) fn unused_address() -> String {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().to_string()
 }

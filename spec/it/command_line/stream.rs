@@ -1,4 +1,4 @@
-//! `stream` against our own server, and against stand-ins that have bad days.
+//! Tests of `stream` against our own server and against fake servers with failures.
 
 use std::io::{Read, Write};
 
@@ -8,15 +8,15 @@ use futures_util::{StreamExt, stream};
 use tempfile::TempDir;
 
 use super::super::eventually::pause;
-use super::super::stage::reserve;
+use super::super::stage::reserve_address;
 use super::program::{Finished, Running, exorelay};
-use super::sidecar::{Call, Sidecar, answer, nobody};
+use super::sidecar::{Call, Sidecar, answer, unused_address};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const TEXT: (&str, &str) = ("content-type", "text/plain");
 const UP_TO_DATE: (&str, &str) = ("stream-up-to-date", "true");
 
-/// A server of our own, and the flags that lead to it.
+/// Our own server, with its URL.
 struct Streams {
     _server: Running,
     url: String,
@@ -34,8 +34,8 @@ impl Streams {
         stream_command(&self.url, arguments, "")
     }
 
-    /// Runs a command that must work, and gives what it printed.
-    fn works(&self, arguments: &[&str]) -> String {
+    /// Runs a command that must succeed, and returns its stdout.
+    fn succeed(&self, arguments: &[&str]) -> String {
         let finished = self.run(arguments);
         assert_eq!(finished.code, Some(0), "{arguments:?}: {finished:?}");
         finished.stdout
@@ -46,12 +46,12 @@ fn stream_command(url: &str, arguments: &[&str], stdin: &str) -> Finished {
     exorelay(&[&["stream"], arguments, &["--url", url]].concat()).stdin(stdin).finish()
 }
 
-/// A stand-in's root.
+/// Returns the root URL of a fake server.
 fn root(server: &Sidecar) -> String {
     format!("{}/s", server.url())
 }
 
-/// A body that breaks off after these bytes.
+/// Returns a body that breaks off after these bytes.
 fn broken(bytes: &'static str) -> Body {
     let first = stream::iter([Ok(Bytes::from_static(bytes.as_bytes()))]);
     let broken = stream::once(async {
@@ -66,50 +66,50 @@ fn head(content_type: (&'static str, &str)) -> Response<Body> {
 }
 
 #[test]
-fn a_stream_from_its_creation_to_its_end() {
+fn a_stream_can_be_created_appended_read_forked_closed_and_removed() {
     let streams = Streams::start();
     let name = "an order?/ä";
-    let url = streams.works(&["create", name, "--type", "application/json"]);
+    let url = streams.succeed(&["create", name, "--type", "application/json"]);
     assert_eq!(url, format!("{}/an%20order%3F/%C3%A4\n", streams.url));
     streams.run(&["create", name, "--type", "application/json"]).check(0, "an identical stream exists: nothing to do");
-    let end = streams.works(&["append", name, "[1.50, {\"a\": [2]}]"]);
-    assert_eq!(streams.works(&["append", url.trim(), "\"three\""]).len(), end.len());
-    assert_eq!(streams.works(&["read", name]), "1.50\n{\"a\": [2]}\n\"three\"\n");
-    assert_eq!(streams.works(&["read", name, "--offset", end.trim()]), "\"three\"\n");
-    streams.works(&["create", "copy", "--fork-from", name, "--fork-offset", end.trim()]);
-    assert_eq!(streams.works(&["read", "copy"]), "1.50\n{\"a\": [2]}\n");
-    streams.works(&["close", name]);
+    let end = streams.succeed(&["append", name, "[1.50, {\"a\": [2]}]"]);
+    assert_eq!(streams.succeed(&["append", url.trim(), "\"three\""]).len(), end.len());
+    assert_eq!(streams.succeed(&["read", name]), "1.50\n{\"a\": [2]}\n\"three\"\n");
+    assert_eq!(streams.succeed(&["read", name, "--offset", end.trim()]), "\"three\"\n");
+    streams.succeed(&["create", "copy", "--fork-from", name, "--fork-offset", end.trim()]);
+    assert_eq!(streams.succeed(&["read", "copy"]), "1.50\n{\"a\": [2]}\n");
+    streams.succeed(&["close", name]);
     streams.run(&["append", name, "4"]).check(1, "is closed at");
-    let listed = streams.works(&["ls"]);
+    let listed = streams.succeed(&["ls"]);
     let line = listed.lines().find(|line| line.starts_with(name)).unwrap();
     assert!(line.contains("application/json") && line.ends_with("closed"), "{listed}");
-    streams.works(&["rm", name, "copy"]);
-    assert_eq!(streams.works(&["ls", "an"]), "");
+    streams.succeed(&["rm", name, "copy"]);
+    assert_eq!(streams.succeed(&["ls", "an"]), "");
     streams.run(&["read", name]).check(1, "there is no stream");
     streams.run(&["rm", "__registry__"]).check(1, "the server's own");
 }
 
 #[test]
-fn bytes_come_back_as_they_were_also_in_many_appends() {
+fn large_input_is_split_into_appends_and_read_back_unchanged() {
     let streams = Streams::start();
     let text: String = (0..300_000).map(|number| format!("{number}\r\n")).collect();
     assert!(text.len() > 2 * 1024 * 1024);
-    streams.works(&["create", "log", "--type", "text/plain"]);
+    streams.succeed(&["create", "log", "--type", "text/plain"]);
     let appended = stream_command(&streams.url, &["append", "log", "-"], &text);
     assert_eq!(appended.code, Some(0), "{appended:?}");
-    assert!(streams.works(&["read", "log"]) == text);
+    assert!(streams.succeed(&["read", "log"]) == text);
 }
 
 #[test]
-fn lines_are_messages_and_an_import_that_is_repeated_counts_once() {
+fn lines_become_messages_and_a_repeated_import_is_deduplicated() {
     let streams = Streams::start();
-    streams.works(&["create", "orders", "--type", "application/json"]);
+    streams.succeed(&["create", "orders", "--type", "application/json"]);
     let lines: String = (0..2_500).map(|number| format!("{{\"id\":{number}}}\n")).collect();
     let import = ["append", "orders", "-", "--lines", "--producer-id", "import-7"];
     stream_command(&streams.url, &import, &lines).check(0, "");
-    assert_eq!(streams.works(&["read", "orders"]), lines);
+    assert_eq!(streams.succeed(&["read", "orders"]), lines);
     stream_command(&streams.url, &import, &lines).check(0, "3 of 3 appends had already been made");
-    assert_eq!(streams.works(&["read", "orders"]), lines);
+    assert_eq!(streams.succeed(&["read", "orders"]), lines);
     assert_eq!(stream_command(&streams.url, &["append", "orders", "-", "--lines"], "\n").code, Some(0));
     stream_command(&streams.url, &["append", "orders", "-"], "").check(64, "the payload on stdin is not valid");
     let refused = stream_command(&streams.url, &["append", "orders", "-", "--lines"], "1\n{\n");
@@ -117,7 +117,7 @@ fn lines_are_messages_and_an_import_that_is_repeated_counts_once() {
 }
 
 #[test]
-fn an_append_is_sent_again_under_the_same_number_until_it_is_accepted() {
+fn an_append_is_retried_with_the_same_sequence_number() {
     let server = Sidecar::start(|call: &Call, before| match (call.line.as_str(), before) {
         ("HEAD /s/a", _) => head(TEXT),
         (_, 1) => answer(503, &[], ""),
@@ -141,7 +141,7 @@ fn an_append_is_sent_again_under_the_same_number_until_it_is_accepted() {
 const TEXT_HEADER: &str = "content-type: text/plain";
 
 #[test]
-fn what_the_server_refuses_is_not_tried_again_and_told_in_its_words() {
+fn a_refusal_is_printed_with_its_detail_and_not_retried() {
     for (status, body, words) in [
         (409, "{\"detail\":\"the stream a is closed\"}", "exorelay: the stream a is closed\n"),
         (404, "Stream not found", "/s/a answered 404 Not Found: Stream not found\n"),
@@ -154,7 +154,7 @@ fn what_the_server_refuses_is_not_tried_again_and_told_in_its_words() {
 }
 
 #[test]
-fn a_read_goes_from_answer_to_answer_to_the_end_and_through_breaks() {
+fn a_read_continues_to_the_end_and_resumes_after_a_broken_connection() {
     let server = Sidecar::start(|call: &Call, before| match (call.line.as_str(), before) {
         ("GET /s/a?offset=-1", 0) => Response::builder().header(JSON.0, JSON.1).body(broken("[1, {\"a\":")).unwrap(),
         ("GET /s/a?offset=-1", _) => answer(200, &[JSON, ("stream-next-offset", "5")], "[1, {\"a\":2},3]"),
@@ -167,7 +167,7 @@ fn a_read_goes_from_answer_to_answer_to_the_end_and_through_breaks() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_a_read_quietly() {
+fn closing_stdout_ends_a_read_without_an_error() {
     let server = Sidecar::start(|_, before| {
         let next = (before + 1).to_string();
         answer(200, &[TEXT, ("stream-next-offset", &next)], "x".repeat(100_000))
@@ -186,10 +186,10 @@ fn sse(headers: &[(&'static str, &str)], body: &'static str) -> Response<Body> {
 }
 
 #[test]
-fn a_follower_comes_back_to_its_last_place_and_prints_nothing_twice() {
+fn a_follower_resumes_at_its_last_offset_and_prints_nothing_twice() {
     let server = Sidecar::start(|call: &Call, before| match (call.line.as_str(), before) {
         ("HEAD /s/a", _) => head(JSON),
-        // The place of the second event is never told, so it comes again.
+        // The offset after the second event is missing, so the event is sent again.
         ("GET /s/a?live=sse&offset=-1", _) => sse(
             &[],
             "event: data\ndata:[1]\n\nevent: control\ndata:{\"streamNextOffset\":\"3\",\"streamCursor\":\"9\"}\n\n\
@@ -207,7 +207,7 @@ fn a_follower_comes_back_to_its_last_place_and_prints_nothing_twice() {
 }
 
 #[test]
-fn bytes_in_events_are_decoded() {
+fn base64_events_are_decoded() {
     let server = Sidecar::start(|call: &Call, _| match call.line.as_str() {
         "HEAD /s/a" => head(("content-type", "application/octet-stream")),
         _ => sse(
@@ -220,7 +220,7 @@ fn bytes_in_events_are_decoded() {
 }
 
 #[test]
-fn a_server_without_events_is_followed_by_long_polls() {
+fn a_server_without_sse_is_followed_by_long_polling() {
     let server = Sidecar::start(|call: &Call, before| match (call.line.as_str(), before) {
         ("HEAD /s/a", _) => head(JSON),
         ("GET /s/a?live=sse&offset=7", _) => answer(400, &[], "live must be long-poll"),
@@ -240,11 +240,11 @@ fn a_server_without_events_is_followed_by_long_polls() {
 }
 
 #[test]
-fn a_follower_of_our_own_server_sees_what_comes_until_the_stream_is_closed() {
+fn a_follower_prints_new_data_until_the_stream_is_closed() {
     let streams = Streams::start();
     for (name, content_type) in [("messages", "application/json"), ("text", "text/plain"), ("bytes", "image/png")] {
-        streams.works(&["create", name, "--type", content_type]);
-        streams.works(&["append", name, "1"]);
+        streams.succeed(&["create", name, "--type", content_type]);
+        streams.succeed(&["append", name, "1"]);
         let mut following = exorelay(&["stream", "follow", name, "--url", &streams.url]).start();
         let first = match content_type {
             "application/json" => following.line(),
@@ -252,8 +252,8 @@ fn a_follower_of_our_own_server_sees_what_comes_until_the_stream_is_closed() {
                 let mut stdout = following.stdout();
                 let mut first = [0; 1];
                 stdout.read_exact(&mut first).unwrap();
-                streams.works(&["append", name, " 2\r\n"]);
-                streams.works(&["close", name]);
+                streams.succeed(&["append", name, " 2\r\n"]);
+                streams.succeed(&["close", name]);
                 let mut rest = String::new();
                 stdout.read_to_string(&mut rest).unwrap();
                 assert_eq!(rest, " 2\r\n", "{name}");
@@ -262,9 +262,9 @@ fn a_follower_of_our_own_server_sees_what_comes_until_the_stream_is_closed() {
         };
         assert_eq!(first, "1");
         if content_type == "application/json" {
-            streams.works(&["append", name, "[2,3]"]);
+            streams.succeed(&["append", name, "[2,3]"]);
             assert_eq!((following.line(), following.line()), ("2".to_owned(), "3".to_owned()));
-            streams.works(&["close", name]);
+            streams.succeed(&["close", name]);
         }
         assert_eq!(following.finish().code, Some(0));
     }
@@ -273,8 +273,8 @@ fn a_follower_of_our_own_server_sees_what_comes_until_the_stream_is_closed() {
 #[test]
 fn control_c_ends_a_follower_cleanly() {
     let streams = Streams::start();
-    streams.works(&["create", "a", "--type", "application/json"]);
-    streams.works(&["append", "a", "1"]);
+    streams.succeed(&["create", "a", "--type", "application/json"]);
+    streams.succeed(&["append", "a", "1"]);
     let mut following = exorelay(&["stream", "follow", "a", "--url", &streams.url]).start();
     assert_eq!(following.line(), "1");
     following.interrupt();
@@ -283,7 +283,7 @@ fn control_c_ends_a_follower_cleanly() {
 }
 
 #[test]
-fn the_url_is_that_of_the_configuration_unless_it_is_given() {
+fn the_configured_address_is_the_default_url() {
     let streams = Streams::start();
     let address = streams.url.strip_prefix("http://").unwrap().strip_suffix("/v1/stream").unwrap();
     let created = exorelay(&["stream", "create", "a"]).env("EXORELAY__STREAMS__ADDRESS", address).finish();
@@ -291,8 +291,8 @@ fn the_url_is_that_of_the_configuration_unless_it_is_given() {
 }
 
 #[test]
-fn whoever_is_not_there_is_told_at_once_and_so_is_a_missing_registry() {
-    let away = format!("http://{}/v1/stream", nobody());
+fn a_missing_server_or_registry_is_an_error() {
+    let away = format!("http://{}/v1/stream", unused_address());
     stream_command(&away, &["read", "a"], "").check(1, "start a server with `exorelay streams` or give --url");
     stream_command(&Streams::start().url, &["ls"], "").check(1, "has no registry");
     stream_command("ftp://localhost", &["ls"], "").check(64, "is not the URL of a stream");
@@ -300,9 +300,9 @@ fn whoever_is_not_there_is_told_at_once_and_so_is_a_missing_registry() {
 }
 
 #[test]
-fn lines_that_come_slowly_are_not_held_back() {
+fn slow_input_lines_are_appended_at_once() {
     let streams = Streams::start();
-    streams.works(&["create", "log", "--type", "application/json"]);
+    streams.succeed(&["create", "log", "--type", "application/json"]);
     let mut following = exorelay(&["stream", "follow", "log", "--url", &streams.url]).start();
     let mut import = exorelay(&["stream", "append", "log", "--lines", "--url", &streams.url]).start_open();
     let mut stdin = import.stdin();
@@ -312,11 +312,11 @@ fn lines_that_come_slowly_are_not_held_back() {
     stdin.write_all(b"2").unwrap();
     drop(stdin);
     assert_eq!(import.finish().code, Some(0));
-    assert_eq!(streams.works(&["read", "log"]), "1\n2\n");
+    assert_eq!(streams.succeed(&["read", "log"]), "1\n2\n");
 }
 
-/// A server that keeps its streams, and is killed when it is dropped.
-fn lasting(address: &str, folder: &TempDir) -> Running {
+/// Starts a server with a data directory; dropping it kills it.
+fn durable_server(address: &str, folder: &TempDir) -> Running {
     let folder = folder.path().to_str().unwrap();
     let mut server = exorelay(&["streams", "--listen", address, "--data-dir", folder]).start();
     server.line();
@@ -324,19 +324,19 @@ fn lasting(address: &str, folder: &TempDir) -> Running {
 }
 
 #[test]
-fn followers_imports_and_the_registry_go_on_after_the_server_was_killed_and_started_again() {
-    let (folder, address) = (tempfile::tempdir().unwrap(), reserve());
+fn followers_imports_and_the_registry_survive_a_killed_server() {
+    let (folder, address) = (tempfile::tempdir().unwrap(), reserve_address());
     let url = format!("http://{address}/v1/stream");
-    let works = |arguments: &[&str], stdin: &str| {
+    let succeed = |arguments: &[&str], stdin: &str| {
         let finished = stream_command(&url, arguments, stdin);
         assert_eq!(finished.code, Some(0), "{arguments:?}: {finished:?}");
         finished.stdout
     };
-    let server = lasting(&address, &folder);
+    let server = durable_server(&address, &folder);
     let kinds = [("messages", "application/json"), ("text", "text/plain")];
     let mut followers = kinds.map(|(name, content_type)| {
-        works(&["create", name, "--type", content_type], "");
-        works(&["append", name, "-", "--lines"], "1\n2\n");
+        succeed(&["create", name, "--type", content_type], "");
+        succeed(&["append", name, "-", "--lines"], "1\n2\n");
         let mut following = exorelay(&["stream", "follow", name, "--url", &url]).start();
         assert_eq!((following.line(), following.line()), ("1".to_owned(), "2".to_owned()));
         following
@@ -348,14 +348,14 @@ fn followers_imports_and_the_registry_go_on_after_the_server_was_killed_and_star
     drop(server);
     stdin.write_all(b"4\n").unwrap();
     drop(stdin);
-    let _server = lasting(&address, &folder);
+    let _server = durable_server(&address, &folder);
     assert_eq!(import.finish().code, Some(0));
-    works(&["append", "text", "-"], "4\n");
+    succeed(&["append", "text", "-"], "4\n");
     assert_eq!(followers.each_mut().map(Running::line), ["4", "4"]);
-    assert_eq!(works(&["read", "messages"], ""), "1\n2\n3\n4\n");
-    assert_eq!(works(&["ls"], "").lines().count(), 3, "two streams and the registry");
+    assert_eq!(succeed(&["read", "messages"], ""), "1\n2\n3\n4\n");
+    assert_eq!(succeed(&["ls"], "").lines().count(), 3, "two streams and the registry");
     for ((name, _), following) in kinds.iter().zip(followers) {
-        works(&["close", name], "");
+        succeed(&["close", name], "");
         let finished = following.finish();
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), ""), "{finished:?}");
     }

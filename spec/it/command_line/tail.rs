@@ -1,4 +1,4 @@
-//! `tail` against a stand-in for a sidecar.
+//! Tests of `tail` against a fake sidecar.
 
 use axum::body::Body;
 use axum::http::Response;
@@ -16,21 +16,21 @@ fn events(body: impl Into<Body>) -> Response<Body> {
     answer(200, &[("content-type", "text/event-stream")], body)
 }
 
-/// One event, and then a connection that stays open.
+/// Returns one event, and keeps the connection open.
 fn one_and_silence() -> Response<Body> {
     let first = stream::iter([Ok::<_, std::io::Error>(event(1))]);
     events(Body::from_stream(first.chain(stream::pending())))
 }
 
-/// An event every few milliseconds, without end.
-fn events_for_ever() -> Response<Body> {
+/// Returns an endless sequence of events, one every few milliseconds.
+fn endless_events() -> Response<Body> {
     events(Body::from_stream(stream::unfold(1, |id| async move {
         pause(5).await;
         Some((Ok::<_, std::io::Error>(event(id)), id + 1))
     })))
 }
 
-/// Streams are answered with `body`, acknowledgements with success.
+/// Starts a fake sidecar that answers `GET /messages` with `body`, and acknowledgements with success.
 fn sidecar(body: fn(usize) -> Response<Body>) -> Sidecar {
     Sidecar::start(
         move |call: &Call, before| {
@@ -39,7 +39,7 @@ fn sidecar(body: fn(usize) -> Response<Body>) -> Sidecar {
     )
 }
 
-/// Runs `tail ARGUMENTS` to its end; its lines are without their times.
+/// Runs `tail ARGUMENTS` and checks its lines, without timestamps, and its calls.
 fn check(sidecar: &Sidecar, arguments: &[&str], lines: &[&str], calls: &[&str]) {
     let finished = exorelay(&[&["tail", "--api", &sidecar.url()], arguments].concat()).finish();
     assert_eq!(finished.code, Some(0), "{finished:?}");
@@ -56,25 +56,25 @@ fn messages_are_printed_and_acknowledged() {
 }
 
 #[test]
-fn without_acknowledgement_it_only_looks_on() {
+fn no_ack_does_not_acknowledge() {
     check(&sidecar(|_| events(event(1))), &["--count", "1", "--no-ack"], &["hello - 1"], &["GET /messages"]);
 }
 
 #[test]
-fn programs_get_one_envelope_a_line() {
+fn json_output_is_one_envelope_per_line() {
     let json = ["{\"id\":\"1\",\"name\":\"hello\",\"payload\":1}"];
     check(&sidecar(|_| events(event(1))), &["--count", "1", "--no-ack", "--output", "json"], &json, &["GET /messages"]);
 }
 
 #[test]
-fn messages_of_other_names_are_left_alone() {
+fn messages_of_other_names_are_not_acknowledged() {
     let sidecar = sidecar(|_| events(event(1) + &event(2).replace("hello", "users.created")));
     let calls = ["GET /messages?name=users.created,b%20c", "POST /messages/2/ack"];
     check(&sidecar, &["--count", "1", "--name", "users.created,b c"], &["users.created - 2"], &calls);
 }
 
 #[test]
-fn a_connection_that_drops_is_opened_again() {
+fn tail_reconnects() {
     let sidecar = sidecar(|before| match before {
         0 => events(event(1)),
         1 => answer(503, &[], ""),
@@ -85,14 +85,14 @@ fn a_connection_that_drops_is_opened_again() {
 }
 
 #[test]
-fn a_refusal_ends_it() {
+fn a_refusal_ends_tail() {
     let sidecar = sidecar(|_| answer(404, &[], "{\"detail\":\"cannot GET /messages\"}"));
     let finished = exorelay(&["tail", "--api", &sidecar.url()]).finish();
     finished.check(1, "exorelay: cannot GET /messages\n");
 }
 
 #[test]
-fn control_c_ends_it_cleanly() {
+fn control_c_ends_tail_cleanly() {
     let sidecar = sidecar(|_| one_and_silence());
     let mut tail = exorelay(&["tail", "--api", &sidecar.url()]).start();
     assert!(tail.line().ends_with("Z hello - 1"));
@@ -102,8 +102,8 @@ fn control_c_ends_it_cleanly() {
 }
 
 #[test]
-fn a_closed_stdout_ends_it_cleanly() {
-    let sidecar = sidecar(|_| events_for_ever());
+fn a_closed_stdout_ends_tail_cleanly() {
+    let sidecar = sidecar(|_| endless_events());
     let mut tail = exorelay(&["tail", "--no-ack", "--api", &sidecar.url()]).start();
     assert!(tail.line().ends_with("Z hello - 1"));
     drop(tail.stdout());

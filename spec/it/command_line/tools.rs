@@ -1,14 +1,14 @@
-//! `send`, `request` and `health` against a stand-in for a sidecar.
+//! Tests of `send`, `request` and `health` against a fake sidecar.
 
 use axum::body::Body;
 use axum::http::Response;
 
 use super::program::exorelay;
-use super::sidecar::{Call, Sidecar, answer, nobody};
+use super::sidecar::{Call, Sidecar, answer, unused_address};
 
 const SENT: &str = "{\"id\":\"0199\",\"activityId\":\"0199\"}";
 
-/// Runs a tool against a sidecar that answers like this. Answers what the sidecar was asked, which is one thing.
+/// Runs a tool against a fake sidecar and checks its output. Returns the one call it made.
 fn check(arguments: &[&str], answers: fn(&Call) -> Response<Body>, code: i32, stdout: &str, stderr: &str) -> Call {
     let sidecar = Sidecar::start(move |call, _| answers(call));
     let finished = exorelay(arguments).env("EXORELAY__API__ADDRESS", &sidecar.address()).stdin("[1,2]").finish();
@@ -58,33 +58,36 @@ fn a_dash_reads_the_payload_from_stdin() {
 }
 
 #[test]
-fn programs_get_the_ids_as_json() {
+fn json_output_contains_the_ids() {
     check(&["send", "hello", "--output", "json"], sent, 0, &format!("{SENT}\n"), "");
 }
 
 #[test]
-fn the_sidecars_words_are_told_when_it_refuses() {
+fn a_refusal_is_printed_with_its_detail() {
     check(&["send", "hello"], refused, 1, "", "exorelay: the outbox is full\n");
     check(&["request", "hello"], refused, 1, "", "exorelay: the outbox is full\n");
 }
 
 #[test]
-fn an_answer_without_words_is_told_by_its_status() {
+fn an_answer_without_detail_is_printed_with_its_status() {
     check(&["send", "hello"], |_| answer(404, &[], ""), 1, "", "exorelay: SIDECAR answered 404 Not Found\n");
 }
 
 #[test]
-fn what_is_no_sidecar_is_said_to_be_none() {
+fn an_answer_of_another_server_is_an_error() {
     let stderr = "exorelay: SIDECAR does not answer like a sidecar: expected value at line 1 column 1\n";
     check(&["send", "hello"], |_| answer(200, &[], "<html>"), 1, "", stderr);
 }
 
 #[test]
-fn json_that_is_none_is_refused_before_anybody_is_asked() {
+fn invalid_json_is_refused_before_any_call() {
     for tool in ["send", "request"] {
-        let finished = exorelay(&[tool, "hello", "{name: world}", "--api", &nobody()]).finish();
+        let finished = exorelay(&[tool, "hello", "{name: world}", "--api", &unused_address()]).finish();
         finished.check(64, "in a shell, JSON needs single quotes around it: '{\"name\":\"world\"}'");
-        exorelay(&[tool, "hello", "-", "--api", &nobody()]).stdin("{").finish().check(64, "the payload on stdin");
+        exorelay(&[tool, "hello", "-", "--api", &unused_address()])
+            .stdin("{")
+            .finish()
+            .check(64, "the payload on stdin");
     }
 }
 
@@ -95,7 +98,7 @@ fn request_prints_the_payload_of_the_reply() {
 }
 
 #[test]
-fn programs_get_the_reply_as_one_line_of_json() {
+fn json_output_is_the_reply_on_one_line() {
     let stdout = "{\"message\":\"hello.back\",\"id\":\"7\",\"payload\":{\"to\": \"world\"}}\n";
     check(&["request", "hello", "--output", "json"], replied, 0, stdout, "");
     let stdout = "{\"message\":null,\"id\":null,\"payload\":null}\n";
@@ -103,9 +106,9 @@ fn programs_get_the_reply_as_one_line_of_json() {
 }
 
 #[test]
-fn no_reply_is_a_failure_that_says_so() {
-    let silence = |_: &Call| answer(504, &[], "{\"detail\":\"no reply to hello within 30000 ms\"}");
-    check(&["request", "hello"], silence, 1, "", "exorelay: no reply to hello within 30000 ms\n");
+fn a_missing_reply_is_an_error() {
+    let no_reply = |_: &Call| answer(504, &[], "{\"detail\":\"no reply to hello within 30000 ms\"}");
+    check(&["request", "hello"], no_reply, 1, "", "exorelay: no reply to hello within 30000 ms\n");
 }
 
 #[test]
@@ -119,8 +122,8 @@ fn health_prints_ready_or_the_reasons() {
 }
 
 #[test]
-fn where_nobody_listens_the_way_out_is_told() {
-    let api = nobody();
+fn without_a_sidecar_the_error_says_how_to_start_one() {
+    let api = unused_address();
     let expected = format!("exorelay: no sidecar at http://{api}: start one with `exorelay dev` or give --api\n");
     for tool in [&["send", "hello"][..], &["request", "hello"], &["health"], &["tail"]] {
         let finished = exorelay(&[tool, &["--api", &api]].concat()).finish();

@@ -1,11 +1,11 @@
-//! `tail --broker` and `activity` against a stand-in for a broker.
+//! Tests of `tail --broker` and `activity` against a fake broker.
 
 use axum::body::Body;
 use axum::http::Response;
 use futures_util::{StreamExt, stream};
 
 use super::program::exorelay;
-use super::sidecar::{Call, Sidecar as Broker, answer, nobody};
+use super::sidecar::{Call, Sidecar as Broker, answer, unused_address};
 
 fn row(id: &str, extra: &str) -> String {
     format!(
@@ -29,7 +29,7 @@ fn busy() -> Response<Body> {
     answer(503, &[], "{\"detail\":\"32 clients already follow the traffic\"}")
 }
 
-/// Runs `tail --broker BROKER ARGUMENTS` to its end.
+/// Runs `tail --broker BROKER ARGUMENTS` and checks its output and calls.
 fn check(body: fn(usize) -> Response<Body>, arguments: &[&str], stdout: &str, calls: &[&str]) {
     let broker = Broker::start(move |_: &Call, before| body(before));
     let finished = exorelay(&[&["tail", "--broker", &broker.url()], arguments].concat()).finish();
@@ -40,7 +40,7 @@ fn check(body: fn(usize) -> Response<Body>, arguments: &[&str], stdout: &str, ca
 }
 
 #[test]
-fn people_get_a_line_for_each_message_failure_and_gap() {
+fn text_output_has_a_line_for_each_message_failure_and_gap() {
     let all = |_| {
         let failure = format!("event: undelivered\ndata: {UNDELIVERED}\n\n");
         let gap = "event: missed\ndata: {\"missed\":7}\n\n";
@@ -55,21 +55,21 @@ fn people_get_a_line_for_each_message_failure_and_gap() {
 }
 
 #[test]
-fn programs_get_one_line_of_json_each() {
+fn json_output_has_a_line_for_each_event() {
     let both = |_| events(format!("event: undelivered\ndata: {UNDELIVERED}\n\n") + &message("1", ""));
     let stdout = format!("{{\"undelivered\":{UNDELIVERED}}}\n{}\n", row("1", ""));
     check(both, &["--count", "1"], &stdout, &["GET /traffic"]);
 }
 
 #[test]
-fn the_broker_is_asked_for_what_is_wanted_only() {
+fn filters_are_sent_to_the_broker() {
     let arguments = ["--message", "a b", "--role", "users", "--activity", "x&y", "--payloads", "--count", "1"];
     let call = "GET /traffic?message=a%20b&role=users&activity=x%26y&payloads=true";
     check(|_| events(message("1", "")), &arguments, &format!("{}\n", row("1", "")), &[call]);
 }
 
 #[test]
-fn a_broker_that_restarts_is_followed_again() {
+fn tail_reconnects_to_a_restarted_broker() {
     let restarts = |before| match before {
         0 => events(message("1", "")),
         1 => busy(),
@@ -80,7 +80,7 @@ fn a_broker_that_restarts_is_followed_again() {
 }
 
 #[test]
-fn what_the_broker_refuses_ends_it_with_its_words() {
+fn a_refusal_of_the_broker_ends_tail_with_its_detail() {
     for (status, detail, expected) in [
         (403, "payloads are hidden", "exorelay: payloads are hidden\n"),
         (503, "32 follow", "exorelay: cannot follow BROKER: 32 follow\n"),
@@ -92,7 +92,7 @@ fn what_the_broker_refuses_ends_it_with_its_words() {
 }
 
 #[test]
-fn control_c_ends_following_a_broker_cleanly() {
+fn control_c_ends_tail_cleanly() {
     let first = |_: &Call, _| {
         let one = stream::iter([Ok::<_, std::io::Error>(message("1", ""))]);
         events(Body::from_stream(one.chain(stream::pending())))
@@ -104,19 +104,19 @@ fn control_c_ends_following_a_broker_cleanly() {
     assert_eq!(tail.finish().code, Some(0));
 }
 
-/// A story of three messages, the last of which did not arrive.
-fn story() -> String {
-    let told = |row: String, extra: &str| format!("{}{extra}}}", row.strip_suffix('}').unwrap());
-    let first = told(row("1", ""), ",\"parent\":null,\"afterMs\":0.0");
+/// Returns an activity of three messages, the last of which was not delivered.
+fn activity_json() -> String {
+    let with = |row: String, extra: &str| format!("{}{extra}}}", row.strip_suffix('}').unwrap());
+    let first = with(row("1", ""), ",\"parent\":null,\"afterMs\":0.0");
     let reply = row("2", ",\"responseTo\":\"1\",\"responseTimeMs\":7.596").replace("users.create", "users.created");
-    let reply = told(reply, ",\"parent\":\"1\",\"afterMs\":7.6");
+    let reply = with(reply, ",\"parent\":\"1\",\"afterMs\":7.6");
     let lost = ",\"parent\":null,\"afterMs\":12.34,\"undelivered\":[{\"receiver\":\"users\",\"reason\":\"away\",\"afterMs\":1012.3}]";
-    format!("{{\"activityId\":\"a\",\"messages\":[{first},{reply},{}]}}", told(row("3", ""), lost))
+    format!("{{\"activityId\":\"a\",\"messages\":[{first},{reply},{}]}}", with(row("3", ""), lost))
 }
 
 #[test]
 fn an_activity_is_printed_as_a_timeline() {
-    let broker = Broker::start(|_, _| answer(200, &[], story()));
+    let broker = Broker::start(|_, _| answer(200, &[], activity_json()));
     let finished = exorelay(&["activity", "a/b", "--broker", &broker.url()]).finish();
     let expected = "\
 activity a: 3 messages, from 2026-11-22T13:41:32.294600Z on
@@ -130,20 +130,20 @@ activity a: 3 messages, from 2026-11-22T13:41:32.294600Z on
 }
 
 #[test]
-fn programs_get_an_activity_as_one_line_of_json() {
-    let broker = Broker::start(|_, _| answer(200, &[], story()));
+fn json_output_of_an_activity_is_one_line() {
+    let broker = Broker::start(|_, _| answer(200, &[], activity_json()));
     let finished = exorelay(&["activity", "a", "--broker", &broker.url(), "--output", "json"]).finish();
-    assert_eq!((finished.code, finished.stdout), (Some(0), format!("{}\n", story())));
+    assert_eq!((finished.code, finished.stdout), (Some(0), format!("{}\n", activity_json())));
 }
 
 #[test]
-fn the_configured_broker_is_asked_unless_another_is_named() {
+fn the_configured_broker_is_the_default() {
     for (key, value) in [
         ("EXORELAY__BUS__URL", "http://BROKER/"),
         ("EXORELAY__BUS__URL", "ws://BROKER"),
         ("EXORELAY__BROKER__ADDRESS", "BROKER"),
     ] {
-        let broker = Broker::start(|_, _| answer(200, &[], story()));
+        let broker = Broker::start(|_, _| answer(200, &[], activity_json()));
         let activity = exorelay(&["activity", "a"]).env("EXORELAY__BUS__URL", "embedded");
         activity.env(key, &value.replace("BROKER", &broker.address())).finish().check(0, "activity a: 3 messages");
         assert_eq!(broker.lines(1), ["GET /activities/a"]);
@@ -151,7 +151,7 @@ fn the_configured_broker_is_asked_unless_another_is_named() {
 }
 
 #[test]
-fn an_activity_nobody_knows_is_a_failure_that_says_so() {
+fn an_unknown_activity_is_an_error() {
     let broker = Broker::start(|_, _| answer(404, &[], "{\"detail\":\"no record of activity \\\"a\\\"\"}"));
     let finished = exorelay(&["activity", "a", "--broker", &broker.url()]).finish();
     let expected = "exorelay: no record of activity \"a\"\n".to_owned();
@@ -159,11 +159,11 @@ fn an_activity_nobody_knows_is_a_failure_that_says_so() {
 }
 
 #[test]
-fn what_is_no_broker_is_said_to_be_none() {
+fn an_answer_of_another_server_is_an_error() {
     let broker = Broker::start(|_, _| answer(200, &[], "<html>"));
     let finished = exorelay(&["activity", "a", "--broker", &broker.url()]).finish();
     finished.check(1, "does not answer like a broker: expected value at line 1 column 1\n");
-    let broker = nobody();
+    let broker = unused_address();
     let expected =
         format!("exorelay: no broker at http://{broker}: start one with `exorelay broker` or give --broker\n");
     for tool in [&["activity", "a"][..], &["tail"]] {

@@ -28,7 +28,7 @@ impl Streams {
     /// kill -9, and the same again on the same folder.
     pub(super) async fn kill_and_revive(&mut self) {
         self.process.kill().await;
-        self.process.revive().await;
+        self.process.restart().await;
         self.client = client();
     }
 

@@ -241,7 +241,7 @@ async fn check_missed(record: &str, readable: &str) {
     let (_, end) = caller.read("one", "-1").await.unwrap();
     streams.process.kill().await;
     flip_text(streams.dir.path(), record.as_bytes());
-    streams.process.revive().await;
+    streams.process.restart().await;
     let log = streams.process.log();
     assert!(log.contains(r#""path":"one""#), "the log does not tell which stream: {log}");
     let mut caller = Caller { client: client(), ..streams.caller() };

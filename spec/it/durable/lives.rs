@@ -47,7 +47,7 @@ async fn check_kills(durability: &str, kills: usize) {
         streams.process.kill().await;
         writers = joined(writing).await;
         while dice.throw(5) == 0 {
-            streams.process.revive_in_vain(dice.throw(100)).await;
+            streams.process.restart_and_kill(dice.throw(100)).await;
         }
         streams.kill_and_revive().await;
         println!("after kill {kill}");

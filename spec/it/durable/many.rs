@@ -15,7 +15,7 @@ async fn fifty_thousand_streams_are_there_again_after_a_stop_and_after_a_kill() 
     server.process.stop().await;
     fill(server.dir.path()).await;
     for killed in [true, false, false] {
-        server.process.revive().await;
+        server.process.restart().await;
         let files = server.process.open_files();
         assert!(files < 200, "{files} open files: a stream must not cost one");
         let caller = server.caller();

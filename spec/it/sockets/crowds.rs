@@ -1,4 +1,4 @@
-//! Many sockets, and sockets that do too much or too little.
+//! Tests with many sockets, and with sockets that send too much or read too little.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use tokio::io::AsyncReadExt;
 use super::broker;
 use crate::eventually::eventually;
 use crate::memory::resident_kib;
-use crate::stage::{Peer, Process, Raw, declare, instances, knows, raise_file_limit};
+use crate::stage::{Peer, Process, Raw, declare, instances, raise_file_limit, wait_until_registered};
 
 const IDLE: usize = 5_000;
 
-/// What an idle socket may cost. It costs a third of it: a buffer to read into, its task, its place on the roster.
+/// Maximum memory of an idle socket, in bytes. The actual use is a third of it: read buffer, task, and roster entry.
 const IDLE_BYTES_MAX: usize = 24 * 1024;
 
-/// Opens sockets that say nothing but who they are, and not even that every second time.
+/// Opens idle sockets; every second one registers.
 async fn idle(broker: &Process, count: usize) -> Vec<Raw> {
     let handshake = "GET /services HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -42,45 +42,45 @@ async fn idle(broker: &Process, count: usize) -> Vec<Raw> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_thousand_idle_sockets_cost_little_memory_and_hold_up_nobody() {
+async fn five_thousand_idle_sockets_use_little_memory_and_do_not_delay_others() {
     raise_file_limit();
     let broker = broker(&[("EXORELAY__BROKER__HEARTBEAT_MS", "600000")]).await;
     let files = broker.open_files();
     let (mut web, mut users) = (Peer::open(&broker, "web").await, Peer::open(&broker, "users").await);
     drop(idle(&broker, 100).await);
-    eventually("the end of the first", || async { (broker.open_files() <= files + 2).then_some(()) }).await;
+    eventually("the end of the first sockets", || async { (broker.open_files() <= files + 2).then_some(()) }).await;
     let before = resident_kib(broker.id());
     let sockets = idle(&broker, IDLE).await;
-    knows(&broker, &[("idle", IDLE / 2)]).await;
+    wait_until_registered(&broker, &[("idle", IDLE / 2)]).await;
     let grown = resident_kib(broker.id()).saturating_sub(before);
     let each = usize::try_from(grown).unwrap() * 1024 / IDLE;
-    println!("an idle socket costs {each} bytes");
-    assert!(each <= IDLE_BYTES_MAX, "an idle socket costs {each} bytes, at most {IDLE_BYTES_MAX} are allowed");
+    println!("an idle socket uses {each} bytes");
+    assert!(each <= IDLE_BYTES_MAX, "an idle socket uses {each} bytes, at most {IDLE_BYTES_MAX} are allowed");
     for id in ["1", "2", "3"] {
-        web.say("create user", id, id, id).await;
-        users.gets(id).await;
-        users.say("user created", &format!("re: {id}"), id, id).await;
-        web.gets(&format!("re: {id}")).await;
+        web.send_message("create user", id, id, id).await;
+        users.expect_message(id).await;
+        users.send_message("user created", &format!("re: {id}"), id, id).await;
+        web.expect_message(&format!("re: {id}")).await;
     }
     drop(sockets);
-    eventually("the end of all", || async { (broker.open_files() <= files + 2).then_some(()) }).await;
-    knows(&broker, &[("idle", 0), ("web", 1), ("users", 1)]).await;
+    eventually("the end of all sockets", || async { (broker.open_files() <= files + 2).then_some(()) }).await;
+    wait_until_registered(&broker, &[("idle", 0), ("web", 1), ("users", 1)]).await;
 }
 
 const REGISTRATIONS: usize = 10_000;
 
-/// What they may leave behind: some memory of who is expected back, and what the log has not written yet.
+/// Maximum memory growth by the registrations: instances expected back, and log lines not written yet.
 const REGISTRATIONS_KIB_MAX: u64 = 24 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_registrations_of_one_socket_hold_up_nobody_and_leave_one_instance() {
+async fn ten_thousand_registrations_of_one_socket_do_not_delay_others_and_leave_one_instance() {
     let broker = broker(&[("RUST_LOG", "warn")]).await;
     let (mut web, mut users) = (Peer::open(&broker, "web").await, Peer::open(&broker, "users").await);
     let before = resident_kib(broker.id());
     let mut restless = Peer::connect(broker.address("broker"), "restless").await;
     let registering = tokio::spawn(async move {
         for number in 0..REGISTRATIONS {
-            // The same role, two in turns, and ever new ones.
+            // Two alternating roles, and a new one each time.
             let role = match number % 3 {
                 0 => "log".to_owned(),
                 1 => "mail".to_owned(),
@@ -98,22 +98,22 @@ async fn ten_thousand_registrations_of_one_socket_hold_up_nobody_and_leave_one_i
     let mut served = 0;
     while !registering.is_finished() || served == 0 {
         let id = served.to_string();
-        web.say("create user", &id, &id, served).await;
-        users.gets(&id).await;
-        users.say("user created", &id, &id, served).await;
-        web.gets(&id).await;
+        web.send_message("create user", &id, &id, served).await;
+        users.expect_message(&id).await;
+        users.send_message("user created", &id, &id, served).await;
+        web.expect_message(&id).await;
         served += 1;
     }
     let restless = registering.await.unwrap();
-    knows(&broker, &[("at last", 1), ("log", 0), ("mail", 0), ("web", 1), ("users", 1)]).await;
+    wait_until_registered(&broker, &[("at last", 1), ("log", 0), ("mail", 0), ("web", 1), ("users", 1)]).await;
     let grown = resident_kib(broker.id()).saturating_sub(before);
     assert!(grown <= REGISTRATIONS_KIB_MAX, "grew by {grown} KiB while {served} were served");
     drop(restless);
-    knows(&broker, &[("at last", 0)]).await;
+    wait_until_registered(&broker, &[("at last", 0)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_counts_once_under_its_last_role_and_may_speak_without_any() {
+async fn a_socket_is_registered_once_under_its_last_role_and_may_send_without_one() {
     let broker = Process::start("broker", &[]).await;
     let mut roles = super::web_and_users();
     roles["log"] = json!({ "receives": ["user created"] });
@@ -121,27 +121,27 @@ async fn a_socket_counts_once_under_its_last_role_and_may_speak_without_any() {
     let mut twice = Peer::open(&broker, "users").await;
     twice.register("users").await;
     let mut web = Peer::open(&broker, "web").await;
-    // Not who is connected counts, but who the frame says it is from.
+    // The sender in the frame counts, not the role of the connection.
     let mut stranger = Peer::connect(broker.address("broker"), "web").await;
-    stranger.say("create user", "1", "1", 1).await;
-    twice.gets("1").await;
+    stranger.send_message("create user", "1", "1", 1).await;
+    twice.expect_message("1").await;
     assert_eq!(instances(&broker, "users").await.len(), 1);
     twice.register("log").await;
-    knows(&broker, &[("users", 0), ("log", 1)]).await;
+    wait_until_registered(&broker, &[("users", 0), ("log", 1)]).await;
     let mut users = Peer::open(&broker, "users").await;
-    web.say("create user", "2", "2", 2).await;
-    users.gets("2").await;
-    users.say("user created", "3", "2", 3).await;
-    twice.gets("3").await;
-    web.gets("3").await;
+    web.send_message("create user", "2", "2", 2).await;
+    users.expect_message("2").await;
+    users.send_message("user created", "3", "2", 3).await;
+    twice.expect_message("3").await;
+    web.expect_message("3").await;
     drop(twice);
-    knows(&broker, &[("log", 0), ("users", 1)]).await;
+    wait_until_registered(&broker, &[("log", 0), ("users", 1)]).await;
 }
 
 const LARGE: usize = 300;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_that_stops_reading_does_not_take_goes_to_the_other_of_its_role() {
+async fn messages_for_a_service_that_stops_reading_go_to_another_of_its_role() {
     let settings = [("EXORELAY__BROKER__DELIVERY_TIMEOUT_MS", "2000"), ("EXORELAY__BROKER__HEARTBEAT_MS", "1000")];
     let broker = broker(&settings).await;
     let mut deaf = Peer::open(&broker, "users").await;
@@ -156,22 +156,22 @@ async fn what_one_that_stops_reading_does_not_take_goes_to_the_other_of_its_role
         }
         ids
     });
-    // More than the system keeps for a connection.
+    // More than the socket buffers hold.
     let large = "x".repeat(100_000);
     for number in 0..LARGE {
-        web.say("create user", &number.to_string(), &number.to_string(), large.as_str()).await;
+        web.send_message("create user", &number.to_string(), &number.to_string(), large.as_str()).await;
     }
-    knows(&broker, &[("users", 1)]).await;
-    web.say("create user", "last", "last", 1).await;
+    wait_until_registered(&broker, &[("users", 1)]).await;
+    web.send_message("create user", "last", "last", 1).await;
     let mut ids = reading.await.unwrap();
     let others = ids.len();
-    // What was written to it is there for it to read; that and no more is its own. It is read without the library, which
-    // would answer pings to a connection that has ended, and lose it.
+    // It keeps only what was written to its connection. That is read without the library, which would answer pings on the
+    // ended connection, and lose the data.
     let mut written = Vec::new();
     drop(deaf.socket.get_mut().read_to_end(&mut written).await);
     let id = Regex::new(r#""id":"(\d+)""#).unwrap();
     ids.extend(id.captures_iter(&String::from_utf8_lossy(&written)).map(|found| found[1].to_owned()));
     assert_eq!(ids.len(), LARGE + 1);
-    assert!(others > LARGE / 2, "the other one has {others} of {LARGE}");
+    assert!(others > LARGE / 2, "the other service has {others} of {LARGE}");
     assert!(broker.log().contains("a service is disconnected"), "{}", broker.log());
 }

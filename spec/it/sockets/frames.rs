@@ -1,4 +1,4 @@
-//! Frames that are no messages, too long, or in pieces.
+//! Tests of malformed, too long, and fragmented frames.
 
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -11,47 +11,47 @@ use super::broker;
 use crate::eventually::eventually;
 use crate::stage::Peer;
 
-/// What a frame that cannot be understood leaves in the log.
-const COMPLAINT: &str = "a frame cannot be understood";
+/// Log message about a malformed frame.
+const MALFORMED: &str = "a frame cannot be understood";
 
-/// Every value that is wrong for the key, in a frame that is right otherwise.
-fn spoilt(frame: &Value) -> Vec<Value> {
+/// Returns copies of a valid frame, each with one field of a wrong type.
+fn malformed(frame: &Value) -> Vec<Value> {
     let (text, flag) = (&[json!(5), json!(true), json!(["a"]), json!({ "a": 1 })][..], &[json!(5), json!("yes")][..]);
     let keys = [("name", text), ("id", text), ("sender", text), ("activityId", text), ("responseTo", text)];
-    let mut spoilt = Vec::new();
+    let mut malformed = Vec::new();
     for (key, values) in keys.into_iter().chain([("isSecurity", flag)]) {
         for value in values {
             let mut frame = frame.clone();
             frame[key] = value.clone();
-            spoilt.push(frame);
+            malformed.push(frame);
         }
     }
-    spoilt
+    malformed
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_type_in_any_field_costs_its_frame_and_is_told_in_the_log() {
+async fn a_field_of_a_wrong_type_drops_its_frame_and_is_logged() {
     let broker = broker(&[]).await;
     let (mut web, mut users) = (Peer::open(&broker, "web").await, Peer::open(&broker, "users").await);
-    let good = json!({ "name": "create user", "sender": "web", "id": "1", "activityId": "1" });
-    let frames = spoilt(&good);
-    for (place, frame) in frames.iter().enumerate() {
+    let valid = json!({ "name": "create user", "sender": "web", "id": "1", "activityId": "1" });
+    let frames = malformed(&valid);
+    for (index, frame) in frames.iter().enumerate() {
         web.send(frame.clone()).await;
-        let id = place.to_string();
-        web.say("create user", &id, &id, json!({ "anything": [null] })).await;
-        users.gets(&id).await;
+        let id = index.to_string();
+        web.send_message("create user", &id, &id, json!({ "anything": [null] })).await;
+        users.expect_message(&id).await;
     }
     let mut registration = json!({ "name": "exocom.register-service", "sender": "web", "id": "r", "activityId": "r" });
     for (key, value) in [("sender", json!(5)), ("sender", json!("")), ("payload", json!({ "receives": "all" }))] {
-        let right = registration[key].clone();
+        let valid = registration[key].clone();
         registration[key] = value;
         web.send(registration.clone()).await;
-        registration[key] = right;
+        registration[key] = valid;
     }
-    web.say("create user", "last", "last", Value::Null).await;
-    users.gets("last").await;
-    eventually((frames.len() + 3, "complaints"), || async {
-        (broker.log().matches(COMPLAINT).count() == frames.len() + 3).then_some(())
+    web.send_message("create user", "last", "last", Value::Null).await;
+    users.expect_message("last").await;
+    eventually((frames.len() + 3, "log messages"), || async {
+        (broker.log().matches(MALFORMED).count() == frames.len() + 3).then_some(())
     })
     .await;
     for words in
@@ -61,7 +61,7 @@ async fn a_wrong_type_in_any_field_costs_its_frame_and_is_told_in_the_log() {
     }
 }
 
-/// A frame of `bytes` bytes, from `web` to `users`.
+/// Returns a frame of `bytes` bytes, from `web` to `users`.
 fn long_frame(id: &str, bytes: usize) -> String {
     let frame = |payload: &str| format!(r#"{{"name":"create user","sender":"web","id":"{id}","payload":"{payload}"}}"#);
     let frame = frame(&"x".repeat(bytes - frame("").len()));
@@ -69,16 +69,16 @@ fn long_frame(id: &str, bytes: usize) -> String {
     frame
 }
 
-/// Sends a text in pieces, with a ping between any two.
+/// Sends a text as fragments with pings in between. Returns false if the connection has ended.
 async fn send_in_pieces(peer: &mut Peer, text: &str, piece: usize) -> bool {
     let pieces: Vec<&[u8]> = text.as_bytes().chunks(piece).collect();
-    for (place, bytes) in pieces.iter().enumerate() {
-        let data = if place == 0 { Data::Text } else { Data::Continue };
-        let frame = Frame::message(Bytes::copy_from_slice(bytes), OpCode::Data(data), place + 1 == pieces.len());
+    for (index, bytes) in pieces.iter().enumerate() {
+        let data = if index == 0 { Data::Text } else { Data::Continue };
+        let frame = Frame::message(Bytes::copy_from_slice(bytes), OpCode::Data(data), index + 1 == pieces.len());
         if peer.socket.send(Packet::Frame(frame)).await.is_err() {
             return false;
         }
-        if place + 1 < pieces.len() && peer.socket.send(Packet::Ping(Bytes::new())).await.is_err() {
+        if index + 1 < pieces.len() && peer.socket.send(Packet::Ping(Bytes::new())).await.is_err() {
             return false;
         }
     }
@@ -86,21 +86,21 @@ async fn send_in_pieces(peer: &mut Peer, text: &str, piece: usize) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_of_exactly_the_bound_pass_whole_or_in_pieces_and_one_byte_more_ends_with_1009() {
+async fn frames_up_to_the_limit_pass_and_one_byte_more_closes_with_1009() {
     let broker = broker(&[("EXORELAY__BROKER__FRAME_BYTES_MAX", "100000")]).await;
     let mut users = Peer::open(&broker, "users").await;
     let mut web = Peer::open(&broker, "web").await;
     web.send_text(&long_frame("1", 100_000)).await;
-    users.gets("1").await;
+    users.expect_message("1").await;
     assert!(send_in_pieces(&mut web, &long_frame("2", 100_000), 999).await);
-    users.gets("2").await;
+    users.expect_message("2").await;
     web.send_text(&long_frame("3", 100_001)).await;
     assert_eq!(web.end().await, 1009);
     let mut web = Peer::open(&broker, "web").await;
-    // It may be told before the last piece is out.
+    // The broker may close before the last fragment is sent.
     send_in_pieces(&mut web, &long_frame("4", 100_001), 999).await;
     assert_eq!(web.end().await, 1009);
     let mut web = Peer::open(&broker, "web").await;
-    web.say("create user", "5", "5", "after all that").await;
-    users.gets("5").await;
+    web.send_message("create user", "5", "5", "after all that").await;
+    users.expect_message("5").await;
 }

@@ -1,4 +1,4 @@
-//! Connections that hang, brokers that restart, services that die.
+//! Tests of hanging connections, restarting brokers, and killed services.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -10,31 +10,33 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use super::broker;
-use crate::stage::{ORDER, Over, Peer, Process, Proxy, Sender, Service, Traffic, get, handles, knows};
+use crate::stage::{
+    ORDER, Peer, Process, Proxy, Sender, Service, Traffic, Transport, get, recording_relay, wait_until_registered,
+};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_instance_that_asked_dies_another_one_of_its_role_gets_the_answer() {
+async fn an_answer_to_a_lost_instance_goes_to_another_of_its_role() {
     let broker = broker(&[]).await;
     let mut asking = Peer::open(&broker, "web").await;
     let (mut other, mut users) = (Peer::open(&broker, "web").await, Peer::open(&broker, "users").await);
-    asking.say("create user", "1", "a", 1).await;
-    users.gets("1").await;
+    asking.send_message("create user", "1", "a", 1).await;
+    users.expect_message("1").await;
     drop(asking);
-    knows(&broker, &[("web", 1)]).await;
-    users.say("user created", "2", "a", 2).await;
-    let answer = other.gets("2").await;
+    wait_until_registered(&broker, &[("web", 1)]).await;
+    users.send_message("user created", "2", "a", 2).await;
+    let answer = other.expect_message("2").await;
     assert_eq!(answer["activityId"], "a");
 }
 
-/// Tells a test that it is the service which is going to be killed, and where its broker is.
+/// Environment variable that makes the test process the service to be killed; its value is the address of the broker.
 const VICTIM: &str = "EXORELAY_SPEC_VICTIM";
 
-/// Messages that are read before the end.
+/// Messages that are read before the kill.
 const READ: usize = 5;
 
 const STREAM: usize = 400;
 
-/// Reads some messages of the stream, tells so, and hangs.
+/// Reads some messages, prints their ids, and hangs.
 async fn be_killed(address: &str) {
     let mut users = Peer::connect(address, "users").await;
     users.register("users").await;
@@ -45,7 +47,7 @@ async fn be_killed(address: &str) {
     std::future::pending().await
 }
 
-/// How many deliveries the broker counts as done.
+/// Returns the number of deliveries counted by the broker.
 async fn delivered(broker: &Process) -> usize {
     let metrics = get(&format!("{}/metrics", broker.url("broker"))).await.body;
     let line = metrics.lines().find_map(|line| line.strip_prefix("exorelay_broker_deliveries_total ")).unwrap();
@@ -53,22 +55,22 @@ async fn delivered(broker: &Process) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_killed_in_the_middle_of_a_stream_costs_nothing_that_was_not_yet_written_to_it() {
+async fn a_killed_service_loses_only_messages_already_written_to_it() {
     if let Ok(address) = std::env::var(VICTIM) {
         return be_killed(&address).await;
     }
     let broker = broker(&[("EXORELAY__BROKER__HEARTBEAT_MS", "600000")]).await;
-    let name = "a_service_killed_in_the_middle_of_a_stream_costs_nothing_that_was_not_yet_written_to_it";
+    let name = "a_killed_service_loses_only_messages_already_written_to_it";
     let mut victim = Command::new(std::env::current_exe().unwrap());
     victim.args(["--exact", &format!("sockets::outages::{name}"), "--nocapture"]).kill_on_drop(true);
     let victim = victim.env(VICTIM, broker.address("broker")).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut victim = victim.unwrap();
     let mut output = BufReader::new(victim.stdout.take().unwrap()).lines();
-    knows(&broker, &[("users", 1)]).await;
+    wait_until_registered(&broker, &[("users", 1)]).await;
     let mut web = Peer::open(&broker, "web").await;
     let large = "x".repeat(100_000);
     for number in 0..STREAM {
-        web.say("create user", &number.to_string(), "a", large.as_str()).await;
+        web.send_message("create user", &number.to_string(), "a", large.as_str()).await;
     }
     let mut read = Vec::new();
     while read.len() < READ {
@@ -77,23 +79,23 @@ async fn a_service_killed_in_the_middle_of_a_stream_costs_nothing_that_was_not_y
     }
     assert_eq!(read, (0..READ).map(|number| number.to_string()).collect::<Vec<_>>());
     victim.kill().await.unwrap();
-    knows(&broker, &[("users", 0)]).await;
+    wait_until_registered(&broker, &[("users", 0)]).await;
     let written = delivered(&broker).await;
-    assert!(written < STREAM, "the stream was over too soon");
-    let mut heir = Peer::open(&broker, "users").await;
+    assert!(written < STREAM, "all messages were written before the kill");
+    let mut successor = Peer::open(&broker, "users").await;
     for number in written..STREAM {
-        heir.gets(&number.to_string()).await;
+        successor.expect_message(&number.to_string()).await;
     }
-    web.say("create user", "last", "a", 1).await;
-    heir.gets("last").await;
+    web.send_message("create user", "last", "a", 1).await;
+    successor.expect_message("last").await;
 }
 
 const RELAYS: usize = 50;
 
-/// A slot of time in which not all may come back at once.
+/// Interval in which not all relays may reconnect.
 const SLOT_US: i128 = 20_000;
 
-/// When services connected, by the log.
+/// Returns the times at which services connected, from the log.
 fn connections(broker: &Process) -> Vec<i128> {
     let log = broker.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -106,10 +108,10 @@ fn connections(broker: &Process) -> Vec<i128> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_relays_come_back_to_a_restarted_broker_and_not_all_at_once() {
+async fn fifty_relays_reconnect_to_a_restarted_broker_spread_over_time() {
     let mut broker = Process::start("broker", &[]).await;
-    let bus = broker.bus(Over::WebSocket);
-    let (shipping, book) = handles("shipping", &bus).await;
+    let bus = broker.bus(Transport::WebSocket);
+    let (shipping, book) = recording_relay("shipping", &bus).await;
     let connect = |number: usize| {
         let bus = bus.clone();
         async move { Relay::builder(format!("relay {number}")).bus(bus).connect().await.unwrap() }
@@ -122,18 +124,18 @@ async fn fifty_relays_come_back_to_a_restarted_broker_and_not_all_at_once() {
     };
     send(0..5).await;
     for relay in &relays {
-        book.has(relay.role().as_str(), 0..5).await;
+        book.wait_for(relay.role().as_str(), 0..5).await;
     }
     broker.kill().await;
     send(5..10).await;
-    broker.revive().await;
+    broker.restart().await;
     send(10..15).await;
     for relay in &relays {
-        book.has(relay.role().as_str(), 0..15).await;
-        book.is_in_order(relay.role().as_str());
+        book.wait_for(relay.role().as_str(), 0..15).await;
+        book.assert_in_order(relay.role().as_str());
     }
     let known: Vec<(&str, usize)> = relays.iter().map(|relay| (relay.role().as_str(), 1)).collect();
-    knows(&broker, &known).await;
+    wait_until_registered(&broker, &known).await;
     let mut slots: BTreeMap<i128, usize> = BTreeMap::new();
     let times = connections(&broker);
     for time in &times {
@@ -143,13 +145,13 @@ async fn fifty_relays_come_back_to_a_restarted_broker_and_not_all_at_once() {
     let fullest = slots.values().max().unwrap();
     println!("{} connections within {} ms, {fullest} in the fullest 20 ms", times.len(), (last - first) / 1_000);
     assert!(times.len() > RELAYS, "all of them, and shipping");
-    assert!(*fullest < RELAYS, "{fullest} came within 20 ms: {slots:?}");
+    assert!(*fullest < RELAYS, "{fullest} connected within 20 ms: {slots:?}");
     join_all(relays.into_iter().chain([shipping]).map(|relay| async move { relay.close().await })).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_accepted_arrives_after_a_network_that_was_cut_without_a_word() {
-    // The patience of both ends, at the scale of a test.
+async fn accepted_messages_arrive_after_a_silent_network_outage() {
+    // Short heartbeats at both ends, so that the test is fast.
     let broker = Process::start("broker", &[("EXORELAY__BROKER__HEARTBEAT_MS", "400")]).await;
     let network = Proxy::start(broker.address("broker")).await;
     let service = Service::start("127.0.0.1:0");
@@ -158,34 +160,34 @@ async fn everything_accepted_arrives_after_a_network_that_was_cut_without_a_word
     let line = format!("run --role shipping --receives {ORDER} --bus {bus} --forward {}", service.url());
     let _shipping = Process::start(&line, &settings).await;
     let web = Process::start(&format!("run --role web --bus {bus}"), &settings).await;
-    let phone = Relay::builder("phone").bus(broker.bus(Over::WebSocket)).connect().await.unwrap();
+    let phone = Relay::builder("phone").bus(broker.bus(Transport::WebSocket)).connect().await.unwrap();
     let traffic =
         [Traffic::start("web", Sender::Sidecar(web.url("api"))), Traffic::start("phone", Sender::Relay(phone.clone()))];
     for _ in 0..2 {
         for sending in &traffic {
             let some = sending.more(20).await;
-            service.book().has(&sending.sender, some.start..some.start + 1).await;
+            service.received().wait_for(&sending.sender, some.start..some.start + 1).await;
         }
         network.cut();
         for sending in &traffic {
             sending.more(20).await;
         }
-        // Both ends find out by themselves.
-        knows(&broker, &[("shipping", 0), ("web", 0), ("phone", 1)]).await;
+        // Both ends detect the outage by themselves.
+        wait_until_registered(&broker, &[("shipping", 0), ("web", 0), ("phone", 1)]).await;
         let mut meanwhile = Vec::new();
         for sending in &traffic {
             meanwhile.push(sending.more(20).await);
         }
         network.heal();
         for (sending, numbers) in traffic.iter().zip(meanwhile) {
-            service.book().has(&sending.sender, numbers).await;
+            service.received().wait_for(&sending.sender, numbers).await;
         }
-        knows(&broker, &[("shipping", 1), ("web", 1)]).await;
+        wait_until_registered(&broker, &[("shipping", 1), ("web", 1)]).await;
     }
     for sending in traffic {
         let sender = sending.sender.clone();
         let all = sending.finish().await;
-        service.book().has(&sender, 0..all).await;
+        service.received().wait_for(&sender, 0..all).await;
     }
     let given_up = get(&format!("{}/undelivered", broker.url("broker"))).await.json();
     assert_eq!(given_up, json!({ "undelivered": [] }));

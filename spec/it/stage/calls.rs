@@ -1,4 +1,4 @@
-//! HTTP calls as a service makes them, each over a connection of its own.
+//! HTTP calls, each over a connection of its own.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -6,27 +6,27 @@ use std::time::Duration;
 use reqwest::{Client, Error, Method};
 use serde_json::Value;
 
-/// How long one call may take before its test fails.
+/// Timeout of one call.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What came back.
+/// The response to a call.
 #[derive(Debug)]
-pub(crate) struct Called {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: String,
 }
 
-impl Called {
+impl Response {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
-/// One call with a JSON body. Errors: there was no complete answer.
-pub(crate) async fn call(method: Method, url: &str, body: Option<&Value>) -> Result<Called, Error> {
-    // Connections belong to the runtime that opened them, and every test has its own: none is kept.
+/// Makes a call with a JSON body. Errors: no complete response arrived.
+pub(crate) async fn call(method: Method, url: &str, body: Option<&Value>) -> Result<Response, Error> {
+    // Connections belong to the runtime that opened them, and each test has its own, so none is pooled.
     static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-        // The client insists on a provider even for plain HTTP. A second installation is refused, which is as good.
+        // The client needs a provider even for plain HTTP. Installing fails if there is one already, which is fine.
         drop(rustls::crypto::ring::default_provider().install_default());
         Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(PATIENCE).build().unwrap()
     });
@@ -35,13 +35,13 @@ pub(crate) async fn call(method: Method, url: &str, body: Option<&Value>) -> Res
         request = request.header("content-type", "application/json").body(body.to_string());
     }
     let answer = request.send().await?;
-    Ok(Called { status: answer.status().as_u16(), body: answer.text().await? })
+    Ok(Response { status: answer.status().as_u16(), body: answer.text().await? })
 }
 
-pub(crate) async fn get(url: &str) -> Called {
+pub(crate) async fn get(url: &str) -> Response {
     call(Method::GET, url, None).await.unwrap_or_else(|error| panic!("GET {url}: {error:?}"))
 }
 
-pub(crate) async fn post(url: &str, body: &Value) -> Called {
+pub(crate) async fn post(url: &str, body: &Value) -> Response {
     call(Method::POST, url, Some(body)).await.unwrap_or_else(|error| panic!("POST {url}: {error:?}"))
 }

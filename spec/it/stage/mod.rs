@@ -1,20 +1,20 @@
-//! What the tests act on: real processes, services beside them, and traffic with every message numbered.
+//! Test fixtures: processes, services, and traffic of numbered messages.
 
-mod book;
 mod calls;
+mod instances;
 mod peer;
 mod process;
 mod proxy;
 mod raw;
-mod roster;
+mod received;
 mod service;
 mod traffic;
 
 pub(crate) use calls::{call, get, post};
+pub(crate) use instances::{instances, wait_until_registered};
 pub(crate) use peer::{Peer, declare};
-pub(crate) use process::{Over, Process, raise_file_limit, reserve};
+pub(crate) use process::{Process, Transport, raise_file_limit, reserve_address};
 pub(crate) use proxy::Proxy;
 pub(crate) use raw::Raw;
-pub(crate) use roster::{instances, knows};
 pub(crate) use service::Service;
-pub(crate) use traffic::{ORDER, Sender, Traffic, handles};
+pub(crate) use traffic::{ORDER, Sender, Traffic, recording_relay};

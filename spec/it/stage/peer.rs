@@ -1,4 +1,4 @@
-//! Services as those of the WebSocket era: one connection each, and nothing known of our relay.
+//! Services that speak the original WebSocket protocol themselves.
 
 use std::time::Duration;
 
@@ -10,35 +10,35 @@ use tokio_tungstenite::tungstenite::Message as Packet;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::roster::{instances, knows};
+use super::instances::{instances, wait_until_registered};
 use super::{Process, post};
 
-/// How long a frame may take before its test fails.
+/// Timeout for one frame.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One service.
+/// A service with its connection.
 pub(crate) struct Peer {
     pub(crate) socket: WebSocketStream<TcpStream>,
     role: String,
 }
 
-/// Tells the broker its roles, in the form of the last original. exo 3.7.
+/// Configures the roles of a broker, in the form of the last original. exo 3.7.
 pub(crate) async fn declare(broker: &Process, roles: Value) {
     let posted = post(&format!("{}/services", broker.url("broker")), &roles).await;
     assert_eq!(posted.status, 200, "{posted:?}");
 }
 
 impl Peer {
-    /// Connects and registers; answers when the broker knows it.
+    /// Connects and registers, and waits until the broker lists the service.
     pub(crate) async fn open(broker: &Process, role: &str) -> Self {
         let before = instances(broker, role).await.len();
         let mut peer = Self::connect(broker.address("broker"), role).await;
         peer.register(role).await;
-        knows(broker, &[(role, before + 1)]).await;
+        wait_until_registered(broker, &[(role, before + 1)]).await;
         peer
     }
 
-    /// Connects only; `role` is who its messages say they are from.
+    /// Connects without registering. `role` is the sender of its messages.
     pub(crate) async fn connect(address: &str, role: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         let config = WebSocketConfig::default().read_buffer_size(16 * 1024).write_buffer_size(0);
@@ -58,18 +58,18 @@ impl Peer {
         self.socket.send(Packet::text(text)).await.unwrap();
     }
 
-    /// Sends a message of the conversation `activity`.
-    pub(crate) async fn say(&mut self, name: &str, id: &str, activity: &str, payload: impl Into<Value>) {
+    /// Sends a message of an activity.
+    pub(crate) async fn send_message(&mut self, name: &str, id: &str, activity: &str, payload: impl Into<Value>) {
         let payload: Value = payload.into();
         let frame = json!({ "name": name, "sender": self.role, "id": id, "activityId": activity, "payload": payload });
         self.send(frame).await;
     }
 
-    /// The next message; `None` when the connection has ended, in whatever way.
+    /// Returns the next message; `None` if the connection has ended.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             let packet = timeout(PATIENCE, self.socket.next()).await;
-            match packet.unwrap_or_else(|_| panic!("{} waited in vain for a frame", self.role)) {
+            match packet.unwrap_or_else(|_| panic!("{} timed out waiting for a frame", self.role)) {
                 Some(Ok(Packet::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Packet::Ping(_) | Packet::Pong(_))) => {}
                 Some(Ok(Packet::Binary(_) | Packet::Frame(_) | Packet::Close(_)) | Err(_)) | None => return None,
@@ -77,18 +77,18 @@ impl Peer {
         }
     }
 
-    /// The next message, which must have this id.
-    pub(crate) async fn gets(&mut self, id: &str) -> Value {
+    /// Returns the next message, which must have this id.
+    pub(crate) async fn expect_message(&mut self, id: &str) -> Value {
         let message = self.next().await.expect("an open connection");
         assert_eq!(message["id"], id, "{:.300}", message.to_string());
         message
     }
 
-    /// How the connection ends: the code of its close frame, 1006 if there is none.
+    /// Waits for the end of the connection and returns the code of its close frame; 1006 if there is none.
     pub(crate) async fn end(&mut self) -> u16 {
         loop {
             let packet = timeout(PATIENCE, self.socket.next()).await;
-            match packet.unwrap_or_else(|_| panic!("{} waited in vain for the end", self.role)) {
+            match packet.unwrap_or_else(|_| panic!("{} timed out waiting for the end", self.role)) {
                 Some(Ok(Packet::Close(frame))) => return frame.map_or(1005, |frame| frame.code.into()),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return 1006,

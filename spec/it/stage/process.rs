@@ -1,4 +1,4 @@
-//! Starts the built binary alone in its folder and environment, stops it gently or not, and starts it again.
+//! Starts the built binary in an empty folder and environment, stops, kills and restarts it.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -13,19 +13,19 @@ use tokio::task::JoinHandle;
 
 use crate::eventually::{eventually, pause};
 
-/// Ports below those that the system gives to outgoing calls, so that none of these takes a port whose process is away.
+/// Ports below the ephemeral range, so that outgoing connections do not take the port of a stopped process.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
-/// Ports that the tests of one process have for themselves.
+/// Number of ports reserved for the tests of one process.
 const BLOCK: u16 = 1_000;
 
-/// An address that nobody listens on, and that stays free while a process restarts.
-pub(crate) fn reserve() -> String {
+/// Returns an unused address that stays free while a process restarts.
+pub(crate) fn reserve_address() -> String {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     static OURS: LazyLock<(u16, File)> = LazyLock::new(claim_block);
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(step < BLOCK, "the tests need more ports than a block has");
+        assert!(step < BLOCK, "the tests need more than {BLOCK} ports");
         let address = format!("127.0.0.1:{}", OURS.0 + step);
         if TcpListener::bind(&address).is_ok() {
             return address;
@@ -33,7 +33,7 @@ pub(crate) fn reserve() -> String {
     }
 }
 
-/// The first port of a block that no other process uses for its tests; it is ours while the file is open.
+/// Returns the first port of a block that no other test process uses. The block is ours while the file is open.
 fn claim_block() -> (u16, File) {
     let claim = |first: u16| {
         let path = std::env::temp_dir().join(format!("exorelay-spec-ports-{first}"));
@@ -43,7 +43,7 @@ fn claim_block() -> (u16, File) {
     PORTS.step_by(usize::from(BLOCK)).find_map(claim).expect("fewer than 20 runs at the same time")
 }
 
-/// Lets this process and those it starts from now on have as many files open as the system allows.
+/// Raises the limit of open files of this process and its children to the hard limit.
 pub(crate) fn raise_file_limit() {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
     let hard =
@@ -53,14 +53,14 @@ pub(crate) fn raise_file_limit() {
     assert!(raised.success());
 }
 
-/// How relays reach a broker.
+/// The transport between relays and a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Over {
+pub(crate) enum Transport {
     Http,
     WebSocket,
 }
 
-/// A server of the binary, killed when it is dropped.
+/// A server process, killed on drop.
 #[derive(Debug)]
 pub(crate) struct Process {
     arguments: Vec<String>,
@@ -73,12 +73,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// `exorelay LINE`, ready. Listeners without an address get a port that stays theirs across restarts.
+    /// Starts `exorelay LINE` and waits until it is ready. Listeners without an address get one that stays the same across
+    /// restarts.
     pub(crate) async fn start(line: &str, settings: &[(&str, &str)]) -> Self {
         let mut arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         for (_, flag) in listeners(&arguments) {
             if !arguments.iter().any(|argument| argument == flag) {
-                arguments.extend([(*flag).to_owned(), reserve()]);
+                arguments.extend([(*flag).to_owned(), reserve_address()]);
             }
         }
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -89,7 +90,7 @@ impl Process {
 
     fn spawn(arguments: Vec<String>, settings: Vec<(String, String)>) -> Self {
         let folder = TempDir::new().unwrap();
-        // With as few files as a shell allows, whatever the tests have allowed themselves.
+        // With the usual limit of open files, not the one raised for the tests.
         let mut command = Command::new("prlimit");
         command.args(["--nofile=1024:", env!("CARGO_BIN_EXE_exorelay")]);
         command.args(&arguments).current_dir(folder.path()).env_clear().envs(settings.clone()).kill_on_drop(true);
@@ -110,38 +111,38 @@ impl Process {
         listeners(&self.arguments).iter().all(|(system, _)| announced(system))
     }
 
-    /// Where one of its listeners is.
+    /// Returns the address of a listener.
     pub(crate) fn address(&self, system: &str) -> &str {
         let listener = listeners(&self.arguments).iter().find(|(name, _)| *name == system);
         let (_, flag) = listener.unwrap_or_else(|| panic!("{:?} has no {system}", self.arguments));
-        let place = self.arguments.iter().position(|argument| argument == flag).unwrap();
-        &self.arguments[place + 1]
+        let index = self.arguments.iter().position(|argument| argument == flag).unwrap();
+        &self.arguments[index + 1]
     }
 
     pub(crate) fn url(&self, system: &str) -> String {
         format!("http://{}", self.address(system))
     }
 
-    /// The bus that it is, if it is a broker.
-    pub(crate) fn bus(&self, over: Over) -> String {
-        let scheme = match over {
-            Over::Http => "http",
-            Over::WebSocket => "ws",
+    /// Returns the bus URL of a broker.
+    pub(crate) fn bus(&self, transport: Transport) -> String {
+        let scheme = match transport {
+            Transport::Http => "http",
+            Transport::WebSocket => "ws",
         };
         format!("{scheme}://{}", self.address("broker"))
     }
 
-    /// What it has logged so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
 
-    /// The kernel's name for it.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id().unwrap()
     }
 
-    /// Its open files, connections included.
+    /// Returns the number of open files, including connections.
     pub(crate) fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
     }
@@ -151,26 +152,26 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// kill -9; answers when it is gone.
+    /// Kills the process (SIGKILL) and waits for its end.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Starts it again after its end, at the same addresses.
-    pub(crate) async fn revive(&mut self) {
+    /// Restarts the ended process at the same addresses.
+    pub(crate) async fn restart(&mut self) {
         *self = Self::spawn(self.arguments.clone(), self.settings.clone());
         self.ready().await;
     }
 
-    /// Starts it again after its end, and kills it before anybody knows how far it has come.
-    pub(crate) async fn revive_in_vain(&mut self, milliseconds: u64) {
+    /// Restarts the ended process and kills it after some time, at an unknown point of its start.
+    pub(crate) async fn restart_and_kill(&mut self, milliseconds: u64) {
         *self = Self::spawn(self.arguments.clone(), self.settings.clone());
         pause(milliseconds).await;
         self.kill().await;
     }
 
-    /// Waits for its end, which must be a good one. Its log is then complete.
-    pub(crate) async fn ends_well(&mut self) {
+    /// Waits for the process to exit with code 0 and no files left behind. The log is complete then.
+    pub(crate) async fn exits_cleanly(&mut self) {
         let code = eventually(("the end", self.arguments.clone(), self.log.clone()), || {
             std::future::ready(self.child.try_wait().unwrap())
         });
@@ -180,25 +181,25 @@ impl Process {
         assert!(self.folder.path().read_dir().unwrap().next().is_none(), "it left files behind");
     }
 
-    /// SIGTERM, and its end.
+    /// Sends SIGTERM and waits for a clean exit.
     pub(crate) async fn stop(&mut self) {
         self.signal("TERM");
-        self.ends_well().await;
+        self.exits_cleanly().await;
     }
 }
 
-/// The listeners of a command: their names, and the flags with their addresses.
+/// Returns the listeners of a command, with the flags that set their addresses.
 fn listeners(arguments: &[String]) -> &'static [(&'static str, &'static str)] {
     let embedded = arguments.iter().any(|argument| argument == "--broker");
     let connected = arguments.iter().any(|argument| argument.starts_with("ws"));
     match arguments[0].as_str() {
         "broker" => &[("broker", "--listen")],
         "run" if embedded => &[("listen", "--listen"), ("api", "--api"), ("broker", "--broker")],
-        // Over a WebSocket nothing listens for the broker.
+        // With a WebSocket bus there is no listener for the broker.
         "run" if connected => &[("api", "--api")],
         "run" => &[("listen", "--listen"), ("api", "--api")],
         "streams" => &[("streams", "--listen")],
-        other => panic!("{other:?} is no server of these tests"),
+        other => panic!("{other:?} is not a server these tests can start"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A network between two places that can be cut without either of them being told.
+//! A TCP proxy that can drop all traffic without closing connections.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Carries connections to one address.
+/// A proxy to one address.
 pub(crate) struct Proxy {
     address: String,
     flowing: watch::Sender<bool>,
@@ -20,14 +20,14 @@ impl Proxy {
         let (flowing, flows) = watch::channel(true);
         let to = to.to_owned();
         let accepting = tokio::spawn(async move {
-            while let Ok((here, _)) = listener.accept().await {
+            while let Ok((client, _)) = listener.accept().await {
                 let (to, flows) = (to.clone(), flows.clone());
                 tokio::spawn(async move {
-                    let Ok(there) = TcpStream::connect(to).await else { return };
-                    let ((here_reads, here_writes), (there_reads, there_writes)) =
-                        (here.into_split(), there.into_split());
-                    tokio::spawn(pump(here_reads, there_writes, flows.clone()));
-                    tokio::spawn(pump(there_reads, here_writes, flows));
+                    let Ok(server) = TcpStream::connect(to).await else { return };
+                    let ((client_reader, client_writer), (server_reader, server_writer)) =
+                        (client.into_split(), server.into_split());
+                    tokio::spawn(pump(client_reader, server_writer, flows.clone()));
+                    tokio::spawn(pump(server_reader, client_writer, flows));
                 });
             }
         });
@@ -38,12 +38,12 @@ impl Proxy {
         &self.address
     }
 
-    /// From now on nothing passes, in neither direction, and nobody is told.
+    /// Stops all traffic in both directions; connections stay open.
     pub(crate) fn cut(&self) {
         self.flowing.send_replace(false);
     }
 
-    /// From now on everything passes again, what was on its way included.
+    /// Resumes all traffic, including the data held back.
     pub(crate) fn heal(&self) {
         self.flowing.send_replace(true);
     }
@@ -59,7 +59,7 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut flows: watch:
     let mut bytes = vec![0; 16 * 1024];
     loop {
         let count = from.read(&mut bytes).await.unwrap_or(0);
-        // Whoever waits here when the proxy goes ends with it.
+        // Fails when the proxy is dropped.
         if flows.wait_for(|flows| *flows).await.is_err() || count == 0 {
             return;
         }

@@ -1,4 +1,4 @@
-//! HTTP as it is on the wire, for clients that do not keep to it.
+//! Raw HTTP, for clients that violate the protocol.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -11,17 +11,18 @@ impl Raw {
         Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
     }
 
-    /// Sends the text as it is. Errors are the server's right: it may have closed the connection.
+    /// Sends the text unchanged. Returns false if the server has closed the connection.
     pub(crate) async fn send(&mut self, text: &str) -> bool {
         self.send_bytes(text.as_bytes()).await
     }
 
-    /// As [`Raw::send`].
+    /// Like [`Raw::send`], for bytes.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).await.is_ok()
     }
 
-    /// One answer with its body, read by its `content-length`; `None` if the connection ended before it was complete.
+    /// Reads one answer with its body, by its `content-length`. Returns `None` if the connection ended before it was
+    /// complete.
     pub(crate) async fn answer(&mut self) -> Option<String> {
         let mut text = Vec::new();
         loop {
@@ -39,10 +40,10 @@ impl Raw {
         Some(head + &String::from_utf8(body).unwrap())
     }
 
-    /// Waits for the server to close the connection, and answers what it still sent.
+    /// Waits for the server to close the connection, and returns the rest of the data.
     pub(crate) async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
-        // A reset is an end like any other.
+        // A reset counts as the end, too.
         drop(self.0.read_to_end(&mut rest).await);
         String::from_utf8(rest).unwrap()
     }

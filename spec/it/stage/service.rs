@@ -1,4 +1,4 @@
-//! A service that listens: enters what it gets into its book and answers with the same payload.
+//! A service over HTTP that records its messages and answers with the same payload.
 
 use std::net::TcpListener;
 
@@ -10,28 +10,28 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
-use super::book::Book;
+use super::received::Received;
 
-/// The service. Dropping it is its kill -9: listener, connections and handlers are gone at once.
+/// The service. Dropping it acts like kill -9: listener, connections and handlers end at once.
 pub(crate) struct Service {
     runtime: Option<Runtime>,
     address: String,
-    book: Book,
+    received: Received,
 }
 
 impl Service {
-    /// Listens at `address`. A message `x` is answered with `x.done` and its own payload.
+    /// Starts a service at `address`. It answers a message `x` with `x.done` and the same payload.
     pub(crate) fn start(address: &str) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let book = Book::default();
-        let entering = book.clone();
+        let received = Received::default();
+        let entering = received.clone();
         let answer = move |body: Bytes| async move {
             let message: Value = serde_json::from_slice(&body).unwrap();
             let payload = message["payload"].clone();
             if let Ok(entry) = serde_json::from_value(payload.clone()) {
-                entering.enter(entry);
+                entering.record(entry);
             }
             let name = format!("{}.done", message["name"].as_str().unwrap_or("message"));
             let reply = json!({ "reply": { "name": name, "payload": payload } });
@@ -47,7 +47,7 @@ impl Service {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             axum::serve(listener, router).await
         });
-        Self { runtime: Some(runtime), address, book }
+        Self { runtime: Some(runtime), address, received }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -58,9 +58,9 @@ impl Service {
         format!("http://{}", self.address)
     }
 
-    /// What it has got.
-    pub(crate) fn book(&self) -> &Book {
-        &self.book
+    /// Returns the received messages.
+    pub(crate) fn book(&self) -> &Received {
+        &self.received
     }
 }
 

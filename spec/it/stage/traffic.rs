@@ -1,4 +1,4 @@
-//! Somebody who sends numbered messages until told to stop, and knows what was accepted.
+//! A sender of numbered messages that counts how many were accepted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,22 +8,22 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::book::{Book, Entry};
 use super::call;
+use super::received::{Entry, Received};
 use crate::eventually::{eventually, pause};
 
 /// The name of the numbered messages.
 pub(crate) const ORDER: &str = "order.placed";
 
-/// Who takes the messages of the service.
+/// The relay that messages are sent through.
 pub(crate) enum Sender {
     Relay(Relay),
-    /// The URL of a sidecar's api.
+    /// The API URL of a sidecar.
     Sidecar(String),
 }
 
 impl Sender {
-    /// `true` when the message was accepted, `false` when it should come again.
+    /// Returns true if the message was accepted, false if it has to be sent again.
     async fn send(&self, entry: &Entry) -> bool {
         match self {
             Self::Relay(relay) => match relay.send(ORDER, entry).await {
@@ -40,7 +40,7 @@ impl Sender {
     }
 }
 
-/// The sending of one service.
+/// A task that sends numbered messages of one sender until it is stopped.
 pub(crate) struct Traffic {
     pub(crate) sender: String,
     next: Arc<AtomicU64>,
@@ -65,21 +65,20 @@ impl Traffic {
         Self { sender: name, next, stop, sending }
     }
 
-    /// How many messages were accepted so far; they are numbered from 0.
+    /// Returns the number of messages accepted so far; they are numbered from 0.
     pub(crate) fn accepted(&self) -> u64 {
         self.next.load(Ordering::Acquire)
     }
 
-    /// Waits until `count` more messages were accepted, and answers their numbers: all of them were sent after this was
-    /// called.
+    /// Waits until `count` more messages were accepted, and returns their numbers. All of them were sent after the call.
     pub(crate) async fn more(&self, count: u64) -> std::ops::Range<u64> {
-        // One may be on its way to its sender at this moment.
+        // One may be in flight at this moment.
         let first = self.accepted() + 1;
         eventually((count, "more accepted"), || async { (self.accepted() >= first + count).then_some(()) }).await;
         first..first + count
     }
 
-    /// Stops, and answers how many messages were accepted.
+    /// Stops, and returns the number of accepted messages.
     pub(crate) async fn finish(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.sending.await.unwrap();
@@ -87,18 +86,18 @@ impl Traffic {
     }
 }
 
-/// A relay of the broker at `url` that enters every order into a book, one by one, and answers `order.count`.
-pub(crate) async fn handles(role: &str, url: &str) -> (Relay, Book) {
+/// Connects a relay that records every order, one by one, and answers `order.count`.
+pub(crate) async fn recording_relay(role: &str, url: &str) -> (Relay, Received) {
     // One handler at a time keeps the order of arrival.
     let config = Config { handlers_concurrent_max: 1, ..Config::default() };
     let relay = Relay::builder(role).config(config).bus(url).connect().await.unwrap();
-    let book = Book::default();
+    let book = Received::default();
     let (entering, counting) = (book.clone(), book.clone());
     relay
         .on(ORDER, move |message: Message, _| {
             let entering = entering.clone();
             async move {
-                entering.enter(message.payload()?);
+                entering.record(message.payload()?);
                 Ok(())
             }
         })
