@@ -221,7 +221,7 @@ async fn garbage_after_a_request_is_answered_400_and_leaves_nothing_behind() {
 const WALL_CLOCK: [(&str, &str); 17] = [
     ("src/broker/shell.rs", "for display: the time a message was given up"),
     ("src/broker/traffic.rs", "for display: the time a message passed"),
-    ("src/broker/rules/passage.rs", "for display: as above"),
+    ("src/broker/rules/record.rs", "for display: as above"),
     ("src/broker/rules/activity.rs", "for display: as above"),
     ("src/broker/socket.rs", "the timestamp that frames of the WebSocket era carry"),
     ("src/broker/wire/frame.rs", "the timestamp that frames of the WebSocket era carry"),

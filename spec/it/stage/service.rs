@@ -59,7 +59,7 @@ impl Service {
     }
 
     /// Returns the received messages.
-    pub(crate) fn book(&self) -> &Received {
+    pub(crate) fn received(&self) -> &Received {
         &self.received
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct NewSubscription {
     pub(crate) terms: Terms,
     /// Root URL of all streams, as its creator reached it.
     pub(crate) base: String,
-    /// Random text that tells it from earlier subscriptions with the same id.
+    /// Random text that distinguishes it from earlier subscriptions with the same id.
     pub(crate) nonce: Arc<str>,
 }
 

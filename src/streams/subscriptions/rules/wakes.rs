@@ -27,7 +27,7 @@ pub(crate) struct Attempt {
     pub(crate) wake: WakeView,
     pub(crate) kid: String,
     pub(crate) key: KeyEntry,
-    /// Tells the subscription from others with the same id.
+    /// Distinguishes the subscription from others with the same id.
     pub(crate) nonce: Arc<str>,
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct Secret(pub(crate) [u8; 32]);
 /// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
-    /// The nonce of the subscription, which tells it from others with the same id.
+    /// The nonce of the subscription, which distinguishes it from others with the same id.
     pub(crate) nonce: String,
     pub(crate) generation: u64,
     pub(crate) expires_ms: u64,
