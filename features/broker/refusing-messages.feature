@@ -35,7 +35,7 @@ Feature: Refusing messages
       | {}                          | missing message id             |
       | {"id":""}                   | missing message id             |
       | {"id":5}                    | 'id' must be a string          |
-      | {"id":"1"                   | not the expected JSON          |
+      | {"id":"1"                   | the payload is not valid JSON  |
       | "create"                    | must be a JSON object          |
       | {"id":"1","responseTo":7}   | 'responseTo' must be a string  |
 

@@ -55,5 +55,5 @@ Feature: Receiving from a broker of the WebSocket era
       | {"name":"","id":"1"}       | missing message name                 |
       | {"name":"hello"}           | missing message id                   |
       | {"name":"hello","id":5}    | "id" must be a string                |
-      | hello                      | the body is not the expected JSON    |
+      | hello                      | the payload is not valid JSON        |
       | 5                          | the body must be a JSON object       |

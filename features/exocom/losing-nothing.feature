@@ -75,7 +75,7 @@ Feature: Losing nothing
       """
       ExoCom online at port PORT
       'web' registered
-      Error listening for messages for web ID: Error unmarshaling message: 'hello': the body is not the expected JSON: expected value at line 1 column 1
+      Error listening for messages for web ID: Error unmarshaling message: 'hello': the payload is not valid JSON (line 1, column 1: expected value)
       Warning: Service '' is not allowed to broadcast the message ''
       Error listening for messages for web ID: Error unmarshaling message: '{"id":5,"name":"hi"}': "id" must be a string
       Warning: Service '' is not allowed to broadcast the message ''

@@ -11,8 +11,8 @@ Feature: Bad input
 
     Examples:
       | body                          | words                          |
-      | {"id":                        | not the expected JSON          |
-      | {'id':1}                      | not the expected JSON          |
+      | {"id":                        | the payload is not valid JSON  |
+      | {'id':1}                      | the payload is not valid JSON  |
       | "hello"                       | must be a JSON object          |
       | 5                             | must be a JSON object          |
       | {"id":5}                      | "id" must be a string          |

@@ -36,7 +36,7 @@ Feature: Sending
 
   Scenario: A payload that is not JSON is refused
     When "web" sends "hello" with a payload that cannot be written as JSON
-    Then that fails: "cannot send hello: its payload cannot be written as JSON: the body is not the expected JSON: key must be a string"
+    Then that fails: "cannot send hello: its payload cannot be written as JSON: key must be a string"
 
   Scenario: Messages arrive in the order of sending
     When "web" sends 100 messages called "count"

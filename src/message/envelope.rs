@@ -1,8 +1,8 @@
-//! The message, and its JSON envelope:
+//! A message and its JSON envelope:
 //! `{"id","name","payload","sender","activityId","responseTo","auth","isSecurity","traceparent"}`.
 //!
-//! The ExoCom bodies of the HTTP era are the same object with fewer keys (reference: exo 2.1, 2.2), and both sides of
-//! that era ignore keys they do not know, so one form serves bus, webhook and command line.
+//! HTTP-era ExoCom bodies are the same object with fewer keys (reference: exo 2.1, 2.2), and implementations of that era
+//! ignore unknown keys, so one format serves bus, webhook and command line.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -12,31 +12,31 @@ use serde_json::value::RawValue;
 use super::payload::check_text;
 use super::{ActivityId, Error, MessageId, MessageName, Payload, PayloadError, Role, TraceParent};
 
-/// One named event or command on its way. Cheap to clone: texts and payload are shared.
+/// A named event or command. Cheap to clone: clones share texts and payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Unique on the bus; what duplicates are recognised by.
+    /// Unique id on the bus, by which duplicates are recognised.
     pub id: MessageId,
-    /// What the message is called in the language of whoever holds it.
+    /// Name, as the service that holds the message uses it.
     pub name: MessageName,
-    /// Any JSON value; `None` when the sender gave none.
+    /// Any JSON value, if the sender gave one.
     pub payload: Option<Payload>,
-    /// Who sent it. `None` from brokers of the HTTP era, which do not tell.
+    /// Role of the sender. `None` from HTTP-era brokers, which do not pass it on.
     pub sender: Option<Role>,
-    /// The conversation it belongs to. `None` from senders of the HTTP era.
+    /// Activity it belongs to. `None` from HTTP-era senders.
     pub activity_id: Option<ActivityId>,
-    /// The message this one answers.
+    /// Id of the message that it answers.
     pub response_to: Option<MessageId>,
-    /// On whose behalf it is sent: an opaque value that answers carry on. exo 1.
+    /// On whose behalf it is sent: an opaque value that replies carry back. exo 1.
     pub auth: Option<Payload>,
-    /// Whether it belongs to the security side channel. exo 3.6.
+    /// True if it belongs to the security side channel. exo 3.6.
     pub is_security: bool,
-    /// The trace it belongs to.
+    /// Trace it belongs to.
     pub trace: Option<TraceParent>,
 }
 
 impl Message {
-    /// A message that has nothing but its id and its name.
+    /// Creates a message with only an id and a name.
     pub fn new(id: MessageId, name: MessageName) -> Self {
         Self {
             id,
@@ -51,8 +51,8 @@ impl Message {
         }
     }
 
-    /// The payload as a `T`; a message without payload reads as `null`.
-    /// Errors: [`PayloadError::NotJson`] naming the field or kind that does not fit.
+    /// Deserialises the payload; a missing one counts as `null`. Errors: [`PayloadError::Mismatch`] with the field or type
+    /// that does not match.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         match &self.payload {
             Some(payload) => payload.to(),
@@ -60,17 +60,17 @@ impl Message {
         }
     }
 
-    /// The conversation it belongs to: its `activityId`, else the message it answers, else itself.
+    /// The activity it belongs to: its `activityId`, else the id of the message it answers, else its own id.
     pub fn conversation(&self) -> ActivityId {
         let opener = || self.response_to.clone().unwrap_or_else(|| self.id.clone()).into();
         self.activity_id.clone().unwrap_or_else(opener)
     }
 
-    /// Reads an envelope. `name` is the one from the URL, if there was one; it wins over the body's.
-    /// An empty body counts as `{}`, as the originals have it; keys that are not ours are ignored.
+    /// Parses an envelope. `name` is the name from the URL, if there is one, and takes precedence over the envelope's.
+    /// An empty body counts as `{}`, as in the original implementations; unknown keys are ignored.
     ///
-    /// Errors, in this order: not UTF-8, too deep, not a JSON object, a field of the wrong kind, [`Error::MissingId`],
-    /// [`Error::MissingName`], a text out of its bounds.
+    /// Errors, in this order: not UTF-8, too deep, not a JSON object, a field of the wrong type, [`Error::MissingId`],
+    /// [`Error::MissingName`], an invalid text.
     pub fn from_json(name: Option<MessageName>, body: &Bytes) -> Result<Self, Error> {
         check_text(body)?;
         let fields = Fields::parse(body)?;
@@ -99,14 +99,14 @@ impl Message {
         })
     }
 
-    /// Writes the envelope. Keys without a value are left out; the payload is copied as its sender wrote it.
+    /// Returns the envelope as JSON. Keys without a value are left out; the payload stays as its sender wrote it.
     pub fn to_json(&self) -> Bytes {
         let mut json = Vec::new();
         self.write_json(&mut json);
         json.into()
     }
 
-    /// Appends the envelope to `json`.
+    /// Appends the envelope to `json`: see [`Message::to_json`].
     pub fn write_json(&self, json: &mut Vec<u8>) {
         json.reserve(256 + self.payload.as_ref().map_or(0, |payload| payload.as_bytes().len()));
         json.extend_from_slice(b"{\"id\":");
@@ -139,15 +139,15 @@ impl Message {
         json.push(b'}');
     }
 
-    /// Reads a JSON array of envelopes, each as [`Message::from_json`] does. Errors: the first one's, or that it is
-    /// no array. Messages of a list go their own ways, so each gets memory of its own.
+    /// Parses a JSON array of envelopes, each with its own result: see [`Message::from_json`]. Errors: the body is not a
+    /// JSON array.
     pub fn list_from_json(body: &Bytes) -> Result<Vec<Result<Self, Error>>, Error> {
         check_text(body)?;
         let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(PayloadError::not_json)?;
         Ok(items.into_iter().map(|item| Self::from_json(None, &part_of(body, item.get().as_bytes()))).collect())
     }
 
-    /// Writes a JSON array of envelopes.
+    /// Returns a JSON array of envelopes.
     pub fn list_to_json<'a>(messages: impl IntoIterator<Item = &'a Self>) -> Bytes {
         let mut json = vec![b'['];
         for message in messages {
@@ -161,10 +161,10 @@ impl Message {
     }
 }
 
-/// From this length of a body on a part of it is a copy, unless it is most of it: a slice keeps all of it in memory.
+/// Parts of bodies of at least this size are copied, unless they are most of it: a slice keeps the whole body in memory.
 const COPIED_BODY_BYTES_MIN: usize = 1_024;
 
-/// A part of `body` on its own.
+/// Returns a part of `body`, as a slice or as a copy.
 fn part_of(body: &Bytes, part: &[u8]) -> Bytes {
     match body.len() >= COPIED_BODY_BYTES_MIN && part.len() < body.len() / 2 {
         true => Bytes::copy_from_slice(part),
@@ -172,7 +172,7 @@ fn part_of(body: &Bytes, part: &[u8]) -> Bytes {
     }
 }
 
-/// The keys of an envelope, each still as its JSON text.
+/// Fields of an envelope, as unparsed JSON text.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Fields<'a> {
@@ -188,7 +188,7 @@ struct Fields<'a> {
     activity_id: Option<&'a RawValue>,
     #[serde(borrow)]
     response_to: Option<&'a RawValue>,
-    /// `null` counts as none: that is how senders of the WebSocket era say so.
+    /// `null` counts as none, which is what WebSocket-era senders send.
     #[serde(borrow)]
     auth: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -215,7 +215,7 @@ impl<'a> Fields<'a> {
         self.is_security.map_or(Ok(false), |raw| serde_json::from_str(raw.get()).map_err(wrong))
     }
 
-    /// The text under a key; an empty one counts as none, as it does for the originals.
+    /// Returns the string in a field. An empty one counts as none, as in the original implementations.
     fn text(&self, field: &'static str, raw: Option<&'a RawValue>) -> Result<Option<String>, Error> {
         let Some(raw) = raw else { return Ok(None) };
         let text: String = serde_json::from_str(raw.get()).map_err(|_| Error::Field { field, expected: "a string" })?;
@@ -223,13 +223,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Tells `"payload":null` from no payload at all.
+/// Keeps `"payload":null` distinct from a missing payload.
 fn keep_null<'de: 'a, 'a, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 fn write_text(json: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(json, text).expect("a string can always be written to memory as JSON");
+    serde_json::to_writer(json, text).expect("writing a string to memory cannot fail");
 }
 
 #[cfg(test)]
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_empty_id_is_named() {
+    fn a_missing_or_empty_id_is_reported() {
         for body in ["", "{}", r#"{"id":""}"#, r#"{"id":null}"#, r#"{"payload":{"id":"1"}}"#] {
             check(body, Err(Error::MissingId));
         }
@@ -273,46 +273,46 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_the_wrong_kind_is_named() {
+    fn a_field_of_the_wrong_type_is_named() {
         check(r#"{"id":5}"#, Err(Error::Field { field: "id", expected: "a string" }));
         check(r#"{"id":"1","responseTo":[]}"#, Err(Error::Field { field: "responseTo", expected: "a string" }));
         check(r#"{"id":"1","isSecurity":1}"#, Err(Error::Field { field: "isSecurity", expected: "true or false" }));
     }
 
     #[test]
-    fn a_body_that_is_no_object_is_refused() {
+    fn a_body_that_is_not_an_object_is_refused() {
         for body in ["[]", "\"hello\"", "5", "null"] {
             check(body, Err(Error::NotAnObject));
         }
     }
 
     #[test]
-    fn the_name_in_the_url_wins_over_the_one_in_the_body() {
+    fn the_name_in_the_url_takes_precedence_over_the_one_in_the_body() {
         check(r#"{"id":"1","name":"other","unknown":true}"#, Ok(hello("1")));
         assert_eq!(Message::from_json(None, &Bytes::from(r#"{"id":"1"}"#)), Err(Error::MissingName));
     }
 
     #[test]
-    fn a_small_payload_does_not_keep_the_large_body_it_came_in() {
+    fn a_small_payload_does_not_keep_its_large_body_in_memory() {
         let body = |payload: usize, junk: usize| {
             let (payload, junk) = ("x".repeat(payload), "y".repeat(junk));
             Bytes::from(format!(r#"{{"id":"1","name":"a","payload":"{payload}","auth":"z","junk":"{junk}"}}"#))
         };
-        let is_kept = |body: &Bytes, value: &Payload| body.as_ptr_range().contains(&value.as_bytes().as_ptr());
-        for (payload, junk, kept) in [(9, 9, true), (9, 4_000, false), (4_000, 9, true)] {
+        let shares = |body: &Bytes, value: &Payload| body.as_ptr_range().contains(&value.as_bytes().as_ptr());
+        for (payload, junk, shared) in [(9, 9, true), (9, 4_000, false), (4_000, 9, true)] {
             let body = body(payload, junk);
             let message = Message::from_json(None, &body).unwrap();
-            assert_eq!(is_kept(&body, &message.payload.unwrap()), kept, "{payload} {junk}");
+            assert_eq!(shares(&body, &message.payload.unwrap()), shared, "{payload} {junk}");
         }
         let item = String::from_utf8(body(900, 0).to_vec()).unwrap();
         let list = Bytes::from(format!("[{item},{item},{item}]"));
         for message in Message::list_from_json(&list).unwrap() {
-            assert!(!is_kept(&list, &message.unwrap().payload.unwrap()));
+            assert!(!shares(&list, &message.unwrap().payload.unwrap()));
         }
     }
 
     #[test]
-    fn a_conversation_is_named_by_its_activity_then_its_request_then_its_opener() {
+    fn an_activity_defaults_to_the_answered_message_then_to_the_message_itself() {
         let mut message = hello("3");
         assert_eq!(message.conversation().as_str(), "3");
         message.response_to = Some(MessageId::parse("2").unwrap());

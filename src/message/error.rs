@@ -1,28 +1,28 @@
-//! Why bytes are not a message.
+//! Errors of parsing a message.
 
 use super::{PayloadError, TextError};
 
-/// Why bytes are not a message. The text is what the sender of those bytes reads.
+/// Error of parsing a message. Its text is shown to the sender.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The body is not JSON, not UTF-8, or nested too deep.
+    /// The body is not UTF-8, not JSON, or nested too deep.
     #[error("{0}")]
     Payload(#[from] PayloadError),
-    /// A name, role or id is not fit for use.
+    /// A name, role or id is invalid.
     #[error("{0}")]
     Text(#[from] TextError),
-    /// There is no `id`; the wording is part of the ExoCom contract.
+    /// The envelope has no `id`. The wording is part of the ExoCom contract.
     #[error("missing message id")]
     MissingId,
-    /// There is no `name`, neither in the URL nor in the body.
+    /// Neither the URL nor the envelope has a name.
     #[error("missing message name: expected a \"name\" beside the \"id\"")]
     MissingName,
-    /// A field has a value of the wrong kind.
+    /// A field has a value of the wrong type.
     #[error("\"{field}\" must be {expected}")]
     Field {
-        /// The key in the envelope.
+        /// Key in the envelope.
         field: &'static str,
-        /// What would have been right.
+        /// Expected type.
         expected: &'static str,
     },
     /// The body is JSON, but not an object.

@@ -1,8 +1,7 @@
-//! The vocabulary: what a message is made of, and the one JSON form it travels in.
+//! Messages, names and ids, the JSON envelope, and what a relay and a bus exchange.
 //!
-//! Pure: no clock, no socket, no randomness. Outside text becomes one of these types once, at the edge; inside, the type
-//! is the proof that the text was fit for use. Source of the rules: the ExoCom protocol of the HTTP era, with
-//! `activityId` from the WebSocket era.
+//! Pure: no clock, no socket, no randomness. Text from outside is parsed into one of these types once, at the edge. The
+//! format is that of the HTTP-era ExoCom protocol, with `activityId` from the WebSocket era.
 
 mod delivery;
 mod envelope;

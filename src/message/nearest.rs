@@ -1,14 +1,14 @@
-//! Finds the word that was meant.
+//! Suggestions for misspelt words.
 
-/// The candidate that takes the fewest single-letter edits, if they are few enough to be a slip of the pen:
-/// a third of the word, at least two.
+/// Returns the candidate with the smallest edit distance to `word`, unless that is more than a third of the word and
+/// more than two.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let bound = (word.chars().count() / 3).max(2);
+    let edits_max = (word.chars().count() / 3).max(2);
     let ranked = candidates.map(|candidate| (edits(word, candidate), candidate));
-    ranked.filter(|(edits, _)| *edits <= bound).min_by_key(|(edits, _)| *edits).map(|(_, candidate)| candidate)
+    ranked.filter(|(edits, _)| *edits <= edits_max).min_by_key(|(edits, _)| *edits).map(|(_, candidate)| candidate)
 }
 
-/// Insertions, deletions and replacements that turn one word into the other (Levenshtein).
+/// Levenshtein distance in characters.
 fn edits(source: &str, target: &str) -> usize {
     let target: Vec<char> = target.chars().collect();
     let mut row: Vec<usize> = (0..=target.len()).collect();
@@ -34,14 +34,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_pen_finds_the_word_that_was_meant() {
+    fn a_misspelt_word_finds_the_right_one() {
         check("webhook.timout_ms", Some("webhook.timeout_ms"));
         check("webhok.timeout", Some("webhook.timeout_ms"));
         check("bus.uri", Some("bus.url"));
     }
 
     #[test]
-    fn a_word_from_elsewhere_finds_nothing() {
+    fn an_unrelated_word_finds_nothing() {
         check("colour", None);
         check("", None);
     }

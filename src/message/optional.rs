@@ -1,13 +1,12 @@
-//! Settings that may be left empty: `""` in a configuration file is `None` in the type.
+//! Optional settings: `""` in the configuration is `None` in the type.
 //!
-//! Every key has a value that way, so that a listing of the configuration is complete and an unknown key can be told.
-//! Use with `#[serde(with = "crate::message::optional")]`.
+//! This way every key has a value, so a listing of the configuration is complete and unknown keys can be detected. Use with `#[serde(with = "crate::message::optional")]`.
 
 use serde::de::value::StringDeserializer;
 use serde::de::{Deserialize, Deserializer, IntoDeserializer};
 use serde::ser::{Serialize, Serializer};
 
-/// Writes `None` as an empty text.
+/// Serialises `None` as an empty string.
 pub fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => value.serialize(serializer),
@@ -15,7 +14,7 @@ pub fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) 
     }
 }
 
-/// Reads an empty text as `None`. Errors: those of `T`.
+/// Deserialises an empty string as `None`. Errors: those of `T`.
 pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: for<'a> Deserialize<'a>,

@@ -1,44 +1,76 @@
-//! A message's payload: JSON text that is checked once and never rebuilt.
+//! Payload of a message: JSON text that is checked once and never re-encoded.
 
 use std::fmt;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-/// Why bytes are not a payload.
+/// Error of parsing or writing a payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
     /// The bytes are not UTF-8.
-    #[error("the body is not UTF-8: byte {position} does not continue a character")]
+    #[error("the payload is not UTF-8: invalid byte at position {position}")]
     NotUtf8 {
-        /// Where the first wrong byte stands, counted from 0.
+        /// Position of the first invalid byte, counted from 0.
         position: usize,
     },
-    /// The text is not JSON, or not of the asked-for shape.
-    #[error("the body is not the expected JSON: {cause}")]
+    /// The text is not JSON.
+    #[error("the payload is not valid JSON ({cause})")]
     NotJson {
-        /// What the parser says, with line and column.
+        /// Position and problem, as the parser reports them.
         cause: String,
     },
-    /// Arrays and objects stand in each other deeper than allowed.
+    /// The JSON value cannot be read as the requested type.
+    #[error("the payload has an unexpected form ({cause})")]
+    Mismatch {
+        /// Position and problem, as the parser reports them.
+        cause: String,
+    },
+    /// The value cannot be represented as JSON.
+    #[error("{cause}")]
+    NotSerializable {
+        /// The problem, as the serialiser reports it.
+        cause: String,
+    },
+    /// Arrays and objects are nested deeper than allowed.
     #[error("the JSON is nested deeper than {} levels", Payload::DEPTH_MAX)]
     TooDeep,
 }
 
 impl PayloadError {
-    pub(crate) fn not_json(cause: impl fmt::Display) -> Self {
-        Self::NotJson { cause: cause.to_string() }
+    /// Error of deserialising JSON.
+    pub(crate) fn not_json(error: serde_json::Error) -> Self {
+        let cause = located(&error);
+        match error.classify() {
+            Category::Data => Self::Mismatch { cause },
+            Category::Io | Category::Syntax | Category::Eof => Self::NotJson { cause },
+        }
+    }
+
+    /// Error of serialising a value.
+    pub(crate) fn not_serializable(error: serde_json::Error) -> Self {
+        Self::NotSerializable { cause: error.to_string() }
     }
 }
 
-/// Any JSON value, as the text its sender wrote. Cloning shares the bytes.
+/// Formats a parser error with its position in front: `line 1, column 2: key must be a string`.
+fn located(error: &serde_json::Error) -> String {
+    let (line, column, text) = (error.line(), error.column(), error.to_string());
+    match text.strip_suffix(&format!(" at line {line} column {column}")) {
+        Some(problem) => format!("line {line}, column {column}: {problem}"),
+        None => text,
+    }
+}
+
+/// Any JSON value, as the text its sender wrote. Clones share the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Bytes);
 
 impl Payload {
-    /// How deep arrays and objects may stand in each other: what JSON parsers of other languages take without trouble.
+    /// Maximum nesting of arrays and objects: what JSON parsers of all languages accept.
     pub const DEPTH_MAX: usize = 128;
 
     /// Checks that `json` is one JSON value in UTF-8, at most [`Payload::DEPTH_MAX`] levels deep.
@@ -48,36 +80,36 @@ impl Payload {
         Ok(Self(json))
     }
 
-    /// The JSON text of `value`. Errors: what `value` itself says when it cannot be written as JSON.
+    /// Serialises `value`. Errors: [`PayloadError::NotSerializable`], [`PayloadError::TooDeep`].
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
-        let json = serde_json::to_vec(value).map_err(PayloadError::not_json)?;
+        let json = serde_json::to_vec(value).map_err(PayloadError::not_serializable)?;
         check_depth(&json)?;
         Ok(Self(json.into()))
     }
 
-    /// Reads the value as a `T`. Errors: [`PayloadError::NotJson`] naming the field or kind that does not fit.
+    /// Deserialises the value. Errors: [`PayloadError::Mismatch`] with the field or type that does not match.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         serde_json::from_slice(&self.0).map_err(PayloadError::not_json)
     }
 
-    /// The JSON text as bytes.
+    /// The JSON text.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }
 
-    /// Whether the value is `null`.
+    /// Returns true if the value is `null`.
     pub fn is_null(&self) -> bool {
         self.0.trim_ascii() == b"null"
     }
 
-    /// Takes a part of a text that [`check_text`] and a JSON parser have already seen.
+    /// Wraps JSON text that [`check_text`] and a JSON parser have accepted.
     pub(super) fn from_checked(json: Bytes) -> Self {
         Self(json)
     }
 }
 
 impl fmt::Debug for Payload {
-    /// The length only: payloads do not belong in logs.
+    /// Formats the length only: payloads do not belong in logs.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Payload({} bytes)", self.0.len())
     }
@@ -89,13 +121,13 @@ impl fmt::Display for Payload {
     }
 }
 
-/// Checks encoding and depth, the two things serde_json's raw values do not.
+/// Checks encoding and depth, which serde_json does not check for raw values.
 pub(super) fn check_text(json: &[u8]) -> Result<(), PayloadError> {
     std::str::from_utf8(json).map_err(|error| PayloadError::NotUtf8 { position: error.valid_up_to() })?;
     check_depth(json)
 }
 
-/// Counts brackets outside of strings. Text that is not JSON may pass; the parser sees to that.
+/// Checks the depth by counting brackets outside of strings. Invalid JSON may pass; the parser refuses it.
 fn check_depth(json: &[u8]) -> Result<(), PayloadError> {
     let mut depth = 0_usize;
     let mut bytes = json.iter();
@@ -134,21 +166,21 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_a_value_is_kept_as_written() {
+    fn the_text_of_a_value_stays_as_written() {
         for json in ["{ \"b\": 1.50, \"a\" : [ ] }", "\"\"", "0", "false", "null", "1e400", "[1,2]"] {
             assert_eq!(parse(json).unwrap().as_bytes(), json);
         }
     }
 
     #[test]
-    fn half_a_value_two_values_and_none_are_refused() {
+    fn anything_but_one_complete_value_is_refused() {
         for json in ["{\"a\":", "1 2", "", "  ", "{'a':1}", "[1,]", "nul"] {
             assert!(matches!(parse(json), Err(PayloadError::NotJson { .. })), "{json}");
         }
     }
 
     #[test]
-    fn bytes_that_are_not_utf8_are_refused_with_their_place() {
+    fn bytes_that_are_not_utf8_are_refused_with_their_position() {
         assert_eq!(parse(&b"\"a\xff\""[..]), Err(PayloadError::NotUtf8 { position: 2 }));
     }
 
@@ -159,6 +191,18 @@ mod tests {
         assert_eq!(parse(nested(Payload::DEPTH_MAX + 1)), Err(PayloadError::TooDeep));
         assert_eq!(parse(nested(100_000)), Err(PayloadError::TooDeep));
         assert!(parse(format!("\"\\\"{}\"", "[".repeat(1_000))).is_ok());
+    }
+
+    #[test]
+    fn errors_name_the_position_and_tell_invalid_json_from_an_unexpected_form() {
+        let error = parse("{'a':1}").unwrap_err();
+        let expected = "the payload is not valid JSON (line 1, column 2: key must be a string)";
+        assert_eq!(error.to_string(), expected);
+        let error = parse("{}").unwrap().to::<u8>().unwrap_err();
+        let expected = "the payload has an unexpected form (line 1, column 0: invalid type: map, expected u8)";
+        assert_eq!(error.to_string(), expected);
+        let keys = std::collections::BTreeMap::from([((), 1)]);
+        assert_eq!(Payload::of(&keys).unwrap_err().to_string(), "key must be a string");
     }
 
     proptest! {

@@ -1,39 +1,39 @@
-//! Names and ids: short texts with a bound, free of control characters.
+//! Names and ids: short texts without control characters.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a text cannot be a name or an id.
+/// Error of parsing a name or id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     /// The text is empty.
     #[error("the {what} is empty")]
     Empty {
-        /// Which of the texts it is, in words.
+        /// Kind of text, for people.
         what: &'static str,
     },
-    /// The text is longer than its bound.
+    /// The text is too long.
     #[error("the {what} has {bytes} bytes, at most {bytes_max} are allowed")]
     TooLong {
-        /// Which of the texts it is, in words.
+        /// Kind of text, for people.
         what: &'static str,
-        /// How long it is.
+        /// Its length in bytes.
         bytes: usize,
-        /// How long it may be.
+        /// Maximum length in bytes.
         bytes_max: usize,
     },
-    /// The text holds a line break, a tab, a NUL or their like.
+    /// The text contains a control character, such as a line break, a tab or NUL.
     #[error("the {what} {text:?} has a control character")]
     ControlCharacter {
-        /// Which of the texts it is, in words.
+        /// Kind of text, for people.
         what: &'static str,
-        /// The text, shown escaped.
+        /// The beginning of the text.
         text: String,
     },
 }
 
-/// Defines one text type: cheap to clone, checked when made.
+/// Defines a text type that is cheap to clone and checked on creation.
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $bytes_max:literal) => {
         $(#[$doc])*
@@ -41,16 +41,15 @@ macro_rules! text_type {
         pub struct $name(Arc<str>);
 
         impl $name {
-            #[doc = concat!("The longest ", $what, ", in bytes.")]
+            #[doc = concat!("Maximum length of a ", $what, " in bytes.")]
             pub const BYTES_MAX: usize = $bytes_max;
 
-            #[doc = concat!("Checks `text`: 1 to ", stringify!($bytes_max), " bytes without control characters.")]
-            /// Errors: the [`TextError`] that tells which of this it broke.
+            #[doc = concat!("Parses 1 to ", stringify!($bytes_max), " bytes without control characters.")]
             pub fn parse(text: &str) -> Result<Self, TextError> {
                 check(text, $what, $bytes_max).map(|()| Self(text.into()))
             }
 
-            /// The text itself.
+            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -111,43 +110,43 @@ macro_rules! text_type {
 }
 
 text_type! {
-    /// What a message is called: free text such as `users.create` or `create user`. Case counts; slashes, question
-    /// marks and hashes are fine, URLs carry them percent-encoded.
+    /// Name of a message: free text such as `users.create` or `create user`. Case-sensitive. Slashes, question marks and
+    /// hashes are allowed; in URLs they are percent-encoded.
     MessageName, "message name", 1024
 }
 text_type! {
-    /// Who a service is on the bus. Several instances may share a role.
+    /// Name of a service on the bus. Several instances may share a role.
     Role, "role", 255
 }
 text_type! {
-    /// The id of one message. Ours are UUIDs of version 7; those of others are kept to the letter.
+    /// Identifier of a message. Ours are UUIDs of version 7; those of others stay unchanged.
     MessageId, "message id", 255
 }
 text_type! {
-    /// The id of a whole conversation; every message of it carries the same.
+    /// Identifier of an activity, which all its messages share.
     ActivityId, "activity id", 255
 }
 text_type! {
-    /// One running process of a role, for as long as it runs.
+    /// Identifier of a running process of a role.
     InstanceId, "instance id", 255
 }
 
 impl MessageId {
-    /// The id that is this UUID's text.
+    /// Makes an id of the text of a UUID.
     pub fn from_uuid(uuid: uuid::Uuid) -> Self {
         Self(hyphenated(uuid))
     }
 }
 
 impl InstanceId {
-    /// The id that is this UUID's text.
+    /// Makes an id of the text of a UUID.
     pub fn from_uuid(uuid: uuid::Uuid) -> Self {
         Self(hyphenated(uuid))
     }
 }
 
 impl From<MessageId> for ActivityId {
-    /// A conversation is named after the message that opened it.
+    /// An activity has the id of its first message.
     fn from(id: MessageId) -> Self {
         Self(id.0)
     }
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_hold_spaces_slashes_and_any_letters() {
+    fn a_name_may_contain_spaces_slashes_and_any_letters() {
         for name in ["users.create", "create user", "a/b?c#d", "größe", "x"] {
             check_name(name, Ok(()));
         }
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_character_is_refused_and_shown_escaped() {
+    fn a_control_character_is_refused_and_escaped_in_the_error() {
         check_name("a\nb", Err("the message name \"a\\nb\" has a control character"));
     }
 }

@@ -1,4 +1,4 @@
-//! W3C Trace Context: the one header that says which trace a message belongs to.
+//! W3C Trace Context: the header that names the trace of a message.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use std::sync::Arc;
 pub struct TraceParent(Arc<str>);
 
 impl TraceParent {
-    /// The header's name.
+    /// Name of the header.
     pub const HEADER: &'static str = "traceparent";
 
-    /// Reads `version-traceid-parentid-flags` in lower-case hex. `None` for anything else: the standard has a broken
-    /// header ignored, not refused.
+    /// Parses `version-traceid-parentid-flags` in lower-case hex. `None` for anything else: the standard requires that an
+    /// invalid header is ignored, not refused.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let shape = [2, 32, 16, 2].map(|digits| parts.next().filter(|part| is_hex(part, digits)));
@@ -22,7 +22,7 @@ impl TraceParent {
         (exact && meaningful).then(|| Self(text.into()))
     }
 
-    /// The header's value.
+    /// Value of the header.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -49,15 +49,15 @@ mod tests {
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
-    fn a_well_formed_header_is_kept_to_the_letter() {
+    fn a_valid_header_stays_unchanged() {
         assert_eq!(TraceParent::parse(GOOD).unwrap().as_str(), GOOD);
     }
 
     #[test]
-    fn broken_headers_are_ignored() {
+    fn invalid_headers_are_ignored() {
         let zero_trace = GOOD.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32));
-        for broken in ["", "00", &GOOD.to_uppercase(), &GOOD[1..], &format!("{GOOD}-x"), &zero_trace] {
-            assert_eq!(TraceParent::parse(broken), None, "{broken}");
+        for invalid in ["", "00", &GOOD.to_uppercase(), &GOOD[1..], &format!("{GOOD}-x"), &zero_trace] {
+            assert_eq!(TraceParent::parse(invalid), None, "{invalid}");
         }
     }
 }

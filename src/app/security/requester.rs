@@ -79,8 +79,10 @@ impl Requester {
         relay::Error: From<N::Error>,
     {
         let name = name.try_into().map_err(relay::Error::from)?;
-        let payload = serde_json::value::to_raw_value(&payload)
-            .map_err(|cause| relay::Error::Payload { name: name.clone(), cause: PayloadError::not_json(cause) })?;
+        let payload = serde_json::value::to_raw_value(&payload).map_err(|cause| relay::Error::Payload {
+            name: name.clone(),
+            cause: PayloadError::not_serializable(cause),
+        })?;
         let deadline = Instant::now() + timeout;
         let late = || relay::Error::NoReply { name: name.clone(), timeout };
         let asking = async {

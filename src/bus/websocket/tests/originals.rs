@@ -74,7 +74,7 @@ async fn what_cannot_be_taken_is_told_and_costs_nothing_else() {
     end.send(delivery("3", "created", "a")).await;
     assert_eq!(member.inbox.got(1).await[0].id.as_str(), "3");
     let expected = [
-        "the body is not the expected JSON: expected value at line 1 column 1",
+        "the payload is not valid JSON (line 1, column 1: expected value)",
         "missing message id",
         "unknown message: 'zonk'",
         "missing message name: expected a \"name\" beside the \"id\"",
