@@ -93,7 +93,7 @@ Feature: Calls from a service to its sidecar
 
   Scenario Outline: A payload that is not JSON
     When I POST `<body>` to api/send/users.create
-    Then I get 400 with the problem "invalid-message" and the words "not the expected JSON"
+    Then I get 400 with the problem "invalid-message" and the words "the payload is not valid JSON"
 
     Examples:
       | body     |
@@ -107,7 +107,7 @@ Feature: Calls from a service to its sidecar
 
   Scenario: A method that is not allowed
     When I GET api/send/users.create
-    Then I get 405 with the problem "method-not-allowed" and the words "does not take GET"
+    Then I get 405 with the problem "method-not-allowed" and the words "does not support GET"
 
   Scenario: The same idempotency key makes the request once
     When I POST `1` to api/request/users.create with the header "idempotency-key: order-1"

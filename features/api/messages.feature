@@ -32,7 +32,7 @@ Feature: Following messages
     And `exorelay run --role users --bus embedded --receives hello` is running
     And somebody follows api/messages
     When I POST `1` to api/send/hello
-    Then there is a dead letter "hello" with the words "no subscriber acknowledged it in time"
+    Then there is a dead letter "hello" with the words "not acknowledged after 2 deliveries"
 
   Scenario: A lost follower's messages go to the next one at once
     Given `exorelay run --role users --bus embedded --receives hello` is running

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the service calls its sidecar. Loopback unless told otherwise: there is no authentication.
+    /// Address on which the service reaches its sidecar. Loopback by default, as there is no authentication.
     pub address: String,
-    /// What the body of `POST /send/{message}` is.
+    /// Format of the body of `POST /send/{message}`.
     pub envelope: Envelope,
 }
 
@@ -18,13 +18,13 @@ impl Default for Config {
     }
 }
 
-/// What the body of `POST /send/{message}` is.
+/// Format of the body of `POST /send/{message}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Envelope {
-    /// The payload itself; correlation travels in headers.
+    /// The payload; correlation is in headers.
     Plain,
-    /// The HTTP-era body `{"sender","id","payload","responseTo"}`, answered 200 with an empty body: a service of that
-    /// era takes this port for ExoCom's.
+    /// The HTTP-era body `{"sender","id","payload","responseTo"}`, answered 200 with an empty body. For services of that
+    /// era, which expect ExoCom on this port.
     Exocom,
 }

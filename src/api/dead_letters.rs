@@ -1,4 +1,4 @@
-//! `/dead-letters`: what could not be handled or sent, with the reason, to be tried again or thrown away.
+//! `/dead-letters`: messages that could not be handled or sent, to be replayed or discarded.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -6,11 +6,11 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::routes::Api;
+use super::state::Api;
 use crate::http::{Kind, Problem};
 use crate::relay::{DeadLetter, DeadLetterId, Direction};
 
-/// One row of the list.
+/// A row of the list.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Row {
@@ -38,21 +38,22 @@ impl From<DeadLetter> for Row {
     }
 }
 
-/// All of them, oldest first.
+/// Lists all dead letters, oldest first.
 pub(super) async fn list(State(api): State<Api>) -> Json<Vec<Row>> {
     Json(api.relay.dead_letters().into_iter().map(Row::from).collect())
 }
 
-/// `202`: the message is on its way again, and no dead letter any more unless it fails again.
+/// Handles or sends a message again. `202`: it is no longer a dead letter, unless it fails again. `404`: no such dead
+/// letter.
 pub(super) async fn replay(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    match api.relay.replay(parse(&id)?) {
+    match api.relay.replay(parse(&id)?).await {
         None => Err(missing(&id)),
         Some(Ok(())) => Ok(StatusCode::ACCEPTED),
         Some(Err(error)) => Err(error.into()),
     }
 }
 
-/// `204`: the message is gone for good.
+/// Discards a message. `204`: it is gone. `404`: no such dead letter.
 pub(super) async fn discard(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     match api.relay.discard(parse(&id)?) {
         true => Ok(StatusCode::NO_CONTENT),

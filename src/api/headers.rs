@@ -1,4 +1,4 @@
-//! Correlation in headers, and the query of a request.
+//! Correlation headers, and the timeout in the query.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use crate::http::{Kind, Problem};
 use crate::message::{ActivityId, MessageId, MessageName, Payload, TextError, TraceParent};
 use crate::relay::Draft;
 
-/// The message this one answers.
+/// Id of the message that is answered.
 pub(super) const RESPONSE_TO: &str = "exo-response-to";
-/// The conversation it belongs to.
+/// Id of the activity.
 pub(super) const ACTIVITY_ID: &str = "exo-activity-id";
-/// On whose behalf it is sent: a JSON value.
+/// On whose behalf the message is sent: a JSON value.
 pub(super) const AUTH: &str = "exo-auth";
-/// Whether it belongs to the security side channel.
+/// `true` for a message of the security side channel.
 pub(super) const SECURITY: &str = "exo-security";
-/// The same key and body give the first answer.
+/// Key under which equal calls are made once.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// The name of a reply.
+/// Name of a reply.
 pub(super) const MESSAGE: &str = "exo-message";
-/// The id of a reply.
+/// Id of a reply.
 pub(super) const MESSAGE_ID: &str = "exo-message-id";
 
-/// Longest idempotency key, in bytes.
+/// Maximum length of an idempotency key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
 
-/// Longest `auth` that a header of an answer carries.
+/// Maximum length of an `auth` in a response header, in bytes.
 const AUTH_BYTES_MAX: usize = 16 * 1024;
 
-/// How long a request may be made to wait.
+/// Maximum timeout of a request.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
-/// The message that a call asks to be sent. An empty body is no payload.
-/// Errors: 400 for a body that is not JSON, or a header that cannot be understood.
+/// Returns the message that a call describes. An empty body is no payload. Errors: 400 for a body that is not JSON, or an
+/// invalid header.
 pub(super) fn draft(name: MessageName, headers: &HeaderMap, body: Bytes) -> Result<Draft, Problem> {
     let payload = match body.trim_ascii().is_empty() {
         true => None,
@@ -61,7 +61,7 @@ fn parsed<T>(
     parse(text).map(Some).map_err(|error| Problem::new(Kind::InvalidRequest, format!("{name}: {error}")))
 }
 
-/// `null` is nobody, as the originals have it.
+/// `null` counts as none, as in the original implementations.
 fn auth(headers: &HeaderMap) -> Result<Option<Payload>, Problem> {
     let Some(value) = headers.get(AUTH) else { return Ok(None) };
     let auth = Payload::parse(Bytes::copy_from_slice(value.as_bytes()));
@@ -92,8 +92,8 @@ fn text<'a>(value: &'a HeaderValue, name: &'static str) -> Result<&'a str, Probl
     utf8.map_err(|_| Problem::new(Kind::InvalidRequest, format!("{name}: the header is not UTF-8")))
 }
 
-/// Reads `timeout=5s` (`250ms`, `1m`, or plain seconds) out of a query. Unknown parameters are ignored.
-/// Errors: 400 for a time that cannot be read, is zero, or longer than an hour.
+/// Returns the `timeout` parameter of a query: `5s`, `250ms`, `1m`, or a number of seconds. Other parameters are ignored.
+/// Errors: 400 for an invalid time, zero, or more than an hour.
 pub(super) fn timeout(query: Option<&str>) -> Result<Option<Duration>, Problem> {
     let value = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("timeout="));
     let Some(value) = value else { return Ok(None) };
@@ -107,19 +107,19 @@ pub(super) fn timeout(query: Option<&str>) -> Result<Option<Duration>, Problem> 
     allowed.map(Some).ok_or_else(wrong)
 }
 
-/// A header value that carries any message name or id: bytes beyond Latin text as UTF-8.
+/// Makes a header value of a message name or id, in UTF-8.
 pub(super) fn value(text: &str) -> HeaderValue {
     HeaderValue::from_bytes(text.as_bytes())
-        .expect("names and ids hold no control characters, which is all a header value refuses")
+        .expect("names and ids have no control characters, the only bytes that a header refuses")
 }
 
-/// The same JSON value in a form that a header can carry; `None` if it is too long for one.
+/// Formats a JSON value for a header; `None` if it is too long.
 pub(super) fn auth_value(auth: &Payload) -> Option<HeaderValue> {
     let json = auth.as_bytes();
     if json.len() > AUTH_BYTES_MAX {
         return None;
     }
-    // Line breaks stand between the parts of JSON, never in a string; DEL stands nowhere else.
+    // JSON has line breaks only between tokens, and DEL only inside strings.
     let parts: Vec<&[u8]> = json.split(|byte| *byte == 0x7f).collect();
     let mut line = parts.join(&br"\u007f"[..]);
     line.iter_mut().filter(|byte| matches!(**byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_are_read_with_and_without_unit() {
+    fn timeouts_are_parsed_with_and_without_unit() {
         check("timeout=5s", Some(Duration::from_secs(5)));
         check("a=b&timeout=250ms", Some(Duration::from_millis(250)));
         check("timeout=7", Some(Duration::from_secs(7)));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_timeouts_are_refused() {
+    fn invalid_timeouts_are_refused() {
         for query in ["timeout=", "timeout=soon", "timeout=-1s", "timeout=0", "timeout=2h"] {
             assert!(timeout(Some(query)).is_err(), "{query}");
         }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn any_auth_can_stand_in_a_header_and_means_the_same() {
+    fn any_auth_fits_into_a_header_without_changing_its_meaning() {
         let check = |json: &str, expected: Option<&[u8]>| {
             let auth = Payload::parse(Bytes::from(json.to_owned())).unwrap();
             assert_eq!(auth_value(&auth).as_ref().map(HeaderValue::as_bytes), expected);

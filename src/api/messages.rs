@@ -8,17 +8,17 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 
-use super::routes::Api;
+use super::state::Api;
 use crate::http::sse::{self, DataPrefix, Encoder};
 use crate::http::{Kind, Problem, message_name};
 use crate::message::{Message, MessageId, MessageName};
 use crate::relay::Subscription;
 
-/// How often an idle stream says that it is alive.
+/// Interval of keep-alive comments on an idle stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Streams messages: `event: message`, `id:` the message's id, `data:` its envelope. `?name=a,b` takes only those.
-/// What is not acknowledged within the lease is given out again; what a lost subscriber held, at once.
+/// Streams messages: `event: message`, `id:` the id of the message, `data:` its envelope. `?name=a,b` selects names.
+/// A message that is not acknowledged within the lease is delivered again; those of a lost subscriber at once.
 pub(super) async fn follow(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let subscription = api.relay.subscribe(names(query.as_deref())?);
     let events = stream::unfold(subscription, |mut subscription: Subscription| async move {
@@ -28,7 +28,7 @@ pub(super) async fn follow(State(api): State<Api>, RawQuery(query): RawQuery) ->
     Ok(sse::respond(sse::keep_alive(events, KEEP_ALIVE)))
 }
 
-/// `204`: the message is handled and will not come again. `404`: it is not leased, its time may be over.
+/// Acknowledges a message. `204`: it is handled and will not be delivered again. `404`: it is not leased (any longer).
 pub(super) async fn acknowledge(State(api): State<Api>, Path(id): Path<String>) -> Result<impl IntoResponse, Problem> {
     let id = MessageId::parse(&id).map_err(crate::message::Error::from)?;
     if api.relay.acknowledge(&id) {

@@ -5,8 +5,8 @@
 //! {"text":"Hello, world!"}
 //! ```
 //!
-//! The body is the payload; correlation travels in headers. `/openapi.json` has every call, and a test holds it to the
-//! running server.
+//! The body is the payload; correlation is in headers. `/openapi.json` describes every call, and a test checks it against
+//! the running server.
 
 mod config;
 mod dead_letters;
@@ -15,6 +15,8 @@ mod messages;
 mod openapi;
 mod operations;
 mod routes;
+mod state;
 
 pub use config::{Config, Envelope};
-pub use routes::{Operations, router};
+pub use routes::router;
+pub use state::Operations;

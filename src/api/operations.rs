@@ -1,4 +1,4 @@
-//! `/health`, `/ready`, `/metrics`: for whoever runs the sidecar.
+//! `/health`, `/ready` and `/metrics`, for operators.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,54 +7,54 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::IntoResponse;
 use serde::Serialize;
 
-use super::routes::Api;
+use super::state::Api;
 use crate::http::{Kind, Problem};
 
 /// The content type of `/metrics`.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is ready, and why the rest is not.
+/// Body of `/ready`.
 #[derive(Serialize)]
 pub(super) struct Ready {
     ready: bool,
     role: String,
-    /// `ok`, or what is wrong.
+    /// `ok`, or the problem.
     bus: String,
-    /// `ok`, or what is wrong.
+    /// `ok`, or the problem.
     service: String,
-    /// `ok`, or what is wrong.
+    /// `ok`, or the problem.
     process: String,
 }
 
-/// `200` as long as the process can answer at all.
+/// Returns `200` as long as the process can answer.
 pub(super) async fn health() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], "{\"status\":\"ok\"}")
 }
 
-/// `200` when messages can be sent and handled: on the bus, registered, the service reachable, not shutting down.
-/// Else `503`, saying which of these is not so.
+/// Returns `200` if messages can be sent and handled: the relay is on the bus, the service is reachable, and the process is
+/// not shutting down. Else `503` with the problem.
 pub(super) async fn ready(State(api): State<Api>) -> impl IntoResponse {
     let ok = || "ok".to_owned();
-    let (bus, service) = (api.relay.bus_trouble(), api.relay.service_trouble());
-    let leaving = api.relay.is_leaving();
-    let ready = bus.is_none() && service.is_none() && !leaving;
+    let (bus, service) = (api.relay.bus_error(), api.relay.service_error());
+    let closing = api.relay.is_closing();
+    let ready = bus.is_none() && service.is_none() && !closing;
     let body = Ready {
         ready,
         role: api.relay.role().to_string(),
         bus: bus.unwrap_or_else(ok),
         service: service.unwrap_or_else(ok),
-        process: if leaving { "shutting down".into() } else { ok() },
+        process: if closing { "shutting down".into() } else { ok() },
     };
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
 }
 
-/// Counters and gauges in the text form of OpenMetrics.
+/// Returns counters and gauges in OpenMetrics text format.
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     api.relay.refresh_metrics();
     ([(CONTENT_TYPE, OPENMETRICS)], (api.operations.metrics)())
 }
 
-/// The answer to a method that a path does not have.
+/// Response to a method that the path does not support.
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(Kind::MethodNotAllowed, format!("{} does not take {method}", uri.path()))
+    Problem::new(Kind::MethodNotAllowed, format!("{} does not support {method}", uri.path()))
 }

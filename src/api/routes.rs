@@ -1,4 +1,4 @@
-//! `POST /send`, `/request`, `/reply`, and the table of all routes.
+//! Table of all routes, and `POST /send`, `/request`, `/reply`.
 
 use std::sync::Arc;
 
@@ -10,27 +10,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 
+use super::state::{Api, Operations};
 use super::{Config, Envelope, dead_letters, headers, messages, openapi, operations};
 use crate::http::{Kind, Limits, Problem, json_body, message_name, not_found};
 use crate::message::{Message, MessageName};
 use crate::relay::{Draft, Relay};
 
-/// What the listener needs beside the relay.
-#[derive(Clone)]
-pub struct Operations {
-    /// Gives the text of `/metrics`.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-}
-
-/// State of every route.
-#[derive(Clone)]
-pub(super) struct Api {
-    pub(super) relay: Relay,
-    pub(super) limits: Arc<Limits>,
-    pub(super) operations: Operations,
-}
-
-/// The routes of the service-facing listener of `relay`.
+/// Returns the routes of the service-facing listener of `relay`.
 pub fn router(relay: Relay, config: &Config, limits: &Limits, operations: Operations) -> Router {
     let send = match config.envelope {
         Envelope::Plain => post(send),
@@ -54,22 +40,23 @@ pub fn router(relay: Relay, config: &Config, limits: &Limits, operations: Operat
         .with_state(Api { relay, limits: Arc::new(limits.clone()), operations })
 }
 
-/// `202 {"id","activityId"}`: the message has its place in the outbox.
+/// `202 {"id","activityId"}`: the message is accepted.
 async fn send(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
-    accept(&api, draft(&api, "/send/", request).await?)
+    let draft = draft(&api, "/send/", request).await?;
+    accept(&api, draft).await
 }
 
-/// As [`send`], but a reply needs to say what it answers.
+/// Like [`send`], but requires the id of the message that is answered.
 async fn reply(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
     let draft = draft(&api, "/reply/", request).await?;
     if draft.response_to.is_none() {
         let detail = "a reply needs the header Exo-Response-To: the id of the message it answers";
         return Err(Problem::new(Kind::InvalidRequest, detail));
     }
-    accept(&api, draft)
+    accept(&api, draft).await
 }
 
-/// `200` with the reply's payload as body, its name, id and `auth` in headers.
+/// `200` with the payload of the reply as body, and its name, id and `auth` in headers.
 async fn request(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
     let timeout = headers::timeout(request.uri().query())?.unwrap_or_else(|| api.relay.config().request_timeout());
     let draft = draft(&api, "/request/", request).await?;
@@ -78,7 +65,7 @@ async fn request(State(api): State<Api>, request: Request<Body>) -> Result<Respo
         (headers::MESSAGE, headers::value(reply.name.as_str())),
         (headers::MESSAGE_ID, headers::value(reply.id.as_str())),
     ];
-    let mut answer = match reply.payload {
+    let mut response = match reply.payload {
         Some(payload) => {
             (correlation, [(CONTENT_TYPE, "application/json")], payload.as_bytes().clone()).into_response()
         }
@@ -86,19 +73,19 @@ async fn request(State(api): State<Api>, request: Request<Body>) -> Result<Respo
     };
     if let Some(auth) = &reply.auth {
         match headers::auth_value(auth) {
-            Some(value) => drop(answer.headers_mut().insert(headers::AUTH, value)),
+            Some(value) => drop(response.headers_mut().insert(headers::AUTH, value)),
             None => tracing::warn!(message_id = %reply.id, "the auth of a reply is too long for a header"),
         }
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// The HTTP-era `POST /send/{message}`: the body is an envelope, the answer an empty 200.
+/// The HTTP-era `POST /send/{message}`: the body is an envelope, the response an empty 200.
 async fn send_envelope(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
     let name = name(&request, "/send/")?;
     let incoming = json_body(request, &api.limits).await?;
     let message = Message::from_json(Some(name), &incoming.body)?;
-    api.relay.forward(message)?;
+    api.relay.forward(message).await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -112,8 +99,8 @@ fn name(request: &Request<Body>, prefix: &str) -> Result<MessageName, Problem> {
     message_name(request.uri().path().get(prefix.len()..).unwrap_or_default())
 }
 
-fn accept(api: &Api, draft: Draft) -> Result<Response, Problem> {
-    let sent = api.relay.send_draft(draft)?;
+async fn accept(api: &Api, draft: Draft) -> Result<Response, Problem> {
+    let sent = api.relay.send_draft(draft).await?;
     let body = serde_json::json!({ "id": sent.id, "activityId": sent.activity_id }).to_string();
     Ok((StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")], body).into_response())
 }

@@ -11,7 +11,7 @@ use crate::http::{Limits, Listening};
 use crate::listen;
 use crate::message::{InstanceId, Message, MessageName, Role};
 use crate::relay::{
-    Config, Context, Error, Fallback, Handler, HandlerError, Identity, Metrics, Relay, Takers, handler,
+    Config, Context, Error, Fallback, Handler, HandlerError, Handlers, Identity, Metrics, Relay, handler,
 };
 
 /// The word for a broker in this process.
@@ -28,7 +28,7 @@ pub struct Builder {
     answer: listen::Config,
     relay: Config,
     limits: Limits,
-    takers: Takers,
+    handlers: Handlers,
     wrong: Option<Error>,
 }
 
@@ -52,7 +52,7 @@ impl Relay {
             answer: listen::Config::default(),
             relay: Config::default(),
             limits: Limits::default(),
-            takers: Takers::default(),
+            handlers: Handlers::default(),
             wrong: None,
         }
     }
@@ -87,7 +87,7 @@ impl Builder {
 
     /// What takes messages that have no handler.
     pub(super) fn fallback(mut self, fallback: Fallback) -> Self {
-        self.takers.fallback = Some(fallback);
+        self.handlers.set_fallback(fallback);
         self
     }
 
@@ -109,7 +109,7 @@ impl Builder {
         N: TryInto<MessageName>,
         Error: From<N::Error>,
     {
-        let added = name.try_into().map_err(Error::from).and_then(|name| self.takers.add(name, handler));
+        let added = name.try_into().map_err(Error::from).and_then(|name| self.handlers.add(name, handler));
         self.wrong = self.wrong.or(added.err());
         self
     }
@@ -199,12 +199,12 @@ impl Builder {
         let batch = self.answer.answer == listen::Answer::Accepted;
         let token = Some(self.bus.token).filter(|token| !token.is_empty());
         let identity = Identity { role, instance, bus, endpoint, online_port, batch, token };
-        let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.takers);
+        let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.handlers);
         if let Some(listening) = listening {
             let router = listen::router(relay.clone(), &self.answer, &self.limits);
-            relay.drains(listening.serve(router, &self.limits));
+            relay.add_listener(listening.serve(router, &self.limits));
         }
-        relay.first_try().await;
+        relay.first_attempt().await;
         Ok(relay)
     }
 }

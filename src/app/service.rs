@@ -187,7 +187,7 @@ impl Service {
             relay.close_within(grace).await;
             return opened.unwrap_or(Ok(()));
         };
-        if let Some(trouble) = relay.bus_trouble() {
+        if let Some(trouble) = relay.bus_error() {
             tracing::warn!(bus, trouble, "not on the bus yet, trying again and again");
         }
         let announced = async {

@@ -48,7 +48,7 @@ impl Sidecar {
         let relay = builder.connect_counted(&mut registry).await?;
         let operations = Operations { metrics: text_of(registry) };
         let router = api::router(relay.clone(), &config.api, &config.http, operations);
-        relay.drains(api.serve(router, &config.http));
+        relay.add_listener(api.serve(router, &config.http));
         if let Some(address) = listen_address {
             ready::announce("listen", address);
         }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the broker delivers. Containers and other hosts want 0.0.0.0.
+    /// Address that the broker delivers to. For brokers in other containers or on other hosts, 0.0.0.0.
     pub address: String,
-    /// When a delivery is answered.
+    /// Time at which a delivery is answered.
     pub answer: Answer,
 }
 
@@ -18,12 +18,12 @@ impl Default for Config {
     }
 }
 
-/// When a delivery is answered.
+/// Time at which a delivery is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
-    /// As soon as the message has its place; the handler runs behind the answer.
+    /// Once the message is accepted; the handler runs afterwards.
     Accepted,
-    /// After the handler, as the originals of the HTTP era have it: 500 when it fails.
+    /// After the handler, as in the HTTP-era implementations; 500 if it fails.
     Handled,
 }

@@ -1,12 +1,12 @@
-//! The bus-facing listener: where a broker delivers. Reference: exo 2.1.
+//! The bus-facing listener, which a broker delivers to. Reference: exo 2.1.
 //!
 //! ```text
 //! $ curl -i -d '{"id":"1","payload":{"name":"world"}}' http://127.0.0.1:4000/run/hello
 //! HTTP/1.1 200 OK
 //! ```
 //!
-//! The 200 says that the message has its place; the handler runs behind it. `listen.answer = "handled"` answers after the
-//! handler instead, as the originals did.
+//! 200 means that the message is accepted; its handler runs afterwards. With `listen.answer = "handled"` the response comes
+//! after the handler, as in the original implementations.
 
 mod config;
 mod routes;

@@ -21,7 +21,7 @@ struct Listener {
     limits: Arc<Limits>,
 }
 
-/// The routes of the bus-facing listener of `relay`.
+/// Returns the routes of the bus-facing listener of `relay`.
 pub fn router(relay: Relay, config: &Config, limits: &Limits) -> Router {
     Router::new()
         .route("/status", get(StatusCode::OK))
@@ -32,14 +32,15 @@ pub fn router(relay: Relay, config: &Config, limits: &Limits) -> Router {
         .with_state(Listener { relay, answer: config.answer, limits: Arc::new(limits.for_envelopes()) })
 }
 
-/// One message: 200 empty, 400 `missing message id`, 404 `unknown message: '…'`, 503 when there is no room.
+/// Receives one message: 200 with an empty body, 400 `missing message id`, 404 `unknown message: '…'`, 503 if the inbox is
+/// full.
 async fn run(State(listener): State<Listener>, request: Request<Body>) -> Result<Response, Problem> {
     let encoded = request.uri().path().get("/run/".len()..).unwrap_or_default();
     let name = message_name(encoded)?;
     let incoming = json_body(request, &listener.limits).await?;
     let mut message = match Message::from_json(Some(name), &incoming.body) {
         Ok(message) => message,
-        // These words are the contract, and the originals send them bare.
+        // This text is part of the contract, and the original implementations send it as plain text.
         Err(message::Error::MissingId) => return Ok((StatusCode::BAD_REQUEST, "missing message id").into_response()),
         Err(error) => return Err(error.into()),
     };
@@ -57,17 +58,17 @@ async fn run(State(listener): State<Listener>, request: Request<Body>) -> Result
         Err(Refused::Busy { retry_after }) => {
             Err(Problem::new(Kind::Busy, "the inbox is full").retry_after(retry_after))
         }
-        Err(Refused::Closing) => Err(draining()),
+        Err(Refused::Closing { .. }) => Err(draining()),
     }
 }
 
-/// An array of envelopes with their names, from our own broker: 200 with one delivery each, in their order. A broken
-/// envelope costs only itself. After the first message that finds no room the rest finds none either, so that order is
-/// kept when they come again; except what somebody waits for, maybe the very handlers that take the room.
+/// Receives an array of envelopes from our own broker: 200 with one result for each, in order. An invalid envelope does not
+/// affect the others. Once the inbox is full, the rest is refused too, so that the order is kept when they come again;
+/// except messages that a caller waits for, since the handlers that fill the inbox may depend on them.
 async fn run_many(State(listener): State<Listener>, request: Request<Body>) -> Result<Response, Problem> {
     let incoming = json_body(request, &listener.limits).await?;
     if incoming.body.trim_ascii().first() != Some(&b'[') {
-        // To the originals this is a path without a message.
+        // The original implementations see a path without a message here.
         return Err(Problem::new(Kind::NotFound, "cannot POST /run: expected /run/{message}, or a JSON array"));
     }
     let messages = Message::list_from_json(&incoming.body)?;

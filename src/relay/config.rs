@@ -10,42 +10,42 @@ use crate::message::{MessageName, Role, optional};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Who this service is on the bus.
+    /// Role of this service on the bus.
     #[serde(with = "optional")]
     pub role: Option<Role>,
-    /// The messages it wants, in its own language.
+    /// Messages it receives, under the names it uses itself.
     pub receives: Vec<MessageName>,
-    /// The messages it sends. Told to the broker; what a role may send is for the landscape to say.
+    /// Messages it sends. The broker shows them; only a landscape permits or forbids.
     pub sends: Vec<MessageName>,
-    /// The prefix a generic service uses for its own messages, such as `mongo`; empty for none.
+    /// Prefix that a generic service uses for its own messages, such as `mongo`; empty for none.
     pub namespace: String,
-    /// How long a request waits for its reply unless told otherwise.
+    /// Default timeout of a request.
     pub request_timeout_ms: u64,
-    /// Requests that may wait for replies at once; more are refused as busy.
+    /// Maximum number of requests that wait for replies; further ones are refused as busy.
     pub waiters_max: usize,
-    /// Messages that may wait for the bus; more are refused as busy.
+    /// Maximum number of messages that wait for the bus; further ones are refused as busy.
     pub outbox_messages_max: usize,
-    /// Messages that one call to our broker may carry.
+    /// Maximum number of messages in one call to our broker.
     pub batch_messages_max: usize,
-    /// Incoming messages that may wait for a handler or be in one; more are refused as busy.
+    /// Maximum number of incoming messages in handlers or waiting for one; further ones are refused as busy.
     pub inbox_messages_max: usize,
-    /// Handlers and webhook calls that may run at once. 1 keeps the order of arrival.
+    /// Maximum number of concurrent handlers and webhook calls. 1 keeps the order of arrival.
     pub handlers_concurrent_max: usize,
-    /// How many ids of received messages are remembered, so that a duplicate is not handled twice.
+    /// Number of message ids that are remembered to recognise duplicates; the oldest is dropped first.
     pub seen_messages_max: usize,
-    /// How long they are remembered.
+    /// Time for which message ids are remembered.
     pub seen_window_ms: u64,
-    /// How many idempotency keys are remembered.
+    /// Number of idempotency keys that are remembered; the oldest is dropped first.
     pub idempotency_keys_max: usize,
-    /// How long they are remembered.
+    /// Time for which idempotency keys are remembered.
     pub idempotency_window_ms: u64,
-    /// How many messages that could not be handled or sent are kept; the oldest gives way.
+    /// Maximum number of dead letters; at the limit the oldest is dropped.
     pub dead_letters_max: usize,
-    /// How long a subscriber of `GET /messages` has to acknowledge a message before it is given out again.
+    /// Time that a subscriber of `GET /messages` has to acknowledge a message before it is delivered again.
     pub subscriber_lease_ms: u64,
-    /// How often a message is given out before it becomes a dead letter.
+    /// Number of deliveries to subscribers after which an unacknowledged message becomes a dead letter.
     pub subscriber_deliveries_max: u32,
-    /// The longest wait between two tries to reach the bus.
+    /// Maximum wait between two attempts to reach the bus.
     pub retry_wait_max_ms: u64,
 }
 

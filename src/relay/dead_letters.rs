@@ -1,41 +1,45 @@
-//! Messages that could not be handled or sent: kept, shown, tried again, thrown away.
+//! Dead letters: messages that could not be handled or sent, kept until somebody replays or discards them.
 
+use std::sync::Mutex;
 use std::time::SystemTime;
 
-use super::rules::{DeadLetter, DeadLetterId, Direction};
-use super::{Error, Relay};
+use super::metrics::Metrics;
+use super::rules::{DeadLetter, DeadLetterId, DeadLetterQueue, Direction};
 use crate::message::Message;
+use crate::sync::lock;
 
-impl Relay {
-    /// Messages that could not be handled or sent, oldest first.
-    pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.letters().list()
+/// The dead letters of one relay.
+pub(super) struct DeadLetters {
+    queue: Mutex<DeadLetterQueue>,
+    metrics: Metrics,
+}
+
+impl DeadLetters {
+    pub(super) fn new(letters_max: usize, metrics: Metrics) -> Self {
+        Self { queue: Mutex::new(DeadLetterQueue::new(letters_max)), metrics }
     }
 
-    /// Tries a dead letter again. `None` if there is none of this id. Errors: why it could not even be queued; the
-    /// letter is then still there.
-    pub(crate) fn replay(&self, id: DeadLetterId) -> Option<Result<(), Error>> {
-        let letter = self.letters().take(id)?;
-        let outcome = match letter.direction {
-            Direction::Incoming => self.receive_again(letter.message.clone()),
-            Direction::Outgoing => self.dispatch(letter.message.clone(), None),
-        };
-        if outcome.is_err() {
-            self.letters().put_back(letter);
-        }
-        Some(outcome)
-    }
-
-    /// Takes a dead letter out for good. `false` if there is none of this id.
-    pub(crate) fn discard(&self, id: DeadLetterId) -> bool {
-        self.letters().take(id).is_some()
-    }
-
-    pub(super) fn bury(&self, message: &Message, direction: Direction, reason: String) {
-        self.metrics().dead_letters.inc();
-        let oldest = self.letters().push(message.clone(), direction, reason, SystemTime::now());
+    /// Adds a message. At the limit the oldest dead letter is lost, which is logged.
+    pub(super) fn add(&self, message: &Message, direction: Direction, reason: String) {
+        self.metrics.dead_letter();
+        let oldest = lock(&self.queue).push(message.clone(), direction, reason, SystemTime::now());
         if let Some(lost) = oldest {
             tracing::error!(message_id = %lost, "dead letters are full: the oldest one is lost");
         }
+    }
+
+    /// Returns all dead letters, oldest first.
+    pub(super) fn list(&self) -> Vec<DeadLetter> {
+        lock(&self.queue).list()
+    }
+
+    /// Removes and returns a dead letter.
+    pub(super) fn take(&self, id: DeadLetterId) -> Option<DeadLetter> {
+        lock(&self.queue).take(id)
+    }
+
+    /// Puts a dead letter back that was taken to be replayed.
+    pub(super) fn put_back(&self, letter: DeadLetter) {
+        lock(&self.queue).put_back(letter);
     }
 }

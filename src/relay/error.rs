@@ -1,4 +1,4 @@
-//! What can go wrong when a message is sent, awaited or handled.
+//! Errors of sending, receiving and handling messages.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,43 +7,43 @@ use std::time::Duration;
 use crate::message::{ActivityId, MessageId, MessageName, PayloadError, TextError};
 use crate::{bus, http};
 
-/// Why the relay could not do what it was asked. Cheap to clone, since events carry it too.
+/// Error of the relay. Cheap to clone, since events carry it too.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The name is empty, too long, or holds control characters.
+    /// The name is empty, too long, or contains control characters.
     #[error("cannot send this message: {0}; give it a name such as \"users.create\"")]
     Name(TextError),
     /// The payload cannot be written as JSON.
     #[error("cannot send {name}: its payload cannot be written as JSON: {cause}")]
     Payload {
-        /// The message's name.
+        /// Name of the message.
         name: MessageName,
-        /// What the value said.
+        /// Error of the serialiser.
         cause: PayloadError,
     },
-    /// There is a handler for this name already.
+    /// The name already has a handler.
     #[error("there is already a handler for message '{0}': a name has one handler, give the second one another name")]
     HandlerExists(MessageName),
-    /// The outbox is full or too many requests wait. Nothing was sent; try again later.
+    /// A queue or table is full. Nothing was sent; try again later.
     #[error("{what} is full ({places} places): the bus is away or slow, try again in {} ms", retry_after.as_millis())]
     Busy {
-        /// Which bound was reached.
+        /// The queue or table.
         what: &'static str,
-        /// How many places it has.
+        /// Its capacity.
         places: usize,
-        /// When a new try makes sense.
+        /// Time to wait before the next attempt.
         retry_after: Duration,
     },
-    /// Nobody on the bus receives messages of this name.
+    /// No service on the bus receives messages of this name.
     #[error("no service receives '{0}': check the name, and that its service is registered")]
     NoReceivers(MessageName),
-    /// Nobody answered in time.
+    /// No reply came in time.
     #[error("no reply to {name} within {} ms", timeout.as_millis())]
     NoReply {
-        /// The request's name.
+        /// Name of the request.
         name: MessageName,
-        /// How long was waited.
+        /// The timeout.
         timeout: Duration,
     },
     /// No message of the activity came in time.
@@ -51,26 +51,26 @@ pub enum Error {
     NothingInActivity {
         /// The activity.
         activity: ActivityId,
-        /// How long was waited.
+        /// The timeout.
         timeout: Duration,
     },
     /// The broker accepted the message and could not deliver it.
     #[error("{name} could not be delivered: {reason}")]
     Undeliverable {
-        /// The message's name.
+        /// Name of the message.
         name: MessageName,
-        /// The broker's words.
+        /// Reason given by the broker.
         reason: String,
     },
-    /// The bus does not take the message.
+    /// The bus does not accept the message.
     #[error("the bus refused {name}: {detail}")]
     Refused {
-        /// The message's name.
+        /// Name of the message.
         name: MessageName,
-        /// The bus's words.
+        /// Reason given by the bus.
         detail: String,
     },
-    /// The idempotency key was used for another message.
+    /// The idempotency key was used for a different message.
     #[error("the idempotency key {key:?} was used for another message: use a new key for a new message")]
     IdempotencyMismatch {
         /// The key.
@@ -79,40 +79,40 @@ pub enum Error {
     /// The relay is closed or closing.
     #[error("the relay is closed")]
     Closed,
-    /// A handler failed; its message is among the dead letters.
+    /// A handler failed; its message is now a dead letter.
     #[error("the handler of {name} failed on message {id}: {reason}")]
     HandlerFailed {
-        /// The message's name.
+        /// Name of the message.
         name: MessageName,
-        /// The message's id.
+        /// Id of the message.
         id: MessageId,
-        /// The handler's own words.
+        /// Error of the handler.
         reason: String,
     },
-    /// The service behind the webhook fails. Calls to it are held back, and its messages wait.
+    /// The service behind the webhook fails. Its messages wait until it is called again.
     #[error("the service at {url} fails: {cause}")]
     ServiceAway {
         /// Host and port.
         url: String,
-        /// How its last call failed.
+        /// Failure of the last call.
         cause: String,
     },
-    /// Something came over the bus that could not be taken, and its sender could not be told: a frame that makes no sense,
-    /// or a message that nobody takes.
+    /// Something received over the bus was not accepted, and there is no way to answer its sender: an invalid frame, or a
+    /// message that no handler takes.
     #[error("{0}")]
     Incoming(String),
-    /// The bus cannot be reached, or does not take the registration.
+    /// The bus cannot be reached, or refuses the registration.
     #[error("{0}")]
     Bus(#[from] bus::Error),
     /// A listener could not be opened.
     #[error("{0}")]
     Listen(Arc<http::BindError>),
-    /// A setting of the builder is missing or wrong.
+    /// A setting of the builder is missing or invalid.
     #[error("{setting}: {problem}")]
     Setting {
-        /// The builder's method, as written in code.
+        /// Method of the builder, as written in code.
         setting: &'static str,
-        /// What is wrong with its value.
+        /// Problem with its value.
         problem: String,
     },
 }

@@ -1,56 +1,60 @@
-//! What a relay tells about itself.
+//! Events of a relay: coming online, going offline, and errors that no caller is waiting for.
 
 use tokio::sync::broadcast;
 
 use super::Error;
 
-/// Events that a slow listener may be behind before it misses some.
+/// Events that a slow subscriber may lag behind before it misses the oldest.
 const EVENTS_MAX: usize = 256;
 
-/// Something happened to the relay.
+/// Something that happened to the relay.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// The relay is on the bus and its listener answers.
+    /// The relay has joined the bus and its listener accepts deliveries.
     Online {
-        /// The port of the bus-facing listener; of the broker, if it delivers over the relay's own connection; else 0.
+        /// Port of the bus-facing listener; that of the broker, if it delivers over the relay's own connection; else 0.
         port: u16,
     },
-    /// The relay lost the bus, or was closed. Sends wait in the outbox until it is online again.
+    /// The relay lost the bus, or left it. Messages wait in the outbox until it is online again.
     Offline,
-    /// Something failed that nobody was waiting for: a handler, an undeliverable message, a try to reach the bus.
+    /// An error that no caller is waiting for: a failed handler, an undeliverable message, a failed attempt to join.
     Error(Error),
 }
 
-/// The sending end.
+/// Sending end of the events. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Announcer(broadcast::Sender<Event>);
+pub(super) struct EventSender(broadcast::Sender<Event>);
 
-impl Announcer {
-    pub(crate) fn new() -> Self {
+impl EventSender {
+    pub(super) fn new() -> Self {
         Self(broadcast::Sender::new(EVENTS_MAX))
     }
 
-    pub(crate) fn announce(&self, event: Event) {
-        // An error means that nobody listens, which is everybody's right.
+    pub(super) fn send(&self, event: Event) {
+        // Fails only if there are no subscribers, which is fine.
         drop(self.0.send(event));
     }
 
-    /// The events from now on, after `first`.
-    pub(crate) fn listen(&self, first: Option<Event>) -> Events {
+    pub(super) fn error(&self, error: Error) {
+        self.send(Event::Error(error));
+    }
+
+    /// Subscribes to the events from now on, preceded by `first`.
+    pub(super) fn subscribe(&self, first: Option<Event>) -> Events {
         Events { first, rest: self.0.subscribe() }
     }
 }
 
-/// The events of one relay from now on; the first is [`Event::Online`] if it is online already.
+/// Events of one relay since the subscription. The first is [`Event::Online`] if the relay was online already.
 pub struct Events {
     first: Option<Event>,
     rest: broadcast::Receiver<Event>,
 }
 
 impl Events {
-    /// The next event; `None` once the relay is gone. A listener that falls 256 events behind misses the oldest.
-    /// Cancel-safe.
+    /// Returns the next event, or `None` once the relay is dropped. A subscriber that lags 256 events behind misses the
+    /// oldest. Cancel-safe.
     pub async fn next(&mut self) -> Option<Event> {
         if let Some(first) = self.first.take() {
             return Some(first);

@@ -1,38 +1,46 @@
-//! What the relay counts, in the names of `/metrics`.
+//! Counters and gauges of the relay, as `/metrics` shows them.
 
-use crate::message::Verdict;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// The relay's counters. Cheap to clone; clones count together.
+use crate::message::Verdict;
+
+/// Metrics of one relay. Cheap to clone; clones share their values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     accepted: Counter,
     no_receivers: Counter,
     busy: Counter,
     rejected: Counter,
-    pub(super) received: Counter,
-    pub(super) refused: Counter,
-    pub(super) duplicates: Counter,
-    pub(super) dead_letters: Counter,
+    received: Counter,
+    refused: Counter,
+    duplicates: Counter,
+    dead_letters: Counter,
     waiters: Gauge,
     outbox: Gauge,
     online: Gauge,
 }
 
+/// Values of the gauges at one moment.
+pub(super) struct Gauges {
+    pub(super) waiting_requests: usize,
+    pub(super) outbox_messages: usize,
+    pub(super) online: bool,
+}
+
 impl Metrics {
-    /// Fresh counters, shown in `registry`.
+    /// Creates metrics and registers them with `registry`.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let counters = [
             ("sent", "Messages the bus accepted", &metrics.accepted),
-            ("no_receivers", "Messages nobody on the bus receives", &metrics.no_receivers),
-            ("sent_busy", "Messages the bus had no room for", &metrics.busy),
+            ("no_receivers", "Messages that no service on the bus receives", &metrics.no_receivers),
+            ("sent_busy", "Messages refused because a queue of the bus was full", &metrics.busy),
             ("sent_rejected", "Messages the bus refused", &metrics.rejected),
             ("received", "Messages accepted from the bus", &metrics.received),
-            ("refused", "Messages refused to the bus", &metrics.refused),
-            ("duplicates", "Messages that came again and were not handled again", &metrics.duplicates),
+            ("refused", "Messages from the bus that were not accepted", &metrics.refused),
+            ("duplicates", "Messages received again and ignored", &metrics.duplicates),
             ("dead_letters", "Messages that could not be handled or sent", &metrics.dead_letters),
         ];
         for (name, help, counter) in counters {
@@ -44,6 +52,7 @@ impl Metrics {
         metrics
     }
 
+    /// Counts a message by the verdict of the bus.
     pub(super) fn sent(&self, verdict: &Verdict) {
         match verdict {
             Verdict::Accepted => self.accepted.inc(),
@@ -52,17 +61,27 @@ impl Metrics {
             Verdict::Forbidden { .. } | Verdict::Refused { .. } => self.rejected.inc(),
         };
     }
-}
 
-impl super::Relay {
-    /// Brings the gauges up to date; called before they are read.
-    pub(crate) fn refresh_metrics(&self) {
-        self.metrics().waiters.set(gauge(self.waiting()));
-        self.metrics().outbox.set(gauge(self.outbox().len()));
-        self.metrics().online.set(i64::from(self.bus_trouble().is_none()));
+    pub(super) fn received(&self) {
+        self.received.inc();
     }
-}
 
-fn gauge(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+    pub(super) fn refused(&self) {
+        self.refused.inc();
+    }
+
+    pub(super) fn duplicate(&self) {
+        self.duplicates.inc();
+    }
+
+    pub(super) fn dead_letter(&self) {
+        self.dead_letters.inc();
+    }
+
+    pub(super) fn set(&self, gauges: &Gauges) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.waiters.set(count(gauges.waiting_requests));
+        self.outbox.set(count(gauges.outbox_messages));
+        self.online.set(i64::from(gauges.online));
+    }
 }

@@ -1,4 +1,4 @@
-//! The heart: sends, requests, replies, handlers, and what is done with a message that nobody takes.
+//! The core: sends, requests, replies, handlers, and dead letters.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), exorelay::Error> {
@@ -17,39 +17,33 @@
 //! The same from a shell, through the service-facing listener:
 //! `curl -d '"world"' http://127.0.0.1:4001/request/hello`.
 //!
-//! Matching order for an incoming message: a waiting request, a handler, the webhook, subscribers, else unknown. Who
-//! waits for its activity gets it besides.
+//! An incoming message goes to the first that takes it: a waiting request, a handler, the webhook, a subscriber; otherwise
+//! it is unknown. Callers that wait for its activity receive it as well.
+//!
+//! Each part owns its state: `outgoing` the outbox and waiting requests, `incoming` the inbox, handlers and subscribers,
+//! `presence` the membership of the bus, `dead_letters` what failed. [`Relay`] joins them.
 
 mod config;
-mod context;
 mod dead_letters;
 mod error;
 mod events;
-mod idempotency;
-mod membership;
+mod identity;
+mod incoming;
 mod metrics;
-mod outbox;
-mod receive;
-mod request;
+mod outgoing;
+mod presence;
 mod rules;
-mod send;
 mod service;
-mod subscribers;
-mod takers;
-mod watch;
 
 pub use config::Config;
-pub use context::{Context, Handler, HandlerError, handler};
 pub use error::Error;
 pub use events::{Event, Events};
+pub(crate) use identity::Identity;
+pub use incoming::Watching;
+pub(crate) use incoming::{Refused, Subscription};
 pub(crate) use metrics::Metrics;
-pub(crate) use receive::Refused;
-pub use request::{Replies, Requesting};
+pub(crate) use outgoing::Draft;
+pub use outgoing::Replies;
 pub use rules::{DeadLetter, DeadLetterId, Direction};
-pub(crate) use send::Draft;
-pub use send::{Replied, Sending};
-pub(crate) use service::Identity;
-pub use service::Relay;
-pub(crate) use subscribers::Subscription;
-pub(crate) use takers::{Fallback, Takers};
-pub use watch::Watching;
+pub use service::{Context, Handler, HandlerError, Relay, Replied, Requesting, Sending, handler};
+pub(crate) use service::{Fallback, Handlers};

@@ -1,123 +1,185 @@
-//! The relay's handle, and the state behind it.
+//! The relay's handle: joins its parts, and starts and closes them in order.
 
-use std::collections::HashMap;
+mod context;
+mod inbox;
+mod on_reply;
+mod request;
+mod send;
+
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
-use super::context::{Handler, handler};
-use super::events::Announcer;
-use super::idempotency::Call;
-use super::membership::Presence;
-use super::metrics::Metrics;
-use super::outbox::{self, Outbox};
-use super::receive::Job;
-use super::request::Waiter;
-use super::rules::{DeadLetters, Direction, Gate, Keys, Seen, Waiters, Watchers};
-use super::subscribers::Subscribers;
-use super::takers::{Fallback, Takers};
-use super::{Config, Context, Draft, Error, Event, Events, HandlerError};
-use crate::bus::{Bus, Endpoint};
+pub use context::{Context, Handler, HandlerError, handler};
+pub use on_reply::Replied;
+pub use request::Requesting;
+pub use send::Sending;
+
+use super::dead_letters::DeadLetters;
+use super::events::EventSender;
+use super::incoming::{Accepted, HandlerTable, Incoming, Outcome, Refused, Subscription, Watching};
+use super::metrics::Gauges;
+use super::outgoing::{self, Draft, Log, Outgoing, Sent};
+use super::presence::Presence;
+use super::{Config, DeadLetter, DeadLetterId, Direction, Error, Events, Identity, Metrics};
+use crate::bus;
 use crate::http::Serving;
-use crate::message::{InstanceId, Message, MessageId, MessageName, Role, Verdict};
+use crate::message::{ActivityId, Message, MessageId, MessageName, Role};
 use crate::sync::lock;
 
-/// Who a relay is, and how it reaches the bus.
-pub(crate) struct Identity {
-    pub(crate) role: Role,
-    pub(crate) instance: InstanceId,
-    pub(crate) bus: Arc<dyn Bus>,
-    /// Where the broker delivers; `None` if nothing listens.
-    pub(crate) endpoint: Option<Endpoint>,
-    /// The port that [`Event::Online`] tells.
-    pub(crate) online_port: u16,
-    /// Whether the broker may deliver several messages in one call.
-    pub(crate) batch: bool,
-    /// What proves to the broker that the relay may have its role.
-    pub(crate) token: Option<String>,
-}
+/// Handlers that a relay starts with.
+pub(crate) type Handlers = HandlerTable<Handler>;
 
-/// A service's place on the bus. Cheap to clone; all clones are the same relay. It lives until [`Relay::close`].
+/// Handler of messages that have none of their own.
+pub(crate) type Fallback = super::incoming::Fallback<Handler>;
+
+/// Connection of a service to the bus. Cheap to clone; all clones are the same relay. It runs until [`Relay::close`].
 #[derive(Clone)]
-pub struct Relay(Arc<Inner>);
+pub struct Relay(Arc<Parts>);
 
-struct Inner {
-    identity: Identity,
+struct Parts {
+    identity: Arc<Identity>,
     config: Config,
-    handlers: RwLock<HashMap<MessageName, Handler>>,
-    fallback: Option<Fallback>,
-    waiters: Mutex<Waiters<Waiter>>,
-    watchers: Mutex<Watchers<oneshot::Sender<Message>>>,
-    seen: Mutex<Seen>,
-    gate: Mutex<Gate<Job>>,
-    keys: Mutex<Keys<Arc<Call>>>,
-    dead_letters: Mutex<DeadLetters>,
-    subscribers: Subscribers,
-    outbox: Outbox,
-    presence: Presence,
-    announcer: Announcer,
+    presence: Arc<Presence>,
+    outgoing: Arc<Outgoing>,
+    incoming: Incoming<Handler>,
+    dead_letters: Arc<DeadLetters>,
+    events: EventSender,
     metrics: Metrics,
     tasks: TaskTracker,
-    outbox_closing: CancellationToken,
     listeners: Mutex<Vec<Serving>>,
 }
 
 impl Relay {
-    /// Starts a relay: its tasks run, and it tries to join the bus until it is closed. Needs a tokio runtime.
+    /// Starts a relay, which tries to join the bus until it is closed. Needs a tokio runtime.
     ///
-    /// The takers are given here because messages may come as soon as the relay has joined.
-    pub(crate) fn start(identity: Identity, config: Config, metrics: Metrics, takers: Takers) -> Self {
-        let (outbox, outgoing) = Outbox::new(config.outbox_messages_max);
-        let relay = Self(Arc::new(Inner {
-            handlers: RwLock::new(takers.handlers),
-            waiters: Mutex::new(Waiters::new(config.waiters_max)),
-            watchers: Mutex::new(Watchers::new(config.waiters_max)),
-            seen: Mutex::new(Seen::new(config.seen_messages_max, Duration::from_millis(config.seen_window_ms))),
-            gate: Mutex::new(Gate::new(config.handlers_concurrent_max, config.inbox_messages_max)),
-            keys: Mutex::new(Keys::new(
-                config.idempotency_keys_max,
-                Duration::from_millis(config.idempotency_window_ms),
-            )),
-            dead_letters: Mutex::new(DeadLetters::new(config.dead_letters_max)),
-            subscribers: Subscribers::new(&config),
-            presence: Presence::new(),
-            announcer: Announcer::new(),
-            tasks: TaskTracker::new(),
-            outbox_closing: CancellationToken::new(),
-            listeners: Mutex::default(),
-            identity,
-            config,
-            fallback: takers.fallback,
-            outbox,
-            metrics,
-        }));
-        relay.spawn(outbox::publish_all(relay.clone(), outgoing));
-        relay.spawn(relay.clone().keep_membership());
-        relay.spawn(relay.clone().expire_leases());
+    /// Messages may arrive as soon as the relay has joined, so `handlers` are given here.
+    pub(crate) fn start(identity: Identity, config: Config, metrics: Metrics, handlers: Handlers) -> Self {
+        Self::start_with_log(identity, config, metrics, handlers, None)
+    }
+
+    /// Like [`Relay::start`]. With a log, messages are accepted once it has stored them.
+    pub(super) fn start_with_log(
+        identity: Identity,
+        config: Config,
+        metrics: Metrics,
+        handlers: Handlers,
+        log: Option<Arc<dyn Log>>,
+    ) -> Self {
+        let (identity, events) = (Arc::new(identity), EventSender::new());
+        let presence = Presence::new(Arc::clone(&identity), events.clone(), config.retry_wait_max());
+        let presence = Arc::new(presence);
+        let dead_letters = Arc::new(DeadLetters::new(config.dead_letters_max, metrics.clone()));
+        let (outgoing, queues) = Outgoing::new(
+            Arc::clone(&identity),
+            &config,
+            log,
+            Arc::clone(&dead_letters),
+            events.clone(),
+            metrics.clone(),
+        );
+        let outgoing = Arc::new(outgoing);
+        let incoming = Incoming::new(
+            &config,
+            handlers,
+            Arc::clone(&outgoing),
+            Arc::clone(&dead_letters),
+            events.clone(),
+            metrics.clone(),
+        );
+        let (tasks, listeners) = (TaskTracker::new(), Mutex::default());
+        if let Some(unconfirmed) = queues.unconfirmed {
+            tasks.spawn(Arc::clone(&outgoing).confirm_all(unconfirmed));
+        }
+        let (sender, online) = (Arc::clone(&outgoing), Arc::clone(&presence));
+        tasks.spawn(outgoing::publish_all(sender, online, queues.queue, config.clone()));
+        tasks.spawn(Arc::clone(incoming.subscribers()).expire_leases());
+        let parts =
+            Parts { identity, config, presence, outgoing, incoming, dead_letters, events, metrics, tasks, listeners };
+        let relay = Self(Arc::new(parts));
+        let member = relay.clone();
+        relay.spawn(async move { member.0.presence.maintain(|| member.membership()).await });
         relay
     }
 
-    /// Who this relay is on the bus.
+    /// The role of the service on the bus.
     pub fn role(&self) -> &Role {
         &self.0.identity.role
     }
 
-    /// Where its bus-facing listener is, if it has one and is not closed.
+    /// The address of its bus-facing listener; `None` if it has none, or is closed.
     pub fn address(&self) -> Option<SocketAddr> {
         lock(&self.0.listeners).first().map(Serving::address)
     }
 
-    /// Runs `run` for every message called `name`, many at once. A failing or panicking handler costs its message, which
-    /// becomes a dead letter, and nothing else.
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Sends `name` with any serialisable payload; `()` and `null` mean none. Await the result, which is the id of the
+    /// message once it is accepted: it is in the outbox, and will be sent in the order of sending, as soon as the bus is
+    /// there.
     ///
-    /// The broker is told in the background; [`Relay::ready`] waits for that.
+    /// Errors: [`Error::Name`], [`Error::Payload`], [`Error::Busy`], [`Error::Closed`]; with a bus in this process also
+    /// [`Error::NoReceivers`] at once. Otherwise a message that no service receives becomes a dead letter and an event.
+    ///
+    /// Not cancel-safe: dropping the future after it was polled does not recall the message.
+    pub fn send<N>(&self, name: N, payload: impl Serialize) -> Sending
+    where
+        N: TryInto<MessageName>,
+        Error: From<N::Error>,
+    {
+        Sending::new(self.clone(), Draft::of(name, &payload))
+    }
+
+    /// Sends `name` and waits for the reply to it. Await the result, or take its [`Requesting::replies`].
+    ///
+    /// Errors: those of [`Relay::send`], and [`Error::NoReply`] after the timeout, [`Error::NoReceivers`] if no service
+    /// receives such messages, [`Error::Undeliverable`] if the service that does cannot be reached.
+    /// Dropping the future ends the request; its message may have been sent.
+    pub fn request<N>(&self, name: N, payload: impl Serialize) -> Requesting
+    where
+        N: TryInto<MessageName>,
+        Error: From<N::Error>,
+    {
+        Requesting::new(self.clone(), Draft::of(name, &payload))
+    }
+
+    /// Waits, from now on and for at most `timeout`, for the first message of `activity` that this relay receives. The
+    /// watch starts with the call, not when it is awaited: start it before the message can arrive. The message also goes
+    /// to its handler or requester; one without either counts as accepted. exo 4.3.
+    ///
+    /// Errors: [`Error::NothingInActivity`] after the timeout, [`Error::Busy`] if `waiters_max` watches run,
+    /// [`Error::Name`] if `activity` is not a valid id.
+    ///
+    /// ```no_run
+    /// # async fn example(relay: exorelay::Relay) -> Result<(), exorelay::Error> {
+    /// let answer = relay.wait_for_activity("signup-7", std::time::Duration::from_secs(1));
+    /// relay.send("search", "x").activity("signup-7").await?;
+    /// println!("{}", answer.await?.name);
+    /// # Ok(()) }
+    /// ```
+    pub fn wait_for_activity<A>(&self, activity: A, timeout: Duration) -> Watching
+    where
+        A: TryInto<ActivityId>,
+        Error: From<A::Error>,
+    {
+        match activity.try_into() {
+            Ok(activity) => self.0.incoming.watchers().watch(activity, timeout),
+            Err(error) => Watching::failed(error.into()),
+        }
+    }
+
+    /// Runs `run` for every message called `name`, many at once. If it fails or panics, the message becomes a dead
+    /// letter; nothing else is affected.
+    ///
+    /// The broker is notified in the background; [`Relay::ready`] waits for that.
     /// Errors: [`Error::HandlerExists`], [`Error::Name`].
     pub fn on<N, F, Fut>(&self, name: N, run: F) -> Result<(), Error>
     where
@@ -129,115 +191,182 @@ impl Relay {
         self.on_many([(name, handler(run))])
     }
 
-    /// Registers a table of handlers, each made by [`crate::handler`]. None is registered if one of them cannot be.
-    /// Errors: as [`Relay::on`].
+    /// Registers handlers made by [`crate::handler`], all or none. Errors: those of [`Relay::on`].
     pub fn on_many<N>(&self, table: impl IntoIterator<Item = (N, Handler)>) -> Result<(), Error>
     where
         N: TryInto<MessageName>,
         Error: From<N::Error>,
     {
-        let mut fresh = HashMap::new();
-        for (name, handler) in table {
-            let name: MessageName = name.try_into()?;
-            if self.has_handler(name.as_str()) || fresh.contains_key(&name) {
-                return Err(Error::HandlerExists(name));
-            }
-            fresh.insert(name, handler);
-        }
-        self.0.handlers.write().unwrap_or_else(PoisonError::into_inner).extend(fresh);
-        self.renew_membership();
+        let named = |(name, handler): (N, Handler)| Ok((name.try_into()?, handler));
+        let table: Vec<(MessageName, Handler)> = table.into_iter().map(named).collect::<Result<_, Error>>()?;
+        self.0.incoming.add_handlers(table)?;
+        self.0.presence.renew(&self.membership());
         Ok(())
     }
 
-    /// Whether messages called `name` have a handler.
+    /// Returns true if messages called `name` have a handler.
     pub fn has_handler(&self, name: &str) -> bool {
-        self.0.handlers.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+        self.0.incoming.has_handler(name)
     }
 
-    /// What happens to this relay from now on, beginning with [`Event::Online`] if it is online already.
+    /// Subscribes to the events of this relay from now on, preceded by [`super::Event::Online`] if it is online.
     pub fn events(&self) -> Events {
-        self.listen()
+        self.0.presence.subscribe()
     }
 
-    /// How many requests wait for replies at this moment.
+    /// The number of requests that wait for replies.
     pub fn waiting(&self) -> usize {
-        lock(&self.0.waiters).len()
+        self.0.outgoing.waiting_requests()
     }
 
-    /// Gives a draft its id, its sender and its conversation. Under an idempotency key the id is that of the key.
-    pub(super) fn compose(&self, draft: Draft, id: Option<MessageId>) -> Message {
-        let id = id.unwrap_or_else(|| MessageId::from_uuid(Uuid::now_v7()));
-        let mut message = Message {
-            id,
-            name: draft.name,
-            payload: draft.payload,
-            sender: Some(self.0.identity.role.clone()),
-            activity_id: draft.activity_id,
-            response_to: draft.response_to,
-            auth: draft.auth,
-            is_security: draft.is_security,
-            trace: draft.trace,
+    /// Waits until the relay is on the bus, and the bus knows every handler registered so far. Cancel-safe.
+    pub async fn ready(&self) {
+        self.0.presence.ready().await;
+    }
+
+    /// Waits until the first attempt to join has succeeded or failed.
+    pub(crate) async fn first_attempt(&self) {
+        self.0.presence.first_attempt().await;
+    }
+
+    /// Returns the reason why the relay is not on the bus, or `None` if it is.
+    pub(crate) fn bus_error(&self) -> Option<String> {
+        self.0.presence.error()
+    }
+
+    /// Returns the reason why the service behind the webhook cannot be reached, if that is known.
+    pub(crate) fn service_error(&self) -> Option<String> {
+        self.0.incoming.service_error()
+    }
+
+    /// Returns true once the relay is shutting down.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.0.incoming.is_closed()
+    }
+
+    /// Sends a draft: see [`Outgoing::send`].
+    pub(crate) async fn send_draft(&self, draft: Draft) -> Result<Sent, Error> {
+        self.0.outgoing.send(draft).await
+    }
+
+    /// Makes a request: see [`Outgoing::request`].
+    pub(crate) async fn request_draft(&self, draft: Draft, timeout: Duration) -> Result<Message, Error> {
+        self.0.outgoing.request(draft, timeout).await
+    }
+
+    /// Sends a message that its service has composed: see [`Outgoing::forward`].
+    pub(crate) async fn forward(&self, message: Message) -> Result<(), Error> {
+        self.0.outgoing.forward(message).await
+    }
+
+    /// Accepts a message from the bus. It is processed in the background.
+    pub(crate) fn receive(&self, message: Message) -> Result<(), Refused> {
+        self.0.incoming.accept(message, None).map(|accepted| self.run(accepted))
+    }
+
+    /// Accepts a message from the bus and waits for its handler, as the HTTP-era implementations do.
+    pub(crate) async fn receive_handled(&self, message: Message) -> Result<Outcome, Refused> {
+        let (done, finished) = oneshot::channel();
+        match self.0.incoming.accept(message, Some(done))? {
+            Accepted::Done => return Ok(Ok(())),
+            accepted @ (Accepted::Queued | Accepted::Run(_)) => self.run(accepted),
+        }
+        Ok(finished.await.unwrap_or_else(|_| Err("the relay was closed".into())))
+    }
+
+    fn run(&self, accepted: Accepted<Handler>) {
+        let Accepted::Run(job) = accepted else { return };
+        let relay = self.clone();
+        self.spawn(async move {
+            let call = |handler: &Handler, message: Message| {
+                let context = Context::new(relay.clone(), message.clone());
+                handler(message, context)
+            };
+            relay.0.incoming.run(job, call).await;
+        });
+    }
+
+    /// Messages that could not be handled or sent, oldest first.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.0.dead_letters.list()
+    }
+
+    /// Handles or sends a dead letter again. `None` if there is none with this id. After an error it is still a dead
+    /// letter.
+    pub(crate) async fn replay(&self, id: DeadLetterId) -> Option<Result<(), Error>> {
+        let letter = self.0.dead_letters.take(id)?;
+        let message = letter.message.clone();
+        let outcome = match letter.direction {
+            Direction::Incoming => self.0.incoming.accept_again(message).map(|accepted| self.run(accepted)),
+            Direction::Outgoing => self.0.outgoing.dispatch(message, None).wait().await,
         };
-        message.activity_id = Some(message.conversation());
-        message
+        if outcome.is_err() {
+            self.0.dead_letters.put_back(letter);
+        }
+        Some(outcome)
     }
 
-    /// Puts a message on its way: at once if the bus can, else through the outbox.
-    pub(super) fn dispatch(&self, message: Message, until: Option<Instant>) -> Result<(), Error> {
-        if self.0.outbox_closing.is_cancelled() {
-            return Err(Error::Closed);
-        }
-        match self.bus().publish_now(&message) {
-            None => self.0.outbox.push(message, until),
-            Some(verdict) => {
-                self.metrics().sent(&verdict);
-                judged(&message, &verdict).map_or(Ok(()), Err)
-            }
-        }
+    /// Removes a dead letter for good. Returns false if there is none with this id.
+    pub(crate) fn discard(&self, id: DeadLetterId) -> bool {
+        self.0.dead_letters.take(id).is_some()
     }
 
-    /// Ends the story of a message from the outbox: sent, or told to whoever waits, or kept as a dead letter.
-    pub(super) fn settle(&self, message: &Message, verdict: &Verdict) {
-        self.metrics().sent(verdict);
-        let Some(error) = judged(message, verdict) else { return };
-        if !self.fail_waiter(&message.id, error.clone()) {
-            tracing::warn!(message_id = %message.id, name = %message.name, %error, "message was not sent");
-            self.bury(message, Direction::Outgoing, error.to_string());
-            self.announce_error(error);
-        }
+    /// Subscribes to messages of these names; to all, if there are none. Subscribers share the messages.
+    pub(crate) fn subscribe(&self, names: Vec<MessageName>) -> Subscription {
+        self.0.incoming.subscribers().subscribe(names)
     }
 
-    /// Hands over a listener that shall answer until this relay is closed.
-    pub(crate) fn drains(&self, listener: Serving) {
+    /// Acknowledges a message of a subscriber. Returns false if no subscriber holds it (any longer).
+    pub(crate) fn acknowledge(&self, id: &MessageId) -> bool {
+        self.0.incoming.subscribers().acknowledge(id)
+    }
+
+    /// Sends an [`super::Event::Error`].
+    pub(crate) fn emit_error(&self, error: Error) {
+        self.0.events.error(error);
+    }
+
+    /// Updates the gauges; to be called before they are read.
+    pub(crate) fn refresh_metrics(&self) {
+        self.0.metrics.set(&Gauges {
+            waiting_requests: self.waiting(),
+            outbox_messages: self.0.outgoing.queued(),
+            online: self.bus_error().is_none(),
+        });
+    }
+
+    /// Hands over a listener, which serves until this relay is closed.
+    pub(crate) fn add_listener(&self, listener: Serving) {
         lock(&self.0.listeners).push(listener);
     }
 
-    /// Closes within ten seconds, see [`Relay::close_within`].
+    /// Closes within ten seconds: see [`Relay::close_within`].
     pub async fn close(&self) {
         self.close_within(Duration::from_secs(10)).await;
     }
 
-    /// Stops taking messages, lets handlers and requests that have begun finish, sends what is in the outbox, leaves the
-    /// bus, and closes the listeners: all within `grace`. Closing twice does nothing. Answers how many messages were
-    /// neither handled nor sent by then.
+    /// Accepts no more messages, lets running handlers and requests finish, sends what is in the outbox, leaves the bus,
+    /// and closes the listeners: all within `grace`. Returns the number of messages that were not handled or sent by
+    /// then. Closing twice does nothing.
     pub async fn close_within(&self, grace: Duration) -> usize {
         let deadline = Instant::now() + grace;
-        self.start_leaving();
+        self.0.incoming.close();
         let idle = async {
-            while self.busy() > 0 {
+            while self.pending() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        // Whether the time was enough is told by what is left.
+        // `pending` says below what is left after a timeout.
         drop(tokio::time::timeout_at(deadline, idle).await);
-        self.0.outbox_closing.cancel();
-        // Before it leaves, because the bus takes nothing from a relay that has left.
-        drop(tokio::time::timeout_at(deadline, self.0.outbox.emptied()).await);
-        let left = self.busy() + self.0.subscribers.unfollowed();
+        self.0.outgoing.close();
+        self.0.incoming.subscribers().end();
+        // Before leaving, since the bus accepts nothing from a relay that has left.
+        drop(tokio::time::timeout_at(deadline, self.0.outgoing.emptied()).await);
+        let left = self.pending() + self.0.incoming.subscribers().without_reader();
         if left > 0 {
-            tracing::error!(messages = left, "messages are left unfinished");
+            tracing::error!(messages = left, "closed with unfinished messages");
         }
-        self.leave(deadline).await;
+        self.0.presence.leave(&self.membership(), deadline).await;
         let listeners = std::mem::take(&mut *lock(&self.0.listeners));
         for listener in listeners {
             listener.drain(deadline.saturating_duration_since(Instant::now())).await;
@@ -249,123 +378,19 @@ impl Relay {
         left
     }
 
-    /// Messages in handlers, waiting for handlers, in the outbox, with followers, or waited for.
-    fn busy(&self) -> usize {
-        let waiting = self.waiting() + self.watchers().len();
-        lock(&self.0.gate).len() + self.0.outbox.len() + self.0.subscribers.followed() + waiting
+    /// Number of messages and requests in progress.
+    fn pending(&self) -> usize {
+        self.0.incoming.pending() + self.0.outgoing.queued() + self.waiting()
     }
 
-    pub(super) fn spawn<F>(&self, task: F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.tasks.spawn(task);
     }
 
-    /// Tells whoever listens to the events of something that failed while nobody was waiting for it.
-    pub(crate) fn announce_error(&self, error: Error) {
-        self.announce(Event::Error(error));
-    }
-
-    pub(super) fn announce(&self, event: Event) {
-        self.0.announcer.announce(event);
-    }
-
-    pub(super) fn announcer(&self) -> &Announcer {
-        &self.0.announcer
-    }
-
-    pub(super) fn is_closing(&self) -> bool {
-        self.0.outbox_closing.is_cancelled()
-    }
-
-    pub(super) async fn outbox_closing(&self) {
-        self.0.outbox_closing.cancelled().await;
-    }
-
-    pub(crate) fn config(&self) -> &Config {
-        &self.0.config
-    }
-
-    pub(super) fn identity(&self) -> &Identity {
-        &self.0.identity
-    }
-
-    pub(super) fn bus(&self) -> &dyn Bus {
-        &*self.0.identity.bus
-    }
-
-    pub(super) fn presence(&self) -> &Presence {
-        &self.0.presence
-    }
-
-    pub(super) fn subscribers(&self) -> &Subscribers {
-        &self.0.subscribers
-    }
-
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.0.metrics
-    }
-
-    pub(super) fn letters(&self) -> MutexGuard<'_, DeadLetters> {
-        lock(&self.0.dead_letters)
-    }
-
-    pub(super) fn waiters(&self) -> MutexGuard<'_, Waiters<Waiter>> {
-        lock(&self.0.waiters)
-    }
-
-    pub(super) fn watchers(&self) -> MutexGuard<'_, Watchers<oneshot::Sender<Message>>> {
-        lock(&self.0.watchers)
-    }
-
-    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
-        lock(&self.0.seen)
-    }
-
-    pub(super) fn gate(&self) -> MutexGuard<'_, Gate<Job>> {
-        lock(&self.0.gate)
-    }
-
-    pub(super) fn keys(&self) -> MutexGuard<'_, Keys<Arc<Call>>> {
-        lock(&self.0.keys)
-    }
-
-    /// The handler of `name`, else the webhook.
-    pub(super) fn handler_of(&self, name: &MessageName) -> Option<Handler> {
-        let handlers = self.0.handlers.read().unwrap_or_else(PoisonError::into_inner);
-        handlers.get(name).cloned().or_else(|| self.fallback().map(|fallback| fallback.handler.clone()))
-    }
-
-    pub(super) fn fallback(&self) -> Option<&Fallback> {
-        self.0.fallback.as_ref()
-    }
-
-    /// The messages this relay wants: those of its settings and those that have a handler.
-    pub(super) fn receives(&self) -> Vec<MessageName> {
-        let handlers = self.0.handlers.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names = self.config().receives.clone();
-        names.extend(handlers.keys().cloned());
-        names.sort();
-        names.dedup();
-        names
-    }
-
-    pub(super) fn outbox(&self) -> &Outbox {
-        &self.0.outbox
-    }
-}
-
-fn judged(message: &Message, verdict: &Verdict) -> Option<Error> {
-    let name = message.name.clone();
-    match verdict {
-        Verdict::Accepted => None,
-        Verdict::NoReceivers => Some(Error::NoReceivers(name)),
-        Verdict::Forbidden { detail } | Verdict::Refused { detail } => {
-            Some(Error::Refused { name, detail: detail.clone() })
-        }
-        Verdict::Busy { retry_after } => {
-            Some(Error::Busy { what: "the receiver's queue", places: 0, retry_after: *retry_after })
-        }
+    /// The registration as it is now, for the bus.
+    fn membership(&self) -> bus::Membership {
+        let identity = &self.0.identity;
+        let registration = identity.registration(&self.0.config, self.0.incoming.handled_names());
+        bus::Membership { registration, endpoint: identity.endpoint.clone(), inbox: Arc::new(self.clone()) }
     }
 }

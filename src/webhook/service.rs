@@ -74,7 +74,7 @@ impl Webhook {
                 let webhook = webhook.clone();
                 async move { Ok(webhook.deliver(&message, &context).await?) }
             }),
-            trouble: Arc::new(move || asked.trouble()),
+            error: Arc::new(move || asked.trouble()),
         }
     }
 
@@ -184,7 +184,7 @@ impl Webhook {
             Some(wait) => {
                 tracing::warn!(url, cause, wait_ms = wait.as_millis(), "the service fails, calls to it are held back");
                 self.0.metrics.breaker_open.set(1);
-                relay.announce_error(relay::Error::ServiceAway { url: url.to_owned(), cause });
+                relay.emit_error(relay::Error::ServiceAway { url: url.to_owned(), cause });
             }
             None => {
                 tracing::info!(url, "the service answers again, calls to it go as usual");
@@ -219,7 +219,7 @@ impl Tries {
 /// Sends one reply; while there is no room for it, tries again until the deadline. The service is not called again.
 async fn send(reply: Reply, context: &Context, tries: &mut Tries) -> Result<(), Error> {
     loop {
-        match context.reply_payload(reply.name.clone(), reply.payload.clone()) {
+        match context.reply_payload(reply.name.clone(), reply.payload.clone()).await {
             Ok(_) => return Ok(()),
             Err(relay::Error::Busy { what, places, retry_after }) => {
                 let busy = relay::Error::Busy { what, places, retry_after };

@@ -1,4 +1,4 @@
-//! Messages that could not be handled or sent, kept for a person to look at and to try again.
+//! Bounded queue of messages that could not be handled or sent.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::message::{Message, MessageId};
 
-/// Names one dead letter: counted up from 1 for as long as the process runs.
+/// Identifier of a dead letter: counted from 1, unique within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeadLetterId(pub u64);
 
@@ -16,7 +16,7 @@ impl fmt::Display for DeadLetterId {
     }
 }
 
-/// Which way the message was going.
+/// Direction in which a message travelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From the bus to the service.
@@ -25,34 +25,34 @@ pub enum Direction {
     Outgoing,
 }
 
-/// One message that went nowhere, and why.
+/// A message that could not be handled or sent, with the reason.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// What `POST /dead-letters/{id}/replay` takes.
+    /// Identifier, as `POST /dead-letters/{id}/replay` takes it.
     pub id: DeadLetterId,
-    /// The message as it was.
+    /// The message, unchanged.
     pub message: Message,
-    /// Which way it was going.
+    /// Direction in which it travelled.
     pub direction: Direction,
-    /// Why it did not get there, in words.
+    /// Reason of the failure, for people.
     pub reason: String,
-    /// When it was given up.
+    /// Time at which it became a dead letter.
     pub at: SystemTime,
 }
 
-/// The last dead letters. At the bound the oldest gives way; [`DeadLetters::push`] says so.
-pub(crate) struct DeadLetters {
+/// The latest dead letters. At the limit the oldest is dropped, and [`DeadLetterQueue::push`] returns its id.
+pub(crate) struct DeadLetterQueue {
     letters: VecDeque<DeadLetter>,
     letters_max: usize,
     next: u64,
 }
 
-impl DeadLetters {
+impl DeadLetterQueue {
     pub(crate) fn new(letters_max: usize) -> Self {
         Self { letters: VecDeque::new(), letters_max, next: 1 }
     }
 
-    /// Keeps the message. Answers the id of the oldest one, if that had to give way.
+    /// Appends a message. Returns the id of the oldest message if that was dropped to make space.
     pub(crate) fn push(
         &mut self,
         message: Message,
@@ -68,19 +68,19 @@ impl DeadLetters {
         self.letters.pop_front().map(|oldest| oldest.message.id)
     }
 
-    /// Takes one out, to be tried again or thrown away.
+    /// Removes a dead letter, to replay or discard it.
     pub(crate) fn take(&mut self, id: DeadLetterId) -> Option<DeadLetter> {
-        let place = self.letters.iter().position(|letter| letter.id == id)?;
-        self.letters.remove(place)
+        let index = self.letters.iter().position(|letter| letter.id == id)?;
+        self.letters.remove(index)
     }
 
-    /// Puts one back that could not be tried again after all.
+    /// Returns a dead letter to its original position, after it could not be replayed.
     pub(crate) fn put_back(&mut self, letter: DeadLetter) {
-        let place = self.letters.partition_point(|kept| kept.id < letter.id);
-        self.letters.insert(place, letter);
+        let index = self.letters.partition_point(|other| other.id < letter.id);
+        self.letters.insert(index, letter);
     }
 
-    /// All of them, oldest first.
+    /// Returns all dead letters, oldest first.
     pub(crate) fn list(&self) -> Vec<DeadLetter> {
         self.letters.iter().cloned().collect()
     }
@@ -91,26 +91,26 @@ mod tests {
     use super::*;
     use crate::message::MessageName;
 
-    fn push(letters: &mut DeadLetters, id: &str) -> Option<MessageId> {
+    fn push(letters: &mut DeadLetterQueue, id: &str) -> Option<MessageId> {
         let message = Message::new(MessageId::parse(id).unwrap(), MessageName::parse("hello").unwrap());
         letters.push(message, Direction::Incoming, "refused".into(), SystemTime::UNIX_EPOCH)
     }
 
-    fn ids(letters: &DeadLetters) -> Vec<u64> {
+    fn ids(letters: &DeadLetterQueue) -> Vec<u64> {
         letters.list().iter().map(|letter| letter.id.0).collect()
     }
 
     #[test]
-    fn at_the_bound_the_oldest_gives_way_and_is_named() {
-        let mut letters = DeadLetters::new(2);
+    fn at_the_limit_the_oldest_is_dropped_and_returned() {
+        let mut letters = DeadLetterQueue::new(2);
         assert_eq!([push(&mut letters, "a"), push(&mut letters, "b")], [None, None]);
         assert_eq!(push(&mut letters, "c").unwrap().as_str(), "a");
         assert_eq!(ids(&letters), [2, 3]);
     }
 
     #[test]
-    fn a_letter_that_is_put_back_stands_where_it_stood() {
-        let mut letters = DeadLetters::new(9);
+    fn a_letter_that_is_put_back_returns_to_its_position() {
+        let mut letters = DeadLetterQueue::new(9);
         for id in ["a", "b", "c"] {
             push(&mut letters, id);
         }

@@ -51,13 +51,13 @@ async fn a_dead_service_is_left_alone_and_its_messages_wait() {
 async fn an_open_breaker_is_told_to_whoever_asks_whether_the_service_is_there() {
     let config = Config { breaker_open_ms: 60_000, deadline_ms: 300, ..config() };
     let world = World::start(config, failures(100)).await;
-    assert_eq!(world.relay.service_trouble(), None);
+    assert_eq!(world.relay.service_error(), None);
     let reason = world.handle(message("1")).await.unwrap_err();
     let held = ": calls to the service were held back: the service answered 503: boom";
     assert!(reason.starts_with("gave up after 3 tries in ") && reason.ends_with(held), "{reason}");
     let authority = world.service.url.trim_start_matches("http://");
     let trouble = format!("the service at {authority} fails: the service answered 503: boom");
-    assert_eq!(world.relay.service_trouble(), Some(trouble));
+    assert_eq!(world.relay.service_error(), Some(trouble));
     assert_eq!(world.metrics.breaker_open.get(), 1);
     // A message that comes now waits as well, and is not even tried.
     let reason = world.handle(message("2")).await.unwrap_err();

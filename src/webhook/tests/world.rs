@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, ready};
 use super::service::{Reaction, Service};
 use crate::bus::{self, Bus, Membership};
 use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Payload, Role, TraceParent, Verdict};
-use crate::relay::{self, Identity, Relay, Takers};
+use crate::relay::{self, Handlers, Identity, Relay};
 use crate::webhook::{Config, Metrics, Webhook};
 
 pub(super) const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -85,9 +85,10 @@ impl World {
         let forward = if config.forward.is_empty() { service.url.clone() } else { config.forward.clone() };
         let metrics = Metrics::default();
         let webhook = Webhook::start(&Config { forward, ..config }, metrics.clone()).unwrap();
-        let takers = Takers { fallback: Some(webhook.fallback()), ..Default::default() };
+        let mut handlers = Handlers::default();
+        handlers.set_fallback(webhook.fallback());
         let (config, counters) = (relay::Config::default(), relay::Metrics::default());
-        let relay = Relay::start(identity, config, counters, takers);
+        let relay = Relay::start(identity, config, counters, handlers);
         Self { relay, service, webhook, metrics, bus }
     }
 

@@ -1,19 +1,19 @@
-//! Who may run now and who waits: bounded, first come first served.
+//! Bounded concurrency with a bounded FIFO queue.
 
 use std::collections::VecDeque;
 
-/// What became of a job at the gate.
+/// Outcome of [`Gate::enter`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Entry<J> {
-    /// It has a place; the caller runs it and calls [`Gate::leave`] afterwards.
+    /// The caller runs the job and calls [`Gate::leave`] afterwards.
     Run(J),
-    /// It waits for a place; [`Gate::leave`] will hand it out.
+    /// The job is queued; [`Gate::leave`] will return it.
     Waiting,
-    /// There is no room.
+    /// The queue is full.
     Full,
 }
 
-/// At most `running_max` jobs run, at most `jobs_max` run or wait. Jobs start in the order they came.
+/// Runs at most `running_max` jobs at once; at most `jobs_max` run or wait. Jobs start in order of arrival.
 pub(crate) struct Gate<J> {
     running: usize,
     running_max: usize,
@@ -38,7 +38,7 @@ impl<J> Gate<J> {
         Entry::Waiting
     }
 
-    /// Gives the place of a finished job to the next one, if any waits; the caller runs it.
+    /// Ends a job and returns the next one, if any waits, for the caller to run.
     pub(crate) fn leave(&mut self) -> Option<J> {
         let next = self.waiting.pop_front();
         if next.is_none() {
@@ -48,7 +48,7 @@ impl<J> Gate<J> {
         next
     }
 
-    /// Jobs that run or wait.
+    /// Number of jobs that run or wait.
     pub(crate) fn len(&self) -> usize {
         self.running + self.waiting.len()
     }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jobs_start_in_the_order_they_came() {
+    fn jobs_start_in_order_of_arrival() {
         let mut gate = Gate::new(1, 3);
         assert_eq!(gate.enter(1), Entry::Run(1));
         assert_eq!(gate.enter(2), Entry::Waiting);

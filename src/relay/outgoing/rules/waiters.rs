@@ -1,35 +1,36 @@
-//! Who waits for the reply to which message.
+//! Table of waiting requests, by the id of the request.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::message::MessageId;
 
-/// All places are taken.
+/// The table has no free entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// Waiters by the id of the message they wait for a reply to. Bounded; a place is freed when its owner says so, and the
-/// owner is a guard that says so when it is dropped.
+/// Waiters by the id of the message whose reply they wait for. Bounded. Entries are removed by their owner, a guard that
+/// does so when it is dropped.
 pub(crate) struct Waiters<W> {
     waiting: HashMap<MessageId, W>,
     waiting_max: usize,
-    ended: HashMap<MessageId, Told>,
+    /// Requests that have ended, with whether a late reply to them was logged.
+    ended: HashMap<MessageId, Logged>,
     ended_order: VecDeque<MessageId>,
 }
 
-/// Whether the log has heard of a late reply to this request.
+/// Marks whether a late reply to a request was logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum Logged {
     No,
     Yes,
 }
 
-/// What a late reply is.
+/// Kinds of late replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Late {
-    /// The first one for its request: worth a line in the log.
+pub(in crate::relay) enum Late {
+    /// The first one to its request, which is logged.
     First,
-    /// One more.
+    /// A further one.
     Again,
 }
 
@@ -38,7 +39,7 @@ impl<W> Waiters<W> {
         Self { waiting: HashMap::new(), waiting_max, ended: HashMap::new(), ended_order: VecDeque::new() }
     }
 
-    /// Takes a place. A second waiter for one id takes over from the first, as a repeated request does.
+    /// Adds a waiter. A second waiter for the same id replaces the first, as a repeated request does.
     pub(crate) fn insert(&mut self, id: MessageId, waiter: W) -> Result<(), Full> {
         if self.waiting.len() >= self.waiting_max && !self.waiting.contains_key(&id) {
             return Err(Full);
@@ -51,10 +52,10 @@ impl<W> Waiters<W> {
         self.waiting.get(id)
     }
 
-    /// Frees the place, and remembers for a while that there was one, so that a late reply is told from a stray one.
+    /// Removes a waiter. Its id is remembered for a while, to tell a late reply from one that answers nothing.
     pub(crate) fn remove(&mut self, id: &MessageId) -> Option<W> {
         let waiter = self.waiting.remove(id)?;
-        if self.ended.insert(id.clone(), Told::No).is_none() {
+        if self.ended.insert(id.clone(), Logged::No).is_none() {
             self.ended_order.push_back(id.clone());
         }
         while self.ended_order.len() > self.waiting_max {
@@ -65,12 +66,12 @@ impl<W> Waiters<W> {
         Some(waiter)
     }
 
-    /// Whether this id is that of a request which has ended; `None` for ids that were never waited for, or long ago.
+    /// Classifies a reply whose request does not wait. `None` if there was no such request, or it ended long ago.
     pub(crate) fn late(&mut self, id: &MessageId) -> Option<Late> {
-        let told = self.ended.get_mut(id)?;
-        match std::mem::replace(told, Told::Yes) {
-            Told::No => Some(Late::First),
-            Told::Yes => Some(Late::Again),
+        let logged = self.ended.get_mut(id)?;
+        match std::mem::replace(logged, Logged::Yes) {
+            Logged::No => Some(Late::First),
+            Logged::Yes => Some(Late::Again),
         }
     }
 
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_bounded_and_freed() {
+    fn the_table_is_bounded_and_entries_are_freed() {
         let mut waiters = Waiters::new(1);
         assert_eq!(waiters.insert(id("a"), 1), Ok(()));
         assert_eq!(waiters.insert(id("b"), 2), Err(Full));
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_request_takes_over_its_own_place() {
+    fn a_repeated_request_replaces_its_own_entry() {
         let mut waiters = Waiters::new(1);
         waiters.insert(id("a"), 1).unwrap();
         assert_eq!(waiters.insert(id("a"), 2), Ok(()));
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_reply_is_told_from_a_stray_one_and_is_news_once() {
+    fn a_late_reply_is_recognised_and_only_the_first_is_logged() {
         let mut waiters = Waiters::new(2);
         waiters.insert(id("a"), ()).unwrap();
         assert_eq!(waiters.late(&id("a")), None);

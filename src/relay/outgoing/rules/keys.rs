@@ -1,13 +1,13 @@
-//! Idempotency keys: the same key and the same call give the first call's outcome.
+//! Idempotency keys: repeating a call under its key returns the outcome of the first.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// The key was used before, for another call.
+/// The key was used before, for a different call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mismatch;
+pub(in crate::relay) struct Mismatch;
 
-/// What became of calls, by their key. Bounded in count and in time; at the bound the oldest key is forgotten first.
+/// Outcomes of calls by their key. Bounded in number and time; at the limit the oldest key is dropped.
 pub(crate) struct Keys<T> {
     calls: HashMap<String, (u64, T)>,
     order: VecDeque<(Instant, String)>,
@@ -20,24 +20,24 @@ impl<T: Clone> Keys<T> {
         Self { calls: HashMap::new(), order: VecDeque::new(), keys_max, window }
     }
 
-    /// The call that goes by `key`: the one noted before, or `fresh`, which is then noted.
-    /// Errors: [`Mismatch`] if the call noted before has another fingerprint.
+    /// Returns the earlier call under `key`, or stores and returns `fresh`. Errors: [`Mismatch`] if the earlier call has
+    /// another fingerprint.
     pub(crate) fn enter(&mut self, key: &str, fingerprint: u64, fresh: T, now: Instant) -> Result<T, Mismatch> {
-        while self.order.front().is_some_and(|(noted, _)| now.saturating_duration_since(*noted) > self.window) {
-            self.forget_oldest();
+        while self.order.front().is_some_and(|(added, _)| now.saturating_duration_since(*added) > self.window) {
+            self.drop_oldest();
         }
-        if let Some((noted, call)) = self.calls.get(key) {
-            return if *noted == fingerprint { Ok(call.clone()) } else { Err(Mismatch) };
+        if let Some((known, call)) = self.calls.get(key) {
+            return if *known == fingerprint { Ok(call.clone()) } else { Err(Mismatch) };
         }
         if self.order.len() >= self.keys_max {
-            self.forget_oldest();
+            self.drop_oldest();
         }
         self.calls.insert(key.to_owned(), (fingerprint, fresh.clone()));
         self.order.push_back((now, key.to_owned()));
         Ok(fresh)
     }
 
-    fn forget_oldest(&mut self) {
+    fn drop_oldest(&mut self) {
         if let Some((_, key)) = self.order.pop_front() {
             self.calls.remove(&key);
         }
@@ -51,7 +51,7 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(60);
 
     #[test]
-    fn the_first_call_under_a_key_stands() {
+    fn a_repeated_call_returns_the_first_outcome() {
         let (mut keys, now) = (Keys::new(9, WINDOW), Instant::now());
         assert_eq!(keys.enter("k", 7, "first", now), Ok("first"));
         assert_eq!(keys.enter("k", 7, "second", now + WINDOW), Ok("first"));

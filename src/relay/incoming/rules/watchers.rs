@@ -1,12 +1,15 @@
-//! Who waits for the next message of which conversation.
+//! Table of callers that wait for the next message of an activity.
 
 use std::collections::HashMap;
 
-use super::Full;
 use crate::message::ActivityId;
 
-/// Watchers by conversation, several for each if need be. Bounded; a place is freed by the first message that comes, or
-/// when its owner says so.
+/// The table has no free entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// Watchers by activity, any number for each. Bounded. An entry is removed by the first message of its activity, or by
+/// its owner.
 pub(crate) struct Watchers<W> {
     watching: HashMap<ActivityId, Vec<(u64, W)>>,
     count: usize,
@@ -19,7 +22,7 @@ impl<W> Watchers<W> {
         Self { watching: HashMap::new(), count: 0, watching_max, next: 0 }
     }
 
-    /// Takes a place. Answers the number by which it can be freed.
+    /// Adds a watcher. Returns the number by which it can be removed.
     pub(crate) fn insert(&mut self, activity: ActivityId, watcher: W) -> Result<u64, Full> {
         if self.count >= self.watching_max {
             return Err(Full);
@@ -35,14 +38,14 @@ impl<W> Watchers<W> {
         self.watching.contains_key(activity)
     }
 
-    /// Frees all places of the conversation, since a message of it has come.
+    /// Removes and returns all watchers of an activity.
     pub(crate) fn take(&mut self, activity: &ActivityId) -> Vec<W> {
         let found = self.watching.remove(activity).unwrap_or_default();
         self.count -= found.len();
         found.into_iter().map(|(_, watcher)| watcher).collect()
     }
 
-    /// Frees one place, if it is still taken.
+    /// Removes one watcher, if it is still there.
     pub(crate) fn remove(&mut self, activity: &ActivityId, number: u64) {
         let Some(watchers) = self.watching.get_mut(activity) else { return };
         let before = watchers.len();
@@ -67,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_ends_every_watch_of_its_conversation_and_no_other() {
+    fn a_message_ends_every_watch_of_its_activity_and_no_other() {
         let mut watchers = Watchers::new(9);
         for (text, watcher) in [("a", 1), ("b", 2), ("a", 3)] {
             watchers.insert(activity(text), watcher).unwrap();
@@ -79,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_bounded_and_freed() {
+    fn the_table_is_bounded_and_entries_are_freed() {
         let mut watchers = Watchers::new(2);
         let first = watchers.insert(activity("a"), 1).unwrap();
         watchers.insert(activity("a"), 2).unwrap();
@@ -93,11 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_a_watch_that_has_ended() {
+    fn an_ended_watch_leaves_nothing_behind() {
         let mut watchers = Watchers::new(2);
         for number in 0..100 {
-            let place = watchers.insert(activity(&number.to_string()), ()).unwrap();
-            watchers.remove(&activity(&number.to_string()), place);
+            let entry = watchers.insert(activity(&number.to_string()), ()).unwrap();
+            watchers.remove(&activity(&number.to_string()), entry);
         }
         assert_eq!((watchers.len(), watchers.watching.len()), (0, 0));
     }

@@ -1,4 +1,4 @@
-//! Relays whose bus is lost as a test says, on a clock that the test drives.
+//! Relays that lose their bus when the test says so, on a clock that the test drives.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -11,14 +11,16 @@ use tokio::time::Instant;
 
 use crate::bus::{self, Bus, Membership};
 use crate::message::{InstanceId, Message, Role, Verdict};
-use crate::relay::{Config, Event, Events, Identity, Metrics, Relay, Takers};
+use crate::relay::{Config, Event, Events, Handlers, Identity, Metrics, Relay};
 
-/// Takes every relay, and loses it when it is told to.
+/// Accepts every relay, and drops it when the test says so.
 struct FragileBus {
     joins: Mutex<Vec<Instant>>,
-    /// Counts the losses, and the joins that came after.
+    /// Number of losses so far.
     losses: watch::Sender<usize>,
+    /// Number of losses before the last join.
     known: Mutex<usize>,
+    /// True if relays are dropped as soon as they have joined.
     always: bool,
 }
 
@@ -72,20 +74,20 @@ fn relay(bus: &Arc<FragileBus>) -> Relay {
         batch: true,
         token: None,
     };
-    Relay::start(identity, Config::default(), Metrics::default(), Takers::default())
+    Relay::start(identity, Config::default(), Metrics::default(), Handlers::default())
 }
 
 async fn check_next(events: &mut Events, expected: &str) {
-    let told = match events.next().await.unwrap() {
+    let text = match events.next().await.unwrap() {
         Event::Online { port } => format!("online {port}"),
         Event::Offline => "offline".to_owned(),
         Event::Error(error) => error.to_string(),
     };
-    assert_eq!(told, expected);
+    assert_eq!(text, expected);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_bus_is_told_at_once_and_joined_again() {
+async fn a_lost_bus_is_reported_at_once_and_joined_again() {
     let bus = fragile(false);
     let relay = relay(&bus);
     relay.ready().await;
@@ -97,15 +99,15 @@ async fn a_lost_bus_is_told_at_once_and_joined_again() {
         bus.losses.send_modify(|losses| *losses += 1);
         check_next(&mut events, "offline").await;
         assert_eq!(lost.elapsed(), Duration::ZERO);
-        let trouble = relay.bus_trouble().unwrap();
-        assert_eq!(trouble, "the connection to the broker at broker:3100 is lost: it hung up");
+        let error = relay.bus_error().unwrap();
+        assert_eq!(error, "the connection to the broker at broker:3100 is lost: it hung up");
         check_next(&mut events, "online 3100").await;
         assert!(lost.elapsed() <= Duration::from_millis(101), "{:?}", lost.elapsed());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn relays_that_lose_one_broker_come_back_one_after_the_other() {
+async fn relays_that_lose_their_broker_return_at_different_moments() {
     let bus = fragile(false);
     let relays: Vec<_> = (0..50).map(|_| relay(&bus)).collect();
     for relay in &relays {
@@ -116,13 +118,13 @@ async fn relays_that_lose_one_broker_come_back_one_after_the_other() {
     bus.losses.send_modify(|losses| *losses += 1);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let joins = bus.joins.lock().unwrap().clone();
-    assert_eq!(joins.len(), 100, "each of them has joined twice");
+    assert_eq!(joins.len(), 100, "each has joined twice");
     let waits: BTreeSet<_> = joins[50..].iter().map(|join| join.duration_since(lost).as_millis()).collect();
-    assert!(waits.len() > 20, "they came back at {} different moments: {waits:?}", waits.len());
+    assert!(waits.len() > 20, "they returned at only {} different moments: {waits:?}", waits.len());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_relay_that_is_sent_away_as_soon_as_it_has_joined_waits_longer_each_time() {
+async fn a_relay_that_is_dropped_as_soon_as_it_has_joined_waits_longer_each_time() {
     let bus = fragile(true);
     let _relay = relay(&bus);
     tokio::time::sleep(Duration::from_secs(100)).await;
@@ -131,16 +133,16 @@ async fn a_relay_that_is_sent_away_as_soon_as_it_has_joined_waits_longer_each_ti
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_begins_to_listen_as_a_relay_comes_online_hears_it_once() {
+async fn a_subscriber_that_starts_as_a_relay_comes_online_gets_the_event_once() {
     for _ in 0..300 {
         let relay = Relay::builder("web").bus("embedded").connect().await.unwrap();
         relay.ready().await;
         let mut events = relay.events();
         relay.close().await;
-        let mut heard = Vec::new();
-        while !matches!(heard.last(), Some(Event::Offline)) {
-            heard.extend(events.next().await);
+        let mut received = Vec::new();
+        while !matches!(received.last(), Some(Event::Offline)) {
+            received.extend(events.next().await);
         }
-        assert!(matches!(heard[..], [Event::Online { .. }, Event::Offline]), "{heard:?}");
+        assert!(matches!(received[..], [Event::Online { .. }, Event::Offline]), "{received:?}");
     }
 }

@@ -1,11 +1,11 @@
-//! Which messages came before: a window bounded in count and in time.
+//! Recently received ids, to recognise duplicates. Bounded in number and time.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::message::MessageId;
 
-/// Ids of the last messages. At its bound the oldest id is forgotten first.
+/// Ids of the latest messages. At the limit the oldest id is dropped.
 pub(crate) struct Seen {
     ids: HashSet<MessageId>,
     order: VecDeque<(Instant, MessageId)>,
@@ -18,36 +18,36 @@ impl Seen {
         Self { ids: HashSet::new(), order: VecDeque::new(), ids_max, window }
     }
 
-    /// Notes the id. `false` if it is in the window already.
+    /// Adds the id. Returns false if it is a duplicate.
     pub(crate) fn insert(&mut self, id: &MessageId, now: Instant) -> bool {
-        self.forget_old(now);
+        self.drop_old(now);
         if !self.ids.insert(id.clone()) {
             return false;
         }
         self.order.push_back((now, id.clone()));
         if self.order.len() > self.ids_max {
-            self.forget_oldest();
+            self.drop_oldest();
         }
         true
     }
 
-    /// Takes the id back: the message was refused and may come again.
+    /// Removes the id of a message that was refused and may come again.
     pub(crate) fn remove(&mut self, id: &MessageId) {
         if self.ids.remove(id) {
             // It is nearly always the newest.
-            if let Some(place) = self.order.iter().rposition(|(_, noted)| noted == id) {
-                self.order.remove(place);
+            if let Some(index) = self.order.iter().rposition(|(_, added)| added == id) {
+                self.order.remove(index);
             }
         }
     }
 
-    fn forget_old(&mut self, now: Instant) {
-        while self.order.front().is_some_and(|(noted, _)| now.saturating_duration_since(*noted) > self.window) {
-            self.forget_oldest();
+    fn drop_old(&mut self, now: Instant) {
+        while self.order.front().is_some_and(|(added, _)| now.saturating_duration_since(*added) > self.window) {
+            self.drop_oldest();
         }
     }
 
-    fn forget_oldest(&mut self) {
+    fn drop_oldest(&mut self) {
         if let Some((_, id)) = self.order.pop_front() {
             self.ids.remove(&id);
         }
@@ -65,14 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn a_duplicate_inside_the_window_is_known() {
+    fn a_duplicate_inside_the_window_is_recognised() {
         let (mut seen, now) = (Seen::new(10, WINDOW), Instant::now());
         assert!(seen.insert(&id("a"), now));
         assert!(!seen.insert(&id("a"), now + WINDOW));
     }
 
     #[test]
-    fn after_the_window_it_is_new_again() {
+    fn after_the_window_the_id_is_new_again() {
         let (mut seen, now) = (Seen::new(10, WINDOW), Instant::now());
         assert!(seen.insert(&id("a"), now));
         assert!(seen.insert(&id("a"), now + WINDOW + Duration::from_millis(1)));

@@ -1,18 +1,19 @@
-//! Messages for services that cannot listen: given out under a lease, given out again when nobody acknowledged in time.
+//! Queue of messages that subscribers lease and acknowledge. A lease that ends without acknowledgement returns the
+//! message to the queue.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::message::{Message, MessageId, MessageName};
 
-/// A message that is given out, and how often it was so far (from 1).
+/// A message with its number of deliveries so far, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offered {
     pub(crate) message: Message,
     pub(crate) delivery: u32,
 }
 
-/// Who holds a lease: one connection of a subscriber.
+/// Identifier of a subscriber's connection, which holds leases.
 pub(crate) type Holder = u64;
 
 struct Leased {
@@ -21,7 +22,7 @@ struct Leased {
     until: Instant,
 }
 
-/// The queue. Bounded: waiting and leased messages together.
+/// The queue. Waiting and leased messages together are bounded by `messages_max`.
 pub(crate) struct Leases {
     waiting: VecDeque<Offered>,
     leased: HashMap<MessageId, Leased>,
@@ -35,7 +36,7 @@ impl Leases {
         Self { waiting: VecDeque::new(), leased: HashMap::new(), messages_max, lease, deliveries_max }
     }
 
-    /// Queues a message. `false` if there is no room.
+    /// Queues a message. Returns false if the queue is full.
     pub(crate) fn offer(&mut self, message: Message) -> bool {
         if self.len() >= self.messages_max {
             return false;
@@ -47,19 +48,19 @@ impl Leases {
     /// Leases the oldest waiting message among `names` (all, if empty) to `holder`.
     pub(crate) fn take(&mut self, holder: Holder, names: &[MessageName], now: Instant) -> Option<Offered> {
         let wanted = |offered: &Offered| names.is_empty() || names.contains(&offered.message.name);
-        let place = self.waiting.iter().position(wanted)?;
-        let offered = self.waiting.remove(place)?;
+        let index = self.waiting.iter().position(wanted)?;
+        let offered = self.waiting.remove(index)?;
         let leased = Leased { offered: offered.clone(), holder, until: now + self.lease };
         self.leased.insert(offered.message.id.clone(), leased);
         Some(offered)
     }
 
-    /// The message was handled. `false` if there is no such lease, which may have ended.
+    /// Ends the lease of a handled message. Returns false if there is no such lease; it may have ended.
     pub(crate) fn acknowledge(&mut self, id: &MessageId) -> bool {
         self.leased.remove(id).is_some()
     }
 
-    /// A subscriber went away: what it held waits again. Its deliveries do not count as failed.
+    /// Returns the messages of a lost subscriber to the queue. These deliveries do not count as failed.
     pub(crate) fn release(&mut self, holder: Holder) {
         let mut held: Vec<_> = self.leased.extract_if(|_, leased| leased.holder == holder).collect();
         held.sort_by_key(|(_, leased)| std::cmp::Reverse(leased.until));
@@ -68,14 +69,14 @@ impl Leases {
         }
     }
 
-    /// Ends leases that are over. What was given out often enough is handed back, to become a dead letter.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Message> {
+    /// Ends leases whose time is over. Returns messages that were delivered as often as allowed, with that number.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Offered> {
         let mut over: Vec<_> = self.leased.extract_if(|_, leased| leased.until <= now).collect();
         over.sort_by_key(|(_, leased)| std::cmp::Reverse(leased.until));
         let mut given_up = Vec::new();
         for (_, mut leased) in over {
             if leased.offered.delivery >= self.deliveries_max {
-                given_up.push(leased.offered.message);
+                given_up.push(leased.offered);
             } else {
                 leased.offered.delivery += 1;
                 self.waiting.push_front(leased.offered);
@@ -84,18 +85,18 @@ impl Leases {
         given_up
     }
 
-    /// Messages that wait or are leased.
+    /// Number of messages that wait or are leased.
     pub(crate) fn len(&self) -> usize {
         self.waiting.len() + self.leased.len()
     }
 
-    /// Messages of wanted names, waiting or leased.
+    /// Number of messages whose name is `wanted`, waiting or leased.
     pub(crate) fn count(&self, wanted: impl Fn(&MessageName) -> bool) -> usize {
         let leased = self.leased.values().map(|leased| &leased.offered);
         self.waiting.iter().chain(leased).filter(|offered| wanted(&offered.message.name)).count()
     }
 
-    /// Messages that wait.
+    /// Number of messages that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -122,18 +123,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unacknowledged_message_is_given_out_again_and_then_given_up() {
+    fn an_unacknowledged_message_is_delivered_again_and_then_given_up() {
         let (mut leases, now) = (queue(&["a"]), Instant::now());
         assert_eq!(take(&mut leases, now), Some(("a".into(), 1)));
         assert_eq!(take(&mut leases, now), None);
         assert!(leases.expire(now + LEASE).is_empty());
         assert_eq!(take(&mut leases, now + LEASE), Some(("a".into(), 2)));
-        assert_eq!(leases.expire(now + LEASE * 2), [message("a")]);
+        assert_eq!(leases.expire(now + LEASE * 2), [Offered { message: message("a"), delivery: 2 }]);
         assert_eq!(leases.len(), 0);
     }
 
     #[test]
-    fn an_acknowledged_message_is_gone() {
+    fn an_acknowledged_message_is_removed() {
         let (mut leases, now) = (queue(&["a"]), Instant::now());
         take(&mut leases, now);
         assert!(leases.acknowledge(&message("a").id));
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_lost_subscriber_held_waits_again_in_order() {
+    fn messages_of_a_lost_subscriber_wait_again_in_order() {
         let (mut leases, now) = (queue(&["a", "b", "c"]), Instant::now());
         take(&mut leases, now);
         take(&mut leases, now + Duration::from_millis(1));

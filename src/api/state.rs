@@ -1,0 +1,21 @@
+//! State that all routes share.
+
+use std::sync::Arc;
+
+use crate::http::Limits;
+use crate::relay::Relay;
+
+/// Sources of operational data other than the relay.
+#[derive(Clone)]
+pub struct Operations {
+    /// Returns the text of `/metrics`.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// State of every route.
+#[derive(Clone)]
+pub(super) struct Api {
+    pub(super) relay: Relay,
+    pub(super) limits: Arc<Limits>,
+    pub(super) operations: Operations,
+}

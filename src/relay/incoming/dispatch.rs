@@ -1,0 +1,263 @@
+//! The incoming half of a relay.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+use tracing::Instrument;
+
+use super::handlers::HandlerTable;
+use super::jobs::{Job, Jobs};
+use super::outcome::{Outcome, RETRY_AFTER, Refused};
+use super::rules::Seen;
+use super::subscribers::Subscribers;
+use super::watch::ActivityWatchers;
+use crate::message::{Message, MessageId, MessageName};
+use crate::relay::dead_letters::DeadLetters;
+use crate::relay::events::EventSender;
+use crate::relay::outgoing::{Late, Outgoing, ReplyOutcome};
+use crate::relay::{Config, Direction, Error, Metrics};
+use crate::sync::lock;
+
+/// Name of the message by which a broker reports that it could not deliver a message it had accepted.
+const UNDELIVERED: &str = "exocom.undelivered";
+
+/// Result of a handler.
+type Handled = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// A message that was accepted, and what the caller has to do about it.
+pub(in crate::relay) enum Accepted<H> {
+    /// Nothing: it is processed, or queued for subscribers.
+    Done,
+    /// Nothing: it waits for its handler.
+    Queued,
+    /// Run the job: see [`Incoming::run`].
+    Run(Job<H>),
+}
+
+/// Receives messages and routes each to the waiting request, the handler or the subscribers that take it. `H` is the type
+/// of a handler.
+pub(in crate::relay) struct Incoming<H> {
+    handlers: RwLock<HandlerTable<H>>,
+    seen: Mutex<Seen>,
+    jobs: Jobs<H>,
+    subscribers: Arc<Subscribers>,
+    watchers: Arc<ActivityWatchers>,
+    outgoing: Arc<Outgoing>,
+    dead_letters: Arc<DeadLetters>,
+    events: EventSender,
+    metrics: Metrics,
+    inbox_messages_max: usize,
+}
+
+impl<H: Clone> Incoming<H> {
+    pub(in crate::relay) fn new(
+        config: &Config,
+        handlers: HandlerTable<H>,
+        outgoing: Arc<Outgoing>,
+        dead_letters: Arc<DeadLetters>,
+        events: EventSender,
+        metrics: Metrics,
+    ) -> Self {
+        let seen_window = Duration::from_millis(config.seen_window_ms);
+        Self {
+            handlers: RwLock::new(handlers),
+            seen: Mutex::new(Seen::new(config.seen_messages_max, seen_window)),
+            jobs: Jobs::new(config.handlers_concurrent_max, config.inbox_messages_max),
+            subscribers: Arc::new(Subscribers::new(config, Arc::clone(&dead_letters), events.clone())),
+            watchers: Arc::new(ActivityWatchers::new(config.waiters_max)),
+            outgoing,
+            dead_letters,
+            events,
+            metrics,
+            inbox_messages_max: config.inbox_messages_max,
+        }
+    }
+
+    /// Accepts a message from the bus, unless it is a duplicate. `done` receives the outcome of its handler. Never waits.
+    pub(in crate::relay) fn accept(
+        &self,
+        message: Message,
+        done: Option<oneshot::Sender<Outcome>>,
+    ) -> Result<Accepted<H>, Refused> {
+        if !lock(&self.seen).insert(&message.id, Instant::now()) {
+            self.metrics.duplicate();
+            tracing::debug!(message_id = %message.id, name = %message.name, "duplicate, not handled again");
+            return Ok(Accepted::Done);
+        }
+        let id = message.id.clone();
+        let outcome = self.route(message, done);
+        if outcome.is_ok() {
+            self.metrics.received();
+        } else {
+            self.metrics.refused();
+            lock(&self.seen).remove(&id);
+        }
+        outcome
+    }
+
+    /// Accepts a dead letter again, although it is a duplicate.
+    pub(in crate::relay) fn accept_again(&self, message: Message) -> Result<Accepted<H>, Error> {
+        let name = message.name.clone();
+        self.route(message, None).map_err(|refused| match refused {
+            Refused::Unknown => Error::Refused {
+                name,
+                detail: "no handler, webhook or subscriber takes messages of this name any more".into(),
+            },
+            Refused::Busy { retry_after } => {
+                Error::Busy { what: "the inbox", places: self.inbox_messages_max, retry_after }
+            }
+            Refused::Closing { .. } => Error::Closed,
+        })
+    }
+
+    /// Routes the message to its receiver, and shows it to callers that wait for its activity. A message that only they
+    /// want counts as accepted.
+    fn route(&self, message: Message, done: Option<oneshot::Sender<Outcome>>) -> Result<Accepted<H>, Refused> {
+        let watched = message.name.as_str() != UNDELIVERED && self.watchers.notify(&message);
+        match self.deliver(message, done) {
+            Err(Refused::Unknown | Refused::Closing { .. }) if watched => Ok(Accepted::Done),
+            outcome => outcome,
+        }
+    }
+
+    /// Delivers the message to the first that takes it: a waiting request, a handler, the webhook, a subscriber.
+    fn deliver(&self, message: Message, done: Option<oneshot::Sender<Outcome>>) -> Result<Accepted<H>, Refused> {
+        let late = match &message.response_to {
+            None => None,
+            Some(request) if message.name.as_str() == UNDELIVERED => {
+                self.outgoing.undelivered(request, &message);
+                return Ok(Accepted::Done);
+            }
+            Some(request) => match self.outgoing.complete(request, &message) {
+                ReplyOutcome::Accepted => return Ok(Accepted::Done),
+                ReplyOutcome::Full => return Err(Refused::Busy { retry_after: RETRY_AFTER }),
+                ReplyOutcome::Late(late) => Some(late),
+                ReplyOutcome::Unknown => None,
+            },
+        };
+        if self.jobs.is_closed() {
+            return Err(Refused::Closing { retry_after: RETRY_AFTER });
+        }
+        if late == Some(Late::First) {
+            tracing::info!(message_id = %message.id, name = %message.name, "a reply came after its request had ended");
+        }
+        let handler = self.handlers().find(&message.name);
+        if let Some(handler) = handler {
+            let job = self.jobs.enter(Job { message, handler, done })?;
+            return Ok(job.map_or(Accepted::Queued, Accepted::Run));
+        }
+        if self.subscribers.accepts(&message.name) {
+            let queued = self.subscribers.offer(message);
+            return if queued { Ok(Accepted::Done) } else { Err(Refused::Busy { retry_after: RETRY_AFTER }) };
+        }
+        if late.is_some() {
+            return Ok(Accepted::Done);
+        }
+        Err(Refused::Unknown)
+    }
+
+    /// Runs `job` with `call`, then those that wait behind it. A handler that fails or panics makes its message a dead
+    /// letter.
+    pub(in crate::relay) async fn run(
+        &self,
+        job: Job<H>,
+        call: impl Fn(&H, Message) -> BoxFuture<'static, Handled> + Send + Sync,
+    ) {
+        let mut next = Some(job);
+        while let Some(Job { message, handler, done }) = next {
+            let span = tracing::debug_span!(
+                "message",
+                message_id = %message.id,
+                activity_id = %message.conversation(),
+                name = %message.name
+            );
+            let run = async {
+                // The call itself may panic too, before it returns a future.
+                let running = AssertUnwindSafe(async { call(&handler, message.clone()).await });
+                let outcome = match running.catch_unwind().await {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(panic) => Err(format!("the handler panicked: {}", panic_text(&*panic))),
+                };
+                if let Err(reason) = &outcome {
+                    self.handler_failed(&message, reason);
+                }
+                if let Some(done) = done {
+                    // The caller may have gone away.
+                    drop(done.send(outcome));
+                }
+            };
+            run.instrument(span).await;
+            next = self.jobs.finish();
+        }
+    }
+
+    fn handler_failed(&self, message: &Message, reason: &str) {
+        let (message_id, name) = (&message.id, &message.name);
+        tracing::warn!(%message_id, %name, reason, "handler failed, the message is now a dead letter");
+        self.dead_letters.add(message, Direction::Incoming, reason.to_owned());
+        let (name, id) = (message.name.clone(), message.id.clone());
+        self.events.error(Error::HandlerFailed { name, id, reason: reason.to_owned() });
+    }
+
+    /// Adds handlers, all or none. Errors: [`Error::HandlerExists`].
+    pub(in crate::relay) fn add_handlers(&self, table: Vec<(MessageName, H)>) -> Result<(), Error> {
+        self.handlers.write().unwrap_or_else(PoisonError::into_inner).add_all(table)
+    }
+
+    pub(in crate::relay) fn has_handler(&self, name: &str) -> bool {
+        self.handlers().contains(name)
+    }
+
+    /// Returns the names of the messages that have a handler.
+    pub(in crate::relay) fn handled_names(&self) -> Vec<MessageName> {
+        self.handlers().names().cloned().collect()
+    }
+
+    /// Returns the reason why the service behind the webhook cannot be reached, if that is known.
+    pub(in crate::relay) fn service_error(&self) -> Option<String> {
+        self.handlers().fallback_error()
+    }
+
+    fn handlers(&self) -> RwLockReadGuard<'_, HandlerTable<H>> {
+        self.handlers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns true if a caller waits for this very message: as a reply, or as the next of its activity.
+    pub(in crate::relay) fn awaits(&self, message: &Message) -> bool {
+        let is_reply = |request: &MessageId| self.outgoing.awaits(request);
+        message.response_to.as_ref().is_some_and(is_reply) || self.watchers.contains(message)
+    }
+
+    pub(in crate::relay) fn subscribers(&self) -> &Arc<Subscribers> {
+        &self.subscribers
+    }
+
+    pub(in crate::relay) fn watchers(&self) -> &Arc<ActivityWatchers> {
+        &self.watchers
+    }
+
+    /// Number of messages with a handler or a connected subscriber, and of callers that wait for an activity.
+    pub(in crate::relay) fn pending(&self) -> usize {
+        self.jobs.len() + self.subscribers.with_reader() + self.watchers.len()
+    }
+
+    /// Refuses messages from now on, except replies.
+    pub(in crate::relay) fn close(&self) {
+        self.jobs.close();
+        self.subscribers.drain();
+    }
+
+    pub(in crate::relay) fn is_closed(&self) -> bool {
+        self.jobs.is_closed()
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

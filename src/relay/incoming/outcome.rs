@@ -1,0 +1,26 @@
+//! Outcomes of an incoming message.
+
+use std::time::Duration;
+
+/// Wait suggested to a broker that found the inbox full.
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// Reason why a delivery is not accepted. The message does not count as received, so it may come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// No handler, webhook or subscriber takes messages of this name.
+    Unknown,
+    /// The inbox is full.
+    Busy {
+        /// Time to wait before the next attempt.
+        retry_after: Duration,
+    },
+    /// The relay is shutting down.
+    Closing {
+        /// Time to wait before the next attempt, which may reach another instance.
+        retry_after: Duration,
+    },
+}
+
+/// Result of a handler. The error is the reason of the dead letter.
+pub(crate) type Outcome = Result<(), String>;

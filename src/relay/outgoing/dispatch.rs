@@ -1,0 +1,245 @@
+//! The outgoing half of a relay.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::draft::{Draft, Sent};
+use super::idempotency::{Call, Calls};
+use super::outbox::{Log, Outbox, Queues, Unconfirmed};
+use super::replies::Replies;
+use super::requests::{ReplyOutcome, Requests};
+use crate::bus;
+use crate::message::{Message, MessageId, MessageName, Receipt, Role, Verdict};
+use crate::relay::dead_letters::DeadLetters;
+use crate::relay::events::EventSender;
+use crate::relay::identity::Identity;
+use crate::relay::{Config, Direction, Error, Metrics};
+
+/// Sends messages and requests, and matches replies with requests.
+pub(in crate::relay) struct Outgoing {
+    identity: Arc<Identity>,
+    outbox: Outbox,
+    requests: Arc<Requests>,
+    calls: Calls,
+    dead_letters: Arc<DeadLetters>,
+    events: EventSender,
+    metrics: Metrics,
+}
+
+impl Outgoing {
+    pub(in crate::relay) fn new(
+        identity: Arc<Identity>,
+        config: &Config,
+        log: Option<Arc<dyn Log>>,
+        dead_letters: Arc<DeadLetters>,
+        events: EventSender,
+        metrics: Metrics,
+    ) -> (Self, Queues) {
+        let (outbox, queues) = Outbox::new(config.outbox_messages_max, log);
+        let requests = Arc::new(Requests::new(config.waiters_max));
+        let window = Duration::from_millis(config.idempotency_window_ms);
+        let calls = Calls::new(config.idempotency_keys_max, window);
+        (Self { identity, outbox, requests, calls, dead_letters, events, metrics }, queues)
+    }
+
+    /// Sends a draft and waits until it is accepted. Under an idempotency key only the first of equal drafts is sent.
+    /// Not cancel-safe: the message of a dropped call may still be sent.
+    pub(in crate::relay) async fn send(&self, draft: Draft) -> Result<Sent, Error> {
+        if draft.idempotency_key.is_none() {
+            let message = self.compose(draft, None);
+            let sent = Sent::of(&message);
+            self.dispatch(message, None).wait().await?;
+            return Ok(sent);
+        }
+        let call = self.call(&draft)?;
+        let dispatch = || async {
+            let message = self.compose(draft, Some(call.id.clone()));
+            self.dispatch(message, None).wait().await
+        };
+        call.accepted.get_or_try_init(dispatch).await?;
+        Ok(Sent { id: call.id.clone(), activity_id: call.activity_id.clone() })
+    }
+
+    /// Sends a message that already has its id and activity. Its sender becomes this relay.
+    pub(in crate::relay) async fn forward(&self, mut message: Message) -> Result<(), Error> {
+        message.sender = Some(self.identity.role.clone());
+        self.dispatch(message, None).wait().await
+    }
+
+    /// Makes a request and waits for its reply. Under an idempotency key only the first of equal requests is made.
+    /// Dropping the future ends the request; its message may have been sent.
+    pub(in crate::relay) async fn request(&self, draft: Draft, timeout: Duration) -> Result<Message, Error> {
+        if draft.idempotency_key.is_none() {
+            return self.ask(self.compose(draft, None), timeout).await;
+        }
+        let call = self.call(&draft)?;
+        let ask = || self.ask(self.compose(draft, Some(call.id.clone())), timeout);
+        call.reply.get_or_try_init(ask).await.cloned()
+    }
+
+    async fn ask(&self, message: Message, timeout: Duration) -> Result<Message, Error> {
+        let name = message.name.clone();
+        let deadline = Instant::now() + timeout;
+        let (_guard, reply) = self.requests.wait_for_one(&message.id)?;
+        let exchange = async {
+            self.dispatch(message, Some(deadline)).wait().await?;
+            reply.await.unwrap_or(Err(Error::Closed))
+        };
+        match tokio::time::timeout_at(deadline, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::NoReply { name, timeout }),
+        }
+    }
+
+    /// Makes a request and returns the stream of its replies. Errors: those that are known at once.
+    pub(in crate::relay) fn replies(&self, draft: Draft, timeout: Duration) -> Result<Replies, Error> {
+        let message = self.compose(draft, None);
+        let name = message.name.clone();
+        let waiting = self.requests.wait_for_many(&message.id)?;
+        let deadline = Instant::now() + timeout;
+        let receipt = self.dispatch(message, Some(deadline));
+        Replies::new(waiting, receipt, name, (timeout, deadline))
+    }
+
+    /// Publishes a message at once if the bus is in this process, else puts it into the outbox, which drops it at
+    /// `until`. The receipt says when it is accepted.
+    pub(in crate::relay) fn dispatch(&self, message: Message, until: Option<Instant>) -> Receipt<Result<(), Error>> {
+        if self.outbox.is_closed() {
+            return Receipt::Now(Err(Error::Closed));
+        }
+        match self.identity.bus.publish_now(&message) {
+            None => self.outbox.push(message, until),
+            Some(verdict) => {
+                self.metrics.sent(&verdict);
+                Receipt::Now(error_of(&message, &verdict).map_or(Ok(()), Err))
+            }
+        }
+    }
+
+    fn compose(&self, draft: Draft, id: Option<MessageId>) -> Message {
+        let id = id.unwrap_or_else(|| MessageId::from_uuid(Uuid::now_v7()));
+        draft.into_message(id, self.identity.role.clone())
+    }
+
+    fn call(&self, draft: &Draft) -> Result<Arc<Call>, Error> {
+        let key = draft.idempotency_key.as_deref().unwrap_or_default();
+        self.calls.enter(key, draft.fingerprint(), &self.compose(draft.clone(), None))
+    }
+
+    /// Publishes messages of the outbox: see [`bus::Bus::publish`].
+    pub(super) async fn publish(&self, batch: &[Message]) -> Result<Vec<Verdict>, bus::Error> {
+        self.identity.bus.publish(batch).await
+    }
+
+    /// Concludes a message of the outbox, on which the bus has decided. A failure goes to the requester who waits for a
+    /// reply, else to the dead letters.
+    pub(super) fn conclude(&self, message: &Message, verdict: &Verdict) {
+        self.metrics.sent(verdict);
+        self.outbox.conclude(1);
+        let Some(error) = error_of(message, verdict) else { return };
+        if !self.requests.fail(&message.id, error.clone()) {
+            tracing::warn!(message_id = %message.id, name = %message.name, %error, "message was not sent");
+            self.dead_letters.add(message, Direction::Outgoing, error.to_string());
+            self.events.error(error);
+        }
+    }
+
+    /// Concludes requests of the outbox that were dropped because their time was over.
+    pub(super) fn drop_overdue(&self, count: usize) {
+        self.outbox.conclude(count);
+    }
+
+    /// Accepts messages as the log stores them, until the outbox is closed.
+    pub(in crate::relay) async fn confirm_all(self: Arc<Self>, unconfirmed: mpsc::Receiver<Unconfirmed>) {
+        self.outbox.confirm_all(unconfirmed).await;
+    }
+
+    /// Gives a reply to the request it answers.
+    pub(in crate::relay) fn complete(&self, request: &MessageId, reply: &Message) -> ReplyOutcome {
+        self.requests.complete(request, reply)
+    }
+
+    /// Processes the notice of the broker that the message `id` could not be delivered: the requester gets the error,
+    /// else it is an event.
+    pub(in crate::relay) fn undelivered(&self, id: &MessageId, notice: &Message) {
+        let error = undeliverable(notice);
+        if !self.requests.fail(id, error.clone()) {
+            tracing::warn!(message_id = %id, %error, "message was not delivered");
+            self.events.error(error);
+        }
+    }
+
+    /// Returns true if a request with this id waits for a reply.
+    pub(in crate::relay) fn awaits(&self, request: &MessageId) -> bool {
+        self.requests.contains(request)
+    }
+
+    pub(in crate::relay) fn waiting_requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Messages in the outbox, or on their way from there to the bus.
+    pub(in crate::relay) fn queued(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Accepts no more messages from now on.
+    pub(in crate::relay) fn close(&self) {
+        self.outbox.close();
+    }
+
+    /// Waits for [`Outgoing::close`]. Cancel-safe.
+    pub(super) async fn closed(&self) {
+        self.outbox.closed().await;
+    }
+
+    /// Waits until the outbox is closed and all its messages are published. Cancel-safe.
+    pub(in crate::relay) async fn emptied(&self) {
+        self.outbox.emptied().await;
+    }
+
+    pub(super) fn set_empty(&self) {
+        self.outbox.set_empty();
+    }
+}
+
+/// Payload of the broker's notice that a message could not be delivered.
+#[derive(Deserialize)]
+struct Undelivered {
+    name: Option<MessageName>,
+    /// `None` if no service receives the message.
+    receiver: Option<Role>,
+    reason: String,
+}
+
+fn undeliverable(notice: &Message) -> Error {
+    let undelivered = notice.payload::<Undelivered>().unwrap_or_else(|_| Undelivered {
+        name: None,
+        receiver: None,
+        reason: "the broker gave no reason".into(),
+    });
+    let name = undelivered.name.unwrap_or_else(|| notice.name.clone());
+    match undelivered.receiver {
+        Some(_) => Error::Undeliverable { name, reason: undelivered.reason },
+        None => Error::NoReceivers(name),
+    }
+}
+
+fn error_of(message: &Message, verdict: &Verdict) -> Option<Error> {
+    let name = || message.name.clone();
+    match verdict {
+        Verdict::Accepted => None,
+        Verdict::NoReceivers => Some(Error::NoReceivers(name())),
+        Verdict::Forbidden { detail } | Verdict::Refused { detail } => {
+            Some(Error::Refused { name: name(), detail: detail.clone() })
+        }
+        Verdict::Busy { retry_after } => {
+            Some(Error::Busy { what: "the receiver's queue", places: 0, retry_after: *retry_after })
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Requests that wait for replies.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::rules::{Full, Late, Waiters};
+use crate::message::{Message, MessageId};
+use crate::relay::Error;
+use crate::sync::lock;
+
+/// Replies that may be queued for a requester that reads them as a stream; a further one is refused and comes again.
+const REPLIES_WAITING_MAX: usize = 64;
+
+/// Wait suggested to a requester that found the table full.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// A reply, or the reason why there will be none.
+pub(super) type Reply = Result<Message, Error>;
+
+/// Receiver of the replies to one request.
+enum Waiter {
+    /// A request for a single reply.
+    One(oneshot::Sender<Reply>),
+    /// A request that reads its replies as a stream.
+    Many(mpsc::Sender<Reply>),
+}
+
+/// Table of the requests that wait for replies. Bounded by `waiters_max`.
+pub(super) struct Requests {
+    waiters: Mutex<Waiters<Waiter>>,
+    waiters_max: usize,
+}
+
+/// Outcome of matching a message with the request it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) enum ReplyOutcome {
+    /// The requester has it.
+    Accepted,
+    /// The requester reads too slowly; the reply has to come again.
+    Full,
+    /// The request has ended.
+    Late(Late),
+    /// The relay made no such request, or it ended long ago.
+    Unknown,
+}
+
+/// Entry of a request in the table. Dropping it removes the entry.
+pub(super) struct WaitGuard {
+    requests: Arc<Requests>,
+    id: MessageId,
+}
+
+impl WaitGuard {
+    pub(super) fn id(&self) -> &MessageId {
+        &self.id
+    }
+}
+
+impl Drop for WaitGuard {
+    fn drop(&mut self) {
+        lock(&self.requests.waiters).remove(&self.id);
+    }
+}
+
+impl Requests {
+    pub(super) fn new(waiters_max: usize) -> Self {
+        Self { waiters: Mutex::new(Waiters::new(waiters_max)), waiters_max }
+    }
+
+    /// Waits for one reply to the message `id`. Errors: [`Error::Busy`].
+    pub(super) fn wait_for_one(
+        self: &Arc<Self>,
+        id: &MessageId,
+    ) -> Result<(WaitGuard, oneshot::Receiver<Reply>), Error> {
+        let (sender, receiver) = oneshot::channel();
+        Ok((self.insert(id, Waiter::One(sender))?, receiver))
+    }
+
+    /// Waits for any number of replies to the message `id`. Errors: [`Error::Busy`].
+    pub(super) fn wait_for_many(self: &Arc<Self>, id: &MessageId) -> Result<(WaitGuard, mpsc::Receiver<Reply>), Error> {
+        let (sender, receiver) = mpsc::channel(REPLIES_WAITING_MAX);
+        Ok((self.insert(id, Waiter::Many(sender))?, receiver))
+    }
+
+    fn insert(self: &Arc<Self>, id: &MessageId, waiter: Waiter) -> Result<WaitGuard, Error> {
+        lock(&self.waiters).insert(id.clone(), waiter).map_err(|Full| Error::Busy {
+            what: "the table of waiting requests",
+            places: self.waiters_max,
+            retry_after: RETRY_AFTER,
+        })?;
+        Ok(WaitGuard { requests: Arc::clone(self), id: id.clone() })
+    }
+
+    /// Gives `reply` to the request `id`.
+    pub(super) fn complete(&self, id: &MessageId, reply: &Message) -> ReplyOutcome {
+        let mut waiters = lock(&self.waiters);
+        match waiters.get(id) {
+            None => waiters.late(id).map_or(ReplyOutcome::Unknown, ReplyOutcome::Late),
+            Some(Waiter::Many(replies)) => match replies.try_send(Ok(reply.clone())) {
+                Ok(()) => ReplyOutcome::Accepted,
+                Err(_) => ReplyOutcome::Full,
+            },
+            Some(Waiter::One(_)) => {
+                let waiter = waiters.remove(id);
+                drop(waiters);
+                if let Some(Waiter::One(waiter)) = waiter {
+                    // The requester may have given up this very moment; the reply is then merely late.
+                    drop(waiter.send(Ok(reply.clone())));
+                }
+                ReplyOutcome::Accepted
+            }
+        }
+    }
+
+    /// Ends the request `id` with an error. Returns false if no such request waits.
+    pub(super) fn fail(&self, id: &MessageId, error: Error) -> bool {
+        let mut waiters = lock(&self.waiters);
+        match waiters.get(id) {
+            None => false,
+            Some(Waiter::Many(replies)) => replies.try_send(Err(error)).is_ok(),
+            Some(Waiter::One(_)) => {
+                let waiter = waiters.remove(id);
+                drop(waiters);
+                match waiter {
+                    Some(Waiter::One(waiter)) => waiter.send(Err(error)).is_ok(),
+                    Some(Waiter::Many(_)) | None => false,
+                }
+            }
+        }
+    }
+
+    pub(super) fn contains(&self, id: &MessageId) -> bool {
+        lock(&self.waiters).get(id).is_some()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        lock(&self.waiters).len()
+    }
+}

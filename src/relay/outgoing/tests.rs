@@ -1,0 +1,161 @@
+//! Sends through an outbox whose log confirms when the test says so.
+
+use std::collections::VecDeque;
+use std::future::IntoFuture;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::outbox::Log;
+use crate::bus::{self, Bus, Membership};
+use crate::message::{Completion, InstanceId, Message, Receipt, Role, Verdict};
+use crate::relay::{Config, Error, Handlers, Identity, Metrics, Relay};
+
+/// A log that stores nothing before the test confirms it.
+#[derive(Default)]
+struct SlowLog(Mutex<VecDeque<Completion<Result<(), Error>>>>);
+
+impl Log for SlowLog {
+    fn append(&self, _message: &Message) -> Receipt<Result<(), Error>> {
+        let (completion, receipt) = Receipt::later(Err(Error::Closed));
+        self.0.lock().unwrap().push_back(completion);
+        receipt
+    }
+}
+
+impl SlowLog {
+    /// Answers the oldest message that is not confirmed.
+    fn answer(&self, outcome: Result<(), Error>) {
+        self.0.lock().unwrap().pop_front().expect("a message waits for the log").complete(outcome);
+    }
+}
+
+/// A bus that records the names of published messages.
+#[derive(Default)]
+struct RecordingBus(Mutex<Vec<String>>);
+
+impl Bus for RecordingBus {
+    fn publish_now(&self, _message: &Message) -> Option<Verdict> {
+        None
+    }
+
+    fn publish<'a>(&'a self, batch: &'a [Message]) -> BoxFuture<'a, Result<Vec<Verdict>, bus::Error>> {
+        self.0.lock().unwrap().extend(batch.iter().map(|message| message.name.to_string()));
+        async move { Ok(vec![Verdict::Accepted; batch.len()]) }.boxed()
+    }
+
+    fn join_now(&self, _membership: &Membership) -> Option<Result<Duration, bus::Error>> {
+        None
+    }
+
+    fn join<'a>(&'a self, _membership: &'a Membership) -> BoxFuture<'a, Result<Duration, bus::Error>> {
+        async move { Ok(Duration::from_secs(60)) }.boxed()
+    }
+
+    fn leave<'a>(&'a self, _membership: &'a Membership) -> BoxFuture<'a, Result<(), bus::Error>> {
+        async move { Ok(()) }.boxed()
+    }
+}
+
+struct World {
+    relay: Relay,
+    log: Arc<SlowLog>,
+    bus: Arc<RecordingBus>,
+}
+
+fn world(outbox_messages_max: usize) -> World {
+    let (log, bus) = (Arc::new(SlowLog::default()), Arc::new(RecordingBus::default()));
+    let identity = Identity {
+        role: Role::parse("web").unwrap(),
+        instance: InstanceId::parse("web-1").unwrap(),
+        bus: Arc::clone(&bus) as Arc<dyn Bus>,
+        endpoint: None,
+        online_port: 0,
+        batch: true,
+        token: None,
+    };
+    let config = Config { outbox_messages_max, ..Config::default() };
+    let storing = Arc::clone(&log) as Arc<dyn Log>;
+    let relay = Relay::start_with_log(identity, config, Metrics::default(), Handlers::default(), Some(storing));
+    World { relay, log, bus }
+}
+
+impl World {
+    /// Starts to send a message. The send is pending.
+    async fn start(&self, name: &str) -> BoxFuture<'static, Result<(), Error>> {
+        let mut sending = self.relay.send(name, ()).into_future().map(|outcome| outcome.map(drop)).boxed();
+        assert!(futures_util::poll!(&mut sending).is_pending(), "accepted before the log has confirmed");
+        self.run_tasks().await;
+        assert!(futures_util::poll!(&mut sending).is_pending(), "accepted before the log has confirmed");
+        sending
+    }
+
+    async fn run_tasks(&self) {
+        // On a paused clock this returns once all tasks are idle.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    fn check_published(&self, names: &[&str]) {
+        assert_eq!(*self.bus.0.lock().unwrap(), names);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_is_pending_until_the_log_has_stored_its_message() {
+    let world = world(9);
+    let (first, second) = (world.start("first").await, world.start("second").await);
+    world.check_published(&[]);
+    world.log.answer(Ok(()));
+    first.await.unwrap();
+    world.log.answer(Ok(()));
+    second.await.unwrap();
+    world.run_tasks().await;
+    world.check_published(&["first", "second"]);
+    assert_eq!(world.relay.close_within(Duration::from_secs(1)).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_cannot_be_stored_is_refused_and_not_sent() {
+    let world = world(9);
+    let (first, second) = (world.start("first").await, world.start("second").await);
+    world.log.answer(Err(Error::Incoming("the disk is full".into())));
+    assert_eq!(first.await.unwrap_err().to_string(), "the disk is full");
+    world.log.answer(Ok(()));
+    second.await.unwrap();
+    world.run_tasks().await;
+    world.check_published(&["second"]);
+    assert_eq!(world.relay.close_within(Duration::from_secs(1)).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_wait_for_the_log_count_towards_the_limit_of_the_outbox() {
+    let world = world(1);
+    let first = world.start("first").await;
+    let error = world.relay.send("second", ()).await.unwrap_err();
+    assert!(matches!(error, Error::Busy { places: 1, .. }), "{error}");
+    world.log.answer(Ok(()));
+    first.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_fails_when_its_message_cannot_be_stored() {
+    let world = world(9);
+    let mut replies = world.relay.request("ask", ()).replies().unwrap();
+    world.log.answer(Err(Error::Incoming("the disk is full".into())));
+    assert_eq!(replies.next().await.unwrap().unwrap_err().to_string(), "the disk is full");
+    assert!(replies.next().await.is_none());
+    drop(replies);
+    assert_eq!(world.relay.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_is_registered_once_its_message_is_accepted() {
+    let world = world(9);
+    let mut sending = world.relay.send("ask", ()).on_reply(|_, _| async {}).into_future();
+    assert!(futures_util::poll!(&mut sending).is_pending());
+    world.log.answer(Ok(()));
+    sending.await.unwrap();
+    assert_eq!(world.relay.waiting(), 1);
+}

@@ -1,0 +1,202 @@
+//! Presence on the bus: joining, renewing, noticing the loss of the bus, and leaving.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::events::EventSender;
+use super::identity::Identity;
+use super::{Error, Event, Events};
+use crate::bus::{self, Membership};
+use crate::http::Backoff;
+
+/// Presence of one relay on the bus.
+pub(super) struct Presence {
+    identity: Arc<Identity>,
+    events: EventSender,
+    retry_wait_max: Duration,
+    state: watch::Sender<State>,
+    /// Version of the registration, incremented with each change. The bus knows versions up to `state.registered`.
+    version: AtomicU64,
+    renew: Notify,
+    left: CancellationToken,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    online: bool,
+    registered: u64,
+    error: Option<String>,
+}
+
+impl Presence {
+    pub(super) fn new(identity: Arc<Identity>, events: EventSender, retry_wait_max: Duration) -> Self {
+        Self {
+            identity,
+            events,
+            retry_wait_max,
+            state: watch::Sender::new(State::default()),
+            version: AtomicU64::new(1),
+            renew: Notify::new(),
+            left: CancellationToken::new(),
+        }
+    }
+
+    /// Waits until the relay is online and the bus knows the registration as it is now. Cancel-safe.
+    pub(super) async fn ready(&self) {
+        let version = self.version.load(Ordering::Acquire);
+        self.wait_until(|state| state.online && state.registered >= version).await;
+    }
+
+    /// Waits until the first attempt to join has succeeded or failed. Cancel-safe.
+    pub(super) async fn first_attempt(&self) {
+        self.wait_until(|state| state.online || state.error.is_some()).await;
+    }
+
+    /// Waits until the relay is online. Cancel-safe.
+    pub(super) async fn online(&self) {
+        self.wait_until(|state| state.online).await;
+    }
+
+    async fn wait_until(&self, reached: impl FnMut(&State) -> bool) {
+        let mut state = self.state.subscribe();
+        // Fails only if the sender is dropped, which `self` prevents.
+        drop(state.wait_for(reached).await);
+    }
+
+    /// Returns the reason why the relay is not online, or `None` if it is.
+    pub(super) fn error(&self) -> Option<String> {
+        let state = self.state.borrow();
+        if state.online {
+            return None;
+        }
+        Some(state.error.clone().unwrap_or_else(|| "not registered with the bus yet".into()))
+    }
+
+    /// Subscribes to the events from now on, preceded by [`Event::Online`] if the relay is online.
+    pub(super) fn subscribe(&self) -> Events {
+        let state = self.state.borrow();
+        self.events.subscribe(state.online.then(|| self.online_event()))
+    }
+
+    /// Updates the registration: at once if the bus is in this process, else in the background.
+    pub(super) fn renew(&self, membership: &Membership) {
+        let version = self.version.fetch_add(1, Ordering::AcqRel) + 1;
+        match self.identity.bus.join_now(membership) {
+            Some(Ok(_)) => self.set_online(version),
+            Some(Err(_)) | None => self.renew.notify_one(),
+        }
+    }
+
+    /// Records that a call to the bus failed, and starts to join again.
+    pub(super) fn lost(&self, error: &bus::Error) {
+        self.set_offline(error.to_string());
+        self.renew.notify_one();
+    }
+
+    /// Joins, renews, and joins again after a loss, until the relay has left. `membership` returns the current one.
+    pub(super) async fn maintain(&self, membership: impl Fn() -> Membership) {
+        let mut backoff = Backoff::new(self.retry_wait_max);
+        let mut online_since = None;
+        loop {
+            let version = self.version.load(Ordering::Acquire);
+            let current = membership();
+            let joined = tokio::select! {
+                joined = self.identity.bus.join(&current) => joined,
+                () = self.left.cancelled() => return,
+            };
+            let wait = match joined {
+                Ok(renewal) => {
+                    online_since.get_or_insert_with(Instant::now);
+                    self.set_online(version);
+                    renewal
+                }
+                Err(error) => {
+                    self.set_offline(error.to_string());
+                    self.events.error(Error::Bus(error));
+                    self.next_wait(&mut backoff, online_since.take())
+                }
+            };
+            let online = self.state.borrow().online;
+            let lost = tokio::select! {
+                biased;
+                () = self.left.cancelled() => return,
+                error = self.identity.bus.lost(), if online => error,
+                () = tokio::time::sleep(wait) => continue,
+                // While the bus is away, a changed registration does not cut the backoff short.
+                () = self.renew.notified(), if online => continue,
+            };
+            self.set_offline(lost.to_string());
+            // All relays notice the loss of their broker at the same moment; the jitter spreads their return.
+            let wait = self.next_wait(&mut backoff, online_since.take());
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.left.cancelled() => return,
+            }
+        }
+    }
+
+    /// The backoff starts again only for a relay that has been online for a while: one that is dropped as soon as it has
+    /// joined is in effect refused.
+    fn next_wait(&self, backoff: &mut Backoff, online_since: Option<Instant>) -> Duration {
+        if online_since.is_some_and(|since| since.elapsed() >= self.retry_wait_max) {
+            backoff.reset();
+        }
+        backoff.next()
+    }
+
+    /// Leaves the bus, waiting for its answer until `deadline`. Leaving twice does nothing.
+    pub(super) async fn leave(&self, membership: &Membership, deadline: Instant) {
+        if self.left.is_cancelled() {
+            return;
+        }
+        self.left.cancel();
+        let online = self.state.borrow().online;
+        if online {
+            match tokio::time::timeout_at(deadline, self.identity.bus.leave(membership)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "could not deregister from the bus"),
+                Err(_) => tracing::warn!("the bus did not confirm the deregistration in time"),
+            }
+        }
+        self.state.send_modify(|state| {
+            if std::mem::take(&mut state.online) {
+                tracing::info!(role = %self.identity.role, "left the bus");
+                self.events.send(Event::Offline);
+            }
+            state.error = Some("the relay is closed".into());
+        });
+    }
+
+    fn set_online(&self, version: u64) {
+        // Sent while the state is locked, so that a new subscriber receives `Online` exactly once.
+        self.state.send_modify(|state| {
+            let before = std::mem::replace(state, State { online: true, registered: version, error: None });
+            if !before.online {
+                tracing::info!(role = %self.identity.role, "online");
+                self.events.send(self.online_event());
+            }
+        });
+    }
+
+    fn online_event(&self) -> Event {
+        Event::Online { port: self.identity.online_port }
+    }
+
+    fn set_offline(&self, error: String) {
+        self.state.send_modify(|state| {
+            if std::mem::take(&mut state.online) {
+                tracing::warn!(role = %self.identity.role, %error, "offline");
+                self.events.send(Event::Offline);
+            }
+            state.error = Some(error);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;
