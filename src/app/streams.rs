@@ -1,5 +1,6 @@
 //! Durable Streams as a [`System`].
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -65,14 +66,16 @@ async fn open_store(config: &streams::Config) -> Result<Arc<dyn Store>, Error> {
     match config.store {
         StoreKind::Memory => Ok(Arc::new(MemoryStore::default())),
         StoreKind::Disk => {
+            let dir = PathBuf::from(&config.data_dir);
             let config = DiskConfig {
-                dir: PathBuf::from(&config.data_dir),
+                dir: dir.clone(),
                 durability: config.durability,
                 free_bytes_min: config.disk_free_bytes_min,
                 cache_bytes: config.disk_cache_bytes_max as u64,
             };
             let opening = tokio::task::spawn_blocking(move || DiskStore::open(&config)).await;
-            let store = opening.unwrap_or_else(|error| Err(store::Error::Failed(error.to_string())))?;
+            let panicked = |error| Err(store::Error::Open { dir, source: io::Error::other(error).into() });
+            let store = opening.unwrap_or_else(panicked)?;
             Ok(Arc::new(store))
         }
     }

@@ -1,4 +1,4 @@
-//! What one commit changes.
+//! Changes that are committed together.
 
 use bytes::Bytes;
 
@@ -8,16 +8,16 @@ use super::record::Record;
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
-    /// Puts a record, at least one byte long, at the end of a log. The first one of a log says where the log starts.
+    /// Appends a record of at least one byte to a log. The first record creates the log and sets its start.
     Append {
-        /// The log; it exists from its first record on.
+        /// The log.
         log: LogId,
-        /// The position of its first byte: the end of the record before it.
+        /// The position of the record's first byte, which is the end of the record before it.
         start: u64,
         /// The bytes.
         record: Record,
     },
-    /// Throws a log away; no error if there is none.
+    /// Deletes a log, if it exists.
     Drop {
         /// The log.
         log: LogId,
@@ -31,14 +31,14 @@ pub enum Write {
         /// The value.
         value: Bytes,
     },
-    /// Takes every key away that begins with `prefix`, the prefix itself included.
+    /// Removes every key that begins with `prefix`, including `prefix` itself.
     Sweep {
         /// The table.
         table: Table,
-        /// What the keys begin with.
+        /// The prefix.
         prefix: Bytes,
     },
-    /// Takes a key away; no error if there is none.
+    /// Removes a key, if it exists.
     Remove {
         /// The table.
         table: Table,
@@ -47,7 +47,7 @@ pub enum Write {
     },
 }
 
-/// Changes that happen together, in their order.
+/// Changes that take effect together, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     pub(super) writes: Vec<Write>,
@@ -79,12 +79,12 @@ impl Batch {
         self.writes.push(Write::Remove { table, key });
     }
 
-    /// Whether it changes nothing.
+    /// Returns true if the batch changes nothing.
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()
     }
 
-    /// The changes, in their order.
+    /// Returns the changes in order.
     pub fn writes(&self) -> &[Write] {
         &self.writes
     }

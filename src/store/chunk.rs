@@ -1,4 +1,4 @@
-//! Records one behind the other, and where each ends: what a log is made of, in memory and on disk.
+//! Consecutive records of one log with their boundaries, as kept in memory and in pages on disk.
 
 use std::ops::Range;
 
@@ -10,12 +10,12 @@ pub(super) struct Chunk<B> {
     /// The position of the first byte.
     pub(super) start: u64,
     pub(super) bytes: B,
-    /// Where each record ends, counted from the start of the chunk.
+    /// The end of each record, relative to the start of the chunk.
     pub(super) ends: Vec<u32>,
 }
 
 impl Chunk<Vec<u8>> {
-    /// No records so far; the first one will begin at `start`.
+    /// Creates an empty chunk whose first record will begin at `start`.
     pub(super) fn starting_at(start: u64) -> Self {
         Self { start, bytes: Vec::new(), ends: Vec::new() }
     }
@@ -25,7 +25,7 @@ impl Chunk<Vec<u8>> {
         self.ends.push(u32::try_from(self.bytes.len()).expect("a chunk has less than 4 GiB"));
     }
 
-    /// The same records, ready to be shared.
+    /// Makes the chunk immutable, so that its bytes can be shared.
     pub(super) fn freeze(self) -> Chunk<Bytes> {
         let Self { start, bytes, mut ends } = self;
         ends.shrink_to_fit();
@@ -42,14 +42,14 @@ impl<B: AsRef<[u8]>> Chunk<B> {
         self.ends.is_empty()
     }
 
-    /// How long each record is.
+    /// Returns the length of each record.
     pub(super) fn lengths(&self) -> impl Iterator<Item = u32> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         self.ends.iter().zip(starts).map(|(end, start)| end - start)
     }
 
-    /// The bytes from `from` that belong to records which fit into `bytes_max`, cut at `until`. With `one_at_least`,
-    /// the first record need not fit. `None` if no record begins at `from`.
+    /// Returns the bytes of the records from position `from` that fit into `bytes_max`, cut at `until`. With
+    /// `one_at_least`, the first record need not fit. `None` if no record begins at `from`.
     pub(super) fn records(&self, from: u64, until: u64, bytes_max: usize, one_at_least: bool) -> Option<Range<usize>> {
         let from = usize::try_from(from.checked_sub(self.start)?).ok()?;
         let next = self.ends.partition_point(|end| (*end as usize) <= from);
@@ -57,13 +57,13 @@ impl<B: AsRef<[u8]>> Chunk<B> {
         if begins != from || next == self.ends.len() {
             return None;
         }
-        let wanted = usize::try_from(until.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        let until = usize::try_from(until.saturating_sub(self.start)).unwrap_or(usize::MAX);
         let fitting = self.ends.partition_point(|end| (*end as usize) <= from.saturating_add(bytes_max));
         let end = match fitting > next {
             true => self.ends[fitting - 1] as usize,
             false if one_at_least => self.ends[next] as usize,
             false => from,
         };
-        Some(from..end.min(wanted).max(from))
+        Some(from..end.min(until).max(from))
     }
 }

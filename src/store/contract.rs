@@ -1,11 +1,11 @@
-//! What every store has to hold. Each one runs through all of it.
+//! The contract suite of every store.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::disk::scratch;
+use super::disk::testing;
 use super::{Batch, Error, LogId, MemoryStore, Owner, Store, Table};
 
 const LOG: LogId = LogId(7);
@@ -15,13 +15,13 @@ const OTHERS: Table = Owner::Streams.table("others");
 fn every_store(check: impl Fn(Arc<dyn Store>)) {
     check(Arc::new(MemoryStore::default()));
     let dir = tempfile::tempdir().unwrap();
-    check(Arc::new(scratch::roomy(dir.path())));
+    check(Arc::new(testing::open(dir.path())));
     let dir = tempfile::tempdir().unwrap();
-    check(Arc::new(scratch::hasty(dir.path())));
+    check(Arc::new(testing::open_flushing(dir.path())));
 }
 
-/// Commits the records of one log, which starts at `start`.
-fn appended(store: &dyn Store, start: u64, records: &[&[u8]]) {
+/// Commits records to the log, beginning at `start`.
+fn append(store: &dyn Store, start: u64, records: &[&[u8]]) {
     let mut batch = Batch::default();
     let mut end = start;
     for record in records {
@@ -31,7 +31,7 @@ fn appended(store: &dyn Store, start: u64, records: &[&[u8]]) {
     store.commit(batch).unwrap();
 }
 
-/// `expected` is the text and its end.
+/// Checks the text that a read returns, and its end.
 fn check_read(store: &dyn Store, range: std::ops::Range<u64>, bytes_max: usize, expected: (&str, u64)) {
     let run = store.read(LOG, range.clone(), bytes_max).unwrap();
     let text = String::from_utf8(run.chunks.concat()).unwrap();
@@ -41,7 +41,7 @@ fn check_read(store: &dyn Store, range: std::ops::Range<u64>, bytes_max: usize, 
 #[test]
 fn records_are_read_back_in_order() {
     every_store(|store| {
-        appended(&*store, 0, &[b"one", b"two", b"three"]);
+        append(&*store, 0, &[b"one", b"two", b"three"]);
         check_read(&*store, 0..11, 100, ("onetwothree", 11));
         check_read(&*store, 3..11, 100, ("twothree", 11));
         check_read(&*store, 11..11, 100, ("", 11));
@@ -53,7 +53,7 @@ fn records_are_read_back_in_order() {
 #[test]
 fn a_log_may_start_anywhere() {
     every_store(|store| {
-        appended(&*store, 1_000, &[b"one"]);
+        append(&*store, 1_000, &[b"one"]);
         check_read(&*store, 1_000..1_003, 100, ("one", 1_003));
     });
 }
@@ -61,7 +61,7 @@ fn a_log_may_start_anywhere() {
 #[test]
 fn a_read_takes_whole_records_and_at_least_one() {
     every_store(|store| {
-        appended(&*store, 0, &[b"one", b"two", b"three"]);
+        append(&*store, 0, &[b"one", b"two", b"three"]);
         check_read(&*store, 0..11, 7, ("onetwo", 6));
         check_read(&*store, 0..11, 6, ("onetwo", 6));
         check_read(&*store, 0..11, 1, ("one", 3));
@@ -72,7 +72,7 @@ fn a_read_takes_whole_records_and_at_least_one() {
 #[test]
 fn a_read_is_cut_at_the_end_of_its_range() {
     every_store(|store| {
-        appended(&*store, 0, &[b"one", b"two"]);
+        append(&*store, 0, &[b"one", b"two"]);
         check_read(&*store, 0..4, 100, ("onet", 4));
         check_read(&*store, 0..2, 100, ("on", 2));
         check_read(&*store, 2..2, 100, ("", 2));
@@ -82,7 +82,7 @@ fn a_read_is_cut_at_the_end_of_its_range() {
 #[test]
 fn a_read_begins_where_a_record_does() {
     every_store(|store| {
-        appended(&*store, 5, &[b"one", b"two"]);
+        append(&*store, 5, &[b"one", b"two"]);
         for position in [0, 6, 7, 9, 12] {
             let refused = store.read(LOG, position..20, 100);
             assert!(matches!(refused, Err(Error::NoRecord { .. })), "{position}: {refused:?}");
@@ -94,7 +94,7 @@ fn a_read_begins_where_a_record_does() {
 #[test]
 fn a_batch_with_one_bad_record_changes_nothing() {
     every_store(|store| {
-        appended(&*store, 0, &[b"one"]);
+        append(&*store, 0, &[b"one"]);
         let mut batch = Batch::default();
         batch.put(TABLE, "key".into(), "value".into());
         batch.append(LOG, 3, "two".into());
@@ -112,7 +112,7 @@ fn a_batch_with_one_bad_record_changes_nothing() {
 #[test]
 fn a_dropped_log_is_gone() {
     every_store(|store| {
-        appended(&*store, 0, &[b"old"]);
+        append(&*store, 0, &[b"old"]);
         let mut batch = Batch::default();
         batch.append(LOG, 3, "last words".into());
         batch.drop_log(LOG);
@@ -125,9 +125,9 @@ fn a_dropped_log_is_gone() {
 }
 
 #[test]
-fn what_was_read_stays_although_its_log_is_dropped() {
+fn a_run_stays_readable_after_its_log_is_dropped() {
     every_store(|store| {
-        appended(&*store, 0, &[b"still here"]);
+        append(&*store, 0, &[b"still here"]);
         let run = store.read(LOG, 0..10, 100).unwrap();
         let mut batch = Batch::default();
         batch.drop_log(LOG);
@@ -168,7 +168,7 @@ fn keys_with_a_prefix_are_swept_and_no_others() {
 }
 
 #[test]
-fn a_scan_goes_on_after_its_last_key() {
+fn a_scan_continues_after_its_last_key() {
     every_store(|store| {
         let mut batch = Batch::default();
         for key in ["c", "a", "b"] {
@@ -191,7 +191,7 @@ fn written_by(store: &dyn Store, owner: Owner, text: &'static str) {
     store.commit(batch).unwrap();
 }
 
-/// Checks that this is all that the owner finds in that log and under that name.
+/// Checks that the owner finds exactly this in that log and under that name.
 fn check_owned(store: &dyn Store, owner: Owner, text: &'static str) {
     let run = store.read(owner.log(7), 0..100, 100).unwrap();
     assert_eq!(run.chunks.concat(), text.as_bytes());
@@ -218,8 +218,8 @@ fn owners_that_use_the_same_names_and_numbers_do_not_see_each_other() {
 
 #[test]
 fn owners_find_their_own_after_the_store_was_opened_again() {
-    // One store reads them from its journal, the other one from what it has settled.
-    for open in [scratch::roomy, scratch::hasty] {
+    // One store reads them from its journal, the other one from its database.
+    for open in [testing::open, testing::open_flushing] {
         let dir = tempfile::tempdir().unwrap();
         {
             let store = open(dir.path());
@@ -237,9 +237,9 @@ fn owners_find_their_own_after_the_store_was_opened_again() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Small and large records in several batches, read from any of their starts with any bound.
+    /// Reads small and large records of several batches, from each of their starts, with any bound.
     #[test]
-    fn every_record_is_found_wherever_the_store_put_it(
+    fn every_record_is_found_wherever_the_store_keeps_it(
         lengths in prop::collection::vec(prop_oneof![1_usize..40, 1_usize..70_000], 1..40),
         batch_records in 1_usize..10,
         bytes_max in 1_usize..200_000,
@@ -261,12 +261,12 @@ proptest! {
             for (index, start) in starts.iter().enumerate() {
                 let run = store.read(LOG, *start..end, bytes_max).unwrap();
                 assert_eq!(run.chunks.concat(), &whole[*start as usize..run.end as usize]);
-                assert!(run.end == end || starts.contains(&run.end), "{} is no boundary", run.end);
+                assert!(run.end == end || starts.contains(&run.end), "{} is not a boundary", run.end);
                 let taken = (run.end - start) as usize;
                 let first = starts.get(index + 1).unwrap_or(&end) - start;
                 assert!(taken <= bytes_max || taken as u64 == first, "{taken} of at most {bytes_max}");
                 let next = starts.iter().find(|next| **next > run.end).unwrap_or(&end);
-                assert!(run.end == end || (next - start) as usize > bytes_max, "a record more would have fitted");
+                assert!(run.end == end || (next - start) as usize > bytes_max, "one more record would have fitted");
             }
         });
     }

@@ -1,4 +1,4 @@
-//! One log in memory: full chunks that readers share, and one chunk that still grows.
+//! A log in memory: full chunks shared with readers, and one growing chunk.
 
 use std::ops::Range;
 
@@ -8,13 +8,13 @@ use super::chunk::Chunk;
 use super::record::LARGE_BYTES;
 use super::records::Run;
 
-/// A chunk that has grown to this size is closed; a longer record is a chunk of its own.
+/// Size at which a chunk is closed; a longer record is a chunk of its own.
 pub(super) const CHUNK_BYTES: usize = 64 * 1024;
 
-/// So is one with so many records, however short.
+/// Number of records at which a chunk is closed, however short they are.
 const CHUNK_RECORDS: usize = 16 * 1024;
 
-/// Records one after the other, and where each ends.
+/// Consecutive records and their boundaries.
 #[derive(Debug)]
 pub(super) struct Log {
     full: Vec<Chunk<Bytes>>,
@@ -22,7 +22,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// A log whose first record will begin at `start`.
+    /// Creates an empty log whose first record will begin at `start`.
     pub(super) fn starting_at(start: u64) -> Self {
         Self { full: Vec::new(), growing: Chunk::starting_at(start) }
     }
@@ -31,17 +31,17 @@ impl Log {
         self.growing.end()
     }
 
-    /// The position of the first byte.
+    /// Returns the position of the first byte.
     pub(super) fn start(&self) -> u64 {
         self.full.first().map_or(self.growing.start, |chunk| chunk.start)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.chunks() == 0
+        self.chunk_count() == 0
     }
 
-    /// How many chunks it has, the one that grows included.
-    pub(super) fn chunks(&self) -> usize {
+    /// Returns the number of chunks, including the growing one.
+    pub(super) fn chunk_count(&self) -> usize {
         self.full.len() + usize::from(!self.growing.is_empty())
     }
 
@@ -55,7 +55,8 @@ impl Log {
         }
     }
 
-    /// The same; a large record is a chunk of its own, is not copied, and keeps what it is a part of in memory.
+    /// Appends a record. A large one becomes a chunk of its own without being copied, and so keeps the buffer that it is a
+    /// slice of in memory.
     pub(super) fn append_shared(&mut self, record: &Bytes) {
         if record.len() < LARGE_BYTES {
             return self.append(record);
@@ -67,7 +68,7 @@ impl Log {
         self.full.push(chunk);
     }
 
-    /// Passes over the positions up to this one.
+    /// Continues the log at `position`, leaving a gap before it.
     pub(super) fn skip_to(&mut self, position: u64) {
         self.close_chunk();
         self.growing.start = position;
@@ -80,19 +81,19 @@ impl Log {
         }
     }
 
-    /// All of its chunks, none of which changes any more.
+    /// Closes the growing chunk and returns all chunks, none of which changes any more.
     pub(super) fn close(&mut self) -> &[Chunk<Bytes>] {
         self.close_chunk();
         &self.full
     }
 
-    /// Lets go of so many chunks at the front.
-    pub(super) fn forget(&mut self, chunks: usize) {
-        self.full.drain(..chunks);
+    /// Removes the first `count` chunks.
+    pub(super) fn forget(&mut self, count: usize) {
+        self.full.drain(..count);
     }
 
-    /// See [`super::Store::read`]; `None` if no record begins at the start of the range. Without `one_at_least`, the first
-    /// record need not fit.
+    /// Reads as [`super::Store::read`] does; `None` if no record begins at the start of the range. Without `one_at_least`,
+    /// the first record is also left out if it does not fit.
     pub(super) fn read(&self, range: Range<u64>, bytes_max: usize, one_at_least: bool) -> Option<Run> {
         let mut run = Run { chunks: Vec::new(), end: range.start };
         if range.is_empty() || range.start == self.end() {

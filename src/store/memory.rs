@@ -1,4 +1,4 @@
-//! The store that ends with the process.
+//! The store in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Bound, Range};
@@ -11,26 +11,26 @@ use super::error::Error;
 use super::log::Log;
 use super::records::{Pace, Run, Store};
 
-/// Keeps everything in memory. Nothing survives the process; nothing waits.
+/// A store in memory. Nothing survives the process, and nothing blocks.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    kept: RwLock<Kept>,
+    content: RwLock<Content>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Content {
     logs: HashMap<LogId, Log>,
     tables: BTreeMap<Table, BTreeMap<Bytes, Bytes>>,
 }
 
 impl MemoryStore {
-    // A panic while the lock was held is a bug that has been reported; what is kept is still the best there is.
-    fn reading(&self) -> RwLockReadGuard<'_, Kept> {
-        self.kept.read().unwrap_or_else(PoisonError::into_inner)
+    // A panic while the lock was held was reported as a bug; the content is still the best there is.
+    fn reading(&self) -> RwLockReadGuard<'_, Content> {
+        self.content.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writing(&self) -> RwLockWriteGuard<'_, Kept> {
-        self.kept.write().unwrap_or_else(PoisonError::into_inner)
+    fn writing(&self) -> RwLockWriteGuard<'_, Content> {
+        self.content.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -40,9 +40,9 @@ impl Store for MemoryStore {
     }
 
     fn commit(&self, batch: Batch) -> Result<(), Error> {
-        let mut kept = self.writing();
-        kept.check(&batch)?;
-        batch.writes.into_iter().for_each(|write| kept.write(write));
+        let mut content = self.writing();
+        content.check(&batch)?;
+        batch.writes.into_iter().for_each(|write| content.write(write));
         Ok(())
     }
 
@@ -51,8 +51,8 @@ impl Store for MemoryStore {
             return Ok(Run { chunks: Vec::new(), end: range.start });
         }
         let position = range.start;
-        let kept = self.reading();
-        let run = kept.logs.get(&log).and_then(|records| records.read(range, bytes_max, true));
+        let content = self.reading();
+        let run = content.logs.get(&log).and_then(|records| records.read(range, bytes_max, true));
         run.ok_or(Error::NoRecord { log, position })
     }
 
@@ -69,16 +69,16 @@ impl Store for MemoryStore {
     }
 
     fn scan(&self, table: Table, after: Option<&[u8]>, count_max: usize) -> Result<Vec<(Bytes, Bytes)>, Error> {
-        let kept = self.reading();
-        let Some(keys) = kept.tables.get(&table) else { return Ok(Vec::new()) };
+        let content = self.reading();
+        let Some(keys) = content.tables.get(&table) else { return Ok(Vec::new()) };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let found = keys.range::<[u8], _>((from, Bound::Unbounded)).take(count_max);
         Ok(found.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 }
 
-impl Kept {
-    /// Whether every record of the batch begins where its log will end by then.
+impl Content {
+    /// Checks that every record of the batch begins at the end of its log. Errors: [`Error::Empty`], [`Error::Gap`].
     fn check(&self, batch: &Batch) -> Result<(), Error> {
         let mut ends: HashMap<LogId, Option<u64>> = HashMap::new();
         for write in &batch.writes {

@@ -37,7 +37,7 @@ pub(crate) mod test_store;
 pub use batch::{Batch, LogId, Table, Write};
 pub use committer::{CommitError, CommitOn, Committer, CommitterConfig, Failure, Machine, Submission};
 pub use disk::{DiskConfig, DiskStore, Durability, DurabilityError};
-pub use error::Error;
+pub use error::{Cause, Error};
 pub use memory::MemoryStore;
 pub use owner::Owner;
 pub use record::{Record, checksum_of};

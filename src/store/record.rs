@@ -1,17 +1,17 @@
-//! A record on its way into a log.
+//! A record to be appended to a log.
 
 use std::ops::Deref;
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A record of this size is large: it is not copied where that can be avoided, and it has a sum of its own.
+/// Size from which a record is large: it is not copied where that can be avoided, and has its own checksum.
 pub(super) const LARGE_BYTES: usize = 32 * 1024;
 
-/// The bytes of a record, shared with other owners of them.
+/// The bytes of a record, shared with their other owners.
 ///
-/// A store on disk needs the checksum of a large record. Computing it takes a fraction of the time while the bytes are still
-/// in the processor's cache, so the code that receives them should do it, with [`checksum_of`]; otherwise the store does.
+/// The disk store needs the checksum of a large record. Computing it is several times faster while the bytes are still in the
+/// processor's cache, so the code that receives them should do it, with [`checksum_of`]; otherwise the store does.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
     bytes: Bytes,
@@ -19,12 +19,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// A record whose checksum is known: what [`checksum_of`] returned for these bytes.
+    /// Creates a record with a known checksum: the result of [`checksum_of`] for these bytes.
     pub fn with_checksum(bytes: Bytes, checksum: Option<u64>) -> Self {
         Self { bytes, sum: checksum }
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -33,18 +33,18 @@ impl Record {
         self.bytes.len() >= LARGE_BYTES
     }
 
-    /// The xxh3 of its bytes, if it is large.
+    /// Returns the checksum of a large record; `None` for a small one.
     pub(super) fn sum(&self) -> Option<u64> {
         self.is_large().then(|| self.sum.unwrap_or_else(|| sum_of(&self.bytes)))
     }
 }
 
-/// The checksum that a record of these bytes needs in a store that blocks; `None` if the record is small and needs none.
+/// Returns the checksum that a record of these bytes needs in a store that blocks; `None` for a small record, which needs none.
 pub fn checksum_of(record: &[u8]) -> Option<u64> {
     (record.len() >= LARGE_BYTES).then(|| sum_of(record))
 }
 
-/// What a large record is told from damage by.
+/// Returns the checksum of a large record (xxh3).
 pub(super) fn sum_of(record: &[u8]) -> u64 {
     xxh3_64(record)
 }
@@ -64,7 +64,7 @@ impl Deref for Record {
 }
 
 impl PartialEq for Record {
-    /// Whether the bytes are the same.
+    /// Compares the bytes only.
     fn eq(&self, other: &Self) -> bool {
         self.bytes == other.bytes
     }

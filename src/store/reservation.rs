@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn reservations_add_up_until_they_are_dropped() {
-        let (reservations, full) = (Reservations::default(), || Error::NoRoom { free_bytes: 10, needed_bytes: 11 });
+        let (reservations, full) = (Reservations::default(), || Error::DiskFull { free_bytes: 10, needed_bytes: 11 });
         let reserve = |bytes| reservations.reserve(bytes, |sum| if sum > 10 { Err(full()) } else { Ok(()) });
         let first = reserve(6).unwrap();
         assert!(reserve(5).is_err());

@@ -1,5 +1,6 @@
 //! A store whose commits tests control.
 
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -64,7 +65,9 @@ impl Store for TestStore {
         let on_commit = *self.wait_while_held();
         match on_commit {
             OnCommit::Succeed | OnCommit::Hold => self.inner.commit(batch),
-            OnCommit::Fail => Err(Error::Failed("the disk is full".into())),
+            OnCommit::Fail => {
+                Err(Error::Journal { path: "journal".into(), source: io::Error::other("the disk is full") })
+            }
             OnCommit::Panic => panic!("this test lets a commit panic"),
         }
     }

@@ -64,7 +64,7 @@ pub enum Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::NoRoom { .. } => Self::NoRoom(error.to_string()),
+            store::Error::DiskFull { .. } => Self::NoRoom(error.to_string()),
             error => Self::StoreRead { cause: error.to_string() },
         }
     }

@@ -66,7 +66,8 @@ fn reading_failed(stream: &ReadableStream, start: u64, error: store::Error) -> E
             Error::Damaged { path, offset: Offset::at(position), cause }
         }
         store::Error::NoRecord { .. } => Error::NoOffset { offset: Offset::at(start) },
-        store::Error::Damaged { position, cause, .. } => {
+        store::Error::Damaged { position, source, .. } => {
+            let cause = source.to_string();
             Error::Damaged { path: stream.path.clone(), offset: Offset::at(position), cause }
         }
         error => error.into(),

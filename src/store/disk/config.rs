@@ -7,57 +7,56 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the store is, and what it promises.
+/// Settings of a disk store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskConfig {
-    /// The folder; made if it is not there. One process at a time has it open.
+    /// The data directory; created if missing. One process at a time has it open.
     pub dir: PathBuf,
-    /// When a commit counts as written.
+    /// The durability of a commit when it returns.
     pub durability: Durability,
-    /// How much stays free on the disk: with less, there is no room for content.
+    /// Free bytes of the disk below which content is refused.
     pub free_bytes_min: u64,
-    /// How much memory is for what is read again and again.
+    /// Memory for caches.
     pub cache_bytes: u64,
 }
 
 impl DiskConfig {
-    /// The part of the cache that is for whole pages; the rest is for files.
-    pub(super) fn recent_bytes(&self) -> u64 {
+    /// Returns the part of the cache for whole pages; the rest is for blocks of files.
+    pub(super) fn page_cache_bytes(&self) -> u64 {
         self.cache_bytes / 4
     }
 }
 
-/// When a commit counts as written. As text: `sync`, `interval 10ms`, `memory`.
+/// The durability of a commit when it returns. As text: `sync`, `interval 10ms`, `memory`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Durability {
-    /// When it is on the disk: nothing that was answered is lost, also when the power goes.
+    /// On the disk: acknowledged commits survive a power failure.
     Sync,
-    /// When the system has it; the disk has it so much later at the latest. Nothing that was answered is lost when the
-    /// process ends in whatever way; what came in the last interval may be when the system does.
+    /// Handed to the operating system, and on the disk after this interval. Acknowledged commits survive a crash of the process;
+    /// those of the last interval may be lost in a crash of the system.
     Interval(Duration),
-    /// When the system has it; the disk gets it when the system writes it, and when the store is closed. Nothing that was
-    /// answered is lost when the process ends in whatever way; when the system does, anything may be that the system has
-    /// not written yet.
+    /// Handed to the operating system, which writes it to the disk at some time; synced when the store is closed. Acknowledged
+    /// commits survive a crash of the process; in a crash of the system, those not yet written are lost.
     Memory,
 }
 
-/// What is wrong with the text of a durability.
+/// The error of a text that is not a durability.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{got:?} is no durability, expected sync, interval with a time from 1ms to 60s such as interval 10ms, or memory"
+    "{got:?} is not a durability, expected sync, interval with a time from 1ms to 60s such as interval 10ms, or memory"
 )]
 pub struct DurabilityError {
     got: String,
 }
 
-/// The shortest and the longest interval.
+/// Allowed intervals.
 const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 
 impl FromStr for Durability {
     type Err = DurabilityError;
 
-    /// Reads `sync`, `interval 10ms` or `memory`; `interval` alone is 10 ms.
+    /// Parses `sync`, `interval 10ms` or `memory`; `interval` alone is 10 ms.
     fn from_str(text: &str) -> Result<Self, DurabilityError> {
         let wrong = || DurabilityError { got: text.to_owned() };
         let mut words = text.split_whitespace();
@@ -104,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_durability_is_read_back() {
+    fn a_durability_round_trips_as_text() {
         for text in ["sync", "interval 10ms", "interval 2s", "memory"] {
             assert_eq!(text.parse::<Durability>().unwrap().to_string(), text);
         }
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused() {
+    fn other_texts_are_refused() {
         for text in ["", "never", "interval 0ms", "interval 2h", "interval ten", "sync 10ms", "interval 1s 2s"] {
             assert!(text.parse::<Durability>().is_err(), "{text}");
         }

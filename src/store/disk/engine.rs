@@ -4,14 +4,15 @@
 //! files that a failed write left behind stay on the disk until then. So each retry calls [`Engine::reopen_if_failed`] first.
 
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 use super::config::DiskConfig;
-use super::keyspaces::{Keyspaces, cause_of};
+use super::keyspaces::Keyspaces;
 use super::manifests;
-use crate::store::error::Error;
+use crate::store::error::{Cause, Error};
 use crate::sync::lock;
 
 /// The database, and the lock on its directory.
@@ -19,7 +20,7 @@ pub(super) struct Engine {
     config: DiskConfig,
     /// `None` after the database could not be opened anew.
     keyspaces: RwLock<Option<Keyspaces>>,
-    /// Held while somebody keeps a part of the database open for long.
+    /// Held by a thread that keeps a part of the database open for long.
     pinned: Mutex<()>,
     // Dropped last: then the next process may open the directory.
     _directory_lock: File,
@@ -39,12 +40,12 @@ impl Deref for OpenDatabase<'_> {
 impl Engine {
     /// Opens the directory. Errors: [`Error::InUse`], [`Error::Open`].
     pub(super) fn open(config: &DiskConfig) -> Result<Self, Error> {
-        let unusable = |cause| Error::Open { dir: config.dir.clone(), cause };
-        let directory_lock = lock_directory(&config.dir).map_err(|error| unusable(error.to_string()))?;
+        let unusable = |source| Error::Open { dir: config.dir.clone(), source };
+        let directory_lock = lock_directory(&config.dir).map_err(|error| unusable(error.into()))?;
         let directory_lock = directory_lock.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
         let keyspaces = open_checked(config).map_err(unusable)?;
-        match keyspaces.are_of_earlier_build() {
-            true => Err(unusable("it was written by an earlier build, in a form that is not read any more".to_owned())),
+        match keyspaces.is_of_earlier_build() {
+            true => Err(unusable(Cause::EarlierFormat)),
             false => Ok(Self {
                 config: config.clone(),
                 keyspaces: RwLock::new(Some(keyspaces)),
@@ -54,12 +55,12 @@ impl Engine {
         }
     }
 
-    /// Returns the open database; waits while it is opened anew. Errors: [`Error::Failed`] if that failed.
+    /// Returns the open database; waits while it is opened anew. Errors: [`Error::Database`] if that failed.
     pub(super) fn database(&self) -> Result<OpenDatabase<'_>, Error> {
         let keyspaces = self.keyspaces.read().unwrap_or_else(PoisonError::into_inner);
         match keyspaces.is_some() {
             true => Ok(OpenDatabase(keyspaces)),
-            false => Err(Error::Failed("the database could not be opened again; the log has the cause".to_owned())),
+            false => Err(Error::Database { dir: self.config.dir.clone(), source: Cause::NotOpen }),
         }
     }
 
@@ -69,41 +70,41 @@ impl Engine {
         lock(&self.pinned)
     }
 
-    /// Opens the database anew if it has failed; other threads wait meanwhile. A database that has recovered from a failed
-    /// write is left alone while it is pinned or compacts, as others cannot wait that long.
+    /// Opens the database anew if it has failed; other threads wait meanwhile. One that still works after a failed write is left
+    /// alone while it is pinned or compacts, as others cannot wait that long.
     ///
-    /// Errors: [`Error::Failed`] if it has failed and is pinned; [`Error::Open`], and nothing can be read from the database
-    /// until a later call succeeds.
+    /// Errors: [`Error::Database`] if it does not work and is pinned; [`Error::Open`], and then nothing can be read from the
+    /// database until a later call succeeds.
     pub(super) fn reopen_if_failed(&self) -> Result<(), Error> {
         let unpinned = match self.pinned.try_lock() {
             Ok(unpinned) => Some(unpinned),
             Err(TryLockError::Poisoned(unpinned)) => Some(unpinned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         };
-        if let Ok(keyspaces) = self.database() {
-            let works = keyspaces.check();
-            if unpinned.is_none() || works.is_ok() && (keyspaces.is_compacting() || !keyspaces.have_failed()) {
+        if let Ok(database) = self.database() {
+            let works = database.check();
+            if unpinned.is_none() || works.is_ok() && (database.is_compacting() || !database.has_failed()) {
                 return works;
             }
         }
         let mut keyspaces = self.keyspaces.write().unwrap_or_else(PoisonError::into_inner);
         // It has to be closed first.
         *keyspaces = None;
-        let unusable = |cause| Error::Open { dir: self.config.dir.clone(), cause };
+        let unusable = |source| Error::Open { dir: self.config.dir.clone(), source };
         *keyspaces = Some(open_checked(&self.config).map_err(unusable)?);
         tracing::info!(dir = %self.config.dir.display(), "opened the store's database anew after a failure");
         Ok(())
     }
 }
 
-/// Opens the database unless its lists of files are damaged. Errors: the cause.
-fn open_checked(config: &DiskConfig) -> Result<Keyspaces, String> {
+/// Opens the database unless its lists of files are damaged.
+fn open_checked(config: &DiskConfig) -> Result<Keyspaces, Cause> {
     manifests::check(&config.dir)?;
-    Keyspaces::open(config).map_err(|error| cause_of(&error))
+    Ok(Keyspaces::open(config)?)
 }
 
 /// Locks a directory for this process and creates it if necessary; `None` if another process holds it.
-fn lock_directory(dir: &Path) -> std::io::Result<Option<File>> {
+fn lock_directory(dir: &Path) -> io::Result<Option<File>> {
     fs::create_dir_all(dir)?;
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("in-use"))?;
     match file.try_lock() {

@@ -1,15 +1,15 @@
-//! Numbers of as many bytes as they need, and bytes off the front. Pure.
+//! LEB128 numbers, and taking bytes from the front of a slice. Pure.
 
 use bytes::BufMut;
 
-/// The first bytes, which are gone from `rest` then; `None` if there are not so many.
+/// Removes the first `count` bytes from `rest` and returns them; `None` if there are fewer.
 pub(super) fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (taken, left) = rest.split_at_checked(count)?;
     *rest = left;
     Some(taken)
 }
 
-/// Writes a number as LEB128.
+/// Appends a number.
 pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.put_u8(number as u8 | 0x80);
@@ -18,7 +18,7 @@ pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
     out.put_u8(number as u8);
 }
 
-/// The number at the front; `None` if there is none, or it has more than 64 bits.
+/// Removes a number from the front of `rest`; `None` if it is incomplete or has more than 64 bits.
 pub(super) fn take_number(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
@@ -43,7 +43,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_number_is_read_back_and_a_truncated_one_is_not(number in prop_oneof![any::<u64>(), 0..300_u64]) {
+        fn a_number_round_trips_and_a_truncated_one_is_refused(number in prop_oneof![any::<u64>(), 0..300_u64]) {
             let mut bytes = Vec::new();
             put_number(&mut bytes, number);
             prop_assert_eq!(take_number(&mut &bytes[..]), Some(number));

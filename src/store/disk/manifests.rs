@@ -11,17 +11,19 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::store::error::Cause;
+
 /// Size of `current`: the number of the list (8 bytes, little-endian), its xxh3 (16), and the kind of checksum (1).
 const CURRENT_BYTES: usize = 25;
 
-/// Checks the list of every keyspace in a data directory. Errors: the damaged or missing file, or what the disk says.
-pub(super) fn check(dir: &Path) -> Result<(), String> {
+/// Checks the list of every keyspace in a data directory. Errors: [`Cause::DamagedFile`], [`Cause::File`].
+pub(super) fn check(dir: &Path) -> Result<(), Cause> {
     let entries = match fs::read_dir(dir.join("keyspaces")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(|error| error.to_string())?,
+        entries => entries.map_err(unreadable(dir))?,
     };
     for entry in entries {
-        let keyspace = entry.map_err(|error| error.to_string())?.path();
+        let keyspace = entry.map_err(unreadable(dir))?.path();
         if keyspace.is_dir() {
             check_keyspace(&keyspace)?;
         }
@@ -29,21 +31,32 @@ pub(super) fn check(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn check_keyspace(keyspace: &Path) -> Result<(), String> {
+fn check_keyspace(keyspace: &Path) -> Result<(), Cause> {
     let path = keyspace.join("current");
     let current = match fs::read(&path) {
         // fjall was interrupted while it created the keyspace, and starts again.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !has_later_list(keyspace) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(format!("{} is missing", path.display())),
-        read => read.map_err(|error| format!("{}: {error}", path.display()))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged(path, "is missing")),
+        read => read.map_err(unreadable(&path))?,
     };
-    let Some((number, checksum)) = parse(&current) else { return Err(format!("{} is damaged", path.display())) };
+    let Some((number, checksum)) = parse(&current) else { return Err(damaged(path, "is damaged")) };
     let list = keyspace.join(format!("v{number}"));
     match fs::read(&list) {
         Ok(bytes) if xxh3_128(&bytes) == checksum => Ok(()),
-        Ok(_) => Err(format!("{} is damaged, or the checksum in {}", list.display(), path.display())),
-        Err(error) => Err(format!("{}, the list that {} names: {error}", list.display(), path.display())),
+        Ok(_) => Err(damaged(list, format!("does not match the checksum in {}", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(damaged(list, format!("is missing, or {} is damaged", path.display())))
+        }
+        Err(error) => Err(unreadable(&list)(error)),
     }
+}
+
+fn damaged(path: PathBuf, fault: impl Into<String>) -> Cause {
+    Cause::DamagedFile { path, fault: fault.into() }
+}
+
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> Cause {
+    move |source| Cause::File { path: path.to_owned(), source }
 }
 
 fn parse(current: &[u8]) -> Option<(u64, u128)> {
@@ -61,17 +74,17 @@ fn has_later_list(keyspace: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::disk::scratch::{config, hasty};
+    use crate::store::disk::testing::{config, open_flushing};
     use crate::store::{Batch, DiskStore, LogId, Store};
 
     /// Opens a store whose `pages` keyspace was changed by `damage`, and returns the error.
     fn refusal(damage: impl Fn(&Path)) -> String {
         let dir = tempfile::tempdir().unwrap();
-        let store = hasty(dir.path());
+        let store = open_flushing(dir.path());
         let mut batch = Batch::default();
         batch.append(LogId(1), 0, "record".into());
         store.commit(batch).unwrap();
-        store.settle_now();
+        store.flush_now();
         drop(store);
         check(dir.path()).unwrap();
         damage(&dir.path().join("keyspaces/2"));

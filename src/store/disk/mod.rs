@@ -1,41 +1,42 @@
-//! Records on disk, in one folder: a journal of ours, and fjall behind it.
+//! The store on disk: a journal of our own, and fjall behind it, in one data directory.
 //!
-//! A commit is written to the [`journal`] in one piece, with one sync, however many logs and tables it is about. From then
-//! on it is in memory, where whoever follows a log reads it without the disk ([`unsettled`]). When the journal has grown, all
-//! that it holds is settled as a generation ([`settler`]): put in order and handed to fjall, past its own journal. There,
+//! A commit is written to the [`journal`] as one frame with one sync, however many logs and tables it changes, and added to
+//! the [`memtable`], from which readers at the end of a log are served without the disk. When the journal has grown, its
+//! contents are flushed ([`flusher`]): sorted, and ingested into fjall past fjall's own journal. fjall holds two keyspaces:
 //!
-//! - `tables` holds the last values of keys,
-//! - `pages` holds what logs have got: 64 KiB of one log's records in one piece, so that reading costs the same whether they
-//!   came in one append or in a thousand; and where each log ends.
+//! - `tables`, with the keys of all tables,
+//! - `pages`, with the records of logs in pages of up to 64 KiB, so that reading costs the same however they were appended;
+//!   and the end of each log.
 //!
-//! Then that part of the journal is not needed any more, and its blocks on the disk are used again; unless it is full of large
-//! records, which stay where they were written, and `pages` tells the place ([`kept`]). At the start, what is in
-//! the journal is read and done again. A log costs no file and no descriptor.
+//! After a flush, the old segments of the journal are reused. A segment full of large records is [`retained`] instead, and
+//! the pages refer to it. Opening the store replays what was not flushed. A log takes no file and no descriptor.
 
-mod answered;
-mod cleaner;
+mod acknowledged;
 mod commit;
 mod config;
 mod engine;
-mod joining;
+mod flusher;
+mod free_space;
+mod garbage_collector;
+mod generation;
 mod journal;
-mod keeper;
-mod kept;
+mod keys;
 mod keyspaces;
 mod leb128;
+mod maintenance;
 mod manifests;
+mod memtable;
 mod page;
+mod page_cache;
+mod page_merge;
 mod reading;
-mod recent;
 mod recovery;
-mod room;
-#[cfg(test)]
-pub(super) mod scratch;
-mod settler;
+mod retained;
 mod store;
 #[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
 mod tests;
-mod unsettled;
 
 pub use config::{DiskConfig, Durability, DurabilityError};
 pub use store::DiskStore;

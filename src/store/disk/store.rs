@@ -1,151 +1,160 @@
-//! The store itself.
+//! The disk store.
 
 use std::ops::{Bound, Range};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
-use super::answered::Answered;
+use super::acknowledged::Acknowledged;
 use super::commit::{keys_with, prepare};
 use super::config::{DiskConfig, Durability};
 use super::engine::Engine;
-use super::journal::{Journal, journal_dir};
-use super::keeper::Keeper;
-use super::kept::Kept;
-#[cfg(test)]
-use super::keyspaces::page_key;
-use super::keyspaces::{failed, table_key};
-use super::reading::{read_pages, read_recent};
-use super::recent::Recent;
+use super::flusher::{FlushLimits, Flusher};
+use super::free_space::FreeSpace;
+use super::journal::{Journal, Replay, journal_dir};
+use super::keys::table_key;
+use super::maintenance::{Maintained, Maintenance};
+use super::memtable::{Lookup, MemTable};
+use super::page_cache::PageCache;
+use super::reading::{Pages, read_cached, read_pages};
 use super::recovery::{Recovered, recover};
-use super::room::Room;
-use super::settler::{Limits, Settler};
-use super::unsettled::{Look, Unsettled};
+use super::retained::RetainedSegments;
 use crate::store::batch::{Batch, LogId, Table};
-use crate::store::error::Error;
+use crate::store::error::{Cause, Error};
 use crate::store::records::{Gap, Pace, Run, Store};
 use crate::store::reservation::{Reservation, Reservations};
+use crate::sync::lock;
 
-/// Keeps everything in a folder. What a commit has written is there after a crash, as its [`DiskConfig`] promises.
+/// A store in a directory. Commits survive a crash as its [`DiskConfig`] promises.
 pub struct DiskStore {
     // Fields are dropped in this order: the threads end before the database closes.
-    _keeper: Keeper,
-    settler: Arc<Settler>,
+    _maintenance: Maintenance,
+    flusher: Arc<Flusher>,
     engine: Arc<Engine>,
-    kept: Arc<Kept>,
+    retained: Arc<RetainedSegments>,
     /// Held while a commit runs.
     journal: Arc<Mutex<Journal>>,
-    answered: Answered,
-    recent: Recent,
-    room: Arc<Room>,
+    acknowledged: Acknowledged,
+    page_cache: PageCache,
+    free_space: Arc<FreeSpace>,
     reservations: Reservations,
     gaps: Vec<Gap>,
-    limits: Limits,
+    limits: FlushLimits,
 }
 
 impl DiskStore {
-    /// Opens the folder, or makes it. Blocks while it reads what is not settled yet (64 MiB, and what one commit more has),
-    /// and where each log ends. Where records are missing, [`Store::gaps`] tells.
+    /// Opens or creates the directory. Blocks while it replays the journal (up to 64 MiB and one commit) and reads the end of
+    /// each log. Lost records are in [`Store::gaps`].
     ///
-    /// Errors: [`Error::InUse`], [`Error::Open`], [`Error::Failed`].
+    /// Errors: [`Error::InUse`], [`Error::Open`], [`Error::Database`], [`Error::Journal`], [`Error::Thread`].
     pub fn open(config: &DiskConfig) -> Result<Self, Error> {
-        Self::open_with(config, Limits::USUAL)
+        Self::open_with(config, FlushLimits::DEFAULT)
     }
 
-    pub(super) fn open_with(config: &DiskConfig, limits: Limits) -> Result<Self, Error> {
-        let unusable = |cause: String| Error::Open { dir: config.dir.clone(), cause };
+    pub(super) fn open_with(config: &DiskConfig, limits: FlushLimits) -> Result<Self, Error> {
+        let unusable = |source| Error::Open { dir: config.dir.clone(), source };
         let engine = Arc::new(Engine::open(config)?);
-        let (next_commit, page_ends, kept) = {
-            let settled = engine.database()?;
-            let read = || Ok((settled.settled()?, settled.page_ends()?, settled.kept()?));
-            read().map_err(|error: Error| unusable(error.to_string()))?
+        let (next_commit, page_ends, retained) = {
+            let database = engine.database()?;
+            (database.next_commit()?, database.page_ends()?, database.retained()?)
         };
-        let kept = Arc::new(Kept::expecting(kept.into_iter().map(|(segment, _)| segment)));
-        let answered = Answered::open(&config.dir).map_err(|error| unusable(error.to_string()))?;
+        let retained = Arc::new(RetainedSegments::expecting(retained.into_iter().map(|(segment, _)| segment)));
+        let acknowledged = Acknowledged::open(&config.dir).map_err(|error| unusable(error.into()))?;
         let synced = config.durability == Durability::Sync;
-        let (mut journal, mut replay) = Journal::open(&journal_dir(&config.dir), next_commit, &kept, synced)
-            .map_err(|error| unusable(error.to_string()))?;
-        // A commit that was cut short and never answered is not missed by anybody.
-        replay.miss_until(answered.noted());
-        Journal::forget(&replay.torn).map_err(|error| unusable(error.to_string()))?;
-        let recovered = recover(Unsettled::over(page_ends.into_iter()), &replay);
-        let Recovered { mut unsettled, gaps, .. } = recovered.map_err(|error| unusable(error.to_string()))?;
+        let (mut journal, replay) =
+            open_journal(config, next_commit, &retained, &acknowledged, synced).map_err(unusable)?;
+        let Recovered { mut memtable, gaps, .. } =
+            recover(MemTable::over(page_ends.into_iter()), &replay).map_err(unusable)?;
         if replay.has_gaps {
-            journal.skip_to(answered.noted());
-            settle_what_is_left(&engine, &mut journal, &mut unsettled).map_err(|error| unusable(error.to_string()))?;
+            journal.skip_to(acknowledged.next_commit());
+            flush_after_damage(&engine, &mut journal, &mut memtable)?;
         }
         drop(replay);
-        let (spare, room) = (Arc::clone(journal.spare()), Arc::new(Room::new(config.free_bytes_min)));
+        let (spare, free_space) = (Arc::clone(journal.spare()), Arc::new(FreeSpace::new(config.free_bytes_min)));
         let journal = Arc::new(Mutex::new(journal));
-        let settler = Settler::start(Arc::clone(&engine), Arc::clone(&kept), unsettled, Arc::clone(&room), spare)?;
-        let settler = Arc::new(settler);
-        let (written, settling) = (Arc::clone(&journal), Arc::clone(&settler));
-        let _keeper =
-            Keeper::start(Arc::clone(&engine), Arc::clone(&kept), written, settling, config, Arc::clone(&room))?;
-        let recent = Recent::of(config.recent_bytes());
-        let reservations = Reservations::default();
-        Ok(Self { _keeper, settler, engine, kept, journal, answered, recent, room, reservations, gaps, limits })
+        let (spaces, segments) = (Arc::clone(&free_space), Arc::clone(&retained));
+        let flusher = Arc::new(Flusher::start(Arc::clone(&engine), segments, memtable, spaces, spare)?);
+        let maintained = Maintained {
+            engine: Arc::clone(&engine),
+            retained: Arc::clone(&retained),
+            journal: Arc::clone(&journal),
+            flusher: Arc::clone(&flusher),
+            free_space: Arc::clone(&free_space),
+        };
+        Ok(Self {
+            _maintenance: Maintenance::start(maintained, config)?,
+            flusher,
+            engine,
+            retained,
+            journal,
+            acknowledged,
+            page_cache: PageCache::with_capacity(config.page_cache_bytes()),
+            free_space,
+            reservations: Reservations::default(),
+            gaps,
+            limits,
+        })
     }
 
-    /// What is known of the room on the disk.
     #[cfg(test)]
-    pub(super) fn room(&self) -> &Room {
-        &self.room
+    pub(super) fn free_space(&self) -> &FreeSpace {
+        &self.free_space
     }
 
-    /// Files of the journal, and bytes that are not settled.
+    /// Returns the number of files of the journal, and its size.
     #[cfg(test)]
     pub(super) fn journal_size(&self) -> (usize, u64) {
         let journal = self.journal();
-        (journal.segments(), journal.bytes())
+        (journal.segment_count(), journal.bytes())
     }
 
-    /// How many pages a log has.
+    /// Returns the number of pages of a log.
     #[cfg(test)]
-    pub(super) fn pages_of(&self, log: LogId) -> usize {
+    pub(super) fn page_count(&self, log: LogId) -> usize {
+        use super::keys::page_key;
         let keys = page_key(log, 0)..=page_key(log, u64::MAX);
         self.engine.database().unwrap().pages.range(keys).count()
     }
 
-    /// Waits until everything is settled that is to be.
+    /// Waits for the running flush.
     #[cfg(test)]
-    pub(super) fn wait_until_settled(&self) {
-        self.settler.wait();
+    pub(super) fn wait_until_flushed(&self) {
+        self.flusher.wait();
     }
 
-    /// Has everything settled, and waits for it.
+    /// Flushes everything.
     #[cfg(test)]
-    pub(super) fn settle_now(&self) {
-        self.settler.wait();
-        self.settler.settle(&mut self.journal()).unwrap();
-        self.settler.wait();
+    pub(super) fn flush_now(&self) {
+        self.flusher.wait();
+        self.flusher.flush(&mut self.journal()).unwrap();
+        self.flusher.wait();
     }
 
-    /// Reads what is in memory here, and what is not with `pages`, which reads on to the end of a range and tells whether it
-    /// came there; `None` if it does.
+    /// Reads from the memtable, and with `read_pages` what it does not have: that extends the run up to the end of a range and
+    /// returns true if it reached it. `None` if `read_pages` returns that.
     fn read_with(
         &self,
         log: LogId,
         range: Range<u64>,
         bytes_max: usize,
-        pages: impl Fn(&Range<u64>, &mut Run) -> Option<Result<bool, Error>>,
+        read_pages: impl Fn(&Range<u64>, &mut Run) -> Option<Result<bool, Error>>,
     ) -> Option<Result<Run, Error>> {
         let mut run = Run { chunks: Vec::new(), end: range.start };
         while run.end < range.end {
             let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
             let (left, first) = (bytes_max.saturating_sub(taken), run.chunks.is_empty());
-            let look = self.settler.unsettled().look(log, &(run.end..range.end), left, first);
-            let until = match look {
-                Look::Told(Some(more)) => {
+            let lookup = self.flusher.memtable().look_up(log, &(run.end..range.end), left, first);
+            let until = match lookup {
+                Lookup::Found(Some(more)) => {
                     more.chunks.into_iter().for_each(|bytes| run.push(bytes));
                     return Some(Ok(run));
                 }
-                // What follows was dropped while we read, or its first record does not fit.
-                Look::Told(None) if !first => return Some(Ok(run)),
-                Look::Told(None) => return Some(Err(Error::NoRecord { log, position: run.end })),
-                Look::PagesUntil(until) => until.min(range.end),
+                // The log was dropped meanwhile, or its next record does not fit.
+                Lookup::Found(None) if !first => return Some(Ok(run)),
+                Lookup::Found(None) => return Some(Err(Error::NoRecord { log, position: run.end })),
+                Lookup::PagesUntil(until) => until.min(range.end),
             };
-            match pages(&(range.start..until), &mut run)? {
+            match read_pages(&(range.start..until), &mut run)? {
                 Ok(true) => {}
                 Ok(false) => return Some(Ok(run)),
                 Err(error) => return Some(Err(error)),
@@ -154,29 +163,38 @@ impl DiskStore {
         Some(Ok(run))
     }
 
-    // It is whole between any two lines, so a panic elsewhere leaves it usable.
     fn journal(&self) -> MutexGuard<'_, Journal> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.journal)
     }
 }
 
-/// After damage: what is left is settled before anything else is written, so that what is missing stays so.
-fn settle_what_is_left(engine: &Engine, journal: &mut Journal, unsettled: &mut Unsettled) -> Result<(), Error> {
-    let old = journal.rotate().map_err(unwritten)?;
-    let generation = unsettled.generation();
-    engine.database()?.settle(&generation, journal.next_commit(), None)?;
-    unsettled.settled(&generation);
-    old.put_aside().map_err(unwritten)
+/// Opens the journal, and decides what is missing in it.
+fn open_journal(
+    config: &DiskConfig,
+    next_commit: u64,
+    retained: &RetainedSegments,
+    acknowledged: &Acknowledged,
+    synced: bool,
+) -> Result<(Journal, Replay), Cause> {
+    let (journal, mut replay) = Journal::open(&journal_dir(&config.dir), next_commit, retained, synced)?;
+    replay.expect_until(acknowledged.next_commit());
+    Journal::erase_torn(&replay.torn)?;
+    Ok((journal, replay))
 }
 
-pub(super) fn unwritten(error: std::io::Error) -> Error {
-    Error::Failed(error.to_string())
+/// Flushes what is left after damage before anything else is written, so that what is missing stays missing.
+fn flush_after_damage(engine: &Engine, journal: &mut Journal, memtable: &mut MemTable) -> Result<(), Error> {
+    let sealed = journal.rotate()?;
+    let generation = memtable.generation();
+    engine.database()?.flush(&generation, journal.next_commit(), None)?;
+    memtable.flushed(&generation);
+    sealed.quarantine().map_err(|source| journal.error(source))
 }
 
 impl Drop for DiskStore {
     fn drop(&mut self) {
         if let Err(error) = super::journal::sync(&self.journal) {
-            tracing::error!(%error, "the store was closed without a last sync");
+            tracing::error!(%error, "cannot sync the journal of a store that closes");
         }
     }
 }
@@ -188,30 +206,32 @@ impl Store for DiskStore {
 
     fn commit(&self, batch: Batch) -> Result<(), Error> {
         let mut journal = self.journal();
-        self.settler.settle_in_time(&mut journal, &self.limits)?;
-        let changes = prepare(&self.engine, &self.settler.unsettled(), batch)?;
+        self.flusher.flush_if_large(&mut journal, &self.limits)?;
+        let changes = prepare(&self.engine, &self.flusher.memtable(), batch)?;
         let bytes = journal.prepare(&changes);
-        self.room.spend(bytes);
-        let places = journal.commit().map_err(unwritten)?;
-        self.answered.note(journal.next_commit()).map_err(unwritten)?;
-        self.settler.unsettled_mut().apply_all(changes, places);
+        self.free_space.count_commit(bytes);
+        let locations = journal.commit()?;
+        self.acknowledged.advance(journal.next_commit()).map_err(|source| journal.error(source))?;
+        self.flusher.memtable_mut().apply_all(changes, locations);
         Ok(())
     }
 
     fn reserve(&self, bytes: u64) -> Result<Reservation, Error> {
-        self.reservations.reserve(bytes, |reserved| self.room.check(reserved))
+        self.reservations.reserve(bytes, |reserved| self.free_space.check(reserved))
     }
 
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error> {
-        let pages = |pages: &Range<u64>, run: &mut Run| {
-            let settled = self.engine.database();
-            Some(settled.and_then(|it| read_pages(&it, &self.kept, &self.recent, log, pages, bytes_max, run)))
+        let read_pages = |range: &Range<u64>, run: &mut Run| {
+            Some(self.engine.database().and_then(|database| {
+                let pages = Pages { database: &database, retained: &self.retained, cache: &self.page_cache };
+                read_pages(&pages, log, range, bytes_max, run)
+            }))
         };
         let position = range.start;
-        let read = self.read_with(log, range, bytes_max, pages).expect("whoever may wait for the disk is told");
+        let read = self.read_with(log, range, bytes_max, read_pages).expect("reading pages always gives a result");
         match read {
-            // What a dropped log had may go away while it is read.
-            Err(Error::Damaged { .. }) if self.settler.unsettled().end(log).is_none() => {
+            // The pages of a log that is dropped may disappear while they are read.
+            Err(Error::Damaged { .. }) if self.flusher.memtable().end(log).is_none() => {
                 Err(Error::NoRecord { log, position })
             }
             read => read,
@@ -219,12 +239,13 @@ impl Store for DiskStore {
     }
 
     fn read_now(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Option<Result<Run, Error>> {
-        let pages = |pages: &Range<u64>, run: &mut Run| read_recent(&self.recent, log, pages, bytes_max, run).map(Ok);
-        self.read_with(log, range, bytes_max, pages)
+        let read_pages =
+            |range: &Range<u64>, run: &mut Run| read_cached(&self.page_cache, log, range, bytes_max, run).map(Ok);
+        self.read_with(log, range, bytes_max, read_pages)
     }
 
     fn end(&self, log: LogId) -> Result<Option<u64>, Error> {
-        Ok(self.settler.unsettled().end(log))
+        Ok(self.flusher.memtable().end(log))
     }
 
     fn gaps(&self) -> Vec<Gap> {
@@ -233,11 +254,11 @@ impl Store for DiskStore {
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
         let key = table_key(table, key);
-        // In this order: what is settled meanwhile is found in both places.
-        if let Some(known) = self.settler.unsettled().key(&key) {
-            return Ok(known.clone());
+        // The memtable first: a key that is flushed meanwhile is found in both.
+        if let Some(changed) = self.flusher.memtable().key(&key) {
+            return Ok(changed.clone());
         }
-        Ok(self.engine.database()?.tables.get(&key).map_err(failed)?.map(Bytes::from))
+        self.engine.database()?.get(&key)
     }
 
     fn scan(&self, table: Table, after: Option<&[u8]>, count_max: usize) -> Result<Vec<(Bytes, Bytes)>, Error> {
@@ -246,11 +267,11 @@ impl Store for DiskStore {
         let mut from = after.map_or(Bound::Included(start), |after| Bound::Excluded(table_key(table, after)));
         let mut found = Vec::new();
         loop {
-            let wanted = count_max - found.len();
-            let (unsettled, until) =
-                self.settler.unsettled().some_keys((from.clone(), Bound::Excluded(end.clone())), wanted);
+            let left = count_max - found.len();
+            let (changed, until) =
+                self.flusher.memtable().some_keys((from.clone(), Bound::Excluded(end.clone())), left);
             let to = until.clone().map_or(Bound::Excluded(end.clone()), Bound::Included);
-            self.engine.database()?.scan((from.clone(), to.clone()), unsettled, wanted, &mut found)?;
+            self.engine.database()?.scan((from, to), changed, left, &mut found)?;
             match until {
                 Some(until) if found.len() < count_max => from = Bound::Excluded(until),
                 Some(_) | None => break,

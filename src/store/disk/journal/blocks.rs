@@ -1,32 +1,31 @@
-//! A file that is written in whole blocks, past the system's cache.
+//! Direct I/O: a file that is written in whole blocks, past the page cache.
 //!
-//! What goes through the cache is copied there, found again by the sync and sent to the disk from there. Without it a sync
-//! has nothing left to look for: on ext4, about a fifth more small commits a second, and a third less work for each. File
-//! systems that do not do this say so; their segments are written the usual way.
+//! A sync then has nothing to write back: about 20 % more small commits per second on ext4, for a third less CPU. Where a file
+//! system does not support it, segments are written the usual way.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-/// What the disk is written in: begins, lengths and places in memory are multiples of it.
+/// The unit of direct I/O: offsets, lengths and memory addresses are multiples of it.
 pub(super) const BLOCK: u64 = 4096;
 
 const BYTES: usize = BLOCK as usize;
 
-/// How much is written at a time.
+/// Maximum size of one write.
 const BUFFER_BYTES: usize = 1024 * 1024;
 
-/// What a system takes at once.
+/// Maximum number of buffers in one system call.
 const PIECES_MAX: usize = 1024;
 
-/// Zeros in whole blocks.
+/// Zeros, aligned to a block.
 #[repr(align(4096))]
 struct Zeros([u8; 64 * 1024]);
 
 static ZEROS: Zeros = Zeros([0; 64 * 1024]);
 
-/// Writes this many zeros, in whole blocks, to a file of either kind, or fewer: tells how many. Errors: what the disk says.
+/// Writes up to `count` zeros, a multiple of a block, to a file of either kind, and returns how many were written.
 pub(super) fn write_zeros(file: &File, at: u64, count: u64) -> io::Result<u64> {
     let whole = usize::try_from(count / ZEROS.0.len() as u64).unwrap_or(usize::MAX);
     let rest = &ZEROS.0[..(count % ZEROS.0.len() as u64) as usize];
@@ -38,20 +37,20 @@ pub(super) fn write_zeros(file: &File, at: u64, count: u64) -> io::Result<u64> {
     }
 }
 
-/// What goes to the file next. It always begins where a block does.
+/// Writer of whole blocks. Holds the last, incomplete block.
 #[derive(Debug)]
 pub(super) struct Blocks {
-    /// Never gets longer than it was made for, so it stays where it is.
+    /// Never exceeds its capacity, so its address does not change.
     bytes: Vec<u8>,
-    /// Where the first block begins in it.
+    /// The offset of the first aligned block.
     begins: usize,
 }
 
 impl Blocks {
-    /// Opens a file for this, which must be there. `None` if the file system does not do it, or the disk has other blocks.
+    /// Opens an existing file. `None` if the file system does not support direct I/O with this block size.
     pub(super) fn open(path: &Path) -> Option<(File, Self)> {
-        let file = OpenOptions::new().write(true).custom_flags(past_the_cache()?).open(path).ok()?;
-        // There is no other way to know what every system does. What is really wrong shows at the first commit.
+        let file = OpenOptions::new().write(true).custom_flags(direct_flag()?).open(path).ok()?;
+        // Only a try shows if it works. Other errors show up again at the first commit.
         file.write_all_at(&ZEROS.0[..BYTES], 0).ok()?;
         let mut bytes: Vec<u8> = Vec::with_capacity(BUFFER_BYTES + BYTES);
         let begins = bytes.as_ptr().align_offset(BYTES);
@@ -59,8 +58,8 @@ impl Blocks {
         Some((file, Self { bytes, begins }))
     }
 
-    /// Writes what follows at `end`, up to where the last write came; zeros fill the last block. Errors: what the disk says,
-    /// and then nothing is to be written any more.
+    /// Writes `pieces` at `end`, which is the end of the last write, and pads the last block with zeros. After an error nothing
+    /// more may be written.
     pub(super) fn write<'a>(
         &mut self,
         file: &File,
@@ -68,7 +67,7 @@ impl Blocks {
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> io::Result<()> {
         let mut at = end - end % BLOCK;
-        debug_assert_eq!(at + self.held() as u64, end, "the last block is still here");
+        debug_assert_eq!(at + self.held() as u64, end, "the last block is held");
         for mut piece in pieces {
             while let Some((some, rest)) = piece.split_at_checked(BUFFER_BYTES - self.held()) {
                 self.bytes.extend_from_slice(some);
@@ -82,7 +81,7 @@ impl Blocks {
         let held = self.held();
         self.bytes.resize(self.begins + held.next_multiple_of(BYTES), 0);
         file.write_all_at(&self.bytes[self.begins..], at)?;
-        // The next write begins with the block that is not full.
+        // The next write begins with the incomplete block.
         let last = self.begins + held - held % BYTES;
         self.bytes.copy_within(last..self.begins + held, self.begins);
         self.bytes.truncate(self.begins + held % BYTES);
@@ -94,8 +93,8 @@ impl Blocks {
     }
 }
 
-/// The flag to open a file with; `None` where there is none.
-fn past_the_cache() -> Option<i32> {
+/// Returns the flag to open a file with; `None` where there is none.
+fn direct_flag() -> Option<i32> {
     #[cfg(target_os = "linux")]
     return i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok();
     #[cfg(not(target_os = "linux"))]
@@ -114,13 +113,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn what_is_written_stands_there_and_zeros_fill_the_last_block(
+        fn writes_are_read_back_and_the_last_block_is_padded_with_zeros(
             writes in prop::collection::vec(prop::collection::vec(prop_oneof![0..5000_usize, 4096..4097_usize, 1_000_000..3_000_000_usize], 1..4), 1..6)
         ) {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("file");
             fs::write(&path, vec![7; BYTES]).unwrap();
-            // Not every file system does it.
+            // Not every file system supports it.
             if let Some((file, mut blocks)) = Blocks::open(&path) {
                 let mut expected = Vec::new();
                 for (number, lengths) in (1..).zip(writes) {

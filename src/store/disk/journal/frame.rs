@@ -1,30 +1,30 @@
-//! One commit in the journal: a frame. Pure.
+//! Encoding of one commit in the journal: a frame. Pure.
 //!
-//! A frame is a head and a body. The head: a mark, the number of the commit, the length of the body, a checksum of those,
-//! and one of everything; both are xxh3 with the salt of the segment, so that nothing else is taken for a frame, neither
-//! one that stood there before nor one that somebody put into a record. The body: the commit's changes in their order, each
-//! a letter and its parts; numbers are LEB128, lengths and sums of fixed length are little-endian. A large record has its own
-//! sum in front of it, and the body's covers that instead of its bytes: whoever has received them has summed them.
+//! A frame is a head and a body. The head has a mark, the number of the commit, the length of the body, a checksum of those,
+//! and a checksum of everything. Both are xxh3 with the salt of the segment as seed, so that neither an old frame in a reused
+//! file nor bytes in a record are taken for a frame. The body has the commit's changes in order, each a letter and its parts;
+//! numbers are LEB128, lengths and checksums of fixed size are little-endian. A large record is preceded by its own checksum,
+//! which the body's checksum covers instead of the record: it was computed when the record was received.
 
 use bytes::{BufMut, Bytes};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 use crate::store::batch::LogId;
-use crate::store::disk::kept::Place;
 use crate::store::disk::leb128::{put_number, take, take_number};
+use crate::store::disk::retained::RecordLocation;
 use crate::store::record::{Record, sum_of};
 
-/// What a frame begins with.
+/// First bytes of a frame.
 pub(super) const MARK: [u8; 4] = *b"xrf1";
 
-/// Mark, number, length, two checksums.
+/// Size of the head: mark, number, length, two checksums.
 pub(super) const HEAD: usize = 4 + 8 + 8 + 4 + 8;
 
-/// How much of the head the first checksum covers, and where the second one stands.
+/// The part of the head that the first checksum covers, and the offset of the second one.
 const HEAD_COVERED: usize = 4 + 8 + 8;
 const BODY_SUM: usize = HEAD - 8;
 
-/// One change, as it is written. The keys of tables are the whole ones.
+/// One change, as it is written. Keys include their table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store::disk) enum Change {
     Append { log: LogId, start: u64, record: Record },
@@ -33,17 +33,17 @@ pub(in crate::store::disk) enum Change {
     Remove { key: Bytes },
 }
 
-/// A frame to be written; its buffer is used again for the next.
+/// A frame to be written; its buffer is reused for the next one.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
     bytes: Vec<u8>,
-    /// Large records, each with its place among the bytes and its sum.
+    /// Large records, each with its offset in `bytes` and its checksum.
     large: Vec<(usize, u64, Bytes)>,
     length: u64,
 }
 
 impl Frame {
-    /// Makes this the frame of a commit.
+    /// Encodes a commit.
     pub(super) fn fill(&mut self, changes: &[Change], commit: u64, salt: u64) {
         self.bytes.clear();
         self.large.clear();
@@ -92,12 +92,12 @@ impl Frame {
         }
     }
 
-    /// How many bytes it has.
+    /// Returns the size.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// The bytes, in pieces that follow each other. The first one holds the head.
+    /// Returns the bytes in consecutive pieces. The first one holds the head.
     pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let ends = self.large.iter().map(|(at, _, record)| (*at, Some(&record[..])));
         let mut begins = 0;
@@ -108,24 +108,24 @@ impl Frame {
         })
     }
 
-    /// Where its large records are, in their order, when it begins there.
-    pub(super) fn large(&self, segment: u64, begins: u64) -> impl Iterator<Item = Place> {
+    /// Returns the locations of its large records in order, if it begins at `begins` in a segment.
+    pub(super) fn large(&self, segment: u64, begins: u64) -> impl Iterator<Item = RecordLocation> {
         let mut before = begins;
         self.large.iter().map(move |(at, sum, record)| {
             let bytes = u32::try_from(record.len()).expect("a record has less than 4 GiB");
             let offset = before + *at as u64;
             before += u64::from(bytes);
-            Place { segment, offset, bytes, sum: *sum }
+            RecordLocation { segment, offset, bytes, sum: *sum }
         })
     }
 
-    /// Lets go of what was written.
+    /// Releases the content after it was written.
     pub(super) fn empty(&mut self) {
-        /// More than this is not kept for the next frame.
-        const KEPT_BYTES: usize = 1024 * 1024;
+        /// Maximum size of the buffer that is kept for the next frame.
+        const REUSED_BYTES_MAX: usize = 1024 * 1024;
         self.large.clear();
         self.bytes.clear();
-        self.bytes.shrink_to(KEPT_BYTES);
+        self.bytes.shrink_to(REUSED_BYTES_MAX);
     }
 }
 
@@ -152,7 +152,7 @@ pub(super) struct Head {
     sum: u64,
 }
 
-/// The head that begins here; `None` if none does.
+/// Returns the head at the start of `bytes`; `None` if there is none.
 pub(super) fn head_at(bytes: &[u8], salt: u64) -> Option<Head> {
     let head = bytes.first_chunk::<HEAD>().filter(|head| head.starts_with(&MARK))?;
     let number = |from: usize| head[from..].first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
@@ -161,36 +161,36 @@ pub(super) fn head_at(bytes: &[u8], salt: u64) -> Option<Head> {
     fits.then_some(Head { commit, body_bytes: usize::try_from(body_bytes).ok()?, sum })
 }
 
-/// How much of what follows a head is what was written there.
+/// The result of checking the checksums of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sound {
-    Whole,
-    /// All but some of its large records.
+pub(super) enum Integrity {
+    Intact,
+    /// Intact except for large records.
     InParts,
-    No,
+    Damaged,
 }
 
-/// Compares what follows the head with the sums.
-pub(super) fn sound(head: &Head, body: &[u8], salt: u64) -> Sound {
+/// Checks the body of a frame.
+pub(super) fn check(head: &Head, body: &[u8], salt: u64) -> Integrity {
     let mut sum = Xxh3::with_seed(salt);
     sum.update(&head_of(head.commit, head.body_bytes as u64, salt));
-    let (mut rest, mut covered, mut records_fit) = (body, body, true);
+    let (mut rest, mut covered, mut records_match) = (body, body, true);
     while let Some(part) = part_at(&mut rest) {
         if let Part::Append { record, sum: Some(expected), .. } = part {
-            records_fit &= sum_of(record) == expected;
+            records_match &= sum_of(record) == expected;
             sum.update(&covered[..covered.len() - rest.len() - record.len()]);
             covered = rest;
         }
     }
     sum.update(covered);
     match body.len() == head.body_bytes && sum.digest() == head.sum {
-        true if records_fit => Sound::Whole,
-        true => Sound::InParts,
-        false => Sound::No,
+        true if records_match => Integrity::Intact,
+        true => Integrity::InParts,
+        false => Integrity::Damaged,
     }
 }
 
-/// The changes in a body, up to where it cannot be understood, and whether it can to its end.
+/// Parses the changes of a body; returns those before the first malformed one, and true if all are well-formed.
 pub(in crate::store::disk) fn changes_in(body: &Bytes) -> (Vec<Change>, bool) {
     let (mut changes, mut rest) = (Vec::new(), &body[..]);
     while !rest.is_empty() {
@@ -202,7 +202,7 @@ pub(in crate::store::disk) fn changes_in(body: &Bytes) -> (Vec<Change>, bool) {
     (changes, true)
 }
 
-/// The changes in a body that is sound in parts, each with whether it is.
+/// Parses the changes of a body with damaged large records; returns each with true if it is intact.
 pub(in crate::store::disk) fn changes_in_parts(body: &Bytes) -> Vec<(Change, bool)> {
     let (mut changes, mut rest) = (Vec::new(), &body[..]);
     while let Some((change, expected)) = change_at(body, &mut rest) {
@@ -215,9 +215,9 @@ pub(in crate::store::disk) fn changes_in_parts(body: &Bytes) -> Vec<(Change, boo
     changes
 }
 
-/// One change as it stands there.
+/// One change in a body.
 enum Part<'a> {
-    /// With the sum of the record if it is large.
+    /// `sum` is the checksum of a large record.
     Append {
         log: LogId,
         start: u64,
@@ -236,7 +236,7 @@ enum Part<'a> {
     },
 }
 
-/// A change, with the sum that its record is to have if it is large.
+/// Removes a change from the front of `rest`; returns it with the stored checksum of its record, if that is large.
 fn change_at(body: &Bytes, rest: &mut &[u8]) -> Option<(Change, Option<u64>)> {
     let shared = |text| body.slice_ref(text);
     let change = match part_at(rest)? {
@@ -317,51 +317,51 @@ pub(super) mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn a_frame_is_read_back(changes in prop::collection::vec(change(), 0..9), commit: u64) {
+        fn a_frame_round_trips(changes in prop::collection::vec(change(), 0..9), commit: u64) {
             let bytes = written(&changes, commit, SALT);
             let head = head_at(&bytes, SALT).unwrap();
             prop_assert_eq!((head.commit, head.body_bytes), (commit, bytes.len() - HEAD));
-            prop_assert_eq!(sound(&head, &bytes[HEAD..], SALT), Sound::Whole);
+            prop_assert_eq!(check(&head, &bytes[HEAD..], SALT), Integrity::Intact);
             let mut frame = Frame::default();
             frame.fill(&changes, commit, SALT);
             let large = changes.iter().filter_map(|change| match change {
                 Change::Append { record, .. } if record.is_large() => Some(record),
                 _ => None,
             });
-            let found: Vec<Place> = frame.large(7, 1000).collect();
+            let found: Vec<RecordLocation> = frame.large(7, 1000).collect();
             let expected = large.map(|record| (7, record.len() as u32, record.sum().unwrap()));
-            prop_assert!(found.iter().map(|place| (place.segment, place.bytes, place.sum)).eq(expected));
-            for place in found {
-                let begins = place.offset as usize - 1000;
-                prop_assert_eq!(sum_of(&bytes[begins..][..place.bytes as usize]), place.sum);
+            prop_assert!(found.iter().map(|found| (found.segment, found.bytes, found.sum)).eq(expected));
+            for location in found {
+                let begins = location.offset as usize - 1000;
+                prop_assert_eq!(sum_of(&bytes[begins..][..location.bytes as usize]), location.sum);
             }
             prop_assert_eq!(changes_in(&Bytes::from(bytes).slice(HEAD..)), (changes, true));
         }
 
         #[test]
-        fn a_flipped_bit_is_noticed_and_costs_a_large_record_alone(changes in prop::collection::vec(change(), 0..9), at: prop::sample::Index, bit in 0..8_u8) {
+        fn a_flipped_bit_is_noticed_and_costs_at_most_one_large_record_or_the_frame(changes in prop::collection::vec(change(), 0..9), at: prop::sample::Index, bit in 0..8_u8) {
             let mut bytes = written(&changes, 1, SALT);
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            match head_at(&bytes, SALT).map(|head| sound(&head, &bytes[HEAD..], SALT)) {
-                None | Some(Sound::No) => drop(changes_in(&Bytes::from(bytes).slice(HEAD..))),
-                Some(Sound::Whole) => prop_assert!(false, "a flipped bit is not noticed"),
-                Some(Sound::InParts) => {
+            match head_at(&bytes, SALT).map(|head| check(&head, &bytes[HEAD..], SALT)) {
+                None | Some(Integrity::Damaged) => drop(changes_in(&Bytes::from(bytes).slice(HEAD..))),
+                Some(Integrity::Intact) => prop_assert!(false, "a flipped bit is not noticed"),
+                Some(Integrity::InParts) => {
                     let found = changes_in_parts(&Bytes::from(bytes).slice(HEAD..));
                     prop_assert_eq!(found.len(), changes.len());
-                    prop_assert_eq!(found.iter().filter(|(_, sound)| !sound).count(), 1);
-                    prop_assert!(found.iter().zip(&changes).all(|((found, sound), change)| (found == change) == *sound));
+                    prop_assert_eq!(found.iter().filter(|(_, intact)| !intact).count(), 1);
+                    prop_assert!(found.iter().zip(&changes).all(|((found, intact), change)| (found == change) == *intact));
                 }
             }
         }
 
         #[test]
-        fn a_frame_of_another_segment_is_none(changes in prop::collection::vec(change(), 0..9)) {
+        fn a_frame_of_another_segment_is_ignored(changes in prop::collection::vec(change(), 0..9)) {
             prop_assert!(head_at(&written(&changes, 1, SALT), SALT + 1).is_none());
         }
 
         #[test]
-        fn a_truncated_body_gives_the_changes_in_front(changes in prop::collection::vec(change(), 1..9)) {
+        fn a_truncated_body_gives_the_changes_before_the_cut(changes in prop::collection::vec(change(), 1..9)) {
             let body = Bytes::from(written(&changes, 1, SALT)).slice(HEAD..);
             let (read, whole) = changes_in(&body.slice(..body.len() - 1));
             prop_assert!(!whole && read == changes[..changes.len() - 1]);

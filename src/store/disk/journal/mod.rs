@@ -1,12 +1,11 @@
-//! The journal: every commit is written here first, in one piece, and is on the disk with one sync.
+//! The journal: a commit is written here first, as one frame with one sync.
 //!
-//! It is a folder of segments. One is written to; those before it go when everything in them is settled: in fjall, and
-//! synced. Two files are usually there, one that is written to and one that is being settled or is the next. A segment that
-//! is full of large records stays where it is, as the place of these records.
+//! It is a directory of segments. One is written to; the earlier ones are released once their commits are in the database and
+//! synced. Usually there are two files, the current segment and one that is being flushed or is the spare. A segment full of
+//! large records is retained as their only location.
 //!
-//! At the start all of it is read. A commit that is torn at the end and was not answered is missed by nobody. Damage in the
-//! middle costs the commits it is in, and not those behind it; of a large record, it costs that one. What was lost is told as
-//! far as it can be read.
+//! At the start everything is read. A commit that is torn at the end and was not acknowledged is discarded. Damage elsewhere
+//! costs the commits that it hits, or only a large record if it hits that; what was lost is reported as far as it can be read.
 
 mod blocks;
 mod frame;
@@ -20,5 +19,5 @@ mod writing;
 
 pub(super) use frame::{Change, changes_in, changes_in_parts};
 pub(super) use replay::Replay;
-pub(super) use spare::Spare;
-pub(super) use writing::{Journal, Old, journal_dir, sync};
+pub(super) use spare::SpareSegment;
+pub(super) use writing::{Journal, SealedSegments, journal_dir, sync};

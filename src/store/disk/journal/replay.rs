@@ -1,4 +1,4 @@
-//! What the segments hold, put together: commits one after the other, and what is missing between them. Pure.
+//! Commits of all segments in order, and the gaps between them. Pure.
 
 use std::path::{Path, PathBuf};
 
@@ -6,49 +6,49 @@ use bytes::Bytes;
 
 use super::scan::{Damage, scan};
 
-/// What was read at the start.
+/// The commits that were read at the start.
 #[derive(Debug, Default)]
 pub(in crate::store::disk) struct Replay {
-    /// The bodies of the commits that are not settled, in their order.
+    /// The bodies of the commits that are not flushed, in order.
     pub(in crate::store::disk) bodies: Vec<Body>,
-    /// Bodies that are damaged.
+    /// Damaged bodies.
     pub(in crate::store::disk) damaged: Vec<Bytes>,
-    /// What stands at the end and is no commit: nobody misses it unless it was answered.
+    /// Incomplete commits at the end, which are lost only if they were acknowledged.
     pub(in crate::store::disk) torn: Vec<Torn>,
-    /// Whether something is missing in the middle.
+    /// True if commits are missing.
     pub(in crate::store::disk) has_gaps: bool,
     /// The number of the next commit.
     pub(in crate::store::disk) next_commit: u64,
 }
 
-/// What a commit holds.
+/// The content of a commit.
 #[derive(Debug, Clone)]
 pub(in crate::store::disk) struct Body {
     pub(in crate::store::disk) bytes: Bytes,
-    /// Whether all of it is sound, or some of its large records are not.
+    /// False if some of its large records are damaged.
     pub(in crate::store::disk) whole: bool,
 }
 
-/// What is left of a commit, as far as that is known.
+/// The remains of a commit.
 #[derive(Debug)]
 pub(in crate::store::disk) struct Torn {
-    /// Its number, if all of it but some large records is left.
+    /// Its number, if it is intact except for large records.
     in_parts: Option<u64>,
     body: Bytes,
-    /// The file it stands in, and where it begins there.
+    /// Its file, and its offset there.
     pub(super) place: (PathBuf, u64),
 }
 
 impl Torn {
-    /// Whether it is done again when somebody misses it.
+    /// Returns true if the commit is intact except for large records.
     pub(super) fn is_in_parts(&self) -> bool {
         self.in_parts.is_some()
     }
 }
 
 impl Replay {
-    /// The commits before `commit` were answered: what is torn is missed.
-    pub(in crate::store::disk) fn miss_until(&mut self, commit: u64) {
+    /// Notes that the commits before `commit` existed: those that are not present are lost.
+    pub(in crate::store::disk) fn expect_until(&mut self, commit: u64) {
         if commit <= self.next_commit {
             return;
         }
@@ -58,67 +58,68 @@ impl Replay {
                 Some(number) => {
                     commits -= 1;
                     self.next_commit = number + 1;
-                    tracing::error!(number, "the journal is damaged: some large records of this commit are lost");
+                    let file = torn.place.0.display();
+                    tracing::error!(number, %file, "the journal is damaged: some large records of this commit are lost");
                     self.bodies.push(Body { bytes: torn.body, whole: false });
                 }
                 None => self.damaged.push(torn.body),
             }
         }
         if commits > 0 {
-            tracing::error!(commits, "the journal is damaged: what these commits held is lost");
+            tracing::error!(commits, "the journal is damaged: these commits are lost");
         }
         self.has_gaps = true;
         self.next_commit = commit;
     }
 }
 
-/// Reads one segment after the other.
-pub(super) struct Reading {
-    settled: u64,
+/// Reads segments in order.
+pub(super) struct Reader {
+    flushed: u64,
     pub(super) replay: Replay,
 }
 
-impl Reading {
-    /// Nothing so far; the commits before `settled` are not wanted.
-    pub(super) fn from(settled: u64) -> Self {
-        Self { settled, replay: Replay { next_commit: settled, ..Replay::default() } }
+impl Reader {
+    /// Creates a reader that skips commits before `flushed`.
+    pub(super) fn from(flushed: u64) -> Self {
+        Self { flushed, replay: Replay { next_commit: flushed, ..Replay::default() } }
     }
 
-    /// Returns how many bytes of it are not settled; `None` if it is not needed any more.
-    pub(super) fn segment(&mut self, bytes: &Bytes, salt: u64, path: &Path) -> Option<u64> {
+    /// Reads a segment. Returns the number of bytes that are not flushed; `None` if the segment is not needed any more.
+    pub(super) fn read(&mut self, bytes: &Bytes, salt: u64, path: &Path) -> Option<u64> {
         let scan = scan(bytes, salt);
-        let sound = scan.damage.is_empty();
+        let intact = scan.damage.is_empty();
         let mut damage = scan.damage.into_iter().peekable();
-        let mut held = 0;
+        let mut needed = 0;
         for (index, found) in scan.found.into_iter().enumerate() {
             while let Some(damage) = damage.next_if(|damage| damage.behind <= index) {
                 self.tear(bytes, path, damage);
             }
-            if found.commit < self.settled {
+            if found.commit < self.flushed {
                 // So is what was damaged before it.
                 self.replay.torn.clear();
                 continue;
             }
-            held += found.body.len() as u64;
+            needed += found.body.len() as u64;
             self.commit(found.commit, bytes.slice(found.body));
         }
         damage.for_each(|damage| self.tear(bytes, path, damage));
-        (held > 0 || !sound).then_some(held)
+        (needed > 0 || !intact).then_some(needed)
     }
 
-    /// Bytes that are no frame: what follows tells whether somebody misses them.
+    /// Notes damage. The commits that follow show if something was lost.
     fn tear(&mut self, bytes: &Bytes, path: &Path, torn: Damage) {
-        if torn.commit.is_some_and(|commit| commit < self.settled) {
+        if torn.commit.is_some_and(|commit| commit < self.flushed) {
             return;
         }
-        tracing::debug!(file = %path.display(), bytes = ?torn.bytes, "the journal holds something that is no commit");
+        tracing::debug!(file = %path.display(), bytes = ?torn.bytes, "the journal has bytes that are not a commit");
         let body = torn.body.map_or_else(Bytes::new, |body| bytes.slice(body));
         let place = (path.to_owned(), torn.bytes.start as u64);
         self.replay.torn.push(Torn { in_parts: torn.commit.filter(|_| torn.in_parts), body, place });
     }
 
     fn commit(&mut self, commit: u64, body: Bytes) {
-        self.replay.miss_until(commit);
+        self.replay.expect_until(commit);
         self.replay.torn.clear();
         self.replay.bodies.push(Body { bytes: body, whole: true });
         self.replay.next_commit = commit + 1;

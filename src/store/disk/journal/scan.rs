@@ -1,37 +1,37 @@
-//! What a segment holds: frames one behind the other, up to where they end, and perhaps damage between them. Pure.
+//! Scan of a segment for frames, and for damage between them. Pure.
 
 use std::ops::Range;
 
-use super::frame::{HEAD, MARK, Sound, head_at, sound};
+use super::frame::{HEAD, Integrity, MARK, check, head_at};
 
-/// A commit that can be read.
+/// An intact commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) commit: u64,
     pub(super) body: Range<usize>,
 }
 
-/// Bytes that are no frame, although there was one.
+/// Bytes where there was a frame that is not intact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Damage {
     pub(super) bytes: Range<usize>,
-    /// The number of the commit and the body, if that much is known.
+    /// The number of the commit and its body, as far as they are known.
     pub(super) commit: Option<u64>,
     pub(super) body: Option<Range<usize>>,
-    /// Whether the body is sound but for large records.
+    /// True if the body is intact except for large records.
     pub(super) in_parts: bool,
-    /// How many frames there are before.
+    /// Number of intact frames before it.
     pub(super) behind: usize,
 }
 
-/// What there is.
+/// The content of a segment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Scan {
     pub(super) found: Vec<Found>,
     pub(super) damage: Vec<Damage>,
 }
 
-/// Looks through a segment. What is behind the last frame is none of it: zeros, or what an earlier segment has left.
+/// Scans a segment. What follows the last frame is ignored: zeros, or remains of an earlier segment in the same file.
 pub(super) fn scan(segment: &[u8], salt: u64) -> Scan {
     let (mut scan, mut at) = (Scan::default(), 0);
     loop {
@@ -42,17 +42,17 @@ pub(super) fn scan(segment: &[u8], salt: u64) -> Scan {
             Some((head, body)) if body.end <= segment.len() => {
                 let (bytes, commit) = (at..body.end, head.commit);
                 at = body.end;
-                match sound(&head, &segment[body.clone()], salt) {
-                    Sound::Whole => scan.found.push(Found { commit, body }),
+                match check(&head, &segment[body.clone()], salt) {
+                    Integrity::Intact => scan.found.push(Found { commit, body }),
                     part => {
-                        let (commit, in_parts) = (Some(commit), part == Sound::InParts);
+                        let (commit, in_parts) = (Some(commit), part == Integrity::InParts);
                         scan.damage.push(Damage { bytes, commit, body: Some(body), in_parts, behind });
                     }
                 }
             }
             found => {
                 let next = next_head(segment, at + 1, salt);
-                // A head that stands at the end of what was written, and the rest of its frame does not.
+                // A head without the rest of its frame, at the end of what was written.
                 let cut = found.map(|(head, body)| (head.commit, body.start..segment.len()));
                 let bytes = at..next.unwrap_or(segment.len());
                 if next.is_some() || cut.is_some() {
@@ -94,10 +94,10 @@ mod tests {
         Change::Put { key: "key".into(), value: Bytes::copy_from_slice(value) }
     }
 
-    /// Four commits and where each is; behind them zeros, or what an earlier segment has left.
+    /// Encodes four commits and returns their ranges; zeros follow them, or frames of an earlier segment.
     fn segment(earlier: bool) -> (Vec<u8>, Vec<Range<usize>>) {
         let (mut bytes, mut ranges) = (Vec::new(), Vec::new());
-        // One of them holds what would be a frame elsewhere, and half a mark.
+        // One record is a frame of another segment, and another one has half a mark.
         let inner = written(&[put(b"inner")], 9, SALT + 1);
         let values: [&[u8]; 4] = [b"one", &inner, b"xrf1 xrf", b"four"];
         for (number, value) in values.into_iter().enumerate() {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_segment_ends_behind_its_last_frame() {
+    fn an_intact_segment_ends_after_its_last_frame() {
         for earlier in [false, true] {
             let (bytes, _) = segment(earlier);
             let scan = scan(&bytes, SALT);
@@ -156,18 +156,18 @@ mod tests {
             let scan = scan(&bytes, SALT);
             let left: Vec<u64> = (0..4).filter(|commit| *commit != frame as u64).collect();
             prop_assert_eq!(commits(&scan), left);
-            let told: Vec<_> = scan.damage.iter().map(|damage| (damage.bytes.clone(), damage.behind)).collect();
-            // Nothing tells the last one from what was there before if its head is gone.
+            let reported: Vec<_> = scan.damage.iter().map(|damage| (damage.bytes.clone(), damage.behind)).collect();
+            // Without its head, the last frame cannot be told from remains of an earlier segment.
             if frame < 3 || offset >= HEAD {
-                prop_assert_eq!(told, [(ranges[frame].clone(), frame)]);
+                prop_assert_eq!(reported, [(ranges[frame].clone(), frame)]);
             } else if offset < HEAD - 8 {
-                prop_assert!(told.is_empty());
+                prop_assert!(reported.is_empty());
             }
             prop_assert!(scan.damage.iter().all(|damage| damage.body.is_none() || offset >= HEAD - 8));
         }
 
         #[test]
-        fn garbage_is_no_frame_and_no_panic(bytes in prop::collection::vec(0..5_u8, 0..200)) {
+        fn garbage_is_ignored_without_a_panic(bytes in prop::collection::vec(0..5_u8, 0..200)) {
             prop_assert_eq!(scan(&bytes, SALT), Scan::default());
         }
     }

@@ -1,9 +1,8 @@
 //! One file of the journal.
 //!
-//! To have new blocks of a file on the disk, a file system has to write its own journal first, and waits for that, too.
-//! Blocks that are there already are just written again: on ext4, about half as many more syncs a second. So a segment
-//! takes over the blocks of one that is not needed any more, and the first ones are filled with zeros before they are
-//! needed. What tells its frames from what was there before is the salt in its name.
+//! Syncing newly allocated blocks makes the file system write and wait for its own journal; overwriting allocated blocks gives
+//! about 50 % more syncs per second on ext4. So a segment reuses the file of an unneeded one, and otherwise fills blocks with
+//! zeros ahead. The salt in its name tells its frames from earlier ones in the file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -14,17 +13,17 @@ use std::sync::Arc;
 use super::blocks::{BLOCK, Blocks, write_zeros};
 use super::frame::Frame;
 
-/// How much is filled with zeros at a time: as much as is there, so that it is rare however long the file gets, and within
-/// these. The least is enough for many small commits, the most is little enough to delay none by much.
+/// Bounds of how much is filled with zeros at once; in between, as much as the file has. The minimum is enough for many small
+/// commits, the maximum delays no commit by much.
 const STEP_MIN: u64 = 512 * 1024;
 const STEP_MAX: u64 = 4 * 1024 * 1024;
 
-/// Commits above this size are not worth it: the writing takes longer than what the file system does besides.
+/// Size of a commit above which filling ahead is not worthwhile, as writing dominates its duration.
 const HELPED_BYTES_MAX: u64 = 16 * 1024;
 
-const ENDING: &str = "journal";
+const EXTENSION: &str = "journal";
 
-/// What the name of a segment tells.
+/// The parts of a segment's file name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name {
     pub(super) number: u64,
@@ -33,17 +32,17 @@ pub(super) struct Name {
 
 impl Name {
     fn file(&self) -> String {
-        format!("{:010}-{:016x}.{ENDING}", self.number, self.salt)
+        format!("{:010}-{:016x}.{EXTENSION}", self.number, self.salt)
     }
 
     fn of(file: &str) -> Option<Self> {
-        let (number, salt) = file.strip_suffix(ENDING)?.strip_suffix('.')?.split_once('-')?;
+        let (number, salt) = file.strip_suffix(EXTENSION)?.strip_suffix('.')?.split_once('-')?;
         let name = Self { number: number.parse().ok()?, salt: u64::from_str_radix(salt, 16).ok()? };
         (name.file() == file).then_some(name)
     }
 }
 
-/// The segments in a folder, in their order. Errors: what the disk says.
+/// Returns the segments in a directory in order.
 pub(super) fn segments_in(dir: &Path) -> io::Result<Vec<(Name, PathBuf)>> {
     let mut segments = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -55,25 +54,25 @@ pub(super) fn segments_in(dir: &Path) -> io::Result<Vec<(Name, PathBuf)>> {
     Ok(segments)
 }
 
-/// A segment that is written to.
+/// A segment being written.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) name: Name,
     file: Arc<File>,
-    /// What the file is written in, if that is whole blocks.
+    /// The writer of whole blocks, if the file is open for direct I/O.
     blocks: Option<Blocks>,
-    /// Whether every frame is synced.
+    /// True if every frame is synced.
     synced: bool,
-    /// Where the next frame begins.
+    /// The offset of the next frame.
     end: u64,
-    /// Where the blocks end that are on the disk.
+    /// The end of the allocated blocks.
     filled: u64,
 }
 
 impl Segment {
-    /// Begins a segment, in the place of a file that is not needed any more if there is one. It is there after a crash.
-    /// `synced` if every frame will be. Errors: what the disk says.
+    /// Begins a segment, in an `unneeded` file if there is one. The file survives a crash. With `synced`, every frame will be
+    /// synced.
     pub(super) fn begin(dir: &Path, name: Name, unneeded: Option<&Path>, synced: bool) -> io::Result<Self> {
         let path = dir.join(name.file());
         if let Some(unneeded) = unneeded {
@@ -89,7 +88,7 @@ impl Segment {
         Ok(Self { path, name, file: Arc::new(file), blocks, synced, end: 0, filled: length - length % BLOCK })
     }
 
-    /// Writes a frame behind the others. Errors: what the disk says, and then nothing is to be written any more.
+    /// Appends a frame. After an error nothing more may be written.
     pub(super) fn write(&mut self, frame: &Frame) -> io::Result<()> {
         let end = self.end + frame.length();
         if self.synced && end > self.filled && frame.length() <= HELPED_BYTES_MAX {
@@ -111,19 +110,19 @@ impl Segment {
     }
 
     fn fill(&mut self, until: u64) -> io::Result<()> {
-        // In as few writes as it takes: each makes the file longer, which the next one waits for.
+        // In as few writes as possible, as each one extends the file, which the next one waits for.
         while self.filled < until {
             self.filled += write_zeros(&self.file, self.filled, until - self.filled)?;
         }
         Ok(())
     }
 
-    /// How much was written.
+    /// Returns the number of bytes written.
     pub(super) fn bytes(&self) -> u64 {
         self.end
     }
 
-    /// The file, for whoever syncs it.
+    /// Returns the file, to sync it.
     pub(super) fn file(&self) -> &Arc<File> {
         &self.file
     }
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_read_back_and_others_are_left_alone() {
+    fn a_name_round_trips_and_others_are_ignored() {
         let name = Name { number: 17, salt: 0xabc };
         assert_eq!(Name::of(&name.file()), Some(name));
         for other in
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn small_commits_find_zeros_and_large_ones_need_none() {
+    fn blocks_are_filled_ahead_for_small_commits_only() {
         let dir = tempfile::tempdir().unwrap();
         let mut segment = begin(dir.path(), None);
         segment.write(&frame(100)).unwrap();
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_needed_any_more_is_written_again() {
+    fn an_unneeded_file_is_reused() {
         let dir = tempfile::tempdir().unwrap();
         let unneeded = dir.path().join("unneeded");
         fs::write(&unneeded, vec![7; 3 * STEP_MIN as usize]).unwrap();

@@ -1,4 +1,4 @@
-//! What a journal gives back.
+//! What is read back from a journal.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -7,14 +7,15 @@ use std::path::Path;
 use super::segment::segments_in;
 use super::writing::DAMAGED;
 use super::*;
-use crate::store::disk::kept::Kept;
+use crate::store::disk::retained::RetainedSegments;
+use crate::store::error::Cause;
 
 fn put(number: u64) -> Change {
     Change::Put { key: format!("key {number}").into(), value: "value".into() }
 }
 
-fn open(dir: &Path, settled: u64) -> std::io::Result<(Journal, Replay)> {
-    Journal::open(dir, settled, &Kept::expecting(std::iter::empty()), true)
+fn open(dir: &Path, next_commit: u64) -> Result<(Journal, Replay), Cause> {
+    Journal::open(dir, next_commit, &RetainedSegments::expecting(std::iter::empty()), true)
 }
 
 fn write(journal: &mut Journal, changes: &[Change]) {
@@ -22,7 +23,7 @@ fn write(journal: &mut Journal, changes: &[Change]) {
     journal.commit().unwrap();
 }
 
-/// Opens the journal and commits so many changes, each on its own.
+/// Opens the journal and makes `count` commits of one change each.
 fn commit(dir: &Path, count: u64) -> Journal {
     let (mut journal, _) = open(dir, 0).unwrap();
     for _ in 0..count {
@@ -43,7 +44,7 @@ fn files(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Changes bytes of the segment that holds this text.
+/// Changes the segment that holds a text.
 fn damage(dir: &Path, text: &str, change: impl Fn(&File, u64)) {
     for (_, path) in segments_in(dir).unwrap() {
         let bytes = fs::read(&path).unwrap();
@@ -54,50 +55,50 @@ fn damage(dir: &Path, text: &str, change: impl Fn(&File, u64)) {
 }
 
 #[test]
-fn everything_is_read_back_in_order_over_several_lives() {
+fn commits_of_several_processes_are_read_back_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    for lives in 0..4 {
+    for starts in 0..4 {
         let (_, replay) = open(dir.path(), 0).unwrap();
-        assert_eq!(changes(&replay), (0..3 * lives).map(put).collect::<Vec<_>>());
-        assert!(!replay.has_gaps && replay.torn.is_empty() && replay.next_commit == 3 * lives);
+        assert_eq!(changes(&replay), (0..3 * starts).map(put).collect::<Vec<_>>());
+        assert!(!replay.has_gaps && replay.torn.is_empty() && replay.next_commit == 3 * starts);
         commit(dir.path(), 3);
     }
 }
 
 #[test]
-fn lives_in_which_nothing_was_written_leave_nothing_behind() {
+fn starts_without_a_commit_leave_no_files_behind() {
     let dir = tempfile::tempdir().unwrap();
     drop(commit(dir.path(), 1));
     for _ in 0..5 {
         let journal = commit(dir.path(), 0);
-        assert_eq!(journal.segments(), 2);
+        assert_eq!(journal.segment_count(), 2);
         assert_eq!(files(dir.path()).len(), 2);
     }
 }
 
 #[test]
-fn a_number_that_somebody_relies_on_is_not_given_again() {
+fn the_number_of_a_retained_segment_is_not_reused() {
     let dir = tempfile::tempdir().unwrap();
-    let kept = Kept::expecting([41].into_iter());
-    drop(Journal::open(dir.path(), 0, &kept, true).unwrap());
+    let retained = RetainedSegments::expecting([41].into_iter());
+    drop(Journal::open(dir.path(), 0, &retained, true).unwrap());
     assert!(files(dir.path())[0].starts_with("0000000042-"), "{:?}", files(dir.path()));
 }
 
 #[test]
-fn what_is_settled_goes_and_its_file_is_used_again() {
+fn the_file_of_a_flushed_segment_is_reused() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = commit(dir.path(), 3);
     for round in 1..4 {
-        let old = journal.rotate().unwrap();
+        let sealed = journal.rotate().unwrap();
         write(&mut journal, &[put(0)]);
-        old.retire(Some(journal.spare())).unwrap();
-        assert_eq!((journal.segments(), files(dir.path()).len()), (1, 2), "round {round}");
+        sealed.recycle(Some(journal.spare())).unwrap();
+        assert_eq!((journal.segment_count(), files(dir.path()).len()), (1, 2), "round {round}");
     }
-    let old = journal.rotate().unwrap();
-    old.retire(None).unwrap();
+    let sealed = journal.rotate().unwrap();
+    sealed.recycle(None).unwrap();
     assert_eq!(files(dir.path()).len(), 1);
-    let old = journal.rotate().unwrap();
-    old.retire(Some(journal.spare())).unwrap();
+    let sealed = journal.rotate().unwrap();
+    sealed.recycle(Some(journal.spare())).unwrap();
     assert_eq!(files(dir.path()).len(), 2);
     journal.spare().remove();
     assert_eq!(files(dir.path()).len(), 1);
@@ -106,25 +107,25 @@ fn what_is_settled_goes_and_its_file_is_used_again() {
 }
 
 #[test]
-fn commits_that_are_settled_are_not_read_again() {
+fn flushed_commits_are_not_read_again() {
     let dir = tempfile::tempdir().unwrap();
     drop(commit(dir.path(), 5));
     let (journal, replay) = open(dir.path(), 3).unwrap();
     assert_eq!((changes(&replay), replay.next_commit), (vec![put(3), put(4)], 5));
     drop(journal);
     let (journal, replay) = open(dir.path(), 7).unwrap();
-    assert!(replay.bodies.is_empty() && replay.next_commit == 7 && journal.segments() == 1);
+    assert!(replay.bodies.is_empty() && replay.next_commit == 7 && journal.segment_count() == 1);
 }
 
 #[test]
-fn a_commit_that_is_torn_at_the_end_is_missed_by_nobody() {
+fn a_torn_commit_at_the_end_is_discarded() {
     let dir = tempfile::tempdir().unwrap();
     drop(commit(dir.path(), 3));
     damage(dir.path(), "key 2", |file, at| file.write_all_at(&[0; 4], at).unwrap());
     let (journal, replay) = open(dir.path(), 0).unwrap();
     assert_eq!((changes(&replay), replay.next_commit, replay.torn.len()), (vec![put(0), put(1)], 2, 1));
     drop(journal);
-    // Another one gets its number, and then it is not even torn.
+    // The next commit gets its number and replaces it.
     drop(commit(dir.path(), 1));
     let (_, replay) = open(dir.path(), 0).unwrap();
     assert_eq!(changes(&replay), (0..3).map(put).collect::<Vec<_>>());
@@ -132,20 +133,20 @@ fn a_commit_that_is_torn_at_the_end_is_missed_by_nobody() {
 }
 
 #[test]
-fn damage_in_the_middle_costs_the_commit_it_is_in() {
+fn damage_costs_the_commit_that_it_hits() {
     let dir = tempfile::tempdir().unwrap();
     drop(commit(dir.path(), 3));
     drop(commit(dir.path(), 3));
-    // The last one of a segment, and one in the middle of another.
+    // The last commit of a segment, and one in the middle of another segment.
     for text in ["key 2", "key 4"] {
         damage(dir.path(), text, |file, at| file.write_all_at(b"K", at).unwrap());
     }
     let (mut journal, replay) = open(dir.path(), 0).unwrap();
     assert_eq!(changes(&replay), [0, 1, 3, 5].map(put));
     assert!(replay.has_gaps && replay.next_commit == 6);
-    let told: Vec<Change> = replay.damaged.iter().flat_map(|body| changes_in(body).0).collect();
+    let reported: Vec<Change> = replay.damaged.iter().flat_map(|body| changes_in(body).0).collect();
     let expected = ["Key 2", "Key 4"].map(|key| Change::Put { key: key.into(), value: "value".into() });
-    assert_eq!(told, expected);
-    journal.rotate().unwrap().put_aside().unwrap();
+    assert_eq!(reported, expected);
+    journal.rotate().unwrap().quarantine().unwrap();
     assert_eq!(files(dir.path()).iter().filter(|name| name.ends_with(DAMAGED)).count(), 3);
 }

@@ -1,106 +1,123 @@
-//! The journal as files: one that is written to, those before it, and the next.
+//! The journal as files: the current segment, those before it, and the spare.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
 use super::frame::{Change, Frame, HEAD};
-use super::replay::{Reading, Replay, Torn};
+use super::replay::{Reader, Replay, Torn};
 use super::segment::{Segment, segments_in};
-use super::spare::Spare;
-use crate::store::disk::kept::{Kept, Place};
+use super::spare::SpareSegment;
+use crate::store::disk::retained::{RecordLocation, RetainedSegments};
+use crate::store::error::{Cause, Error};
+use crate::sync::lock;
 
-/// The end of the name under which a damaged segment is kept.
+/// Extension of a damaged segment that was moved out of the way.
 pub(super) const DAMAGED: &str = "damaged";
 
 /// The open journal.
 #[derive(Debug)]
 pub(in crate::store::disk) struct Journal {
+    dir: PathBuf,
     segment: Segment,
-    spare: Arc<Spare>,
-    /// Whether each commit is on the disk before it is answered.
+    spare: Arc<SpareSegment>,
+    /// True if each commit is synced before it is acknowledged.
     synced: bool,
     frame: Frame,
     next_commit: u64,
-    /// Segments before this one that are not settled, in their order.
+    /// Earlier segments that are not flushed, in order.
     before: Vec<PathBuf>,
-    /// What those hold.
+    /// Their size.
     before_bytes: u64,
-    /// Whether a write or a sync has failed: nobody knows what is on the disk then.
+    /// Set after a failed write or sync: the content of the disk is unknown then.
     failed: bool,
 }
 
-/// Segments that a newer one has followed: to be retired when what they hold is settled.
+/// Segments that nothing is written to any more; released once they are flushed.
 #[derive(Debug, Default)]
-pub(in crate::store::disk) struct Old {
+pub(in crate::store::disk) struct SealedSegments {
     paths: Vec<PathBuf>,
-    newest: Option<OldSegment>,
-    /// The number of the segment that comes after the one which has followed.
+    newest: Option<SealedSegment>,
+    /// The number of the segment after the current one.
     next: u64,
 }
 
 #[derive(Debug)]
-struct OldSegment {
+struct SealedSegment {
     number: u64,
     path: PathBuf,
     bytes: u64,
 }
 
 impl Journal {
-    /// Reads what is not settled, which are the commits from `settled` on, and begins a segment. Those that stay for good are
-    /// settled: they are told `kept`. `synced` if each commit is to be on the disk before it is answered. Errors: what the
-    /// disk says.
+    /// Reads the commits from `next_commit` on, which are not flushed, and begins a segment. Notes the files of `retained`
+    /// segments, which are flushed. With `synced`, each commit is synced before it is acknowledged.
     pub(in crate::store::disk) fn open(
         dir: &Path,
-        settled: u64,
-        kept: &Kept,
+        next_commit: u64,
+        retained: &RetainedSegments,
         synced: bool,
-    ) -> io::Result<(Self, Replay)> {
+    ) -> Result<(Self, Replay), Cause> {
         fs::create_dir_all(dir)?;
         if let Some(parent) = dir.parent() {
             File::open(parent)?.sync_all()?;
         }
         let segments = segments_in(dir)?;
-        let mut reading = Reading::from(settled);
+        let mut reader = Reader::from(next_commit);
         let (mut before, mut before_bytes, mut unneeded) = (Vec::new(), 0, Vec::new());
         for (name, path) in &segments {
-            if kept.found(name.number, path) {
+            if retained.found(name.number, path) {
                 continue;
             }
-            let bytes = Bytes::from(fs::read(path)?);
-            match reading.segment(&bytes, name.salt, path) {
-                Some(held) => {
-                    // What is read may be in the system only, and others rely on it from now on.
-                    File::open(path)?.sync_data()?;
+            let failed = |source| Cause::File { path: path.clone(), source };
+            let bytes = Bytes::from(fs::read(path).map_err(failed)?);
+            match reader.read(&bytes, name.salt, path) {
+                Some(needed) => {
+                    // It may not have been synced yet, and is relied on from now on.
+                    File::open(path).and_then(|file| file.sync_data()).map_err(failed)?;
                     before.push(path.clone());
-                    before_bytes += held;
+                    before_bytes += needed;
                 }
                 None => unneeded.push(path.clone()),
             }
         }
-        let replay = reading.replay;
-        // Files may be missing that somebody relies on.
-        let last = segments.last().map_or(0, |(name, _)| name.number).max(kept.last());
+        let replay = reader.replay;
+        // Retained files may be missing; their numbers are still in use.
+        let last = segments.last().map_or(0, |(name, _)| name.number).max(retained.last());
         let number = last + 1;
-        let spare = Arc::new(Spare::new(dir, synced));
+        let spare = Arc::new(SpareSegment::new(dir, synced));
         let segment = spare.begin_in(number, unneeded)?;
-        let (frame, next_commit) = (Frame::default(), replay.next_commit);
-        Ok((Self { segment, spare, synced, frame, next_commit, before, before_bytes, failed: false }, replay))
+        let journal = Self {
+            dir: dir.to_owned(),
+            segment,
+            spare,
+            synced,
+            frame: Frame::default(),
+            next_commit: replay.next_commit,
+            before,
+            before_bytes,
+            failed: false,
+        };
+        Ok((journal, replay))
     }
 
-    /// Prepares a commit, and tells how many bytes it has.
+    /// Prepares a commit and returns its size.
     pub(in crate::store::disk) fn prepare(&mut self, changes: &[Change]) -> u64 {
         self.frame.fill(changes, self.next_commit, self.segment.name.salt);
         self.frame.length()
     }
 
-    /// Writes what was prepared. Returns where large records are, in their order. Errors: what the disk says; from then
-    /// on nothing is written.
-    pub(in crate::store::disk) fn commit(&mut self) -> io::Result<Vec<Place>> {
+    /// Writes what was prepared, and returns the locations of its large records in order. After an error nothing more is
+    /// written. Errors: [`Error::Journal`].
+    pub(in crate::store::disk) fn commit(&mut self) -> Result<Vec<RecordLocation>, Error> {
+        self.write_frame().map_err(|source| self.error(source))
+    }
+
+    fn write_frame(&mut self) -> io::Result<Vec<RecordLocation>> {
         if self.failed {
             return Err(io::Error::other("an earlier write or sync failed"));
         }
@@ -112,103 +129,110 @@ impl Journal {
         }
         self.failed = false;
         self.next_commit += 1;
-        let places = self.frame.large(self.segment.name.number, begins).collect();
+        let locations = self.frame.large(self.segment.name.number, begins).collect();
         self.frame.empty();
-        Ok(places)
+        Ok(locations)
     }
 
-    /// Has everything on the disk that was committed. Errors: what the disk says; from then on nothing is written.
-    pub(in crate::store::disk) fn sync(&mut self) -> io::Result<()> {
+    /// Syncs every commit. After an error nothing more is written. Errors: [`Error::Journal`].
+    pub(in crate::store::disk) fn sync(&mut self) -> Result<(), Error> {
         let synced = self.file().sync_data();
         self.failed |= synced.is_err();
-        synced
+        synced.map_err(|source| self.error(source))
     }
 
-    /// The segment that is next.
-    pub(in crate::store::disk) fn spare(&self) -> &Arc<Spare> {
+    /// Adds the journal's directory to an I/O error.
+    pub(in crate::store::disk) fn error(&self, source: io::Error) -> Error {
+        Error::Journal { path: self.dir.clone(), source }
+    }
+
+    /// Returns the spare segment.
+    pub(in crate::store::disk) fn spare(&self) -> &Arc<SpareSegment> {
         &self.spare
     }
 
-    /// What is written to at the moment.
+    /// Returns the current file.
     fn file(&self) -> &Arc<File> {
         self.segment.file()
     }
 
-    /// What is not settled.
+    /// Returns the size of the commits that are not flushed.
     pub(in crate::store::disk) fn bytes(&self) -> u64 {
         self.segment.bytes() + self.before_bytes
     }
 
-    /// How many files it has.
-    pub(in crate::store::disk) fn segments(&self) -> usize {
+    /// Returns the number of files that are not flushed.
+    pub(in crate::store::disk) fn segment_count(&self) -> usize {
         self.before.len() + 1
     }
 
-    /// The number of the next commit.
+    /// Returns the number of the next commit.
     pub(in crate::store::disk) fn next_commit(&self) -> u64 {
         self.next_commit
     }
 
-    /// Passes over the numbers before this one: they were somebody's.
+    /// Skips the numbers before this one, which were used by lost commits.
     pub(in crate::store::disk) fn skip_to(&mut self, commit: u64) {
         self.next_commit = self.next_commit.max(commit);
     }
 
-    /// Makes sure that what is torn and was not missed never is, whatever gets its numbers. Errors: what the disk says.
-    pub(in crate::store::disk) fn forget(torn: &[Torn]) -> io::Result<()> {
+    /// Erases discarded commits that are intact except for large records, so that they are not replayed when their numbers are
+    /// used again.
+    pub(in crate::store::disk) fn erase_torn(torn: &[Torn]) -> Result<(), Cause> {
         for torn in torn.iter().filter(|torn| torn.is_in_parts()) {
             let (path, begins) = &torn.place;
-            let file = OpenOptions::new().write(true).open(path)?;
-            file.write_all_at(&[0; HEAD], *begins)?;
-            file.sync_data()?;
+            let erase = || {
+                let file = OpenOptions::new().write(true).open(path)?;
+                file.write_all_at(&[0; HEAD], *begins)?;
+                file.sync_data()
+            };
+            erase().map_err(|source| Cause::File { path: path.clone(), source })?;
         }
         Ok(())
     }
 
-    /// Begins another segment, and gives those before. What was written is on the disk then. Errors: what the disk says;
-    /// from then on nothing is written.
-    pub(in crate::store::disk) fn rotate(&mut self) -> io::Result<Old> {
+    /// Syncs the current segment, begins another one and returns the earlier ones. After an error nothing more is written.
+    /// Errors: [`Error::Journal`].
+    pub(in crate::store::disk) fn rotate(&mut self) -> Result<SealedSegments, Error> {
         let was_failed = std::mem::replace(&mut self.failed, true);
-        self.file().sync_data()?;
         let number = self.segment.name.number + 1;
-        let next = self.spare.take(number)?;
+        let next = self.file().sync_data().and_then(|()| self.spare.take(number));
+        let next = next.map_err(|source| self.error(source))?;
         self.failed = was_failed;
         let full = std::mem::replace(&mut self.segment, next);
         self.before_bytes = 0;
-        let newest = OldSegment { number: full.name.number, bytes: full.bytes(), path: full.path };
-        Ok(Old { paths: std::mem::take(&mut self.before), newest: Some(newest), next: number + 1 })
+        let newest = SealedSegment { number: full.name.number, bytes: full.bytes(), path: full.path };
+        Ok(SealedSegments { paths: std::mem::take(&mut self.before), newest: Some(newest), next: number + 1 })
     }
 }
 
-impl Old {
-    /// The number of the newest one, and how much was written to it.
+impl SealedSegments {
+    /// Returns the number and size of the newest segment.
     pub(in crate::store::disk) fn newest(&self) -> Option<(u64, u64)> {
         self.newest.as_ref().map(|newest| (newest.number, newest.bytes))
     }
 
-    /// Keeps the newest one for good; it is told before anybody can be sent there. Errors: what the disk says.
-    pub(in crate::store::disk) fn keep_newest(&mut self, kept: &Kept) -> io::Result<()> {
-        if let Some(newest) = self.newest.take() {
-            kept.add(newest.number, &newest.path);
-            // It may have got the blocks of a longer one.
-            OpenOptions::new().write(true).open(&newest.path)?.set_len(newest.bytes)?;
-        }
-        Ok(())
+    /// Moves the newest segment to `retained`, before a page refers to it. Errors: [`Error::Journal`].
+    pub(in crate::store::disk) fn retain_newest(&mut self, retained: &RetainedSegments) -> Result<(), Error> {
+        let Some(newest) = self.newest.take() else { return Ok(()) };
+        retained.add(newest.number, &newest.path);
+        // It may have the blocks of a longer file.
+        let truncated = OpenOptions::new().write(true).open(&newest.path).and_then(|file| file.set_len(newest.bytes));
+        truncated.map_err(|source| Error::Journal { path: newest.path, source })
     }
 
-    /// Everything in them is settled: one of the files becomes the segment that is `next`, the others go. Without a place for
-    /// that, all of them go. Errors: what the disk says.
-    pub(in crate::store::disk) fn retire(self, next: Option<&Spare>) -> io::Result<()> {
+    /// Makes one of the flushed files the next spare and removes the others; removes all without a `spare`.
+    pub(in crate::store::disk) fn recycle(self, spare: Option<&SpareSegment>) -> io::Result<()> {
         let number = self.next;
         let unneeded: Vec<PathBuf> = self.paths().collect();
-        match next {
-            Some(next) => next.prepare(number, unneeded),
+        match spare {
+            Some(spare) => spare.prepare(number, unneeded),
             None => unneeded.iter().try_for_each(fs::remove_file),
         }
     }
 
-    /// The same where something was damaged: the files stay beside the journal, for whoever wants to look.
-    pub(in crate::store::disk) fn put_aside(self) -> io::Result<()> {
+    /// Renames the files, which are damaged, so that they can be examined.
+    pub(in crate::store::disk) fn quarantine(self) -> io::Result<()> {
         self.paths().try_for_each(|path| fs::rename(&path, path.with_extension(DAMAGED)))
     }
 
@@ -217,15 +241,18 @@ impl Old {
     }
 }
 
-/// Has everything on the disk that was committed; commits go on meanwhile. Errors: what the disk says; from then on nothing
-/// is written.
-pub(in crate::store::disk) fn sync(journal: &Mutex<Journal>) -> io::Result<()> {
-    let lock = || journal.lock().unwrap_or_else(PoisonError::into_inner);
-    let file = Arc::clone(lock().file());
-    file.sync_data().inspect_err(|_| lock().failed = true)
+/// Syncs every commit, without holding up further commits. After an error nothing more is written. Errors:
+/// [`Error::Journal`].
+pub(in crate::store::disk) fn sync(journal: &Mutex<Journal>) -> Result<(), Error> {
+    let file = Arc::clone(lock(journal).file());
+    file.sync_data().map_err(|source| {
+        let mut journal = lock(journal);
+        journal.failed = true;
+        journal.error(source)
+    })
 }
 
-/// Where the journal of a store is.
+/// Returns the directory of a store's journal.
 pub(in crate::store::disk) fn journal_dir(store: &Path) -> PathBuf {
     store.join("journal")
 }

@@ -1,8 +1,8 @@
-//! What is asked of disk stores beyond the contract.
+//! Tests of disk stores beyond the contract suite.
 
-mod damaged;
-mod failing;
-mod flipped;
-mod joining;
-mod keeping;
-mod large;
+mod database_damage;
+mod database_failures;
+mod journal_damage;
+mod large_records;
+mod merging;
+mod restarts;

@@ -1,10 +1,10 @@
-//! What a disk store does with logs that grow slowly.
+//! Logs that grow slowly, whose small pages are merged.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::store::disk::scratch::{hasty, roomy};
 use crate::store::disk::store::DiskStore;
+use crate::store::disk::testing::{open, open_flushing};
 use crate::store::{Batch, LogId, Store};
 
 const LOGS: u64 = 3;
@@ -15,7 +15,7 @@ fn record(log: u64, number: u64) -> String {
     format!("{log} {number:0>width$}", width = RECORD - 2)
 }
 
-/// Settles a record of each log at a time.
+/// Appends one record to each log at a time, and flushes it.
 fn grow(store: &DiskStore, rounds: std::ops::Range<u64>) {
     for number in rounds {
         let mut batch = Batch::default();
@@ -23,42 +23,42 @@ fn grow(store: &DiskStore, rounds: std::ops::Range<u64>) {
             batch.append(LogId(log), number * RECORD as u64, record(log, number).into());
         }
         store.commit(batch).unwrap();
-        store.settle_now();
+        store.flush_now();
     }
 }
 
 #[test]
-fn a_log_that_grows_slowly_has_few_pages_and_every_record_where_it_was() {
+fn a_log_that_grows_slowly_has_few_pages_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let store = hasty(dir.path());
+    let store = open_flushing(dir.path());
     grow(&store, 0..ROUNDS / 2);
     drop(store);
-    let store = hasty(dir.path());
+    let store = open_flushing(dir.path());
     grow(&store, ROUNDS / 2..ROUNDS);
     let end = ROUNDS * RECORD as u64;
     for log in 1..=LOGS {
         let all = store.read(LogId(log), 0..end, usize::MAX).unwrap().chunks.concat();
         let expected: String = (0..ROUNDS).map(|number| record(log, number)).collect();
         assert!(all == expected.as_bytes());
-        // The ends of records are where they were.
+        // The boundaries of records are unchanged.
         for number in 0..ROUNDS {
             let start = number * RECORD as u64;
             let one = store.read(LogId(log), start..end, 1).unwrap();
             assert_eq!((one.chunks.concat(), one.end), (record(log, number).into(), start + RECORD as u64));
         }
     }
-    store.wait_until_settled();
+    store.wait_until_flushed();
     for log in 1..=LOGS {
-        // Up to seven of each of three sizes, and somewhat more after it was opened again.
-        let pages = store.pages_of(LogId(log));
+        // Up to seven of each of three sizes, and some more after it was opened again.
+        let pages = store.page_count(LogId(log));
         assert!(pages <= 30, "log {log} has {pages} pages");
     }
 }
 
 #[test]
-fn whoever_reads_while_pages_are_joined_misses_nothing() {
+fn readers_miss_nothing_while_pages_are_merged() {
     let dir = tempfile::tempdir().unwrap();
-    let store = hasty(dir.path());
+    let store = open_flushing(dir.path());
     grow(&store, 0..1);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -85,48 +85,48 @@ fn whoever_reads_while_pages_are_joined_misses_nothing() {
 #[test]
 fn a_dropped_log_leaves_no_page_behind() {
     let dir = tempfile::tempdir().unwrap();
-    let store = roomy(dir.path());
+    let store = open(dir.path());
     grow(&store, 0..40);
     let mut batch = Batch::default();
     batch.drop_log(LogId(2));
     store.commit(batch).unwrap();
-    store.settle_now();
+    store.flush_now();
     let patience = Instant::now() + Duration::from_secs(60);
-    while store.pages_of(LogId(2)) > 0 {
-        assert!(Instant::now() < patience, "{} pages are left", store.pages_of(LogId(2)));
+    while store.page_count(LogId(2)) > 0 {
+        assert!(Instant::now() < patience, "{} pages are left", store.page_count(LogId(2)));
         std::thread::yield_now();
     }
-    assert!(store.pages_of(LogId(1)) > 0);
+    assert!(store.page_count(LogId(1)) > 0);
 }
 
 #[test]
-fn a_record_that_stays_in_the_journal_is_in_no_other_page() {
-    // As long as a large record at the least, and as a small page at the most.
+fn a_record_in_a_retained_segment_is_in_no_other_page() {
+    // At least the size of a large record, and at most that of a small page.
     const LONG: usize = 32 * 1024;
     const ROUNDS: usize = 20;
     let dir = tempfile::tempdir().unwrap();
-    let store = roomy(dir.path());
+    let store = open(dir.path());
     let mut position = 0;
     for length in [RECORD, LONG].into_iter().cycle().take(ROUNDS) {
         let mut batch = Batch::default();
-        // Each of the logs is at another one of its eight pages.
+        // Each log is at a different one of its eight small pages.
         for log in 1..=8 {
             batch.append(LogId(log), position, vec![log as u8; length].into());
         }
         store.commit(batch).unwrap();
-        store.settle_now();
+        store.flush_now();
         position += length as u64;
     }
-    store.wait_until_settled();
+    store.wait_until_flushed();
     let files = || std::fs::read_dir(dir.path().join("journal")).unwrap().count();
-    assert!(files() >= ROUNDS / 2, "large records stay where they were written");
+    assert!(files() >= ROUNDS / 2, "segments with large records are retained");
     for log in 1..=8 {
-        assert_eq!(store.pages_of(LogId(log)), ROUNDS);
+        assert_eq!(store.page_count(LogId(log)), ROUNDS);
     }
     let mut batch = Batch::default();
     (1..=8).for_each(|log| batch.drop_log(LogId(log)));
     store.commit(batch).unwrap();
-    store.settle_now();
+    store.flush_now();
     let patience = Instant::now() + Duration::from_secs(60);
     while files() > 3 {
         assert!(Instant::now() < patience, "{} files are left", files());

@@ -1,9 +1,9 @@
-//! What a disk store tells of a journal that is damaged.
+//! Damage in the journal: reported, and limited to the records that it hits.
 
-use crate::store::disk::scratch::roomy;
+use crate::store::disk::testing::open;
 use crate::store::{Batch, Error, Gap, LogId, Store};
 
-/// Flips a bit of this text in the journal.
+/// Flips a bit of a text in the journal.
 fn flip(dir: &std::path::Path, text: &str) {
     let mut flipped = 0;
     for file in std::fs::read_dir(dir.join("journal")).unwrap() {
@@ -19,11 +19,11 @@ fn flip(dir: &std::path::Path, text: &str) {
 }
 
 #[test]
-fn the_last_record_of_a_log_that_is_damaged_is_missed() {
+fn a_damaged_last_record_of_a_log_is_reported_as_a_gap() {
     // In the middle of the journal, and at its end.
     for damaged in [5_u64, 7] {
         let dir = tempfile::tempdir().unwrap();
-        let store = roomy(dir.path());
+        let store = open(dir.path());
         for (position, record) in [(0, "one"), (4, "two")] {
             for log in [5, 6, 7] {
                 let mut batch = Batch::default();
@@ -35,7 +35,7 @@ fn the_last_record_of_a_log_that_is_damaged_is_missed() {
         flip(dir.path(), &format!("two{damaged}"));
         let gap = Gap { log: LogId(damaged), from: 4, until: 8 };
         for gaps in [vec![gap], vec![]] {
-            let store = roomy(dir.path());
+            let store = open(dir.path());
             assert_eq!(store.gaps(), gaps);
             let log = LogId(damaged);
             assert_eq!(store.read(log, 0..8, 100).unwrap().chunks.concat(), format!("one{damaged}").as_bytes());
@@ -52,10 +52,10 @@ fn the_last_record_of_a_log_that_is_damaged_is_missed() {
 }
 
 #[test]
-fn the_first_record_of_a_log_that_is_damaged_is_missed() {
+fn a_damaged_first_record_of_a_log_is_reported_as_a_gap() {
     for records in [1_u64, 2] {
         let dir = tempfile::tempdir().unwrap();
-        let store = roomy(dir.path());
+        let store = open(dir.path());
         for number in 0..records {
             let mut batch = Batch::default();
             batch.append(LogId(5), number * 4, format!("num{number}").into());
@@ -67,7 +67,7 @@ fn the_first_record_of_a_log_that_is_damaged_is_missed() {
         store.commit(batch).unwrap();
         drop(store);
         flip(dir.path(), "num0");
-        let store = roomy(dir.path());
+        let store = open(dir.path());
         assert!(store.gaps().contains(&Gap { log: LogId(5), from: 0, until: 4 }), "{:?}", store.gaps());
         assert_eq!(store.end(LogId(5)).unwrap(), Some(records * 4));
         let refused = store.read(LogId(5), 0..4, 100).unwrap_err();

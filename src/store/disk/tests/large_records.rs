@@ -1,14 +1,14 @@
-//! Large records, which stay in the journal.
+//! Large records, which stay in retained segments of the journal.
 
 use std::time::{Duration, Instant};
 
-use crate::store::disk::scratch::{occupied_bytes, roomy};
 use crate::store::disk::store::DiskStore;
+use crate::store::disk::testing::{disk_usage, open};
 use crate::store::{Batch, Error, Gap, LogId, Owner, Store, Table};
 
 const LONG: usize = 1_000_000;
 
-/// Appends a long record to each of two logs, so many times, until a segment is full of them.
+/// Appends `times` long records to each of two logs, so that they fill a segment.
 fn append_long_ones(store: &DiskStore, times: usize) {
     for number in 0..times {
         for log in [1, 2] {
@@ -17,7 +17,7 @@ fn append_long_ones(store: &DiskStore, times: usize) {
             store.commit(batch).unwrap();
         }
     }
-    store.settle_now();
+    store.flush_now();
 }
 
 fn check_long_ones(store: &DiskStore, log: u64, times: usize) {
@@ -28,47 +28,47 @@ fn check_long_ones(store: &DiskStore, log: u64, times: usize) {
 }
 
 #[test]
-fn large_records_are_written_once_and_stay_where_they_are() {
+fn large_records_are_written_only_once() {
     let dir = tempfile::tempdir().unwrap();
-    let store = roomy(dir.path());
+    let store = open(dir.path());
     append_long_ones(&store, 12);
-    let occupied = occupied_bytes(dir.path());
+    let occupied = disk_usage(dir.path());
     assert!(occupied < 25 * LONG as u64, "{occupied} bytes");
     check_long_ones(&store, 1, 12);
     drop(store);
-    let store = roomy(dir.path());
+    let store = open(dir.path());
     check_long_ones(&store, 2, 12);
     assert!(store.gaps().is_empty());
 }
 
 #[test]
-fn what_a_dropped_log_had_of_large_records_is_given_back() {
+fn the_space_of_a_dropped_logs_large_records_is_released() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = roomy(dir.path());
+    let mut store = open(dir.path());
     append_long_ones(&store, 12);
     for (dropped, left) in [(1, 14), (2, 2)] {
         let mut batch = Batch::default();
         batch.drop_log(LogId(dropped));
         store.commit(batch).unwrap();
-        let given_back = || occupied_bytes(dir.path()) < left * LONG as u64;
+        let released = || disk_usage(dir.path()) < left * LONG as u64;
         let patience = Instant::now() + Duration::from_secs(60);
-        while !given_back() {
-            assert!(Instant::now() < patience, "{} bytes are left", occupied_bytes(dir.path()));
+        while !released() {
+            assert!(Instant::now() < patience, "{} bytes are left", disk_usage(dir.path()));
             std::thread::yield_now();
         }
         assert!(store.read(LogId(dropped), 0..1, 1).is_err());
         if dropped == 1 {
             check_long_ones(&store, 2, 12);
             drop(store);
-            store = roomy(dir.path());
+            store = open(dir.path());
         }
     }
 }
 
 #[test]
-fn a_large_record_that_is_damaged_is_told_and_the_others_are_read() {
+fn a_damaged_large_record_is_reported_and_the_others_are_read() {
     let dir = tempfile::tempdir().unwrap();
-    let store = roomy(dir.path());
+    let store = open(dir.path());
     append_long_ones(&store, 12);
     drop(store);
     let files = std::fs::read_dir(dir.path().join("journal")).unwrap().map(|file| file.unwrap().path());
@@ -76,14 +76,14 @@ fn a_large_record_that_is_damaged_is_told_and_the_others_are_read() {
     let mut bytes = std::fs::read(&first).unwrap();
     bytes[LONG / 2] ^= 1;
     std::fs::write(first, bytes).unwrap();
-    let store = roomy(dir.path());
+    let store = open(dir.path());
     let refused = store.read(LogId(1), 0..LONG as u64, 1).unwrap_err();
     assert!(matches!(refused, Error::Damaged { position: 0, .. }), "{refused}");
     check_long_ones(&store, 2, 12);
     assert_eq!(store.read(LogId(1), LONG as u64..u64::MAX, 1).unwrap().end, 2 * LONG as u64);
 }
 
-/// Flips a bit in the record that consists of this byte.
+/// Flips a bit in the record that consists of `byte`.
 fn flip_in_record(dir: &std::path::Path, byte: u8) {
     let files = std::fs::read_dir(dir.join("journal")).unwrap().map(|file| file.unwrap().path());
     let first = files.filter(|path| path.extension().is_some()).min().unwrap();
@@ -95,12 +95,12 @@ fn flip_in_record(dir: &std::path::Path, byte: u8) {
 }
 
 #[test]
-fn a_large_record_that_is_damaged_costs_its_commit_nothing_else() {
+fn a_damaged_large_record_costs_nothing_else_of_its_commit() {
     const TABLE: Table = Owner::Streams.table("things");
     // In the middle of the journal, and at its end.
     for damaged in [0, 2] {
         let dir = tempfile::tempdir().unwrap();
-        let store = roomy(dir.path());
+        let store = open(dir.path());
         for number in 0..3_u8 {
             let mut batch = Batch::default();
             for log in 0..3 {
@@ -114,7 +114,7 @@ fn a_large_record_that_is_damaged_costs_its_commit_nothing_else() {
         let from = u64::from(damaged) * LONG as u64;
         let gap = Gap { log: LogId(1), from, until: from + LONG as u64 };
         for gaps in [vec![gap], vec![]] {
-            let store = roomy(dir.path());
+            let store = open(dir.path());
             assert_eq!(store.gaps(), gaps);
             for number in 0..3_u8 {
                 for log in 0..3 {
@@ -132,9 +132,9 @@ fn a_large_record_that_is_damaged_costs_its_commit_nothing_else() {
 }
 
 #[test]
-fn what_is_left_of_a_commit_that_was_never_answered_is_never_done_again() {
+fn a_torn_commit_that_was_not_acknowledged_is_never_replayed() {
     let dir = tempfile::tempdir().unwrap();
-    let store = roomy(dir.path());
+    let store = open(dir.path());
     for number in 0..3_u8 {
         let mut batch = Batch::default();
         batch.append(LogId(1), u64::from(number) * LONG as u64, vec![number + 1; LONG].into());
@@ -142,12 +142,12 @@ fn what_is_left_of_a_commit_that_was_never_answered_is_never_done_again() {
     }
     drop(store);
     flip_in_record(dir.path(), 3);
-    // At first two commits were answered; then a third one, which has the number of the torn one, and is lost.
-    for answered in [2_u64, 3] {
-        let note = [answered.to_be_bytes(), (!answered).to_be_bytes()].concat();
-        std::fs::write(dir.path().join("answered"), note).unwrap();
-        let store = roomy(dir.path());
-        assert_eq!(store.end(LogId(1)).unwrap(), Some(2 * LONG as u64), "{answered} were answered");
+    // First two commits were acknowledged; then a third one, with the number of the torn one, which is lost.
+    for acknowledged in [2_u64, 3] {
+        let bytes = [acknowledged.to_be_bytes(), (!acknowledged).to_be_bytes()].concat();
+        std::fs::write(dir.path().join("answered"), bytes).unwrap();
+        let store = open(dir.path());
+        assert_eq!(store.end(LogId(1)).unwrap(), Some(2 * LONG as u64), "{acknowledged} were acknowledged");
         assert!(store.gaps().is_empty());
     }
 }

@@ -1,20 +1,20 @@
-//! What a disk store keeps over restarts, and what it does with the journal.
+//! Restarts and crashes, and the size of the journal.
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::store::disk::engine::Engine;
 use crate::store::disk::journal::{Journal, journal_dir};
-use crate::store::disk::kept::Kept;
+use crate::store::disk::memtable::MemTable;
 use crate::store::disk::recovery::recover;
-use crate::store::disk::scratch::{HASTY, config, hasty, occupied_bytes, roomy};
+use crate::store::disk::retained::RetainedSegments;
 use crate::store::disk::store::DiskStore;
-use crate::store::disk::unsettled::Unsettled;
+use crate::store::disk::testing::{TINY_LIMITS, config, disk_usage, open, open_flushing};
 use crate::store::{Batch, Error, LogId, Owner, Store, Table};
 
 const TABLE: Table = Owner::Streams.table("names");
 
-/// What a test does to a store, and to the simplest thing that could be right.
+/// One step of a test, on a store and on the model.
 #[derive(Debug, Clone)]
 enum Step {
     Append { log: u64, lengths: Vec<usize> },
@@ -33,17 +33,17 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Every log as one text, with the ends of its records; every key.
+/// The model: every log as one text with the ends of its records, and every key.
 #[derive(Default)]
 struct Model {
-    /// Number, bytes, ends. A dropped log begins again under a new number.
+    /// Number, bytes, ends. A dropped log is continued under a new number.
     logs: [(u64, Vec<u8>, Vec<u64>); 4],
     keys: std::collections::BTreeMap<u8, u8>,
     next: u64,
 }
 
 impl Model {
-    /// Does a step, and tells what a store has to do.
+    /// Applies a step to the model, and adds it to a batch.
     fn step(&mut self, step: &Step, batch: &mut Batch) {
         match step {
             Step::Append { log, lengths } => {
@@ -98,9 +98,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn a_store_keeps_everything_wherever_it_was_reopened(steps in prop::collection::vec(step(), 1..40), in_a_hurry: bool) {
+    fn a_store_keeps_everything_wherever_it_is_reopened(steps in prop::collection::vec(step(), 1..40), flushing: bool) {
         let dir = tempfile::tempdir().unwrap();
-        let open = || if in_a_hurry { hasty(dir.path()) } else { roomy(dir.path()) };
+        let open = || if flushing { open_flushing(dir.path()) } else { open(dir.path()) };
         let (mut store, mut model) = (open(), Model::default());
         for step in &steps {
             if matches!(step, Step::Reopen) {
@@ -115,18 +115,19 @@ proptest! {
     }
 }
 
-/// Settles what a folder's journal holds as far as a crash lets it: the keys only, or all of it but the journal stays.
-fn settle_until_a_crash(dir: &std::path::Path, all: bool) {
+/// Flushes a directory's journal as if interrupted by a crash: after the keys, or (`all`) before the journal is released.
+fn flush_until_a_crash(dir: &std::path::Path, all: bool) {
     let engine = Engine::open(&config(dir)).unwrap();
-    let keyspaces = engine.database().unwrap();
-    let (settled, ends) = (keyspaces.settled().unwrap(), keyspaces.page_ends().unwrap());
-    let kept = Kept::expecting(keyspaces.kept().unwrap().into_iter().map(|(segment, _)| segment));
-    let (journal, replay) = Journal::open(&journal_dir(dir), settled, &kept, true).unwrap();
-    let mut unsettled = recover(Unsettled::over(ends.into_iter()), &replay).unwrap().unsettled;
-    let generation = unsettled.generation();
+    let database = engine.database().unwrap();
+    let (next_commit, ends) = (database.next_commit().unwrap(), database.page_ends().unwrap());
+    let retained = database.retained().unwrap().into_iter().map(|(segment, _)| segment);
+    let retained = RetainedSegments::expecting(retained);
+    let (journal, replay) = Journal::open(&journal_dir(dir), next_commit, &retained, true).unwrap();
+    let mut memtable = recover(MemTable::over(ends.into_iter()), &replay).unwrap().memtable;
+    let generation = memtable.generation();
     match all {
-        true => keyspaces.settle(&generation, journal.next_commit(), None).unwrap(),
-        false => keyspaces.settle_keys(&generation.keys).unwrap(),
+        true => database.flush(&generation, journal.next_commit(), None).unwrap(),
+        false => database.flush_keys(&generation.keys).unwrap(),
     }
 }
 
@@ -134,36 +135,36 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn a_crash_while_settling_changes_nothing(steps in prop::collection::vec(step(), 1..40), all: bool) {
+    fn a_crash_during_a_flush_changes_nothing(steps in prop::collection::vec(step(), 1..40), all: bool) {
         let dir = tempfile::tempdir().unwrap();
-        let (mut store, mut model) = (roomy(dir.path()), Model::default());
+        let (mut store, mut model) = (open(dir.path()), Model::default());
         for step in &steps {
             let mut batch = Batch::default();
             model.step(step, &mut batch);
             store.commit(batch).unwrap();
             if matches!(step, Step::Reopen) {
                 drop(store);
-                settle_until_a_crash(dir.path(), all);
-                store = roomy(dir.path());
+                flush_until_a_crash(dir.path(), all);
+                store = open(dir.path());
                 model.check(&store);
             }
         }
         drop(store);
-        settle_until_a_crash(dir.path(), all);
-        model.check(&roomy(dir.path()));
+        flush_until_a_crash(dir.path(), all);
+        model.check(&open(dir.path()));
     }
 }
 
 #[test]
-fn a_folder_that_is_open_is_refused() {
+fn a_directory_that_is_open_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let _open = roomy(dir.path());
+    let _open = open(dir.path());
     let refused = DiskStore::open(&config(dir.path())).err().unwrap();
     assert!(matches!(refused, Error::InUse { .. }), "{refused}");
 }
 
 #[test]
-fn a_folder_of_an_earlier_form_is_refused() {
+fn a_directory_in_an_earlier_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let database = fjall::Database::builder(dir.path()).open().unwrap();
     drop(database.keyspace("tail", fjall::KeyspaceCreateOptions::default).unwrap());
@@ -175,7 +176,7 @@ fn a_folder_of_an_earlier_form_is_refused() {
 #[test]
 fn the_journal_of_a_busy_store_stays_short() {
     let dir = tempfile::tempdir().unwrap();
-    let store = hasty(dir.path());
+    let store = open_flushing(dir.path());
     let mut batch = Batch::default();
     batch.append(LogId(1), 0, "left alone".into());
     store.commit(batch).unwrap();
@@ -184,9 +185,9 @@ fn the_journal_of_a_busy_store_stays_short() {
         batch.append(LogId(2), start, "x".into());
         store.commit(batch).unwrap();
         let (segments, bytes) = store.journal_size();
-        assert!(segments == 1 && bytes <= HASTY.bytes_max + 64, "{segments} files, {bytes} bytes");
+        assert!(segments == 1 && bytes <= TINY_LIMITS.journal_bytes_max + 64, "{segments} files, {bytes} bytes");
     }
-    store.wait_until_settled();
+    store.wait_until_flushed();
     let files = std::fs::read_dir(dir.path().join("journal")).unwrap().count();
     assert!(files <= 2, "{files} files");
 }
@@ -195,31 +196,31 @@ fn the_journal_of_a_busy_store_stays_short() {
 fn many_starts_leave_few_files() {
     let dir = tempfile::tempdir().unwrap();
     for start in 0..30 {
-        let store = roomy(dir.path());
+        let store = open(dir.path());
         let mut batch = Batch::default();
         batch.append(LogId(1), start, "x".into());
         store.commit(batch).unwrap();
-        store.wait_until_settled();
+        store.wait_until_flushed();
         let files = std::fs::read_dir(dir.path().join("journal")).unwrap().count();
         assert!(files <= 10, "{files} files after {start} starts");
     }
-    let store = roomy(dir.path());
+    let store = open(dir.path());
     assert_eq!(store.read(LogId(1), 0..30, 100).unwrap().end, 30);
 }
 
 #[test]
-fn a_disk_without_room_takes_no_content() {
+fn a_full_disk_refuses_content() {
     let dir = tempfile::tempdir().unwrap();
     let config = crate::store::DiskConfig { free_bytes_min: u64::MAX, ..config(dir.path()) };
     let store = DiskStore::open(&config).unwrap();
-    assert!(matches!(store.reserve(0), Err(Error::NoRoom { .. })));
+    assert!(matches!(store.reserve(0), Err(Error::DiskFull { .. })));
 }
 
 #[test]
-fn no_more_gets_to_the_disk_than_is_counted() {
+fn the_disk_usage_is_at_most_what_is_counted() {
     let dir = tempfile::tempdir().unwrap();
-    let store = roomy(dir.path());
-    let before = occupied_bytes(dir.path());
+    let store = open(dir.path());
+    let before = disk_usage(dir.path());
     let mut ends = [0; 32];
     for number in 0..1200_usize {
         let (log, long) = (number % ends.len(), number.is_multiple_of(12));
@@ -228,16 +229,16 @@ fn no_more_gets_to_the_disk_than_is_counted() {
         batch.append(LogId(log as u64), ends[log], record.clone().into());
         ends[log] += record.len() as u64;
         store.commit(batch).unwrap();
-        let (occupied, counted) = (occupied_bytes(dir.path()) - before, store.room().spent_bytes());
-        // The files have headers, and end in the middle of a block.
+        let (occupied, counted) = (disk_usage(dir.path()) - before, store.free_space().written_bytes());
+        // Files have headers, and end within a block.
         assert!(occupied <= counted + counted / 50 + 500_000, "{occupied} bytes, {counted} counted");
     }
 }
 
 #[test]
-fn a_page_that_was_read_is_at_hand_for_the_next_reader() {
+fn a_page_that_was_read_is_cached_for_the_next_reader() {
     let dir = tempfile::tempdir().unwrap();
-    let store = hasty(dir.path());
+    let store = open_flushing(dir.path());
     let (log, other) = (LogId(1), LogId(2));
     let append = |log, start, record: &'static [u8]| {
         let mut batch = Batch::default();
@@ -245,7 +246,7 @@ fn a_page_that_was_read_is_at_hand_for_the_next_reader() {
         store.commit(batch).unwrap();
     };
     append(log, 0, b"first");
-    // Others drive it out of the tail.
+    // Flush it.
     (0..100).for_each(|number| append(other, number * 4, b"more"));
     assert!(store.read_now(log, 0..5, 100).is_none(), "it is not in memory");
     let read = store.read(log, 0..5, 100).unwrap();

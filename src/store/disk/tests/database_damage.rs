@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::store::disk::scratch::{config, hasty};
 use crate::store::disk::store::DiskStore;
+use crate::store::disk::testing::{config, open_flushing};
 use crate::store::{Batch, Error, LogId, Owner, Store, Table};
 
 const TABLE: Table = Owner::Streams.table("things");
@@ -27,7 +27,7 @@ fn entry(key: u64) -> (String, String) {
 
 /// Fills a store with keys, small pages and large pages, and closes it.
 fn fill(dir: &Path) {
-    let store = hasty(dir);
+    let store = open_flushing(dir);
     for number in 0..RECORDS {
         let mut batch = Batch::default();
         for (log, bytes) in LOGS {
@@ -38,8 +38,8 @@ fn fill(dir: &Path) {
         }
         store.commit(batch).unwrap();
     }
-    store.settle_now();
-    store.wait_until_settled();
+    store.flush_now();
+    store.wait_until_flushed();
 }
 
 /// Checks that whatever the store returns is what was written.
@@ -49,7 +49,7 @@ fn check_content(store: &DiskStore, what: &str) {
             let start = number * bytes as u64;
             match store.read(log, start..start + bytes as u64, 1) {
                 Ok(run) => assert!(run.chunks.concat() == record(number, bytes), "{what}: record {number} of {log:?}"),
-                Err(Error::Damaged { .. } | Error::NoRecord { .. } | Error::Failed(_)) => {}
+                Err(Error::Damaged { .. } | Error::NoRecord { .. } | Error::Database { .. }) => {}
                 Err(error) => panic!("{what}: {error}"),
             }
         }
