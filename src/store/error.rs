@@ -119,7 +119,7 @@ pub enum Cause {
     DamagedFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, as a predicate.
+        /// The fault, as a predicate.
         fault: String,
     },
     /// fjall reports an error.
@@ -128,7 +128,7 @@ pub enum Cause {
     /// fjall reports an error while it reads something that the store needs.
     #[error("{what} cannot be read: {}", message_of(source))]
     Unreadable {
-        /// What was read.
+        /// The thing that was read.
         what: &'static str,
         /// fjall's error.
         source: fjall::Error,

@@ -1,4 +1,4 @@
-//! Bodies that are large, in chunks, or broken off.
+//! Request bodies that are large, chunked or incomplete.
 
 use reqwest::Method;
 
@@ -8,7 +8,7 @@ use crate::stage::Raw;
 const TEN_MIB: usize = 10 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_mebibytes_are_taken_and_given_back_also_after_a_kill() {
+async fn ten_mebibytes_are_stored_and_survive_a_kill() {
     let mut streams = Streams::start(&[]).await;
     let body: Vec<u8> = (0..TEN_MIB).map(|at| (at % 253) as u8).collect();
     let kind = "application/octet-stream";
@@ -19,7 +19,7 @@ async fn ten_mebibytes_are_taken_and_given_back_also_after_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_over_the_limit_gets_its_whole_answer() {
+async fn a_body_over_the_limit_gets_a_complete_answer() {
     let streams = Streams::start(&[("EXORELAY__STREAMS__BODY_BYTES_MAX", "100000")]).await;
     let caller = streams.caller();
     assert_eq!(caller.create("a", "text/plain").await, 201);
@@ -32,7 +32,7 @@ async fn a_body_over_the_limit_gets_its_whole_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_in_chunks_is_one_append_and_half_a_body_is_none() {
+async fn a_chunked_body_is_one_append_and_an_incomplete_body_is_none() {
     let streams = Streams::start(&[]).await;
     let caller = streams.caller();
     assert_eq!(caller.create("a", "text/plain").await, 201);

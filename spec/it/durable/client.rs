@@ -1,4 +1,4 @@
-//! A client of streams on disk, and dice that can be thrown again.
+//! A client of streams on disk, and a reproducible random generator.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tempfile::TempDir;
 
 use crate::stage::Process;
 
-/// How long one call may take before its test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of one call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A server of streams, its folder, and connections to it.
+/// A streams server, its data directory, and connections to it.
 pub(super) struct Streams {
     pub(super) process: Process,
     pub(super) dir: TempDir,
@@ -25,7 +25,7 @@ impl Streams {
         Self { process, dir, client: client() }
     }
 
-    /// kill -9, and the same again on the same folder.
+    /// Kills the server with SIGKILL and starts it again on the same directory.
     pub(super) async fn kill_and_revive(&mut self) {
         self.process.kill().await;
         self.process.restart().await;
@@ -38,12 +38,12 @@ impl Streams {
 }
 
 pub(super) fn client() -> Client {
-    // The client insists on a provider even for plain HTTP. A second installation is refused, which is as good.
+    // The client needs a provider even for plain HTTP. A second installation is refused, which does no harm.
     drop(rustls::crypto::ring::default_provider().install_default());
-    Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
+    Client::builder().no_proxy().timeout(CALL_TIMEOUT).build().unwrap()
 }
 
-/// Makes calls.
+/// Makes calls to a server.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) client: Client,
@@ -51,7 +51,7 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Errors: there was no complete answer.
+    /// Sends a request. Errors: there was no complete answer.
     pub(super) async fn call(
         &self,
         method: Method,
@@ -76,7 +76,8 @@ impl Caller {
         appended.unwrap().status().as_u16()
     }
 
-    /// Everything from an offset to the end, and where that is. `Err` has the status and body of what is no success.
+    /// Reads from an offset to the end; returns the content and the offset of the end. `Err` has the status and body of a
+    /// failure.
     pub(super) async fn read(&self, path: &str, from: &str) -> Result<(Vec<u8>, String), (u16, String)> {
         let (mut content, mut offset) = (Vec::new(), from.to_owned());
         loop {
@@ -96,7 +97,7 @@ impl Caller {
     }
 }
 
-/// Numbers that look random and come again with the same seed.
+/// A pseudo-random generator; the same seed gives the same numbers.
 #[derive(Debug, Clone)]
 pub(super) struct Dice(u64);
 
@@ -105,7 +106,7 @@ impl Dice {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// Below `sides`.
+    /// Returns a number below `sides`.
     pub(super) fn throw(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -1,4 +1,4 @@
-//! Bytes that flip on the disk: noticed, told, and never served.
+//! Damage on the disk: noticed, reported, and never served.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,16 +11,16 @@ use tokio::process::{Child, Command};
 use super::client::{Caller, Dice, Streams, client};
 use crate::eventually::eventually;
 
-/// How often a byte of each kind of file is flipped.
+/// Number of flipped bits for each kind of file.
 const FLIPS: usize = 10;
 
-/// A bit is a few lines' worth, not one for each page.
+/// Maximum size of the log: a flipped bit is reported in a few lines, not once for each page.
 const LOG_BYTES_MAX: usize = 16 * 1024;
 
-/// Records that are settled in pages, and records that stay in the journal; enough of both that it happens.
+/// Path, record size and number of records: some go to pages, others to retained journal segments; enough for both.
 const LARGES: [(&str, usize, usize); 2] = [("large", 16 * 1024, 1400), ("huge", 64 * 1024, 330)];
 
-/// What the streams hold.
+/// Returns path, record size and content of each stream.
 fn contents() -> Vec<(String, usize, Vec<u8>)> {
     let large = |bytes: usize, count: usize| (0..count).flat_map(|number| vec![(number % 251) as u8; bytes]).collect();
     let larges = LARGES.map(|(path, bytes, count)| (path.to_owned(), bytes, large(bytes, count)));
@@ -41,7 +41,7 @@ async fn fill(caller: &Caller, dir: &Path) {
     eventually("tables and blobs", written).await;
 }
 
-/// The files in all folders of a name below a folder, or with an ending.
+/// Returns the files below a directory that are in directories of this name, or have it as extension.
 fn files(dir: &Path, kind: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -51,7 +51,7 @@ fn files(dir: &Path, kind: &str) -> Vec<PathBuf> {
             continue;
         }
         let inside = path.parent().and_then(Path::file_name).is_some_and(|name| name == kind);
-        if inside || path.extension().is_some_and(|ending| ending == kind) {
+        if inside || path.extension().is_some_and(|extension| extension == kind) {
             found.push(path);
         }
     }
@@ -70,7 +70,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Flips a bit among the bytes that are not zero, and tells where.
+/// Flips a bit before the trailing zeros, and returns where.
 fn flip(path: &Path, dice: &mut Dice) -> String {
     let mut bytes = std::fs::read(path).unwrap();
     let filled = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -80,7 +80,7 @@ fn flip(path: &Path, dice: &mut Dice) -> String {
     format!("byte {at} of {filled} of {}", path.display())
 }
 
-/// A server on a folder, or how it refused.
+/// The result of starting a server on a directory.
 enum Opened {
     Serving(Box<Child>, String),
     Refused { code: Option<i32>, words: String },
@@ -102,8 +102,8 @@ async fn open(dir: &Path) -> Opened {
     }
 }
 
-/// What a server says of a folder with damage: streams that do not give all of their bytes. What is missing was told, and
-/// nothing else is ever given.
+/// Checks that a server on a damaged directory refuses to start and names the directory, or serves prefixes of what was
+/// written and reports what is missing.
 async fn check(dir: &Path, caller: impl Fn(String) -> Caller, what: &str) {
     let (mut child, root) = match open(dir).await {
         Opened::Serving(child, root) => (child, root),
@@ -125,7 +125,7 @@ async fn check(dir: &Path, caller: impl Fn(String) -> Caller, what: &str) {
     for (path, _, expected) in contents() {
         match caller.read(&path, "-1").await {
             Ok((content, _)) => {
-                assert!(expected.starts_with(&content), "{what}: {path} serves bytes that nobody wrote");
+                assert!(expected.starts_with(&content), "{what}: {path} serves bytes that were never written");
                 incomplete.extend((content.len() < expected.len()).then(|| path.clone()));
             }
             Err((500, problem)) => {
@@ -139,9 +139,9 @@ async fn check(dir: &Path, caller: impl Fn(String) -> Caller, what: &str) {
     child.kill().await.unwrap();
     let log = log.await.unwrap().unwrap();
     assert!(!log.contains("panicked"), "{what}: {log}");
-    assert!(log.len() < LOG_BYTES_MAX, "{what} is told {} times: {log}", log.lines().count());
-    let told = log.contains("damaged") || log.contains("missing");
-    assert!(incomplete.is_empty() || told, "{what}: {incomplete:?} lost something without a word: {log}");
+    assert!(log.len() < LOG_BYTES_MAX, "{what} is reported in {} lines: {log}", log.lines().count());
+    let reported = log.contains("damaged") || log.contains("missing");
+    assert!(incomplete.is_empty() || reported, "{what}: a loss in {incomplete:?} was not reported: {log}");
 }
 
 /// Flips a bit in one file of a kind, and checks that it is noticed and never served.
@@ -163,12 +163,12 @@ async fn check_flips(kind: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flipped_bit_in_the_journal_is_told_and_never_served() {
+async fn a_flipped_bit_in_the_journal_is_reported_and_never_served() {
     check_flips("journal").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flipped_bit_in_a_page_is_told_with_the_name_of_its_stream_and_never_served() {
+async fn a_flipped_bit_in_a_page_is_reported_with_its_stream_and_never_served() {
     check_flips("blobs").await;
 }
 
@@ -182,7 +182,7 @@ async fn a_damaged_list_of_files_is_refused_with_its_path() {
     let mut streams = Streams::start(&[]).await;
     fill(&streams.caller(), streams.dir.path()).await;
     streams.process.kill().await;
-    // An earlier version kept second copies here, which nothing reads any more.
+    // Earlier versions kept copies here, which nothing reads any more.
     std::fs::create_dir_all(streams.dir.path().join("copies/1")).unwrap();
     std::fs::write(streams.dir.path().join("copies/1/v1-0"), "copy").unwrap();
     for damage in [flip_first, truncate, remove] as [fn(&Path); 3] {
@@ -211,7 +211,7 @@ fn remove(file: &Path) {
     std::fs::remove_file(file).unwrap();
 }
 
-/// Flips a bit of a text wherever it stands in the journal.
+/// Flips a bit of a text wherever it occurs in the journal.
 fn flip_text(dir: &Path, text: &[u8]) {
     let mut flipped = 0;
     for journal in files(dir, "journal") {
@@ -222,11 +222,12 @@ fn flip_text(dir: &Path, text: &[u8]) {
         }
         std::fs::write(journal, bytes).unwrap();
     }
-    assert!(flipped > 0, "there is no such text");
+    assert!(flipped > 0, "the text was not found");
 }
 
-/// `one` and `other` with two records each; a bit of one of them flips, and the server starts twice.
-async fn check_missed(record: &str, readable: &str) {
+/// Flips a bit in one of two records of the stream `one`, starts the server twice, and checks that the loss is reported and the
+/// stream `other` is intact.
+async fn check_reported(record: &str, readable: &str) {
     let kind = "text/plain";
     let mut streams = Streams::start(&[]).await;
     let caller = streams.caller();
@@ -243,44 +244,46 @@ async fn check_missed(record: &str, readable: &str) {
     flip_text(streams.dir.path(), record.as_bytes());
     streams.process.restart().await;
     let log = streams.process.log();
-    assert!(log.contains(r#""path":"one""#), "the log does not tell which stream: {log}");
+    assert!(log.contains(r#""path":"one""#), "the log does not name the stream: {log}");
     let mut caller = Caller { client: client(), ..streams.caller() };
     let before = caller.call(Method::GET, "one?offset=-1", &[], Vec::new()).await.unwrap();
     if readable.is_empty() {
         assert_eq!(before.status(), 500);
     } else {
-        assert!(!before.headers().contains_key("stream-up-to-date"), "there is more, and it cannot be read");
+        assert!(!before.headers().contains_key("stream-up-to-date"), "there is more that cannot be read");
         assert_eq!(before.text().await.unwrap(), readable);
     }
-    for life in ["this", "next"] {
+    for start in ["first", "second"] {
         let (status, problem) = caller.read("one", "-1").await.unwrap_err();
-        assert!(status == 500 && problem.contains("the stream one is damaged"), "{life} life: {status} {problem}");
+        assert!(status == 500 && problem.contains("the stream one is damaged"), "{start} start: {status} {problem}");
         assert_eq!(caller.read("other", "-1").await.unwrap().0, b"first of other;last of other;");
-        if life == "this" {
+        if start == "first" {
             assert_eq!(caller.append("one", kind, b"later".to_vec()).await, 204);
             streams.kill_and_revive().await;
             caller = streams.caller();
         }
-        assert_eq!(caller.read("one", &end).await.unwrap().0, b"later", "what was told stays where it is");
+        assert_eq!(caller.read("one", &end).await.unwrap().0, b"later", "offsets do not change");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_last_record_that_is_damaged_is_missed_with_the_name_of_its_stream() {
-    check_missed("last of one", "first of one;").await;
+async fn a_damaged_last_record_is_reported_with_its_stream() {
+    check_reported("last of one", "first of one;").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_record_that_is_damaged_is_missed_with_the_name_of_its_stream() {
-    check_missed("first of one", "").await;
+async fn a_damaged_first_record_is_reported_with_its_stream() {
+    check_reported("first of one", "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_that_is_in_use_is_refused_and_its_owner_unharmed() {
+async fn a_directory_in_use_is_refused_and_its_owner_unharmed() {
     let streams = Streams::start(&[]).await;
     let caller = streams.caller();
     assert_eq!(caller.create("a", "text/plain").await, 201);
-    let Opened::Refused { code, words } = open(streams.dir.path()).await else { panic!("two on one folder") };
+    let Opened::Refused { code, words } = open(streams.dir.path()).await else {
+        panic!("two servers on one directory")
+    };
     assert_eq!(code, Some(1), "{words}");
     assert!(words.contains("in use by another process"), "{words}");
     assert!(words.contains(&streams.dir.path().display().to_string()), "{words}");

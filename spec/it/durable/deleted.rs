@@ -1,4 +1,4 @@
-//! A stream is deleted, and created again, under everybody who reads it.
+//! A stream that is deleted and created again while it is read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,32 +10,32 @@ use crate::eventually::eventually;
 
 const TEXT: &str = "text/plain";
 
-/// Every line of a life tells which one it is.
-fn line(life: u64) -> String {
-    format!("{life:0>99}\n")
+/// Returns a line that names the incarnation of the stream.
+fn line(incarnation: u64) -> String {
+    format!("{incarnation:0>99}\n")
 }
 
-/// The lives of which there are lines in a text that may begin and end anywhere.
-fn lives_in(text: &str) -> Vec<u64> {
+/// Returns the incarnations named in a text, which may begin and end within a line.
+fn incarnations_in(text: &str) -> Vec<u64> {
     let lines = text.lines().filter(|line| line.len() == 99);
-    let mut lives: Vec<u64> = lines.filter_map(|line| line.parse().ok()).collect();
-    lives.dedup();
-    lives
+    let mut found: Vec<u64> = lines.filter_map(|line| line.parse().ok()).collect();
+    found.dedup();
+    found
 }
 
-/// A life of the stream, long enough that it is read in several pieces from pages and the tail.
-async fn live(caller: &Caller, life: u64) {
+/// Creates the stream with enough content to be read in several pieces.
+async fn recreate(caller: &Caller, incarnation: u64) {
     assert_eq!(caller.create("s", TEXT).await, 201);
     for _ in 0..4 {
-        assert_eq!(caller.append("s", TEXT, line(life).repeat(700).into_bytes()).await, 204);
+        assert_eq!(caller.append("s", TEXT, line(incarnation).repeat(700).into_bytes()).await, 204);
     }
 }
 
-/// Follows to the end, and gives everything that came.
+/// Follows to the end and returns everything received.
 async fn follow(caller: &Caller, target: &str) -> String {
     let mut answer = caller.call(Method::GET, target, &[], Vec::new()).await.unwrap();
     let mut text = Vec::new();
-    // A connection that breaks is an end like any other.
+    // A broken connection is an end, too.
     while let Ok(Some(chunk)) = answer.chunk().await {
         text.extend_from_slice(&chunk);
     }
@@ -43,7 +43,7 @@ async fn follow(caller: &Caller, target: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_get_one_life_of_a_stream_and_an_end_when_it_is_deleted() {
+async fn readers_see_one_incarnation_of_a_stream_and_end_when_it_is_deleted() {
     let settings = [
         ("EXORELAY__STREAMS__READ_BYTES_MAX", "70000"),
         ("EXORELAY__STREAMS__EVENT_BYTES_MAX", "70000"),
@@ -60,18 +60,18 @@ async fn readers_get_one_life_of_a_stream_and_an_end_when_it_is_deleted() {
             readers.push(tokio::spawn(async move {
                 while !over.load(Ordering::Relaxed) {
                     let text = follow(&caller, target).await;
-                    let lives = lives_in(&text.replace("data:", ""));
-                    assert!(lives.len() <= 1, "{target} gave {lives:?}");
+                    let found = incarnations_in(&text.replace("data:", ""));
+                    assert!(found.len() <= 1, "{target} gave {found:?}");
                     ended.fetch_add(1, Ordering::Relaxed);
                 }
             }));
         }
     }
-    for life in 1..60 {
-        live(&caller, life).await;
+    for incarnation in 1..60 {
+        recreate(&caller, incarnation).await;
         let begun = ended.load(Ordering::Relaxed);
         let (before, _) = caller.read("s", "-1").await.unwrap();
-        assert_eq!(lives_in(&String::from_utf8(before).unwrap()), [life]);
+        assert_eq!(incarnations_in(&String::from_utf8(before).unwrap()), [incarnation]);
         assert_eq!(delete(&caller).await, 204);
         eventually("readers that come to an end", || async { (ended.load(Ordering::Relaxed) > begun).then_some(()) })
             .await;
@@ -79,27 +79,27 @@ async fn readers_get_one_life_of_a_stream_and_an_end_when_it_is_deleted() {
     }
     over.store(true, Ordering::Relaxed);
     for reader in readers {
-        // None is left that waits for a stream that is gone.
+        // No reader waits for a deleted stream.
         tokio::time::timeout(std::time::Duration::from_secs(20), reader).await.unwrap().unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_who_comes_back_after_a_deletion_gets_nothing_of_the_old_life() {
+async fn a_reader_that_returns_after_a_deletion_sees_nothing_old() {
     let mut streams = Streams::start(&[]).await;
     let caller = streams.caller();
-    live(&caller, 1).await;
+    recreate(&caller, 1).await;
     let (_, end) = caller.read("s", "-1").await.unwrap();
     let whole = caller.call(Method::GET, "s?offset=-1", &[], Vec::new()).await.unwrap();
     let tag = whole.headers()["etag"].to_str().unwrap().to_owned();
     assert_eq!(delete(&caller).await, 204);
-    live(&caller, 2).await;
+    recreate(&caller, 2).await;
     streams.kill_and_revive().await;
     let caller = streams.caller();
     assert_eq!(caller.read("s", &end).await.unwrap(), (Vec::new(), end));
     let again = caller.call(Method::GET, "s?offset=-1", &[("if-none-match", &tag)], Vec::new()).await.unwrap();
-    assert_eq!(again.status(), 200, "the tag of another life must not fit");
-    assert_eq!(lives_in(&again.text().await.unwrap()), [2]);
+    assert_eq!(again.status(), 200, "the tag of another incarnation must not match");
+    assert_eq!(incarnations_in(&again.text().await.unwrap()), [2]);
 }
 
 async fn delete(caller: &Caller) -> u16 {

@@ -1,4 +1,4 @@
-//! A disk that fills up, and gets room again.
+//! A disk that fills up and is freed again.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,36 +14,36 @@ use crate::eventually::eventually;
 
 const RESERVE_BYTES: usize = 100_000_000;
 
-/// Less than 32 writers write between two looks at the disk.
+/// Less than 32 writers write between two measurements of the free space.
 const SMALL_RESERVE_BYTES: usize = 20_000_000;
 const DISK: &str = "size=256m";
 const BYTES: &str = "application/octet-stream";
 const LONG: usize = 1_000_000;
 
-/// A server on a small disk of its own, which nobody else sees.
+/// A server on a small disk that only it sees.
 struct Small {
     _server: Child,
     caller: Caller,
-    /// The disk, as this process reaches it.
+    /// The path of the disk in this process.
     disk: PathBuf,
     _dir: TempDir,
 }
 
-/// How to get a mount of one's own, if the system lets us at all.
+/// Returns arguments of `unshare` that allow mounting, if the system permits it.
 fn unshare() -> Option<Vec<&'static str>> {
-    let ways = [vec!["--mount"], vec!["--mount", "--map-root-user"]];
-    let works = |way: &Vec<&str>| {
-        let tried = Tool::new("unshare").args(way).args(["mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    let candidates = [vec!["--mount"], vec!["--mount", "--map-root-user"]];
+    let works = |arguments: &Vec<&str>| {
+        let tried = Tool::new("unshare").args(arguments).args(["mount", "-t", "tmpfs", "none", "/mnt"]).output();
         tried.is_ok_and(|tried| tried.status.success())
     };
-    ways.into_iter().find(works)
+    candidates.into_iter().find(works)
 }
 
 impl Small {
-    /// `None`, which is told, where the system does not let us mount a disk.
+    /// Returns `None` and prints why where the system does not permit mounting.
     async fn start(reserve_bytes: usize) -> Option<Self> {
         let Some(unshare) = unshare() else {
-            println!("skipped: this system does not let us mount a small disk");
+            println!("skipped: this system does not permit mounting a small disk");
             return None;
         };
         let dir = TempDir::new().unwrap();
@@ -78,7 +78,7 @@ impl Small {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_refuses_content_and_goes_on_when_there_is_room() {
+async fn a_full_disk_refuses_content_until_space_is_free() {
     let Some(small) = Small::start(RESERVE_BYTES).await else { return };
     let caller = &small.caller;
     for path in ["a", "b"] {
@@ -93,7 +93,7 @@ async fn a_full_disk_refuses_content_and_goes_on_when_there_is_room() {
     assert_eq!(refused.status(), 507);
     let problem = refused.text().await.unwrap();
     assert!(problem.contains("the disk is full"), "{problem}");
-    // Reading, deleting and closing go on.
+    // Reading and deleting still work.
     assert!(content.starts_with(&[b'a'; 1_000_000]));
     assert_eq!(caller.call(Method::DELETE, "b", &[], Vec::new()).await.unwrap().status(), 204);
     assert_eq!(caller.read("a", "-1").await.unwrap(), (content.clone(), end));
@@ -104,14 +104,14 @@ async fn a_full_disk_refuses_content_and_goes_on_when_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_streams_makes_room_on_a_full_disk() {
+async fn deleting_streams_frees_space_on_a_full_disk() {
     let Some(small) = Small::start(RESERVE_BYTES).await else { return };
     let caller = &small.caller;
     let names: Vec<String> = (0..8).map(|number| format!("s{number}")).collect();
     for name in &names {
         assert_eq!(caller.create(name, BYTES).await, 201);
     }
-    // In turns: what is on the disk of one stream stands between what is there of others.
+    // In turns, so that the records of all streams are interleaved on the disk.
     let (mut kept, mut status) = (Vec::new(), 204);
     for (round, name) in (0..u8::MAX).flat_map(|round| names.iter().map(move |name| (round, name))) {
         status = caller.append(name, BYTES, vec![round; LONG]).await;
@@ -128,7 +128,7 @@ async fn deleting_streams_makes_room_on_a_full_disk() {
     }
     for round in 0..20 {
         let taken = || async { (caller.append(&names[0], BYTES, vec![round; LONG]).await == 204).then_some(()) };
-        eventually("room for an append", taken).await;
+        eventually("space for an append", taken).await;
         kept.extend_from_slice(&vec![round; LONG]);
     }
     let (content, _) = caller.read(&names[0], "-1").await.unwrap();
@@ -136,21 +136,21 @@ async fn deleting_streams_makes_room_on_a_full_disk() {
     assert!(small.is_ready().await);
 }
 
-/// Appends long records until the disk is full, and on, until it was so a number of times. How many were taken.
+/// Appends long records until 20 were refused; returns how many were accepted.
 async fn fill(caller: Caller, name: String) -> usize {
-    let (mut taken, mut refused) = (0, 0);
+    let (mut accepted, mut refused) = (0, 0);
     while refused < 20 {
-        match caller.append(&name, BYTES, vec![taken as u8; LONG]).await {
-            204 => taken += 1,
+        match caller.append(&name, BYTES, vec![accepted as u8; LONG]).await {
+            204 => accepted += 1,
             507 => refused += 1,
             other => panic!("an append to {name} was answered {other}"),
         }
     }
-    taken
+    accepted
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_writers_at_once_meet_the_reserve_and_not_the_end_of_the_disk() {
+async fn many_writers_are_refused_before_the_disk_is_full() {
     let Some(small) = Small::start(SMALL_RESERVE_BYTES).await else { return };
     let names: Vec<String> = (0..32).map(|number| format!("w{number}")).collect();
     for name in &names {
@@ -159,13 +159,13 @@ async fn many_writers_at_once_meet_the_reserve_and_not_the_end_of_the_disk() {
     let writers: Vec<_> = names.iter().map(|name| tokio::spawn(fill(small.caller.clone(), name.clone()))).collect();
     let mut all = 0;
     for (name, writer) in names.iter().zip(writers) {
-        let taken = writer.await.unwrap();
+        let accepted = writer.await.unwrap();
         let (content, _) = small.caller.read(name, "-1").await.unwrap();
-        let expected: Vec<u8> = (0..taken).flat_map(|number| vec![number as u8; LONG]).collect();
-        assert!(content == expected, "{name}: {} bytes, {} were taken", content.len(), expected.len());
-        all += taken;
+        let expected: Vec<u8> = (0..accepted).flat_map(|number| vec![number as u8; LONG]).collect();
+        assert!(content == expected, "{name}: {} bytes, {} were accepted", content.len(), expected.len());
+        all += accepted;
     }
-    println!("{all} records were taken");
+    println!("{all} records were accepted");
     assert!(all > 0);
     assert!(small.is_ready().await);
     assert_eq!(small.caller.call(Method::DELETE, "w0", &[], Vec::new()).await.unwrap().status(), 204);

@@ -1,7 +1,7 @@
-//! kill -9 at random moments, hundreds of times, and somebody who remembers every answer.
+//! Hundreds of SIGKILLs at random moments, with writers that remember every answer.
 //!
-//! What was answered is there: once, whole, in order, at the offsets that were told. What was on its way when the server
-//! died is there as a whole or not at all. A producer that asks again does not write twice.
+//! Acknowledged records are present once, complete, in order, at the offsets that were returned. A record in flight is present
+//! as a whole or not at all. A producer's retry is not written twice.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use crate::eventually::pause;
 
 const KILLS: u64 = 80;
 
-/// One stream, its only writer, and what the writer knows.
+/// One stream, with what its only writer knows.
 struct Writer {
     path: String,
     content_type: &'static str,
-    /// The next number of an idempotent producer, if it is one.
+    /// The next sequence number, for an idempotent producer.
     seq: Option<u64>,
-    /// What was answered, with the offset that was told.
+    /// The acknowledged records with the returned offsets.
     answered: Vec<(Vec<u8>, String)>,
-    /// What was sent and not answered.
+    /// The record in flight.
     open: Option<Vec<u8>>,
     dice: Dice,
 }
@@ -40,7 +40,7 @@ impl Writer {
         }
     }
 
-    /// A record that tells which one it is, mostly short, sometimes longer than a page.
+    /// Returns a record that contains its number, mostly short, sometimes longer than a page.
     fn record(&mut self) -> Vec<u8> {
         let length = match self.dice.throw(20) {
             0 => self.dice.throw(100_000),
@@ -55,8 +55,8 @@ impl Writer {
         }
     }
 
-    /// Appends until the server is gone, or about to be: the next one may be there in no time. What was open before comes
-    /// first, if a producer may send it again.
+    /// Appends until the server is killed, or about to be, as the next one may start at once. A producer first retries the
+    /// record that was in flight.
     async fn write(mut self, caller: Caller, answers: Arc<AtomicUsize>, over: Arc<AtomicBool>) -> Self {
         while !over.load(Ordering::Relaxed) {
             let record = match self.open.take() {
@@ -87,25 +87,25 @@ impl Writer {
         }
     }
 
-    /// Compares everything, and from one of the offsets on; then knows whether what was open is there.
+    /// Checks the whole content, and the content after one of the offsets; decides if the record in flight was written.
     async fn check(&mut self, caller: &Caller, what: &str) {
         let (content, end) = caller.read(&self.path, "-1").await.unwrap();
         let mut records: Vec<&[u8]> = self.answered.iter().map(|(record, _)| record.as_slice()).collect();
         let without = self.content(&records);
         let is_there = content != without;
         if is_there {
-            let open = self.open.as_deref().unwrap_or_else(|| panic!("{what}: {} has another content", self.path));
+            let open = self.open.as_deref().unwrap_or_else(|| panic!("{what}: {} has different content", self.path));
             records.push(open);
-            assert!(content == self.content(&records), "{what}: {} lost, doubled or tore something", self.path);
-        } else if let Some((_, told)) = self.answered.last() {
-            assert_eq!(&end, told, "{what}: {}", self.path);
+            assert!(content == self.content(&records), "{what}: {} lost, doubled or tore a record", self.path);
+        } else if let Some((_, returned)) = self.answered.last() {
+            assert_eq!(&end, returned, "{what}: {}", self.path);
         }
         if !self.answered.is_empty() {
             let place = self.dice.throw(self.answered.len() as u64) as usize;
             let (from, _) = caller.read(&self.path, &self.answered[place].1).await.unwrap();
             assert!(from == self.content(&records[place + 1..]), "{what}: {} behind {place}", self.path);
         }
-        // A producer asks again in any case: that must change nothing if it is there. Others would write it twice.
+        // A producer retries in any case, which must change nothing if the record is present. Others would write it twice.
         if is_there && self.seq.is_none() {
             self.answered.extend(self.open.take().map(|record| (record, end)));
         }
@@ -115,13 +115,13 @@ impl Writer {
     }
 }
 
-/// Streams that begin and end while the server dies, and what was answered of them last.
+/// Streams that are created and end while the server is killed.
 struct Restless {
     rounds: u64,
 }
 
 impl Restless {
-    /// Creates, appends, closes or deletes until the server is gone; gives the names whose fate was answered.
+    /// Creates, appends, closes or deletes until the server is killed; returns the streams whose last call was acknowledged.
     async fn live(self, caller: Caller, round: u64, over: Arc<AtomicBool>) -> (Self, Vec<(String, &'static str)>) {
         let mut fates = Vec::new();
         for number in (0..).take_while(|_| !over.load(Ordering::Relaxed)) {
@@ -161,7 +161,7 @@ impl Restless {
     }
 }
 
-/// With more than one writer, somebody creates, closes and deletes streams beside them, too.
+/// Kills the server again and again while writers append; with more than one, other streams are created and deleted, too.
 async fn check_kills(durability: &str, seed: u64, writers: Range<u64>) {
     let mut streams = Streams::start(&[("EXORELAY__STREAMS__DURABILITY", durability)]).await;
     let mut dice = Dice::new(seed);
@@ -180,7 +180,7 @@ async fn check_kills(durability: &str, seed: u64, writers: Range<u64>) {
         let living = restless.take().map(|restless| tokio::spawn(restless.live(streams.caller(), kill, over.clone())));
         let enough = dice.throw(120) as usize;
         while answers.load(Ordering::Relaxed) < enough {
-            assert!(!writing.iter().any(tokio::task::JoinHandle::is_finished), "{what}: a writer has ended");
+            assert!(!writing.iter().any(tokio::task::JoinHandle::is_finished), "{what}: a writer ended early");
             pause(dice.throw(3)).await;
         }
         over.store(true, Ordering::Relaxed);
@@ -204,21 +204,21 @@ async fn check_kills(durability: &str, seed: u64, writers: Range<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_was_answered_is_lost_however_often_the_server_is_killed() {
+async fn no_acknowledged_record_is_lost_over_many_kills() {
     check_kills("sync", u64::from(std::process::id()), 0..6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_that_is_alone_loses_nothing_either() {
+async fn a_single_writer_loses_nothing() {
     check_kills("sync", u64::from(std::process::id()) + 3, 2..3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_costs_nothing_either_where_the_disk_gets_everything_a_little_later() {
+async fn a_kill_costs_nothing_with_durability_interval() {
     check_kills("interval 10ms", u64::from(std::process::id()) + 1, 0..6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_costs_nothing_either_where_the_system_has_everything() {
+async fn a_kill_costs_nothing_with_durability_memory() {
     check_kills("memory", u64::from(std::process::id()) + 2, 0..6).await;
 }

@@ -1,5 +1,5 @@
-//! kill -9 at random moments while streams of all kinds begin, grow, fork, close and end, at times before the server has
-//! come up again; and somebody who knows what everything has to be.
+//! SIGKILLs at random moments, some during a start, while streams of all kinds are created, appended to, forked, closed and
+//! deleted; a model knows the expected state.
 
 mod model;
 mod writer;
@@ -14,24 +14,24 @@ use self::writer::{SHARED, Writer};
 use super::client::{Caller, Dice, Streams};
 use crate::eventually::{eventually, pause};
 
-/// Set to the number that a failure names, it throws the same dice again.
+/// Environment variable with a seed, to repeat a failed run.
 const SEED: &str = "EXORELAY_SPEC_SEED";
 
 const WRITERS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_of_all_kinds_live_and_end_as_they_were_told_to_over_kills() {
+async fn streams_match_the_model_over_kills() {
     check_kills("sync", 60).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_of_all_kinds_live_and_end_as_they_were_told_to_where_the_system_syncs() {
+async fn streams_match_the_model_over_kills_with_durability_memory() {
     check_kills("memory", 30).await;
 }
 
 async fn check_kills(durability: &str, kills: usize) {
     let seed = std::env::var(SEED).map_or_else(|_| Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
-    println!("{SEED}={seed} throws these dice again");
+    println!("{SEED}={seed} repeats this run");
     let mut dice = Dice::new(seed);
     let mut streams = Streams::start(&[("EXORELAY__STREAMS__DURABILITY", durability)]).await;
     let answered = Arc::new(AtomicUsize::new(0));

@@ -1,4 +1,4 @@
-//! A great many streams.
+//! Many streams.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use super::client;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_thousand_streams_are_there_again_after_a_stop_and_after_a_kill() {
+async fn fifty_thousand_streams_survive_a_stop_and_a_kill() {
     let mut server = client::Streams::start(&[]).await;
     server.process.stop().await;
     fill(server.dir.path()).await;
@@ -33,7 +33,7 @@ async fn fifty_thousand_streams_are_there_again_after_a_stop_and_after_a_kill() 
 
 const STREAMS: usize = 50_000;
 
-/// Makes the streams as an application would that has the library in it: a call each would take longer.
+/// Creates the streams through the library, which is faster than one HTTP call for each.
 async fn fill(dir: &Path) {
     let config =
         DiskConfig { dir: dir.to_owned(), durability: Durability::Memory, free_bytes_min: 0, cache_bytes: 1024 * 1024 };

@@ -1,4 +1,4 @@
-//! Durable streams on bad days: real processes, on disk.
+//! Durable streams on disk in real processes: crashes, damage, full disks, slow readers.
 
 mod bodies;
 mod client;

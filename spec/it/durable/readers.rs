@@ -1,4 +1,4 @@
-//! Readers whose stream goes away, that read slowly, or that are many.
+//! Readers of a deleted stream, slow readers, and many readers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::stage::{Raw, raise_file_limit};
 const KIND: &str = "application/octet-stream";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_of_a_deleted_stream_end_and_never_see_the_next_life_of_its_name() {
+async fn readers_of_a_deleted_stream_end_and_never_see_its_successor() {
     let streams = Streams::start(&[]).await;
     let caller = streams.caller();
     assert_eq!(caller.create("a", "text/plain").await, 201);
@@ -35,7 +35,7 @@ async fn readers_of_a_deleted_stream_end_and_never_see_the_next_life_of_its_name
     assert_eq!(caller.read("a", "-1").await.unwrap().0, b"new life");
 }
 
-/// Waits until so many follow.
+/// Waits until `count` readers follow.
 async fn followed(streams: &Streams, count: usize) {
     let url = format!("{}/metrics", streams.process.url("streams"));
     eventually(("followers", count), || async {
@@ -45,15 +45,15 @@ async fn followed(streams: &Streams, count: usize) {
     .await;
 }
 
-/// How much is appended before somebody who reads nothing.
+/// Number of records appended while the slow readers read nothing.
 const UNREAD: usize = 48;
 const RECORD: usize = 1024 * 1024;
 
-/// What may grow meanwhile: what waits to be written out, and what a reader has in its buffers.
+/// Maximum growth of memory: the memtable, and the buffers of readers.
 const GROWTH_KIB_MAX: u64 = 160 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_takes_nothing_holds_up_nobody_and_finds_everything_later() {
+async fn readers_that_read_nothing_delay_nobody_and_lose_nothing() {
     let streams = Streams::start(&[]).await;
     let caller = streams.caller();
     assert_eq!(caller.create("a", KIND).await, 201);
@@ -79,11 +79,11 @@ async fn a_reader_that_takes_nothing_holds_up_nobody_and_finds_everything_later(
 
 const IDLE: usize = 5_000;
 
-/// What one may cost.
+/// Maximum memory of one idle follower.
 const IDLE_BYTES_MAX: u64 = 32 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_thousand_followers_cost_little_and_all_hear_of_it() {
+async fn five_thousand_followers_take_little_memory_and_all_get_the_event() {
     raise_file_limit();
     let streams = Streams::start(&[("EXORELAY__STREAMS__SSE_LIFETIME_MS", "600000")]).await;
     let caller = streams.caller();
@@ -96,8 +96,8 @@ async fn five_thousand_followers_cost_little_and_all_hear_of_it() {
     }
     followed(&streams, IDLE).await;
     let each = resident_kib(streams.process.id()).saturating_sub(before) * 1024 / IDLE as u64;
-    println!("a follower costs {each} bytes");
-    assert!(each <= IDLE_BYTES_MAX, "a follower costs {each} bytes");
+    println!("a follower takes {each} bytes");
+    assert!(each <= IDLE_BYTES_MAX, "a follower takes {each} bytes");
     assert_eq!(caller.append("a", "text/plain", b"news".to_vec()).await, 204);
     for mut follower in followers {
         let mut seen = String::new();

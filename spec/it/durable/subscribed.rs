@@ -1,7 +1,7 @@
-//! kill -9 at random moments while subscribers are woken, and somebody who remembers what they were told.
+//! SIGKILLs at random moments while subscribers are woken.
 //!
-//! What was acknowledged stays so. A generation has one holder. Nobody is told less than before, and in the end everybody
-//! has got everything: no wake is lost.
+//! Acknowledgements are kept, a generation has one holder, offsets never go back, and in the end each subscription has
+//! acknowledged everything: no wake is lost.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,24 +21,24 @@ use crate::eventually::{eventually, pause};
 const KILLS: u64 = 50;
 const STREAMS: u64 = 4;
 
-/// The webhook's subscription, and the one whose work is claimed.
+/// The webhook subscription, and the one whose work is claimed.
 const HOOK: &str = "hook";
 const JOBS: &str = "jobs";
 
 const LEASE: Duration = Duration::from_secs(1);
 
-/// What is known of a subscription.
+/// The known state of a subscription.
 #[derive(Default)]
 struct Known {
-    /// Its last generation, and who held which.
+    /// The last generation, and the holder of each.
     generation: u64,
     holders: HashMap<u64, String>,
-    /// How far each stream was acknowledged for sure. Offsets are in the order of their texts.
+    /// The offset up to which each stream was acknowledged for certain. Offsets sort as text.
     acked: BTreeMap<String, String>,
 }
 
 impl Known {
-    /// Somebody was woken: nothing of it is older than what is known. Offsets in it were acknowledged.
+    /// Checks a wake: nothing in it is older than what is known. Its offsets were acknowledged.
     fn woken(&mut self, wake: &Value) {
         let generation = wake["generation"].as_u64().unwrap();
         assert!(generation >= self.generation, "generation {} came before {wake}", self.generation);
@@ -63,32 +63,32 @@ impl Known {
     fn claimed(&mut self, worker: &str, claim: &Value) {
         self.woken(claim);
         let holder = self.holders.entry(self.generation).or_insert_with(|| worker.to_owned());
-        assert_eq!(holder, worker, "two hold {claim}");
+        assert_eq!(holder, worker, "two workers hold {claim}");
     }
 }
 
-/// Work that was claimed.
+/// Claimed work.
 struct Held {
     claim: Value,
-    /// When the server was last asked for it, and gave it.
+    /// The time of the last successful request for it.
     since: Instant,
-    /// Whether the server has died since: perhaps it has done what was asked last, and nobody was told.
+    /// True if the server was killed since; the last call may have taken effect without an answer.
     earlier: bool,
 }
 
 type Shared = Arc<Mutex<Known>>;
 
-/// What goes on in one life of the server.
+/// The clients of one server process.
 #[derive(Clone)]
 struct Life {
     caller: Caller,
     over: Arc<AtomicBool>,
-    /// How much was answered.
+    /// Number of answers.
     answers: Arc<AtomicUsize>,
 }
 
 impl Life {
-    /// Calls, if this is not over yet; `None` if there was no answer.
+    /// Makes a call, unless this is over; `None` if there was no answer.
     async fn call(&self, method: Method, path: &str, token: &str, body: &Value) -> Option<(u16, Value)> {
         if self.over.load(Ordering::Relaxed) {
             return None;
@@ -101,7 +101,7 @@ impl Life {
         Some((status, serde_json::from_str(&text).unwrap_or_default()))
     }
 
-    /// Appends to one stream or another.
+    /// Appends to random streams.
     async fn append(self, mut dice: Dice) {
         loop {
             let path = format!("work/{}", dice.throw(STREAMS));
@@ -111,8 +111,8 @@ impl Life {
         }
     }
 
-    /// Claims work, acknowledges it stream by stream, and ends or gives it back. What was `held` when the server died is gone
-    /// on with; gives what is held when it does so again.
+    /// Claims work, acknowledges it stream by stream, and completes or releases it. Continues with the work `held` when the
+    /// server was killed; returns the work held when it is killed again.
     async fn work(self, worker: &'static str, known: Shared, mut dice: Dice, mut held: Option<Held>) -> Option<Held> {
         loop {
             let mut job = match held.take() {
@@ -131,7 +131,7 @@ impl Life {
         }
     }
 
-    /// `None` if the server is gone; nothing inside if there is no work for this one.
+    /// Returns `None` if the server was killed, `Some(None)` if there is no work.
     async fn claim(&self, worker: &str, known: &Shared) -> Option<Option<Held>> {
         let since = Instant::now();
         let path = format!("__ds/subscriptions/{JOBS}/claim");
@@ -144,24 +144,24 @@ impl Life {
         Some(Some(Held { claim, since, earlier: false }))
     }
 
-    /// `None` if the server is gone before this is done.
+    /// Returns `None` if the server was killed before the work was finished.
     async fn finish(&self, job: &mut Held, known: &Shared, gives_back: bool) -> Option<()> {
         for stream in job.claim["streams"].as_array().unwrap().clone() {
             let (path, tail) = (&stream["path"], &stream["tail_offset"]);
             let acks = json!([{"stream": path, "offset": tail}]);
             let sent = Instant::now();
-            if !self.tell(job, "ack", "acks", &acks).await? {
+            if !self.report(job, "ack", "acks", &acks).await? {
                 return Some(());
             }
             job.since = sent;
             known.lock().unwrap().acknowledged(path.as_str().unwrap(), tail.as_str().unwrap(), &acks);
         }
         let what = if gives_back { "release" } else { "ack" };
-        self.tell(job, what, "done", &true.into()).await.map(drop)
+        self.report(job, what, "done", &true.into()).await.map(drop)
     }
 
-    /// Tells the server something of what is held. Gives whether it was still held; `None` if there was no answer.
-    async fn tell(&self, job: &Held, what: &str, key: &str, value: &Value) -> Option<bool> {
+    /// Makes a call about held work. Returns true if it was still held; `None` if there was no answer.
+    async fn report(&self, job: &Held, what: &str, key: &str, value: &Value) -> Option<bool> {
         let body = json!({"wake_id": job.claim["wake_id"], "generation": job.claim["generation"], key: value});
         let path = format!("__ds/subscriptions/{JOBS}/{what}");
         let (status, answer) = self.call(Method::POST, &path, job.claim["token"].as_str().unwrap(), &body).await?;
@@ -174,7 +174,7 @@ impl Life {
     }
 }
 
-/// A receiver that has done everything at once, mostly.
+/// Starts a webhook receiver that completes everything at once.
 async fn receive(known: Shared) -> String {
     async fn answer(State(known): State<Shared>, Json(wake): Json<Value>) -> Json<Value> {
         known.lock().unwrap().woken(&wake);
@@ -187,7 +187,7 @@ async fn receive(known: Shared) -> String {
     url
 }
 
-/// The subscription as it is shown.
+/// Returns the state of a subscription.
 async fn view(caller: &Caller, id: &str) -> Value {
     let path = format!("__ds/subscriptions/{id}");
     let answer = caller.call(Method::GET, &path, &[], Vec::new()).await.unwrap();
@@ -202,7 +202,7 @@ async fn subscribe(caller: &Caller, id: &str, mut terms: Value) {
     assert_eq!(made.status(), 201, "{id}: {}", made.text().await.unwrap());
 }
 
-/// Whether a subscription has got everything.
+/// Returns `Some` if a subscription has acknowledged everything.
 async fn is_done(caller: &Caller, id: &str) -> Option<()> {
     let streams = view(caller, id).await["streams"].clone();
     for number in 0..STREAMS {
@@ -215,7 +215,7 @@ async fn is_done(caller: &Caller, id: &str) -> Option<()> {
     Some(())
 }
 
-/// One life: everybody works until enough was answered, and then the server dies in the middle of it.
+/// Runs all clients until enough was answered, then kills the server while they work.
 async fn live_and_die(streams: &mut Streams, jobs: &Shared, held: &mut [Option<Held>; 2], dice: &mut Dice, what: &str) {
     let life = Life { caller: streams.caller(), over: Arc::default(), answers: Arc::default() };
     let appending = tokio::spawn(life.clone().append(Dice::new(dice.throw(1 << 30))));
@@ -227,7 +227,7 @@ async fn live_and_die(streams: &mut Streams, jobs: &Shared, held: &mut [Option<H
     let enough = dice.throw(150) as usize;
     while life.answers.load(Ordering::Relaxed) < enough {
         let ended = appending.is_finished() || working.iter().any(tokio::task::JoinHandle::is_finished);
-        assert!(!ended, "{what}: somebody has ended");
+        assert!(!ended, "{what}: a client ended early");
         pause(dice.throw(3)).await;
     }
     life.over.store(true, Ordering::Relaxed);
@@ -239,7 +239,7 @@ async fn live_and_die(streams: &mut Streams, jobs: &Shared, held: &mut [Option<H
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_wake_and_no_acknowledgement_is_lost_however_often_the_server_is_killed() {
+async fn no_wake_and_no_acknowledgement_is_lost_over_many_kills() {
     let seed = u64::from(std::process::id());
     let mut dice = Dice::new(seed);
     let (hook, jobs) = (Shared::default(), Shared::default());
@@ -263,7 +263,7 @@ async fn no_wake_and_no_acknowledgement_is_lost_however_often_the_server_is_kill
     let last = Life { caller: streams.caller(), over: Arc::default(), answers: Arc::default() };
     let worker = tokio::spawn(last.clone().work("cyd", Arc::clone(&jobs), dice, None));
     for id in [HOOK, JOBS] {
-        eventually(format!("{id} has got everything, seed {seed}"), || is_done(&last.caller, id)).await;
+        eventually(format!("{id} has acknowledged everything, seed {seed}"), || is_done(&last.caller, id)).await;
     }
     last.over.store(true, Ordering::Relaxed);
     worker.await.unwrap();
@@ -271,5 +271,5 @@ async fn no_wake_and_no_acknowledgement_is_lost_however_often_the_server_is_kill
     let events: Vec<Value> = serde_json::from_slice(&events).unwrap();
     let generations: Vec<u64> = events.iter().map(|event| event["generation"].as_u64().unwrap()).collect();
     assert!(generations.is_sorted_by(|one, next| one < next), "seed {seed}: {generations:?}");
-    assert!(jobs.lock().unwrap().holders.len() > 1, "seed {seed}: nobody has worked");
+    assert!(jobs.lock().unwrap().holders.len() > 1, "seed {seed}: no work was claimed");
 }

@@ -58,7 +58,7 @@ pub(super) struct MemTable {
 pub(super) enum Lookup {
     /// The records; `None` if no record begins at the position.
     Found(Option<Run>),
-    /// What comes before this position is in pages.
+    /// The records before this position are in pages.
     PagesUntil(u64),
 }
 

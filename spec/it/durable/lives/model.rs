@@ -1,10 +1,10 @@
-//! What streams have to be, by what was answered: the simplest thing that could be right.
+//! The model: the expected state of streams after the acknowledged calls.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-/// What a stream holds.
+/// The content type of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
@@ -21,7 +21,7 @@ impl Kind {
         }
     }
 
-    /// A record as it is sent.
+    /// Returns the request body of a record.
     pub(super) fn body_of(self, record: &[u8]) -> Vec<u8> {
         match self {
             Self::Text | Self::Binary => record.to_vec(),
@@ -30,10 +30,10 @@ impl Kind {
     }
 }
 
-/// Epoch and number of a request of a producer.
+/// Epoch and sequence number of a producer's request.
 pub(super) type Stamp = (u64, u64);
 
-/// One thing that somebody asks for.
+/// One call.
 #[derive(Clone)]
 pub(super) enum Step {
     Create { name: String, kind: Kind, produced: bool, record: Bytes },
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Step {
     }
 }
 
-/// One append, and the offset behind it as far as anybody was told.
+/// One append, and the offset after it if it was returned.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) bytes: Bytes,
@@ -70,16 +70,16 @@ pub(super) struct Stream {
     pub(super) kind: Kind,
     pub(super) records: Vec<Record>,
     pub(super) closed: bool,
-    /// Deleted, and there for its forks.
+    /// Deleted, but kept for its forks.
     pub(super) deleted: bool,
     pub(super) source: Option<String>,
     pub(super) produced: bool,
-    /// What its producer sent last.
+    /// The last call of its producer.
     pub(super) last: Option<Step>,
     pub(super) next_stamp: Stamp,
 }
 
-/// What a reader finds under a name.
+/// The state of a name, as a reader sees it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Found {
     Nothing,
@@ -97,12 +97,12 @@ impl std::fmt::Debug for Found {
     }
 }
 
-/// All streams of somebody.
+/// All streams of one writer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Model(pub(super) BTreeMap<String, Stream>);
 
 impl Stream {
-    /// The content behind the first `skipped` records.
+    /// Returns the content after the first `skipped` records.
     pub(super) fn content(&self, skipped: usize) -> Vec<u8> {
         let mut content = Vec::new();
         for record in &self.records[skipped..] {
@@ -128,7 +128,7 @@ impl Model {
         }
     }
 
-    /// What the step makes of it.
+    /// Returns the model after a step.
     pub(super) fn after(&self, step: &Step) -> Self {
         let mut model = self.clone();
         match step {

@@ -1,4 +1,4 @@
-//! Somebody who writes to streams of their own and to one of all, and knows what was answered.
+//! A writer with streams of its own and one that all writers share; it knows what was acknowledged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,13 +9,13 @@ use reqwest::{Method, Response};
 use super::super::client::{Caller, Dice};
 use super::model::{Found, Kind, Model, Step};
 
-/// Names that a writer uses again and again.
+/// Stream names, which a writer reuses.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
-/// A stream that is longer ends soon, so that a check takes no time.
+/// Length above which a stream is deleted soon, to keep checks fast.
 const LENGTH_MAX: usize = 256 * 1024;
 
-/// The stream of all.
+/// The shared stream.
 pub(super) const SHARED: &str = "shared";
 
 /// One writer.
@@ -25,7 +25,7 @@ pub(super) struct Writer {
     answered: Arc<AtomicUsize>,
     model: Model,
     in_flight: Option<Step>,
-    /// How many lines of this writer's are in the stream of all, and whether one more may be.
+    /// Number of acknowledged lines of this writer in the shared stream; one more may be present if one is in flight.
     shared: u64,
     shared_in_flight: bool,
 }
@@ -43,7 +43,7 @@ impl Writer {
         }
     }
 
-    /// Writes until there is no answer any more.
+    /// Writes until a call gets no answer.
     pub(super) async fn write(&mut self, caller: &Caller) {
         loop {
             if self.dice.throw(4) == 0 {
@@ -146,7 +146,7 @@ impl Writer {
         }
     }
 
-    /// At the end, or behind a record whose end is known.
+    /// Forks at the end, or after a record whose end is known.
     fn fork(&mut self, source: &str, name: String) -> Step {
         let records = self.model.0[source].records.iter().enumerate();
         let ends: Vec<(usize, String)> =
@@ -168,7 +168,7 @@ impl Writer {
         }
     }
 
-    /// Compares the server with what it has answered. What had no answer may be there as a whole, or not at all.
+    /// Compares the server with the model. The call in flight took effect as a whole, or not at all.
     pub(super) async fn check(&mut self, caller: &Caller) {
         let mut found = Vec::new();
         for name in NAMES {
@@ -228,7 +228,7 @@ impl Writer {
         text
     }
 
-    /// What had no answer is sent again: it counts once.
+    /// Retries the call in flight, which must take effect once.
     async fn send_again(&mut self, caller: &Caller, step: &Step, was_written: bool) {
         let answer = self.send(caller, step).await.unwrap();
         assert_eq!(answer.status(), if was_written { 204 } else { 200 }, "{} {step:?}: {answer:?}", self.name);
@@ -238,7 +238,7 @@ impl Writer {
         }
     }
 
-    /// An offset that was told once still is where it was.
+    /// Checks that an offset that was returned still refers to the same position.
     async fn check_offset(&mut self, caller: &Caller, name: &str) {
         let Some(stream) = self.model.0.get(name).filter(|stream| !stream.deleted) else { return };
         if stream.records.is_empty() {
@@ -250,10 +250,10 @@ impl Writer {
         let kind = stream.kind;
         let (behind, _) = caller.read(&format!("{}/{name}", self.name), &offset).await.unwrap();
         let behind = if kind == Kind::Json { without_brackets(&behind) } else { behind };
-        assert!(behind == expected, "{} {name}: other content behind {offset}", self.name);
+        assert!(behind == expected, "{} {name}: different content after {offset}", self.name);
     }
 
-    /// What a producer has sent last is not taken twice.
+    /// Checks that a producer's last call is not applied twice.
     async fn check_duplicate(&self, caller: &Caller, name: &str) {
         let stream = self.model.0.get(name).filter(|stream| !stream.deleted);
         let Some(last) = stream.and_then(|stream| stream.last.clone()) else { return };
@@ -263,7 +263,7 @@ impl Writer {
         }
     }
 
-    /// The lines of this writer's in the stream of all are there once, in their order.
+    /// Checks that each line of this writer is in the shared stream once, in order.
     pub(super) fn check_shared(&self, content: &str) {
         let prefix = format!("{}:", self.name);
         let numbers = content.lines().filter_map(|line| line.strip_prefix(&prefix));
@@ -272,7 +272,7 @@ impl Writer {
     }
 }
 
-/// How long a record is: mostly short, at times longer than a page of the store.
+/// Returns the length of a record: mostly short, sometimes longer than a page of the store.
 fn length(dice: &mut Dice) -> usize {
     let longest = match dice.throw(20) {
         0..=13 => 200,

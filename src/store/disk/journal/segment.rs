@@ -2,7 +2,7 @@
 //!
 //! Syncing newly allocated blocks makes the file system write and wait for its own journal; overwriting allocated blocks gives
 //! about 50 % more syncs per second on ext4. So a segment reuses the file of an unneeded one, and otherwise fills blocks with
-//! zeros ahead. The salt in its name tells its frames from earlier ones in the file.
+//! zeros ahead. Its frames differ from earlier ones in the file by the salt in its name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

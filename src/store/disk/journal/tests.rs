@@ -1,4 +1,4 @@
-//! What is read back from a journal.
+//! Tests of the journal: writing, reading back, damage.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
