@@ -202,7 +202,7 @@ async fn check_failure(on_commit: OnCommit, cause: &str) {
 
 #[tokio::test]
 async fn a_failed_commit_is_reported_to_all_who_wait_and_ends_it() {
-    check_failure(OnCommit::Fail, "the store failed: the disk is full").await;
+    check_failure(OnCommit::Fail, "the journal cannot be written: journal: the disk is full").await;
 }
 
 #[tokio::test]

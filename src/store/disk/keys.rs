@@ -12,7 +12,7 @@ use bytes::{BufMut, Bytes};
 
 use crate::store::batch::{LogId, Table};
 
-// These stand in the place of a log; no log has these numbers.
+// Reserved log ids, for keys that belong to no log.
 pub(super) const RETAINED: LogId = LogId(u64::MAX - 2);
 pub(super) const DROPPED: LogId = LogId(u64::MAX - 1);
 pub(super) const ENDS: LogId = LogId(u64::MAX);

@@ -35,8 +35,10 @@ pub(in crate::store::disk) struct Torn {
     /// Its number, if it is intact except for large records.
     in_parts: Option<u64>,
     body: Bytes,
-    /// Its file, and its offset there.
-    pub(super) place: (PathBuf, u64),
+    /// Its file.
+    pub(super) path: PathBuf,
+    /// Its offset in the file.
+    pub(super) offset: u64,
 }
 
 impl Torn {
@@ -58,7 +60,7 @@ impl Replay {
                 Some(number) => {
                     commits -= 1;
                     self.next_commit = number + 1;
-                    let file = torn.place.0.display();
+                    let file = torn.path.display();
                     tracing::error!(number, %file, "the journal is damaged: some large records of this commit are lost");
                     self.bodies.push(Body { bytes: torn.body, whole: false });
                 }
@@ -114,8 +116,12 @@ impl Reader {
         }
         tracing::debug!(file = %path.display(), bytes = ?torn.bytes, "the journal has bytes that are not a commit");
         let body = torn.body.map_or_else(Bytes::new, |body| bytes.slice(body));
-        let place = (path.to_owned(), torn.bytes.start as u64);
-        self.replay.torn.push(Torn { in_parts: torn.commit.filter(|_| torn.in_parts), body, place });
+        self.replay.torn.push(Torn {
+            in_parts: torn.commit.filter(|_| torn.in_parts),
+            body,
+            path: path.to_owned(),
+            offset: torn.bytes.start as u64,
+        });
     }
 
     fn commit(&mut self, commit: u64, body: Bytes) {

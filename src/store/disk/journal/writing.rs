@@ -180,13 +180,12 @@ impl Journal {
     /// used again.
     pub(in crate::store::disk) fn erase_torn(torn: &[Torn]) -> Result<(), Cause> {
         for torn in torn.iter().filter(|torn| torn.is_in_parts()) {
-            let (path, begins) = &torn.place;
             let erase = || {
-                let file = OpenOptions::new().write(true).open(path)?;
-                file.write_all_at(&[0; HEAD], *begins)?;
+                let file = OpenOptions::new().write(true).open(&torn.path)?;
+                file.write_all_at(&[0; HEAD], torn.offset)?;
                 file.sync_data()
             };
-            erase().map_err(|source| Cause::File { path: path.clone(), source })?;
+            erase().map_err(|source| Cause::File { path: torn.path.clone(), source })?;
         }
         Ok(())
     }
