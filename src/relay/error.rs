@@ -90,7 +90,7 @@ pub enum Error {
         reason: String,
     },
     /// The service behind the webhook fails. Its messages wait until it is called again.
-    #[error("the service at {url} fails: {cause}")]
+    #[error("the service at {url} is not responding: {cause}")]
     ServiceAway {
         /// Host and port.
         url: String,

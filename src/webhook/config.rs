@@ -1,4 +1,4 @@
-//! Settings of the webhook.
+//! Webhook settings.
 
 use std::time::Duration;
 
@@ -6,33 +6,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::ClientLimits;
 
-/// `[webhook]` of the configuration.
+/// The `[webhook]` section of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The service's base URL; messages go to `{forward}/run/{message}`. Empty: there is no webhook.
+    /// Base URL of the service; messages are posted to `{forward}/run/{message}`. Empty: no webhook.
     pub forward: String,
-    /// How a message is put into the request.
+    /// Request format.
     pub format: Format,
-    /// Signs every request by Standard Webhooks when set: `whsec_` and 24 to 64 bytes in base64.
+    /// Standard Webhooks signing secret: `whsec_` followed by 24 to 64 bytes in base64. Empty: requests are not signed.
     pub secret: String,
-    /// How long a connection to the service may take to open.
+    /// Timeout for opening a connection to the service.
     pub connect_timeout_ms: u64,
-    /// How long one call may take before it counts as failed.
+    /// Timeout of one call.
     pub timeout_ms: u64,
-    /// How long one message is tried; then it becomes a dead letter.
+    /// Maximum time to deliver one message, retries included; then it becomes a dead letter.
     pub deadline_ms: u64,
-    /// The longest wait between two tries, unless the service asks for more.
+    /// Maximum wait between two attempts, unless the service asks for more.
     pub retry_wait_max_ms: u64,
-    /// Calls to the service that may run at once.
+    /// Maximum number of concurrent calls to the service; further messages wait.
     pub concurrent_max: usize,
-    /// Longest answer that is read.
+    /// Maximum size of an answer; the body of a longer one is not read.
     pub answer_bytes_max: usize,
-    /// Failures in a row after which calls stop until a probe succeeds. 0 switches the breaker off.
+    /// Consecutive failures after which calls pause until a probe succeeds. 0 disables the breaker.
     pub breaker_failures: u32,
-    /// How long calls stop before the first probe; each failed probe doubles it.
+    /// Pause before the first probe; each failed probe doubles it.
     pub breaker_open_ms: u64,
-    /// How long calls stop before the next probe at most.
+    /// Maximum pause before a probe.
     pub breaker_open_max_ms: u64,
 }
 
@@ -81,12 +81,12 @@ impl Config {
     }
 }
 
-/// How a message is put into the request.
+/// Format of the requests to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// The ExoCom envelope as JSON body.
+    /// The ExoCom envelope as a JSON body.
     Exocom,
-    /// CloudEvents 1.0, HTTP binding, binary mode: the body is the payload, the rest travels in `ce-` headers.
+    /// CloudEvents 1.0, HTTP binding, binary mode: the body is the payload, everything else is in `ce-` headers.
     Cloudevents,
 }

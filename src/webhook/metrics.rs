@@ -1,10 +1,10 @@
-//! What the webhook counts, in the names of `/metrics`.
+//! Webhook metrics.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// The webhook's counters. Cheap to clone; clones count together.
+/// The webhook's metrics. Cheap to clone; clones share their counters.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     pub(super) handled: Counter,
@@ -14,18 +14,18 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Fresh counters, shown in `registry`.
+    /// Creates the counters and registers them.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let counters = [
             ("handled", "Messages the service handled", &metrics.handled),
             ("failed", "Messages that became dead letters at the webhook", &metrics.failed),
-            ("retried", "Calls to the service that were made again", &metrics.retried),
+            ("retried", "Calls to the service that were retried", &metrics.retried),
         ];
         for (name, help, counter) in counters {
             registry.register(format!("exorelay_webhook_{name}"), help, counter.clone());
         }
-        let help = "1 while calls to the service are held back";
+        let help = "1 while calls to the service are paused";
         registry.register("exorelay_webhook_breaker_open", help, metrics.breaker_open.clone());
         metrics
     }

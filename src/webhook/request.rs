@@ -1,4 +1,4 @@
-//! A message as a request to the service.
+//! Requests to the service.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,11 +15,11 @@ use crate::message::{Message, TraceParent, path_segment};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The service's address and what every request to it has in common, made once.
+/// The service's URL, and everything its requests have in common.
 pub(super) struct Target {
     scheme: Scheme,
     authority: Authority,
-    /// The path up to the message's name.
+    /// Path up to the message name.
     path: String,
     format: Format,
     secret: Option<Secret>,
@@ -46,14 +46,14 @@ impl Target {
         self.format
     }
 
-    /// Host and port, for people.
+    /// Returns host and port, for messages and logs.
     pub(super) fn authority(&self) -> &str {
         self.authority.as_str()
     }
 
-    /// The request for one try at `now`. Errors: [`Error::Url`].
+    /// Builds the request for one attempt at `now`. Errors: [`Error::Url`].
     pub(super) fn request(&self, message: &Message, now: SystemTime) -> Result<Request<Full<Bytes>>, Error> {
-        // Room for the headers of either format.
+        // Enough for the headers of either format.
         let mut headers = HeaderMap::with_capacity(16);
         headers.insert(ACCEPT, JSON);
         if let Some(trace) = &message.trace {
@@ -87,7 +87,7 @@ impl Target {
     }
 }
 
-/// Puts everything but the payload into headers; the body is the payload. CloudEvents HTTP binding, section 3.1.
+/// Adds everything but the payload as headers and returns the payload as body. CloudEvents HTTP binding, section 3.1.
 fn event(message: &Message, headers: &mut HeaderMap) -> Bytes {
     for (name, text) in attributes(message) {
         headers.insert(HeaderName::from_static(name), value(&text));
@@ -109,9 +109,10 @@ fn sign(secret: &Secret, message: &Message, body: &[u8], now: SystemTime, header
     headers.insert("webhook-id", value(id));
 }
 
-/// A text that is an id, or was encoded for headers.
+/// Converts an id, or text already encoded for headers.
 fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_bytes(text.as_bytes()).expect("ids have no control characters, and all else is printable ASCII")
+    HeaderValue::from_bytes(text.as_bytes())
+        .expect("ids contain no control characters, and everything else is printable ASCII")
 }
 
 #[cfg(test)]
@@ -123,12 +124,12 @@ mod tests {
         let message = Message::new(MessageId::parse("1").unwrap(), MessageName::parse(name).unwrap());
         let target = Target::new(&Config { forward: forward.to_owned(), ..Config::default() });
         let uri = target.and_then(|target| target.uri(&message));
-        let told = uri.map(|uri| uri.to_string()).map_err(|error| error.to_string());
-        assert_eq!(told, expected.map(str::to_owned).map_err(str::to_owned));
+        let actual = uri.map(|uri| uri.to_string()).map_err(|error| error.to_string());
+        assert_eq!(actual, expected.map(str::to_owned).map_err(str::to_owned));
     }
 
     #[test]
-    fn messages_go_to_run_below_the_base_url() {
+    fn messages_are_posted_to_run_below_the_base_url() {
         check("http://localhost:3000", "users.create", Ok("http://localhost:3000/run/users.create"));
         check("http://localhost:3000/", "mongo create", Ok("http://localhost:3000/run/mongo%20create"));
         check("https://[::1]/base//", "a/b?c#d%", Ok("https://[::1]/base/run/a%2Fb%3Fc%23d%25"));
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_base_url_is_refused() {
+    fn a_url_that_is_not_a_base_url_is_refused() {
         for forward in ["", "localhost:3000", "/run", "ftp://service", "http://", "http://a b", "http://service/?x=1"] {
             let hint = "expected the service's base URL, such as \"http://localhost:3000\"";
             let target = Target::new(&Config { forward: forward.to_owned(), ..Config::default() });
@@ -147,11 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_secret_is_refused_without_being_shown() {
+    fn an_invalid_secret_is_refused_and_not_printed() {
         let forward = "http://service".to_owned();
         let target = Target::new(&Config { forward, secret: "hunter2".to_owned(), ..Config::default() });
-        let expected =
-            "webhook.secret: it does not start with \"whsec_\"; expected \"whsec_\" and 24 to 64 bytes in base64";
+        let expected = "webhook.secret: it does not start with \"whsec_\"; expected \"whsec_\" followed by 24 to 64 bytes in base64";
         assert_eq!(target.map(drop).unwrap_err().to_string(), expected);
     }
 

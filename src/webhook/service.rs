@@ -1,4 +1,4 @@
-//! The webhook's handle: calls the service until it has an answer, and sends the replies.
+//! The webhook: calls the service until it answers, and sends its replies.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -6,50 +6,50 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 
+use super::gate::{Gate, pause};
 use super::request::Target;
-use super::rules::{Change, Fate, Health, Limits, Next, Outcome, Schedule};
-use super::way::{Way, held_back};
+use super::rules::{Change, Disposition, Health, Limits, Next, Outcome, Schedule};
 use super::wire::{self, AnswerError, Reply};
 use super::{Config, Error, Format, Metrics};
 use crate::http::{Answer, Backoff, Client, ClientError};
 use crate::message::Message;
 use crate::relay::{self, Context, Fallback, Relay, handler};
 
-/// The way of messages to one service. Cheap to clone; clones share connections, places and breaker.
+/// Delivers messages to one service. Cheap to clone; clones share connections, concurrency limit and breaker.
 #[derive(Clone)]
 pub struct Webhook(Arc<Inner>);
 
 struct Inner {
     client: Client,
     target: Target,
-    way: Way,
+    gate: Gate,
     config: Config,
     metrics: Metrics,
 }
 
-/// The tries of one message.
-struct Tries {
+/// Retry state of one message.
+struct Attempts {
     schedule: Schedule,
     backoff: Backoff,
 }
 
-/// Why a try is to be made again.
+/// Failed attempt that may be retried.
 struct Failure {
     cause: String,
-    /// The wait that was asked for.
-    asked: Option<Duration>,
-    /// The call had less than its time because the deadline was near, so its cause says little.
+    /// Wait requested by the service or the bus.
+    retry_after: Option<Duration>,
+    /// True if the deadline left the call less time than its own timeout, which makes `cause` uninformative.
     cut_short: bool,
 }
 
-/// What one call came to.
-enum Called {
+/// Result of one call.
+enum CallResult {
     Handled(Vec<Reply>),
-    Again(Failure),
+    Retry(Failure),
 }
 
 impl Webhook {
-    /// Makes the webhook of these settings. Opens no connection, and calls nobody before there is a message.
+    /// Creates a webhook. Opens no connection until the first message.
     /// Errors: [`Error::Forward`], [`Error::Secret`].
     pub(crate) fn start(config: &Config, metrics: Metrics) -> Result<Self, Error> {
         let limits = Limits {
@@ -60,37 +60,37 @@ impl Webhook {
         Ok(Self(Arc::new(Inner {
             client: Client::new(config.client_limits()),
             target: Target::new(config)?,
-            way: Way::new(config.concurrent_max, limits),
+            gate: Gate::new(config.concurrent_max, limits),
             config: config.clone(),
             metrics,
         })))
     }
 
-    /// What the relay runs for messages without a handler: see [`Relay::start`].
+    /// Returns the handler that the relay runs for messages without a handler of their own: see [`Relay::start`].
     pub(crate) fn fallback(&self) -> Fallback {
-        let (webhook, asked) = (self.clone(), self.clone());
+        let (webhook, health) = (self.clone(), self.clone());
         Fallback {
             handler: handler(move |message, context| {
                 let webhook = webhook.clone();
                 async move { Ok(webhook.deliver(&message, &context).await?) }
             }),
-            error: Arc::new(move || asked.trouble()),
+            error: Arc::new(move || health.trouble()),
         }
     }
 
-    /// Why no calls are made to the service at this moment, if that is so. `None` does not say that the service is there:
-    /// nobody has called it yet, or the next message will be its probe.
+    /// Returns why calls to the service are paused, or `None` if they are not. `None` does not prove that the service is
+    /// up: it may not have been called yet, or the next message may be the probe.
     pub fn trouble(&self) -> Option<String> {
-        let cause = self.0.way.trouble()?;
-        Some(format!("the service at {} fails: {cause}", self.0.target.authority()))
+        let cause = self.0.gate.trouble()?;
+        Some(format!("the service at {} is not responding: {cause}", self.0.target.authority()))
     }
 
-    /// Brings `message` to the service, and the service's replies to the bus. Returns when the service has handled it and
-    /// the replies have their places, or at the deadline. Takes no place from other messages while it waits.
+    /// Delivers `message` to the service and sends the service's replies to the bus. Returns when the service has handled
+    /// it and the outbox has taken the replies, or at the deadline. Holds no concurrency permit while it waits.
     ///
-    /// Errors: the reason of the dead letter. Not cancel-safe: a dropped call may have reached the service.
+    /// Errors: the reason for the dead letter. Not cancel-safe: a dropped call may have reached the service.
     async fn deliver(&self, message: &Message, context: &Context) -> Result<(), Error> {
-        let outcome = self.deliver_in_time(message, context).await;
+        let outcome = self.deliver_with_retries(message, context).await;
         let counter = match &outcome {
             Ok(()) => &self.0.metrics.handled,
             Err(_) => &self.0.metrics.failed,
@@ -99,64 +99,63 @@ impl Webhook {
         outcome
     }
 
-    async fn deliver_in_time(&self, message: &Message, context: &Context) -> Result<(), Error> {
-        let mut tries = self.tries();
+    async fn deliver_with_retries(&self, message: &Message, context: &Context) -> Result<(), Error> {
+        let mut attempts = self.attempts();
         let mut cause = None;
         let replies = loop {
-            match self.call(message, context, &mut tries.schedule).await? {
-                Called::Handled(replies) => break replies,
-                Called::Again(failure) => {
-                    let again = tries.wait(&failure).await;
+            match self.call(message, context, &mut attempts.schedule).await? {
+                CallResult::Handled(replies) => break replies,
+                CallResult::Retry(failure) => {
+                    let waited = attempts.wait(&failure).await;
                     if !failure.cut_short || cause.is_none() {
                         cause = Some(failure.cause);
                     }
-                    again.ok_or_else(|| gave_up(&tries.schedule, cause.take().unwrap_or_default()))?;
+                    waited.ok_or_else(|| gave_up(&attempts.schedule, cause.take().unwrap_or_default()))?;
                     self.0.metrics.retried.inc();
                 }
             }
         };
-        tries.backoff.reset();
+        attempts.backoff.reset();
         for reply in replies {
-            send(reply, context, &mut tries).await?;
+            send(reply, context, &mut attempts).await?;
         }
         Ok(())
     }
 
-    /// Calls the service once, when there is a place and the breaker lets it. Errors: all that a further try would not
-    /// mend.
-    async fn call(&self, message: &Message, context: &Context, schedule: &mut Schedule) -> Result<Called, Error> {
+    /// Calls the service once, as soon as the gate admits the call. Errors: everything that a retry would not fix.
+    async fn call(&self, message: &Message, context: &Context, schedule: &mut Schedule) -> Result<CallResult, Error> {
         let inner = &*self.0;
-        let pass = match inner.way.enter(schedule.deadline()).await {
-            Ok(pass) => pass,
+        let permit = match inner.gate.acquire(schedule.deadline()).await {
+            Ok(permit) => permit,
             Err(cause) => return Err(gave_up(schedule, cause)),
         };
         let request = inner.target.request(message, SystemTime::now())?;
-        schedule.count();
+        schedule.begin_attempt();
         let call = inner.client.call(request);
-        let limit = inner.config.client_limits().timeout;
-        let cut = schedule.cut(Instant::now(), limit);
+        let timeout = inner.config.client_limits().timeout;
+        let cut = schedule.shortened(Instant::now(), timeout);
         let answer = match cut {
             None => call.await,
             Some(left) => tokio::time::timeout(left, call).await.unwrap_or_else(|_| {
                 Err(ClientError::Timeout { authority: inner.target.authority().to_owned(), timeout: left })
             }),
         };
-        let (outcome, cause) = judge(&answer);
-        if let Some(change) = pass.end(outcome.health(), &cause) {
-            self.tell(change, cause.clone(), context.relay());
+        let (outcome, cause) = classify(&answer);
+        if let Some(change) = permit.finish(outcome.health(), &cause) {
+            self.report(change, cause.clone(), context.relay());
         }
-        match (outcome.fate(), answer) {
-            (Fate::Handled, Ok(answer)) => Ok(Called::Handled(self.replies(&answer)?)),
-            (Fate::Handled, Err(error)) => Err(Error::AnswerTooLarge(error)),
-            (Fate::Again, Err(ClientError::Url { url })) => Err(Error::Url(ClientError::Url { url })),
-            (Fate::Again, answer) => {
-                tracing::debug!(cause, tries = schedule.tries(), "the service is to be called again");
+        match (outcome.disposition(), answer) {
+            (Disposition::Handled, Ok(answer)) => Ok(CallResult::Handled(self.replies(&answer)?)),
+            (Disposition::Handled, Err(error)) => Err(Error::AnswerTooLarge(error)),
+            (Disposition::Retry, Err(ClientError::Url { url })) => Err(Error::Url(ClientError::Url { url })),
+            (Disposition::Retry, answer) => {
+                tracing::debug!(cause, attempts = schedule.attempts(), "call to the service failed, retrying");
                 let cut_short = cut.is_some() && matches!(answer, Err(ClientError::Timeout { .. }));
-                let asked = answer.ok().and_then(|answer| answer.retry_after());
-                Ok(Called::Again(Failure { cause, asked, cut_short }))
+                let retry_after = answer.ok().and_then(|answer| answer.retry_after());
+                Ok(CallResult::Retry(Failure { cause, retry_after, cut_short }))
             }
-            (Fate::Redirected(status), answer) => Err(redirected(status, answer)),
-            (Fate::Refused(status), answer) => Err(refused(status, answer)),
+            (Disposition::Redirected(status), answer) => Err(redirected(status, answer)),
+            (Disposition::Refused(status), answer) => Err(refused(status, answer)),
         }
     }
 
@@ -177,36 +176,37 @@ impl Webhook {
         }
     }
 
-    /// Tells everybody that calls are held back, or go again.
-    fn tell(&self, change: Change, cause: String, relay: &Relay) {
+    /// Reports in log, metrics and events that calls are paused or have resumed.
+    fn report(&self, change: Change, cause: String, relay: &Relay) {
         let url = self.0.target.authority();
-        match held_back(change) {
+        match pause(change) {
             Some(wait) => {
-                tracing::warn!(url, cause, wait_ms = wait.as_millis(), "the service fails, calls to it are held back");
+                let wait = humantime::format_duration(wait);
+                tracing::warn!(url, cause, "the service is not responding; pausing calls for {wait}");
                 self.0.metrics.breaker_open.set(1);
                 relay.emit_error(relay::Error::ServiceAway { url: url.to_owned(), cause });
             }
             None => {
-                tracing::info!(url, "the service answers again, calls to it go as usual");
+                tracing::info!(url, "the service is responding again; resuming calls");
                 self.0.metrics.breaker_open.set(0);
             }
         }
     }
 
-    fn tries(&self) -> Tries {
+    fn attempts(&self) -> Attempts {
         let config = &self.0.config;
-        Tries {
+        Attempts {
             schedule: Schedule::new(Instant::now(), config.deadline()),
             backoff: Backoff::new(config.retry_wait_max()),
         }
     }
 }
 
-impl Tries {
-    /// Waits for the next try. `None` at once if that would come after the deadline.
+impl Attempts {
+    /// Waits before the next attempt. Returns `None` at once if that would be after the deadline.
     async fn wait(&mut self, failure: &Failure) -> Option<()> {
         let backoff = self.backoff.next();
-        match self.schedule.next(Instant::now(), backoff, failure.asked) {
+        match self.schedule.next(Instant::now(), backoff, failure.retry_after) {
             Next::GiveUp => None,
             Next::Wait(wait) => {
                 tokio::time::sleep(wait).await;
@@ -216,15 +216,15 @@ impl Tries {
     }
 }
 
-/// Sends one reply; while there is no room for it, tries again until the deadline. The service is not called again.
-async fn send(reply: Reply, context: &Context, tries: &mut Tries) -> Result<(), Error> {
+/// Sends one reply. Retries while the outbox is full, until the deadline; the service is not called again.
+async fn send(reply: Reply, context: &Context, attempts: &mut Attempts) -> Result<(), Error> {
     loop {
         match context.reply_payload(reply.name.clone(), reply.payload.clone()).await {
             Ok(_) => return Ok(()),
             Err(relay::Error::Busy { what, places, retry_after }) => {
                 let busy = relay::Error::Busy { what, places, retry_after };
-                let failure = Failure { cause: busy.to_string(), asked: Some(retry_after), cut_short: false };
-                if tries.wait(&failure).await.is_none() {
+                let failure = Failure { cause: busy.to_string(), retry_after: Some(retry_after), cut_short: false };
+                if attempts.wait(&failure).await.is_none() {
                     return Err(Error::Unsent { name: reply.name, cause: busy });
                 }
             }
@@ -233,12 +233,12 @@ async fn send(reply: Reply, context: &Context, tries: &mut Tries) -> Result<(), 
     }
 }
 
-/// What a call ended with, and what is said about it should it have failed.
-fn judge(answer: &Result<Answer, ClientError>) -> (Outcome, String) {
+/// Returns the outcome of a call, and the cause to report if it failed.
+fn classify(answer: &Result<Answer, ClientError>) -> (Outcome, String) {
     match answer {
         Ok(answer) => {
             let outcome = Outcome::Status(answer.status.as_u16());
-            let failed = outcome.health() == Health::Failing || outcome.fate() == Fate::Again;
+            let failed = outcome.health() == Health::Failing || outcome.disposition() == Disposition::Retry;
             let cause = if failed { answered(answer.status, &answer.body) } else { String::new() };
             (outcome, cause)
         }
@@ -255,7 +255,7 @@ fn answered(status: StatusCode, body: &[u8]) -> String {
 
 fn redirected(status: u16, answer: Result<Answer, ClientError>) -> Error {
     let location = answer.ok().and_then(|answer| answer.headers.get(LOCATION).cloned());
-    let location = location.map_or("nowhere".to_owned(), |location| wire::excerpt(location.as_bytes()));
+    let location = location.map_or("an unknown location".to_owned(), |location| wire::excerpt(location.as_bytes()));
     Error::Redirected { status, location }
 }
 
@@ -265,5 +265,5 @@ fn refused(status: u16, answer: Result<Answer, ClientError>) -> Error {
 }
 
 fn gave_up(schedule: &Schedule, last: String) -> Error {
-    Error::GaveUp { tries: schedule.tries(), elapsed: schedule.elapsed(Instant::now()), last }
+    Error::GaveUp { attempts: schedule.attempts(), elapsed: schedule.elapsed(Instant::now()), last }
 }

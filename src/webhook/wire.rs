@@ -1,4 +1,4 @@
-//! Bytes to types and back: what a service answers, CloudEvents, and signatures. Pure.
+//! Wire formats: service answers, CloudEvents and signatures. Pure.
 
 mod answer;
 mod cloudevents;

@@ -1,66 +1,67 @@
-//! The breaker: stops calling a service that fails, and probes it until it answers again.
+//! Circuit breaker: stops calls to a failing service and probes it until it answers again.
 
 use std::time::{Duration, Instant};
 
-/// When the breaker opens, and for how long.
+/// Thresholds of the breaker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Failures in a row that open it; 0 for never.
+    /// Consecutive failures that open the breaker; 0 disables it.
     pub(crate) failures: u32,
-    /// How long it stays open before the first probe. Each failed probe doubles it.
+    /// Open time before the first probe. Each failed probe doubles it.
     pub(crate) open: Duration,
-    /// How long it stays open before any probe at most.
+    /// Maximum open time before a probe.
     pub(crate) open_max: Duration,
 }
 
-/// How a service is doing.
+/// State of a service, as one call shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
-    /// It answers.
+    /// The service answers.
     Alive,
-    /// It does not answer, or only with errors of its own.
+    /// The service does not answer, or a gateway says that it is down.
     Failing,
 }
 
-/// Which kind of call was let through.
+/// Kind of an admitted call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// One of many.
+    /// A call while the breaker is closed.
     Ordinary,
-    /// The only one while the breaker is half-open; its end decides.
+    /// The only call while the breaker is half-open; its result decides.
     Probe,
 }
 
-/// Whether a call may go.
+/// Decision about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// Now.
+    /// The call may start now.
     Go(Call),
-    /// Not now.
+    /// The call has to wait.
     Held(Hold),
 }
 
-/// How long calls are held back.
+/// Duration of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// Until this moment, or the next change.
+    /// Until this instant, or the next change.
     Until(Instant),
-    /// Until the next change, which the running probe will bring.
+    /// Until the running probe finishes.
     Probing,
 }
 
-/// What a call's end changed.
+/// State change caused by the result of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Calls are held back from now on, for so long.
+    /// Calls are paused for this long.
     Opened(Duration),
-    /// The probe failed or went away; calls are held back for so long again.
+    /// The probe failed or was abandoned; calls are paused again for this long.
     Reopened(Duration),
-    /// Calls go as usual again.
+    /// Calls resume.
     Closed,
 }
 
-/// Closed as long as the service answers; open after too many failures in a row; half-open while one probe runs.
+/// Circuit breaker: closed while the service answers, open after too many consecutive failures, half-open while a probe
+/// runs.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     limits: Limits,
@@ -75,12 +76,13 @@ enum State {
 }
 
 impl Breaker {
-    /// A closed one.
+    /// Creates a closed breaker.
     pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, state: State::Closed { failures: 0 } }
     }
 
-    /// Asks for a call. Whoever is told [`Admission::Go`] must tell the end of it.
+    /// Decides about a call. After [`Admission::Go`] the caller must report its end with [`Self::ended`] or
+    /// [`Self::abandoned`].
     pub(crate) fn admit(&mut self, now: Instant) -> Admission {
         if let Some(hold) = self.hold(now) {
             return Admission::Held(hold);
@@ -94,8 +96,8 @@ impl Breaker {
         }
     }
 
-    /// How long calls are held back; `None` if one may go. `None` as soon as a probe may go, so that whoever waits for
-    /// this before sending anything does not wait for ever.
+    /// Returns the current hold, or `None` if a call may start. Also `None` as soon as a probe is due: a caller that waits
+    /// for `None` before it sends anything would otherwise wait forever.
     pub(crate) fn hold(&self, now: Instant) -> Option<Hold> {
         match self.state {
             State::Closed { .. } => None,
@@ -104,8 +106,8 @@ impl Breaker {
         }
     }
 
-    /// Tells how a call ended. Once the breaker is open, only its probe counts: what was under way before says nothing
-    /// new.
+    /// Records the result of a call. Once the breaker is open only the probe counts; calls that started earlier carry no
+    /// new information.
     pub(crate) fn ended(&mut self, call: Call, health: Health, now: Instant) -> Option<Change> {
         match (self.state, call, health) {
             (State::Closed { .. }, _, Health::Alive) => {
@@ -129,7 +131,7 @@ impl Breaker {
         }
     }
 
-    /// Tells that a call went away without an end. A lost probe is replaced after the same wait.
+    /// Records that a call was dropped without a result. A lost probe is replaced after the same pause.
     pub(crate) fn abandoned(&mut self, call: Call, now: Instant) -> Option<Change> {
         match (self.state, call) {
             (State::HalfOpen { wait }, Call::Probe) => Some(Change::Reopened(self.open(wait, now))),
@@ -150,7 +152,7 @@ mod tests {
 
     const LIMITS: Limits = Limits { failures: 3, open: Duration::from_secs(2), open_max: Duration::from_secs(5) };
 
-    /// One step of a story: what happens, and what must follow.
+    /// One step of a test: an event and its expected effect.
     enum Step {
         Admit(Admit),
         Alive(Call, Option<Change>),
@@ -168,10 +170,10 @@ mod tests {
     use Call::{Ordinary, Probe};
     use Step::{Abandoned, Admit as Ask, Alive, Failing, Pass};
 
-    fn check(limits: Limits, story: impl IntoIterator<Item = Step>) {
+    fn check(limits: Limits, steps: impl IntoIterator<Item = Step>) {
         let start = Instant::now();
         let (mut breaker, mut now) = (Breaker::new(limits), start);
-        for (number, step) in story.into_iter().enumerate() {
+        for (number, step) in steps.into_iter().enumerate() {
             match step {
                 Ask(expected) => {
                     let expected = match expected {
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_a_row_open_it() {
+    fn consecutive_failures_open_it() {
         let opening = [Failing(Ordinary, None), Failing(Ordinary, None), Failing(Ordinary, opened(2))];
         check(LIMITS, opening.into_iter().chain([Ask(Admit::Until(2)), Pass(1), Ask(Admit::Until(2))]));
     }
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn one_probe_goes_and_its_success_closes_it() {
+    fn a_single_probe_is_admitted_and_its_success_closes_it() {
         check(
             Limits { failures: 1, ..LIMITS },
             [

@@ -1,39 +1,39 @@
-//! How long a message is tried, and when next.
+//! Retry schedule of one message.
 
 use std::time::{Duration, Instant};
 
-/// The tries of one message.
+/// Attempts and deadline of one message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schedule {
     started: Instant,
     deadline: Instant,
-    tries: u32,
+    attempts: u32,
 }
 
-/// What to do after a failed try.
+/// Decision after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Try again after this wait.
+    /// Retry after this wait.
     Wait(Duration),
-    /// The next try would come after the deadline.
+    /// The next attempt would be after the deadline.
     GiveUp,
 }
 
 impl Schedule {
-    /// A message that is tried from `now` until `limit` later.
+    /// Starts the schedule of a message that may be tried until `now + limit`.
     pub(crate) fn new(now: Instant, limit: Duration) -> Self {
-        // A limit that no clock reaches is a day beyond which nobody will look.
+        // On overflow a day is as good as no limit.
         let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400));
-        Self { started: now, deadline, tries: 0 }
+        Self { started: now, deadline, attempts: 0 }
     }
 
-    /// Counts a try that begins.
-    pub(crate) fn count(&mut self) {
-        self.tries = self.tries.saturating_add(1);
+    /// Counts an attempt that starts now.
+    pub(crate) fn begin_attempt(&mut self) {
+        self.attempts = self.attempts.saturating_add(1);
     }
 
-    pub(crate) fn tries(&self) -> u32 {
-        self.tries
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -44,14 +44,14 @@ impl Schedule {
         now.saturating_duration_since(self.started)
     }
 
-    /// How long one try may take that begins `now` and has a limit of its own; `None` if that limit comes first anyway.
-    pub(crate) fn cut(&self, now: Instant, limit: Duration) -> Option<Duration> {
+    /// Returns the time left for an attempt that starts `now`, or `None` if its own `timeout` ends before the deadline.
+    pub(crate) fn shortened(&self, now: Instant, timeout: Duration) -> Option<Duration> {
         let left = self.deadline.saturating_duration_since(now);
-        (left < limit).then_some(left)
+        (left < timeout).then_some(left)
     }
 
-    /// What to do after a try that failed `now`: wait as long as the `backoff` says, or longer if the service `asked` for
-    /// it. A wait that would outlast the deadline is not begun, since no try could follow it.
+    /// Decides after an attempt that failed `now`: waits for the longer of `backoff` and the wait the service `asked` for,
+    /// or gives up if that wait would outlast the deadline.
     pub(crate) fn next(&self, now: Instant, backoff: Duration, asked: Option<Duration>) -> Next {
         let wait = asked.unwrap_or_default().max(backoff);
         let left = self.deadline.saturating_duration_since(now);
@@ -67,7 +67,7 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
-    /// A message with a deadline of one second whose try failed `after` that many milliseconds.
+    /// Checks the decision for a message with a deadline of one second whose attempt failed `after` milliseconds.
     fn check(after: u64, backoff: u64, asked: Option<u64>, expected: Next) {
         let start = Instant::now();
         let schedule = Schedule::new(start, ms(1_000));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_of_both_waits_counts() {
+    fn the_longer_wait_wins() {
         check(0, 100, None, Next::Wait(ms(100)));
         check(0, 100, Some(300), Next::Wait(ms(300)));
         check(0, 100, Some(0), Next::Wait(ms(100)));
@@ -90,16 +90,16 @@ mod tests {
     }
 
     #[test]
-    fn a_try_is_cut_when_the_deadline_comes_before_its_own_limit() {
+    fn an_attempt_is_shortened_if_the_deadline_comes_before_its_timeout() {
         let start = Instant::now();
         let schedule = Schedule::new(start, ms(1_000));
-        assert_eq!(schedule.cut(start, ms(500)), None);
-        assert_eq!(schedule.cut(start + ms(800), ms(500)), Some(ms(200)));
-        assert_eq!(schedule.cut(start + ms(1_200), ms(500)), Some(ms(0)));
+        assert_eq!(schedule.shortened(start, ms(500)), None);
+        assert_eq!(schedule.shortened(start + ms(800), ms(500)), Some(ms(200)));
+        assert_eq!(schedule.shortened(start + ms(1_200), ms(500)), Some(ms(0)));
     }
 
     #[test]
-    fn a_deadline_beyond_all_clocks_is_none() {
+    fn an_unrepresentable_deadline_means_no_deadline() {
         let start = Instant::now();
         assert_eq!(Schedule::new(start, Duration::MAX).next(start, ms(1), None), Next::Wait(ms(1)));
     }

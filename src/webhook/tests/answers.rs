@@ -1,4 +1,4 @@
-//! What becomes of a message by the service's answer.
+//! Effect of the service's answer on a message.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,14 @@ use super::world::{World, full_message, message, quick};
 use crate::message::{Message, Verdict};
 use crate::webhook::Config;
 
-/// Delivers one message to a service with this script. Expects so many calls, these messages on the bus, and that the
-/// message was handled, or is a dead letter whose reason has these words.
+/// Delivers one message to a service with this script. Expects `calls` calls, the `sent` messages on the bus, and that
+/// the message was handled or became a dead letter whose reason contains the expected text.
 async fn check(script: impl IntoIterator<Item = Answer>, calls: usize, sent: &[&str], expected: Result<(), &str>) {
     let world = World::start(quick(), script.into_iter().map(Reaction::from)).await;
     match (world.handle(full_message()).await, expected) {
         (Ok(()), Ok(())) => {}
-        (Err(reason), Err(words)) => assert!(reason.contains(words), "{reason}"),
-        (outcome, expected) => panic!("{outcome:?} instead of {expected:?}"),
+        (Err(reason), Err(expected)) => assert!(reason.contains(expected), "{reason}"),
+        (outcome, expected) => panic!("got {outcome:?}, expected {expected:?}"),
     }
     assert_eq!(world.service.calls().len(), calls);
     assert_eq!(world.sent(), sent);
@@ -26,13 +26,13 @@ async fn check(script: impl IntoIterator<Item = Answer>, calls: usize, sent: &[&
 }
 
 #[tokio::test]
-async fn an_empty_answer_is_enough() {
+async fn an_empty_answer_means_handled() {
     check([answer(200, "")], 1, &[], Ok(())).await;
     check([answer(204, "")], 1, &[], Ok(())).await;
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_json_is_enough() {
+async fn an_answer_that_is_not_json_means_handled() {
     check([answer(202, "OK").header("content-type", "text/html; charset=utf-8")], 1, &[], Ok(())).await;
     check([answer(200, r#"{"reply":{"name":"a"}}"#)], 1, &[], Ok(())).await;
 }
@@ -46,7 +46,7 @@ async fn replies_in_the_answer_are_sent_in_order_with_their_payloads_as_written(
 }
 
 #[tokio::test]
-async fn a_reply_is_in_the_conversation_and_the_trace_of_its_message() {
+async fn a_reply_belongs_to_the_conversation_and_the_trace_of_its_message() {
     let world = World::start(quick(), [json(r#"{"reply":{"name":"created"}}"#).into()]).await;
     assert_eq!(world.handle(full_message()).await, Ok(()));
     let sent = world.sent_messages();
@@ -59,12 +59,12 @@ async fn a_reply_is_in_the_conversation_and_the_trace_of_its_message() {
 }
 
 #[tokio::test]
-async fn a_reply_of_the_wrong_shape_is_a_dead_letter_that_names_the_field() {
-    let handled = "the service handled it, but its reply cannot be sent: ";
+async fn an_invalid_reply_makes_a_dead_letter_that_names_the_field() {
+    let handled = "the service handled the message, but its reply cannot be sent: ";
     check([json(r#"{"reply":{"payload":1}}"#)], 1, &[], Err(&format!("{handled}\"reply.name\" must be"))).await;
-    // None of them is sent, so that the same message tried again does not repeat some.
+    // No reply is sent at all, so that a redelivered message does not send some of them twice.
     check([json(r#"{"replies":[{"name":"a"},{"name":""}]}"#)], 1, &[], Err("\"replies[1].name\"")).await;
-    check([json("{\"reply\"")], 1, &[], Err("is not JSON")).await;
+    check([json("{\"reply\"")], 1, &[], Err("is not valid JSON")).await;
 }
 
 #[tokio::test]
@@ -75,15 +75,16 @@ async fn a_failing_service_is_called_again() {
 }
 
 #[tokio::test]
-async fn other_refusals_are_final_and_tell_status_and_body() {
+async fn other_refusals_are_final_and_report_status_and_body() {
     check([answer(404, "unknown message: 'users.create'")], 1, &[], Err("404: unknown message: 'users.create'")).await;
     check([answer(422, vec![b'x'; 1_000])], 1, &[], Err(&"x".repeat(200))).await;
-    check([answer(400, "")], 1, &[], Err("the service refused it with 400: an empty body")).await;
-    check([answer(400, vec![b'x'; 10_000])], 1, &[], Err("the service refused it with 400: the answer of ")).await;
+    check([answer(400, "")], 1, &[], Err("the service refused the message with 400: an empty body")).await;
+    check([answer(400, vec![b'x'; 10_000])], 1, &[], Err("the service refused the message with 400: the answer of "))
+        .await;
 }
 
-/// Delivers one message to a service that asks for a wait at first. Answers how long it took, and how it ended.
-async fn waited(retry_after: &str) -> (Duration, Result<(), String>) {
+/// Delivers one message to a service that first asks to wait. Returns the elapsed time and the outcome.
+async fn deliver_with_retry_after(retry_after: &str) -> (Duration, Result<(), String>) {
     let script = [answer(503, "busy").header("retry-after", retry_after).into()];
     let world = World::start(Config { deadline_ms: 3_000, ..quick() }, script).await;
     let start = Instant::now();
@@ -92,20 +93,20 @@ async fn waited(retry_after: &str) -> (Duration, Result<(), String>) {
 }
 
 #[tokio::test]
-async fn a_wait_the_service_asks_for_is_kept() {
-    let (elapsed, outcome) = waited("1").await;
+async fn retry_after_is_honoured() {
+    let (elapsed, outcome) = deliver_with_retry_after("1").await;
     assert_eq!(outcome, Ok(()));
     assert!(elapsed >= Duration::from_secs(1));
 }
 
 #[tokio::test]
-async fn a_wait_beyond_the_deadline_is_not_begun() {
-    let (elapsed, outcome) = waited("3600").await;
+async fn a_retry_after_beyond_the_deadline_gives_up_at_once() {
+    let (elapsed, outcome) = deliver_with_retry_after("3600").await;
     let reason = outcome.unwrap_err();
-    assert!(reason.starts_with("gave up after 1 tries in "), "{reason}");
+    assert!(reason.starts_with("gave up after 1 attempts in "), "{reason}");
     assert!(reason.ends_with(": the service answered 503: busy"), "{reason}");
     assert!(elapsed < Duration::from_secs(2));
-    assert!(waited("Fri, 31 Dec 2100 23:59:59 GMT").await.1.is_err());
+    assert!(deliver_with_retry_after("Fri, 31 Dec 2100 23:59:59 GMT").await.1.is_err());
 }
 
 fn busy() -> Verdict {
@@ -113,7 +114,7 @@ fn busy() -> Verdict {
 }
 
 #[tokio::test]
-async fn a_reply_that_finds_no_room_is_sent_later_without_another_call() {
+async fn a_reply_is_retried_while_the_bus_is_busy_without_another_call() {
     let body = r#"{"replies":[{"name":"a"},{"name":"b"}]}"#;
     let world = World::start(quick(), [json(body).into()]).await;
     world.bus_answers([busy(), busy(), Verdict::Accepted, busy()]);
@@ -123,17 +124,17 @@ async fn a_reply_that_finds_no_room_is_sent_later_without_another_call() {
 }
 
 #[tokio::test]
-async fn a_reply_that_never_finds_room_is_a_dead_letter() {
+async fn a_reply_that_the_bus_never_accepts_makes_a_dead_letter() {
     let body = r#"{"reply":{"name":"a"}}"#;
     let world = World::start(Config { deadline_ms: 100, ..quick() }, [json(body).into()]).await;
     world.bus_answers(std::iter::repeat_n(busy(), 1_000));
     let reason = world.handle(message("1")).await.unwrap_err();
-    assert!(reason.starts_with("the service handled it, but its reply a was not sent: "), "{reason}");
+    assert!(reason.starts_with("the service handled the message, but its reply a was not sent: "), "{reason}");
     assert_eq!(world.service.calls().len(), 1);
 }
 
 #[tokio::test]
-async fn a_reply_that_nobody_receives_is_a_dead_letter() {
+async fn a_reply_without_receivers_makes_a_dead_letter() {
     let world = World::start(quick(), [json(r#"{"reply":{"name":"a"}}"#).into()]).await;
     world.bus_answers([Verdict::NoReceivers]);
     let reason = world.handle(message("1")).await.unwrap_err();

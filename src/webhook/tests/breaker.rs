@@ -1,4 +1,4 @@
-//! A service that dies and comes back.
+//! A service that goes down and comes back.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn failures(count: usize) -> impl Iterator<Item = Reaction> {
     std::iter::repeat_n(answer(503, "boom").into(), count)
 }
 
-/// The next event about the service.
+/// Returns the next event about the service.
 async fn next(events: &mut Events) -> String {
     let found = async {
         loop {
@@ -25,21 +25,21 @@ async fn next(events: &mut Events) -> String {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), found).await.expect("the breaker tells of each opening")
+    tokio::time::timeout(Duration::from_secs(10), found).await.expect("each opening of the breaker is announced")
 }
 
 #[tokio::test]
-async fn a_dead_service_is_left_alone_and_its_messages_wait() {
-    // One call at a time, so that the failures come in a row.
+async fn calls_to_a_dead_service_pause_and_its_messages_wait() {
+    // One call at a time, so that the failures are consecutive.
     let world = World::start(Config { concurrent_max: 1, ..config() }, failures(5)).await;
     let mut events = world.relay.events();
     let ids: Vec<String> = (0..20).map(|number| number.to_string()).collect();
     let handled = futures_util::future::join_all(ids.iter().map(|id| world.handle(message(id)))).await;
     assert!(handled.iter().all(Result::is_ok), "{handled:?}");
-    // The failures are told, each time the breaker opens; probes are single calls.
+    // Each opening of the breaker is announced; probes are single calls.
     let authority = world.service.url.trim_start_matches("http://");
     for _ in ["opened", "first probe", "second probe"] {
-        let expected = format!("the service at {authority} fails: the service answered 503: boom");
+        let expected = format!("the service at {authority} is not responding: the service answered 503: boom");
         assert_eq!(next(&mut events).await, expected);
     }
     assert_eq!(world.service.calls().len(), 25);
@@ -48,25 +48,25 @@ async fn a_dead_service_is_left_alone_and_its_messages_wait() {
 }
 
 #[tokio::test]
-async fn an_open_breaker_is_told_to_whoever_asks_whether_the_service_is_there() {
+async fn an_open_breaker_is_reported_as_service_trouble() {
     let config = Config { breaker_open_ms: 60_000, deadline_ms: 300, ..config() };
     let world = World::start(config, failures(100)).await;
     assert_eq!(world.relay.service_error(), None);
     let reason = world.handle(message("1")).await.unwrap_err();
-    let held = ": calls to the service were held back: the service answered 503: boom";
-    assert!(reason.starts_with("gave up after 3 tries in ") && reason.ends_with(held), "{reason}");
+    let held = ": calls to the service are paused: the service answered 503: boom";
+    assert!(reason.starts_with("gave up after 3 attempts in ") && reason.ends_with(held), "{reason}");
     let authority = world.service.url.trim_start_matches("http://");
-    let trouble = format!("the service at {authority} fails: the service answered 503: boom");
+    let trouble = format!("the service at {authority} is not responding: the service answered 503: boom");
     assert_eq!(world.relay.service_error(), Some(trouble));
     assert_eq!(world.metrics.breaker_open.get(), 1);
-    // A message that comes now waits as well, and is not even tried.
+    // A message that arrives now waits as well and is never attempted.
     let reason = world.handle(message("2")).await.unwrap_err();
-    assert!(reason.starts_with("gave up after 0 tries in "), "{reason}");
+    assert!(reason.starts_with("gave up after 0 attempts in "), "{reason}");
     assert_eq!(world.service.calls().len(), 3);
 }
 
 #[tokio::test]
-async fn probes_go_one_at_a_time() {
+async fn probes_run_one_at_a_time() {
     let world = World::start(Config { breaker_failures: 1, ..config() }, failures(4)).await;
     let mut events = world.relay.events();
     assert_eq!(world.handle(message("1")).await, Ok(()));
@@ -74,13 +74,13 @@ async fn probes_go_one_at_a_time() {
         next(&mut events).await;
     }
     assert_eq!(world.service.calls().len(), 5);
-    assert_eq!(world.service.inside_most(), 1);
+    assert_eq!(world.service.concurrent_peak(), 1);
 }
 
 #[tokio::test]
-async fn a_service_that_only_asks_for_a_rest_is_not_dead() {
-    let rests = std::iter::repeat_n(answer(429, "").into(), 10);
-    let world = World::start(Config { breaker_open_ms: 60_000, ..config() }, rests).await;
+async fn a_service_that_asks_to_wait_is_not_dead() {
+    let busy = std::iter::repeat_n(answer(429, "").into(), 10);
+    let world = World::start(Config { breaker_open_ms: 60_000, ..config() }, busy).await;
     assert_eq!(world.handle(message("1")).await, Ok(()));
     assert_eq!(world.service.calls().len(), 11);
 }

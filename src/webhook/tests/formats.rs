@@ -1,4 +1,4 @@
-//! How a message looks to the service.
+//! Requests as the service sees them.
 
 use super::service::{Reaction, answer, json};
 use super::world::{TRACE, World, full_message, message, quick};
@@ -7,7 +7,7 @@ use crate::webhook::{Config, Format};
 
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 
-/// Delivers `message` and compares the one call: its path, its body, and these headers. An empty one must not be there.
+/// Delivers `message` and compares the single call: path, body and headers. An empty value means the header is absent.
 async fn check(config: Config, message: Message, path: &str, body: &[u8], headers: &[(&str, &str)]) {
     let world = World::start(config, []).await;
     assert_eq!(world.handle(message).await, Ok(()));
@@ -35,9 +35,9 @@ async fn the_envelope_is_the_body() {
 }
 
 #[tokio::test]
-async fn a_bare_message_has_no_trace() {
-    let bare = Message { payload: None, ..message("1") };
-    check(quick(), bare, "/run/users.create", br#"{"id":"1","name":"users.create"}"#, &[("traceparent", "")]).await;
+async fn a_minimal_message_has_no_trace() {
+    let minimal = Message { payload: None, ..message("1") };
+    check(quick(), minimal, "/run/users.create", br#"{"id":"1","name":"users.create"}"#, &[("traceparent", "")]).await;
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn an_event_in_the_answer_is_the_reply() {
 }
 
 #[tokio::test]
-async fn every_try_is_signed_anew_under_the_same_id() {
+async fn every_attempt_is_signed_anew_under_the_same_id() {
     let config = Config { secret: SECRET.to_owned(), ..quick() };
     let world = World::start(config, [Reaction::from(answer(500, ""))]).await;
     assert_eq!(world.handle(full_message()).await, Ok(()));

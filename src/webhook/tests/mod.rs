@@ -1,8 +1,8 @@
-//! The webhook between a relay and a service, over real sockets.
+//! Tests of the webhook between a relay and a service, over real sockets.
 
 mod answers;
-mod bad_days;
 mod breaker;
+mod faults;
 mod formats;
 mod service;
 mod world;

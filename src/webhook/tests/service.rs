@@ -1,4 +1,4 @@
-//! A service for tests: it answers as it is told, and remembers what it was asked.
+//! A scripted service that records its calls.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// What the service does with one call.
+/// Reaction of the service to one call.
 #[derive(Debug, Clone)]
 pub(super) enum Reaction {
     Answer(Answer),
@@ -49,7 +49,7 @@ impl From<Answer> for Reaction {
     }
 }
 
-/// What the service was asked.
+/// A recorded call.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) path: String,
@@ -58,7 +58,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// A header as text; empty if there is none.
+    /// Returns a header as text, or an empty string if it is absent.
     pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -66,36 +66,36 @@ impl Call {
 
 pub(super) struct Service {
     pub(super) url: String,
-    book: Arc<Book>,
+    shared: Arc<Shared>,
     serving: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Book {
+struct Shared {
     script: Mutex<VecDeque<Reaction>>,
     calls: Mutex<Vec<Call>>,
-    inside: AtomicUsize,
-    inside_most: AtomicUsize,
+    concurrent: AtomicUsize,
+    concurrent_peak: AtomicUsize,
 }
 
 impl Service {
-    /// Follows the script; after its end every call is answered with 200 and an empty body.
+    /// Follows the script, then answers every call with 200 and an empty body.
     pub(super) async fn start(script: impl IntoIterator<Item = Reaction>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let book = Arc::new(Book { script: Mutex::new(script.into_iter().collect()), ..Book::default() });
-        let router = Router::new().fallback(react).with_state(Arc::clone(&book));
+        let shared = Arc::new(Shared { script: Mutex::new(script.into_iter().collect()), ..Shared::default() });
+        let router = Router::new().fallback(react).with_state(Arc::clone(&shared));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, book, serving }
+        Self { url, shared, serving }
     }
 
     pub(super) fn calls(&self) -> Vec<Call> {
-        self.book.calls.lock().unwrap().clone()
+        self.shared.calls.lock().unwrap().clone()
     }
 
-    /// How many calls were answered at the same time at most.
-    pub(super) fn inside_most(&self) -> usize {
-        self.book.inside_most.load(Ordering::SeqCst)
+    /// Returns the highest number of calls that were in progress at the same time.
+    pub(super) fn concurrent_peak(&self) -> usize {
+        self.shared.concurrent_peak.load(Ordering::SeqCst)
     }
 }
 
@@ -105,23 +105,23 @@ impl Drop for Service {
     }
 }
 
-async fn react(State(book): State<Arc<Book>>, request: Request) -> Response<Body> {
-    let inside = book.inside.fetch_add(1, Ordering::SeqCst) + 1;
-    book.inside_most.fetch_max(inside, Ordering::SeqCst);
+async fn react(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
+    let concurrent = shared.concurrent.fetch_add(1, Ordering::SeqCst) + 1;
+    shared.concurrent_peak.fetch_max(concurrent, Ordering::SeqCst);
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let path = parts.uri.path().to_owned();
     assert_eq!(parts.method, "POST");
-    book.calls.lock().unwrap().push(Call { path, headers: parts.headers, body });
-    let reaction = book.script.lock().unwrap().pop_front();
-    // Lets calls that came together overlap.
+    shared.calls.lock().unwrap().push(Call { path, headers: parts.headers, body });
+    let reaction = shared.script.lock().unwrap().pop_front();
+    // Lets concurrent calls overlap.
     tokio::task::yield_now().await;
     let answer = match reaction {
         None => answer(200, ""),
         Some(Reaction::Answer(answer)) => answer,
         Some(Reaction::Hang) => std::future::pending().await,
     };
-    book.inside.fetch_sub(1, Ordering::SeqCst);
+    shared.concurrent.fetch_sub(1, Ordering::SeqCst);
     let response = Builder::new().status(answer.status);
     let response = answer.headers.iter().fold(response, |response, (name, value)| response.header(*name, value));
     response.body(Body::from(answer.body)).unwrap()

@@ -1,4 +1,4 @@
-//! A relay with a webhook, between a bus that records and a service that follows a script.
+//! Test fixture: a relay with a webhook between a recording bus and a scripted service.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use crate::webhook::{Config, Metrics, Webhook};
 
 pub(super) const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// A bus that takes everything, except as its script says.
+/// A bus that accepts everything, except as its script says.
 #[derive(Default)]
 pub(super) struct RecordingBus {
     verdicts: Mutex<VecDeque<Verdict>>,
@@ -56,7 +56,7 @@ pub(super) struct World {
     bus: Arc<RecordingBus>,
 }
 
-/// Settings that make bad days short: four tries fit into the deadline at least.
+/// Returns settings with short waits: at least four attempts fit into the deadline.
 pub(super) fn quick() -> Config {
     Config {
         timeout_ms: 10_000,
@@ -92,22 +92,22 @@ impl World {
         Self { relay, service, webhook, metrics, bus }
     }
 
-    /// The bus gives these verdicts before it takes anything.
+    /// Makes the bus return these verdicts before it accepts anything.
     pub(super) fn bus_answers(&self, verdicts: impl IntoIterator<Item = Verdict>) {
         self.bus.verdicts.lock().unwrap().extend(verdicts);
     }
 
-    /// Delivers one message and waits until it is handled, or is a dead letter with this reason.
+    /// Delivers one message and waits until it is handled or a dead letter. Errors: the reason of the dead letter.
     pub(super) async fn handle(&self, message: Message) -> Result<(), String> {
         let before = self.relay.dead_letters().len();
         let outcome = self.relay.receive_handled(message).await.unwrap();
         let letters = self.relay.dead_letters();
-        let buried = letters.get(before).map(|letter| letter.reason.clone());
-        assert_eq!(outcome.as_ref().err(), buried.as_ref());
+        let reason = letters.get(before).map(|letter| letter.reason.clone());
+        assert_eq!(outcome.as_ref().err(), reason.as_ref());
         outcome
     }
 
-    /// What was sent to the bus, as `name payload`.
+    /// Returns what was sent to the bus, as `name payload`.
     pub(super) fn sent(&self) -> Vec<String> {
         let text = |message: &Message| match &message.payload {
             Some(payload) => format!("{} {payload}", message.name),
@@ -127,7 +127,7 @@ pub(super) fn message(id: &str) -> Message {
     message
 }
 
-/// A message that has everything a message can have.
+/// Returns a message with every field set.
 pub(super) fn full_message() -> Message {
     Message {
         sender: Some(Role::parse("web").unwrap()),

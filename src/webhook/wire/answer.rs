@@ -1,4 +1,4 @@
-//! What a service answers to a message it has handled: nothing, or replies.
+//! Replies in the answer of a service.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -6,43 +6,43 @@ use serde_json::value::RawValue;
 
 use crate::message::{MessageName, Payload, PayloadError, TextError};
 
-/// How much of an answer is shown to people.
+/// Maximum length of a body excerpt in an error message.
 const EXCERPT_BYTES_MAX: usize = 200;
 
-/// Why an answer holds no replies that can be sent. The text names the field.
+/// Reason why the replies in an answer cannot be sent. The text names the field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
-    /// The answer says it is JSON, and is not.
-    #[error("its answer is not JSON: {cause}")]
+    /// The content type declares JSON, but the body is not valid JSON.
+    #[error("the answer is not valid JSON: {cause}")]
     NotJson {
-        /// What the parser says, with line and column.
+        /// Error of the parser, with line and column.
         cause: String,
     },
-    /// There is both a `reply` and a list of `replies`.
-    #[error("its answer has a \"reply\" and \"replies\": expected one of them")]
+    /// The answer has both `reply` and `replies`.
+    #[error("the answer has both \"reply\" and \"replies\"; expected only one of them")]
     Both,
-    /// A field has a value of the wrong kind.
+    /// A field has a value of the wrong type.
     #[error("\"{field}\" must be {expected}")]
     Field {
-        /// Which field or header.
+        /// Name of the field or header.
         field: String,
-        /// What would have been right.
+        /// Expected value.
         expected: &'static str,
     },
-    /// A name is not fit for use.
+    /// A message name is invalid.
     #[error("\"{field}\": {cause}")]
     Name {
-        /// Which field or header.
+        /// Name of the field or header.
         field: String,
-        /// What is wrong with it.
+        /// Cause.
         cause: TextError,
     },
-    /// A payload is not fit for use.
+    /// A payload is invalid.
     #[error("\"{field}\": {cause}")]
     Payload {
-        /// Which field.
+        /// Name of the field.
         field: String,
-        /// What is wrong with it.
+        /// Cause.
         cause: PayloadError,
     },
 }
@@ -53,16 +53,16 @@ impl AnswerError {
     }
 }
 
-/// A reply as a service gives it. A payload of `null` is no payload, as in every send.
+/// A reply from a service. A `null` payload counts as no payload, as in every send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) name: MessageName,
     pub(crate) payload: Option<Payload>,
 }
 
-/// The replies in the body of an answer, in their order: `{"reply":{"name","payload"}}` or `{"replies":[…]}`. None if the
-/// body is empty, is not declared as JSON, or has neither key; keys that are not ours are ignored. Payloads stay the
-/// text that the service wrote. Errors: the first thing wrong; no reply is then taken.
+/// Reads the replies in the body of an answer, in order: `{"reply":{"name","payload"}}` or `{"replies":[…]}`. Returns none
+/// if the body is empty, not declared as JSON, or has neither key; other keys are ignored. Payloads keep the text that
+/// the service wrote. Errors: the first problem found; then no reply is returned.
 pub(crate) fn replies(content_type: Option<&str>, body: &Bytes) -> Result<Vec<Reply>, AnswerError> {
     if body.is_empty() || !content_type.is_some_and(is_json) {
         return Ok(Vec::new());
@@ -84,7 +84,7 @@ pub(crate) fn replies(content_type: Option<&str>, body: &Bytes) -> Result<Vec<Re
     }
 }
 
-/// Whether a content type is that of an event in structured mode.
+/// Returns true if the content type is that of a structured-mode CloudEvent.
 pub(crate) fn is_structured_event(content_type: &str) -> bool {
     essence(content_type).eq_ignore_ascii_case("application/cloudevents+json")
 }
@@ -94,7 +94,7 @@ pub(super) fn is_json(content_type: &str) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// The start of a body, for people: at most 200 bytes of it, in one line.
+/// Returns the first 200 bytes of a body as one line, for messages.
 pub(crate) fn excerpt(body: &[u8]) -> String {
     let start = String::from_utf8_lossy(&body[..body.len().min(EXCERPT_BYTES_MAX)]);
     let line = start.replace(|letter: char| letter.is_control(), " ");
@@ -106,7 +106,7 @@ pub(super) fn name_of(field: &str, text: &str) -> Result<MessageName, AnswerErro
     MessageName::parse(text).map_err(|cause| AnswerError::Name { field: field.to_owned(), cause })
 }
 
-/// The payload whose text `raw` is a part of `body`.
+/// Converts `raw`, which must be a slice of `body`, to a payload without copying it.
 pub(super) fn payload_of(field: &str, body: &Bytes, raw: Option<&RawValue>) -> Result<Option<Payload>, AnswerError> {
     let Some(raw) = raw else { return Ok(None) };
     let payload = Payload::parse(body.slice_ref(raw.get().as_bytes()));
@@ -153,10 +153,10 @@ mod tests {
 
     const JSON: Option<&str> = Some("application/json; charset=utf-8");
 
-    /// Replies are written as name, `=`, payload.
+    /// Compares replies, written as `name=payload`.
     fn check(content_type: Option<&str>, body: impl Into<Bytes>, expected: Result<&[&str], &str>) {
         let body = body.into();
-        let told = replies(content_type, &body).map_err(|error| error.to_string()).map(|replies| {
+        let actual = replies(content_type, &body).map_err(|error| error.to_string()).map(|replies| {
             let texts = replies.into_iter().map(|Reply { name, payload }| match payload {
                 Some(payload) => format!("{name}={payload}"),
                 None => name.to_string(),
@@ -164,28 +164,28 @@ mod tests {
             texts.collect::<Vec<_>>()
         });
         let expected = expected.map(|texts| texts.iter().map(|text| (*text).to_owned()).collect());
-        assert_eq!(told, expected.map_err(str::to_owned), "{body:?}");
+        assert_eq!(actual, expected.map_err(str::to_owned), "{body:?}");
     }
 
     #[test]
-    fn one_reply_is_taken_with_its_payload_as_written() {
+    fn a_reply_keeps_its_payload_as_written() {
         check(JSON, r#"{"reply":{"name":"a b","payload":{ "x": 1.50 }}}"#, Ok(&[r#"a b={ "x": 1.50 }"#]));
         check(Some("application/vnd.api+json"), r#" {"reply":{"name":"a"},"more":1}"#, Ok(&["a"]));
     }
 
     #[test]
-    fn many_replies_keep_their_order() {
+    fn replies_keep_their_order() {
         let body = r#"{"replies":[{"name":"b","payload":0},{"name":"a","payload":""},{"name":"c","id":5}]}"#;
         check(JSON, body, Ok(&["b=0", "a=\"\"", "c"]));
     }
 
     #[test]
-    fn a_payload_of_null_is_none() {
+    fn a_null_payload_counts_as_none() {
         check(JSON, r#"{"reply":{"name":"a","payload":null}}"#, Ok(&["a"]));
     }
 
     #[test]
-    fn an_answer_without_replies_is_enough() {
+    fn an_answer_without_replies_is_accepted() {
         for body in ["", "{}", "[]", "\"ok\"", "5", "null", r#"{"ok":true}"#, r#"{"reply":null}"#, r#"{"replies":[]}"#]
         {
             check(JSON, body, Ok(&[]));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_field_that_is_wrong_is_named() {
+    fn an_error_names_the_field() {
         let object = "must be an object with a \"name\" and a \"payload\"";
         check(JSON, r#"{"reply":"a"}"#, Err(&format!("\"reply\" {object}")));
         check(JSON, r#"{"reply":{"payload":1}}"#, Err("\"reply.name\" must be a string"));
@@ -210,18 +210,18 @@ mod tests {
         check(JSON, r#"{"replies":{"name":"a"}}"#, Err("\"replies\" must be an array of replies"));
         check(JSON, r#"{"replies":[{"name":"a"},7]}"#, Err(&format!("\"replies[1]\" {object}")));
         check(JSON, r#"{"replies":[{"name":"a"},{}]}"#, Err("\"replies[1].name\" must be a string"));
-        let both = "its answer has a \"reply\" and \"replies\": expected one of them";
+        let both = "the answer has both \"reply\" and \"replies\"; expected only one of them";
         check(JSON, r#"{"reply":{"name":"a"},"replies":[]}"#, Err(both));
     }
 
     #[test]
-    fn a_payload_that_is_nested_too_deep_is_named() {
+    fn a_payload_that_is_nested_too_deep_is_refused() {
         let deep = format!(r#"{{"reply":{{"name":"a","payload":{}{}}}}}"#, "[".repeat(500), "]".repeat(500));
         check(JSON, deep, Err("\"reply.payload\": the JSON is nested deeper than 128 levels"));
     }
 
     #[test]
-    fn an_answer_that_says_json_and_is_not_is_an_error() {
+    fn an_answer_declared_as_json_must_be_json() {
         for body in ["OK", "{", "{\"reply\":", "<html>"] {
             assert!(matches!(replies(JSON, &Bytes::from(body)), Err(AnswerError::NotJson { .. })), "{body}");
         }
@@ -244,7 +244,7 @@ mod tests {
         }
 
         #[test]
-        fn an_answer_cut_anywhere_is_refused(cut in 1_usize..50) {
+        fn a_truncated_answer_is_refused(cut in 1_usize..50) {
             let whole = r#"{"replies":[{"name":"a","payload":[1,"2",{"3":4}]}]}"#;
             let start = Bytes::from(&whole[..cut]);
             prop_assert!(replies(JSON, &start).is_err());

@@ -1,4 +1,4 @@
-//! CloudEvents 1.0.2 and its HTTP binding: a message as attributes in `ce-` headers, and an event as a reply.
+//! CloudEvents 1.0.2 over HTTP: encodes a message as `ce-` headers, and reads an event as a reply.
 
 use std::fmt::Write;
 
@@ -10,16 +10,16 @@ use serde_json::value::RawValue;
 use super::answer::{AnswerError, Reply, is_json, name_of, payload_of};
 use crate::message::{Message, Payload, path_segment};
 
-/// The header whose presence makes an answer an event in binary mode.
+/// Header that marks an answer as a binary-mode event.
 pub(crate) const TYPE_HEADER: &str = "ce-type";
 
-/// What header values cannot carry as it is: whatever is not printable ASCII, blanks, double quotes, and the percent sign
-/// itself. HTTP binding, section 3.1.3.2.
+/// Characters that must be percent-encoded in header values: everything but printable ASCII, and space, double quote and
+/// percent sign. HTTP binding, section 3.1.3.2.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
-/// The attributes of the event that `message` is, as header names and encoded header values. Names of attributes are
-/// lower-case letters and digits only (CloudEvents, section 3.1), so `activityId` is `activityid`. The trace is in the
-/// extension for distributed tracing; the payload is the body.
+/// Returns the event attributes of `message` as header names and encoded values. Attribute names allow only lower-case
+/// letters and digits (CloudEvents, section 3.1), so `activityId` becomes `activityid`. The trace uses the distributed
+/// tracing extension.
 pub(crate) fn attributes(message: &Message) -> Vec<(&'static str, String)> {
     let sender = message.sender.as_ref().map_or("unknown", |role| role.as_str());
     let source = format!("/exorelay/{}", path_segment(sender));
@@ -38,10 +38,10 @@ pub(crate) fn attributes(message: &Message) -> Vec<(&'static str, String)> {
     headers
 }
 
-/// Reads an event in binary mode as a reply: the value of its `ce-type`, its content type if it has one, its body.
+/// Reads a binary-mode event as a reply, from the value of `ce-type`, the content type if there is one, and the body.
 /// Errors: the [`AnswerError`] that names the header.
 pub(crate) fn event(ce_type: &str, content_type: Option<&str>, body: &Bytes) -> Result<Reply, AnswerError> {
-    let name = decode(ce_type).ok_or(AnswerError::Field { field: TYPE_HEADER.into(), expected: "text in UTF-8" })?;
+    let name = decode(ce_type).ok_or(AnswerError::Field { field: TYPE_HEADER.into(), expected: "UTF-8" })?;
     let name = name_of(TYPE_HEADER, &name)?;
     if body.is_empty() {
         return Ok(Reply { name, payload: None });
@@ -53,12 +53,12 @@ pub(crate) fn event(ce_type: &str, content_type: Option<&str>, body: &Bytes) -> 
     Ok(Reply { name, payload: Some(payload) })
 }
 
-/// Reads an event in structured mode, an `application/cloudevents+json` object, as a reply: its `type` and its `data`.
+/// Reads a structured-mode event (an `application/cloudevents+json` object) as a reply: its `type` and `data`.
 /// Errors: the [`AnswerError`] that names the attribute.
 pub(crate) fn structured_event(body: &Bytes) -> Result<Reply, AnswerError> {
     let event: Structured<'_> = serde_json::from_slice(body).map_err(AnswerError::not_json)?;
     if event.data_base64.is_some() {
-        return Err(AnswerError::Field { field: "data_base64".into(), expected: "absent: payloads are JSON" });
+        return Err(AnswerError::Field { field: "data_base64".into(), expected: "absent: payloads must be JSON" });
     }
     let name = event.r#type.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
     let name = name.ok_or(AnswerError::Field { field: "type".into(), expected: "a string" })?;
@@ -77,7 +77,7 @@ struct Structured<'a> {
 
 fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
-    write!(encoded, "{}", utf8_percent_encode(text, ESCAPED)).expect("a string takes any text");
+    write!(encoded, "{}", utf8_percent_encode(text, ESCAPED)).expect("writing to a string cannot fail");
     encoded
 }
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_message_has_the_four_required_attributes() {
+    fn a_minimal_message_has_the_four_required_attributes() {
         let expected = [
             ("ce-specversion", "1.0"),
             ("ce-id", "1"),
@@ -127,7 +127,7 @@ mod tests {
         let expected = [
             ("ce-specversion", "1.0"),
             ("ce-id", "1"),
-            // A URI-reference, whose percent sign is escaped once more for the header.
+            // A percent-encoded URI reference, whose percent sign is encoded once more for the header.
             ("ce-source", "/exorelay/web%2520front"),
             ("ce-type", "users.create"),
             ("ce-activityid", "7"),
@@ -149,8 +149,8 @@ mod tests {
     fn an_event_in_the_answer_is_a_reply() {
         let check = |ce_type: &str, content_type: Option<&str>, body: &'static str, expected: Result<&str, &str>| {
             let reply = event(ce_type, content_type, &Bytes::from(body));
-            let told = reply.map(|reply| format!("{} {:?}", reply.name, reply.payload.map(|json| json.to_string())));
-            assert_eq!(told.map_err(|error| error.to_string()), expected.map(str::to_owned).map_err(str::to_owned));
+            let actual = reply.map(|reply| format!("{} {:?}", reply.name, reply.payload.map(|json| json.to_string())));
+            assert_eq!(actual.map_err(|error| error.to_string()), expected.map(str::to_owned).map_err(str::to_owned));
         };
         check(
             "users%20created",
@@ -161,21 +161,21 @@ mod tests {
         check("done", None, "", Ok("done None"));
         check("done", Some("text/plain"), "a", Err("\"content-type\" must be application/json"));
         check("", None, "", Err("\"ce-type\": the message name is empty"));
-        check("%ff", None, "", Err("\"ce-type\" must be text in UTF-8"));
+        check("%ff", None, "", Err("\"ce-type\" must be UTF-8"));
     }
 
     #[test]
     fn a_structured_event_in_the_answer_is_a_reply() {
         let check = |body: &'static str, expected: Result<&str, &str>| {
             let reply = structured_event(&Bytes::from(body));
-            let told = reply.map(|reply| format!("{} {:?}", reply.name, reply.payload.map(|json| json.to_string())));
-            assert_eq!(told.map_err(|error| error.to_string()), expected.map(str::to_owned).map_err(str::to_owned));
+            let actual = reply.map(|reply| format!("{} {:?}", reply.name, reply.payload.map(|json| json.to_string())));
+            assert_eq!(actual.map_err(|error| error.to_string()), expected.map(str::to_owned).map_err(str::to_owned));
         };
         check(r#"{"specversion":"1.0","type":"done","data":[ 1 ]}"#, Ok("done Some(\"[ 1 ]\")"));
         check(r#"{"type":"done"}"#, Ok("done None"));
         check(r#"{"data":1}"#, Err("\"type\" must be a string"));
         check(r#"{"type":5}"#, Err("\"type\" must be a string"));
-        check(r#"{"type":"done","data_base64":"AA=="}"#, Err("\"data_base64\" must be absent: payloads are JSON"));
+        check(r#"{"type":"done","data_base64":"AA=="}"#, Err("\"data_base64\" must be absent: payloads must be JSON"));
     }
 
     proptest! {

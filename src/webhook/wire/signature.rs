@@ -1,4 +1,4 @@
-//! Standard Webhooks 1.0: secrets and signatures.
+//! Standard Webhooks 1.0 secrets and signatures.
 
 use std::fmt;
 
@@ -6,35 +6,35 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
-/// What every symmetric secret starts with.
+/// Prefix of every symmetric secret.
 const PREFIX: &str = "whsec_";
 
-/// How long a secret is, in bytes.
+/// Allowed length of a decoded secret.
 const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// Why a text is no signing secret. Never holds the text.
+/// Reason why a text is not a valid signing secret. Never contains the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// It does not start with `whsec_`.
     #[error("it does not start with \"whsec_\"")]
     Prefix,
-    /// What follows is not base64.
-    #[error("what follows \"whsec_\" is not base64")]
+    /// The rest is not base64.
+    #[error("the part after \"whsec_\" is not base64")]
     Base64,
     /// It is too short or too long.
     #[error("it has {bytes} bytes")]
     Length {
-        /// How long it is, decoded.
+        /// Decoded length.
         bytes: usize,
     },
 }
 
-/// A signing secret, ready for use.
+/// A parsed signing secret.
 #[derive(Clone)]
 pub(crate) struct Secret(hmac::Key);
 
 impl Secret {
-    /// Reads `whsec_` and 24 to 64 bytes in base64.
+    /// Parses `whsec_` followed by 24 to 64 bytes in base64.
     pub(crate) fn parse(text: &str) -> Result<Self, SecretError> {
         let encoded = text.strip_prefix(PREFIX).ok_or(SecretError::Prefix)?;
         let key = STANDARD.decode(encoded).map_err(|_| SecretError::Base64)?;
@@ -44,7 +44,7 @@ impl Secret {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &key)))
     }
 
-    /// The value of `webhook-signature` for a request with this `webhook-id`, `webhook-timestamp` and body.
+    /// Returns the `webhook-signature` header for a request with this `webhook-id`, `webhook-timestamp` and body.
     pub(crate) fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
         let mut mac = hmac::Context::with_key(&self.0);
         for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
@@ -72,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn the_published_example_is_signed_as_published() {
+    fn the_example_of_the_specification_gets_the_published_signature() {
         let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let signature = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
     #[test]
-    fn an_id_of_any_letters_is_signed_in_utf8() {
+    fn a_non_ascii_id_is_signed_as_utf8() {
         let secret = Secret::parse("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX").unwrap();
         // Computed with Python's hmac module.
         let expected = "v1,SX/ERh4o5xopq5K38dQA8fztk/CQ+U5GGwtCTXCzZAs=";
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_secrets_and_are_not_shown() {
+    fn invalid_secrets_are_refused_and_not_printed() {
         let check = |text: &str, expected: SecretError| {
             let error = Secret::parse(text).unwrap_err();
             assert!(!error.to_string().contains("hunter2"));

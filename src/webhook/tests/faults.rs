@@ -1,4 +1,4 @@
-//! Services that hang, break, lie or flood.
+//! Services that hang, reset connections, send garbage or flood.
 
 use std::time::Instant;
 
@@ -8,22 +8,22 @@ use super::service::{Reaction, Service, answer};
 use super::world::{World, message, quick};
 use crate::webhook::Config;
 
-/// A short deadline, so that giving up is quick.
+/// Returns settings with a short deadline.
 fn short() -> Config {
     Config { deadline_ms: 600, timeout_ms: 100, ..quick() }
 }
 
-/// Delivers one message and expects a dead letter that was tried more than once and ends with these words.
+/// Delivers one message and expects a dead letter after more than one attempt, with `expected` in its reason.
 async fn check_gives_up(config: Config, script: impl IntoIterator<Item = Reaction>, expected: &str) {
     let world = World::start(config, script).await;
     let reason = world.handle(message("1")).await.unwrap_err();
-    let tries = reason.strip_prefix("gave up after ").unwrap().split(' ').next().unwrap();
-    assert!(tries.parse::<u32>().unwrap() > 1, "{reason}");
+    let attempts = reason.strip_prefix("gave up after ").unwrap().split(' ').next().unwrap();
+    assert!(attempts.parse::<u32>().unwrap() > 1, "{reason}");
     assert!(reason.contains(expected), "{reason}");
 }
 
 #[tokio::test]
-async fn a_service_that_hangs_is_given_up() {
+async fn a_service_that_always_hangs_makes_a_dead_letter() {
     check_gives_up(short(), std::iter::repeat_n(Reaction::Hang, 100), "did not answer within ").await;
 }
 
@@ -35,20 +35,20 @@ async fn a_service_that_hangs_once_is_called_again() {
 }
 
 #[tokio::test]
-async fn a_service_that_fails_for_ever_is_given_up_with_its_last_words() {
+async fn a_service_that_always_fails_makes_a_dead_letter_with_its_last_answer() {
     let script = std::iter::repeat_n(answer(500, "boom").into(), 10_000);
     check_gives_up(short(), script, "the service answered 500: boom").await;
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_is_given_up() {
+async fn an_unreachable_service_makes_a_dead_letter() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let config = Config { forward: format!("http://{closed}"), ..short() };
     check_gives_up(config, [], &format!("cannot connect to {closed}: ")).await;
 }
 
 #[tokio::test]
-async fn a_service_that_resets_every_connection_is_given_up() {
+async fn a_service_that_resets_every_connection_makes_a_dead_letter() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -63,7 +63,7 @@ async fn a_service_that_resets_every_connection_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_flood_as_answer_is_cut_off_and_the_service_is_not_called_again() {
+async fn an_oversized_answer_is_cut_off_and_not_retried() {
     let flood = answer(200, vec![b'x'; 10_000_000]).header("content-type", "application/json");
     let world = World::start(Config { timeout_ms: 5_000, ..quick() }, [flood.into()]).await;
     let reason = world.handle(message("1")).await.unwrap_err();
@@ -74,7 +74,7 @@ async fn a_flood_as_answer_is_cut_off_and_the_service_is_not_called_again() {
 }
 
 #[tokio::test]
-async fn a_flood_from_a_failing_service_counts_as_a_failure() {
+async fn an_oversized_error_answer_counts_as_a_failure() {
     let world = World::start(quick(), [answer(500, vec![b'x'; 10_000_000]).into()]).await;
     assert_eq!(world.handle(message("1")).await, Ok(()));
     assert_eq!(world.service.calls().len(), 2);
@@ -88,9 +88,8 @@ async fn redirects_are_never_followed() {
         let world = World::start(quick(), [redirect.into()]).await;
         let reason = world.handle(message("1")).await.unwrap_err();
         let location = format!("{}/admin", private.url);
-        let expected = format!(
-            "the service answered with the redirect {status} to {location:?}, and redirects are never followed"
-        );
+        let expected =
+            format!("the service answered with redirect {status} to {location:?}; redirects are never followed");
         assert_eq!(reason, expected);
         assert_eq!(world.service.calls().len(), 1);
     }
@@ -98,28 +97,28 @@ async fn redirects_are_never_followed() {
 }
 
 #[tokio::test]
-async fn garbage_as_answer_never_panics() {
+async fn a_garbage_answer_never_panics() {
     let garbage = [&b"\xff\xfe"[..], b"{\"reply\":\"\xff\"}", b"{\"reply\":{\"name\":\"\\ud800\"}}", b"[[[["];
     for body in garbage {
         let script = [answer(200, body).header("content-type", "application/json").into()];
         let world = World::start(quick(), script).await;
         let reason = world.handle(message("1")).await.unwrap_err();
-        assert!(reason.starts_with("the service handled it, but its reply cannot be sent: "), "{reason}");
+        assert!(reason.starts_with("the service handled the message, but its reply cannot be sent: "), "{reason}");
     }
 }
 
 #[tokio::test]
-async fn calls_at_once_are_bounded() {
+async fn concurrent_calls_are_limited() {
     let world = World::start(Config { concurrent_max: 3, ..quick() }, []).await;
     let ids: Vec<String> = (0..50).map(|number| number.to_string()).collect();
     let handled = futures_util::future::join_all(ids.iter().map(|id| world.handle(message(id)))).await;
     assert!(handled.iter().all(Result::is_ok), "{handled:?}");
     assert_eq!(world.service.calls().len(), 50);
-    assert!((1..=3).contains(&world.service.inside_most()), "{}", world.service.inside_most());
+    assert!((1..=3).contains(&world.service.concurrent_peak()), "{}", world.service.concurrent_peak());
 }
 
 #[tokio::test]
-async fn a_message_that_waits_for_its_next_try_takes_no_place() {
+async fn a_message_waiting_for_its_next_attempt_does_not_block_others() {
     let script = [answer(503, "").header("retry-after", "1").into()];
     let world = World::start(Config { concurrent_max: 1, ..quick() }, script).await;
     let ended = |outcome: Result<(), String>| (outcome, Instant::now());
@@ -130,5 +129,5 @@ async fn a_message_that_waits_for_its_next_try_takes_no_place() {
         ended(world.handle(message("2")).await)
     });
     assert_eq!((&first.0, &second.0), (&Ok(()), &Ok(())));
-    assert!(second.1 < first.1, "the second message waited for the first one's next try");
+    assert!(second.1 < first.1, "the second message waited for the first one's retry");
 }
