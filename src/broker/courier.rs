@@ -1,4 +1,4 @@
-//! One task per instance: waits for work, delivers it, tells the rules how it went, and waits before it tries again.
+//! Couriers: one task per instance that delivers its messages, reports the outcomes and waits before it retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,94 +7,147 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::Full;
+use tokio::runtime;
+use tokio_util::task::TaskTracker;
 
+use super::engine::Engine;
+use super::handle::InstanceHandle;
 use super::rules::{Attempt, Batch, InstanceKey, Outcome, Reason, Work};
-use super::shell::{Handle, Shell};
 use super::wire::Address;
-use crate::http::{Answer, Backoff, ClientError};
+use crate::http::{Answer, Backoff, Client, ClientError};
 use crate::message::{Delivery, Inbox, Message, MessageId, Receipt, TraceParent, path_segment};
 
-/// How much of a receiver's words is repeated.
+/// Length at which the text of a receiver's answer is cut off.
 const DETAIL_CHARS_MAX: usize = 200;
 
-/// How a delivery went, and the wait the receiver asked for.
-type Tried = (Attempt, Option<Duration>);
+/// The result of a delivery, and the wait that the receiver asked for.
+type Delivered = (Attempt, Option<Duration>);
 
-/// Works for one instance until it has left or the broker stops. Not cancel-safe: a dropped delivery may have arrived.
-pub(crate) async fn run(shell: Arc<Shell>, key: InstanceKey, handle: Handle) {
-    let mut backoff = Backoff::new(shell.config.retry_wait_max());
-    let mut head: Option<MessageId> = None;
-    loop {
-        let asked = tokio::select! {
-            asked = answers(&shell, key, &handle) => asked,
-            () = shell.stop.cancelled() => return,
-        };
-        if let Some(delay) = asked
-            && !pause(&shell, &handle, delay).await
-        {
-            return;
-        }
-        let batch = match shell.take(key) {
-            Work::Gone => return,
-            Work::Nothing => {
-                tokio::select! {
-                    () = handle.wake.notified() => continue,
-                    () = shell.stop.cancelled() => return,
+/// Runs the couriers and the broker's other tasks, on the runtime it was created in.
+pub(crate) struct CourierPool {
+    engine: Arc<Engine>,
+    client: Client,
+    tasks: TaskTracker,
+    runtime: runtime::Handle,
+}
+
+impl CourierPool {
+    /// Panics outside of a tokio runtime.
+    pub(crate) fn new(engine: Arc<Engine>, client: Client) -> Self {
+        Self { engine, client, tasks: TaskTracker::new(), runtime: runtime::Handle::current() }
+    }
+
+    /// Starts the courier of an instance.
+    pub(crate) fn start(&self, key: InstanceKey, handle: InstanceHandle) {
+        let (engine, client) = (Arc::clone(&self.engine), self.client.clone());
+        let backoff = Backoff::new(engine.config().retry_wait_max());
+        self.spawn(Courier { engine, client, key, handle, backoff }.run());
+    }
+
+    /// Runs a task that ends when the broker stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(task, &self.runtime);
+    }
+
+    /// Waits until all tasks have ended. Stop the engine first.
+    pub(crate) async fn join(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Delivers the messages of one instance.
+struct Courier {
+    engine: Arc<Engine>,
+    client: Client,
+    key: InstanceKey,
+    handle: InstanceHandle,
+    backoff: Backoff,
+}
+
+/// The broker stops.
+struct Stopped;
+
+impl Courier {
+    /// Runs until the instance has left or the broker stops. Not cancel-safe: a dropped delivery may have arrived.
+    async fn run(mut self) {
+        let mut head: Option<MessageId> = None;
+        while let Ok(Some(batch)) = self.next_batch().await {
+            let first = batch.messages.first().map(|message| message.id.clone());
+            let (attempt, asked) = tokio::select! {
+                delivered = self.deliver(batch) => delivered,
+                () = self.engine.stop().cancelled() => return,
+            };
+            let must_wait = must_wait(&attempt);
+            // The wait grows while the receiver is unreachable, or answers but refuses the same message.
+            if !must_wait || (first != head && !matches!(attempt, Attempt::Unreachable { .. })) {
+                self.backoff.reset();
+            }
+            head = first;
+            self.engine.record_outcome(self.key, attempt);
+            if must_wait {
+                self.engine.metrics().retried.inc();
+                let delay = self.backoff.next().max(asked.unwrap_or_default());
+                if self.pause(delay).await.is_err() {
+                    return;
                 }
             }
-            Work::Batch(batch) => batch,
-        };
-        let first = batch.messages.first().map(|message| message.id.clone());
-        let (attempt, asked) = tokio::select! {
-            tried = deliver(&shell, handle.inbox.as_deref(), batch) => tried,
-            () = shell.stop.cancelled() => return,
-        };
-        let again = needs_patience(&attempt);
-        // A receiver that answers is waited for message by message; one that does not, more and more patiently.
-        if !again || (first != head && !matches!(attempt, Attempt::Unreachable { .. })) {
-            backoff.reset();
-        }
-        head = first;
-        shell.settle(key, attempt);
-        if !again {
-            continue;
-        }
-        shell.metrics.retried.inc();
-        if !pause(&shell, &handle, backoff.next().max(asked.unwrap_or_default())).await {
-            return;
         }
     }
-}
 
-/// Waits before the next try, unless there is news of the instance. Returns false once the broker stops.
-async fn pause(shell: &Shell, handle: &Handle, delay: Duration) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(delay.min(shell.config.delivery_window())) => true,
-        () = handle.wake.notified() => true,
-        () = shell.stop.cancelled() => false,
+    /// Waits for the next batch; `None` when the instance has left.
+    async fn next_batch(&self) -> Result<Option<Batch>, Stopped> {
+        loop {
+            let asked = tokio::select! {
+                asked = self.await_answers() => asked,
+                () = self.engine.stop().cancelled() => return Err(Stopped),
+            };
+            if let Some(delay) = asked {
+                self.pause(delay).await?;
+            }
+            match self.engine.take(self.key) {
+                Work::Gone => return Ok(None),
+                Work::Batch(batch) => return Ok(Some(batch)),
+                Work::Nothing => tokio::select! {
+                    () = self.handle.woken() => {}
+                    () = self.engine.stop().cancelled() => return Err(Stopped),
+                },
+            }
+        }
+    }
+
+    /// Waits for the answers to deliveries that publishers started. Returns the wait that the inbox asks for.
+    async fn await_answers(&self) -> Option<Duration> {
+        let mut asked = None;
+        while let Some((sequence, answer)) = self.handle.next_unanswered() {
+            let delivery = answer.await;
+            asked = asked.max(retry_after(&delivery));
+            self.engine.complete_deferred(self.key, sequence, delivery);
+        }
+        asked
+    }
+
+    /// Waits before the next attempt; less if the courier is woken.
+    async fn pause(&self, delay: Duration) -> Result<(), Stopped> {
+        tokio::select! {
+            () = tokio::time::sleep(delay.min(self.engine.config().delivery_window())) => Ok(()),
+            () = self.handle.woken() => Ok(()),
+            () = self.engine.stop().cancelled() => Err(Stopped),
+        }
+    }
+
+    async fn deliver(&self, batch: Batch) -> Delivered {
+        match (batch.address, self.handle.inbox()) {
+            (Some(address), _) if batch.together => post_batch(&self.client, &address, &batch.messages).await,
+            (Some(address), _) => post_single(&self.client, &address, &batch.messages).await,
+            (None, Some(inbox)) => hand_over(inbox, batch.messages).await,
+            (None, None) => (Attempt::Unreachable { cause: "the service has no inbox".into() }, None),
+        }
     }
 }
 
-/// Waits for the answers to what the publishers' threads gave to the inbox. Returns the wait that it asks for, if any.
-async fn answers(shell: &Shell, key: InstanceKey, handle: &Handle) -> Option<Duration> {
-    let mut asked = None;
-    while let Some((sequence, pending)) = handle.next_unanswered() {
-        let delivery = pending.await;
-        asked = asked.max(wait_of(&delivery));
-        shell.answered(key, sequence, delivery);
-    }
-    asked
-}
-
-fn wait_of(delivery: &Delivery) -> Option<Duration> {
-    match delivery {
-        Delivery::Busy { retry_after } => Some(*retry_after),
-        Delivery::Accepted | Delivery::Unknown | Delivery::Refused { .. } => None,
-    }
-}
-
-/// Whether the next try should wait.
-fn needs_patience(attempt: &Attempt) -> bool {
+/// Returns true if the next attempt must wait.
+fn must_wait(attempt: &Attempt) -> bool {
     match attempt {
         Attempt::Answered(outcomes) => outcomes.iter().any(|outcome| matches!(outcome, Outcome::Retry(_))),
         Attempt::TooLarge { .. } => false,
@@ -102,17 +155,16 @@ fn needs_patience(attempt: &Attempt) -> bool {
     }
 }
 
-async fn deliver(shell: &Shell, inbox: Option<&dyn Inbox>, batch: Batch) -> Tried {
-    match (batch.address, inbox) {
-        (Some(address), _) if batch.together => post_together(shell, &address, &batch.messages).await,
-        (Some(address), _) => post_single(shell, &address, &batch.messages).await,
-        (None, Some(inbox)) => hand_over(inbox, batch.messages).await,
-        (None, None) => (Attempt::Unreachable { cause: "the service has no inbox".into() }, None),
+fn retry_after(delivery: &Delivery) -> Option<Duration> {
+    match delivery {
+        Delivery::Busy { retry_after } => Some(*retry_after),
+        Delivery::Accepted | Delivery::Unknown | Delivery::Refused { .. } => None,
     }
 }
 
-/// To a service of this process: until it is busy. What somebody there waits for passes what has no room.
-async fn hand_over(inbox: &dyn Inbox, messages: Vec<Message>) -> Tried {
+/// Delivers to an instance in this process. After a `Busy`, only messages that a caller there is waiting for are still
+/// handed over.
+async fn hand_over(inbox: &dyn Inbox, messages: Vec<Message>) -> Delivered {
     let mut receipts = Vec::with_capacity(messages.len());
     let mut asked = None;
     for message in messages {
@@ -121,53 +173,53 @@ async fn hand_over(inbox: &dyn Inbox, messages: Vec<Message>) -> Tried {
             Some(_) | None => inbox.deliver(message),
         };
         if let Receipt::Now(delivery) = &receipt {
-            asked = wait_of(delivery).or(asked);
+            asked = retry_after(delivery).or(asked);
         }
         receipts.push(receipt);
     }
     let mut outcomes = Vec::with_capacity(receipts.len());
     for receipt in receipts {
         let delivery = receipt.wait().await;
-        asked = wait_of(&delivery).max(asked);
+        asked = retry_after(&delivery).max(asked);
         outcomes.push(delivery.into());
     }
     (Attempt::Answered(outcomes), asked)
 }
 
-/// To one of our relays: one call, one answer per message.
-async fn post_together(shell: &Shell, address: &Address, messages: &[Message]) -> Tried {
+/// Delivers a batch to one of our relays: one call, one answer per message.
+async fn post_batch(client: &Client, address: &Address, messages: &[Message]) -> Delivered {
     let request = Request::post(format!("http://{address}/run"))
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json")
         .body(Full::new(Message::list_to_json(messages)));
     let answer = match request {
-        Ok(request) => shell.client.call(request).await,
-        Err(error) => return (refused_all(messages.len(), &error.to_string()), None),
+        Ok(request) => client.call(request).await,
+        Err(error) => return (refuse_all(messages.len(), &error.to_string()), None),
     };
     match answer {
         Ok(answer) if answer.status.is_success() => read_list(&answer.body, messages.len()),
         Ok(answer) if may_recover(answer.status) => (unavailable(&answer), answer.retry_after()),
-        Ok(answer) if messages.len() > 1 => (Attempt::TooLarge { detail: words(&answer) }, None),
+        Ok(answer) if messages.len() > 1 => (Attempt::TooLarge { detail: describe(&answer) }, None),
         Ok(answer) => (Attempt::Answered(vec![rejected(&answer)]), None),
-        Err(error @ ClientError::AnswerTooLarge { .. }) => (refused_all(messages.len(), &error.to_string()), None),
+        Err(error @ ClientError::AnswerTooLarge { .. }) => (refuse_all(messages.len(), &error.to_string()), None),
         Err(error) => (Attempt::Unreachable { cause: error.to_string() }, None),
     }
 }
 
-fn read_list(body: &Bytes, count: usize) -> Tried {
+fn read_list(body: &Bytes, count: usize) -> Delivered {
     match Delivery::list_from_json(body) {
         Ok(deliveries) if deliveries.len() <= count => {
-            let asked = deliveries.iter().filter_map(wait_of).max();
+            let asked = deliveries.iter().filter_map(retry_after).max();
             let mut outcomes: Vec<Outcome> = deliveries.into_iter().map(Outcome::from).collect();
             outcomes.resize_with(count, || Outcome::Retry("the receiver's answer left it out".into()));
             (Attempt::Answered(outcomes), asked)
         }
-        Ok(_) | Err(_) => (refused_all(count, "its answer is not a list with one status per message"), None),
+        Ok(_) | Err(_) => (refuse_all(count, "its answer is not a list with one status per message"), None),
     }
 }
 
-/// To any other service: one message, the name in the URL. exo 2.1.
-async fn post_single(shell: &Shell, address: &Address, messages: &[Message]) -> Tried {
+/// Delivers one message to any other service, with the name in the URL. exo 2.1.
+async fn post_single(client: &Client, address: &Address, messages: &[Message]) -> Delivered {
     let Some(message) = messages.first() else { return (Attempt::Answered(Vec::new()), None) };
     let name = path_segment(message.name.as_str());
     let mut request = Request::post(format!("http://{address}/run/{name}"))
@@ -177,48 +229,48 @@ async fn post_single(shell: &Shell, address: &Address, messages: &[Message]) -> 
         request = request.header(TraceParent::HEADER, trace.as_str());
     }
     let answer = match request.body(Full::new(message.to_json())) {
-        Ok(request) => shell.client.call(request).await,
-        Err(error) => return (refused_all(1, &error.to_string()), None),
+        Ok(request) => client.call(request).await,
+        Err(error) => return (refuse_all(1, &error.to_string()), None),
     };
     match answer {
         Ok(answer) if answer.status.is_success() => (Attempt::Answered(vec![Outcome::Delivered]), None),
         Ok(answer) if is_unavailable(answer.status) => (unavailable(&answer), answer.retry_after()),
         Ok(answer) if may_recover(answer.status) => {
-            (Attempt::Answered(vec![Outcome::Retry(words(&answer))]), answer.retry_after())
+            (Attempt::Answered(vec![Outcome::Retry(describe(&answer))]), answer.retry_after())
         }
         Ok(answer) => (Attempt::Answered(vec![rejected(&answer)]), None),
-        Err(error @ ClientError::AnswerTooLarge { .. }) => (refused_all(1, &error.to_string()), None),
+        Err(error @ ClientError::AnswerTooLarge { .. }) => (refuse_all(1, &error.to_string()), None),
         Err(error) => (Attempt::Unreachable { cause: error.to_string() }, None),
     }
 }
 
-/// Whether the same call may succeed later.
+/// Returns true if the same call may succeed later.
 fn may_recover(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
 
-/// Whether the answer is about the service, not about the message.
+/// Returns true if the status concerns the service as a whole, not the message.
 fn is_unavailable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 503)
 }
 
 fn unavailable(answer: &Answer) -> Attempt {
-    Attempt::Unreachable { cause: words(answer) }
+    Attempt::Unreachable { cause: describe(answer) }
 }
 
 fn rejected(answer: &Answer) -> Outcome {
     match answer.status {
         StatusCode::NOT_FOUND => Outcome::Rejected(Reason::Unknown),
-        _ => Outcome::Rejected(Reason::Refused(words(answer))),
+        _ => Outcome::Rejected(Reason::Refused(describe(answer))),
     }
 }
 
-fn refused_all(count: usize, detail: &str) -> Attempt {
+fn refuse_all(count: usize, detail: &str) -> Attempt {
     Attempt::Answered(vec![Outcome::Rejected(Reason::Refused(detail.to_owned())); count])
 }
 
-/// Status and the beginning of the body: services of the HTTP era say there what is wrong.
-fn words(answer: &Answer) -> String {
+/// Returns status and beginning of the body, where services of the HTTP era explain the failure.
+fn describe(answer: &Answer) -> String {
     let text = String::from_utf8_lossy(&answer.body);
     let text: String = text.chars().take(DETAIL_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("it answered {} {}", answer.status.as_u16(), text).trim_end().to_owned()

@@ -6,9 +6,9 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::error::Error;
+use super::handle::InstanceHandle;
 use super::rules::InstanceKey;
 use super::service::Broker;
-use super::shell::Handle;
 use super::socket::Acks;
 use super::wire::{Dialect, Hello};
 use crate::message::{InstanceId, Message, Registration, Role, Verdict};
@@ -56,11 +56,11 @@ impl Member {
             token: hello.token,
         };
         if let Some(seat) = known {
-            return self.broker.shell().renew(seat.key, registration);
+            return self.broker.engine().renew(seat.key, registration);
         }
         self.leave(false);
-        let handle = Handle::waking(Arc::clone(&self.wake));
-        let key = self.broker.shell().connect(registration, handle)?;
+        let handle = InstanceHandle::waking(Arc::clone(&self.wake));
+        let key = self.broker.engine().connect(registration, handle)?;
         self.seat = Some(Seat { key, role: hello.role, instance });
         Ok(())
     }
@@ -77,7 +77,7 @@ impl Member {
 
     /// Gives up a message for which its receivers never had room.
     pub(super) fn overflow(&self, message: Message) {
-        self.broker.shell().overflow(self.seat.as_ref().map(|seat| &seat.instance), message);
+        self.broker.engine().overflow(self.seat.as_ref().map(|seat| &seat.instance), message);
     }
 
     /// Its place, once it has registered.
@@ -97,7 +97,7 @@ impl Member {
     /// Gives up its place; a delivery that is `out` counts as not delivered.
     pub(super) fn leave(&mut self, out: bool) {
         if let Some(Seat { key, role, instance }) = self.seat.take() {
-            self.broker.shell().disconnect(key, (role, instance), out);
+            self.broker.engine().disconnect(key, (role, instance), out);
         }
     }
 }

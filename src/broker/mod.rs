@@ -22,18 +22,22 @@
 
 mod config;
 mod courier;
+mod engine;
 mod error;
 pub mod exocom;
+mod follower;
+mod following;
+mod handle;
 mod journal;
 mod matching;
 mod member;
+mod message_log;
 mod metrics;
 mod opening;
 mod response;
 pub mod routes;
 mod rules;
 mod service;
-mod shell;
 mod socket;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,5 @@
 //! How a request becomes a WebSocket. exo 3, 3.7.
 
-use std::sync::Arc;
-
 use axum::extract::Request;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue};
@@ -43,7 +41,7 @@ pub(super) enum Refusal {
 pub(super) async fn open(broker: &Broker, request: Request) -> Result<Response, Refusal> {
     let opened = upgrade(broker, request).await;
     if let Err(refusal) = &opened {
-        broker.shell().note(&Note::BadUpgrade { cause: refusal.to_string() });
+        broker.engine().note(&Note::BadUpgrade { cause: refusal.to_string() });
     }
     opened
 }
@@ -62,8 +60,8 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
     let acks = if parts.headers.contains_key(ACKS_HEADER) { Acks::Each } else { Acks::None };
     let place = parts.extensions.remove::<Place>();
     let broker = broker.clone();
-    let shell = Arc::clone(broker.shell());
-    shell.spawn(async move {
+    let tasks = broker.clone();
+    tasks.spawn(async move {
         if let Some(socket) = connection.socket(bounds).await {
             // In two steps, since a future that owns what it is called on has it twice.
             let mut connection = Connection::new(broker, socket, acks);

@@ -17,10 +17,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message as RawFrame};
 use uuid::Uuid;
 
+use super::engine::Engine;
 use super::member::Member;
 use super::rules::{Attempt, Batch, Note, Outcome, Timing, Work};
 use super::service::Broker;
-use super::shell::Shell;
 use super::wire::{Frame, Hello, Stamp, delivery_frame};
 use crate::http::{Accepted, Reading, Socket, Traffic};
 use crate::message::{Delivery, MessageId};
@@ -66,22 +66,22 @@ pub(crate) struct Connection {
     rest: Option<Instant>,
     last_read: Instant,
     wake: Arc<Notify>,
-    shell: Arc<Shell>,
+    engine: Arc<Engine>,
 }
 
 impl Connection {
     pub(crate) fn new(broker: Broker, stream: WebSocketStream<Accepted>, acks: Acks) -> Self {
-        let (shell, wake) = (Arc::clone(broker.shell()), Arc::new(Notify::new()));
+        let (engine, wake) = (Arc::clone(broker.engine()), Arc::new(Notify::new()));
         Self {
             member: Member::new(broker, acks, Arc::clone(&wake)),
             acks,
             socket: Socket::new(stream),
             out: None,
-            intake: Intake::new(acks, shell.config.delivery_timeout()),
+            intake: Intake::new(acks, engine.config().delivery_timeout()),
             rest: None,
             last_read: Instant::now(),
             wake,
-            shell,
+            engine,
         }
     }
 
@@ -92,8 +92,8 @@ impl Connection {
     }
 
     async fn run(&mut self) -> Ended {
-        let (stop, wake) = (self.shell.stop.clone(), Arc::clone(&self.wake));
-        let beat = self.shell.config.heartbeat();
+        let (stop, wake) = (self.engine.stop().clone(), Arc::clone(&self.wake));
+        let beat = self.engine.config().heartbeat();
         let mut heart = Box::pin(sleep_until(Instant::now() + beat));
         loop {
             let reading = self.reading();
@@ -172,7 +172,7 @@ impl Connection {
     fn unreadable(&mut self, frame: &Bytes, cause: String) {
         let (role, instance) = self.member.names();
         let raw = String::from_utf8_lossy(&frame[..frame.len().min(RAW_BYTES_MAX)]).into_owned();
-        self.shell.note(&Note::BadFrame { role, instance, raw, cause: cause.clone() });
+        self.engine.note(&Note::BadFrame { role, instance, raw, cause: cause.clone() });
         self.intake.unreadable(cause);
     }
 
@@ -213,7 +213,7 @@ impl Connection {
     /// Work has come, or this place on the roster is lost; the latter counts even while a delivery is out.
     fn woken(&mut self) -> Result<(), Ended> {
         let Some(key) = self.member.key().filter(|_| self.out.is_some()) else { return Ok(()) };
-        match self.shell.take(key) {
+        match self.engine.take(key) {
             Work::Gone => Err(Ended::Replaced),
             Work::Nothing | Work::Batch(_) => Ok(()),
         }
@@ -223,12 +223,12 @@ impl Connection {
     fn take_work(&mut self) -> Result<(), Ended> {
         let idle = self.out.is_none() && self.rest.is_none();
         let Some(key) = self.member.key().filter(|_| idle) else { return Ok(()) };
-        let Batch { messages, timings, .. } = match self.shell.take(key) {
+        let Batch { messages, timings, .. } = match self.engine.take(key) {
             Work::Batch(batch) => batch,
             Work::Nothing => return Ok(()),
             Work::Gone => return Err(Ended::Replaced),
         };
-        let deadline = Instant::now() + self.shell.config.delivery_timeout();
+        let deadline = Instant::now() + self.engine.config().delivery_timeout();
         self.out = Some(Out { count: messages.len(), outcomes: Vec::new(), deadline });
         let (dialect, acks) = (self.member.dialect(), self.acks);
         let now = (Instant::now().into_std(), SystemTime::now());
@@ -247,7 +247,7 @@ impl Connection {
         if self.acks == Acks::None
             && let (Some(out), Some(key)) = (self.out.take(), self.member.key())
         {
-            self.shell.settle(key, Attempt::Answered(vec![Outcome::Delivered; out.count]));
+            self.engine.record_outcome(key, Attempt::Answered(vec![Outcome::Delivered; out.count]));
         }
     }
 
@@ -270,7 +270,7 @@ impl Connection {
             let outcomes = std::mem::take(&mut out.outcomes);
             let busy = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Retry(_)));
             self.out = None;
-            self.shell.settle(key, Attempt::Answered(outcomes));
+            self.engine.record_outcome(key, Attempt::Answered(outcomes));
             self.rest = busy.then(|| Instant::now() + BUSY_REST);
         }
         Ok(())

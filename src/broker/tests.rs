@@ -1,7 +1,7 @@
-//! The broker with real sockets: services that record, fail, hang and come back.
+//! The broker with real sockets and services that record, fail, hang and come back.
 
-mod bad_days;
-mod faces;
+mod faulty_sockets;
+mod listings;
 mod sockets;
 mod traffic;
 
@@ -25,14 +25,14 @@ use crate::message::{
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A service that writes down what it gets, and answers with `status`; a batch is answered message by message.
+/// A service that records its messages and answers with `status`, for a batch message by message.
 #[derive(Clone)]
-struct Recorder {
+struct RecordingService {
     seen: Arc<Mutex<Vec<(String, Value)>>>,
     status: Arc<AtomicU16>,
 }
 
-impl Recorder {
+impl RecordingService {
     fn new(status: u16) -> Self {
         Self { seen: Arc::default(), status: Arc::new(AtomicU16::new(status)) }
     }
@@ -48,7 +48,7 @@ impl Recorder {
         listening.serve(router, &Limits::default())
     }
 
-    /// The ids of the messages that were answered with success, in order.
+    /// Returns the ids of the successfully answered messages, in order.
     fn ids(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
         seen.iter().map(|(_, body)| body["id"].as_str().unwrap().to_owned()).collect()
@@ -60,7 +60,7 @@ impl Recorder {
     }
 }
 
-async fn record(State(recorder): State<Recorder>, uri: Uri, body: Bytes) -> Response {
+async fn record(State(recorder): State<RecordingService>, uri: Uri, body: Bytes) -> Response {
     let status = StatusCode::from_u16(recorder.status.load(Ordering::SeqCst)).unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
     let mut seen = recorder.seen.lock().unwrap();
@@ -84,7 +84,7 @@ async fn record(State(recorder): State<Recorder>, uri: Uri, body: Bytes) -> Resp
 async fn eventually(condition: impl Fn() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !condition() {
-        assert!(Instant::now() < deadline, "it did not happen in time");
+        assert!(Instant::now() < deadline, "the condition did not become true in time");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -114,10 +114,10 @@ fn address(serving: &Serving) -> Address {
     serving.address().into()
 }
 
-struct Recording(Mutex<Vec<Message>>, Mutex<Vec<Delivery>>);
+struct RecordingInbox(Mutex<Vec<Message>>, Mutex<Vec<Delivery>>);
 
-impl Recording {
-    /// Gives these answers first, and then takes everything.
+impl RecordingInbox {
+    /// Returns an inbox that gives these answers first, and then accepts everything.
     fn answering(answers: Vec<Delivery>) -> Arc<Self> {
         Arc::new(Self(Mutex::default(), Mutex::new(answers)))
     }
@@ -127,7 +127,7 @@ impl Recording {
     }
 }
 
-impl Inbox for Recording {
+impl Inbox for RecordingInbox {
     fn deliver(&self, message: Message) -> Receipt<Delivery> {
         let mut answers = self.1.lock().unwrap();
         if !answers.is_empty() {
@@ -146,7 +146,7 @@ impl Inbox for Recording {
 async fn a_message_reaches_a_registered_service_by_name_and_in_batches() {
     for (batch, path) in [(true, "/run"), (false, "/run/create%20user")] {
         let broker = Broker::start(quick());
-        let users = Recorder::new(200);
+        let users = RecordingService::new(200);
         let serving = users.serve("127.0.0.1:0").await;
         let registration = Registration { batch, ..registration("users", "u1", &["create user"]) };
         broker.register(registration, address(&serving)).unwrap();
@@ -160,7 +160,7 @@ async fn a_message_reaches_a_registered_service_by_name_and_in_batches() {
 #[tokio::test]
 async fn messages_for_an_offline_service_arrive_in_order_once_it_is_back() {
     let broker = Broker::start(quick());
-    let users = Recorder::new(200);
+    let users = RecordingService::new(200);
     let serving = users.serve("127.0.0.1:0").await;
     let address = serving.address();
     serving.drain(Duration::ZERO).await;
@@ -173,9 +173,9 @@ async fn messages_for_an_offline_service_arrive_in_order_once_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_service_that_fails_is_tried_again_and_an_unknown_message_is_not() {
+async fn a_failed_delivery_is_retried_and_an_unknown_message_is_not() {
     let broker = Broker::start(quick());
-    let users = Recorder::new(500);
+    let users = RecordingService::new(500);
     let serving = users.serve("127.0.0.1:0").await;
     let single = Registration { batch: false, ..registration("users", "u1", &["m"]) };
     broker.register(single, address(&serving)).unwrap();
@@ -193,7 +193,7 @@ async fn a_service_that_fails_is_tried_again_and_an_unknown_message_is_not() {
 async fn a_message_that_cannot_be_delivered_in_time_is_reported_to_its_sender() {
     let config = Config { delivery_window_ms: 200, ..quick() };
     let broker = Broker::start(config);
-    let web = Recording::answering(Vec::new());
+    let web = RecordingInbox::answering(Vec::new());
     let registration_web = registration("web", "w1", &[]);
     let origin = registration_web.instance.clone();
     broker.join_local(registration_web, web.clone()).unwrap();
@@ -201,10 +201,10 @@ async fn a_message_that_cannot_be_delivered_in_time_is_reported_to_its_sender() 
     broker.register(registration("users", "u1", &["m"]), address).unwrap();
     broker.publish(Some(&origin), message("1", "m"));
     eventually(|| !web.ids().is_empty()).await;
-    let told = web.0.lock().unwrap()[0].clone();
-    assert_eq!(told.name.as_str(), "exocom.undelivered");
-    assert_eq!(told.response_to, Some(MessageId::parse("1").unwrap()));
-    let payload: Value = told.payload().unwrap();
+    let notice = web.0.lock().unwrap()[0].clone();
+    assert_eq!(notice.name.as_str(), "exocom.undelivered");
+    assert_eq!(notice.response_to, Some(MessageId::parse("1").unwrap()));
+    let payload: Value = notice.payload().unwrap();
     assert_eq!((&payload["name"], &payload["receiver"]), (&json!("m"), &json!("users")));
     assert_eq!(broker.undelivered().len(), 1);
 }
@@ -213,7 +213,7 @@ async fn a_message_that_cannot_be_delivered_in_time_is_reported_to_its_sender() 
 async fn a_busy_local_service_gets_everything_in_order() {
     let broker = Broker::start(quick());
     let busy = || Delivery::Busy { retry_after: Duration::from_millis(5) };
-    let users = Recording::answering(vec![busy(), busy(), busy()]);
+    let users = RecordingInbox::answering(vec![busy(), busy(), busy()]);
     broker.join_local(registration("users", "u1", &["m"]), users.clone()).unwrap();
     for id in ["1", "2", "3"] {
         assert_eq!(broker.publish(None, message(id, "m")), Verdict::Accepted);
@@ -223,21 +223,21 @@ async fn a_busy_local_service_gets_everything_in_order() {
 }
 
 #[tokio::test]
-async fn what_waits_for_an_instance_whose_lease_ends_moves_to_another() {
+async fn the_queue_of_an_instance_whose_lease_ends_moves_to_another() {
     let config = Config { lease_ms: 150, ..quick() };
     let broker = Broker::start(config);
     let address_away = Address::new("127.0.0.1", 1).unwrap();
     broker.register(registration("users", "u1", &["m"]), address_away).unwrap();
     broker.publish(None, message("1", "m"));
     broker.publish(None, message("2", "m"));
-    let users = Recording::answering(Vec::new());
+    let users = RecordingInbox::answering(Vec::new());
     broker.join_local(registration("users", "u2", &["m"]), users.clone()).unwrap();
     eventually(|| users.ids().len() == 2).await;
     assert_eq!(users.ids(), ["1", "2"]);
 }
 
 #[tokio::test]
-async fn closing_delivers_what_waits_and_reports_the_rest() {
+async fn closing_delivers_queued_messages_and_reports_the_rest() {
     let broker = Broker::start(quick());
     broker.register(registration("users", "u1", &["m"]), Address::new("127.0.0.1", 1).unwrap()).unwrap();
     broker.publish(None, message("1", "m"));
@@ -246,24 +246,24 @@ async fn closing_delivers_what_waits_and_reports_the_rest() {
     assert!(matches!(broker.publish(None, message("2", "m")), Verdict::Busy { .. }));
 }
 
-async fn call(face: &Serving, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+async fn call(server: &Serving, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let second = Duration::from_secs(5);
     let limits = ClientLimits { connect_timeout: second, timeout: second, answer_bytes_max: 1_000_000 };
-    let mut request = Request::builder().method(method).uri(format!("http://{}{path}", face.address()));
+    let mut request = Request::builder().method(method).uri(format!("http://{}{path}", server.address()));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     Client::new(limits).call(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap()
 }
 
-async fn check(face: &Serving, (method, path, body): (&str, &str, &str), status: u16, expected: &str) {
-    let answer = call(face, method, path, &[], body).await;
+async fn check(server: &Serving, (method, path, body): (&str, &str, &str), status: u16, expected: &str) {
+    let answer = call(server, method, path, &[], body).await;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     assert_eq!(answer.status.as_u16(), status, "{method} {path} {text}");
     assert!(text.contains(expected), "{method} {path}: {text}");
 }
 
-async fn face(config: Config) -> (Broker, Serving) {
+async fn serve(config: Config) -> (Broker, Serving) {
     let broker = Broker::start(config);
     let listening = Listening::bind("test", "127.0.0.1:0").await.unwrap();
     let limits = Limits::default();
@@ -272,45 +272,45 @@ async fn face(config: Config) -> (Broker, Serving) {
 }
 
 #[tokio::test]
-async fn the_http_face_refuses_what_it_does_not_understand() {
-    let (_broker, face) = face(quick()).await;
-    check(&face, ("GET", "/config.json", ""), 200, r#"{"services":{},"routes":{}}"#).await;
-    check(&face, ("POST", "/services", "5"), 400, "the body must be a JSON array of services").await;
-    check(&face, ("POST", "/send/m", "{}"), 400, "missing message id").await;
-    check(&face, ("POST", "/send/m", "{"), 400, "invalid-message").await;
-    check(&face, ("POST", "/send/m", r#"{"id":"1"}"#), 404, "no service receives the message 'm'").await;
-    check(&face, ("PUT", "/services/users", r#"{"port":1}"#), 400, r#"\"instance\" must be"#).await;
-    check(&face, ("DELETE", "/services/users?instance=a", ""), 404, "not an instance").await;
-    check(&face, ("DELETE", "/services/users", ""), 400, "instance=ID").await;
-    check(&face, ("GET", "/nothing", ""), 404, "cannot GET /nothing").await;
-    check(&face, ("GET", "/send", ""), 405, "does not support GET").await;
-    check(&face, ("GET", "/ready", ""), 200, "ready").await;
-    check(&face, ("GET", "/metrics", ""), 200, "exorelay_broker_messages_without_receivers_total 1").await;
+async fn the_http_interface_refuses_invalid_requests() {
+    let (_broker, server) = serve(quick()).await;
+    check(&server, ("GET", "/config.json", ""), 200, r#"{"services":{},"routes":{}}"#).await;
+    check(&server, ("POST", "/services", "5"), 400, "the body must be a JSON array of services").await;
+    check(&server, ("POST", "/send/m", "{}"), 400, "missing message id").await;
+    check(&server, ("POST", "/send/m", "{"), 400, "invalid-message").await;
+    check(&server, ("POST", "/send/m", r#"{"id":"1"}"#), 404, "no service receives the message 'm'").await;
+    check(&server, ("PUT", "/services/users", r#"{"port":1}"#), 400, r#"\"instance\" must be"#).await;
+    check(&server, ("DELETE", "/services/users?instance=a", ""), 404, "not an instance").await;
+    check(&server, ("DELETE", "/services/users", ""), 400, "instance=ID").await;
+    check(&server, ("GET", "/nothing", ""), 404, "cannot GET /nothing").await;
+    check(&server, ("GET", "/send", ""), 405, "does not support GET").await;
+    check(&server, ("GET", "/ready", ""), 200, "ready").await;
+    check(&server, ("GET", "/metrics", ""), 200, "exorelay_broker_messages_without_receivers_total 1").await;
 }
 
 #[tokio::test]
 async fn a_batch_is_answered_message_by_message() {
-    let (broker, face) = face(quick()).await;
-    let users = Recording::answering(Vec::new());
+    let (broker, server) = serve(quick()).await;
+    let users = RecordingInbox::answering(Vec::new());
     broker.join_local(registration("users", "u1", &["m"]), users.clone()).unwrap();
     let body = r#"[{"id":"1","name":"m"},{"id":"2","name":"zonk"},{"name":"m"}]"#;
     let expected = r#"[{"status":200},{"status":404,"detail":"no service receives this message"},{"status":400,"detail":"missing message id"}]"#;
-    check(&face, ("POST", "/send", body), 200, expected).await;
+    check(&server, ("POST", "/send", body), 200, expected).await;
     assert_eq!(users.ids(), ["1"]);
 }
 
 #[tokio::test]
 async fn a_registration_without_a_host_is_reached_where_it_came_from() {
-    let (_broker, face) = face(quick()).await;
-    let users = Recorder::new(200);
+    let (_broker, server) = serve(quick()).await;
+    let users = RecordingService::new(200);
     let serving = users.serve("127.0.0.1:0").await;
     let body = json!({ "instance": "u1", "port": serving.address().port(), "receives": ["m"] }).to_string();
-    check(&face, ("PUT", "/services/users", &body), 200, r#""leaseMs":10000"#).await;
-    check(&face, ("GET", "/services", ""), 200, &format!("\"address\":\"{}\"", serving.address())).await;
+    check(&server, ("PUT", "/services/users", &body), 200, r#""leaseMs":10000"#).await;
+    check(&server, ("GET", "/services", ""), 200, &format!("\"address\":\"{}\"", serving.address())).await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    call(&face, "POST", "/send/m", &[("traceparent", trace)], r#"{"id":"1"}"#).await;
+    call(&server, "POST", "/send/m", &[("traceparent", trace)], r#"{"id":"1"}"#).await;
     users.has(&["1"]).await;
     assert_eq!(users.seen.lock().unwrap()[0].1["traceparent"], trace);
-    check(&face, ("DELETE", "/services/users?instance=u1", ""), 204, "").await;
-    check(&face, ("GET", "/services", ""), 200, "[]").await;
+    check(&server, ("DELETE", "/services/users?instance=u1", ""), 204, "").await;
+    check(&server, ("GET", "/services", ""), 200, "[]").await;
 }

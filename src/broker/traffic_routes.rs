@@ -10,10 +10,11 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::follower::{self, Payloads};
 use super::response::{busy, json_text, typed};
 use super::rules::{Filter, TimedRecord};
 use super::service::Broker;
-use super::traffic::{self, FOLLOWERS_MAX, Payloads, Refusal};
+use super::traffic::{FOLLOWERS_MAX, Refusal};
 use super::wire::{Missed, TrafficRow};
 use crate::http::sse::{self, DataPrefix, Encoder};
 use crate::http::{Kind, Problem};
@@ -79,11 +80,11 @@ fn no_record(id: &ActivityId, messages_max: usize) -> String {
     }
 }
 
-fn event(event: &traffic::Event) -> Bytes {
+fn event(event: &follower::Event) -> Bytes {
     let (name, data) = match event {
-        traffic::Event::Message(seen, payload) => ("message", message(seen, payload.as_ref())),
-        traffic::Event::Undelivered(row) => ("undelivered", json_text(row)),
-        traffic::Event::Missed(missed) => ("missed", json_text(&Missed { missed: *missed })),
+        follower::Event::Message(seen, payload) => ("message", message(seen, payload.as_ref())),
+        follower::Event::Undelivered(row) => ("undelivered", json_text(row)),
+        follower::Event::Missed(missed) => ("missed", json_text(&Missed { missed: *missed })),
     };
     let mut out = BytesMut::new();
     Encoder::begin(&mut out, name, DataPrefix::Spaced).data(&String::from_utf8_lossy(&data)).end();

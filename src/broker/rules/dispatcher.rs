@@ -31,7 +31,7 @@ struct Absentees {
     roles: Vec<Role>,
 }
 
-/// Owns the mailboxes, what is known about absent roles, and the tracer; routes messages.
+/// The mailboxes, the absent roles and the tracer: registers services and routes messages.
 pub(super) struct Dispatcher<H> {
     config: Config,
     mailboxes: Mailboxes<H>,
@@ -228,23 +228,19 @@ impl<H: Clone> Dispatcher<H> {
     /// Sends a message to one instance of every role that receives it.
     pub(super) fn send(&mut self, incoming: &Incoming, effects: &mut Vec<Effect<H>>) -> Verdict {
         let Incoming { now, origin, message, correlation } = incoming;
-        let mut plan = self.mailboxes.plan(*now, *origin, message, *correlation);
-        let verdict = if self.mailboxes.is_busy(&plan, message) {
-            Verdict::Busy { retry_after: RETRY_AFTER }
-        } else {
-            let absentees = self.queue_for_absentees(*now, *origin, message, &plan, effects);
-            if plan.recipients.is_empty() && !absentees.accepts {
-                Verdict::NoReceivers
-            } else {
-                self.mailboxes.record(*now, *origin, &message.id, &plan);
-                self.log(*now, message, &plan, effects);
-                self.trace_routed(incoming, &plan, &absentees, effects);
-                self.mailboxes.deliver(*now, *origin, message, &mut plan, effects);
-                Verdict::Accepted
-            }
-        };
-        self.mailboxes.recycle(plan);
-        verdict
+        let plan = self.mailboxes.plan(*now, *origin, message, *correlation);
+        if self.mailboxes.is_busy(&plan, message) {
+            return Verdict::Busy { retry_after: RETRY_AFTER };
+        }
+        let absentees = self.queue_for_absentees(*now, *origin, message, &plan, effects);
+        if plan.recipients.is_empty() && !absentees.accepts {
+            return Verdict::NoReceivers;
+        }
+        self.mailboxes.record(*now, *origin, &message.id, &plan);
+        self.log(*now, message, &plan, effects);
+        self.trace_routed(incoming, &plan, &absentees, effects);
+        self.mailboxes.deliver(*now, *origin, message, plan, effects);
+        Verdict::Accepted
     }
 
     /// Refuses a message for good.

@@ -1,4 +1,4 @@
-//! What the rules ask their caller to do.
+//! Effects: the actions that the rules request from their caller.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Envelope, InstanceKey, PackedTrace, Reason};
 use crate::message::{ActivityId, InstanceId, Message, MessageName, Role};
 
-/// Something to do. `H` is the caller's handle of an instance.
+/// An action for the caller. `H` is the caller's handle of an instance.
 #[derive(Debug)]
 pub(crate) enum Effect<H> {
     /// Give the envelope to an instance in this process now; call `put_back` if it is busy.
@@ -162,4 +162,13 @@ pub(crate) struct Routed {
     pub(crate) receivers: Vec<(Role, MessageName)>,
     /// Time between the request and this reply.
     pub(crate) response_time: Option<Duration>,
+}
+
+impl Routed {
+    /// Returns the entry for a message that has waited for its role; `sent_as` is the sender's name for it.
+    pub(super) fn late(envelope: &Envelope, sent_as: MessageName) -> Self {
+        let receivers = vec![(envelope.role.clone(), envelope.message.name.clone())];
+        let message = Message { name: sent_as, ..envelope.message.clone() };
+        Self { message, receivers, response_time: envelope.response_time }
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::selection::{Correlation, Recipient};
 use super::{
     Attempt, Batch, Conversations, Effect, Envelope, Instance, InstanceKey, Load, Outcome, QueueLimits, Queues, Reason,
-    Registry, Routed, Tokens, TranslationRules, Work, bytes_of,
+    Registry, Routed, Work, bytes_of,
 };
 use crate::broker::config::Config;
 use crate::broker::wire::Landscape;
@@ -19,33 +19,22 @@ pub(super) struct Plan {
     pub(super) recipients: Vec<Recipient>,
 }
 
-/// Owns the registry, the queues and the conversations, and keeps them in step.
+/// The registry, the queues and the conversations, kept in step with each other.
 pub(super) struct Mailboxes<H> {
     config: Config,
     registry: Registry<H>,
     queues: Queues,
     conversations: Conversations,
     next_sequence: u64,
-    /// Kept between messages to save an allocation.
-    recipients: Vec<Recipient>,
 }
 
 impl<H: Clone> Mailboxes<H> {
     pub(super) fn new(config: Config) -> Self {
-        let rules = if config.compat { TranslationRules::Original } else { TranslationRules::Current };
-        let tokens = Tokens::new(config.token_of_role().unwrap_or_default());
-        let limits = QueueLimits {
-            messages_max: config.queue_messages_max,
-            bytes_max: config.queue_bytes_max,
-            backlogs_max: config.instances_max,
-            window: config.delivery_window(),
-        };
         Self {
-            registry: Registry::new(rules, tokens, config.lease()),
-            queues: Queues::new(limits),
+            registry: Registry::new(&config),
+            queues: Queues::new(QueueLimits::of(&config)),
             conversations: Conversations::new(config.conversations_max, config.conversation_idle()),
             next_sequence: 0,
-            recipients: Vec::new(),
             config,
         }
     }
@@ -114,7 +103,7 @@ impl<H: Clone> Mailboxes<H> {
         count
     }
 
-    /// Returns the receivers of a message that are present. Pass the plan to [`Mailboxes::recycle`] when done.
+    /// Returns the receivers of a message that are present.
     pub(super) fn plan(
         &mut self,
         now: Instant,
@@ -127,7 +116,7 @@ impl<H: Clone> Mailboxes<H> {
         let requester = message.response_to.as_ref().and_then(|id| self.conversations.sender(now, id));
         let requester = requester.and_then(|id| self.registry.key_of(id));
         let context = (self.conversations.participants(now, &conversation), self.config.compat);
-        let mut recipients = std::mem::take(&mut self.recipients);
+        let mut recipients = Vec::new();
         let length = |key| self.queues.len(key);
         self.registry.select(&public, (requester, correlation), context, length, &mut recipients);
         Plan { public, conversation, recipients }
@@ -152,22 +141,16 @@ impl<H: Clone> Mailboxes<H> {
         now: Instant,
         origin: Option<&InstanceId>,
         message: &Message,
-        plan: &mut Plan,
+        plan: Plan,
         effects: &mut Vec<Effect<H>>,
     ) {
-        for Recipient { key, role, name, requested } in plan.recipients.drain(..) {
+        for Recipient { key, role, name, requested } in plan.recipients {
             let id = self.registry.get(key).and_then(|instance| instance.id.as_ref());
             let only = id.filter(|_| requested).cloned();
             let message = Message { name, ..message.clone() };
             let envelope = self.envelope(now, (message, plan.public.clone()), role, origin);
             self.hand_over(key, Envelope { only, ..envelope }, effects);
         }
-    }
-
-    /// Takes back the memory of a plan that is carried out or dropped.
-    pub(super) fn recycle(&mut self, plan: Plan) {
-        self.recipients = plan.recipients;
-        self.recipients.clear();
     }
 
     /// Sends a message to one instance of a role, or queues it for the role. Returns false if the role is absent.
@@ -336,7 +319,10 @@ impl<H: Clone> Mailboxes<H> {
                 continue;
             }
             let sent_as = std::mem::replace(&mut envelope.message.name, name);
-            self.log_late(&mut envelope, sent_as, effects);
+            let is_late = !std::mem::replace(&mut envelope.logged, true);
+            if is_late && self.config.log_messages {
+                effects.push(Effect::Routed(Routed::late(&envelope, sent_as)));
+            }
             self.queues.stage(key, envelope);
             receivers.insert(key);
         }
@@ -404,16 +390,6 @@ impl<H: Clone> Mailboxes<H> {
     fn wake(&self, key: InstanceKey, effects: &mut Vec<Effect<H>>) {
         if let Some(instance) = self.registry.get(key) {
             effects.push(Effect::Wake { handle: instance.handle.clone() });
-        }
-    }
-
-    /// Logs a message that has waited for its role.
-    fn log_late(&self, envelope: &mut Envelope, sent_as: MessageName, effects: &mut Vec<Effect<H>>) {
-        let logged = std::mem::replace(&mut envelope.logged, true);
-        if self.config.log_messages && !logged {
-            let receivers = vec![(envelope.role.clone(), envelope.message.name.clone())];
-            let message = Message { name: sent_as, ..envelope.message.clone() };
-            effects.push(Effect::Routed(Routed { message, receivers, response_time: envelope.response_time }));
         }
     }
 

@@ -1,16 +1,16 @@
 //! The state machine of the broker: registrations, messages, delivery outcomes and time come in, effects go out. Pure.
 //!
-//! [`Exchange`] is its interface: it accepts messages, has them authorized and traced. It owns
+//! [`Exchange`] is its interface. Each part owns its state and keeps its fields private:
 //!
-//! - [`Dispatcher`], which brings envelopes to instances and owns
-//!   - [`Registry`]: instances ([`Roster`]), routes, the declared landscape, tokens, and name translation,
-//!   - [`Queues`]: everything accepted and not delivered yet, with the limits on it,
-//!   - [`Conversations`]: who takes part in which conversation,
-//!   - [`Departed`] and [`Startup`]: roles that are expected to come back, or to register;
-//! - [`SecurityAdapter`]: messages held for the security service;
-//! - [`Tracer`]: whether messages are traced and logged.
-//!
-//! Each part keeps its fields to itself.
+//! - [`Exchange`]: checks permissions, has messages authorized
+//!   - [`SecurityAdapter`]: messages held for the security service
+//!   - [`Dispatcher`]: registers services, routes messages
+//!     - [`Departed`] and [`Startup`]: absent roles that are expected back, or may still register
+//!     - [`Tracer`]: decides which messages are traced and logged
+//!     - [`mailboxes::Mailboxes`]: gives envelopes to instances
+//!       - [`Registry`]: instances ([`Roster`]), [`Routes`], [`DeclaredRoles`], [`Tokens`]
+//!       - [`Queues`]: everything accepted and not delivered, with the limits on it
+//!       - [`Conversations`]: participants of conversations
 
 mod activity;
 mod attempt;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::{Attempt, Backlog, Envelope, InstanceKey, Queue, Reason, Timing};
+use crate::broker::config::Config;
 use crate::message::{Message, MessageName, Role};
 
 /// The number of undelivered messages and their size.
@@ -36,6 +37,17 @@ pub(crate) struct Queues {
     backlogs: HashMap<Role, Backlog>,
     load: Load,
     limits: QueueLimits,
+}
+
+impl QueueLimits {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            messages_max: config.queue_messages_max,
+            bytes_max: config.queue_bytes_max,
+            backlogs_max: config.instances_max,
+            window: config.delivery_window(),
+        }
+    }
 }
 
 impl Load {
@@ -225,5 +237,94 @@ impl Queues {
     /// others together, so receivers that take nothing cannot use up the capacity of those that do.
     fn is_fair(&self, held: usize, bytes: usize) -> bool {
         held.saturating_add(bytes) <= self.limits.bytes_max.saturating_sub(self.load.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::rules::Outcome;
+    use crate::message::{MessageId, Payload};
+
+    const KEY: InstanceKey = InstanceKey(1);
+
+    /// Queues with one open queue; limits of two messages per queue and 100 bytes in all.
+    fn queues() -> Queues {
+        let config = Config { queue_messages_max: 2, queue_bytes_max: 100, ..Config::default() };
+        let mut queues = Queues::new(QueueLimits::of(&config));
+        queues.open(KEY);
+        queues
+    }
+
+    fn envelope(sequence: u64, bytes: usize) -> Envelope {
+        let name = MessageName::parse("created").unwrap();
+        let payload = Payload::of(&"x".repeat(bytes - 2)).ok();
+        let message = Message::new(MessageId::parse(&sequence.to_string()).unwrap(), name.clone());
+        Envelope {
+            sequence,
+            accepted: Instant::now(),
+            message: Message { payload, ..message },
+            public: name,
+            role: Role::parse("users").unwrap(),
+            only: None,
+            origin: None,
+            response_time: None,
+            reported: true,
+            logged: true,
+            tries: 0,
+        }
+    }
+
+    fn load(messages: usize, bytes: usize) -> Load {
+        Load { messages, bytes }
+    }
+
+    #[test]
+    fn the_load_covers_queues_and_backlogs() {
+        let mut queues = queues();
+        assert!(queues.insert(KEY, envelope(1, 10)));
+        assert!(!queues.insert(KEY, envelope(2, 20)));
+        assert!(queues.insert_backlog(envelope(3, 30)).is_ok());
+        assert_eq!(queues.load(), load(3, 60));
+        assert_eq!(queues.take_backlog(&Role::parse("users").unwrap()).len(), 1);
+        assert_eq!(queues.load(), load(2, 30));
+        queues.take(KEY, (1, usize::MAX), Instant::now());
+        assert_eq!(queues.load(), load(2, 30));
+        let (delivered, rejected) = queues.record_outcome(KEY, Attempt::Answered(vec![Outcome::Delivered]));
+        assert_eq!((delivered, rejected.len(), queues.load()), (1, 0, load(1, 20)));
+        assert_eq!(queues.close(KEY).len(), 1);
+        assert_eq!(queues.load(), Load::default());
+    }
+
+    #[test]
+    fn a_queue_takes_at_most_as_much_as_it_leaves_to_the_others() {
+        let mut queues = queues();
+        assert!(queues.has_capacity(KEY, 100) && !queues.has_capacity(KEY, 101));
+        queues.insert(KEY, envelope(1, 40));
+        assert!(queues.has_capacity(KEY, 20) && !queues.has_capacity(KEY, 21));
+        assert!(queues.has_backlog_capacity(&Role::parse("users").unwrap(), 60));
+        queues.insert(KEY, envelope(2, 10));
+        assert!(!queues.has_capacity(KEY, 0));
+    }
+
+    #[test]
+    fn staged_envelopes_are_put_in_order_with_the_others() {
+        let mut queues = queues();
+        queues.insert(KEY, envelope(2, 10));
+        [1, 3].into_iter().for_each(|sequence| queues.stage(KEY, envelope(sequence, 10)));
+        assert!(!queues.fits(KEY, &envelope(4, 10)));
+        queues.merge_staged(KEY);
+        let sequences: Vec<_> = queues.drain().iter().map(|envelope| envelope.sequence).collect();
+        assert_eq!((sequences, queues.load()), (vec![1, 2, 3], Load::default()));
+    }
+
+    #[test]
+    fn a_deferred_envelope_counts_until_it_is_answered() {
+        let mut queues = queues();
+        assert!(queues.defer(KEY, envelope(1, 10)).is_ok());
+        assert!(queues.is_delivering(KEY) && queues.load() == load(1, 10));
+        assert!(queues.complete_deferred(KEY, 2).is_none());
+        assert!(queues.complete_deferred(KEY, 1).is_some());
+        assert!(queues.is_idle(KEY) && queues.load() == Load::default());
     }
 }

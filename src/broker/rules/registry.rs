@@ -9,6 +9,7 @@ use super::{
     views,
 };
 use crate::broker::Error;
+use crate::broker::config::Config;
 use crate::broker::wire::{Configuration, InstanceRow, Landscape, Listing};
 use crate::message::{InstanceId, MessageName, Registration, Role};
 
@@ -18,13 +19,16 @@ pub(crate) struct Registry<H> {
     routes: Routes,
     declared: DeclaredRoles,
     tokens: Tokens,
+    /// Lease of instances that register over HTTP.
     lease: Duration,
 }
 
 impl<H> Registry<H> {
-    /// `lease` is the lease of instances that register over HTTP.
-    pub(crate) fn new(rules: TranslationRules, tokens: Tokens, lease: Duration) -> Self {
-        Self { roster: Roster::new(), routes: Routes::new(rules), declared: DeclaredRoles::default(), tokens, lease }
+    pub(crate) fn new(config: &Config) -> Self {
+        let rules = if config.compat { TranslationRules::Original } else { TranslationRules::Current };
+        let tokens = Tokens::new(config.token_of_role().unwrap_or_default());
+        let (routes, declared) = (Routes::new(rules), DeclaredRoles::default());
+        Self { roster: Roster::new(), routes, declared, tokens, lease: config.lease() }
     }
 
     /// Returns the number of instances, those included whose last delivery has not ended.

@@ -139,7 +139,7 @@ impl SecurityAdapter {
         self.held.contains_key(activity)
     }
 
-    /// Returns the message that tells subscribers of the refusal of `message`.
+    /// Returns the message that informs subscribers of the refusal of `message`.
     pub(crate) fn refusal_of(&mut self, message: &Message) -> Message {
         self.message_about(UNAUTHORIZED, message, message.conversation())
     }

@@ -22,7 +22,7 @@ pub(crate) enum Correlation {
     Inferred,
 }
 
-/// What is known about a message besides its name.
+/// The context in which the receivers of a message are chosen.
 pub(crate) struct Context<'a, H> {
     /// The instance that sent the request, if the message is a reply.
     pub(crate) requester: Option<(InstanceKey, &'a Instance<H>)>,

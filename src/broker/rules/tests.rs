@@ -1,4 +1,4 @@
-//! The machine against a naive model: who should have got what, exactly once, and in which order.
+//! The rules against a naive model: which messages each role receives, exactly once, and in which order.
 
 mod landscapes;
 mod model;
@@ -29,8 +29,8 @@ fn moves() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Leases that do not end within a test, so that only the steps decide who is there.
-fn calm() -> Config {
+/// Leases outlast every test, so only its steps decide which instances are present.
+fn stable() -> Config {
     Config { settle_ms: 0, lease_ms: 86_400_000, ..Config::default() }
 }
 
@@ -39,7 +39,7 @@ proptest! {
     fn each_role_gets_each_message_once_and_in_order(
         steps in proptest::collection::vec(prop_oneof![3 => sending(), 2 => rounds()], 0..80),
     ) {
-        let mut bench = Bench::new(calm());
+        let mut bench = Bench::new(stable());
         steps.into_iter().for_each(|step| bench.run(step));
         bench.finish();
         bench.check_exactly_once();
@@ -48,10 +48,10 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_lost_or_doubled_when_instances_come_and_go(
+    fn nothing_is_lost_or_duplicated_when_instances_come_and_go(
         steps in proptest::collection::vec(prop_oneof![4 => sending(), 2 => rounds(), 2 => moves()], 0..80),
     ) {
-        let mut bench = Bench::new(calm());
+        let mut bench = Bench::new(stable());
         steps.into_iter().for_each(|step| bench.run(step));
         bench.finish();
         bench.check_exactly_once();
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_late_or_over_the_bound_is_reported_and_the_state_is_bounded(
+    fn late_and_excess_messages_are_reported_and_the_state_is_bounded(
         steps in proptest::collection::vec(
             prop_oneof![
                 6 => sending(),
@@ -70,7 +70,7 @@ proptest! {
             0..120,
         ),
     ) {
-        let mut bench = Bench::new(Config { conversations_max: 8, ..calm() });
+        let mut bench = Bench::new(Config { conversations_max: 8, ..stable() });
         for step in steps {
             bench.run(step);
             prop_assert!(bench.exchange.conversations_len() <= 8 + 2);
@@ -81,7 +81,7 @@ proptest! {
     }
 }
 
-/// A machine with one remote instance of `users` that receives `create`, and three places in its queue.
+/// One remote instance of `users`, with a queue of three messages.
 fn small(config: Config) -> Bench {
     let mut bench = Bench::new(Config { queue_messages_max: 3, ..config });
     [0, 1, 3, 4, 5].into_iter().for_each(|instance| bench.leave(instance));
@@ -101,8 +101,8 @@ fn publish(bench: &mut Bench, origin: Option<&str>, message: Message) -> Verdict
 }
 
 #[test]
-fn a_full_queue_refuses_and_costs_no_other_receiver_its_message() {
-    let mut bench = small(calm());
+fn a_full_queue_refuses_messages_without_affecting_other_receivers() {
+    let mut bench = small(stable());
     for id in ["1", "2", "3"] {
         assert_eq!(publish(&mut bench, None, message(id, "created")), Verdict::Accepted);
     }
@@ -114,40 +114,40 @@ fn a_full_queue_refuses_and_costs_no_other_receiver_its_message() {
     assert_eq!(bench.given_up, [("users".to_owned(), "5".to_owned())]);
 }
 
-/// A message with a payload, an auth value, or both, of so many bytes.
-fn heavy(id: &str, name: &str, payload: usize, auth: usize) -> Message {
+/// A message with a payload and an auth value of these sizes in bytes.
+fn large(id: &str, name: &str, payload: usize, auth: usize) -> Message {
     let value = |bytes: usize| (bytes > 0).then(|| Payload::of(&"x".repeat(bytes - 2)).unwrap());
     Message { payload: value(payload), auth: value(auth), ..message(id, name) }
 }
 
-/// As many bytes as fit into the bound of the tests below.
-fn narrow() -> Config {
-    Config { queue_bytes_max: 1_000, ..calm() }
+/// A limit of 1000 queued bytes.
+fn limited() -> Config {
+    Config { queue_bytes_max: 1_000, ..stable() }
 }
 
 #[test]
-fn a_receiver_that_takes_nothing_leaves_room_to_those_who_do() {
-    let mut bench = Bench::new(narrow());
+fn a_receiver_that_takes_nothing_leaves_capacity_to_others() {
+    let mut bench = Bench::new(limited());
     [1, 3, 4, 5].into_iter().for_each(|instance| bench.leave(instance));
     let mut accepted = 0;
-    while publish(&mut bench, None, heavy(&format!("a{accepted}"), "created", 60, 40)) == Verdict::Accepted {
+    while publish(&mut bench, None, large(&format!("a{accepted}"), "created", 60, 40)) == Verdict::Accepted {
         accepted += 1;
     }
-    // There is no room for more than four of web and three of users, until web takes its own.
+    // Four messages for web and three for users fit, until web takes its own.
     assert_eq!(accepted, 4);
     bench.round(0, usize::MAX);
-    assert_eq!(publish(&mut bench, None, heavy("b", "create", 100, 0)), Verdict::Accepted);
+    assert_eq!(publish(&mut bench, None, large("b", "create", 100, 0)), Verdict::Accepted);
     bench.round(0, usize::MAX);
     assert_eq!(bench.arrived[0].last().unwrap().1, "b");
     assert_eq!(bench.given_up, [("users".to_owned(), "a3".to_owned())]);
 }
 
 #[test]
-fn what_waits_for_roles_that_are_away_is_bounded_in_bytes_and_the_rest_is_reported() {
-    let mut bench = small(narrow());
+fn backlogs_are_bounded_in_bytes_and_the_rest_is_reported() {
+    let mut bench = small(limited());
     bench.leave(2);
     for id in ["1", "2", "3", "4", "5", "6", "7"] {
-        assert_eq!(publish(&mut bench, None, heavy(id, "created", 100, 100)), Verdict::Accepted);
+        assert_eq!(publish(&mut bench, None, large(id, "created", 100, 100)), Verdict::Accepted);
     }
     assert_eq!(bench.exchange.load().bytes, 600);
     assert_eq!(bench.given_up.len(), 4);
@@ -158,15 +158,15 @@ fn what_waits_for_roles_that_are_away_is_bounded_in_bytes_and_the_rest_is_report
 }
 
 #[test]
-fn what_a_starting_broker_keeps_is_bounded_in_bytes() {
-    let mut bench = Bench::new(Config { settle_ms: 5_000, ..narrow() });
-    let verdicts = ["1", "2", "3"].map(|id| publish(&mut bench, None, heavy(id, "zonk", 400, 0)));
+fn messages_held_during_startup_are_bounded_in_bytes() {
+    let mut bench = Bench::new(Config { settle_ms: 5_000, ..limited() });
+    let verdicts = ["1", "2", "3"].map(|id| publish(&mut bench, None, large(id, "zonk", 400, 0)));
     assert_eq!(verdicts, [Verdict::Accepted, Verdict::Accepted, Verdict::NoReceivers]);
 }
 
 #[test]
-fn a_message_for_a_role_that_left_a_moment_ago_waits_for_it() {
-    let mut bench = small(calm());
+fn a_message_for_a_role_that_left_recently_waits_for_it() {
+    let mut bench = small(stable());
     bench.leave(2);
     assert_eq!(publish(&mut bench, None, message("1", "created")), Verdict::Accepted);
     bench.register(2);
@@ -175,8 +175,8 @@ fn a_message_for_a_role_that_left_a_moment_ago_waits_for_it() {
 }
 
 #[test]
-fn a_broker_that_has_just_started_keeps_messages_for_roles_that_register_late() {
-    let mut bench = Bench::with(Config { settle_ms: 5_000, ..calm() }, &[0, 1, 4, 5]);
+fn during_startup_messages_are_held_for_roles_that_register_late() {
+    let mut bench = Bench::with(Config { settle_ms: 5_000, ..stable() }, &[0, 1, 4, 5]);
     assert_eq!(publish(&mut bench, None, message("1", "created")), Verdict::Accepted);
     bench.finish();
     let users: Vec<_> = bench.arrived[2..4].iter().flatten().collect();
@@ -185,8 +185,8 @@ fn a_broker_that_has_just_started_keeps_messages_for_roles_that_register_late() 
 }
 
 #[test]
-fn what_nobody_came_for_is_reported_once_the_broker_has_settled() {
-    let mut bench = Bench::new(Config { settle_ms: 5_000, ..calm() });
+fn a_message_without_receivers_is_reported_at_the_end_of_startup() {
+    let mut bench = Bench::new(Config { settle_ms: 5_000, ..stable() });
     assert_eq!(publish(&mut bench, None, message("1", "zonk")), Verdict::Accepted);
     bench.run(Step::Wait { millis: 5_000 });
     assert_eq!(bench.given_up, [("nobody".to_owned(), "1".to_owned())]);
@@ -194,8 +194,8 @@ fn what_nobody_came_for_is_reported_once_the_broker_has_settled() {
 }
 
 #[test]
-fn a_reply_goes_to_the_instance_that_asked_even_if_its_role_does_not_receive_it() {
-    let mut bench = Bench::new(calm());
+fn a_reply_goes_to_the_requesting_instance_even_if_its_role_does_not_subscribe() {
+    let mut bench = Bench::new(stable());
     bench.busy = true;
     let mut reply = message("2", "created");
     reply.response_to = Some(MessageId::parse("1").unwrap());
@@ -207,8 +207,8 @@ fn a_reply_goes_to_the_instance_that_asked_even_if_its_role_does_not_receive_it(
 }
 
 #[test]
-fn by_the_rules_of_the_original_replies_go_to_subscribers_only() {
-    let mut bench = Bench::new(Config { compat: true, ..calm() });
+fn by_the_originals_rules_replies_go_to_subscribers_only() {
+    let mut bench = Bench::new(Config { compat: true, ..stable() });
     let mut reply = message("2", "created");
     reply.response_to = Some(MessageId::parse("1").unwrap());
     publish(&mut bench, Some("i5"), message("1", "create"));
@@ -219,7 +219,7 @@ fn by_the_rules_of_the_original_replies_go_to_subscribers_only() {
 
 #[test]
 fn messages_of_one_conversation_stay_with_one_instance() {
-    let mut bench = Bench::new(calm());
+    let mut bench = Bench::new(stable());
     for id in ["1", "2", "3", "4"] {
         let activity_id = Some(MessageId::parse("1").unwrap().into());
         publish(&mut bench, None, Message { activity_id, ..message(id, "create") });
@@ -231,7 +231,7 @@ fn messages_of_one_conversation_stay_with_one_instance() {
 
 #[test]
 fn messages_without_a_conversation_are_shared_fairly() {
-    let mut bench = Bench::new(calm());
+    let mut bench = Bench::new(stable());
     bench.leave(1);
     bench.leave(0);
     bench.register(0);
@@ -242,23 +242,23 @@ fn messages_without_a_conversation_are_shared_fairly() {
 }
 
 #[test]
-fn a_message_held_up_by_another_one_still_gets_its_try() {
-    let mut bench = small(calm());
+fn a_message_held_up_by_another_one_still_gets_one_attempt() {
+    let mut bench = small(stable());
     publish(&mut bench, None, message("1", "created"));
     publish(&mut bench, None, message("2", "created"));
     let key = bench.keys[2].unwrap();
     bench.exchange.take(bench.now, key, &mut bench.effects);
     let first_fails = Attempt::Answered(vec![Outcome::Retry("500".into())]);
     bench.exchange.record_outcome(bench.now, key, first_fails, &mut bench.effects);
-    bench.now += calm().delivery_window();
+    bench.now += stable().delivery_window();
     bench.round(2, usize::MAX);
     assert_eq!(bench.given_up, [("users".to_owned(), "1".to_owned())]);
     assert_eq!(bench.arrived[2], [("web".to_owned(), "2".to_owned())]);
 }
 
 #[test]
-fn a_batch_that_is_refused_as_a_whole_is_halved_until_the_culprit_stands_alone() {
-    let mut bench = small(calm());
+fn a_batch_that_is_refused_as_a_whole_is_halved_until_one_message_is_left() {
+    let mut bench = small(stable());
     (0..3).for_each(|id| drop(publish(&mut bench, None, message(&id.to_string(), "created"))));
     let key = bench.keys[2].unwrap();
     bench.exchange.take(bench.now, key, &mut bench.effects);
@@ -268,14 +268,14 @@ fn a_batch_that_is_refused_as_a_whole_is_halved_until_the_culprit_stands_alone()
 }
 
 #[test]
-fn what_waits_for_a_role_is_logged_when_it_is_handed_over_and_only_once() {
-    let mut bench = small(Config { log_messages: true, ..calm() });
+fn a_message_that_waits_for_a_role_is_logged_once_when_an_instance_gets_it() {
+    let mut bench = small(Config { log_messages: true, ..stable() });
     bench.leave(2);
     publish(&mut bench, None, message("1", "created"));
     assert!(bench.logged.is_empty());
     bench.register(2);
     publish(&mut bench, None, message("2", "created"));
-    // Both move on to another instance before they are delivered.
+    // Both move to another instance before they are delivered.
     bench.register(3);
     bench.leave(2);
     bench.finish();

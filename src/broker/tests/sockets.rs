@@ -1,4 +1,4 @@
-//! The broker and services of the WebSocket era, of both dialects, over real sockets.
+//! Services of the WebSocket era, in both dialects, over real sockets.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -11,33 +11,33 @@ use crate::broker::{Broker, Config, Form, Landscape, Pair, RoleRoutes, Translati
 use crate::http::{Limits, Listening, Serving};
 use crate::message::{MessageName, Role};
 
-/// A service that speaks as the originals do.
+/// A service that speaks the protocol of the originals.
 pub(super) struct Peer {
     pub(super) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub(super) role: &'static str,
 }
 
 impl Peer {
-    /// Connects and registers, in the dialect of 2017-08 and later.
-    pub(super) async fn connect(broker: &Stage, role: &'static str) -> Self {
-        let mut peer = Self::connect_only(broker, role).await;
-        let before = broker.count();
+    /// Connects and registers in the dialect of 2017-08 and later.
+    pub(super) async fn connect(server: &TestBroker, role: &'static str) -> Self {
+        let mut peer = Self::connect_only(server, role).await;
+        let before = server.count();
         peer.send(json!({ "name": "exocom.register-service", "sender": role, "id": "r", "activityId": "r" })).await;
-        eventually(|| broker.count() > before).await;
+        eventually(|| server.count() > before).await;
         peer
     }
 
-    /// Connects and registers, in the dialect before that.
-    pub(super) async fn connect_older(broker: &Stage, role: &'static str) -> Self {
-        let mut peer = Self::connect_only(broker, role).await;
-        let before = broker.count();
+    /// Connects and registers in the older dialect.
+    pub(super) async fn connect_older(server: &TestBroker, role: &'static str) -> Self {
+        let mut peer = Self::connect_only(server, role).await;
+        let before = server.count();
         peer.send(json!({ "name": "exocom.register-service", "id": "r", "payload": { "clientName": role } })).await;
-        eventually(|| broker.count() > before).await;
+        eventually(|| server.count() > before).await;
         peer
     }
 
-    pub(super) async fn connect_only(broker: &Stage, role: &'static str) -> Self {
-        let (socket, _) = connect_async(format!("ws://{}/services", broker.serving.address())).await.unwrap();
+    pub(super) async fn connect_only(server: &TestBroker, role: &'static str) -> Self {
+        let (socket, _) = connect_async(format!("ws://{}/services", server.serving.address())).await.unwrap();
         Self { socket, role }
     }
 
@@ -45,7 +45,7 @@ impl Peer {
         self.socket.send(Packet::text(frame.to_string())).await.unwrap();
     }
 
-    /// Sends a message of the newer dialect.
+    /// Sends a message in the newer dialect.
     pub(super) async fn say(&mut self, name: &str, id: &str, activity: &str) {
         self.send(json!({ "name": name, "sender": self.role, "id": id, "activityId": activity })).await;
     }
@@ -70,12 +70,12 @@ impl Peer {
     }
 }
 
-pub(super) struct Stage {
+pub(super) struct TestBroker {
     pub(super) broker: Broker,
     pub(super) serving: Serving,
 }
 
-impl Stage {
+impl TestBroker {
     pub(super) async fn new(config: Config, roles: Vec<RoleRoutes>) -> Self {
         let broker = Broker::start(config);
         broker.configure(Landscape { form: Form::Translations, roles }).unwrap();
@@ -103,9 +103,9 @@ pub(super) fn users_and_web() -> Vec<RoleRoutes> {
 }
 
 #[tokio::test]
-async fn a_request_and_its_answer_keep_everything_the_originals_lost() {
-    let stage = Stage::new(quick(), users_and_web()).await;
-    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+async fn a_request_and_its_reply_keep_the_fields_that_the_originals_lost() {
+    let server = TestBroker::new(quick(), users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
     web.send(json!({
         "name": "create user", "sender": "web", "id": "1", "activityId": "a", "payload": { "name": "Will" },
         "auth": { "sessionId": "s1" }, "isSecurity": true,
@@ -124,9 +124,9 @@ async fn a_request_and_its_answer_keep_everything_the_originals_lost() {
 }
 
 #[tokio::test]
-async fn services_of_both_dialects_answer_each_other() {
-    let stage = Stage::new(quick(), users_and_web()).await;
-    let (mut web, mut users) = (Peer::connect_older(&stage, "web").await, Peer::connect(&stage, "users").await);
+async fn services_of_both_dialects_reply_to_each_other() {
+    let server = TestBroker::new(quick(), users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect_older(&server, "web").await, Peer::connect(&server, "users").await);
     web.send(json!({ "name": "create user", "sender": "web", "id": "1" })).await;
     let asked = users.gets(json!({ "name": "create user", "id": "1" })).await;
     let activity = asked["activityId"].as_str().unwrap().to_owned();
@@ -134,8 +134,8 @@ async fn services_of_both_dialects_answer_each_other() {
     let answer = web.gets(json!({ "name": "user created", "id": "2", "responseTo": "1" })).await;
     assert!(answer["timestamp"].is_u64() && answer["responseTime"].is_u64(), "{answer}");
 
-    let stage = Stage::new(quick(), users_and_web()).await;
-    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect_older(&stage, "users").await);
+    let server = TestBroker::new(quick(), users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect_older(&server, "users").await);
     web.say("create user", "3", "b").await;
     users.gets(json!({ "name": "create user", "id": "3" })).await;
     users.send(json!({ "name": "user created", "sender": "users", "id": "4", "responseTo": "3" })).await;
@@ -143,7 +143,7 @@ async fn services_of_both_dialects_answer_each_other() {
 }
 
 #[tokio::test]
-async fn names_are_translated_and_what_a_role_may_not_send_is_dropped() {
+async fn names_are_translated_and_forbidden_messages_are_dropped() {
     let mut roles = users_and_web();
     let pair = |public: &str, internal: &str| Pair {
         public: MessageName::parse(public).unwrap(),
@@ -155,8 +155,8 @@ async fn names_are_translated_and_what_a_role_may_not_send_is_dropped() {
         ),
         ..role("users", &["mongo created"], &["mongo create"])
     };
-    let stage = Stage::new(quick(), roles).await;
-    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+    let server = TestBroker::new(quick(), roles).await;
+    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
     web.say("get SSN", "0", "a").await;
     web.say("create user", "1", "a").await;
     users.gets(json!({ "name": "mongo create", "id": "1" })).await;
@@ -165,42 +165,42 @@ async fn names_are_translated_and_what_a_role_may_not_send_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_role_that_is_away_gets_what_it_missed_in_order() {
-    let stage = Stage::new(quick(), users_and_web()).await;
-    let mut web = Peer::connect(&stage, "web").await;
+async fn an_absent_role_gets_the_messages_it_missed_in_order() {
+    let server = TestBroker::new(quick(), users_and_web()).await;
+    let mut web = Peer::connect(&server, "web").await;
     for id in ["1", "2", "3"] {
         web.say("create user", id, id).await;
     }
-    let mut users = Peer::connect(&stage, "users").await;
+    let mut users = Peer::connect(&server, "users").await;
     for id in ["1", "2", "3"] {
         users.gets(json!({ "id": id })).await;
     }
     drop(users);
-    eventually(|| stage.count() == 1).await;
+    eventually(|| server.count() == 1).await;
     web.say("create user", "4", "4").await;
-    Peer::connect(&stage, "users").await.gets(json!({ "id": "4" })).await;
+    Peer::connect(&server, "users").await.gets(json!({ "id": "4" })).await;
 }
 
 #[tokio::test]
-async fn a_receiver_that_does_not_read_is_dropped_and_costs_nobody_else_anything() {
+async fn a_receiver_that_does_not_read_is_dropped_without_affecting_others() {
     let config = Config { heartbeat_ms: 1_000, delivery_timeout_ms: 1_000, ..quick() };
     let mut roles = users_and_web();
     roles.push(role("log", &[], &["create user"]));
-    let stage = Stage::new(config, roles).await;
-    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
-    let deaf = Peer::connect(&stage, "log").await;
+    let server = TestBroker::new(config, roles).await;
+    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
+    let deaf = Peer::connect(&server, "log").await;
     let large = "x".repeat(500_000);
     for id in 0..40 {
         let frame = json!({ "name": "create user", "sender": "web", "id": id.to_string(), "payload": large });
         web.send(frame).await;
         users.gets(json!({ "id": id.to_string() })).await;
     }
-    // It answers no ping either, since it does not read; web and users are kept alive by reading.
-    eventually(|| stage.broker.instances().iter().all(|row| row.role.as_str() != "log")).await;
+    // It does not read, so it answers no pings; web and users do.
+    eventually(|| server.broker.instances().iter().all(|row| row.role.as_str() != "log")).await;
     drop(deaf);
 }
 
-pub(super) fn guarded() -> Vec<RoleRoutes> {
+pub(super) fn with_security() -> Vec<RoleRoutes> {
     let mut roles = users_and_web();
     roles[0].receives = names(&["user created", "message unauthorized"]);
     roles.push(role("sessions", &["session data"], &["get session"]));
@@ -210,11 +210,11 @@ pub(super) fn guarded() -> Vec<RoleRoutes> {
 }
 
 #[tokio::test]
-async fn the_security_service_judges_every_message() {
-    let stage = Stage::new(quick(), guarded()).await;
-    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+async fn the_security_service_authorizes_every_message() {
+    let server = TestBroker::new(quick(), with_security()).await;
+    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
     let (mut security, mut sessions) =
-        (Peer::connect(&stage, "security").await, Peer::connect(&stage, "sessions").await);
+        (Peer::connect(&server, "security").await, Peer::connect(&server, "sessions").await);
     web.send(json!({ "name": "create user", "sender": "web", "id": "111", "activityId": "333", "auth": "222" })).await;
     let asked = security.gets(json!({ "name": "authorize message", "isSecurity": false })).await;
     for (key, value) in
@@ -222,28 +222,28 @@ async fn the_security_service_judges_every_message() {
     {
         assert_eq!(asked["payload"][key], value, "{asked}");
     }
-    let judged_in = asked["activityId"].as_str().unwrap().to_owned();
+    let activity = asked["activityId"].as_str().unwrap().to_owned();
     let inner = json!({ "name": "get session", "payload": { "id": 5 }, "id": "3", "activityId": "777" });
     security
-        .send(json!({ "name": "security request", "sender": "security", "id": "x", "activityId": judged_in, "payload": inner }))
+        .send(json!({ "name": "security request", "sender": "security", "id": "x", "activityId": activity, "payload": inner }))
         .await;
     sessions.gets(json!({ "name": "get session", "id": "3", "activityId": "777", "payload": { "id": 5 } })).await;
     sessions.say("session data", "4", "777").await;
     let answer =
-        security.gets(json!({ "name": "security response", "isSecurity": true, "activityId": judged_in })).await;
+        security.gets(json!({ "name": "security response", "isSecurity": true, "activityId": activity })).await;
     assert_eq!(answer["payload"]["name"], "session data");
-    // A verdict that is repeated, or about nothing, changes nothing.
-    for (id, activity) in [("5", judged_in.as_str()), ("6", judged_in.as_str()), ("7", "nothing")] {
-        security.say("message authorized", id, activity).await;
+    // Repeated and stray verdicts have no effect.
+    for (id, verdict_activity) in [("5", activity.as_str()), ("6", activity.as_str()), ("7", "nothing")] {
+        security.say("message authorized", id, verdict_activity).await;
     }
     users.gets(json!({ "name": "create user", "id": "111", "activityId": "333", "auth": "222" })).await;
 
     web.say("create user", "112", "334").await;
     let asked = security.gets(json!({ "name": "authorize message" })).await;
     security.say("message unauthorized", "8", asked["activityId"].as_str().unwrap()).await;
-    let told = web.gets(json!({ "name": "message unauthorized", "activityId": "334" })).await;
-    assert_eq!(told["payload"]["id"], "112");
-    // Nobody but the security service judges.
+    let refusal = web.gets(json!({ "name": "message unauthorized", "activityId": "334" })).await;
+    assert_eq!(refusal["payload"]["id"], "112");
+    // Verdicts of other services have no effect.
     web.say("create user", "113", "335").await;
     let asked = security.gets(json!({ "name": "authorize message" })).await;
     let forged = asked["activityId"].clone();
@@ -252,16 +252,16 @@ async fn the_security_service_judges_every_message() {
 }
 
 #[tokio::test]
-async fn a_guarded_role_is_given_to_and_spoken_for_by_whoever_has_its_token() {
+async fn a_protected_role_needs_its_token_to_register_and_to_send() {
     let config = Config { tokens: vec!["web=letmein".into()], ..quick() };
-    let stage = Stage::new(config, users_and_web()).await;
-    let mut users = Peer::connect(&stage, "users").await;
-    let mut forger = Peer::connect_only(&stage, "web").await;
+    let server = TestBroker::new(config, users_and_web()).await;
+    let mut users = Peer::connect(&server, "users").await;
+    let mut forger = Peer::connect_only(&server, "web").await;
     forger.say("create user", "1", "1").await;
     forger.send(json!({ "name": "exocom.register-service", "sender": "web", "id": "r", "activityId": "r" })).await;
     let end = tokio::time::timeout(super::DEADLINE, forger.socket.next()).await.unwrap().unwrap().unwrap();
     assert!(matches!(&end, Packet::Close(Some(frame)) if u16::from(frame.code) == 1008), "{end:?}");
-    let mut web = Peer::connect_only(&stage, "web").await;
+    let mut web = Peer::connect_only(&server, "web").await;
     let payload = json!({ "clientName": "web", "token": "letmein" });
     web.send(
         json!({ "name": "exocom.register-service", "sender": "web", "id": "r", "activityId": "r", "payload": payload }),
@@ -272,13 +272,13 @@ async fn a_guarded_role_is_given_to_and_spoken_for_by_whoever_has_its_token() {
 }
 
 #[tokio::test]
-async fn frames_up_to_the_bound_pass_and_longer_ones_end_with_1009() {
-    let stage = Stage::new(Config { frame_bytes_max: 6_000_000, ..quick() }, users_and_web()).await;
-    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+async fn frames_up_to_the_limit_are_accepted_and_longer_ones_close_with_1009() {
+    let server = TestBroker::new(Config { frame_bytes_max: 6_000_000, ..quick() }, users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
     let frame = |id: &str, bytes: usize| json!({ "name": "create user", "sender": "web", "id": id, "activityId": id, "payload": "x".repeat(bytes) });
     web.send(frame("1", 5_000_000)).await;
     users.gets(json!({ "id": "1" })).await;
-    // It may be cut off while it still writes.
+    // The connection may be closed while this is being written.
     drop(web.socket.send(Packet::text(frame("2", 7_000_000).to_string())).await);
     let end = loop {
         match tokio::time::timeout(super::DEADLINE, web.socket.next()).await.unwrap() {

@@ -1,4 +1,4 @@
-//! What goes through a broker, as somebody sees it who watches over real sockets.
+//! The traffic of a broker, followed over real sockets.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -6,13 +6,13 @@ use tokio::net::TcpStream;
 
 use super::*;
 
-/// Somebody who follows `GET /traffic`.
+/// A client of `GET /traffic`.
 struct Follower(BufReader<TcpStream>);
 
 impl Follower {
     /// Follows from now on.
-    async fn start(face: &Serving, query: &str) -> Self {
-        let mut socket = TcpStream::connect(face.address()).await.unwrap();
+    async fn start(server: &Serving, query: &str) -> Self {
+        let mut socket = TcpStream::connect(server.address()).await.unwrap();
         socket.write_all(format!("GET /traffic{query} HTTP/1.1\r\nhost: broker\r\n\r\n").as_bytes()).await.unwrap();
         let mut follower = Self(BufReader::new(socket));
         assert_eq!(follower.line().await.as_deref(), Some("HTTP/1.1 200 OK"));
@@ -20,7 +20,7 @@ impl Follower {
         follower
     }
 
-    /// The next line; `None` when the connection has ended.
+    /// Returns the next line; `None` when the connection has ended.
     async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = tokio::time::timeout(DEADLINE, self.0.read_line(&mut line)).await;
@@ -30,7 +30,7 @@ impl Follower {
         }
     }
 
-    /// The next event; `None` when the stream has ended. The sizes of HTTP's chunks stand between and are passed over.
+    /// Returns the next event; `None` when the stream has ended. Skips the chunk sizes of HTTP.
     async fn next(&mut self) -> Option<(String, Value)> {
         let mut name = String::new();
         loop {
@@ -47,7 +47,7 @@ impl Follower {
         }
     }
 
-    async fn sees(&mut self, event: &str, expected: Value) {
+    async fn expect_event(&mut self, event: &str, expected: Value) {
         let (name, data) = self.next().await.expect("an event");
         assert_eq!(name, event, "{data}");
         for (key, value) in expected.as_object().unwrap() {
@@ -58,14 +58,14 @@ impl Follower {
 
 /// A broker with an instance of users that receives `create`, and one of web that receives `created`.
 async fn users_and_web(config: Config) -> (Broker, Serving) {
-    let (broker, face) = face(config).await;
-    broker.join_local(registration("users", "u1", &["create"]), Recording::answering(Vec::new())).unwrap();
-    broker.join_local(registration("web", "w1", &["created"]), Recording::answering(Vec::new())).unwrap();
-    (broker, face)
+    let (broker, server) = serve(config).await;
+    broker.join_local(registration("users", "u1", &["create"]), RecordingInbox::answering(Vec::new())).unwrap();
+    broker.join_local(registration("web", "w1", &["created"]), RecordingInbox::answering(Vec::new())).unwrap();
+    (broker, server)
 }
 
 /// A message of `sender` in the activity `a`.
-fn of(sender: &str, id: &str, name: &str, response_to: Option<&str>) -> Message {
+fn message_of(sender: &str, id: &str, name: &str, response_to: Option<&str>) -> Message {
     let sender = Some(Role::parse(sender).unwrap());
     let response_to = response_to.map(|id| MessageId::parse(id).unwrap());
     let activity_id = Some(MessageId::parse("a").unwrap().into());
@@ -73,13 +73,13 @@ fn of(sender: &str, id: &str, name: &str, response_to: Option<&str>) -> Message 
 }
 
 #[tokio::test]
-async fn a_follower_sees_what_is_routed_what_is_stopped_and_what_is_given_up() {
-    let (broker, face) = users_and_web(Config { delivery_window_ms: 150, ..quick() }).await;
+async fn a_follower_gets_routed_stopped_and_undelivered_messages() {
+    let (broker, server) = users_and_web(Config { delivery_window_ms: 150, ..quick() }).await;
     broker.register(registration("log", "l1", &["create"]), Address::new("127.0.0.1", 1).unwrap()).unwrap();
-    let mut follower = Follower::start(&face, "").await;
+    let mut follower = Follower::start(&server, "").await;
     let text = crate::message::Payload::parse(Bytes::from_static(b"\"secret\"")).unwrap();
-    broker.publish(None, Message { payload: Some(text), ..of("web", "1", "create", None) });
-    broker.publish(None, of("web", "2", "zonk", None));
+    broker.publish(None, Message { payload: Some(text), ..message_of("web", "1", "create", None) });
+    broker.publish(None, message_of("web", "2", "zonk", None));
     let mut receivers = vec![
         json!({ "role": "users", "instance": "u1", "name": "create" }),
         json!({ "role": "log", "instance": "l1", "name": "create" }),
@@ -95,13 +95,15 @@ async fn a_follower_sees_what_is_routed_what_is_stopped_and_what_is_given_up() {
         "fate": "routed", "payload": null, "responseTo": null,
     });
     assert!(expected.as_object().unwrap().iter().all(|(key, value)| data[key] == *value), "{data}");
-    follower.sees("message", json!({ "id": "2", "fate": "no-receivers", "receivers": [] })).await;
-    follower.sees("undelivered", json!({ "id": "1", "receiver": "log", "sender": "web", "activityId": "a" })).await;
+    follower.expect_event("message", json!({ "id": "2", "fate": "no-receivers", "receivers": [] })).await;
+    follower
+        .expect_event("undelivered", json!({ "id": "1", "receiver": "log", "sender": "web", "activityId": "a" }))
+        .await;
 }
 
 #[tokio::test]
-async fn a_follower_sees_only_what_it_asks_for() {
-    let (broker, face) = users_and_web(quick()).await;
+async fn a_follower_gets_only_what_matches_its_query() {
+    let (broker, server) = users_and_web(quick()).await;
     for (query, ids) in [
         ("?message=created", &["2", "5"][..]),
         ("?role=users", &["1", "2"]),
@@ -109,49 +111,50 @@ async fn a_follower_sees_only_what_it_asks_for() {
         ("?role=web&message=create", &["1"]),
         ("?message=say%20%C3%B6", &["4"]),
     ] {
-        let mut follower = Follower::start(&face, query).await;
-        broker.publish(None, of("web", "1", "create", None));
-        broker.publish(None, of("users", "2", "created", Some("1")));
-        broker.publish(None, of("stranger", "4", "say ö", None));
+        let mut follower = Follower::start(&server, query).await;
+        broker.publish(None, message_of("web", "1", "create", None));
+        broker.publish(None, message_of("users", "2", "created", Some("1")));
+        broker.publish(None, message_of("stranger", "4", "say ö", None));
         let activity_id = Some(MessageId::parse("b").unwrap().into());
-        broker.publish(None, Message { activity_id, ..of("stranger", "5", "created", None) });
+        broker.publish(None, Message { activity_id, ..message_of("stranger", "5", "created", None) });
         for id in ids {
-            follower.sees("message", json!({ "id": id })).await;
+            follower.expect_event("message", json!({ "id": id })).await;
         }
     }
 }
 
 #[tokio::test]
-async fn payloads_are_shown_to_those_who_ask_where_they_may_be() {
-    let (_, face) = users_and_web(quick()).await;
-    check(&face, ("GET", "/traffic?payloads=true", ""), 403, "broker.log_payloads").await;
-    let (broker, face) = users_and_web(Config { log_payloads: true, ..quick() }).await;
-    let (mut asking, mut other) = (Follower::start(&face, "?payloads=true").await, Follower::start(&face, "").await);
+async fn payloads_are_sent_on_request_if_the_broker_may_show_them() {
+    let (_, server) = users_and_web(quick()).await;
+    check(&server, ("GET", "/traffic?payloads=true", ""), 403, "broker.log_payloads").await;
+    let (broker, server) = users_and_web(Config { log_payloads: true, ..quick() }).await;
+    let (mut asking, mut other) =
+        (Follower::start(&server, "?payloads=true").await, Follower::start(&server, "").await);
     let text = crate::message::Payload::parse(Bytes::from_static(b"{\r\n \"a\": 1.0\n}")).unwrap();
-    broker.publish(None, Message { payload: Some(text), ..of("web", "1", "create", None) });
-    asking.sees("message", json!({ "payload": { "a": 1.0 }, "payloadBytes": 14 })).await;
-    other.sees("message", json!({ "payload": null, "payloadBytes": 14 })).await;
+    broker.publish(None, Message { payload: Some(text), ..message_of("web", "1", "create", None) });
+    asking.expect_event("message", json!({ "payload": { "a": 1.0 }, "payloadBytes": 14 })).await;
+    other.expect_event("message", json!({ "payload": null, "payloadBytes": 14 })).await;
 }
 
 #[tokio::test]
-async fn a_query_that_is_not_understood_is_refused() {
-    let (_broker, face) = users_and_web(quick()).await;
-    check(&face, ("GET", "/traffic?massage=create", ""), 400, "unknown field `massage`").await;
-    check(&face, ("GET", "/traffic?role=", ""), 400, "the role is empty").await;
-    check(&face, ("POST", "/traffic", ""), 405, "does not support POST").await;
+async fn an_invalid_query_is_refused() {
+    let (_broker, server) = users_and_web(quick()).await;
+    check(&server, ("GET", "/traffic?massage=create", ""), 400, "unknown field `massage`").await;
+    check(&server, ("GET", "/traffic?role=", ""), 400, "the role is empty").await;
+    check(&server, ("POST", "/traffic", ""), 405, "does not support POST").await;
 }
 
 #[tokio::test]
-async fn a_follower_that_does_not_read_is_told_how_much_it_missed() {
-    // Long names, so that a few thousand messages are more than the system takes in for a reader.
+async fn a_follower_that_does_not_read_gets_the_number_of_missed_events() {
+    // Long names, so that a few thousand messages exceed the socket buffers.
     let (name, published) = ("x".repeat(MessageName::BYTES_MAX), 8_000_u64);
-    let (broker, face) = face(quick()).await;
-    broker.join_local(registration("users", "u1", &[&name]), Recording::answering(Vec::new())).unwrap();
-    let mut follower = Follower::start(&face, "").await;
+    let (broker, server) = serve(quick()).await;
+    broker.join_local(registration("users", "u1", &[&name]), RecordingInbox::answering(Vec::new())).unwrap();
+    let mut follower = Follower::start(&server, "").await;
     for id in 0..published {
-        broker.publish(None, of("web", &id.to_string(), &name, None));
+        broker.publish(None, message_of("web", &id.to_string(), &name, None));
         if id % 64 == 0 {
-            // So that the follower's task gets its turn: what the system takes in for it counts as read.
+            // Lets the follower's task run: events in the socket buffers count as read.
             tokio::task::yield_now().await;
         }
     }
@@ -167,22 +170,22 @@ async fn a_follower_that_does_not_read_is_told_how_much_it_missed() {
         }
     }
     assert!(missed > 0);
-    broker.publish(None, of("web", "last", &name, None));
-    follower.sees("message", json!({ "id": "last" })).await;
+    broker.publish(None, message_of("web", "last", &name, None));
+    follower.expect_event("message", json!({ "id": "last" })).await;
 }
 
 #[tokio::test]
-async fn there_are_as_many_followers_as_may_be_and_a_place_becomes_free() {
-    let (_broker, face) = users_and_web(quick()).await;
+async fn followers_are_limited_and_one_that_leaves_makes_way_for_another() {
+    let (_broker, server) = users_and_web(quick()).await;
     let mut followers = Vec::new();
     for _ in 0..crate::broker::traffic::FOLLOWERS_MAX {
-        followers.push(Follower::start(&face, "").await);
+        followers.push(Follower::start(&server, "").await);
     }
-    check(&face, ("GET", "/traffic", ""), 503, "32 clients already follow the traffic").await;
+    check(&server, ("GET", "/traffic", ""), 503, "32 clients already follow the traffic").await;
     drop(followers.pop());
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let mut socket = TcpStream::connect(face.address()).await.unwrap();
+        let mut socket = TcpStream::connect(server.address()).await.unwrap();
         socket.write_all(b"GET /traffic HTTP/1.1\r\nhost: broker\r\n\r\n").await.unwrap();
         let mut line = String::new();
         BufReader::new(&mut socket).read_line(&mut line).await.unwrap();
@@ -195,31 +198,31 @@ async fn there_are_as_many_followers_as_may_be_and_a_place_becomes_free() {
 }
 
 #[tokio::test]
-async fn following_ends_with_the_broker_and_with_what_it_gives_up_at_its_end() {
-    let (broker, face) = face(quick()).await;
+async fn following_ends_after_the_messages_given_up_at_shutdown() {
+    let (broker, server) = serve(quick()).await;
     broker.register(registration("users", "u1", &["create"]), Address::new("127.0.0.1", 1).unwrap()).unwrap();
-    let mut follower = Follower::start(&face, "").await;
-    broker.publish(None, of("web", "1", "create", None));
+    let mut follower = Follower::start(&server, "").await;
+    broker.publish(None, message_of("web", "1", "create", None));
     assert_eq!(broker.close(Duration::from_millis(20)).await, 1);
-    follower.sees("message", json!({ "id": "1" })).await;
+    follower.expect_event("message", json!({ "id": "1" })).await;
     let reason = "the broker shut down before it could be delivered";
-    follower.sees("undelivered", json!({ "id": "1", "reason": reason })).await;
+    follower.expect_event("undelivered", json!({ "id": "1", "reason": reason })).await;
     assert_eq!(follower.next().await, None);
-    check(&face, ("GET", "/traffic", ""), 503, "draining").await;
-    assert!(face.drain(DEADLINE).await);
+    check(&server, ("GET", "/traffic", ""), 503, "draining").await;
+    assert!(server.drain(DEADLINE).await);
 }
 
 #[tokio::test]
-async fn an_activity_is_told_in_order_each_message_with_its_parent() {
-    let (broker, face) = users_and_web(quick()).await;
-    broker.publish(None, of("web", "1", "create", None));
-    broker.publish(None, of("users", "2", "created", Some("1")));
-    broker.publish(None, of("web", "3", "zonk", None));
-    let answer = call(&face, "GET", "/activities/a", &[], "").await;
+async fn an_activity_lists_its_messages_in_order_with_their_parents() {
+    let (broker, server) = users_and_web(quick()).await;
+    broker.publish(None, message_of("web", "1", "create", None));
+    broker.publish(None, message_of("users", "2", "created", Some("1")));
+    broker.publish(None, message_of("web", "3", "zonk", None));
+    let answer = call(&server, "GET", "/activities/a", &[], "").await;
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
     let rows = body["messages"].as_array().unwrap();
-    let story: Vec<_> = rows.iter().map(|row| (row["id"].as_str().unwrap(), row["parent"].as_str())).collect();
-    assert_eq!(story, [("1", None), ("2", Some("1")), ("3", Some("2"))]);
+    let parents: Vec<_> = rows.iter().map(|row| (row["id"].as_str().unwrap(), row["parent"].as_str())).collect();
+    assert_eq!(parents, [("1", None), ("2", Some("1")), ("3", Some("2"))]);
     assert_eq!(
         (&body["activityId"], &rows[0]["afterMs"], &rows[2]["fate"]),
         (&json!("a"), &json!(0.0), &json!("no-receivers"))
@@ -229,26 +232,26 @@ async fn an_activity_is_told_in_order_each_message_with_its_parent() {
 }
 
 #[tokio::test]
-async fn an_activity_nobody_knows_is_not_found() {
-    let (_broker, face) = users_and_web(quick()).await;
-    check(&face, ("GET", "/activities/zonk", ""), 404, "traces of the last 4096 messages are kept").await;
-    check(&face, ("GET", "/activities/a%0Ab", ""), 400, "has a control character").await;
+async fn an_unknown_activity_is_not_found() {
+    let (_broker, server) = users_and_web(quick()).await;
+    check(&server, ("GET", "/activities/zonk", ""), 404, "only the last 4096 messages are recorded").await;
+    check(&server, ("GET", "/activities/a%0Ab", ""), 400, "has a control character").await;
 }
 
 #[tokio::test]
-async fn a_broker_that_keeps_no_traces_says_so_and_can_be_followed() {
-    let (broker, face) = users_and_web(Config { traffic_messages_max: 0, ..quick() }).await;
-    let mut follower = Follower::start(&face, "").await;
-    broker.publish(None, of("web", "1", "create", None));
-    follower.sees("message", json!({ "id": "1" })).await;
-    check(&face, ("GET", "/activities/a", ""), 404, "broker.traffic_messages_max is 0").await;
+async fn a_broker_without_traces_says_so_and_can_be_followed() {
+    let (broker, server) = users_and_web(Config { traffic_messages_max: 0, ..quick() }).await;
+    let mut follower = Follower::start(&server, "").await;
+    broker.publish(None, message_of("web", "1", "create", None));
+    follower.expect_event("message", json!({ "id": "1" })).await;
+    check(&server, ("GET", "/activities/a", ""), 404, "broker.traffic_messages_max is 0").await;
 }
 
 #[tokio::test]
-async fn the_oldest_trace_gives_way() {
+async fn the_oldest_trace_is_dropped() {
     let (broker, _face) = users_and_web(Config { traffic_messages_max: 2, ..quick() }).await;
     for id in ["1", "2", "3"] {
-        broker.publish(None, of("web", id, "create", None));
+        broker.publish(None, message_of("web", id, "create", None));
     }
     let activity = broker.activity(&MessageId::parse("a").unwrap().into()).unwrap();
     let ids: Vec<_> = activity.messages.iter().map(|row| row.message.id.as_str()).collect();
@@ -256,9 +259,9 @@ async fn the_oldest_trace_gives_way() {
 }
 
 #[tokio::test]
-async fn who_speaks_for_a_role_without_its_token_is_on_record() {
-    let (broker, _face) = face(Config { tokens: vec!["web=t".into()], ..quick() }).await;
-    assert!(matches!(broker.publish(None, of("web", "1", "create", None)), Verdict::Forbidden { .. }));
+async fn a_message_sent_for_a_role_without_its_token_is_recorded() {
+    let (broker, _face) = serve(Config { tokens: vec!["web=t".into()], ..quick() }).await;
+    assert!(matches!(broker.publish(None, message_of("web", "1", "create", None)), Verdict::Forbidden { .. }));
     let activity = broker.activity(&MessageId::parse("a").unwrap().into()).unwrap();
     let row = &activity.messages[0].message;
     assert_eq!(row.fate, crate::broker::Fate::Forbidden);

@@ -1,18 +1,18 @@
-//! Declared roles over sockets, with and without a judge, against a naive model: what is permitted and subscribed reaches
-//! one instance of every role, what is judged not before the verdict, and nothing else anybody.
+//! Declared roles over WebSockets, with and without a security service, against a naive model: a permitted message
+//! reaches one instance of each subscribed role, and a held message nobody before it is authorized.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use proptest::prelude::*;
 
-use super::calm;
+use super::stable;
 use crate::broker::config::Config;
 use crate::broker::rules::{Attempt, Effect, Endpoint, Exchange, InstanceKey, Outcome, Work};
 use crate::broker::wire::{Form, Landscape, RoleRoutes, Translation};
 use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Registration, Role, Verdict};
 
-/// Two instances of each; the odd ones answer what they get.
+/// Two instances of each; odd ones acknowledge deliveries.
 const ROLES: [&str; 4] = ["web", "users", "log", "security"];
 const NAMES: [&str; 3] = ["create", "created", "odd"];
 const CONVERSATIONS_MAX: usize = 32;
@@ -23,17 +23,17 @@ enum Step {
         instance: usize,
         name: usize,
     },
-    /// The instance takes what waits for it; it settles, or its connection ends with it.
+    /// The instance takes a delivery and acknowledges it, or its connection breaks.
     Round {
         instance: usize,
         breaks: bool,
     },
     Join(usize),
     Leave(usize),
-    /// One of the messages that wait is judged.
-    Judge {
+    /// The security service decides about one of the held messages.
+    Decide {
         which: usize,
-        passes: bool,
+        authorized: bool,
     },
 }
 
@@ -41,7 +41,7 @@ fn steps(moves: u32) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0_usize..8, 0_usize..3).prop_map(|(instance, name)| Step::Publish { instance, name }),
         4 => (0_usize..8).prop_map(|instance| Step::Round { instance, breaks: false }),
-        3 => (any::<usize>(), any::<bool>()).prop_map(|(which, passes)| Step::Judge { which, passes }),
+        3 => (any::<usize>(), any::<bool>()).prop_map(|(which, authorized)| Step::Decide { which, authorized }),
         moves => (0_usize..8, any::<bool>()).prop_map(|(instance, breaks)| Step::Round { instance, breaks }),
         moves => (0_usize..8).prop_map(Step::Join),
         moves => (0_usize..8).prop_map(Step::Leave),
@@ -58,7 +58,7 @@ fn role(text: &str, sends: &[&str], receives: &[&str]) -> RoleRoutes {
     RoleRoutes { role: Role::parse(text).unwrap(), sends, receives, translation: Translation::None, address: None }
 }
 
-/// Who gets a message of this name, if it may be sent by the role.
+/// Returns the receivers of a message, if the role may send it.
 fn receivers(sender: &str, name: &str) -> Option<&'static [&'static str]> {
     match (sender, name) {
         ("web", "create") => Some(&["users", "log"]),
@@ -72,29 +72,29 @@ struct Bench {
     now: Instant,
     effects: Vec<Effect<usize>>,
     keys: [Option<InstanceKey>; 8],
-    guarded: bool,
+    has_security: bool,
     published: usize,
-    /// Who sent it and what it is called, by id.
+    /// Sending instance and name of each message, by id.
     sent: BTreeMap<usize, (usize, &'static str)>,
     expected: BTreeSet<(&'static str, usize)>,
     refused: BTreeSet<usize>,
-    /// By instance, in the order of arrival.
+    /// Messages that arrived, by instance.
     arrived: Vec<Vec<usize>>,
-    /// Who was asked to judge what, and where.
+    /// Open questions to the security service: instance, activity and message.
     questions: Vec<(usize, ActivityId, usize)>,
     given_up: Vec<usize>,
 }
 
 impl Bench {
-    fn new(guarded: bool) -> Self {
-        let config = Config { conversations_max: CONVERSATIONS_MAX, ..calm() };
+    fn new(has_security: bool) -> Self {
+        let config = Config { conversations_max: CONVERSATIONS_MAX, ..stable() };
         let mut exchange = Exchange::new(config, 7);
         let mut roles = vec![
             role("web", &["create"], &["created"]),
             role("users", &["created"], &["create"]),
             role("log", &[], &["create", "created"]),
         ];
-        if guarded {
+        if has_security {
             let sends = ["message authorized", "message unauthorized", "security request"];
             roles.push(role("security", &sends, &["authorize message", "security response"]));
         }
@@ -105,7 +105,7 @@ impl Bench {
             now: Instant::now(),
             effects: Vec::new(),
             keys: [None; 8],
-            guarded,
+            has_security,
             published: 0,
             sent: BTreeMap::new(),
             expected: BTreeSet::new(),
@@ -124,7 +124,7 @@ impl Bench {
             Step::Round { instance, breaks } => self.round(instance, breaks),
             Step::Join(instance) => self.join(instance),
             Step::Leave(instance) => self.leave(instance),
-            Step::Judge { which, passes } => self.judge(which, passes),
+            Step::Decide { which, authorized } => self.decide(which, authorized),
         }
         self.perform();
         assert!(self.exchange.conversations_len() <= CONVERSATIONS_MAX + 2);
@@ -172,7 +172,7 @@ impl Bench {
             Some(roles) => {
                 assert_eq!(verdict, Verdict::Accepted);
                 self.sent.insert(id, (instance, name));
-                if !self.guarded {
+                if !self.has_security {
                     self.expected.extend(roles.iter().map(|role| (*role, id)));
                 }
             }
@@ -202,22 +202,22 @@ impl Bench {
         self.exchange.record_outcome(self.now, key, Attempt::Answered(outcomes), &mut self.effects);
     }
 
-    fn judge(&mut self, which: usize, passes: bool) {
+    fn decide(&mut self, which: usize, authorized: bool) {
         if self.questions.is_empty() {
             return;
         }
-        let (judge, activity, id) = self.questions.swap_remove(which % self.questions.len());
-        self.join(judge);
-        let name = if passes { "message authorized" } else { "message unauthorized" };
+        let (security, activity, id) = self.questions.swap_remove(which % self.questions.len());
+        self.join(security);
+        let name = if authorized { "message authorized" } else { "message unauthorized" };
         let verdict_id = MessageId::parse(&format!("verdict-{id}-{}", self.published)).unwrap();
         let mut message = Message::new(verdict_id, names(&[name]).remove(0));
         message.sender = Role::parse("security").ok();
         message.activity_id = Some(activity);
-        let verdict = self.exchange.publish(self.now, Some(&Self::id_of(judge)), message, &mut self.effects);
+        let verdict = self.exchange.publish(self.now, Some(&Self::id_of(security)), message, &mut self.effects);
         assert_eq!(verdict, Verdict::Accepted);
         let (sender, name) = self.sent[&id];
         let roles = receivers(ROLES[sender / 2], name).unwrap();
-        match passes {
+        match authorized {
             true => self.expected.extend(roles.iter().map(|role| (*role, id))),
             false => drop(self.refused.insert(id)),
         }
@@ -231,13 +231,13 @@ impl Bench {
         }
     }
 
-    /// Everybody comes back, and what waits is judged.
+    /// All instances come back, and all held messages are authorized.
     fn finish(&mut self) {
         for _ in 0..4 {
             (0..8).for_each(|instance| self.join(instance));
             (0..8).for_each(|instance| self.round(instance, false));
             while !self.questions.is_empty() {
-                self.judge(0, true);
+                self.decide(0, true);
             }
             self.perform();
         }
@@ -247,7 +247,7 @@ impl Bench {
         let mut arrived = BTreeSet::new();
         for (instance, ids) in self.arrived.iter().enumerate() {
             for id in ids {
-                assert!(arrived.insert((ROLES[instance / 2], *id)), "{id} came twice to {}", ROLES[instance / 2]);
+                assert!(arrived.insert((ROLES[instance / 2], *id)), "{id} arrived twice at {}", ROLES[instance / 2]);
             }
         }
         assert_eq!(arrived, self.expected);
@@ -256,7 +256,7 @@ impl Bench {
         assert_eq!((self.exchange.security_len(), self.exchange.load()), (0, Default::default()));
     }
 
-    /// What one instance sent came to every other one in its order, where nobody judged and nobody left.
+    /// Each instance received the messages of one sender in order; without a security service and departures.
     fn check_order(&self) {
         for ids in &self.arrived {
             for sender in 0..8 {
@@ -269,7 +269,7 @@ impl Bench {
 
 proptest! {
     #[test]
-    fn what_is_permitted_reaches_every_role_once_and_in_order(steps in steps(0)) {
+    fn permitted_messages_reach_each_role_once_and_in_order(steps in steps(0)) {
         let mut bench = Bench::new(false);
         steps.into_iter().for_each(|step| bench.run(step));
         bench.finish();
@@ -278,7 +278,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_permitted_reaches_every_role_once_while_sockets_come_and_go(steps in steps(2)) {
+    fn permitted_messages_reach_each_role_once_while_sockets_come_and_go(steps in steps(2)) {
         let mut bench = Bench::new(false);
         steps.into_iter().for_each(|step| bench.run(step));
         bench.finish();
@@ -286,13 +286,13 @@ proptest! {
     }
 
     #[test]
-    fn what_is_judged_passes_after_the_verdict_and_only_then(steps in steps(2)) {
+    fn held_messages_arrive_after_they_are_authorized_and_not_before(steps in steps(2)) {
         let mut bench = Bench::new(true);
         for step in steps {
             bench.run(step);
             let arrived = bench.arrived.iter().flatten();
-            let judged: BTreeSet<_> = bench.expected.iter().map(|(_, id)| id).collect();
-            prop_assert!(arrived.clone().all(|id| judged.contains(id)));
+            let authorized: BTreeSet<_> = bench.expected.iter().map(|(_, id)| id).collect();
+            prop_assert!(arrived.clone().all(|id| authorized.contains(id)));
         }
         bench.finish();
         bench.check();

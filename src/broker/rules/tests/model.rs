@@ -1,4 +1,4 @@
-//! The naive model: six instances of three roles, and what should arrive at each.
+//! The naive model: six instances of three roles, and the messages that each role should receive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub(super) enum Step {
         name: usize,
         answers: Option<usize>,
     },
-    /// The instance's courier makes a round; so many messages succeed, the others wait again.
+    /// The instance's courier makes one delivery, of which the first `succeed` messages succeed.
     Round {
         instance: usize,
         succeed: usize,
@@ -34,23 +34,22 @@ pub(super) enum Step {
     },
 }
 
-/// Instances 0 to 5: two of every role; odd ones are of this process. Role `web` receives everything, `users` two
-/// messages, `log` one.
+/// Instances 0 to 5, two of each role; odd ones are local. Role `web` receives three messages, `users` two, `log` one.
 pub(super) struct Bench {
     pub(super) exchange: Exchange<usize>,
     pub(super) now: Instant,
     pub(super) effects: Vec<Effect<usize>>,
-    /// By role: what should arrive.
+    /// Messages that should arrive, by role.
     pub(super) expected: BTreeMap<&'static str, BTreeSet<String>>,
-    /// By instance: what arrived, sender and id.
+    /// Messages that arrived, by instance: sender and id.
     pub(super) arrived: Vec<Vec<(String, String)>>,
     pub(super) given_up: Vec<(String, String)>,
     pub(super) keys: [Option<InstanceKey>; 6],
-    /// By role: until when it is expected back, if its last instance could restart.
+    /// End of the time in which a role is expected back, if its last instance was remote.
     pub(super) departed: [Option<Instant>; 3],
     pub(super) published: usize,
     pub(super) busy: bool,
-    /// What the message log shows: ids and receivers.
+    /// Entries of the message log: id and receivers.
     pub(super) logged: Vec<(String, Vec<String>)>,
 }
 
@@ -124,9 +123,10 @@ impl Bench {
             Message::new(MessageId::parse(&id.to_string()).unwrap(), MessageName::parse(NAMES[name]).unwrap());
         message.response_to = answers.map(|past| MessageId::parse(&(past % (id + 1)).to_string()).unwrap());
         message.sender = Some(Role::parse(role_of(sender)).unwrap());
-        let here = |role: usize| self.keys[2 * role].is_some() || self.keys[2 * role + 1].is_some();
-        let present = |role: usize| here(role) || self.departed[role].is_some_and(|until| self.now < until);
-        let receivers: Vec<_> = (0..3).filter(|role| present(*role) && *role <= name).map(|role| ROLES[role]).collect();
+        let is_registered = |role: usize| self.keys[2 * role].is_some() || self.keys[2 * role + 1].is_some();
+        let is_present = |role: usize| is_registered(role) || self.departed[role].is_some_and(|until| self.now < until);
+        let receivers: Vec<_> =
+            (0..3).filter(|role| is_present(*role) && *role <= name).map(|role| ROLES[role]).collect();
         let verdict = self.exchange.publish(self.now, None, message, &mut self.effects);
         let expected = if receivers.is_empty() { Verdict::NoReceivers } else { Verdict::Accepted };
         assert_eq!(verdict, expected);
@@ -141,7 +141,8 @@ impl Bench {
         let work = self.exchange.take(self.now, key, &mut self.effects);
         self.perform();
         let Work::Batch(batch) = work else { return };
-        let outcome = |place: usize| if place < succeed { Outcome::Delivered } else { Outcome::Retry("busy".into()) };
+        let outcome =
+            |position: usize| if position < succeed { Outcome::Delivered } else { Outcome::Retry("busy".into()) };
         for message in batch.messages.iter().take(succeed) {
             self.arrive(instance, message);
         }
@@ -196,7 +197,7 @@ impl Bench {
         }
     }
 
-    /// Everybody comes back and everything succeeds.
+    /// All instances come back and every delivery succeeds.
     pub(super) fn finish(&mut self) {
         (0..6).for_each(|instance| self.register(instance));
         for _ in 0..4 {
@@ -204,21 +205,21 @@ impl Bench {
         }
     }
 
-    /// Every role got each of its messages once, or its loss was reported.
+    /// Each role received each of its messages once, or the failure was reported.
     pub(super) fn check_exactly_once(&self) {
-        for (place, role) in ROLES.iter().enumerate() {
-            let mut got: Vec<_> =
-                self.arrived[2 * place..2 * place + 2].iter().flatten().map(|(_, id)| id.clone()).collect();
-            got.extend(self.given_up.iter().filter(|(other, _)| other == role).map(|(_, id)| id.clone()));
-            got.sort();
+        for (index, role) in ROLES.iter().enumerate() {
+            let mut received: Vec<_> =
+                self.arrived[2 * index..2 * index + 2].iter().flatten().map(|(_, id)| id.clone()).collect();
+            received.extend(self.given_up.iter().filter(|(other, _)| other == role).map(|(_, id)| id.clone()));
+            received.sort();
             let mut expected: Vec<_> = self.expected.get(role).into_iter().flatten().cloned().collect();
             expected.sort();
-            assert_eq!(got, expected, "{role}");
+            assert_eq!(received, expected, "{role}");
         }
         assert_eq!(self.exchange.load(), Default::default());
     }
 
-    /// Every instance got the messages of one sender in the order they were published.
+    /// Each instance received the messages of one sender in the order of publication.
     pub(super) fn check_order(&self) {
         for arrived in &self.arrived {
             for sender in ROLES {

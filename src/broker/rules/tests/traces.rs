@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::calm;
+use super::stable;
 use crate::broker::config::Config;
 use crate::broker::rules::{Effect, Endpoint, Exchange, FailedDelivery, Filter, PackedTrace, Record};
 use crate::broker::wire::{Address, Fate, Form, Landscape, RoleRoutes, Translation, Undelivered};
@@ -20,7 +20,7 @@ fn activity(text: &str) -> ActivityId {
     ActivityId::parse(text).unwrap()
 }
 
-/// A machine with an instance `i-ROLE` of each role.
+/// An exchange with an instance `i-ROLE` of each role.
 struct Bench {
     exchange: Exchange<()>,
     now: Instant,
@@ -37,7 +37,7 @@ impl Bench {
         self.exchange.register(self.now, registration, place, (), &mut Vec::new()).unwrap();
     }
 
-    /// Publishes a message of `sender` this long after the last one. Answers what is shown of it.
+    /// Publishes a message of `sender` some time after the last one. Returns its traces.
     fn publish(&mut self, sender: &str, micros: u64, message: Message) -> (Verdict, Vec<PackedTrace>) {
         self.now += Duration::from_micros(micros);
         let (mut effects, origin) = (Vec::new(), InstanceId::parse(&format!("i-{sender}")).unwrap());
@@ -51,7 +51,7 @@ impl Bench {
         (verdict, traces.collect())
     }
 
-    /// What is shown of a message, which is one thing.
+    /// Publishes a message and returns its record.
     fn record(&mut self, sender: &str, micros: u64, message: Message) -> Record {
         let (_, traces) = self.publish(sender, micros, message);
         assert_eq!(traces.len(), 1, "{traces:?}");
@@ -82,8 +82,8 @@ fn answer(id: &str, called: &str, request: &str) -> Message {
 const USERS_AND_WEB: [(&str, &[&str]); 2] = [("users", &["create", "look"]), ("web", &["created"])];
 
 #[test]
-fn a_message_is_shown_with_its_receivers_and_all_its_names() {
-    let mut bench = Bench::new(calm(), &[("web", &["tweets.created"])]);
+fn a_trace_has_the_receivers_and_all_names_of_a_message() {
+    let mut bench = Bench::new(stable(), &[("web", &["tweets.created"])]);
     let tweets = Registration { namespace: Some("text".into()), ..registration("tweets", &["text.create"]) };
     bench.register(tweets, Endpoint::Local);
     let payload = Payload::parse(bytes::Bytes::from_static(b"[1]")).ok();
@@ -98,7 +98,7 @@ fn a_message_is_shown_with_its_receivers_and_all_its_names() {
 
 #[test]
 fn the_response_time_counts_from_the_request_and_not_from_the_message_before() {
-    let mut bench = Bench::new(calm(), &USERS_AND_WEB);
+    let mut bench = Bench::new(stable(), &USERS_AND_WEB);
     assert_eq!(bench.record("web", 0, message("1", "create")).response_time, None);
     assert_eq!(bench.record("web", 5_000, message("2", "look")).response_time, None);
     let record = bench.record("users", 2_596, answer("3", "created", "1"));
@@ -108,8 +108,8 @@ fn the_response_time_counts_from_the_request_and_not_from_the_message_before() {
 }
 
 #[test]
-fn a_service_that_knows_only_activities_is_taken_to_answer_what_it_got_last() {
-    let mut bench = Bench::new(calm(), &[("web", &["created"])]);
+fn a_service_that_states_no_request_is_taken_to_reply_to_the_last_message_it_received() {
+    let mut bench = Bench::new(stable(), &[("web", &["created"])]);
     bench.register(Registration { batch: false, ..registration("users", &["create"]) }, Endpoint::Socket);
     bench.record("web", 0, message("1", "create"));
     bench.record("web", 1_000, message("2", "zonk"));
@@ -119,8 +119,8 @@ fn a_service_that_knows_only_activities_is_taken_to_answer_what_it_got_last() {
 }
 
 #[test]
-fn nothing_is_shown_where_nothing_is_kept_and_nobody_follows() {
-    let mut bench = Bench::new(Config { traffic_messages_max: 0, ..calm() }, &USERS_AND_WEB);
+fn nothing_is_traced_if_no_traces_are_kept_and_nobody_follows() {
+    let mut bench = Bench::new(Config { traffic_messages_max: 0, ..stable() }, &USERS_AND_WEB);
     let count = |bench: &mut Bench| {
         let of = |(_, traces): (Verdict, Vec<PackedTrace>)| traces.len();
         of(bench.publish("web", 1, message("1", "create"))) + of(bench.publish("web", 1, message("2", "zonk")))
@@ -133,8 +133,8 @@ fn nothing_is_shown_where_nothing_is_kept_and_nobody_follows() {
 }
 
 #[test]
-fn what_goes_nowhere_is_shown_with_the_reason() {
-    let mut bench = Bench::new(calm(), &USERS_AND_WEB);
+fn a_message_that_is_not_routed_is_traced_with_the_reason() {
+    let mut bench = Bench::new(stable(), &USERS_AND_WEB);
     assert_eq!(bench.record("web", 0, message("1", "zonk")).fate, Fate::NoReceivers);
     let web = RoleRoutes {
         role: role("web"),
@@ -152,8 +152,8 @@ fn what_goes_nowhere_is_shown_with_the_reason() {
 }
 
 #[test]
-fn what_has_to_come_again_is_shown_when_it_is_taken() {
-    let mut bench = Bench::new(Config { queue_messages_max: 1, ..calm() }, &[]);
+fn a_message_is_traced_when_it_is_accepted_not_when_it_is_refused_as_busy() {
+    let mut bench = Bench::new(Config { queue_messages_max: 1, ..stable() }, &[]);
     bench.register(registration("users", &["create"]), Endpoint::Remote(Address::new("localhost", 1).unwrap()));
     assert_eq!(bench.publish("web", 0, message("1", "create")).1.len(), 1);
     let (verdict, traces) = bench.publish("web", 0, message("2", "create"));
@@ -161,30 +161,30 @@ fn what_has_to_come_again_is_shown_when_it_is_taken() {
 }
 
 #[test]
-fn a_message_that_waits_for_a_role_is_shown_with_it() {
-    let mut bench = Bench::new(calm(), &[]);
+fn a_trace_has_the_absent_roles_a_message_waits_for() {
+    let mut bench = Bench::new(stable(), &[]);
     bench.register(registration("users", &["create"]), Endpoint::Remote(Address::new("localhost", 1).unwrap()));
     bench.exchange.leave(bench.now, &role("users"), &InstanceId::parse("i-users").unwrap(), &mut Vec::new());
     let record = bench.record("web", 0, message("1", "create"));
     assert_eq!((record.absent, record.receivers.len(), record.fate), (vec![role("users")], 0, Fate::Routed));
-    let mut bench = Bench::new(Config { settle_ms: 5_000, ..calm() }, &[]);
+    let mut bench = Bench::new(Config { settle_ms: 5_000, ..stable() }, &[]);
     let record = bench.record("web", 0, message("1", "create"));
     assert_eq!((record.absent.len(), record.receivers.len(), record.fate), (0, 0, Fate::Routed));
 }
 
 #[test]
-fn a_payload_is_handed_out_only_where_it_may_be_logged() {
+fn traces_have_payloads_only_if_those_may_be_logged() {
     let payload = Payload::parse(bytes::Bytes::from_static(b"[1]")).ok();
     for log_payloads in [false, true] {
-        let mut bench = Bench::new(Config { log_payloads, ..calm() }, &USERS_AND_WEB);
+        let mut bench = Bench::new(Config { log_payloads, ..stable() }, &USERS_AND_WEB);
         let (_, traces) = bench.publish("web", 0, Message { payload: payload.clone(), ..message("1", "create") });
         assert_eq!(traces[0].payload, payload.clone().filter(|_| log_payloads));
     }
 }
 
 #[test]
-fn a_filter_looks_at_every_name_and_at_both_ends() {
-    let mut bench = Bench::new(calm(), &USERS_AND_WEB);
+fn a_filter_matches_every_name_and_both_ends() {
+    let mut bench = Bench::new(stable(), &USERS_AND_WEB);
     let record = bench.record("web", 0, message("1", "create"));
     let row = Undelivered {
         id: record.id.clone(),
@@ -195,8 +195,8 @@ fn a_filter_looks_at_every_name_and_at_both_ends() {
         at: String::new(),
         activity_id: record.activity.clone(),
     };
-    let (called, response_to) = (name("users.create"), None);
-    let failure = FailedDelivery { at: bench.now, row, receiver_name: called, response_to, payload_bytes: 0 };
+    let (receiver_name, response_to) = (name("users.create"), None);
+    let failure = FailedDelivery { at: bench.now, row, receiver_name, response_to, payload_bytes: 0 };
     let check = |filter: Filter, expected: bool| {
         assert_eq!((filter.matches(&record), filter.matches_failure(&failure)), (expected, expected), "{filter:?}");
     };

@@ -1,4 +1,4 @@
-//! Sockets on their bad days: slow, rude, confused, gone.
+//! WebSockets that are slow, broken or violate the protocol.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
@@ -9,18 +9,18 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{MaybeTlsStream, connect_async};
 
-use super::sockets::{Peer, Stage, role, users_and_web};
+use super::sockets::{Peer, TestBroker, role, users_and_web};
 use super::{eventually, quick};
 use crate::broker::{ACKS_HEADER, Config};
 
 const REGISTER: &str = "exocom.register-service";
 
 #[tokio::test]
-async fn what_a_slow_reader_could_not_take_at_once_follows_although_it_speaks_meanwhile() {
+async fn a_slow_reader_gets_the_rest_of_its_messages_even_if_it_sends_meanwhile() {
     let config = Config { delivery_timeout_ms: 60_000, heartbeat_ms: 60_000, ..quick() };
-    let stage = Stage::new(config, users_and_web()).await;
-    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
-    // More than the system keeps for a connection, so that it cannot be written at one go.
+    let server = TestBroker::new(config, users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
+    // More than the socket buffers hold, so that it cannot be written at once.
     let large = "x".repeat(4_000_000);
     for id in 0..5 {
         web.send(json!({ "name": "create user", "sender": "web", "id": id.to_string(), "payload": large })).await;
@@ -35,19 +35,19 @@ async fn what_a_slow_reader_could_not_take_at_once_follows_although_it_speaks_me
 }
 
 #[tokio::test]
-async fn a_polite_end_is_answered_and_the_next_instance_takes_over() {
-    let stage = Stage::new(quick(), users_and_web()).await;
-    let mut web = Peer::connect(&stage, "web").await;
+async fn a_close_frame_is_answered_and_the_next_instance_takes_over() {
+    let server = TestBroker::new(quick(), users_and_web()).await;
+    let mut web = Peer::connect(&server, "web").await;
     for code in [CloseCode::Normal, CloseCode::Away] {
-        let mut users = Peer::connect(&stage, "users").await;
+        let mut users = Peer::connect(&server, "users").await;
         let frame = CloseFrame { code, reason: "done".into() };
         users.socket.send(Packet::Close(Some(frame.clone()))).await.unwrap();
         let end = tokio::time::timeout(super::DEADLINE, users.socket.next()).await.unwrap().unwrap().unwrap();
         assert_eq!(end, Packet::Close(Some(frame)));
-        eventually(|| stage.count() == 1).await;
+        eventually(|| server.count() == 1).await;
     }
     web.say("create user", "1", "a").await;
-    Peer::connect(&stage, "users").await.gets(json!({ "id": "1" })).await;
+    Peer::connect(&server, "users").await.gets(json!({ "id": "1" })).await;
 }
 
 fn id_of(frame: &serde_json::Value) -> u64 {
@@ -55,40 +55,40 @@ fn id_of(frame: &serde_json::Value) -> u64 {
 }
 
 #[tokio::test]
-async fn a_socket_that_takes_another_role_leaves_no_ghost_and_takes_nothing_along() {
+async fn a_socket_that_changes_its_role_leaves_no_instance_and_no_messages_behind() {
     let config = Config { delivery_timeout_ms: 60_000, heartbeat_ms: 60_000, ..quick() };
     let mut roles = users_and_web();
     roles.push(role("log", &[], &["user created"]));
-    let stage = Stage::new(config, roles).await;
-    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+    let server = TestBroker::new(config, roles).await;
+    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
     let large = "x".repeat(4_000_000);
     for id in 0..5 {
         web.send(json!({ "name": "create user", "sender": "web", "id": id.to_string(), "payload": large })).await;
     }
     users.send(json!({ "name": "exocom.register-service", "sender": "log", "id": "r", "activityId": "r" })).await;
-    eventually(|| stage.broker.instances().iter().any(|row| row.role.as_str() == "log")).await;
-    let mut heir = Peer::connect(&stage, "users").await;
-    let mut inherited = vec![id_of(&heir.next().await)];
+    eventually(|| server.broker.instances().iter().any(|row| row.role.as_str() == "log")).await;
+    let mut successor = Peer::connect(&server, "users").await;
+    let mut inherited = vec![id_of(&successor.next().await)];
     while inherited.last() != Some(&4) {
-        inherited.push(id_of(&heir.next().await));
+        inherited.push(id_of(&successor.next().await));
     }
-    heir.say("user created", "6", "b").await;
+    successor.say("user created", "6", "b").await;
     web.gets(json!({ "id": "6" })).await;
-    let mut kept = vec![id_of(&users.next().await)];
-    while kept.last() != Some(&6) {
-        kept.push(id_of(&users.next().await));
+    let mut received = vec![id_of(&users.next().await)];
+    while received.last() != Some(&6) {
+        received.push(id_of(&users.next().await));
     }
-    // How much the system takes for the old connection is the system's affair; that was delivered, all else is the
-    // heir's, and the one in the middle comes to both.
+    // The socket buffers of the old connection hold an unknown number of messages, which count as delivered. The rest
+    // goes to the successor; the one partly written goes to both.
     assert!(inherited.is_sorted_by(|a, b| a + 1 == *b), "{inherited:?}");
-    assert!((0..inherited[0]).all(|id| kept.contains(&id)), "{inherited:?} {kept:?}");
-    assert_eq!(stage.count(), 3);
-    eventually(|| stage.broker.metrics().contains("queued_messages 0\n")).await;
+    assert!((0..inherited[0]).all(|id| received.contains(&id)), "{inherited:?} {received:?}");
+    assert_eq!(server.count(), 3);
+    eventually(|| server.broker.metrics().contains("queued_messages 0\n")).await;
 }
 
-/// A relay of ours: it answers what it gets, and is answered.
-async fn connect_relay(stage: &Stage, role: &'static str, receives: &[&str]) -> Peer {
-    let mut request = format!("ws://{}/services", stage.serving.address()).into_client_request().unwrap();
+/// Connects as one of our relays: both ends acknowledge messages.
+async fn connect_relay(server: &TestBroker, role: &'static str, receives: &[&str]) -> Peer {
+    let mut request = format!("ws://{}/services", server.serving.address()).into_client_request().unwrap();
     request.headers_mut().insert(ACKS_HEADER, "1".parse().unwrap());
     let (socket, answer) = connect_async(request).await.unwrap();
     assert_eq!(answer.headers()[ACKS_HEADER], "1");
@@ -99,7 +99,7 @@ async fn connect_relay(stage: &Stage, role: &'static str, receives: &[&str]) -> 
     peer
 }
 
-/// The statuses of the next answers.
+/// Returns the statuses of the next `count` acknowledgements.
 async fn statuses(peer: &mut Peer, count: usize) -> Vec<u64> {
     let mut statuses = Vec::new();
     while statuses.len() < count {
@@ -110,33 +110,33 @@ async fn statuses(peer: &mut Peer, count: usize) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn what_was_sent_behind_a_message_without_room_comes_again_behind_it() {
+async fn messages_sent_after_a_refused_one_are_refused_until_it_is_sent_again() {
     let config = Config { queue_messages_max: 1, ..quick() };
-    let stage = Stage::new(config, Vec::new()).await;
-    let mut web = connect_relay(&stage, "web", &[]).await;
-    let mut users = connect_relay(&stage, "users", &["full", "empty"]).await;
+    let server = TestBroker::new(config, Vec::new()).await;
+    let mut web = connect_relay(&server, "web", &[]).await;
+    let mut users = connect_relay(&server, "users", &["full", "empty"]).await;
     web.say("full", "1", "a").await;
     assert_eq!(statuses(&mut web, 1).await, [200]);
     users.gets(json!({ "id": "1" })).await;
     web.say("full", "2", "a").await;
     assert_eq!(statuses(&mut web, 1).await, [503]);
-    // The answer comes too late for this one: it was on its way.
+    // Too late for the next message, which was sent before the refusal was read.
     users.send(json!([{ "status": 200 }])).await;
-    eventually(|| stage.broker.metrics().contains("queued_messages 0\n")).await;
+    eventually(|| server.broker.metrics().contains("queued_messages 0\n")).await;
     web.say("full", "3", "a").await;
     assert_eq!(statuses(&mut web, 1).await, [503]);
-    // It has read both: now it begins anew with what was refused.
+    // The relay has read both refusals and starts again with the first refused message.
     web.send(json!([])).await;
     for id in ["2", "3"] {
         web.say("full", id, "a").await;
         assert_eq!(statuses(&mut web, 1).await, [200]);
         users.gets(json!({ "id": id })).await;
         users.send(json!([{ "status": 200 }])).await;
-        eventually(|| stage.broker.metrics().contains("queued_messages 0\n")).await;
+        eventually(|| server.broker.metrics().contains("queued_messages 0\n")).await;
     }
 }
 
-/// How a connection ends: its close code, or 1006 if it just ends.
+/// Returns the close code of a connection, or 1006 if it ends without a close frame.
 async fn end_of(peer: &mut Peer) -> u16 {
     loop {
         match tokio::time::timeout(super::DEADLINE, peer.socket.next()).await.expect("an end") {
@@ -148,59 +148,59 @@ async fn end_of(peer: &mut Peer) -> u16 {
 }
 
 #[tokio::test]
-async fn a_relay_that_connects_anew_takes_its_place_from_the_connection_that_hangs() {
+async fn a_relay_that_connects_again_replaces_its_hanging_connection() {
     let config = Config { delivery_timeout_ms: 60_000, heartbeat_ms: 60_000, ..quick() };
-    let stage = Stage::new(config, Vec::new()).await;
-    let mut web = connect_relay(&stage, "web", &[]).await;
-    let mut hanging = connect_relay(&stage, "users", &["create user"]).await;
+    let server = TestBroker::new(config, Vec::new()).await;
+    let mut web = connect_relay(&server, "web", &[]).await;
+    let mut hanging = connect_relay(&server, "users", &["create user"]).await;
     for id in ["1", "2"] {
         web.say("create user", id, "a").await;
     }
     hanging.gets(json!({ "id": "1" })).await;
-    let mut users = connect_relay(&stage, "users", &["create user"]).await;
+    let mut users = connect_relay(&server, "users", &["create user"]).await;
     for id in ["1", "2"] {
         users.gets(json!({ "id": id })).await;
     }
     assert_eq!(end_of(&mut hanging).await, 1000);
-    assert_eq!(stage.count(), 2);
+    assert_eq!(server.count(), 2);
 }
 
 #[tokio::test]
-async fn an_array_of_answers_is_nothing_to_an_original_and_a_fault_of_a_relay_that_was_asked_nothing() {
-    let stage = Stage::new(quick(), users_and_web()).await;
-    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+async fn an_array_of_acknowledgements_is_ignored_from_originals_and_an_error_from_relays_that_got_nothing() {
+    let server = TestBroker::new(quick(), users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
     for list in [json!([]), json!([{ "status": 200 }]), json!(["users"])] {
         users.send(list).await;
     }
     users.say("user created", "1", "a").await;
     web.gets(json!({ "id": "1" })).await;
     for list in [json!([{ "status": 200 }]), json!([5])] {
-        let mut relay = connect_relay(&stage, "users", &[]).await;
+        let mut relay = connect_relay(&server, "users", &[]).await;
         relay.send(list).await;
         assert_eq!(end_of(&mut relay).await, 1002);
     }
 }
 
 #[tokio::test]
-async fn registrations_that_cannot_be_are_told_whether_to_come_again() {
-    let stage = Stage::new(Config { instances_max: 1, ..quick() }, users_and_web()).await;
+async fn the_close_code_of_a_refused_registration_says_whether_to_retry() {
+    let server = TestBroker::new(Config { instances_max: 1, ..quick() }, users_and_web()).await;
     let register = json!({ "name": REGISTER, "sender": "users", "id": "r", "activityId": "r" });
-    let web = Peer::connect(&stage, "web").await;
-    let mut late = Peer::connect_only(&stage, "users").await;
+    let web = Peer::connect(&server, "web").await;
+    let mut late = Peer::connect_only(&server, "users").await;
     late.send(register.clone()).await;
     assert_eq!(end_of(&mut late).await, 1013);
     drop(web);
-    eventually(|| stage.count() == 0).await;
-    stage.broker.shell().exchange().drain();
-    let mut later = Peer::connect_only(&stage, "users").await;
+    eventually(|| server.count() == 0).await;
+    server.broker.engine().exchange().drain();
+    let mut later = Peer::connect_only(&server, "users").await;
     later.send(register).await;
     assert_eq!(end_of(&mut later).await, 1001);
 }
 
 #[tokio::test]
-async fn a_broken_frame_ends_its_connection_with_the_code_that_says_why() {
-    let stage = Stage::new(quick(), users_and_web()).await;
-    let (mut web, mut users) = (Peer::connect(&stage, "web").await, Peer::connect(&stage, "users").await);
+async fn a_malformed_frame_closes_its_connection_with_the_matching_code() {
+    let server = TestBroker::new(quick(), users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
     let frame = |first: u8, payload: &[u8]| [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat();
     let broken: [(u16, Vec<u8>); 6] = [
         (1007, frame(0x81, b"\xff\xfe")),
@@ -211,11 +211,11 @@ async fn a_broken_frame_ends_its_connection_with_the_code_that_says_why() {
         (1002, b"\x81\x02{}".to_vec()),
     ];
     for (code, bytes) in broken {
-        let mut peer = Peer::connect(&stage, "users").await;
+        let mut peer = Peer::connect(&server, "users").await;
         let MaybeTlsStream::Plain(stream) = peer.socket.get_mut() else { panic!("no TLS here") };
         stream.write_all(&bytes).await.unwrap();
         assert_eq!(end_of(&mut peer).await, code, "{bytes:?}");
-        eventually(|| stage.count() == 2).await;
+        eventually(|| server.count() == 2).await;
     }
     web.say("create user", "1", "a").await;
     users.gets(json!({ "id": "1" })).await;

@@ -1,0 +1,206 @@
+//! One follower of the traffic: its filter, and a bounded queue of events.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+
+use super::rules::{FailedDelivery, Filter, TimedRecord};
+use super::wire::Undelivered;
+use crate::message::Payload;
+use crate::sync::lock;
+
+/// Events queued for one follower; further ones are dropped and counted.
+const EVENTS_MAX: usize = 1_024;
+
+/// Payload bytes queued for one follower. A single event may have more.
+const BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// An event for a follower.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A message was routed or stopped; its payload, if the follower gets payloads.
+    Message(Box<TimedRecord>, Option<Payload>),
+    /// A message was given up.
+    Undelivered(Undelivered),
+    /// This number of events was dropped here because the follower was too slow.
+    Missed(u64),
+}
+
+/// Includes payloads in the events of a follower, or leaves them out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Payloads {
+    Shown,
+    LeftOut,
+}
+
+/// A follower of the traffic.
+pub(crate) struct Follower {
+    filter: Filter,
+    payloads: Payloads,
+    queue: Mutex<Queue>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    bytes: usize,
+    missed: u64,
+    is_closed: bool,
+}
+
+/// The queue has no event now.
+struct Empty;
+
+impl Follower {
+    pub(crate) fn new(filter: Filter, payloads: Payloads) -> Self {
+        Self { filter, payloads, queue: Mutex::default(), wake: Notify::new() }
+    }
+
+    /// Queues a message, if it matches the filter.
+    pub(crate) fn message(&self, record: &TimedRecord, payload: Option<&Payload>) {
+        if self.filter.matches(&record.record) {
+            let payload = payload.filter(|_| self.payloads == Payloads::Shown).cloned();
+            self.push(Event::Message(Box::new(record.clone()), payload));
+        }
+    }
+
+    /// Queues a failed delivery, if it matches the filter.
+    pub(crate) fn failure(&self, failure: &FailedDelivery) {
+        if self.filter.matches_failure(failure) {
+            self.push(Event::Undelivered(failure.row.clone()));
+        }
+    }
+
+    /// Ends the events after those in the queue.
+    pub(crate) fn close(&self) {
+        lock(&self.queue).is_closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Returns the next event; `None` once it is closed. Cancel-safe.
+    pub(crate) async fn next(&self) -> Option<Event> {
+        loop {
+            match self.take() {
+                Ok(next) => return next,
+                Err(Empty) => self.wake.notified().await,
+            }
+        }
+    }
+
+    fn push(&self, event: Event) {
+        let mut queue = lock(&self.queue);
+        let bytes = event.payload_bytes();
+        let fits = queue.bytes + bytes <= BYTES_MAX || queue.events.is_empty();
+        // The event about missed ones may come on top.
+        if queue.events.len() >= EVENTS_MAX || !fits {
+            queue.missed += 1;
+            return;
+        }
+        if queue.missed > 0 {
+            let missed = std::mem::take(&mut queue.missed);
+            queue.events.push_back(Event::Missed(missed));
+        }
+        queue.bytes += bytes;
+        queue.events.push_back(event);
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    fn take(&self) -> Result<Option<Event>, Empty> {
+        let mut queue = lock(&self.queue);
+        if let Some(event) = queue.events.pop_front() {
+            queue.bytes -= event.payload_bytes();
+            return Ok(Some(event));
+        }
+        match (queue.missed, queue.is_closed) {
+            (0, false) => Err(Empty),
+            (0, true) => Ok(None),
+            (_, _) => Ok(Some(Event::Missed(std::mem::take(&mut queue.missed)))),
+        }
+    }
+}
+
+impl Event {
+    fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Message(_, payload) => payload.as_ref().map_or(0, |payload| payload.as_bytes().len()),
+            Self::Undelivered(_) | Self::Missed(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use super::super::rules::Record;
+    use super::super::wire::Fate;
+    use super::*;
+    use crate::message::{MessageId, MessageName};
+
+    fn follower() -> Follower {
+        Follower::new(Filter::default(), Payloads::Shown)
+    }
+
+    fn event(payload_bytes: usize) -> Event {
+        let (id, name) = (MessageId::parse("1").unwrap(), MessageName::parse("m").unwrap());
+        let record = Record {
+            at: Instant::now(),
+            id: id.clone(),
+            name: name.clone(),
+            public: name,
+            sender: None,
+            origin: None,
+            activity: id.into(),
+            response_to: None,
+            response_time: None,
+            receivers: Vec::new(),
+            absent: Vec::new(),
+            left_out: 0,
+            payload_bytes,
+            fate: Fate::Routed,
+            detail: None,
+        };
+        let payload = Payload::parse(format!("\"{}\"", "x".repeat(payload_bytes)).into()).unwrap();
+        Event::Message(Box::new(TimedRecord { wall: SystemTime::UNIX_EPOCH, record }), Some(payload))
+    }
+
+    /// Expects these events in the queue: a dot for a message, a number for missed ones.
+    fn check(follower: &Follower, expected: &str) {
+        let mut actual = String::new();
+        while let Ok(Some(event)) = follower.take() {
+            match event {
+                Event::Message(..) | Event::Undelivered(_) => actual.push('.'),
+                Event::Missed(missed) => actual += &missed.to_string(),
+            }
+        }
+        assert_eq!(actual, expected);
+    }
+
+    #[test]
+    fn missed_events_are_reported_at_their_position() {
+        let follower = follower();
+        (0..EVENTS_MAX + 3).for_each(|_| follower.push(event(1)));
+        assert!(follower.take().is_ok());
+        follower.push(event(1));
+        check(&follower, &format!("{}3.", ".".repeat(EVENTS_MAX - 1)));
+    }
+
+    #[test]
+    fn missed_events_at_the_end_are_reported_without_a_further_event() {
+        let follower = follower();
+        (0..EVENTS_MAX + 7).for_each(|_| follower.push(event(1)));
+        check(&follower, &format!("{}7", ".".repeat(EVENTS_MAX)));
+    }
+
+    #[test]
+    fn queued_payloads_are_bounded_except_for_a_single_one() {
+        let follower = follower();
+        (0..3).for_each(|_| follower.push(event(BYTES_MAX)));
+        check(&follower, ".2");
+        (0..3).for_each(|_| follower.push(event(BYTES_MAX / 2 - 2)));
+        check(&follower, "..1");
+    }
+}
