@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(answer) => {
-            // Help and version are answers too; with the output closed there is nobody left to tell.
+            // Help and version arrive here too. A closed output does not matter.
             drop(answer.print());
             return if answer.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }

@@ -27,7 +27,7 @@ fn help_goes_to_stdout_and_ends_with_an_example() {
     for command in ["create", "append", "read", "follow", "close", "ls", "rm"] {
         check(&["stream", command, "--help"], 0, "\nExample");
     }
-    check(&["--help"], 0, "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration");
+    check(&["--help"], 0, "Exit codes: 0 success, 1 failure, 64 wrong usage, 78 wrong configuration");
     check(&["config", "show", "--help"], 0, "Example: ");
     check(&["config", "check", "--help"], 0, "Example: ");
 }

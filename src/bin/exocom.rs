@@ -9,14 +9,14 @@ use exorelay::cli::{Error, Exocom, ExocomError, block_on};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Exit code of a command that was called wrongly, as the original has it.
+/// Exit code for wrong usage, as in the original.
 const USAGE: u8 = 1;
 
 fn main() -> ExitCode {
     let exocom = match Exocom::try_parse() {
         Ok(exocom) => exocom,
         Err(answer) => {
-            // Help is an answer too; with the output closed there is nobody left to tell.
+            // Help arrives here too. A closed output does not matter.
             drop(answer.print());
             return if answer.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }

@@ -11,21 +11,21 @@ use super::{Error, rendering};
 use crate::broker;
 use crate::message::{ActivityId, path_segment};
 
-/// Print what went through a broker in one activity, as an indented timeline
+/// Print the messages of one activity as an indented timeline
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: the activity that a message belongs to, by the id that sending it printed
+Example: the activity of a message, by the id that `exorelay send` printed
   exorelay activity 01a203f0-b276-73d1-8f73-f164fd9e6ed6
 
-Each message stands below the one it answers, or else below the last that its sender had got. Times in front count from
-the first message; `answered after` counts from the request.")]
+Each message is indented below the one it answers, else below the last one its sender had received. Times at the start
+of a line count from the first message; `answered after` counts from the request.")]
 pub(super) struct Activity {
-    /// The activity's id
+    /// The id of the activity
     id: String,
     /// The broker [default: the configured bus.url, http://127.0.0.1:3100]
     #[arg(long, value_name = "URL", help_heading = "Broker")]
     broker: Option<String>,
-    /// Who reads the output; json is {"activityId","messages"}
+    /// Output format; json prints {"activityId","messages"}
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }

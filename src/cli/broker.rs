@@ -5,30 +5,30 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Error;
-use super::process::{Flag, Process, switched_on};
+use super::process::{Flag, Process, switch};
 use crate::app;
 use crate::app::config::Purpose;
 
 /// Run the ExoCom broker
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
-Example: a broker that other hosts reach, with one line per delivery
+Example: a broker for other hosts that prints one line per delivery
   exorelay broker --listen 0.0.0.0:3100 --log-messages")]
 pub(super) struct Broker {
-    /// Where it listens; port 0 takes a free one [default: 127.0.0.1:3100]
+    /// Listen address; port 0 takes a free port [default: 127.0.0.1:3100]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Broker")]
     listen: Option<String>,
-    /// The roles there are: a landscape.toml, the body of POST /services as .json, or an application.yml or the folder it
-    /// is in. SIGHUP reads it again
+    /// Roles and routes: a landscape.toml, a .json file as posted to /services, an application.yml, or a folder with one.
+    /// SIGHUP reloads it
     #[arg(long, value_name = "FILE", help_heading = "Broker")]
     landscape: Option<PathBuf>,
-    /// Behave as the original of the HTTP era where ours is better
+    /// Behave like the original HTTP-era broker where this one differs
     #[arg(long, help_heading = "Broker")]
     compat: bool,
     /// Print one line per delivery on stdout
     #[arg(long, help_heading = "Broker")]
     log_messages: bool,
-    /// Print the payload below that line, and show it to those who follow with --payloads; payloads may hold secrets
+    /// Print payloads below that line and let `tail --payloads` show them; payloads may contain secrets
     #[arg(long, help_heading = "Broker")]
     log_payloads: bool,
     #[command(flatten)]
@@ -45,9 +45,9 @@ impl Broker {
     fn flags(self) -> [Flag; 4] {
         [
             ("--listen", "broker.address", self.listen),
-            ("--compat", "broker.compat", switched_on(self.compat)),
-            ("--log-messages", "broker.log_messages", switched_on(self.log_messages)),
-            ("--log-payloads", "broker.log_payloads", switched_on(self.log_payloads)),
+            ("--compat", "broker.compat", switch(self.compat)),
+            ("--log-messages", "broker.log_messages", switch(self.log_messages)),
+            ("--log-payloads", "broker.log_payloads", switch(self.log_payloads)),
         ]
     }
 }

@@ -8,47 +8,47 @@ use super::Error;
 use super::output::{Output, print_line};
 use crate::app::config::{self, Purpose, Sources};
 
-/// See and check the configuration
+/// Show and check the configuration
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     Show(Show),
     Check(Check),
 }
 
-/// Print every setting in force and where it comes from; secrets are hidden
+/// Print every setting with its value and origin; secrets are hidden
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: what does the environment change?
+Example: list the settings from the environment
   exorelay config show | grep environment")]
 pub(super) struct Show {
-    /// Configuration file; without it ./exorelay.toml if there is one
+    /// Configuration file [default: ./exorelay.toml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What to print
+    /// Output format
     #[arg(long, value_enum, default_value = "toml")]
     format: Format,
-    /// Who reads it; json is an object from key to value and origin
+    /// Output format; json prints an object of values and origins by key
     #[arg(long, value_enum, default_value = "text", conflicts_with = "format")]
     output: Output,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
-    /// The settings in force
+    /// The current settings
     Toml,
-    /// A table of all keys, their defaults and meanings
+    /// A table of all settings with defaults and descriptions
     Markdown,
-    /// A commented configuration file of all defaults
+    /// A commented configuration file with all defaults
     Reference,
 }
 
-/// Check the configuration without running anything
+/// Check the configuration without starting anything
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: before a deployment
   exorelay config check /etc/exorelay.toml && systemctl restart greeter-relay")]
 pub(super) struct Check {
-    /// Configuration file; without it ./exorelay.toml if there is one
+    /// Configuration file [default: ./exorelay.toml if it exists]
     file: Option<PathBuf>,
 }
 

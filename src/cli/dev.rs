@@ -8,26 +8,26 @@ use super::runtime::sidecar_threads;
 use crate::app;
 use crate::app::config::Purpose;
 
-/// Run broker, sidecar, edge and a greeter in one process: all it takes to try things out
+/// Run broker, sidecar, edge and a greeter in one process to try things out
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
-Example: ask the greeter, from another shell
+Example: send the greeter a request from another shell
   exorelay dev
   exorelay request hello '{\"name\":\"world\"}'")]
 pub(super) struct Dev {
-    /// Where the broker delivers [default: 127.0.0.1:4000]
-    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    /// Address where the broker delivers messages [default: 127.0.0.1:4000]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free port)")]
     listen: Option<String>,
-    /// Where the service calls its sidecar [default: 127.0.0.1:4001]
-    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    /// Address where services call the sidecar [default: 127.0.0.1:4001]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free port)")]
     api: Option<String>,
-    /// Where the broker listens [default: 127.0.0.1:3100]
-    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    /// Listen address of the broker [default: 127.0.0.1:3100]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free port)")]
     broker: Option<String>,
-    /// Where browsers and other clients outside of the bus find the streams [default: 127.0.0.1:4002]
-    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free one)")]
+    /// Address for browsers and other clients outside the bus [default: 127.0.0.1:4002]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free port)")]
     edge: Option<String>,
-    /// Keep streams on disk, in this folder, and not in memory; made if it is not there
+    /// Store streams in this folder instead of in memory; created if missing
     #[arg(long, value_name = "DIR", help_heading = "Streams")]
     data_dir: Option<String>,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use crate::app::config::{Purpose, Sources};
 use crate::app::exocom::{self, Setup};
 use crate::app::telemetry;
 
-/// The version of the original it stands in for.
+/// The version of the original broker that this command replaces.
 const PROTOCOL_VERSION: &str = "0.27.0";
 
 /// ExoCom: the message broker of Exosphere, for services of the WebSocket era
@@ -22,25 +22,25 @@ const PROTOCOL_VERSION: &str = "0.27.0";
     disable_help_subcommand = true,
     after_help = "\
 Environment:
-  SERVICE_DATA    the services there are: {\"users\":{\"receives\":[],\"sends\":[],\"translations\":[]}}
-  SERVICE_ROUTES  the same for ExoCom before 0.27: [{\"role\":\"users\",\"receives\":[],\"sends\":[]}]
-  PORT            where it listens [default: 80 with SERVICE_DATA, 3100 with SERVICE_ROUTES]
-  EXOCOM_BIND     the only host it listens on [default: every interface, like the original]
-  EXORELAY__…     every other setting of the broker, such as EXORELAY__BROKER__DELIVERY_WINDOW_MS=60000.
-                  Other than usual, EXORELAY__BROKER__LOG_MESSAGES and ..__LOG_PAYLOADS are true,
-                  EXORELAY__BROKER__SETTLE_MS is 0, EXORELAY__DRAIN__GRACE_MS is 8000, and
-                  EXORELAY__LOG__LEVEL is off
+  SERVICE_DATA    the services: {\"users\":{\"receives\":[],\"sends\":[],\"translations\":[]}}
+  SERVICE_ROUTES  the same, as ExoCom before 0.27 takes it: [{\"role\":\"users\",\"receives\":[],\"sends\":[]}]
+  PORT            the port to listen on [default: 80 with SERVICE_DATA, 3100 with SERVICE_ROUTES]
+  EXOCOM_BIND     the host to listen on [default: every interface, as in the original]
+  EXORELAY__…     any other broker setting, such as EXORELAY__BROKER__DELIVERY_WINDOW_MS=60000.
+                  Defaults that differ from `exorelay broker`: EXORELAY__BROKER__LOG_MESSAGES and
+                  ..__LOG_PAYLOADS are true, EXORELAY__BROKER__SETTLE_MS is 0,
+                  EXORELAY__DRAIN__GRACE_MS is 8000, and EXORELAY__LOG__LEVEL is off
 
-Whoever reaches the port can send and receive under any role, as with the original. Give roles a
-token with EXORELAY__BROKER__TOKENS=web=secret, or let nobody but your services reach the port.
+As in the original, any client that reaches the port can send and receive under any role. Require
+tokens with EXORELAY__BROKER__TOKENS=web=secret, or make the port reachable only to your services.
 
-Example: a broker at port 3100
+Example: a broker on port 3100
   PORT=3100 SERVICE_DATA='{\"web\":{\"sends\":[\"hi\"]},\"users\":{\"receives\":[\"hi\"]}}' exocom
 
-Exit codes: 0 done, 1 failed or wrong usage, 2 wrong service data or a port that cannot be opened"
+Exit codes: 0 success, 1 failure or wrong usage, 2 wrong service data or a port that cannot be opened"
 )]
 pub struct Exocom {
-    /// Where it listens, instead of PORT; without service data it is the broker of the HTTP era
+    /// Port to listen on, instead of PORT; without service data this starts an HTTP-era broker
     #[arg(long, value_name = "PORT")]
     port: Option<String>,
     /// Print the versions
@@ -52,31 +52,31 @@ pub struct Exocom {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print the version of the original it stands in for, and its own
+    /// Print the version of the original broker and of exorelay
     Version,
     #[command(external_subcommand)]
     Unknown(Vec<OsString>),
 }
 
-/// Why an `exocom` failed.
+/// An error that ends the `exocom` command.
 #[derive(Debug, thiserror::Error)]
 pub enum ExocomError {
-    /// There is no such command.
+    /// The command is unknown.
     #[error("Error: unknown command {name:?} for \"exocom\"\nRun 'exocom --help' for usage.")]
     UnknownCommand {
-        /// What was given.
+        /// The given name.
         name: String,
     },
-    /// The broker does not start.
+    /// The broker cannot start.
     #[error("{0}")]
     Broker(#[from] exocom::Error),
-    /// Anything that can happen to every command.
+    /// An error that any command can have.
     #[error("{0}")]
     Command(#[from] Error),
 }
 
 impl ExocomError {
-    /// What the shell gets: 2 for wrong data and ports, else 1.
+    /// Returns the exit code: 2 for wrong data and ports, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::UnknownCommand { .. } => 1,
@@ -88,7 +88,7 @@ impl ExocomError {
 }
 
 impl Exocom {
-    /// What it runs on: all there is. Errors: `TOKIO_WORKER_THREADS` is no number from 1.
+    /// Returns the threads to run on. Errors: `TOKIO_WORKER_THREADS` is not a number of at least 1.
     pub fn threads(&self) -> Result<Threads, Error> {
         server_threads().map(Threads::Many)
     }
@@ -113,16 +113,16 @@ impl Exocom {
     }
 }
 
-/// The usual sources, above the defaults of an original.
+/// Returns the usual sources of settings with the defaults of the original broker.
 fn sources(setup: &Setup) -> Sources {
     let sources = Sources::of_process(None)
         .default("broker.log_messages", true)
         .default("broker.log_payloads", true)
         .default("log.level", "off")
-        // Done before `docker stop` loses its patience after 10 s.
+        // `docker stop` kills the process after 10 s.
         .default("drain.grace_ms", 8_000);
     match &setup.landscape {
-        // The landscape tells who is to be waited for; everybody else is told at once that nobody receives a message.
+        // The landscape lists the roles to wait for, so a message for any other role is refused at once.
         Some(_) => sources.default("broker.settle_ms", 0),
         None => sources,
     }
@@ -141,12 +141,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_of_the_command_line_has_no_contradictions() {
+    fn the_command_line_definition_is_consistent() {
         Exocom::command().debug_assert();
     }
 
     #[test]
-    fn words_of_any_kind_are_an_unknown_command() {
+    fn any_other_words_are_an_unknown_command() {
         let exocom = Exocom::try_parse_from(["exocom", "foo", "--bar"]).unwrap();
         assert!(matches!(exocom.command, Some(Command::Unknown(words)) if words[0] == "foo"));
     }

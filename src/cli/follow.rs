@@ -1,5 +1,6 @@
-//! Follows a stream of events, across the restarts of whoever sends it.
+//! Follows server-sent events across restarts of the server.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::Error;
@@ -8,52 +9,46 @@ use super::server::{CONNECT_TIMEOUT, Server, is_refused};
 use crate::http::sse::{Decoder, Event};
 use crate::http::{Backoff, install_tls_provider};
 
-/// The longest wait before the next try to reach a server that went away.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
+/// Maximum wait between attempts to reconnect.
+pub(super) const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// After how much silence the system checks whether the other side is still there.
+/// Idle time before TCP keep-alive probes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// A stream that is followed.
-pub(super) struct Stream<'a> {
-    /// Who sends it.
+/// An endpoint that sends events.
+pub(super) struct EventSource<'a> {
+    /// The server.
     pub(super) server: &'a Server,
-    /// Where it is, with the query.
+    /// Path and query of the endpoint.
     pub(super) path: String,
-    /// What the person at the terminal is told each time it has been opened.
+    /// A line to print on stderr after each connect.
     pub(super) greeting: Option<String>,
 }
 
-/// Whether an event was the last one wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// There should be more.
-    More,
-    /// That is enough.
-    Enough,
-}
-
-/// How a stream ended, if not with an error.
+/// The reason why a connection ended without an error.
 enum Ended {
-    /// Everything asked for has been seen.
+    /// The handler has seen enough.
     Complete,
-    /// The connection is gone.
+    /// The connection was lost.
     Dropped,
 }
 
-impl Stream<'_> {
-    /// Gives each event to `take` until that has enough. A connection that drops is opened again, for ever.
+impl EventSource<'_> {
+    /// Calls `handle` with each event until it returns `Break`. A lost connection is reopened, without end.
     ///
-    /// Errors: those of `take`; what the first try to open it says; [`Error::Refused`] and [`Error::UnexpectedAnswer`] at any
-    /// time.
-    pub(super) async fn follow(&self, mut take: impl AsyncFnMut(Event) -> Result<Wanted, Error>) -> Result<(), Error> {
+    /// Errors: those of `handle`; those of the first attempt to connect; [`Error::Refused`] and
+    /// [`Error::UnexpectedAnswer`] at any time.
+    pub(super) async fn follow(
+        &self,
+        mut handle: impl AsyncFnMut(Event) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
         let client = streaming_client(self.server)?;
-        let mut backoff = Backoff::new(WAIT_MAX);
-        // Nobody there at the start is an error; nobody there later is a server that restarts.
+        let mut backoff = Backoff::new(RETRY_WAIT_MAX);
+        // A refused connection is an error at the start; later it is a server that restarts.
         let mut opened = Some(self.open(&client).await?);
         loop {
             let ended = match opened.take() {
-                Some(response) => self.read(response, &mut backoff, &mut take).await?,
+                Some(response) => self.read(response, &mut backoff, &mut handle).await?,
                 None => Ended::Dropped,
             };
             if matches!(ended, Ended::Complete) {
@@ -68,7 +63,8 @@ impl Stream<'_> {
         }
     }
 
-    /// Errors: [`Error::Stream`] and [`Error::NotRunning`] may pass with time; [`Error::Refused`] does not.
+    /// Connects. Errors: [`Error::Stream`] and [`Error::NotRunning`], which are temporary; [`Error::Refused`], which is
+    /// not.
     async fn open(&self, client: &reqwest::Client) -> Result<reqwest::Response, Error> {
         let call = client.get(format!("{}{}", self.server.url(), self.path)).header("accept", "text/event-stream");
         let response = call.send().await.map_err(|error| stream_error(self.server, &error))?;
@@ -89,25 +85,25 @@ impl Stream<'_> {
         &self,
         mut response: reqwest::Response,
         backoff: &mut Backoff,
-        take: &mut impl AsyncFnMut(Event) -> Result<Wanted, Error>,
+        handle: &mut impl AsyncFnMut(Event) -> Result<ControlFlow<()>, Error>,
     ) -> Result<Ended, Error> {
         let mut decoder = Decoder::default();
         while let Ok(Some(bytes)) = response.chunk().await {
             for event in decoder.push(&bytes).map_err(|error| self.server.unexpected(error))? {
                 backoff.reset();
-                if take(event).await? == Wanted::Enough {
+                if handle(event).await?.is_break() {
                     return Ok(Ended::Complete);
                 }
             }
         }
-        warn(&format!("the connection to {} is gone: trying again", self.server.url()));
+        warn(&format!("lost the connection to {}: reconnecting", self.server.url()));
         Ok(Ended::Dropped)
     }
 }
 
 fn streaming_client(server: &Server) -> Result<reqwest::Client, Error> {
     install_tls_provider();
-    // No proxy: the other side is next door. No time-out of the whole: a stream has no end.
+    // No proxy: the server is local or in the same network. No total timeout: following has no end.
     let builder = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
     builder.build().map_err(|error| Error::Stream { url: server.url().to_owned(), cause: error.to_string() })
 }
@@ -120,7 +116,7 @@ fn stream_error(server: &Server, error: &reqwest::Error) -> Error {
     }
 }
 
-/// The last cause of the chain, which is the one that names the reason.
+/// Returns the innermost cause, which names the actual reason.
 pub(super) fn innermost(error: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {

@@ -9,17 +9,17 @@ use super::Error;
 use super::output::print_line;
 use super::server::{Api, CALL_TIMEOUT, Server};
 
-/// Ask a sidecar whether it is ready
+/// Check that a sidecar is ready
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: in a Dockerfile
+Example: a health check in a Dockerfile
   HEALTHCHECK CMD [\"exorelay\", \"health\"]")]
 pub(super) struct Health {
     #[command(flatten)]
     api: Api,
 }
 
-/// What has to be in order, each `ok` or what is wrong with it.
+/// The body of `GET /ready`: for each part `ok` or the problem.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Readiness {

@@ -9,20 +9,20 @@ use super::output::print_line;
 use crate::app::{self, landscape};
 use crate::broker::{Landscape, Spoken};
 
-/// Where the environment of the WebSocket era says which messages there are. exo 3.7.
+/// The variable that holds the landscape in the WebSocket era. exo 3.7.
 const SERVICE_DATA: &str = "SERVICE_DATA";
 
-/// Find messages that are sent and not received, or received and not sent
+/// Find messages that are sent but not received, or received but not sent
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: before a deployment
   exorelay lint landscape.toml && exorelay broker --landscape landscape.toml
 
-Prints nothing and exits with 0 if every message has both ends, else with 1. Names are those that everybody uses: each \
-service's own names are translated first.")]
+Prints nothing and exits with 0 if every message has a sender and a receiver, else exits with 1. A service's internal \
+message names are translated to public names first.")]
 pub(super) struct Lint {
-    /// A landscape (.toml or .json), an application.yml, or the folder it is in. Without it the application.yml of this
-    /// folder, else the variable SERVICE_DATA
+    /// A landscape (.toml or .json), an application.yml, or a folder with one [default: application.yml in this folder,
+    /// else the variable SERVICE_DATA]
     path: Option<PathBuf>,
 }
 

@@ -29,7 +29,7 @@ Example: start the servers in one shell, send a request from another
   exorelay dev
   exorelay request hello '{\"name\":\"world\"}'
 
-Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration"
+Exit codes: 0 success, 1 failure, 64 wrong usage, 78 wrong configuration"
 )]
 pub struct Options {
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! What commands print.
+//! The output of commands.
 
 use std::io::{self, Write};
 
@@ -6,27 +6,27 @@ use clap::ValueEnum;
 
 use super::Error;
 
-/// Who reads the output: people or programs. The variants carry no docs, which would make every help twice as long.
+/// The format of a command's output. The variants have no docs because clap would print them in every help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
     Text,
     Json,
 }
 
-/// Prints `text` and a line break, at once. Errors: [`Error::Output`], also when the reader is gone.
+/// Prints `text` and a line break, and flushes. Errors: [`Error::Output`], also when stdout is closed.
 pub(super) fn print_line(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Error::Output)
 }
 
-/// Tells the person at the terminal about something that does not end the command.
+/// Prints a message on stderr that does not end the command.
 pub(super) fn warn(text: &str) {
-    // With stderr closed there is nobody left to tell.
+    // A closed stderr does not matter.
     drop(writeln!(io::stderr(), "exorelay: {text}"));
 }
 
-/// JSON on one line that no terminal takes for commands: line breaks between tokens become blanks, other control
-/// characters (JSON allows DEL and those above it in texts) are written as escapes.
+/// Returns `json` on one line that is safe to print on a terminal: line breaks between tokens become spaces, other control
+/// characters (JSON allows DEL and C1 characters in strings) are escaped.
 pub(super) fn one_line(json: &str) -> String {
     let mut line = String::with_capacity(json.len());
     for letter in json.chars() {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_put_on_one_line_without_changing_its_value() {
+    fn json_is_put_on_one_line_with_the_same_value() {
         let pretty = "{\n\t\"a\": \"\u{9b}31m\u{7f}ö\"\r\n}";
         let line = one_line(pretty);
         assert_eq!(line, "{  \"a\": \"\\u009b31m\\u007fö\"  }");

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use super::Error;
 use crate::message::Payload;
 
-/// The longest payload that is read from stdin; what the sidecar takes is its own `http.body_bytes_max`.
+/// Maximum payload read from stdin. The sidecar applies its own limit, `http.body_bytes_max`.
 const STDIN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Reads the argument: JSON, `-` for JSON on stdin (read to its end, blocking), nothing for no payload.
+/// Reads the payload: JSON from the argument, or from stdin (blocking, to its end) if it is `-`; `None` without argument.
+/// Errors: [`Error::Payload`], [`Error::Input`], [`Error::InputNotJson`], [`Error::InputTooLong`].
 pub(super) fn read(argument: Option<&str>) -> Result<Option<Payload>, Error> {
     match argument {
         None => Ok(None),

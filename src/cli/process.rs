@@ -1,4 +1,4 @@
-//! What the servers have in common: their flags are settings, and they configure the process.
+//! The flags that all servers share, and the start of a server process from its settings.
 
 use std::path::PathBuf;
 
@@ -8,26 +8,26 @@ use super::Error;
 use crate::app::config::{Purpose, Sources};
 use crate::app::{Config, telemetry};
 
-/// A flag with its dashes, the key it sets, and its text if it was given.
+/// A flag with its dashes, the setting that it overrides, and its value if it was given.
 pub(super) type Flag = (&'static str, &'static str, Option<String>);
 
-/// Flags of every server.
+/// The flags of every server.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Process")]
 pub(super) struct Process {
-    /// Configuration file; without it ./exorelay.toml if there is one
+    /// Configuration file [default: ./exorelay.toml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How long work that has begun may take to finish at the end [default: 10s]
+    /// Time for work in progress to finish at shutdown [default: 10s]
     #[arg(long, value_name = "TIME")]
     drain_grace: Option<String>,
-    /// What is logged: a level, or directives such as info,exorelay::bus=debug [default: info]
+    /// Log level, or directives such as info,exorelay::bus=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
 }
 
 impl Process {
-    /// Resolves the configuration under `flags` and starts the log.
+    /// Resolves the configuration, with `flags` on top, and starts the log.
     pub(super) fn start(self, purpose: Purpose, flags: impl IntoIterator<Item = Flag>) -> Result<Config, Error> {
         let sources = Sources::of_process(self.config.clone());
         let flags = flags.into_iter().chain(self.flags());
@@ -42,8 +42,8 @@ impl Process {
     }
 }
 
-/// The text of a switch that was given.
-pub(super) fn switched_on(given: bool) -> Option<String> {
+/// Returns the value of a switch if it was given.
+pub(super) fn switch(given: bool) -> Option<String> {
     given.then(|| true.to_string())
 }
 
@@ -55,14 +55,14 @@ pub(super) mod tests {
     use super::*;
     use crate::app::config::Sources;
 
-    /// Each flag exists, has a key, and its help tells the key's default.
+    /// Checks that each flag exists, has a setting, and that its help shows the setting's default.
     pub(in super::super) fn check_flags(command: &str, flags: &[Flag]) {
         let defaults: toml::Table = toml::Table::try_from(Config::default()).unwrap();
         let options = Options::command();
         let command = options.find_subcommand(command).unwrap();
         for (flag, key, _) in flags {
             let argument = command.get_arguments().find(|argument| argument.get_long() == flag.strip_prefix("--"));
-            let help = argument.unwrap_or_else(|| panic!("{flag} is no flag")).get_help().unwrap().to_string();
+            let help = argument.unwrap_or_else(|| panic!("{flag} is not a flag")).get_help().unwrap().to_string();
             let (section, name) = key.split_once('.').unwrap();
             let default = match &defaults[section][name] {
                 toml::Value::Integer(ms) => {
@@ -71,15 +71,15 @@ pub(super) mod tests {
                 toml::Value::String(text) => text.clone(),
                 _ => String::new(),
             };
-            let told = default.is_empty() || help.ends_with(&format!("[default: {default}]"));
-            assert!(told, "{flag}: {help:?} does not tell {default}");
+            let shown = default.is_empty() || help.ends_with(&format!("[default: {default}]"));
+            assert!(shown, "{flag}: {help:?} does not show {default}");
             let known = Sources::of_process(Some("/dev/null".into())).resolve(Purpose::Other).unwrap();
             assert!(known.origin(key).is_some(), "{key}");
         }
     }
 
     #[test]
-    fn the_flags_of_every_server_tell_the_defaults() {
+    fn the_flags_of_every_server_show_their_defaults() {
         for command in ["dev", "run", "broker", "streams"] {
             check_flags(command, &Process::default().flags());
         }

@@ -1,4 +1,4 @@
-//! How traffic reads: a message as one line, an activity as an indented timeline.
+//! Renders broker traffic as text: a message as one line, an activity as an indented timeline.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -7,30 +7,30 @@ use super::output::one_line;
 use crate::broker::{Activity, ActivityRow, Fate, TrafficRow, Undelivered, UndeliveredRow};
 use crate::message::Role;
 
-/// How deep a timeline is indented; what is deeper stands at this depth.
+/// Maximum indentation of a timeline; deeper messages are shown at this depth.
 const DEPTH_MAX: usize = 24;
 
-/// `time sender  --[ name ]->  receivers  ( response time )`, as the broker logs it.
+/// Renders a message as the broker logs it: `time sender  --[ name ]->  receivers  ( response time )`.
 pub(super) fn line(row: &TrafficRow) -> String {
     let time = row.response_time_ms.map(|ms| format!("  ( {} )", duration(ms))).unwrap_or_default();
-    format!("{} {}{time}", row.at, way(row))
+    format!("{} {}{time}", row.at, route(row))
 }
 
-/// `time sender  --[ name ]-x  receiver: reason`.
+/// Renders a failed delivery: `time sender  --[ name ]-x  receiver: reason`.
 pub(super) fn failure_line(row: &Undelivered) -> String {
     let failure = UndeliveredRow { receiver: row.receiver.clone(), reason: row.reason.clone(), after_ms: 0.0 };
     let sender = row.sender.as_ref().map_or("?", Role::as_str);
     format!("{} {sender}  --[ {} ]-x  {}", row.at, row.name, failed(&failure))
 }
 
-/// The activity in lines: each message below the one it answers, or was caused by; in front of each how long after the
-/// first message it came.
+/// Renders an activity: each message below the one that it answers or that caused it, after its time since the first
+/// message.
 pub(super) fn timeline(activity: &Activity) -> String {
     let mut lines = Vec::new();
     for (row, depth) in in_order(&activity.messages) {
         let time = row.message.response_time_ms.filter(|_| row.message.response_to.is_some());
         let time = time.map(|ms| format!("  answered after {}", duration(ms))).unwrap_or_default();
-        lines.push((row.after_ms, depth, format!("{}{time}", way(&row.message))));
+        lines.push((row.after_ms, depth, format!("{}{time}", route(&row.message))));
         lines.extend(
             row.undelivered.iter().map(|failure| (failure.after_ms, depth + 1, format!("x  {}", failed(failure)))),
         );
@@ -42,35 +42,35 @@ pub(super) fn timeline(activity: &Activity) -> String {
     let mut text = format!("activity {}: {count} message{}, from {start} on", activity.activity_id, plural(count));
     for (offset, (_, depth, line)) in offsets.iter().zip(&lines) {
         let indent = 2 * (*depth).min(DEPTH_MAX);
-        write!(text, "\n{offset:>width$}  {:indent$}{line}", "").expect("a String takes everything");
+        write!(text, "\n{offset:>width$}  {:indent$}{line}", "").expect("writing to a String cannot fail");
     }
     text
 }
 
-/// The messages with their depth, each before those below it.
+/// Returns the messages with their depth, each before those below it.
 fn in_order(rows: &[ActivityRow]) -> Vec<(&ActivityRow, usize)> {
-    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut indexes: HashMap<&str, usize> = HashMap::new();
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); rows.len()];
     let mut open = Vec::new();
-    for (place, row) in rows.iter().enumerate() {
-        let parent = row.parent.as_ref().and_then(|id| places.get(id.as_str()));
+    for (index, row) in rows.iter().enumerate() {
+        let parent = row.parent.as_ref().and_then(|id| indexes.get(id.as_str()));
         match parent {
-            Some(parent) => children[*parent].push(place),
-            None => open.push((place, 0)),
+            Some(parent) => children[*parent].push(index),
+            None => open.push((index, 0)),
         }
-        places.insert(row.message.id.as_str(), place);
+        indexes.insert(row.message.id.as_str(), index);
     }
     open.reverse();
     let mut ordered = Vec::with_capacity(rows.len());
-    while let Some((place, depth)) = open.pop() {
-        ordered.push((&rows[place], depth));
-        open.extend(children[place].iter().rev().map(|child| (*child, depth + 1)));
+    while let Some((index, depth)) = open.pop() {
+        ordered.push((&rows[index], depth));
+        open.extend(children[index].iter().rev().map(|child| (*child, depth + 1)));
     }
     ordered
 }
 
-/// `sender  --[ name ]->  receivers`; once for each name by which it is received.
-fn way(row: &TrafficRow) -> String {
+/// Renders `sender  --[ name ]->  receivers`, with one arrow for each name under which receivers get the message.
+fn route(row: &TrafficRow) -> String {
     let mut text = row.sender.as_ref().map_or("?", Role::as_str).to_owned();
     let mut arrow = |received: &str, end: &str| match received == row.name.as_str() {
         true => text += &format!("  --[ {received} ]-{end}"),
@@ -115,7 +115,7 @@ fn failed(row: &UndeliveredRow) -> String {
     row.receiver.as_ref().map(|receiver| format!("{receiver}: {reason}")).unwrap_or(reason)
 }
 
-/// Three digits or so: `0.04 ms`, `7.6 ms`, `1.24 s`.
+/// Formats a duration with about three digits: `0.04 ms`, `7.6 ms`, `1.24 s`.
 fn duration(ms: f64) -> String {
     match ms {
         ms if ms < 1.0 => format!("{ms:.2} ms"),
@@ -137,7 +137,7 @@ mod tests {
             r#"{{"at":"T","id":"1","name":"a.b","publicName":"a.b","sender":"web","activityId":"x","receivers":[],
             "payloadBytes":0,"fate":"routed"{extra}}}"#
         );
-        // Of two keys the last counts, as a map has it.
+        // Through a map, where the last of two equal keys wins.
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         serde_json::from_value(value).unwrap()
     }
@@ -159,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn translated_names_are_shown_on_the_same_line() {
+    fn translated_names_are_shown_in_the_arrow() {
         check(&receivers(&[("users", "m.b")]), "web  --[ a.b ]-[ m.b ]->  users");
         let both = receivers(&[("users", "m.b"), ("log", "a.b")]);
         check(&both, "web  --[ a.b ]-[ m.b ]->  users  --[ a.b ]->  log");
     }
 
     #[test]
-    fn who_is_away_is_shown_as_such() {
+    fn absent_receivers_are_marked() {
         let users = receivers(&[("users", "a.b")]);
         check(
             &format!("{users},\"waitingFor\":[\"log\"],\"leftOut\":2"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_nowhere_ends_in_a_cross() {
+    fn an_undelivered_message_ends_in_a_cross() {
         check(",\"fate\":\"no-receivers\",\"sender\":null", "?  --[ a.b ]-x  nobody receives it");
         check(",\"fate\":\"forbidden\",\"detail\":\"no\\nway\"", "web  --[ a.b ]-x  no way");
         let failure =
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(failure_line(&nobody), "T web  --[ m ]-x  away");
     }
 
-    fn told(id: &str, parent: Option<&str>, after_ms: f64, response_time: Option<f64>) -> ActivityRow {
+    fn activity_row(id: &str, parent: Option<&str>, after_ms: f64, response_time: Option<f64>) -> ActivityRow {
         let mut message = row(&receivers(&[("users", "a.b")]));
         message.id = crate::message::MessageId::parse(id).unwrap();
         message.name = crate::message::MessageName::parse(id).unwrap();
@@ -199,15 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn an_activity_is_a_timeline_in_which_answers_stand_below_their_requests() {
-        let mut lost = told("lost", Some("ask"), 8.0, None);
+    fn an_activity_is_a_timeline_with_replies_below_their_requests() {
+        let mut lost = activity_row("lost", Some("ask"), 8.0, None);
         lost.undelivered = vec![UndeliveredRow { receiver: None, reason: "no room".into(), after_ms: 1_240.0 }];
         let messages = vec![
-            told("ask", None, 0.0, None),
-            told("other", None, 0.04, None),
-            told("answer", Some("ask"), 7.6, Some(7.6)),
+            activity_row("ask", None, 0.0, None),
+            activity_row("other", None, 0.04, None),
+            activity_row("answer", Some("ask"), 7.6, Some(7.6)),
             lost,
-            told("thanks", Some("answer"), 12.34, None),
+            activity_row("thanks", Some("answer"), 12.34, None),
         ];
         let activity = Activity { activity_id: crate::message::ActivityId::parse("x").unwrap(), messages };
         let expected = "\
@@ -222,11 +222,11 @@ activity x: 5 messages, from T on
     }
 
     #[test]
-    fn a_long_chain_does_not_run_off_the_page() {
+    fn a_long_chain_has_limited_indentation() {
         let id = |number: usize| number.to_string();
         let chain = (0..4_096_usize).map(|number| {
             let parent = number.checked_sub(1).map(id);
-            told(&id(number), parent.as_deref(), 0.0, None)
+            activity_row(&id(number), parent.as_deref(), 0.0, None)
         });
         let activity_id = crate::message::ActivityId::parse("x").unwrap();
         let text = timeline(&Activity { activity_id, messages: chain.collect() });

@@ -14,20 +14,20 @@ use super::{Error, payload};
 use crate::http::Answer;
 use crate::message::{MessageName, path_segment};
 
-/// Send a message, wait for its reply and print the reply's payload
+/// Send a message, wait for the reply and print its payload
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: ask the greeter of exorelay dev
+Example: send the greeter of exorelay dev a request
   exorelay request hello '{\"name\":\"world\"}'")]
 pub(super) struct Request {
-    /// The message's name
+    /// Name of the message
     name: String,
-    /// Its payload; - reads it from stdin, nothing sends none
+    /// JSON payload; - reads it from stdin [default: no payload]
     json: Option<String>,
-    /// How long to wait for the reply, at most 1h
+    /// Maximum wait for the reply, up to 1h
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// Who reads the output; json is {"message","id","payload"}
+    /// Output format; json prints {"message","id","payload"}
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
     #[command(flatten)]
@@ -62,7 +62,7 @@ fn as_json(answer: &Answer, sidecar: &Server) -> Result<String, Error> {
     };
     let reply =
         Reply { message: text(&answer.headers, "exo-message"), id: text(&answer.headers, "exo-message-id"), payload };
-    let json = serde_json::to_string(&reply).expect("texts and JSON can be written as JSON");
+    let json = serde_json::to_string(&reply).expect("strings and JSON can be written as JSON");
     Ok(one_line(&json))
 }
 

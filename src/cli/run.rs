@@ -8,60 +8,60 @@ use super::runtime::sidecar_threads;
 use crate::app::config::Purpose;
 use crate::app::{self, EmbeddedBroker};
 
-/// Run the sidecar of one service
+/// Run the sidecar of a service
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
-Example: a service on port 3000 that answers hello
+Example: a service on port 3000 that handles hello
   exorelay run --role greeter --receives hello --forward http://127.0.0.1:3000
 
-Every flag also has a key in exorelay.toml and a variable: see exorelay config show")]
+Every flag also has a key in exorelay.toml and an environment variable: see exorelay config show")]
 pub(super) struct Run {
-    /// Who the service is on the bus; needed, here or in the configuration
+    /// Role of the service on the bus; required here or in the configuration
     #[arg(long, value_name = "NAME", help_heading = "Service")]
     role: Option<String>,
-    /// The messages it wants, separated by commas
+    /// Messages that the service receives, separated by commas
     #[arg(long, value_name = "M,M", help_heading = "Service")]
     receives: Option<String>,
-    /// The messages it sends, separated by commas
+    /// Messages that the service sends, separated by commas
     #[arg(long, value_name = "M,M", help_heading = "Service")]
     sends: Option<String>,
-    /// The prefix a generic service uses for its own messages, such as mongo
+    /// Prefix that a generic service uses for its own messages, such as mongo
     #[arg(long, value_name = "PREFIX", help_heading = "Service")]
     namespace: Option<String>,
-    /// The service's base URL: messages go to URL/run/MESSAGE
+    /// Base URL of the service; messages are posted to URL/run/MESSAGE
     #[arg(long, value_name = "URL", help_heading = "Service")]
     forward: Option<String>,
-    /// How a message is put into that request [default: exocom]
+    /// Format of the posted message [default: exocom]
     #[arg(long, value_name = "FORM", value_parser = ["exocom", "cloudevents"], help_heading = "Service")]
     format: Option<String>,
-    /// Where the service calls its sidecar; port 0 takes a free one [default: 127.0.0.1:4001]
+    /// Address where the service calls its sidecar; port 0 takes a free port [default: 127.0.0.1:4001]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Service")]
     api: Option<String>,
-    /// Where browsers and other clients outside of the bus find the streams; without it nowhere
+    /// Address for browsers and other clients outside the bus [default: no edge]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Edge")]
     edge: Option<String>,
-    /// What the service posts to /send: the payload, or the body of the HTTP era [default: plain]
+    /// Body of the service's calls to /send: the payload, or the HTTP-era envelope [default: plain]
     #[arg(long, value_name = "FORM", value_parser = ["plain", "exocom"], help_heading = "Service")]
     api_envelope: Option<String>,
-    /// The broker: `embedded`, or the URL of an ExoCom over http or ws [default: http://127.0.0.1:3100]
+    /// The broker: `embedded`, or an http or ws URL of an ExoCom broker [default: http://127.0.0.1:3100]
     #[arg(long, value_name = "URL", help_heading = "Bus")]
     bus: Option<String>,
-    /// Also let others reach the embedded broker, here; only with --bus embedded [default: 127.0.0.1:3100]
+    /// Listen address of the embedded broker, to let other services reach it; only with --bus embedded [default: 127.0.0.1:3100]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Bus")]
     broker: Option<String>,
-    /// Where the broker delivers unless the bus is a ws URL; port 0 takes a free one [default: 127.0.0.1:4000]
+    /// Address where the broker delivers messages, unless the bus is a ws URL; port 0 takes a free port [default: 127.0.0.1:4000]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Bus")]
     listen: Option<String>,
-    /// Under which address the broker reaches that listener; without it the one the broker sees
+    /// Address under which the broker reaches that listener [default: the one the broker sees]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Bus")]
     advertise: Option<String>,
-    /// Register with the broker, or leave that to somebody else [default: auto]
+    /// Register with the broker, or leave that to another process [default: auto]
     #[arg(long, value_name = "HOW", value_parser = ["auto", "off"], help_heading = "Bus")]
     register: Option<String>,
-    /// How the connection of a ws bus ends: with a close frame, or without [default: auto]
+    /// How to end the connection of a ws bus: with a close frame (polite) or without (abrupt) [default: auto]
     #[arg(long, value_name = "HOW", value_parser = ["auto", "polite", "abrupt"], help_heading = "Bus")]
     close: Option<String>,
-    /// Answer a delivery when the message has its place, or after its handler [default: accepted]
+    /// Answer a delivery when the message is queued, or after its handler [default: accepted]
     #[arg(long, value_name = "WHEN", value_parser = ["accepted", "handled"], help_heading = "Bus")]
     answer: Option<String>,
     #[command(flatten)]

@@ -13,31 +13,31 @@ use crate::message::{ActivityId, MessageId, MessageName, path_segment};
 /// Send a message and print its id
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples: a payload as argument, and one from a file
+Examples: a payload as an argument, and one from a file
   exorelay send users.create '{\"name\":\"Will\"}'
   exorelay send users.create - < user.json")]
 pub(super) struct Send {
-    /// The message's name
+    /// Name of the message
     name: String,
-    /// Its payload; - reads it from stdin, nothing sends none
+    /// JSON payload; - reads it from stdin [default: no payload]
     json: Option<String>,
-    /// The conversation it belongs to; without it a new one
+    /// Id of the activity that the message belongs to [default: a new one]
     #[arg(long, value_name = "ID", help_heading = "Message")]
     activity: Option<String>,
-    /// The message it answers
+    /// Id of the message that it answers
     #[arg(long, value_name = "ID", help_heading = "Message")]
     response_to: Option<String>,
-    /// Sending again under the same key sends nothing twice
+    /// Key that makes retries safe: the same key is sent only once
     #[arg(long, value_name = "KEY", help_heading = "Message")]
     idempotency_key: Option<String>,
-    /// Who reads the output; json is {"id","activityId"}
+    /// Output format; json prints {"id","activityId"}
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
     #[command(flatten)]
     api: Api,
 }
 
-/// What a sidecar answers to `POST /send/{message}`.
+/// The sidecar's answer to `POST /send/{message}`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Sent {
@@ -56,7 +56,7 @@ impl Send {
         let sent: Sent = serde_json::from_slice(&answer.body).map_err(|error| sidecar.unexpected(error))?;
         match self.output {
             Output::Text => print_line(&sent.id),
-            Output::Json => print_line(&serde_json::to_string(&sent).expect("two texts can be written as JSON")),
+            Output::Json => print_line(&serde_json::to_string(&sent).expect("strings can be written as JSON")),
         }
     }
 
@@ -79,7 +79,7 @@ impl Send {
     }
 }
 
-/// The headers of every call that carries a payload.
+/// Returns the headers of a call with a JSON payload.
 pub(super) fn json_headers() -> HeaderMap {
     HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))])
 }

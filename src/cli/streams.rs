@@ -8,28 +8,28 @@ use super::runtime::server_threads;
 use crate::app;
 use crate::app::config::Purpose;
 
-/// Run Durable Streams: append-only streams that any HTTP client writes, reads and follows
+/// Run Durable Streams: append-only streams that HTTP clients write, read and follow
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
-Example: a stream of JSON messages, from another shell
+Example: write and read a stream of JSON messages from another shell
   exorelay streams
   curl -X PUT -H 'content-type: application/json' http://127.0.0.1:4437/v1/stream/orders
   curl -H 'content-type: application/json' -d '{\"id\":1}' http://127.0.0.1:4437/v1/stream/orders
   curl 'http://127.0.0.1:4437/v1/stream/orders?offset=-1'")]
 pub(super) struct Streams {
-    /// Where it listens; port 0 takes a free one [default: 127.0.0.1:4437]
+    /// Listen address; port 0 takes a free port [default: 127.0.0.1:4437]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Streams")]
     listen: Option<String>,
-    /// Where content is kept: memory, or disk, which --data-dir implies [default: memory]
+    /// Storage: memory, or disk, which --data-dir implies [default: memory]
     #[arg(long, value_name = "memory|disk", help_heading = "Streams")]
     store: Option<String>,
-    /// The folder of the disk store; made if it is not there
+    /// Folder of the disk store; created if missing
     #[arg(long, value_name = "DIR", help_heading = "Streams")]
     data_dir: Option<String>,
-    /// When an append counts as written, with the disk store: sync, "interval 10ms" or memory [default: sync]
+    /// When the disk store acknowledges an append: sync, "interval 10ms" or memory [default: sync]
     #[arg(long, value_name = "WHEN", help_heading = "Streams")]
     durability: Option<String>,
-    /// How long a long-poll waits for data [default: 30s]
+    /// Maximum wait of a long-poll for data [default: 30s]
     #[arg(long, value_name = "TIME", help_heading = "Streams")]
     long_poll_timeout: Option<String>,
     #[command(flatten)]

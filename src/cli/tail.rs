@@ -1,5 +1,6 @@
 //! `exorelay tail`
 
+use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use axum::http::{HeaderMap, Method};
@@ -7,43 +8,44 @@ use bytes::Bytes;
 use clap::Args;
 
 use super::Error;
-use super::follow::{Stream, Wanted};
+use super::follow::EventSource;
 use super::output::{Output, one_line, print_line, warn};
 use super::server::{Api, CALL_TIMEOUT, Server};
-use super::traffic::Watch;
+use super::traffic::TrafficOptions;
 use crate::http::sse::Event;
 use crate::message::{Message, path_segment};
 
-/// Follow the messages that come in for a service, acknowledging each; or the traffic of a broker
+/// Follow and acknowledge a service's incoming messages, or follow a broker's traffic
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples: wait for one message and take its payload apart; see what a role sends and gets
+Examples: wait for one message and extract its payload; follow the traffic of one role
   exorelay tail --name users.created --count 1 --output json | jq .payload
   exorelay tail --broker localhost:3100 --role users
 
-A message that is acknowledged counts as handled. With --no-ack it is given out again after its lease, a few times.
-Who follows a broker only looks on.")]
+An acknowledged message counts as handled. With --no-ack it is delivered again after its lease, a few times.
+Following a broker does not affect its messages.")]
 pub(super) struct Tail {
-    /// Only messages of these names, separated by commas; others are left alone
+    /// Only messages with these names, separated by commas
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     name: Vec<String>,
-    /// End after so many messages
+    /// Stop after this many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Do not acknowledge what is printed
+    /// Do not acknowledge the printed messages
     #[arg(long)]
     no_ack: bool,
-    /// Who reads the output; json is one envelope a line, or one trace [default: text; of a broker json unless on a terminal]
+    /// Output format; json prints one envelope (of a broker: one trace) per line [default: text; of a broker json unless on
+    /// a terminal]
     #[arg(long, value_enum)]
     output: Option<Output>,
     #[command(flatten)]
     api: Api,
     #[command(flatten)]
-    watch: Watch,
+    traffic: TrafficOptions,
 }
 
 impl Tail {
-    /// Follows until Ctrl-C, a closed stdout, or `--count`.
+    /// Follows until Ctrl-C, a closed stdout, or `--count` messages.
     pub(super) async fn run(self) -> Result<(), Error> {
         tokio::select! {
             outcome = self.follow() => outcome,
@@ -52,31 +54,31 @@ impl Tail {
     }
 
     async fn follow(&self) -> Result<(), Error> {
-        if self.watch.is_wanted() {
-            return self.watch.run(self.count, self.output).await;
+        if self.traffic.is_requested() {
+            return self.traffic.run(self.count, self.output).await;
         }
         let sidecar = Server::sidecar(self.api.url()?, CALL_TIMEOUT);
         let names: Vec<String> = self.name.iter().map(|name| path_segment(name).to_string()).collect();
         let query = if names.is_empty() { String::new() } else { format!("?name={}", names.join(",")) };
-        let stream = Stream { server: &sidecar, path: format!("/messages{query}"), greeting: None };
+        let source = EventSource { server: &sidecar, path: format!("/messages{query}"), greeting: None };
         let mut left = self.count.unwrap_or(u64::MAX);
-        let take = async |event: Event| {
-            left -= self.take(event, &sidecar).await?;
-            Ok(if left == 0 { Wanted::Enough } else { Wanted::More })
+        let handle = async |event: Event| {
+            left -= self.print(event, &sidecar).await?;
+            Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
-        stream.follow(take).await
+        source.follow(handle).await
     }
 
-    /// Prints and acknowledges, in this order, so that a message nobody saw is given out again.
-    /// Answers how many messages were printed.
-    async fn take(&self, event: Event, sidecar: &Server) -> Result<u64, Error> {
+    /// Prints a message, then acknowledges it, so that a message that could not be printed is delivered again.
+    /// Returns the number of printed messages.
+    async fn print(&self, event: Event, sidecar: &Server) -> Result<u64, Error> {
         if event.name != "message" {
             return Ok(0);
         }
         let message = match Message::from_json(None, &Bytes::from(event.data)) {
             Ok(message) => message,
             Err(error) => {
-                warn(&format!("passed over an event that is no message: {error}"));
+                warn(&format!("skipped an event that is not a message: {error}"));
                 return Ok(0);
             }
         };
@@ -94,7 +96,7 @@ impl Tail {
     }
 }
 
-/// A failure costs a second delivery, not the stream.
+/// Acknowledges a message. A failure only means that it is delivered again, so it does not end the command.
 async fn acknowledge(message: &Message, sidecar: &Server) {
     let path = format!("/messages/{}/ack", path_segment(message.id.as_str()));
     let answer = sidecar.call(Method::POST, &path, HeaderMap::new(), Bytes::new()).await;
@@ -103,7 +105,7 @@ async fn acknowledge(message: &Message, sidecar: &Server) {
     }
 }
 
-/// `time name sender payload`; what is missing is a dash.
+/// Formats a message as `time name sender payload`; missing parts are a dash.
 fn as_text(message: &Message, now: SystemTime) -> String {
     let sender = message.sender.as_ref().map_or("-", |sender| sender.as_str());
     let payload = message.payload.as_ref().map_or_else(|| "-".to_owned(), |payload| one_line(&payload.to_string()));
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_message_does_not_have_is_a_dash() {
+    fn missing_parts_are_a_dash() {
         check("{\"id\":\"1\",\"name\":\"hello\"}", "hello - -");
     }
 }

@@ -1,13 +1,14 @@
-//! `exorelay tail --broker`: what goes through a broker, while it does.
+//! `exorelay tail --broker`: follows the traffic of a broker.
 
 use std::io::{self, IsTerminal};
+use std::ops::ControlFlow;
 
 use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Error;
-use super::follow::{Stream, Wanted};
+use super::follow::EventSource;
 use super::output::{Output, one_line, print_line, warn};
 use super::rendering;
 use super::server::{Server, base_url};
@@ -16,41 +17,41 @@ use crate::broker::{Missed, TrafficRow, Undelivered};
 use crate::http::sse::Event;
 use crate::message::{ActivityId, MessageName, Role, path_segment};
 
-/// Which broker is followed, and what of its traffic is shown.
+/// The broker to follow and the filters on its traffic.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Broker")]
-pub(super) struct Watch {
-    /// Follow the traffic of the broker at this address instead
+pub(super) struct TrafficOptions {
+    /// Follow the traffic of the broker at this URL
     #[arg(long, value_name = "URL", conflicts_with_all = ["api", "name", "no_ack"])]
     broker: Option<String>,
-    /// Only messages of this name: its sender's, a receiver's or everybody else's
+    /// Only messages with this name, as the sender, a receiver or the public calls it
     #[arg(long, value_name = "NAME", requires = "broker")]
     message: Option<String>,
-    /// Only messages that this role sends or should get
+    /// Only messages that this role sends or receives
     #[arg(long, value_name = "ROLE", requires = "broker")]
     role: Option<String>,
     /// Only messages of this activity
     #[arg(long, value_name = "ID", requires = "broker")]
     activity: Option<String>,
-    /// Payloads too, if the broker was started with --log-payloads
+    /// Show payloads; requires a broker started with --log-payloads
     #[arg(long, requires = "broker")]
     payloads: bool,
 }
 
-/// The payload beside a row.
+/// The payload field of a message event.
 #[derive(Deserialize)]
-struct Shown<'a> {
+struct PayloadField<'a> {
     #[serde(borrow, default)]
     payload: Option<&'a RawValue>,
 }
 
-impl Watch {
-    /// Whether a broker is to be followed.
-    pub(super) fn is_wanted(&self) -> bool {
+impl TrafficOptions {
+    /// Returns true if `--broker` was given.
+    pub(super) fn is_requested(&self) -> bool {
         self.broker.is_some()
     }
 
-    /// Follows until `count` messages have been shown, or for ever.
+    /// Follows until `count` messages have been printed; without `count` forever.
     pub(super) async fn run(&self, count: Option<u64>, output: Option<Output>) -> Result<(), Error> {
         let path = self.path()?;
         let broker = Server::broker(base_url(ServerKind::Broker, self.broker.as_deref().unwrap_or_default())?);
@@ -60,11 +61,11 @@ impl Watch {
         });
         let greeting = Some(format!("following the traffic of {}", broker.url()));
         let mut left = count.unwrap_or(u64::MAX);
-        let take = async |event: Event| {
-            left -= show(&event, output)?;
-            Ok(if left == 0 { Wanted::Enough } else { Wanted::More })
+        let handle = async |event: Event| {
+            left -= print(&event, output)?;
+            Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
-        Stream { server: &broker, path, greeting }.follow(take).await
+        EventSource { server: &broker, path, greeting }.follow(handle).await
     }
 
     fn path(&self) -> Result<String, Error> {
@@ -83,8 +84,8 @@ impl Watch {
     }
 }
 
-/// Prints an event. Answers how many messages that were; failures and gaps are none.
-fn show(event: &Event, output: Output) -> Result<u64, Error> {
+/// Prints an event. Returns 1 for a message, 0 for a failed delivery, a gap or an unknown event.
+fn print(event: &Event, output: Output) -> Result<u64, Error> {
     let lines = match output {
         Output::Text => as_text(event),
         Output::Json => Ok(as_json(event)),
@@ -92,18 +93,19 @@ fn show(event: &Event, output: Output) -> Result<u64, Error> {
     match lines {
         Ok(Some(lines)) => print_line(&lines)?,
         Ok(None) => return Ok(0),
-        Err(error) => warn(&format!("passed over an event that cannot be read: {error}")),
+        Err(error) => warn(&format!("skipped an event that cannot be read: {error}")),
     }
     Ok(u64::from(event.name == "message"))
 }
 
-/// `None` for an event of a kind that is not known here.
+/// Formats an event for people; `None` for an unknown kind of event.
 fn as_text(event: &Event) -> Result<Option<String>, serde_json::Error> {
     let data = event.data.as_str();
     match event.name.as_str() {
         "message" => {
-            let (row, shown): (TrafficRow, Shown<'_>) = (serde_json::from_str(data)?, serde_json::from_str(data)?);
-            let payload = shown.payload.map(|payload| format!("\n{}", one_line(payload.get())));
+            let (row, field): (TrafficRow, PayloadField<'_>) =
+                (serde_json::from_str(data)?, serde_json::from_str(data)?);
+            let payload = field.payload.map(|payload| format!("\n{}", one_line(payload.get())));
             Ok(Some(rendering::line(&row) + &payload.unwrap_or_default()))
         }
         "undelivered" => Ok(Some(rendering::failure_line(&serde_json::from_str::<Undelivered>(data)?))),
@@ -115,7 +117,7 @@ fn as_text(event: &Event) -> Result<Option<String>, serde_json::Error> {
     }
 }
 
-/// A message is its trace, a failure stands under `undelivered`, a gap under `missed`.
+/// Formats an event as JSON: a message as its trace, a failed delivery under `undelivered`, a gap under `missed`.
 fn as_json(event: &Event) -> Option<String> {
     match event.name.as_str() {
         "message" | "missed" => Some(one_line(&event.data)),
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_has_its_lines() {
+    fn every_kind_of_event_is_printed() {
         let row = r#"{"at":"T","id":"1","name":"m","publicName":"m","sender":"web","activityId":"x","receivers":[],"payloadBytes":0,"fate":"no-receivers","payload":{"a":1.0}}"#;
         check("message", row, Some("T web  --[ m ]-x  nobody receives it\n{\"a\":1.0}"), Some(row));
         let row = r#"{"id":"1","name":"m","sender":"web","reason":"away","at":"T","activityId":"x"}"#;
@@ -146,10 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn filters_stand_in_the_query() {
-        let watch = Watch { message: Some("a b&c".into()), payloads: true, ..Watch::default() };
-        assert_eq!(watch.path().unwrap(), "/traffic?message=a%20b%26c&payloads=true");
-        assert_eq!(Watch::default().path().unwrap(), "/traffic");
-        assert!(Watch { role: Some(String::new()), ..Watch::default() }.path().is_err());
+    fn filters_are_sent_in_the_query() {
+        let options = TrafficOptions { message: Some("a b&c".into()), payloads: true, ..TrafficOptions::default() };
+        assert_eq!(options.path().unwrap(), "/traffic?message=a%20b%26c&payloads=true");
+        assert_eq!(TrafficOptions::default().path().unwrap(), "/traffic");
+        assert!(TrafficOptions { role: Some(String::new()), ..TrafficOptions::default() }.path().is_err());
     }
 }

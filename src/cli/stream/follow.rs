@@ -14,7 +14,7 @@ use super::printer::Printer;
 use super::progress::Progress;
 use super::server::{Server, ServerOptions, text_of, with_query};
 use crate::cli::Error;
-use crate::cli::follow::{WAIT_MAX, innermost};
+use crate::cli::follow::{RETRY_WAIT_MAX, innermost};
 use crate::cli::output::warn;
 use crate::http::Backoff;
 use crate::http::sse::{Decoder, Event};
@@ -101,8 +101,14 @@ impl Follow {
         // Events cannot carry a text's exact line breaks and leading spaces; long-polls return the exact bytes.
         let transport = if content_type.starts_with("text/") { Transport::Polls } else { Transport::Events };
         let printer = Printer::new(Progress::silent());
-        let follower =
-            Follower { server: &server, url: &url, offset, cursor: None, printer, backoff: Backoff::new(WAIT_MAX) };
+        let follower = Follower {
+            server: &server,
+            url: &url,
+            offset,
+            cursor: None,
+            printer,
+            backoff: Backoff::new(RETRY_WAIT_MAX),
+        };
         follower.run(transport, Form::of(&content_type)).await
     }
 }
@@ -145,7 +151,7 @@ impl Follower<'_> {
         let page = read_page(self.server, self.url, &query, &mut self.printer).await?;
         self.printer.flush()?;
         let moved = page.next.as_ref().is_some_and(|next| *next != offset);
-        if moved || began.elapsed() > WAIT_MAX {
+        if moved || began.elapsed() > RETRY_WAIT_MAX {
             self.backoff.reset();
         } else if !page.closed {
             // A server that is shutting down answers at once.

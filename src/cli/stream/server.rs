@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::name::{is_url, url_of};
 use crate::app::config::{Purpose, Sources};
 use crate::cli::Error;
-use crate::cli::follow::{WAIT_MAX, innermost};
+use crate::cli::follow::{RETRY_WAIT_MAX, innermost};
 use crate::cli::output::warn;
 use crate::cli::server::{CONNECT_TIMEOUT, is_refused, problem_detail, reachable};
 use crate::http::{Backoff, install_tls_provider};
@@ -106,7 +106,7 @@ impl Server {
     /// `--retry-for`. Errors: [`Error::NoStreams`], [`Error::StreamCall`], [`Error::StreamRefused`].
     pub(super) async fn call(&self, make: impl Fn(&reqwest::Client) -> RequestBuilder) -> Result<Response, Error> {
         let deadline = Instant::now() + self.retry_for;
-        let mut backoff = Backoff::new(WAIT_MAX);
+        let mut backoff = Backoff::new(RETRY_WAIT_MAX);
         loop {
             let failed = match self.try_once(&make).await {
                 Ok(response) => return Ok(response),
