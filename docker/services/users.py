@@ -1,6 +1,7 @@
-"""The users service: keeps users in memory. It knows nothing of the bus; its sidecar does.
+"""The users service: stores users in memory. It does not know about the bus, only its sidecar does.
 
-The sidecar posts each message to /run/<name>. The answer may carry a reply, which the sidecar sends on, correlated.
+The sidecar posts each message to /run/<name>. The response may contain a reply, which the sidecar sends as the answer to
+that message.
 Settings: PORT (3001; 0 takes a free one), HOST (127.0.0.1; 0.0.0.0 in a container).
 """
 
@@ -27,8 +28,8 @@ HANDLERS = {"/run/users.create": create_user}
 
 class Webhook(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 60  # seconds an idle connection is kept
-    wbufsize = -1  # head and body of an answer leave in one packet
+    timeout = 60  # seconds until an idle connection is closed
+    wbufsize = -1  # send headers and body in one packet
 
     def do_POST(self):
         try:
@@ -45,7 +46,7 @@ class Webhook(BaseHTTPRequestHandler):
             self.answer(400, {"error": str(error)})
 
     def message(self):
-        """The message in the body: {"id", "name", "payload", "sender", "activityId", "responseTo"}."""
+        """Returns the message in the body: {"id", "name", "payload", "sender", "activityId", "responseTo"}."""
         length = self.headers.get("content-length", "")
         if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
             raise ValueError(f"a body has a content-length of at most {BODY_BYTES_MAX} bytes")

@@ -1,6 +1,6 @@
-"""A users service as they were written in 2016, and still works: it answers a message at once, then posts its reply.
+"""A users service as written in 2016, which still works: it answers a message at once, then posts its reply.
 
-The relay of those days ran inside the service, so the service itself posts to ExoCom, under its own name.
+The relay of that time was a library, so the service itself posts to ExoCom under its own name.
 Settings: SERVICE_NAME, EXORELAY_PORT (where messages arrive; 0 takes a free one), EXOCOM_PORT.
 """
 
@@ -20,8 +20,8 @@ ids = itertools.count(1)
 
 class Relay(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 60  # seconds an idle connection is kept
-    wbufsize = -1  # head and body of an answer leave in one packet
+    timeout = 60  # seconds until an idle connection is closed
+    wbufsize = -1  # send headers and body in one packet
 
     def do_GET(self):
         self.answer(200 if self.path == "/status" else 404)
@@ -40,7 +40,7 @@ class Relay(BaseHTTPRequestHandler):
         send("users.created", {"id": next(ids), "name": payload["name"]}, message["id"])
 
     def message(self):
-        """The message in the body: {"id", "payload", "responseTo"}. What is no message counts as an empty one."""
+        """Returns the message in the body: {"id", "payload", "responseTo"}; an empty one if it is malformed."""
         try:
             length = int(self.headers.get("content-length", ""))
             message = json.loads(self.rfile.read(length)) if 0 <= length <= BODY_BYTES_MAX else {}
@@ -54,14 +54,14 @@ class Relay(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-        self.wfile.flush()  # at once: the sender need not wait for the reply to go out
+        self.wfile.flush()  # so that the sender does not wait until the reply is sent
 
     def log_message(self, *_):
         pass
 
 
 def send(name, payload, response_to):
-    """Sends a reply over ExoCom. Like the original, it does not try again."""
+    """Sends a reply through ExoCom. Like the original, it does not retry."""
     message = {"sender": SERVICE_NAME, "id": str(uuid.uuid1()), "payload": payload, "responseTo": response_to}
     url = f"http://localhost:{EXOCOM_PORT}/send/{name}"
     try:

@@ -1,4 +1,4 @@
-// The web service: people talk HTTP to it, and it asks the users service over the bus, by one call to its sidecar.
+// The web service: accepts HTTP requests and calls the users service over the bus, with one call to its sidecar.
 //
 //   curl -d '{"name":"Will Riker"}' http://127.0.0.1:3000/signup
 //
@@ -27,7 +27,7 @@ const server = createServer(async (request, response) => {
   }
 })
 
-/** The name in the body; none if the body is too large, is not JSON or has no name. */
+/** Returns the name in the body; undefined if the body is too large, is not JSON or has no name. */
 async function nameIn(request) {
   let body = ''
   for await (const chunk of request.setEncoding('utf8')) {
@@ -42,7 +42,7 @@ async function nameIn(request) {
   }
 }
 
-/** Sends `users.create` and waits for its reply. What people see depends on how that went. */
+/** Sends `users.create`, waits for the reply and translates it into an HTTP answer. */
 async function signUp(name) {
   const reply = await fetch(`${SIDECAR}/request/users.create`, {
     method: 'POST',
@@ -65,5 +65,5 @@ server.listen(Number(PORT), HOST, () => {
   console.log(`web service ready on ${HOST}:${server.address().port}`)
 })
 
-// Answers what is under way, then ends.
+// Finishes the requests in progress, then ends.
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => server.close())

@@ -14,10 +14,10 @@ Feature: A message in one minute
 
   Scenario: Each command works as it is printed
     When I run the printed command "follow" in another terminal
-    And I run the printed command "just send"
-    And I run the printed command "ask and wait"
-    Then "ask and wait" prints `{"text":"Hello, world!"}`
-    And "just send" prints an id
+    And I run the printed command "send"
+    And I run the printed command "request"
+    Then "request" prints `{"text":"Hello, world!"}`
+    And "send" prints an id
     And "follow" prints "greeting"
 
   Scenario: The edge serves streams

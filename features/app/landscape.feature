@@ -117,7 +117,7 @@ Feature: The landscape of a broker
       | missing.toml   | cannot read the landscape missing.toml: No such file or directory (os error 2)                                                       |
       | empty          | cannot read the landscape empty/application.yml: No such file or directory (os error 2)                                              |
       | users/x.ini    | cannot read the landscape users/x.ini: No such file or directory (os error 2)                                                        |
-      | empty/README.md | cannot tell what the landscape empty/README.md is: expected a file that ends in .toml, .json, .yml or .yaml, or a folder with an application.yml |
+      | empty/README.md | unknown type of landscape empty/README.md: expected a file that ends in .toml, .json, .yml or .yaml, or a folder with an application.yml |
 
   Scenario: It is read again
     Given the file "landscape.toml":
@@ -141,13 +141,13 @@ Feature: The landscape of a broker
       receives = ["log.write"]
       """
     And "broker" gets SIGHUP
-    Then the broker's log says "landscape read again" with generation 2, added "log", removed "users", changed "web"
+    Then the broker's log says "landscape reloaded" with generation 2, added "log", removed "users", changed "web"
     When I POST `{"id":"2","sender":"web"}` to broker/send/log.write
     Then I get 200 with an empty body
     When I POST `{"id":"3","sender":"web"}` to broker/send/users.create
     Then I get 404 with the problem "no-receivers"
     When "broker" gets SIGHUP
-    Then the broker's log says "landscape read again" with generation 3, added "", removed "", changed ""
+    Then the broker's log says "landscape reloaded" with generation 3, added "", removed "", changed ""
 
   Scenario: It is read again and is wrong
     Given the file "landscape.toml":
@@ -165,26 +165,26 @@ Feature: The landscape of a broker
       receives = 5
       """
     And "broker" gets SIGHUP
-    Then the broker's log says "landscape not taken over, the old one stays" with generation 1, error "the landscape {folder}/landscape.toml is not usable: role 'users': 'receives' must be an array of message names, at most 4096"
+    Then the broker's log says "landscape not applied, the previous one stays in force" with generation 1, error "the landscape {folder}/landscape.toml is not usable: role 'users': 'receives' must be an array of message names, at most 4096"
     When I POST `{"id":"1","sender":"web"}` to broker/send/users.create
     Then I get 200 with an empty body
     When the file "landscape.toml" is deleted
     And "broker" gets SIGHUP
-    Then the broker's log says "landscape not taken over, the old one stays" with generation 1, error "cannot read the landscape {folder}/landscape.toml: No such file or directory (os error 2)"
+    Then the broker's log says "landscape not applied, the previous one stays in force" with generation 1, error "cannot read the landscape {folder}/landscape.toml: No such file or directory (os error 2)"
     When the file "landscape.toml" becomes:
       """
       [services.web]
       sends = ["users.create"]
       """
     And "broker" gets SIGHUP
-    Then the broker's log says "landscape read again" with generation 2, added "", removed "users", changed ""
+    Then the broker's log says "landscape reloaded" with generation 2, added "", removed "users", changed ""
     When I POST `{"id":"2","sender":"web"}` to broker/send/users.create
     Then I get 404 with the problem "no-receivers"
 
   Scenario: There is no landscape to read again
     Given `exorelay broker` is running
     When "broker" gets SIGHUP
-    Then the broker's log says "there is no landscape to read again"
+    Then the broker's log says "SIGHUP ignored: no landscape to reload"
     When I GET broker/health
     Then I get 200 with `{"status":"ok"}`
 
@@ -225,6 +225,6 @@ Feature: The landscape of a broker
     And I GET broker/services
     Then I get 200 with `{"services":[]}`
     When "broker" gets SIGHUP
-    Then the broker's log says "landscape read again" with generation 2
+    Then the broker's log says "landscape reloaded" with generation 2
     When I GET broker/services
     Then I get 200 and the words ""role":"users""

@@ -105,7 +105,7 @@ Feature: A service in Rust
 
   Scenario: Its broker is not there
     When the sample service "greeter" is started with ROLE=greeter and EXOCOM_PORT=1
-    Then the log of "greeter" says "not on the bus yet, trying again and again"
+    Then the log of "greeter" says "not on the bus yet, retrying"
     And the log of "greeter" says "ws://localhost:1/services"
     When "greeter" gets SIGTERM
     Then "greeter" ends with status 0
@@ -113,9 +113,9 @@ Feature: A service in Rust
   Scenario: Nobody said who it is
     When the sample service "greeter" is started with EXOCOM_PORT=4100
     Then "greeter" ends with status 1
-    And the log of "greeter" says "ROLE: it is not set: set it to the role of this service"
+    And the log of "greeter" says "ROLE: not set: set it to the role of this service"
 
   Scenario: Nobody said where it should listen
     When the sample service "greeter" is started with SERVICE_NAME=greeter
     Then "greeter" ends with status 1
-    And the log of "greeter" says "EXORELAY_PORT: it is not set, but SERVICE_NAME is: set the port to listen on"
+    And the log of "greeter" says "EXORELAY_PORT: not set, but SERVICE_NAME is: set it to the port to listen on"

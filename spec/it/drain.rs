@@ -126,7 +126,7 @@ async fn a_follower_can_acknowledge_its_messages_before_its_sidecar_stops() {
     let followed = follower.rest().await;
     assert!(ids.iter().all(|id| followed.contains(&format!("id: {id}"))), "{ids:?} in {followed}");
     sidecar.exits_cleanly().await;
-    assert!(sidecar.log().contains("nothing is left over"), "{}", sidecar.log());
+    assert!(sidecar.log().contains("no unfinished messages"), "{}", sidecar.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,7 +225,7 @@ async fn check_order(order: &[Part]) {
     service.received().wait_for("web", 0..1).await;
     for mut process in processes {
         process.stop().await;
-        assert!(process.log().contains("nothing is left over"), "{order:?}: {}", process.log());
+        assert!(process.log().contains("no unfinished messages"), "{order:?}: {}", process.log());
     }
     assert_eq!(service.received().numbers("web"), [0], "{order:?}");
 }

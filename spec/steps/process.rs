@@ -153,7 +153,7 @@ async fn prints_no_ready(world: &mut World, system: String) {
 
 #[then("it prints commands to try")]
 async fn prints_commands(world: &mut World) {
-    for name in ["ask and wait", "just send", "follow", "write a stream", "read a stream"] {
+    for name in ["request", "send", "follow", "write a stream", "read a stream"] {
         world.process("sidecar").after(name).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The Rust way in: `Relay::builder`. It opens a listener too, which is why it stands here and not in the relay's room.
+//! `Relay::builder`. It is here and not in `relay` because it also opens a listener, which the relay must not know.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::relay::{
     Config, Context, Error, Fallback, Handler, HandlerError, Handlers, Identity, Metrics, Relay, handler,
 };
 
-/// The word for a broker in this process.
+/// The bus URL of an embedded broker.
 const EMBEDDED: &str = "embedded";
 
-/// A relay about to be made.
+/// The settings of a relay before it connects.
 #[must_use = "nothing happens until `connect` is awaited"]
 pub struct Builder {
     role: String,
@@ -29,12 +29,12 @@ pub struct Builder {
     relay: Config,
     limits: Limits,
     handlers: Handlers,
-    wrong: Option<Error>,
+    error: Option<Error>,
 }
 
 impl Relay {
-    /// A relay for the service `role`. Without further settings it reaches a broker at `http://127.0.0.1:3100` and
-    /// listens on a free port of the loopback address.
+    /// Returns a builder for the relay of the service `role`. By default it uses the broker at `http://127.0.0.1:3100` and
+    /// listens on a free port on loopback.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), exorelay::Error> {
@@ -53,46 +53,46 @@ impl Relay {
             relay: Config::default(),
             limits: Limits::default(),
             handlers: Handlers::default(),
-            wrong: None,
+            error: None,
         }
     }
 }
 
 impl Builder {
-    /// The broker's URL: `http://localhost:3100`; `ws://localhost:3100` for one connection that carries everything, so
-    /// that the broker need not reach this relay; or `embedded` for a broker of this relay's own.
+    /// The broker's URL: `http://localhost:3100`; `ws://localhost:3100` for one connection in both directions, so that the
+    /// broker need not connect to this relay; or `embedded` for a private broker in this process.
     pub fn bus(mut self, url: impl Into<String>) -> Self {
         self.bus.url = url.into();
         self
     }
 
-    /// A broker of this process, which several relays may share.
+    /// A broker in this process, which several relays may share.
     pub fn broker(mut self, broker: &Broker) -> Self {
         self.broker = Some(broker.clone());
         self
     }
 
-    /// Where the broker delivers, as `HOST:PORT`; port 0 takes a free one. Without it a relay whose bus is a WebSocket,
-    /// or in its own process, opens no port.
+    /// The address where the broker delivers, as `HOST:PORT`; port 0 takes a free port. Without it a relay with a WebSocket
+    /// or embedded bus opens no port.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = Some(address.into());
         self
     }
 
-    /// A listener that is open already.
+    /// A listener that is already bound.
     pub(super) fn listening(mut self, listening: Listening) -> Self {
         self.listening = Some(listening);
         self
     }
 
-    /// What takes messages that have no handler.
+    /// The receiver of messages without a handler.
     pub(super) fn fallback(mut self, fallback: Fallback) -> Self {
         self.handlers.set_fallback(fallback);
         self
     }
 
-    /// Runs `run` for every message called `name`, as [`Relay::on`] does, from the very first one on: the relay joins the
-    /// bus with it.
+    /// Calls `run` for every message `name`, as [`Relay::on`] does, including the first: the handler is known before the
+    /// relay joins the bus.
     pub fn on<N, F, Fut>(self, name: N, run: F) -> Self
     where
         N: TryInto<MessageName>,
@@ -103,18 +103,18 @@ impl Builder {
         self.handle(name, handler(run))
     }
 
-    /// As [`Builder::on`], with a handler that is made already.
+    /// As [`Builder::on`], with a boxed handler.
     pub(super) fn handle<N>(mut self, name: N, handler: Handler) -> Self
     where
         N: TryInto<MessageName>,
         Error: From<N::Error>,
     {
         let added = name.try_into().map_err(Error::from).and_then(|name| self.handlers.add(name, handler));
-        self.wrong = self.wrong.or(added.err());
+        self.error = self.error.or(added.err());
         self
     }
 
-    /// Messages it wants besides those that get a handler.
+    /// Messages to receive besides those with a handler.
     pub fn receives<N>(mut self, names: impl IntoIterator<Item = N>) -> Self
     where
         N: TryInto<MessageName>,
@@ -123,44 +123,44 @@ impl Builder {
         for name in names {
             match name.try_into() {
                 Ok(name) => self.relay.receives.push(name),
-                Err(error) => self.wrong = Some(error.into()),
+                Err(error) => self.error = Some(error.into()),
             }
         }
         self
     }
 
-    /// Whether the relay registers itself; `Register::Off` for an original broker.
+    /// The registration mode; `Register::Off` for an original broker.
     pub fn register(mut self, register: Register) -> Self {
         self.bus.register = register;
         self
     }
 
-    /// When deliveries are answered.
+    /// The time at which deliveries are answered.
     pub fn answer(mut self, answer: listen::Answer) -> Self {
         self.answer.answer = answer;
         self
     }
 
-    /// Every other setting of the relay. Replaces what [`Builder::receives`] has set before.
+    /// All other settings of the relay. Replaces those of earlier calls to [`Builder::receives`].
     pub fn config(mut self, config: Config) -> Self {
         self.relay = config;
         self
     }
 
-    /// Every other setting of the way to the bus. Replaces what was set before.
+    /// All other settings of the bus. Replaces those set before.
     pub fn bus_config(mut self, config: bus::Config) -> Self {
         self.bus = config;
         self
     }
 
-    /// Bounds of the listener.
+    /// Limits of the listener.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Opens the listener and makes the first try to join the bus. A bus that is away is no error: the relay keeps
-    /// trying, its sends wait in the outbox, and [`Relay::events`] tells when it is online.
+    /// Opens the listener and makes the first attempt to join the bus. An unreachable bus is not an error: the relay keeps
+    /// retrying, sends wait in the outbox, and [`Relay::events`] reports when it is online.
     ///
     /// Errors: [`Error::Setting`] for a missing or wrong role or bus, [`Error::Name`], [`Error::HandlerExists`],
     /// [`Error::Listen`].
@@ -168,18 +168,18 @@ impl Builder {
         self.connect_counted(&mut Registry::default()).await
     }
 
-    /// As [`Builder::connect`], with counters that show in `registry`.
+    /// As [`Builder::connect`], with metrics in `registry`.
     pub(super) async fn connect_counted(self, registry: &mut Registry) -> Result<Relay, Error> {
-        if let Some(wrong) = self.wrong {
-            return Err(wrong);
+        if let Some(error) = self.error {
+            return Err(error);
         }
         let role = Role::parse(&self.role).map_err(|cause| Error::Setting {
             setting: "Relay::builder",
             problem: format!("{cause}; give the role of the service, such as \"users\""),
         })?;
         let instance = InstanceId::from_uuid(Uuid::now_v7());
-        let way = Way::of(self.broker, &self.bus, &instance)?;
-        let listening = match (self.listening, &self.listen, matches!(way, Way::Calls(_))) {
+        let transport = Transport::of(self.broker, &self.bus, &instance)?;
+        let listening = match (self.listening, &self.listen, matches!(transport, Transport::Calls(_))) {
             (Some(listening), _, _) => Some(listening),
             (None, Some(address), _) => Some(Listening::bind("Builder::listen", address).await?),
             (None, None, false) => None,
@@ -187,15 +187,15 @@ impl Builder {
         };
         let listened = endpoint(&self.bus, listening.as_ref())?;
         let listened_port = listened.as_ref().map_or(0, |endpoint| endpoint.port);
-        let (bus, endpoint, online_port): (Arc<dyn Bus>, _, _) = match way {
-            Way::Embedded(bus) => (Arc::new(bus), listened, listened_port),
-            Way::Calls(bus) => (Arc::new(bus), listened, listened_port),
-            Way::Connection(bus) => {
+        let (bus, endpoint, online_port): (Arc<dyn Bus>, _, _) = match transport {
+            Transport::Embedded(bus) => (Arc::new(bus), listened, listened_port),
+            Transport::Calls(bus) => (Arc::new(bus), listened, listened_port),
+            Transport::Connection(bus) => {
                 let port = bus.port();
                 (Arc::new(bus), None, port)
             }
         };
-        // A call with several messages has no place for the outcome of each handler.
+        // The answer to a batch cannot carry the outcome of each handler.
         let batch = self.answer.answer == listen::Answer::Accepted;
         let token = Some(self.bus.token).filter(|token| !token.is_empty());
         let identity = Identity { role, instance, bus, endpoint, online_port, batch, token };
@@ -209,23 +209,23 @@ impl Builder {
     }
 }
 
-/// How messages come and go.
-enum Way {
+/// The connection to the bus.
+enum Transport {
     /// In this process.
     Embedded(EmbeddedBus),
-    /// By calls, for which the broker needs a listener here.
+    /// HTTP calls; the broker needs a listener here.
     Calls(HttpBus),
-    /// Over one connection, which this relay opens.
+    /// One connection, opened by this relay.
     Connection(WebSocketBus),
 }
 
-impl Way {
+impl Transport {
     fn of(broker: Option<Broker>, config: &bus::Config, instance: &InstanceId) -> Result<Self, Error> {
         if let Some(broker) = broker {
             return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
         }
         if config.url == EMBEDDED {
-            // Nobody from outside can be on their way to it, so there is nothing to settle.
+            // No other process can register with it.
             let broker =
                 Broker::start(crate::broker::Config { settle_ms: 0, traffic_messages_max: 0, ..Default::default() });
             return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
@@ -235,13 +235,13 @@ impl Way {
         }
         WebSocketBus::new(config).map(Self::Connection).ok_or_else(|| {
             let expected = "\"embedded\" or a URL such as \"http://localhost:3100\" or \"ws://localhost:3100\"";
-            Error::Setting { setting: "bus", problem: format!("{:?} is no bus; expected {expected}", config.url) }
+            Error::Setting { setting: "bus", problem: format!("{:?} is not a bus; expected {expected}", config.url) }
         })
     }
 }
 
-/// Where the broker reaches the listener: as advertised; else at the loopback address if it listens there; else at the
-/// listener's port on whatever host the broker sees the relay come from.
+/// Returns the address where the broker reaches the listener: the advertised one; else the listener's own host, unless that
+/// is unspecified; then the port alone, on the host that the broker sees.
 fn endpoint(bus: &bus::Config, listening: Option<&Listening>) -> Result<Option<Endpoint>, Error> {
     if !bus.advertise.is_empty() {
         let parsed = bus.advertise.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));

@@ -1,22 +1,22 @@
-//! Why a process could not start.
+//! The errors of starting a process.
 
 use std::path::PathBuf;
 
 use crate::{broker, http, relay, store, streams, webhook};
 
-/// Why a process could not start.
+/// An error that keeps a process from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A listener could not be opened.
     #[error("{0}")]
     Listen(#[from] http::BindError),
-    /// The system refuses a thread that would answer, or its poll.
+    /// The system refuses a worker thread or its I/O driver.
     #[error("cannot start: {0}")]
     Threads(std::io::Error),
-    /// The relay could not be made.
+    /// The relay could not be created.
     #[error("{0}")]
     Relay(#[from] relay::Error),
-    /// The webhook's settings are not usable.
+    /// The webhook's settings are wrong.
     #[error("{0}")]
     Webhook(#[from] webhook::Error),
     /// The landscape file cannot be read.
@@ -27,12 +27,12 @@ pub enum Error {
         /// The system's reason.
         cause: std::io::Error,
     },
-    /// The landscape file does not hold a landscape.
+    /// The landscape file is malformed.
     #[error("the landscape {} is not usable: {cause}", path.display())]
     Landscape {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         cause: broker::Error,
     },
     /// A variable of a service's environment is missing or wrong.
@@ -40,18 +40,18 @@ pub enum Error {
     Environment {
         /// The variable.
         variable: &'static str,
-        /// What is wrong, and what was expected.
+        /// The problem, and what was expected.
         problem: String,
     },
-    /// What a service does before its first message failed.
+    /// A service's `before_all` hook failed.
     #[error("the service cannot start: before_all failed: {reason}")]
     BeforeAll {
-        /// The hook's own words.
+        /// The hook's error.
         reason: String,
     },
-    /// The landscape's name does not say what it is.
+    /// The type of the landscape file is unknown.
     #[error(
-        "cannot tell what the landscape {} is: expected a file that ends in .toml, .json, .yml or .yaml, or a folder \
+        "unknown type of landscape {}: expected a file that ends in .toml, .json, .yml or .yaml, or a folder \
          with an application.yml",
         path.display()
     )]
@@ -59,23 +59,23 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The variable does not hold a landscape.
+    /// The variable holds a malformed landscape.
     #[error("{variable} is not usable: {cause}")]
     LandscapeVariable {
         /// Its name.
         variable: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         cause: broker::Error,
     },
-    /// The folder of the streams cannot be used.
+    /// The folder of the streams cannot be opened.
     #[error("streams.data_dir: {0}")]
     Store(#[from] store::Error),
-    /// What the store has kept cannot be read.
+    /// The stored streams cannot be read.
     #[error("streams.data_dir: {} cannot be read: {cause}", dir.display())]
     Streams {
         /// The folder.
         dir: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         cause: streams::Error,
     },
     /// Two systems of a listener have overlapping paths, or a path is malformed.
@@ -85,16 +85,16 @@ pub enum Error {
         system: &'static str,
         /// The path that it asks for.
         path: String,
-        /// What is wrong with the path.
+        /// The problem with the path.
         problem: String,
     },
-    /// The operating system does not let us listen for signals.
+    /// The signal handlers cannot be installed.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
 }
 
 impl Error {
-    /// Whether somebody has to write something else before it can work: exit code 78.
+    /// Returns true if the user has to correct the configuration: exit code 78.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::LandscapeFile { .. }

@@ -1,4 +1,4 @@
-//! The greeter of `exorelay dev`: a service as a user would write it.
+//! The greeter of `exorelay dev`, written like a user's service.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -12,7 +12,7 @@ struct Hello {
     name: Option<String>,
 }
 
-/// Answers `hello` with `greeting`, on the bus of this process.
+/// Starts a service that replies to `hello` with `greeting`, on the embedded broker.
 pub(super) async fn start(broker: &Broker) -> Result<Relay, Error> {
     let relay = Relay::builder("greeter").broker(broker).connect().await?;
     relay.on("hello", |message: Message, context: Context| async move {

@@ -1,4 +1,4 @@
-//! Reads a landscape from files: our `landscape.toml`, JSON of any era, or the `application.yml` of an application.
+//! Reads a landscape from a `landscape.toml`, JSON of any era, or an application's `application.yml`.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use crate::broker::{self, Application, Landscape};
 
-/// The longest file that is read.
+/// Maximum file size.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// The files of an application.
+/// The file names of an application.
 const APPLICATION_FILE: &str = "application.yml";
 const SERVICE_FILE: &str = "service.yml";
 
-/// Reads the landscape at `path`: a file whose extension says what it is (`.toml`, `.json`, and `.yml` or `.yaml` for an
-/// `application.yml`, which leads to the `service.yml` of each service), or a folder with an `application.yml`. A file
-/// has at most 16 MiB. Blocks on the file system.
+/// Reads the landscape at `path`: a `.toml` or `.json` file, an `application.yml` (`.yml` or `.yaml`, together with the
+/// `service.yml` of each service), or a folder with an `application.yml`. Each file may have up to 16 MiB. Blocks on the
+/// file system.
 ///
-/// Errors: [`Error::LandscapeFile`] and [`Error::Landscape`], which name the file that is wrong, and
+/// Errors: [`Error::LandscapeFile`] and [`Error::Landscape`], which name the file, and
 /// [`Error::LandscapeKind`].
 pub fn read(path: &Path) -> Result<Landscape, Error> {
     if std::fs::metadata(path).map_err(unreadable(path))?.is_dir() {
@@ -32,7 +32,7 @@ pub fn read(path: &Path) -> Result<Landscape, Error> {
     }
 }
 
-/// Where the application in this folder would be described.
+/// Returns the path of the application file in `folder`, whether it exists or not.
 pub fn application_in(folder: &Path) -> PathBuf {
     folder.join(APPLICATION_FILE)
 }
@@ -42,7 +42,7 @@ fn read_application(path: &Path) -> Result<Landscape, Error> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut roles = Vec::with_capacity(application.parts.len());
     for part in &application.parts {
-        // Without the `.` in the middle of it, as people would name it.
+        // Collecting the components removes `.` from the middle of the path, for error messages.
         let file: PathBuf = folder.join(&part.location).join(SERVICE_FILE).components().collect();
         roles.push(part.routes(&read_text(&file)?).map_err(unusable(&file))?);
     }
@@ -50,7 +50,7 @@ fn read_application(path: &Path) -> Result<Landscape, Error> {
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {
-    // Opening a pipe or a device may wait for ever, or have no end.
+    // Opening a pipe may block, and a device may never end.
     if !std::fs::metadata(path).map_err(unreadable(path))?.is_file() {
         return Err(unreadable(path)(io::Error::other("it is not a file")));
     }
@@ -107,11 +107,11 @@ mod tests {
     }
 
     #[test]
-    fn the_extension_says_what_a_file_is() {
+    fn the_extension_selects_the_format() {
         check(&[("a.toml", LANDSCAPE)], "a.toml", &["web"]);
         check(&[("a.json", r#"{"web":{}}"#)], "a.json", &["web"]);
-        check_refused(&[("a.txt", LANDSCAPE)], "a.txt", "cannot tell what the landscape a.txt is: expected");
-        check_refused(&[("a", LANDSCAPE)], "a", "cannot tell what the landscape a is: expected");
+        check_refused(&[("a.txt", LANDSCAPE)], "a.txt", "unknown type of landscape a.txt: expected");
+        check_refused(&[("a", LANDSCAPE)], "a", "unknown type of landscape a: expected");
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_names_the_file_that_is_wrong() {
+    fn errors_name_the_file() {
         let application = ("application.yml", "services: { web: { location: ./web } }");
         check_refused(&[], "a.toml", "cannot read the landscape a.toml: ");
         check_refused(&[("x/y", "")], "x", "cannot read the landscape x/application.yml: ");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_or_is_too_long_is_not_read() {
+    fn devices_and_long_files_are_refused() {
         let error = read_text(Path::new("/dev/zero")).unwrap_err().to_string();
         assert_eq!(error, "cannot read the landscape /dev/zero: it is not a file");
         let folder = folder(&[("a.toml", "")]);

@@ -1,10 +1,10 @@
-//! The one line on stdout that says a listener is ready: what scripts and tests wait for.
+//! The line on stdout that announces a ready listener, for scripts and tests.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 /// Prints `<system> ready on <address>` on a terminal, else the same as one line of JSON:
-/// `{"system":"api","status":"ready","address":"127.0.0.1:41234"}`. A closed stdout is no reason to stop a server.
+/// `{"system":"api","status":"ready","address":"127.0.0.1:41234"}`. A closed stdout is ignored.
 pub fn announce(system: &str, address: impl Display) {
     let mut out = io::stdout().lock();
     let line = if out.is_terminal() { for_people(system, &address) } else { for_programs(system, &address) };
@@ -18,7 +18,7 @@ fn for_people(system: &str, address: &impl Display) -> String {
 }
 
 fn for_programs(system: &str, address: &impl Display) -> String {
-    // Written by hand because serde_json's objects sort their keys, and people read this line too.
+    // Formatted by hand because serde_json sorts keys, and people read this line too.
     let text = |text: &str| serde_json::Value::from(text).to_string();
     format!(r#"{{"system":{},"status":"ready","address":{}}}"#, text(system), text(&address.to_string()))
 }
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_read_a_sentence_and_programs_read_json() {
+    fn a_terminal_gets_a_sentence_and_a_pipe_gets_json() {
         assert_eq!(for_people("api", &"127.0.0.1:41234"), "api ready on 127.0.0.1:41234");
         assert_eq!(
             for_programs("api", &"127.0.0.1:41234"),

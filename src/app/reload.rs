@@ -1,4 +1,4 @@
-//! Reads the landscape of a running broker again when SIGHUP asks for it.
+//! Reloads the landscape of a running broker on SIGHUP.
 
 use std::path::PathBuf;
 
@@ -8,49 +8,48 @@ use super::{Error, landscape};
 use crate::broker::{Broker, Landscape};
 use crate::message::Role;
 
-/// The landscape of a broker, and when to read it again.
-pub(super) struct Reloading {
+/// The SIGHUP listener and the landscape file of a broker.
+pub(super) struct Reloader {
     hangup: Signal,
     source: Option<Source>,
 }
 
-/// Where a landscape comes from, and what it said.
+/// A landscape file and its current content.
 struct Source {
     path: PathBuf,
     current: Landscape,
-    /// How often it was taken over; the first time counts.
+    /// Number of times it was applied, including the first.
     generation: u64,
 }
 
-impl Reloading {
-    /// Reads the landscape at `path`, and listens for SIGHUP from now on; without `path` there is none to read.
-    /// Blocks on the file system. Errors: those of [`landscape::read`], [`Error::Signals`].
+impl Reloader {
+    /// Starts listening for SIGHUP and reads the landscape at `path`, if given. Blocks on the file system. Errors: those of [`landscape::read`], [`Error::Signals`].
     pub(super) fn start(path: Option<PathBuf>) -> Result<Self, Error> {
         let hangup = signal(SignalKind::hangup()).map_err(Error::Signals)?;
         let source = path.map(Source::read).transpose()?;
         Ok(Self { hangup, source })
     }
 
-    /// Gives the broker the landscape as it was read. Errors: [`Error::Landscape`].
+    /// Applies the landscape to the broker. Errors: [`Error::Landscape`].
     pub(super) fn configure(&self, broker: &Broker) -> Result<(), Error> {
         let Some(source) = &self.source else { return Ok(()) };
-        source.give(source.current.clone(), broker)?;
+        source.apply(source.current.clone(), broker)?;
         let (path, generation) = (source.path.display(), source.generation);
         tracing::info!(%path, generation, roles = source.current.roles.len(), "landscape read");
         Ok(())
     }
 
-    /// Gives the broker the landscape as it is, at every SIGHUP; the old one stays if there is anything wrong with the
-    /// new one. Never ends. Cancel-safe: dropped, it has given all of a landscape or nothing.
+    /// Rereads and applies the landscape at every SIGHUP; a wrong one is logged and the old one stays in force. Never
+    /// returns. Cancel-safe: a landscape is applied completely or not at all.
     pub(super) async fn follow(mut self, broker: Broker) -> std::convert::Infallible {
         loop {
             if self.hangup.recv().await.is_none() {
-                // The runtime is ending, and the process with it.
+                // The runtime is shutting down.
                 return std::future::pending().await;
             }
             match &mut self.source {
                 Some(source) => source.reload(&broker).await,
-                None => tracing::info!("SIGHUP: there is no landscape to read again, none was given by --landscape"),
+                None => tracing::info!("SIGHUP ignored: no landscape to reload, --landscape was not given"),
             }
         }
     }
@@ -62,21 +61,21 @@ impl Source {
         Ok(Self { path, current, generation: 1 })
     }
 
-    fn give(&self, landscape: Landscape, broker: &Broker) -> Result<(), Error> {
+    fn apply(&self, landscape: Landscape, broker: &Broker) -> Result<(), Error> {
         broker.configure(landscape).map_err(|cause| Error::Landscape { path: self.path.clone(), cause })
     }
 
     async fn reload(&mut self, broker: &Broker) {
         let path = self.path.clone();
-        // Files may be slow, and the broker's couriers run on this thread too.
+        // File systems may be slow, and this thread also runs deliveries.
         let read = tokio::task::spawn_blocking(move || landscape::read(&path)).await;
         let read = read.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
-        let given = read.and_then(|landscape| self.give(landscape.clone(), broker).map(|()| landscape));
-        let landscape = match given {
+        let applied = read.and_then(|landscape| self.apply(landscape.clone(), broker).map(|()| landscape));
+        let landscape = match applied {
             Ok(landscape) => landscape,
             Err(error) => {
                 let generation = self.generation;
-                tracing::error!(%error, generation, "landscape not taken over, the old one stays");
+                tracing::error!(%error, generation, "landscape not applied, the previous one stays in force");
                 return;
             }
         };
@@ -89,7 +88,7 @@ impl Source {
             added = names(&changes.added),
             removed = names(&changes.removed),
             changed = names(&changes.changed),
-            "landscape read again",
+            "landscape reloaded",
         );
     }
 }

@@ -1,4 +1,4 @@
-//! A whole service in one table of handlers: [`Service`]. Reference: exo 5.1.
+//! A complete service process built from handlers: [`Service`]. Reference: exo 5.1.
 
 mod before;
 mod environment;
@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use self::before::{Gate, Hook};
-use self::environment::{Place, Told};
+use self::environment::{Explicit, Settings};
 use super::config::Log;
 use super::signals::Signals;
 use super::{Builder, Error, telemetry};
@@ -22,17 +22,17 @@ use crate::bus::Register;
 use crate::message::{Message, MessageName};
 use crate::relay::{self, Config, Context, Handler, HandlerError, Relay, handler};
 
-/// How long what has begun may take to finish after the process was told to stop.
+/// Default time for work in progress to finish at shutdown.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A service: its role, its handlers, and what it does before the first message. What is not said here, the environment
-/// says, with the names that ExoService had:
+/// A service: its role, its handlers, and its hooks before the first message. Settings that are not given here are read
+/// from the environment, by the names that ExoService used:
 ///
 /// | variable | meaning |
 /// |---|---|
-/// | `ROLE` | the role, where [`Service::new`] was given none |
-/// | `EXOCOM_HOST`, `EXOCOM_PORT` | ExoCom, `localhost` and `80` unless set; reached at `ws://HOST:PORT/services` |
-/// | `SERVICE_NAME`, `EXORELAY_PORT` | set in the HTTP era: the role, and the port to listen on. Then ExoCom is reached at `http://HOST:PORT`, and `EXOCOM_PORT` has to be set |
+/// | `ROLE` | the role, if [`Service::new`] got an empty one |
+/// | `EXOCOM_HOST`, `EXOCOM_PORT` | the address of ExoCom, by default `localhost` and `80`; reached at `ws://HOST:PORT/services` |
+/// | `SERVICE_NAME`, `EXORELAY_PORT` | variables of the HTTP era: the role, and the port to listen on. With them ExoCom is reached at `http://HOST:PORT`, and `EXOCOM_PORT` is required |
 ///
 /// ```no_run
 /// use exorelay::{Context, Message, Service};
@@ -51,33 +51,33 @@ const GRACE: Duration = Duration::from_secs(10);
 /// ```
 #[must_use = "nothing happens until `run_from_env` or `connect` is awaited"]
 pub struct Service {
-    told: Told,
+    explicit: Explicit,
     register: Register,
     relay: Config,
     environment: Option<HashMap<String, String>>,
     handlers: Vec<(MessageName, Handler)>,
     before: Vec<Hook>,
     grace: Duration,
-    wrong: Option<relay::Error>,
+    error: Option<relay::Error>,
 }
 
 impl Service {
-    /// A service of this role; with an empty one, of the role that the environment names.
+    /// Returns a service with this role; if it is empty, with the role from the environment.
     pub fn new(role: impl Into<String>) -> Self {
         Self {
-            told: Told { role: role.into(), ..Told::default() },
+            explicit: Explicit { role: role.into(), ..Explicit::default() },
             register: Register::Auto,
             relay: Config::default(),
             environment: None,
             handlers: Vec::new(),
             before: Vec::new(),
             grace: GRACE,
-            wrong: None,
+            error: None,
         }
     }
 
-    /// Runs `run` for every message called `name`, many at once. A failing or panicking handler costs its message, which
-    /// becomes a dead letter, and nothing else. A second handler of the same name is an error when it connects.
+    /// Calls `run` for every message `name`, concurrently. If a handler fails or panics, its message becomes a dead letter.
+    /// A second handler for the same name is an error of [`Service::connect`].
     pub fn on<N, F, Fut>(mut self, name: N, run: F) -> Self
     where
         N: TryInto<MessageName>,
@@ -87,15 +87,14 @@ impl Service {
     {
         match name.try_into() {
             Ok(name) => self.handlers.push((name, handler(run))),
-            Err(error) => self.wrong = Some(error.into()),
+            Err(error) => self.error = Some(error.into()),
         }
         self
     }
 
-    /// Runs `hook` to its end before the first message gets to its handler; several run one after the other. It is no
-    /// handler: no message reaches it. Messages that come meanwhile have their place and wait for it; the relay it is
-    /// given sends and requests as usual. A hook that fails or panics keeps the service from starting: then the messages
-    /// that waited become dead letters, and are reported with them. exo 5.1, and 7 number 32 for what is different.
+    /// Runs `hook` to its end before the first message is handled; several hooks run one after the other. Messages that
+    /// arrive meanwhile are queued. The hook can send and request with the relay it gets. If a hook fails or panics, the
+    /// service does not start and the queued messages become dead letters. exo 5.1; 7 number 32 lists the differences.
     pub fn before_all<F, Fut>(mut self, hook: F) -> Self
     where
         F: FnOnce(Relay) -> Fut + Send + 'static,
@@ -107,36 +106,36 @@ impl Service {
 
     /// The broker's URL, in place of `EXOCOM_HOST` and `EXOCOM_PORT`.
     pub fn bus(mut self, url: impl Into<String>) -> Self {
-        self.told.bus = Some(url.into());
+        self.explicit.bus = Some(url.into());
         self
     }
 
-    /// Where a broker that uses HTTP delivers, as `HOST:PORT`, in place of `EXORELAY_PORT`; without either it takes a free
-    /// port of the loopback address.
+    /// The listen address for a broker that delivers over HTTP, as `HOST:PORT`, in place of `EXORELAY_PORT`. Default: a free
+    /// port on loopback.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.told.listen = Some(address.into());
+        self.explicit.listen = Some(address.into());
         self
     }
 
-    /// Whether it registers itself; `Register::Off` for an original broker of the HTTP era.
+    /// The registration mode; `Register::Off` for an original HTTP-era broker.
     pub fn register(mut self, register: Register) -> Self {
         self.register = register;
         self
     }
 
-    /// Every other setting of its relay.
+    /// All other settings of the relay.
     pub fn config(mut self, config: Config) -> Self {
         self.relay = config;
         self
     }
 
-    /// How long what has begun may take to finish when the process is told to stop; 10 s unless said.
+    /// Time for work in progress to finish at shutdown; 10 s by default.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Takes these variables for its environment in place of the process's own, such as those of a test.
+    /// Replaces the environment of the process, for example in tests.
     pub fn environment<N, V>(mut self, variables: impl IntoIterator<Item = (N, V)>) -> Self
     where
         N: Into<String>,
@@ -146,11 +145,11 @@ impl Service {
         self
     }
 
-    /// Connects, runs what comes before all, and gives the relay, which then handles messages until it is closed. A
-    /// broker that is away is no error: see [`Builder::connect`]. For tests, and for processes that do more than this.
+    /// Connects, runs the hooks, and returns the relay, which handles messages until it is closed. An unreachable broker is
+    /// not an error, see [`Builder::connect`]. For tests, and for processes that do more than run this service.
     ///
-    /// Errors: [`Error::Environment`] naming the variable, [`Error::Relay`], [`Error::BeforeAll`]. Dropping the future
-    /// before it ends leaves a relay behind that is never closed.
+    /// Errors: [`Error::Environment`] naming the variable, [`Error::Relay`], [`Error::BeforeAll`]. Not cancel-safe: a
+    /// dropped call leaves a relay that is never closed.
     pub async fn connect(self) -> Result<Relay, Error> {
         let grace = self.grace;
         let starting = self.join().await?;
@@ -164,11 +163,11 @@ impl Service {
         }
     }
 
-    /// Runs until the process gets SIGINT or SIGTERM; then it takes nothing new, finishes what has begun within the grace
-    /// time, and leaves. A second signal cuts that short.
+    /// Runs until SIGINT or SIGTERM; then refuses new work, finishes work in progress within the grace time, and leaves the
+    /// bus. A second signal stops at once.
     ///
-    /// Prints `online at port <port>` on stdout as soon as messages can come: the port it listens on, or the broker's if it
-    /// does not listen. Logs to stderr unless the process has a log already. Errors: those of [`Service::connect`],
+    /// Prints `online at port <port>` on stdout as soon as messages can arrive: the port it listens on, or the broker's if it
+    /// does not listen. Logs to stderr unless the process already has a logger. Errors: those of [`Service::connect`],
     /// [`Error::Signals`].
     pub async fn run_from_env(self) -> Result<(), Error> {
         telemetry::start(&Log::default());
@@ -179,7 +178,7 @@ impl Service {
         let opened = tokio::select! {
             opened = starting.open() => Some(opened),
             signal = signals.next() => {
-                tracing::info!(signal, "stopped before its first message");
+                tracing::info!(signal, "stopped before the service was ready");
                 None
             }
         };
@@ -187,8 +186,8 @@ impl Service {
             relay.close_within(grace).await;
             return opened.unwrap_or(Ok(()));
         };
-        if let Some(trouble) = relay.bus_error() {
-            tracing::warn!(bus, trouble, "not on the bus yet, trying again and again");
+        if let Some(error) = relay.bus_error() {
+            tracing::warn!(bus, error, "not on the bus yet, retrying");
         }
         let announced = async {
             if relay.address().is_none() {
@@ -204,12 +203,12 @@ impl Service {
         Ok(())
     }
 
-    /// Joins the bus, with every handler behind the gate if something comes before all.
+    /// Joins the bus, with every handler behind the gate if there are hooks.
     async fn join(self) -> Result<Starting, Error> {
-        if let Some(wrong) = self.wrong {
-            return Err(wrong.into());
+        if let Some(error) = self.error {
+            return Err(error.into());
         }
-        let Place { role, bus, listen } = environment::resolve(self.told, |name| match &self.environment {
+        let Settings { role, bus, listen } = environment::resolve(self.explicit, |name| match &self.environment {
             Some(variables) => variables.get(name).cloned(),
             None => std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()),
         })?;
@@ -219,8 +218,8 @@ impl Service {
             Some(address) => builder.listen(address),
             None => builder,
         };
-        let waits = !self.before.is_empty();
-        let gated = |handler| if waits { before::behind(gate.subscribe(), handler) } else { handler };
+        let has_hooks = !self.before.is_empty();
+        let gated = |handler| if has_hooks { before::behind(gate.subscribe(), handler) } else { handler };
         let handled = |builder: Builder, (name, handler)| builder.handle::<MessageName>(name, gated(handler));
         let builder = self.handlers.into_iter().fold(builder, handled);
         let relay = builder.connect().await?;
@@ -228,7 +227,7 @@ impl Service {
     }
 }
 
-/// A service that is on the bus and lets no message through yet.
+/// A service that has joined the bus and still holds messages back.
 struct Starting {
     relay: Relay,
     bus: String,
@@ -237,7 +236,7 @@ struct Starting {
 }
 
 impl Starting {
-    /// Runs what comes before all, then lets messages through. When it fails or is dropped, messages that wait fail.
+    /// Runs the hooks, then opens the gate. If it fails or is dropped, the waiting messages fail.
     async fn open(self) -> Result<(), Error> {
         let Self { relay, gate, before, bus: _ } = self;
         before::run(before, &relay).await.map_err(|reason| Error::BeforeAll { reason })?;
@@ -246,14 +245,14 @@ impl Starting {
     }
 }
 
-/// The port it listens on, else that of its broker.
+/// Returns the port that the relay listens on, else the port of its broker.
 fn port_of(relay: &Relay, bus: &str) -> u16 {
-    let listened = relay.address().map(|address| address.port());
-    let named = || bus.parse::<axum::http::Uri>().ok().and_then(|url| url.port_u16());
-    listened.or_else(named).unwrap_or(80)
+    let own = relay.address().map(|address| address.port());
+    let of_broker = || bus.parse::<axum::http::Uri>().ok().and_then(|url| url.port_u16());
+    own.or_else(of_broker).unwrap_or(80)
 }
 
-/// Prints the line that `exo run` waits for. exo 2.3. A closed stdout is no reason to stop.
+/// Prints the line that `exo run` waits for. exo 2.3. A closed stdout is ignored.
 fn announce(port: u16) {
     let mut out = io::stdout().lock();
     if let Err(error) = writeln!(out, "online at port {port}").and_then(|()| out.flush()) {

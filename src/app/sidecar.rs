@@ -1,4 +1,4 @@
-//! One sidecar: a relay with its two listeners and its webhook.
+//! A sidecar: a relay with its two listeners and its webhook.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use crate::http::Listening;
 use crate::relay::Relay;
 use crate::webhook::{self, Webhook};
 
-/// A sidecar at work. Its listeners close with its relay.
+/// A running sidecar. Closing its relay also closes its listeners.
 pub(super) struct Sidecar {
     pub(super) relay: Relay,
     pub(super) api: SocketAddr,
 }
 
 impl Sidecar {
-    /// Opens the listeners, which are announced as they answer, and makes the first try to join the bus. With a broker
-    /// of this process, that one is the bus. A bus over a WebSocket delivers there, so nothing listens for it.
+    /// Opens and announces the listeners and makes the first attempt to join the bus, which is `broker` if given.
+    /// A WebSocket bus delivers over its own connection, so it needs no bus-facing listener.
     pub(super) async fn start(config: &Config, broker: Option<&Broker>) -> Result<Self, Error> {
         let listen = match broker.is_none() && config.bus.is_websocket() {
             true => None,

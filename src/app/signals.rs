@@ -1,8 +1,8 @@
-//! When to stop: SIGTERM and Ctrl-C ask politely; the second time means at once.
+//! SIGTERM and Ctrl-C: the first one drains the process, the second one stops it at once.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Error, files};
+use super::{Error, open_files};
 
 /// The signals that end a process.
 pub(super) struct Signals {
@@ -11,15 +11,15 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on: what every server does before anything else, so the process is made fit for connections
-    /// here as well. Errors: [`Error::Signals`].
+    /// Starts listening for the signals. Every server calls this first, so it also raises the limit on open files.
+    /// Errors: [`Error::Signals`].
     pub(super) fn listen() -> Result<Self, Error> {
-        files::raise_limit();
+        open_files::raise_limit();
         let open = |kind| signal(kind).map_err(Error::Signals);
         Ok(Self { terminate: open(SignalKind::terminate())?, interrupt: open(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one and gives its name. Cancel-safe.
+    /// Waits for the next signal and returns its name. Cancel-safe.
     pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -27,17 +27,19 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal, then drains; a second signal cuts the drain short. `drain` answers how many messages were
-    /// left over.
+    /// Waits for a signal, then runs `drain`, which returns the number of unfinished messages. A second signal cancels it.
     pub(super) async fn then_drain<F: Future<Output = usize>>(&mut self, drain: F) {
         let signal = self.next().await;
-        tracing::info!(signal, "draining: finishing what has begun, taking nothing new (again to stop at once)");
+        tracing::info!(
+            signal,
+            "draining: finishing work in progress, accepting nothing new (repeat the signal to stop at once)"
+        );
         tokio::select! {
-            left = drain => match left {
-                0 => tracing::info!("drained, nothing is left over"),
-                left => tracing::error!(messages = left, "stopped with messages left over"),
+            unfinished = drain => match unfinished {
+                0 => tracing::info!("drained, no unfinished messages"),
+                messages => tracing::error!(messages, "stopped with unfinished messages"),
             },
-            signal = self.next() => tracing::warn!(signal, "stopped before everything was finished"),
+            signal = self.next() => tracing::warn!(signal, "stopped before the drain was complete"),
         }
     }
 }

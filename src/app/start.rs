@@ -1,11 +1,11 @@
-//! The server processes.
+//! Starts and drains the server processes.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::edge::{Edge, Listener};
-use super::reload::Reloading;
+use super::reload::Reloader;
 use super::sidecar::Sidecar;
 use super::signals::Signals;
 use super::streams::StreamsSystem;
@@ -17,26 +17,26 @@ use crate::http::{Listening, Serving};
 /// The address at which `exorelay dev` serves the edge by default.
 const EDGE_ADDRESS_DEFAULT: &str = "127.0.0.1:4002";
 
-/// Whether others can reach the broker inside a sidecar whose `bus.url` is `embedded`.
+/// Access to the broker of a sidecar whose `bus.url` is `embedded`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmbeddedBroker {
-    /// Only this process uses it.
+    /// Only this process can use it.
     Private,
-    /// It also listens on `broker.address`.
+    /// Other processes can use it at `broker.address`.
     Listening,
 }
 
-/// Runs broker, sidecar, edge and greeter in one process until it is told to stop. The edge answers on so many threads.
+/// Runs broker, sidecar, edge and greeter until SIGTERM or Ctrl-C. The edge uses `threads` dedicated threads.
 pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     if config.relay.role.is_none() {
         config.relay.role = crate::message::Role::parse("dev").ok();
     }
     if config.relay.receives.is_empty() {
-        // So that what the greeter answers to a plain send waits for whoever follows.
+        // So that the greeter's replies to plain sends are queued for subscribers of the api.
         config.relay.receives.extend(crate::message::MessageName::parse("greeting"));
     }
-    // Everybody who matters is in this process: an unknown message is told as such from the first moment.
+    // All services are in this process, so a message without a receiver can be refused from the start.
     config.broker.settle_ms = 0;
     let (broker, serving) = open_broker(&config, "--broker HOST:PORT", |_| Ok(())).await?;
     let sidecar = Sidecar::start(&config, Some(&broker)).await?;
@@ -44,7 +44,7 @@ pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error>
     let edge = open_edge(&config, threads).await?;
     print_tour(&sidecar, &edge);
     let drain = async {
-        // Nobody outside begins anything any more before those inside finish.
+        // The edge first, so that clients start nothing new while the services finish.
         edge.close(config.drain.grace()).await;
         let left = sidecar.relay.close_within(config.drain.grace()).await;
         greeter.close_within(config.drain.grace()).await;
@@ -54,12 +54,13 @@ pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error>
     Ok(())
 }
 
-/// Runs the sidecar, and the edge if `edge.address` is set, until it is told to stop. The edge answers on so many threads.
+/// Runs the sidecar, and the edge if `edge.address` is set, until SIGTERM or Ctrl-C. The edge uses `threads` dedicated
+/// threads.
 pub async fn run(config: Config, embedded: EmbeddedBroker, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let broker = match (config.bus.url.as_str(), embedded) {
         ("embedded", EmbeddedBroker::Private) => {
-            // Nobody from outside can be on their way to it, so there is nothing to settle; and nobody can watch it.
+            // No other process can register with it or follow its traffic.
             let config = broker::Config { settle_ms: 0, traffic_messages_max: 0, ..config.broker.clone() };
             Some((Broker::start(config), None))
         }
@@ -89,20 +90,20 @@ pub async fn run(config: Config, embedded: EmbeddedBroker, threads: NonZeroUsize
     Ok(())
 }
 
-/// Runs the broker until it is told to stop. `landscape` is what [`landscape::read`](super::landscape::read) takes;
-/// SIGHUP reads it again.
+/// Runs the broker until SIGTERM or Ctrl-C. `landscape` is a path for [`landscape::read`](super::landscape::read); SIGHUP
+/// reloads it.
 pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
-    let reloading = Reloading::start(landscape)?;
-    let (broker, serving) = open_broker(&config, "--listen HOST:PORT", |broker| reloading.configure(broker)).await?;
-    let following = reloading.follow(broker.clone());
+    let reloader = Reloader::start(landscape)?;
+    let (broker, serving) = open_broker(&config, "--listen HOST:PORT", |broker| reloader.configure(broker)).await?;
+    let following = reloader.follow(broker.clone());
     tokio::select! {
         never = following => match never {},
         () = signals.then_drain(close_broker(&config, broker, serving)) => Ok(()),
     }
 }
 
-/// Runs Durable Streams until it is told to stop. They answer on so many threads.
+/// Runs Durable Streams alone, on `threads` dedicated threads, until SIGTERM or Ctrl-C.
 pub async fn streams(config: Config, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let listener = Listener { name: "streams", flag: "--listen HOST:PORT", address: &config.streams.address };
@@ -129,7 +130,8 @@ async fn open_edge(config: &Config, threads: NonZeroUsize) -> Result<Edge, Error
     Edge::open(listener, systems(config), threads, &config.http).await
 }
 
-/// Starts a broker, applies `configure` to it, then opens its listener. `flag` sets the address, for error messages.
+/// Binds the broker's listener, starts the broker, applies `configure`, then accepts connections. `flag` is the option
+/// that sets the address, for error messages.
 async fn open_broker(
     config: &Config,
     flag: &'static str,
@@ -152,9 +154,9 @@ pub(super) async fn close_broker(config: &Config, broker: Broker, serving: Servi
 fn print_tour(sidecar: &Sidecar, edge: &Edge) {
     let (api, edge) = (sidecar.api, edge.address());
     println!(
-        "\nA service called `greeter` answers `hello` with `greeting`. Try, in another terminal:\n\n  \
-         ask and wait   curl -d '{{\"name\":\"world\"}}' http://{api}/request/hello\n  \
-         just send      curl -d '{{\"name\":\"world\"}}' http://{api}/send/hello\n  \
+        "\nThe service `greeter` replies to `hello` with `greeting`. Try it in another terminal:\n\n  \
+         request        curl -d '{{\"name\":\"world\"}}' http://{api}/request/hello\n  \
+         send           curl -d '{{\"name\":\"world\"}}' http://{api}/send/hello\n  \
          follow         curl -N http://{api}/messages\n\n\
          The edge serves Durable Streams to browsers and other clients:\n\n  \
          write a stream curl -X PUT -H 'content-type: text/plain' -d 'hello stream' http://{edge}/v1/stream/notes\n  \

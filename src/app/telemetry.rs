@@ -1,4 +1,4 @@
-//! Where the log goes: stderr, as text for people on a terminal, as JSON lines for everything else.
+//! The log on stderr: text on a terminal, else JSON lines.
 
 use std::io::{self, IsTerminal};
 
@@ -7,14 +7,14 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use super::config::{Log, LogFormat};
 
-/// Libraries whose every step is news to them only.
+/// Libraries that log too much at level `info`.
 const QUIET: [&str; 2] = ["fjall=warn", "lsm_tree=warn"];
 
-/// The variable that wins over `log.level`.
+/// The variable that overrides `log.level`.
 const RUST_LOG: &str = "RUST_LOG";
 
-/// Starts logging for the whole process; a second call changes nothing.
-/// `RUST_LOG` wins over `log.level` unless it is empty or not understood.
+/// Starts logging for the whole process; a second call has no effect.
+/// `RUST_LOG` overrides `log.level` unless it is empty or malformed.
 pub fn start(log: &Log) {
     let (filter, complaint) = filter(&log.level, std::env::var(RUST_LOG).ok().as_deref());
     let on_terminal = io::stderr().is_terminal();
@@ -26,14 +26,14 @@ pub fn start(log: &Log) {
     let subscriber = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(people && on_terminal);
     let started = if people { subscriber.try_init() } else { subscriber.json().flatten_event(true).try_init() };
     if let Err(error) = started {
-        tracing::debug!(%error, "logging was started before");
+        tracing::debug!(%error, "logging was already started");
     }
     if let Some(complaint) = complaint {
-        tracing::warn!(%complaint, "RUST_LOG is not understood: using log.level");
+        tracing::warn!(%complaint, "RUST_LOG is malformed: using log.level");
     }
 }
 
-/// The filter to use, and what is wrong with `rust_log` if it was passed over.
+/// Returns the filter, and the problem with `rust_log` if it was ignored.
 fn filter(level: &str, rust_log: Option<&str>) -> (EnvFilter, Option<String>) {
     match rust_log.filter(|text| !text.trim().is_empty()).map(EnvFilter::try_new) {
         None => (configured(level), None),
@@ -42,7 +42,7 @@ fn filter(level: &str, rust_log: Option<&str>) -> (EnvFilter, Option<String>) {
     }
 }
 
-/// What was configured, without the chatter of libraries unless they are named.
+/// Returns the configured filter, with noisy libraries reduced to warnings unless `level` names them.
 fn configured(level: &str) -> EnvFilter {
     let filter = EnvFilter::new(level);
     if filter.max_level_hint().is_some_and(|most| most <= LevelFilter::WARN) || level.contains("fjall") {
@@ -63,25 +63,25 @@ mod tests {
     }
 
     #[test]
-    fn the_configured_level_counts_where_the_environment_says_nothing() {
+    fn the_configured_level_applies_without_rust_log() {
         check(None, "warn", false);
         check(Some(" "), "warn", false);
     }
 
     #[test]
-    fn libraries_are_quiet_unless_they_are_named() {
+    fn libraries_only_log_warnings_unless_they_are_named() {
         assert_eq!(configured("info").to_string(), "lsm_tree=warn,fjall=warn,info");
         assert_eq!(configured("info,fjall=debug").to_string(), "fjall=debug,info");
         assert_eq!(configured("error").to_string(), "error");
     }
 
     #[test]
-    fn rust_log_wins_over_the_configured_level() {
+    fn rust_log_overrides_the_configured_level() {
         check(Some("exorelay=debug"), "exorelay=debug", false);
     }
 
     #[test]
-    fn a_broken_rust_log_is_passed_over_and_named() {
+    fn a_malformed_rust_log_is_ignored_with_a_warning() {
         check(Some("exorelay=loud"), "warn", true);
     }
 }

@@ -1,4 +1,4 @@
-//! What a value must be beyond its type, key by key.
+//! Checks of values beyond their type, by key.
 
 use std::net::IpAddr;
 
@@ -10,16 +10,16 @@ use toml::Value;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-/// The longest time that can be set: a year.
+/// Maximum of every time: one year.
 const TIME_MS_MAX: i64 = 365 * 24 * 60 * 60 * 1000;
 
-/// The largest number of anything else: what 32 bits hold.
+/// Maximum of every other number.
 const COUNT_MAX: i64 = u32::MAX as i64;
 
-/// How many bytes a webhook secret may have (Standard Webhooks, "Signature scheme").
+/// Length of a webhook secret (Standard Webhooks, "Signature scheme").
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// Checks a value that has the right type. Errors: what was expected, in words that never quote the value.
+/// Checks a value of the right type. Errors: the expectation, without the value, which may be a secret.
 pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
     match value {
         Value::Integer(number) => check_number(key, *number),
@@ -43,33 +43,37 @@ fn check_number(key: &str, number: i64) -> Result<(), String> {
 }
 
 fn check_text(key: &str, text: &str) -> Result<(), String> {
-    let (fits, expected) = match key {
+    let (is_valid, expected) = match key {
         "bus.url" => (
             text == "embedded" || is_url(text, &["http", "https", "ws", "wss"]),
             "embedded, or a URL such as http://127.0.0.1:3100 or ws://127.0.0.1:3100 without a query",
         ),
         "bus.token" => (
             text.bytes().all(|byte| byte.is_ascii_graphic()),
-            "letters, digits and signs of ASCII without blanks, or nothing",
+            "visible ASCII characters without spaces, or an empty string",
         ),
         "webhook.forward" => (
             text.is_empty() || is_url(text, &["http", "https"]),
-            "an http or https URL without a query, such as http://127.0.0.1:3000, or nothing",
+            "an http or https URL without a query, such as http://127.0.0.1:3000, or an empty string",
         ),
-        "webhook.secret" => (text.is_empty() || is_secret(text), "whsec_ and 24 to 64 bytes in base64, or nothing"),
+        "webhook.secret" => {
+            (text.is_empty() || is_secret(text), "whsec_ and 24 to 64 bytes in base64, or an empty string")
+        }
         "streams.public_url" => (
             text.is_empty() || is_url(text, &["http", "https"]),
-            "an http or https URL without a query, such as https://streams.example.com, or nothing",
+            "an http or https URL without a query, such as https://streams.example.com, or an empty string",
         ),
         "bus.advertise" => (
             text.is_empty() || is_address(text) && !text.ends_with(":0"),
-            "HOST:PORT such as 10.0.0.7:4000, or nothing",
+            "HOST:PORT such as 10.0.0.7:4000, or an empty string",
         ),
         "edge.address" => (
             text.is_empty() || is_address(text),
-            "HOST:PORT such as 127.0.0.1:4002 (port 0 takes a free one), or nothing",
+            "HOST:PORT such as 127.0.0.1:4002 (port 0 takes a free one), or an empty string",
         ),
-        "relay.namespace" => (is_namespace(text), "the part of a message name before its first dot, or nothing"),
+        "relay.namespace" => {
+            (is_namespace(text), "the part of a message name before its first dot, or an empty string")
+        }
         "log.level" => {
             (is_filter(text), "off, error, warn, info, debug, trace, or directives such as info,exorelay::bus=debug")
         }
@@ -78,15 +82,15 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
         }
         _ => (true, ""),
     };
-    if fits { Ok(()) } else { Err(format!("expected {expected}")) }
+    if is_valid { Ok(()) } else { Err(format!("expected {expected}")) }
 }
 
 fn check_allowed(values: &[Value]) -> Result<(), String> {
     let host = |text: &str| !text.is_empty() && !text.contains(['/', ':', ' ']);
-    let fits = |text: &str| text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() || host(text);
-    match values.iter().all(|value| value.as_str().is_some_and(fits)) {
+    let is_valid = |text: &str| text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() || host(text);
+    match values.iter().all(|value| value.as_str().is_some_and(is_valid)) {
         true => Ok(()),
-        false => Err("expected networks such as 10.1.0.0/16, addresses, and hosts without a port".to_owned()),
+        false => Err("expected networks such as 10.1.0.0/16, addresses, or hosts without a port".to_owned()),
     }
 }
 
@@ -97,12 +101,12 @@ fn is_address(text: &str) -> bool {
 fn is_url(text: &str, schemes: &[&str]) -> bool {
     let Ok(url) = text.parse::<Uri>() else { return false };
     let Some(authority) = url.authority() else { return false };
-    let scheme_fits = url.scheme_str().is_some_and(|scheme| schemes.contains(&scheme));
+    let scheme_is_valid = url.scheme_str().is_some_and(|scheme| schemes.contains(&scheme));
     let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
     let port = host_and_port.strip_prefix(authority.host()).unwrap_or_default();
-    // Uri::port answers None for a port that is no number, so the text has to be looked at.
-    let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok());
-    scheme_fits && port_fits && !authority.host().is_empty() && !text.contains(['?', '#'])
+    // Uri::port returns None for a port that is not a number, so the text is checked.
+    let port_is_valid = port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok());
+    scheme_is_valid && port_is_valid && !authority.host().is_empty() && !text.contains(['?', '#'])
 }
 
 fn is_secret(text: &str) -> bool {
@@ -114,7 +118,7 @@ fn is_namespace(text: &str) -> bool {
     !text.contains(|letter: char| letter == '.' || letter.is_control())
 }
 
-/// Filter directives, except that a lone word must be a level: `loud` would be taken for the name of a module, and
+/// Returns true for valid filter directives. A lone word must be a level: `loud` would be taken for a module name and
 /// silence all others.
 fn is_filter(text: &str) -> bool {
     let known = |part: &str| part.contains(['=', '[']) || part.contains("::") || part.parse::<LevelFilter>().is_ok();
@@ -171,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_can_stand_in_a_header() {
+    fn a_token_can_be_sent_in_a_header() {
         check_all("bus.token", &["", "s3cret.~+/="], &["two words", "über", "line\nbreak"]);
     }
 
@@ -186,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_advertised_address_needs_a_port_that_can_be_called() {
+    fn an_advertised_address_needs_a_port() {
         check_all("bus.advertise", &["", "greeter:4000"], &["greeter", "greeter:0"]);
     }
 
@@ -210,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_webhooks_may_reach_is_a_network_an_address_or_a_host() {
+    fn an_allowed_webhook_target_is_a_network_an_address_or_a_host() {
         let check_list = |texts: &[&str]| {
             let values = texts.iter().map(|text| Value::String((*text).to_owned())).collect();
             check("streams.subscriptions_webhook_allowed", &Value::Array(values))
@@ -227,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_at_least_one_and_times_at_most_a_year() {
+    fn limits_are_at_least_one_and_times_at_most_a_year() {
         check_range("relay.waiters_max", &[1, COUNT_MAX], &[0, -1, COUNT_MAX + 1]);
         check_range("webhook.timeout_ms", &[1, TIME_MS_MAX], &[0, TIME_MS_MAX + 1]);
         check_range("drain.grace_ms", &[0], &[-1]);

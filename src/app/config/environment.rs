@@ -1,4 +1,4 @@
-//! The layer of the environment: our own names, and below them those of the originals.
+//! The environment layer: `EXORELAY__` variables, and below them the names of the original software.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -6,17 +6,17 @@ use std::ffi::OsString;
 use super::given::{Given, Value};
 use super::{Error, Origin};
 
-/// What our own names begin with. Two underscores stand between levels: `EXORELAY__WEBHOOK__TIMEOUT_MS`.
+/// The prefix of our own variables. Levels are separated by two underscores: `EXORELAY__WEBHOOK__TIMEOUT_MS`.
 const PREFIX: &str = "EXORELAY__";
 
-/// Where a broker is unless `EXOCOM_PORT` says otherwise.
+/// The default of `EXOCOM_PORT`.
 const EXOCOM_PORT_DEFAULT: &str = "3100";
 
-/// What docker links and Kubernetes write into `<SERVICE>_PORT` for a service called `exocom` or `exorelay`.
+/// The prefix that Docker links and Kubernetes write into `<SERVICE>_PORT` for a service called `exocom` or `exorelay`.
 const LINKED: &str = "tcp://";
 
-/// What the environment gives, weakest first: the originals' names, then ours. Variables that are not for us are not
-/// looked at; one that is for us and is no text is an error.
+/// Returns the values from the environment, weakest first: the original names, then ours. Other variables are ignored.
+/// Errors: variables of ours that are not UTF-8.
 pub(super) fn read(variables: impl Iterator<Item = (OsString, OsString)>) -> (Vec<Given>, Vec<Error>) {
     let mut texts = BTreeMap::new();
     let mut errors = Vec::new();
@@ -41,7 +41,7 @@ fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX) || originals.contains(&name)
 }
 
-/// The names that the originals' environment sets (reference: exo 2.3, 3.10). Empty counts as not set.
+/// Returns the values of the original variables (reference: exo 2.3, 3.10). Empty counts as not set.
 fn originals(texts: &BTreeMap<String, String>) -> Vec<Given> {
     let text = |name: &str| texts.get(name).map(String::as_str).filter(|text| !text.is_empty());
     let mut given = Vec::new();
@@ -96,12 +96,12 @@ mod tests {
     }
 
     #[test]
-    fn two_underscores_stand_between_levels() {
+    fn two_underscores_separate_levels() {
         check(&[("EXORELAY__WEBHOOK__TIMEOUT_MS", "1"), ("HOME", "/")], &["webhook.timeout_ms=1"]);
     }
 
     #[test]
-    fn our_names_are_stronger_than_the_originals() {
+    fn our_names_override_the_original_ones() {
         check(
             &[("EXORELAY__RELAY__ROLE", "ours"), ("SERVICE_NAME", "oldest"), ("ROLE", "old")],
             &["relay.role=oldest", "relay.role=old", "relay.role=ours"],
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn host_and_port_of_exocom_make_one_url_and_stand_in_for_each_other() {
+    fn the_host_and_port_of_exocom_make_one_url() {
         check(&[("EXOCOM_HOST", "exocom"), ("EXOCOM_PORT", "80")], &["bus.url=http://exocom:80"]);
         check(&[("EXOCOM_HOST", "exocom")], &["bus.url=http://exocom:3100"]);
         check(&[("EXOCOM_PORT", "5000"), ("EXOCOM_HOST", "")], &["bus.url=http://localhost:5000"]);

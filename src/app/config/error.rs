@@ -1,18 +1,17 @@
-//! What can be wrong with a configuration.
+//! Errors of a configuration.
 
 use std::fmt;
 use std::io;
 
 use super::Origin;
 
-/// One thing that is wrong. The text names the key, where it was set, and what would have been right; secrets are
-/// hidden in it.
+/// One error. The text names the key, its origin and the expectation, with secrets hidden.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
     #[error("cannot read the configuration file {name}: {source}")]
     Unreadable {
-        /// The file, as it was named.
+        /// The file, as the user named it.
         name: String,
         /// The system's reason.
         source: io::Error,
@@ -22,71 +21,71 @@ pub enum Error {
     Syntax {
         /// File and line.
         origin: Origin,
-        /// What the parser says.
+        /// The parser's message.
         cause: String,
     },
-    /// There is no such key.
+    /// The key is unknown.
     #[error("unknown key {key} ({origin}): {hint}")]
     UnknownKey {
-        /// The key, from the root.
+        /// The full key, such as `bus.url`.
         key: String,
-        /// Where it stands.
+        /// The layer that has it.
         origin: Origin,
-        /// The nearest key there is, or what there is to choose from.
+        /// The nearest known key, or the known keys of the section.
         hint: String,
     },
-    /// The value is not fit for its key.
+    /// The value is not valid for its key.
     #[error("{key} ({origin}) is {got}: {cause}")]
     WrongValue {
-        /// The key, from the root.
+        /// The full key, such as `bus.url`.
         key: String,
-        /// Where the value was given.
+        /// The layer that has it.
         origin: Origin,
         /// The value, as the user wrote it.
         got: String,
-        /// What was expected, or what the value breaks.
+        /// The expectation, or the violated rule.
         cause: String,
     },
-    /// The variable holds bytes that are no text.
+    /// The variable is not UTF-8.
     #[error("the environment variable {variable} is not UTF-8")]
     NotText {
         /// Its name.
         variable: String,
     },
-    /// The sidecar does not know who it speaks for.
+    /// The role of the sidecar is not set.
     #[error("relay.role is not set: give --role NAME, ROLE=NAME in the environment, or role = \"NAME\" under [relay]")]
     RoleMissing,
-    /// Nobody says where on the disk.
+    /// The folder of the disk store is not set.
     #[error(
-        "streams.store ({origin}) is \"disk\": say where, with --data-dir DIR or data_dir = \"DIR\" under [streams]"
+        "streams.store ({origin}) is \"disk\": set the folder with --data-dir DIR or data_dir = \"DIR\" under [streams]"
     )]
     NoDataDir {
-        /// Where it was asked for.
+        /// The layer that asks for the disk store.
         origin: Origin,
     },
-    /// There is no broker here whose listener could be opened.
+    /// A broker address is set but there is no embedded broker.
     #[error("{flag} needs --bus embedded: bus.url is {url:?} ({origin})")]
     NoEmbeddedBroker {
-        /// The flag that asks for the listener.
+        /// The flag that sets the address.
         flag: Origin,
-        /// Where the bus is instead.
+        /// The configured bus.
         url: String,
-        /// Where that was set.
+        /// The layer that has it.
         origin: Origin,
     },
 }
 
-/// Everything that is wrong with a configuration; never empty. Prints one error a line.
+/// All errors of a configuration; never empty. Displayed as one error per line.
 #[derive(Debug)]
 pub struct Errors(Vec<Error>);
 
 impl Errors {
-    /// `None` if nothing is wrong.
+    /// Returns `None` if there are no errors.
     pub(super) fn of(errors: Vec<Error>) -> Option<Self> {
         if errors.is_empty() { None } else { Some(Self(errors)) }
     }
 
-    /// One after the other, in the order of the layers.
+    /// Returns the errors in the order of the layers.
     pub fn iter(&self) -> impl Iterator<Item = &Error> {
         self.0.iter()
     }

@@ -1,4 +1,4 @@
-//! The layer of the configuration file.
+//! The configuration file layer.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,13 @@ use toml::de::{DeTable, DeValue};
 use super::given::{Given, Value};
 use super::{Error, Origin};
 
-/// What the file gives, in the order of its lines, or everything that keeps it from being TOML.
-/// `name` is how messages call the file.
+/// Parses the file and returns its values in line order. `name` is the file's name in messages. Errors: all syntax errors.
 pub(super) fn read(name: &str, text: &str) -> Result<Vec<Given>, Vec<Error>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(errors.iter().map(|error| syntax(name, text, error)).collect());
     }
-    // The parser that knows lines keeps numbers as text, so values come from the plain one.
+    // The parser with line numbers keeps numbers as text, so the values come from the plain parser.
     let values: toml::Table = text.parse().map_err(|error| vec![syntax(name, text, &error)])?;
     let mut lines = BTreeMap::new();
     collect_lines("", root.get_ref(), text, &mut lines);
@@ -32,7 +31,7 @@ fn origin(name: &str, line: usize) -> Origin {
     Origin::File { name: name.to_owned(), line }
 }
 
-/// The parser's own display quotes the line, which may hold a secret; its message does not.
+/// Uses only the parser's message, because its display quotes the line, which may hold a secret.
 fn syntax(name: &str, text: &str, error: &toml::de::Error) -> Error {
     let line = error.span().map_or(1, |span| line_at(text, span.start));
     Error::Syntax { origin: origin(name, line), cause: error.message().trim().replace('\n', ", ") }
@@ -48,8 +47,8 @@ fn collect_lines(prefix: &str, table: &DeTable<'_>, text: &str, lines: &mut BTre
     }
 }
 
-/// Calls `found` for everything up to two levels deep, which is as deep as sections and keys go, and for empty sections
-/// too: an unknown one must not hide because there is nothing in it.
+/// Calls `found` for each value, at most two levels deep like sections and keys, and for each empty section, so that an
+/// unknown section is an error even if it is empty.
 fn collect_values(prefix: &str, table: toml::Table, found: &mut impl FnMut(String, toml::Value)) {
     for (key, value) in table {
         let path = join(prefix, &key);

@@ -1,22 +1,22 @@
-//! One value, as one layer gives it.
+//! A value from one layer.
 
 use std::fmt;
 
-/// Which layer a value came from. The text is what `config show` and every error print.
+/// The layer of a value. `config show` and errors print its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Built in.
     Default,
     /// A configuration file.
     File {
-        /// The file, as it was named.
+        /// The file, as the user named it.
         name: String,
         /// Counted from 1.
         line: usize,
     },
-    /// A variable of the environment.
+    /// An environment variable.
     Environment(String),
-    /// A flag of the command line, with its dashes.
+    /// A command-line flag, with its dashes.
     Flag(&'static str),
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One value that a layer gives to a key such as `bus.url`.
+/// A value that a layer gives to a key such as `bus.url`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Given {
     pub(super) key: String,
@@ -39,7 +39,7 @@ pub(super) struct Given {
     pub(super) origin: Origin,
 }
 
-/// Files have types; environment and flags have texts, which take the type of the key's default.
+/// A value: typed in files, text in the environment and in flags. Text is converted to the type of the key's default.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Text(String),

@@ -1,11 +1,11 @@
-//! Secrets do not appear in what is printed.
+//! Hides secrets in printed values.
 
 use toml::Value;
 
-/// What stands where a secret would.
+/// The replacement for a secret.
 const HIDDEN: &str = "***";
 
-/// The value as it may be shown: secrets, and user and password in URLs, are replaced by `***`.
+/// Returns the printable value: secrets, and user and password in URLs, are replaced by `***`.
 pub(super) fn hide(key: &str, value: &Value) -> Value {
     let secret = [".secret", ".token", ".tokens"].iter().any(|name| key.ends_with(name));
     let unset = value.as_array().is_some_and(Vec::is_empty);
@@ -18,7 +18,7 @@ pub(super) fn hide(key: &str, value: &Value) -> Value {
     }
 }
 
-/// `http://user:password@host/` becomes `http://***@host/`.
+/// Turns `http://user:password@host/` into `http://***@host/`.
 fn hide_userinfo(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_hidden_and_an_unset_one_is_seen_to_be_unset() {
+    fn a_secret_is_hidden_unless_it_is_unset() {
         check("webhook.secret", "whsec_abc", "***");
         check("webhook.secret", "", "");
         check("bus.token", "s3cret", "***");

@@ -1,4 +1,4 @@
-//! Lays the layers over each other and checks every value that any of them gives.
+//! Merges the layers and checks each of their values.
 
 use std::collections::BTreeMap;
 
@@ -11,39 +11,41 @@ use super::hide::hide;
 use super::{Config, Error, Origin};
 use crate::message::nearest;
 
-/// The value that won, and where it came from.
+/// The current value of a key and its origin.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Leaf {
     pub(super) value: Value,
     pub(super) origin: Origin,
 }
 
-/// All keys such as `bus.url` with their values so far. Starts with the defaults.
+/// The values of all keys, such as `bus.url`, merged so far.
 pub(super) struct Merge {
     leaves: BTreeMap<String, Leaf>,
     errors: Vec<Error>,
 }
 
 impl Merge {
+    /// Starts with the built-in defaults.
     pub(super) fn of_defaults() -> Self {
         let leaf = |(key, value)| (key, Leaf { value, origin: Origin::Default });
         Self { leaves: defaults().into_iter().map(leaf).collect(), errors: Vec::new() }
     }
 
-    /// Lays `given` over what is there. A value that is not fit is noted and passed over, so that all errors come out.
-    pub(super) fn lay(&mut self, given: Given) {
+    /// Overrides a value. An invalid one is recorded and skipped, so that all errors are reported together.
+    pub(super) fn apply(&mut self, given: Given) {
         let Given { key, value, origin } = given;
         let Some(leaf) = self.leaves.get_mut(&key) else {
             self.errors.extend(self.misplaced(key, &value, origin));
             return;
         };
-        match fit(&key, &leaf.value, value.clone()) {
+        match convert(&key, &leaf.value, value.clone()) {
             Ok(value) => *leaf = Leaf { value, origin },
-            Err(cause) => self.errors.push(wrong(key, &value, origin, cause)),
+            Err(cause) => self.errors.push(wrong_value(key, &value, origin, cause)),
         }
     }
 
-    pub(super) fn note(&mut self, errors: impl IntoIterator<Item = Error>) {
+    /// Records errors.
+    pub(super) fn add_errors(&mut self, errors: impl IntoIterator<Item = Error>) {
         self.errors.extend(errors);
     }
 
@@ -51,14 +53,14 @@ impl Merge {
         self.leaves.get(key).expect("callers ask for keys of Config")
     }
 
-    /// The configuration, its leaves, and everything that was found wrong.
+    /// Returns the configuration, the leaves it is made of, and all errors.
     pub(super) fn finish(self) -> (Config, BTreeMap<String, Leaf>, Vec<Error>) {
         let values = self.leaves.iter().map(|(key, leaf)| (key.as_str(), leaf.value.clone()));
         let config = Config::deserialize(nest(values)).expect("each value was read into a Config on its own");
         (config, self.leaves, self.errors)
     }
 
-    /// What is wrong with a key that is no leaf; nothing if it is an empty section.
+    /// Returns the error for a key that is not a leaf; `None` if it is an empty section.
     fn misplaced(&self, key: String, value: &given::Value, origin: Origin) -> Option<Error> {
         let section = format!("{key}.");
         let inside: Vec<&str> = self.leaves.keys().filter_map(|leaf| leaf.strip_prefix(&section)).collect();
@@ -69,7 +71,7 @@ impl Merge {
             given::Value::Typed(Value::Table(table)) if table.is_empty() => None,
             _ => {
                 let cause = format!("expected a section with the keys {}", inside.join(", "));
-                Some(wrong(key, value, origin, cause))
+                Some(wrong_value(key, value, origin, cause))
             }
         }
     }
@@ -96,9 +98,9 @@ impl Merge {
     }
 }
 
-/// The defaults of all keys.
+/// Returns the defaults of all keys.
 pub(super) fn defaults() -> BTreeMap<String, Value> {
-    let table = Table::try_from(Config::default()).expect("the defaults are texts, numbers, switches and lists");
+    let table = Table::try_from(Config::default()).expect("the defaults are strings, numbers, booleans and lists");
     let mut leaves = BTreeMap::new();
     flatten("", table, &mut leaves);
     leaves
@@ -113,23 +115,23 @@ fn flatten(prefix: &str, table: Table, leaves: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// The opposite of [`flatten`], for keys of one section and one name.
+/// Reverses [`flatten`], for keys made of a section and a name.
 fn nest<'a>(values: impl Iterator<Item = (&'a str, Value)>) -> Table {
     let mut root = Table::new();
     for (key, value) in values {
-        let (section, name) = key.split_once('.').expect("every key of Config stands in a section");
+        let (section, name) = key.split_once('.').expect("every key of Config is in a section");
         let section = root.entry(section).or_insert_with(|| Value::Table(Table::new()));
-        section.as_table_mut().expect("only sections stand at the root").insert(name.to_owned(), value);
+        section.as_table_mut().expect("only sections are at the root").insert(name.to_owned(), value);
     }
     root
 }
 
-/// The value in the type that `current` has, checked. Errors: the cause, without the value.
-fn fit(key: &str, current: &Value, value: given::Value) -> Result<Value, String> {
+/// Converts a value to the type of `current` and checks it. Errors: the cause, without the value.
+fn convert(key: &str, current: &Value, value: given::Value) -> Result<Value, String> {
     let value = match value {
         given::Value::Text(text) => typed(key, current, text)?,
-        given::Value::Typed(value) if value.same_type(current) && texts_only(&value) => value,
-        given::Value::Typed(_) => return Err(format!("expected {}", in_words(key, current))),
+        given::Value::Typed(value) if value.same_type(current) && strings_only(&value) => value,
+        given::Value::Typed(_) => return Err(format!("expected {}", expected_type(key, current))),
     };
     let value = complete(key, value);
     check(key, &value)?;
@@ -137,13 +139,13 @@ fn fit(key: &str, current: &Value, value: given::Value) -> Result<Value, String>
     Ok(value)
 }
 
-/// The part of serde's message that says what would have been right: the rest quotes the value.
+/// Returns the part of serde's message with the expectation; the rest quotes the value.
 fn expected_of(message: &str) -> String {
     let message = message.trim();
     message.rfind(", expected ").map_or(message, |position| &message[position + 2..]).to_owned()
 }
 
-fn texts_only(value: &Value) -> bool {
+fn strings_only(value: &Value) -> bool {
     value.as_array().is_none_or(|items| items.iter().all(Value::is_str))
 }
 
@@ -157,7 +159,7 @@ fn typed(key: &str, current: &Value, text: String) -> Result<Value, String> {
     value.ok_or_else(|| match current {
         Value::Array(_) => "expected names separated by commas, or a TOML list such as [\"a\", \"b\"]".to_owned(),
         _ if key.ends_with("_ms") => "expected milliseconds, or a duration such as 30s".to_owned(),
-        _ => format!("expected {}", in_words(key, current)),
+        _ => format!("expected {}", expected_type(key, current)),
     })
 }
 
@@ -173,13 +175,13 @@ fn number(key: &str, text: &str) -> Option<i64> {
 fn list(text: &str) -> Option<Value> {
     if text.trim_start().starts_with('[') {
         let table: Table = format!("list = {text}").parse().ok()?;
-        return table.get("list").filter(|list| list.is_array() && texts_only(list) && table.len() == 1).cloned();
+        return table.get("list").filter(|list| list.is_array() && strings_only(list) && table.len() == 1).cloned();
     }
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
 }
 
-/// A bare `:4000` is a port on loopback: the host that every address has by default.
+/// Adds the loopback host, which every address has by default, to a bare `:4000`.
 fn complete(key: &str, value: Value) -> Value {
     match value {
         Value::String(text) if key.ends_with(".address") && text.starts_with(':') => {
@@ -189,18 +191,18 @@ fn complete(key: &str, value: Value) -> Value {
     }
 }
 
-fn in_words(key: &str, current: &Value) -> &'static str {
+fn expected_type(key: &str, current: &Value) -> &'static str {
     match current {
-        Value::String(_) => "a text in quotes",
+        Value::String(_) => "a string in quotes",
         Value::Integer(_) if key.ends_with("_ms") => "a whole number of milliseconds",
         Value::Integer(_) => "a whole number",
         Value::Boolean(_) => "true or false",
-        Value::Array(_) => "a list of texts",
-        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => "what Config has no key of",
+        Value::Array(_) => "a list of strings",
+        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => "a type that no key has",
     }
 }
 
-fn wrong(key: String, value: &given::Value, origin: Origin, cause: String) -> Error {
+fn wrong_value(key: String, value: &given::Value, origin: Origin, cause: String) -> Error {
     let got = match value {
         given::Value::Text(text) => hide(&key, &Value::String(text.clone())),
         given::Value::Typed(value) => hide(&key, value),

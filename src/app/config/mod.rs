@@ -1,7 +1,7 @@
-//! Everything that can be set, and how a setting finds its value.
+//! All settings, and the layers that give them their values.
 //!
-//! Four layers, each stronger than the one before: built-in defaults, `exorelay.toml`, the environment, flags. Every
-//! value remembers the layer it came from, and every error names it:
+//! There are four layers, each overriding the one before: built-in defaults, `exorelay.toml`, the environment, flags. Every
+//! value remembers its layer, and every error names it:
 //!
 //! ```text
 //! $ EXORELAY__WEBHOOK__TIMEOUT_MS=soon exorelay config check

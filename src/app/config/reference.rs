@@ -1,273 +1,291 @@
-//! What every key means: the one table that the reference file and the README's table are made of.
+//! The description of every setting, from which the reference file and the table of the user guide are generated.
 
 use std::fmt::Write;
 
 use super::merge::defaults;
 
-/// Comments of the reference file are broken at this column.
+/// Line length of comments in the reference file.
 const COLUMNS: usize = 116;
 
 const HEADER: &str = "\
 Every setting of exorelay with its default. Generated: `exorelay config show --format reference`.
 
 Each key can also be set in the environment, two underscores between levels: EXORELAY__WEBHOOK__TIMEOUT_MS=5000.
-Flags win over the environment, the environment wins over this file, this file wins over the defaults.
-`exorelay config show` prints where each value in force comes from. \"\" is \"not set\".";
+Flags override the environment, the environment overrides this file, this file overrides the defaults.
+`exorelay config show` prints the origin of each current value. \"\" means \"not set\".";
 
-/// Key and meaning, in the order in which people read them.
+/// Keys and their descriptions, in the order of the reference.
 pub(super) const KEYS: &[(&str, &str)] = &[
-    ("relay.role", "Who this service is on the bus. `exorelay run` needs it."),
-    ("relay.receives", "The messages the service wants, in its own language."),
-    ("relay.sends", "The messages it sends. Told to the broker; what a role may send is for the landscape to say."),
-    ("relay.namespace", "The prefix a generic service uses for its own messages, such as `mongo`."),
-    ("relay.request_timeout_ms", "How long a request waits for its reply unless told otherwise."),
-    ("relay.waiters_max", "Requests that may wait for replies at once; more are refused as busy."),
-    ("relay.outbox_messages_max", "Messages that may wait for the bus; more are refused as busy."),
-    ("relay.batch_messages_max", "Messages that one call to our own broker may carry."),
+    ("relay.role", "Role of this service on the bus. `exorelay run` requires it."),
+    ("relay.receives", "Messages that the service receives, by the service's own names."),
+    (
+        "relay.sends",
+        "Messages that the service sends. Reported to the broker; what a role may send is decided by the landscape.",
+    ),
+    ("relay.namespace", "Prefix that a generic service uses for its own messages, such as `mongo`."),
+    ("relay.request_timeout_ms", "Default time a request waits for its reply."),
+    ("relay.waiters_max", "Maximum requests waiting for replies; more are refused as busy."),
+    ("relay.outbox_messages_max", "Maximum messages waiting for the bus; more are refused as busy."),
+    ("relay.batch_messages_max", "Maximum messages in one call to an exorelay broker."),
     (
         "relay.inbox_messages_max",
-        "Incoming messages that may wait for a handler or be in one; more are refused as busy.",
+        "Maximum incoming messages waiting for or running in a handler; more are refused as busy.",
     ),
-    ("relay.handlers_concurrent_max", "Handlers and webhook calls that may run at once. 1 keeps the order of arrival."),
+    (
+        "relay.handlers_concurrent_max",
+        "Maximum handlers and webhook calls running at once. 1 keeps the order of arrival.",
+    ),
     (
         "relay.seen_messages_max",
-        "How many ids of received messages are remembered, so that a duplicate is not handled twice.",
+        "Maximum ids of received messages to remember, so that a duplicate is not handled twice.",
     ),
-    ("relay.seen_window_ms", "How long the id of a received message is remembered."),
-    ("relay.idempotency_keys_max", "How many idempotency keys are remembered."),
-    ("relay.idempotency_window_ms", "How long an idempotency key is remembered."),
-    ("relay.dead_letters_max", "Messages that could not be handled or sent and are kept; the oldest gives way."),
+    ("relay.seen_window_ms", "Time for which the id of a received message is remembered."),
+    ("relay.idempotency_keys_max", "Maximum idempotency keys to remember."),
+    ("relay.idempotency_window_ms", "Time for which an idempotency key is remembered."),
+    (
+        "relay.dead_letters_max",
+        "Maximum messages to keep that could not be handled or sent; the oldest is dropped first.",
+    ),
     (
         "relay.subscriber_lease_ms",
-        "How long a subscriber of `GET /messages` has to acknowledge a message before it is given out again.",
+        "Time a subscriber of `GET /messages` has to acknowledge a message before it is delivered again.",
     ),
-    ("relay.subscriber_deliveries_max", "How often a message is given out before it becomes a dead letter."),
-    ("relay.retry_wait_max_ms", "The longest wait between two tries to reach the bus."),
+    (
+        "relay.subscriber_deliveries_max",
+        "Maximum deliveries of a message to subscribers before it becomes a dead letter.",
+    ),
+    ("relay.retry_wait_max_ms", "Maximum wait between attempts to reach the bus."),
     (
         "bus.url",
-        "`embedded`, or the URL of an ExoCom broker: `http://`, or `ws://` for one connection both ways; `https://` and `wss://` with TLS.",
+        "`embedded`, or the URL of an ExoCom broker: `http://`, or `ws://` for one connection in both directions; `https://` and `wss://` with TLS.",
     ),
     (
         "bus.register",
-        "`auto`: register with the broker and keep the lease. `off`: somebody else configures the broker, as the originals have it; over a WebSocket the role is told, and nothing else.",
+        "`auto`: register with the broker and renew the lease. `off`: another process configures the broker, as with the original brokers; over a WebSocket only the role is sent.",
     ),
     (
         "bus.advertise",
         "HOST:PORT under which the broker reaches `listen.address`. Not set: the port of that listener, at the host the broker sees. Not used with a WebSocket.",
     ),
-    ("bus.token", "What proves to the broker that this relay may have its role, see `broker.tokens`."),
-    ("bus.connect_timeout_ms", "How long a connection to the broker may take to open."),
+    ("bus.token", "Token that proves to the broker that this relay may use its role, see `broker.tokens`."),
+    ("bus.connect_timeout_ms", "Timeout for opening a connection to the broker."),
     (
         "bus.timeout_ms",
-        "How long one call to the broker may take; over a WebSocket, how long what was sent may stay unanswered.",
+        "Timeout for one call to the broker; over a WebSocket, for the acknowledgement of a sent message.",
     ),
     (
         "bus.heartbeat_ms",
-        "After how long without a sign of life a broker at a WebSocket is asked for one; after three times that the connection is lost.",
+        "Idle time after which a WebSocket broker is pinged; after three times this long without an answer the connection counts as lost.",
     ),
     (
         "bus.close",
-        "How a WebSocket ends when the relay leaves. `polite`: with a close frame, of which the original broker in Go dies. `abrupt`: without. `auto`: polite with our own broker.",
+        "How to close a WebSocket when the relay stops. `polite`: with a close frame, which crashes the original broker in Go. `abrupt`: without one. `auto`: polite with an exorelay broker.",
     ),
-    ("bus.frame_bytes_max", "Largest frame of a WebSocket, either way; a message that makes a larger one is refused."),
+    (
+        "bus.frame_bytes_max",
+        "Maximum WebSocket frame in either direction; a message that needs a larger frame is refused.",
+    ),
     (
         "listen.address",
-        "Where the broker delivers; over a WebSocket it does not need to. Containers and other hosts want 0.0.0.0.",
+        "Address where the broker delivers messages; not used over a WebSocket. In a container, or with a broker on another host, use 0.0.0.0.",
     ),
     (
         "listen.answer",
-        "When a delivery is answered. `accepted`: as soon as the message has its place. `handled`: after the handler, 500 when it fails.",
+        "When a delivery is answered. `accepted`: as soon as the message is queued. `handled`: after the handler, with 500 if it fails.",
     ),
-    ("api.address", "Where the service calls its sidecar. There is no authentication: keep it on loopback."),
+    ("api.address", "Address where the service calls its sidecar. There is no authentication: keep it on loopback."),
     (
         "api.envelope",
-        "What the body of `POST /send/{message}` is. `plain`: the payload. `exocom`: the body of the HTTP era, so that a service of that era takes this port for ExoCom's.",
+        "Body of `POST /send/{message}`. `plain`: the payload. `exocom`: the HTTP-era envelope, so that a service of that era can use this port as its ExoCom.",
     ),
     (
         "webhook.forward",
-        "The service's base URL; messages go to `{forward}/run/{message}`. Not set: there is no webhook.",
+        "Base URL of the service; messages are posted to `{forward}/run/{message}`. Not set: there is no webhook.",
     ),
     (
         "webhook.format",
-        "How a message is put into the request. `exocom`: the envelope as JSON. `cloudevents`: CloudEvents 1.0, binary mode.",
+        "Format of the posted message. `exocom`: the envelope as JSON. `cloudevents`: CloudEvents 1.0, binary mode.",
     ),
-    ("webhook.secret", "Signs every request by Standard Webhooks: `whsec_` and 24 to 64 bytes in base64."),
-    ("webhook.connect_timeout_ms", "How long a connection to the service may take to open."),
-    ("webhook.timeout_ms", "How long one call may take before it counts as failed."),
-    ("webhook.deadline_ms", "How long one message is tried; then it becomes a dead letter."),
-    ("webhook.retry_wait_max_ms", "The longest wait between two tries, unless the service asks for more."),
-    ("webhook.concurrent_max", "Calls to the service that may run at once."),
-    ("webhook.answer_bytes_max", "Longest answer that is read."),
+    ("webhook.secret", "Signs every request according to Standard Webhooks: `whsec_` and 24 to 64 bytes in base64."),
+    ("webhook.connect_timeout_ms", "Timeout for opening a connection to the service."),
+    ("webhook.timeout_ms", "Timeout for one call; then it counts as failed."),
+    ("webhook.deadline_ms", "Time for all attempts to deliver one message; then it becomes a dead letter."),
+    ("webhook.retry_wait_max_ms", "Maximum wait between two attempts, unless the service asks for a longer one."),
+    ("webhook.concurrent_max", "Maximum concurrent calls to the service."),
+    ("webhook.answer_bytes_max", "Maximum length of the service's answer."),
     (
         "webhook.breaker_failures",
-        "Failures in a row after which calls stop until a probe succeeds. 0 switches the breaker off.",
+        "Consecutive failures after which calls stop until a probe succeeds. 0 disables the circuit breaker.",
     ),
-    ("webhook.breaker_open_ms", "How long calls stop before the first probe; each failed probe doubles it."),
-    ("webhook.breaker_open_max_ms", "The longest time between two probes."),
-    ("broker.address", "Where the broker listens."),
-    ("broker.compat", "Behave as the original of the HTTP era where ours is better."),
+    ("webhook.breaker_open_ms", "Time without calls before the first probe; each failed probe doubles it."),
+    ("webhook.breaker_open_max_ms", "Maximum time between two probes."),
+    ("broker.address", "Listen address of the broker."),
+    ("broker.compat", "Behave like the original HTTP-era broker where this one differs."),
     ("broker.log_messages", "Print one line per delivery on stdout."),
     (
         "broker.log_payloads",
-        "Print the payload below that line, and show payloads to those who follow `GET /traffic` and ask for them. Payloads may hold secrets.",
+        "Print payloads below that line, and include them in `GET /traffic` on request. Payloads may contain secrets.",
     ),
-    ("broker.lease_ms", "How long a service that registered itself stays registered without a sign of life."),
+    ("broker.lease_ms", "Time for which a self-registered service stays registered without renewing its lease."),
     (
         "broker.settle_ms",
-        "How long after its start a broker keeps messages that nobody receives yet, since services may still have to register again. 0 refuses them at once.",
+        "Time after the start during which messages without a receiver are kept, because services may still have to register again. 0 refuses them at once.",
     ),
-    ("broker.delivery_window_ms", "How long delivery of one message is tried; then it is reported as undelivered."),
-    ("broker.queue_messages_max", "Messages that may wait for one instance; more are refused."),
+    ("broker.delivery_window_ms", "Time for all attempts to deliver one message; then it is reported as undelivered."),
+    ("broker.queue_messages_max", "Maximum messages waiting for one instance; more are refused."),
     (
         "broker.queue_bytes_max",
-        "Payload bytes that may wait for all instances together; more are refused. No queue gets more than it leaves to the others.",
+        "Maximum payload bytes waiting for all instances together; more are refused. A single queue may not hold more than remains free.",
     ),
     (
         "broker.frame_bytes_max",
-        "The longest frame of a WebSocket; whoever sends a longer one is disconnected with the code 1009.",
+        "Maximum WebSocket frame; a client that sends a longer one is disconnected with code 1009.",
     ),
     (
         "broker.heartbeat_ms",
-        "After how long without a sign of life a WebSocket is asked for one; after three times that it is closed.",
+        "Idle time after which a WebSocket client is pinged; after three times this long without an answer it is disconnected.",
     ),
     ("broker.origins", "Hosts whose web pages may open a WebSocket, besides the broker's own. `*` allows all."),
     (
         "broker.security_absent",
-        "What happens to messages while the landscape has the role `security` and no such service is there. `hold`: they wait, then are refused. `refuse`: at once. `allow`: they pass.",
+        "What happens to messages when the landscape has the role `security` but no such service is connected. `hold`: they wait, then are refused. `refuse`: they are refused at once. `allow`: they pass.",
     ),
-    ("broker.security_hold_ms", "How long a message waits for the security service to judge it; then it is refused."),
-    ("broker.security_held_max", "Messages that may wait to be judged; more are refused as busy."),
+    ("broker.security_hold_ms", "Time a message waits for the decision of the security service; then it is refused."),
+    ("broker.security_held_max", "Maximum messages waiting for the security service; more are refused as busy."),
     (
         "broker.tokens",
-        "`ROLE=TOKEN` each: what a service has to show to register under the role, and to send under its name.",
+        "`ROLE=TOKEN` entries: the token a service must present to register under the role and to send in its name.",
     ),
-    ("broker.batch_messages_max", "Messages that one delivery to one of our relays may carry."),
+    ("broker.batch_messages_max", "Maximum messages in one delivery to an exorelay relay."),
     (
         "broker.batch_bytes_max",
-        "Payload bytes that one delivery of several messages may carry; a single message may have more.",
+        "Maximum payload bytes in one delivery of several messages; a single message may be larger.",
     ),
-    ("broker.delivery_timeout_ms", "How long one delivery may take before it counts as failed."),
-    ("broker.retry_wait_max_ms", "The longest wait between two tries of one delivery."),
+    ("broker.delivery_timeout_ms", "Timeout for one delivery; then it counts as failed."),
+    ("broker.retry_wait_max_ms", "Maximum wait between two attempts of one delivery."),
     (
         "broker.conversations_max",
-        "Conversations whose participants are remembered, so that answers find the instance that asked.",
+        "Maximum conversations whose participants are remembered, so that replies reach the instance that asked.",
     ),
-    ("broker.conversation_idle_ms", "How long a conversation without messages is remembered."),
-    ("broker.instances_max", "Services the landscape may hold, instances counted one by one."),
-    ("broker.undelivered_max", "Undelivered messages that are kept for `GET /undelivered`."),
+    ("broker.conversation_idle_ms", "Time for which a conversation without messages is remembered."),
+    ("broker.instances_max", "Maximum service instances in the landscape."),
+    ("broker.undelivered_max", "Maximum undelivered messages to keep for `GET /undelivered`."),
     (
         "broker.traffic_messages_max",
-        "Messages whose traces are kept for `GET /activities/{id}`, without their payloads; the oldest gives way. 0 keeps none.",
+        "Maximum messages whose traces, without payloads, are kept for `GET /activities/{id}`; the oldest is dropped first. 0 keeps none.",
     ),
     (
         "edge.address",
-        "Where browsers, agents and other clients outside of the bus find what is for them: Durable Streams at `/v1/stream/`, as `[streams]` says. Not set: `exorelay run` serves no edge, `exorelay dev` serves it at 127.0.0.1:4002. There is no authentication.",
+        "Listen address for browsers, agents and other clients outside the bus: Durable Streams at `/v1/stream/`, configured in `[streams]`. Not set: `exorelay run` has no edge, `exorelay dev` uses 127.0.0.1:4002. There is no authentication.",
     ),
     (
         "streams.address",
-        "Where `exorelay streams` serves durable streams. There is no authentication: other hosts only behind something that has.",
+        "Listen address of `exorelay streams`. There is no authentication: expose it to other hosts only behind a proxy that has.",
     ),
-    ("streams.store", "`memory`: streams end with the process. `disk`: they stay, in `streams.data_dir`."),
+    (
+        "streams.store",
+        "`memory`: streams are lost when the process ends. `disk`: they are stored in `streams.data_dir`.",
+    ),
     (
         "streams.data_dir",
-        "The folder of the disk store, one process at a time. Given without `streams.store`, that is `disk`.",
+        "Folder of the disk store, for one process at a time. If it is set, `streams.store` defaults to `disk`.",
     ),
     (
         "streams.durability",
-        "When an append counts as written, with the disk store. `sync`: when it is on the disk; nothing is lost when the power goes. `interval 10ms`: when the system has it; the disk has it so much later. `memory`: when the system has it. With the last two nothing is lost when the process is killed.",
+        "When the disk store acknowledges an append. `sync`: when it is on disk; nothing is lost in a power failure. `interval 10ms`: when the operating system has it; it is synced to disk within that time. `memory`: when the operating system has it. With all three, nothing is lost when the process is killed.",
     ),
     (
         "streams.public_url",
-        "How clients reach the streams from outside, such as `https://streams.example.com`. Not set: as their requests say.",
+        "URL under which clients reach the streams, such as `https://streams.example.com`. Not set: taken from each request.",
     ),
-    ("streams.long_poll_timeout_ms", "How long a long-poll waits for data."),
-    ("streams.sse_lifetime_ms", "How long one event stream lasts; its reader comes back and goes on where it was."),
-    ("streams.read_bytes_max", "How much one read returns; a single append may have more."),
-    ("streams.event_bytes_max", "How much one event carries; a single append may have more."),
-    ("streams.body_bytes_max", "Largest body of a `PUT` or `POST`; a longer one is answered 413."),
-    ("streams.content_bytes_max", "Content of all streams together with the memory store; more is refused with 507."),
+    ("streams.long_poll_timeout_ms", "Maximum wait of a long-poll for data."),
+    ("streams.sse_lifetime_ms", "Lifetime of one event-stream connection; the client then reconnects and resumes."),
+    ("streams.read_bytes_max", "Maximum bytes returned by one read; a single append may be larger."),
+    ("streams.event_bytes_max", "Maximum bytes in one event; a single append may be larger."),
+    ("streams.body_bytes_max", "Maximum body of a `PUT` or `POST`; a longer one is answered 413."),
+    (
+        "streams.content_bytes_max",
+        "Maximum content of all streams together in the memory store; more is refused with 507.",
+    ),
     (
         "streams.disk_free_bytes_min",
-        "How much stays free on the disk with the disk store; with less, content is refused with 507.",
+        "Minimum free space on the disk of the disk store; below it, content is refused with 507.",
     ),
-    ("streams.disk_cache_bytes_max", "Memory for what is read from the disk again and again."),
-    ("streams.waiting_bytes_max", "Content that may wait to be written; more is refused as busy."),
-    ("streams.streams_max", "Streams there may be; more are refused with 507."),
-    ("streams.producers_max", "Producers that are remembered per stream; more are refused as busy."),
-    ("streams.producer_idle_ms", "How long a producer is remembered for certain."),
-    ("streams.fork_segments_max", "On how many streams a fork may stand."),
+    ("streams.disk_cache_bytes_max", "Maximum memory for the disk store's read cache."),
+    ("streams.waiting_bytes_max", "Maximum content waiting to be written; more is refused as busy."),
+    ("streams.streams_max", "Maximum number of streams; more are refused with 507."),
+    ("streams.producers_max", "Maximum producers to remember per stream; more are refused as busy."),
+    ("streams.producer_idle_ms", "Minimum time for which an idle producer is remembered."),
+    ("streams.fork_segments_max", "Maximum streams that a fork shares content with; deeper forks are refused."),
     (
         "streams.registry",
-        "Whether the stream `__registry__` tells which streams there are: created, forked, closed, deleted, expired. Without it there is none, and one from before is removed.",
+        "Maintain the stream `__registry__`, which lists created, forked, closed, deleted and expired streams. If it is false, an existing registry is removed.",
     ),
     (
         "streams.lifecycle_events_max",
-        "Beginnings and ends of streams that a listener in Rust may be behind before it misses some.",
+        "Maximum lifecycle events buffered for a listener in Rust; a slower listener misses the oldest.",
     ),
-    ("streams.subscriptions_max", "Subscriptions there may be; more are refused with 507."),
+    ("streams.subscriptions_max", "Maximum number of subscriptions; more are refused with 507."),
     (
         "streams.subscriptions_links_max",
-        "Streams that one subscription may be linked to. Naming more is refused with 507; more that its pattern fits are left out, and the log says so.",
+        "Maximum streams linked to one subscription. Linking more is refused with 507; further streams that match its pattern are not linked, which is logged.",
     ),
     (
         "streams.subscriptions_wake_streams_max",
-        "Streams that one wake tells of, those with something pending first; the others are told by the next wake.",
+        "Maximum streams listed in one wake, those with pending data first; the rest are in the next wake.",
     ),
     (
         "streams.subscriptions_body_bytes_max",
-        "Largest body of a control route below `__ds`; a longer one is answered 413.",
+        "Maximum body of a control route below `__ds`; a longer one is answered 413.",
     ),
-    ("streams.subscriptions_deliveries_max", "Webhooks of subscriptions that may be called at once; others wait."),
-    ("streams.subscriptions_webhook_timeout_ms", "How long one call may take before it counts as failed."),
-    ("streams.subscriptions_answer_bytes_max", "Longest answer that is read; a longer one says nothing."),
+    ("streams.subscriptions_deliveries_max", "Maximum concurrent webhook calls of subscriptions; more wait."),
+    ("streams.subscriptions_webhook_timeout_ms", "Timeout for one webhook call; then it counts as failed."),
+    ("streams.subscriptions_answer_bytes_max", "Maximum length of a webhook's answer; a longer one is ignored."),
     (
         "streams.subscriptions_retry_wait_max_ms",
-        "The longest wait between two tries to wake somebody; it begins at a second and doubles, a fifth more or less.",
+        "Maximum wait between two webhook attempts; the wait starts at one second and doubles, with 20 % jitter.",
     ),
     (
         "streams.subscriptions_webhook_loopback",
-        "Whether webhooks may go to `http://localhost` and `http://127.x.x.x`, which is for development.",
+        "Allow webhooks to `http://localhost` and `http://127.x.x.x`, for development.",
     ),
     (
         "streams.subscriptions_webhook_allowed",
-        "Networks (`10.1.0.0/16`) and hosts (`worker.internal`) that webhooks may go to although they are not public, over http, too. All others must be https, and public by the address that is connected to.",
+        "Private networks (`10.1.0.0/16`) and hosts (`worker.internal`) that webhooks may also call, even over http. All other webhooks must use https and connect to a public address.",
     ),
-    ("streams.subscriptions_token_ttl_ms", "How long the token of a wake is good for."),
-    (
-        "streams.subscriptions_key_rotation_ms",
-        "How old the key that webhooks are signed with gets before a new one takes its place.",
-    ),
+    ("streams.subscriptions_token_ttl_ms", "Lifetime of a wake token."),
+    ("streams.subscriptions_key_rotation_ms", "Age at which the key that signs webhooks is replaced by a new one."),
     (
         "streams.subscriptions_key_overlap_ms",
-        "How long the old one at least stays published; it goes when the next one comes after that.",
+        "Minimum time for which the previous key stays published; it is removed at the next rotation after that.",
     ),
-    ("streams.cache", "Which caches may keep what was read. `public`: all. `private`: the reader's own. `off`: none."),
-    ("streams.cursor_interval_ms", "How long the cursor that keeps caches apart stays the same."),
+    ("streams.cache", "Caches that may store reads. `public`: all. `private`: only the client's own. `off`: none."),
+    ("streams.cursor_interval_ms", "Time after which the cursor that prevents stale cached answers changes."),
     ("streams.cors_origins", "Origins whose pages may use the streams. `*` allows all."),
-    ("streams.cors_credentials", "Whether those pages may send credentials; has no effect together with `*`."),
-    ("streams.cors_max_age_ms", "How long a browser remembers what it may do."),
-    ("http.body_bytes_max", "Largest body a listener takes; a longer one is answered 413."),
-    ("http.body_timeout_ms", "How long a body may take to arrive; then 408."),
-    ("http.header_timeout_ms", "How long a connection may stay without complete request headers; then it is closed."),
-    ("http.write_timeout_ms", "How long a connection may take nothing of what is sent to it; then it is closed."),
-    ("http.connections_max", "Open connections per listener; further ones wait in the system's backlog."),
-    ("log.level", "A level, or directives such as `info,exorelay::bus=debug`. RUST_LOG wins."),
-    ("log.format", "`auto`: for people on a terminal, JSON otherwise. `human` and `json` say which."),
-    ("drain.grace_ms", "How long work that has begun may take to finish after the process was told to stop."),
+    ("streams.cors_credentials", "Allow pages of these origins to send credentials; has no effect together with `*`."),
+    ("streams.cors_max_age_ms", "Time for which browsers may cache a preflight answer."),
+    ("http.body_bytes_max", "Maximum body that a listener accepts; a longer one is answered 413."),
+    ("http.body_timeout_ms", "Timeout for receiving a body; then 408."),
+    ("http.header_timeout_ms", "Timeout for receiving complete request headers; then the connection is closed."),
+    ("http.write_timeout_ms", "Time after which a connection that accepts no data is closed."),
+    ("http.connections_max", "Maximum open connections per listener; more wait in the system's backlog."),
+    ("log.level", "Log level, or directives such as `info,exorelay::bus=debug`. RUST_LOG overrides it."),
+    ("log.format", "`human`: text. `json`: one object per line. `auto`: text on a terminal, else JSON."),
+    ("drain.grace_ms", "Time for work in progress to finish at shutdown."),
 ];
 
-/// The reference file: every key at its default under a comment that says what it means.
+/// Returns the reference file: every key at its default, below a comment with its description.
 pub fn toml_file() -> String {
     let mut text = comment(HEADER);
     let mut current = "";
     let defaults = defaults();
-    for (key, meaning) in KEYS {
+    for (key, description) in KEYS {
         let (section, name) = key.split_once('.').unwrap_or(("", key));
         if section != current {
             text += &format!("\n[{section}]\n");
             current = section;
         }
-        text += &comment(meaning);
+        text += &comment(description);
         if let Some(default) = defaults.get(*key) {
             text += &format!("{name} = {default}\n");
         }
@@ -275,14 +293,14 @@ pub fn toml_file() -> String {
     text
 }
 
-/// The table of the README.
+/// Returns the table of the user guide in Markdown.
 pub fn markdown() -> String {
     let mut text = String::from("| key | default | meaning |\n|---|---|---|\n");
     let defaults = defaults();
-    for (key, meaning) in KEYS {
+    for (key, description) in KEYS {
         let default = defaults.get(*key).map(ToString::to_string).unwrap_or_default();
-        let meaning = meaning.replace('|', "\\|");
-        writeln!(text, "| `{key}` | `{default}` | {meaning} |").expect("a String takes everything");
+        let description = description.replace('|', "\\|");
+        writeln!(text, "| `{key}` | `{default}` | {description} |").expect("writing to a String cannot fail");
     }
     text
 }
@@ -311,23 +329,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_of_the_configuration_has_a_meaning_and_no_other_has() {
-        let explained: BTreeSet<String> = KEYS.iter().map(|(key, _)| (*key).to_owned()).collect();
+    fn every_setting_has_exactly_one_description() {
+        let described: BTreeSet<String> = KEYS.iter().map(|(key, _)| (*key).to_owned()).collect();
         let existing: BTreeSet<String> = defaults().into_keys().collect();
-        let difference: Vec<&String> = explained.symmetric_difference(&existing).collect();
+        let difference: Vec<&String> = described.symmetric_difference(&existing).collect();
         assert!(difference.is_empty(), "in KEYS or in Config, but not in both: {difference:?}");
-        assert_eq!(explained.len(), KEYS.len(), "a key is explained twice");
+        assert_eq!(described.len(), KEYS.len(), "a key is described twice");
     }
 
     #[test]
-    fn the_reference_file_is_the_generated_one() {
+    fn the_reference_file_is_up_to_date() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docker/exorelay.toml");
         let written = std::fs::read_to_string(file).unwrap();
         assert!(written == toml_file(), "run: exorelay config show --format reference > docker/exorelay.toml");
     }
 
     #[test]
-    fn the_reference_file_changes_nothing() {
+    fn the_reference_file_holds_the_defaults() {
         assert_eq!(toml::from_str::<Config>(&toml_file()).unwrap(), Config::default());
     }
 

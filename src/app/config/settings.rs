@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{api, broker, bus, http, listen, relay, streams, webhook};
 
-/// Everything that can be set; each section belongs to the room of its name.
+/// All settings; each section belongs to the module of its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The relay itself.
+    /// The relay.
     pub relay: relay::Config,
-    /// The way to the bus.
+    /// The connection to the bus.
     pub bus: bus::Config,
     /// The bus-facing listener.
     pub listen: listen::Config,
@@ -22,15 +22,15 @@ pub struct Config {
     pub webhook: webhook::Config,
     /// The broker.
     pub broker: broker::Config,
-    /// The listener for clients outside of the bus.
+    /// The listener for clients outside the bus.
     pub edge: Edge,
     /// Durable streams.
     pub streams: streams::Config,
-    /// Bounds of every listener.
+    /// Limits of every listener.
     pub http: http::Limits,
     /// The log.
     pub log: Log,
-    /// The end of the process.
+    /// The shutdown of the process.
     pub drain: Drain,
 }
 
@@ -38,7 +38,7 @@ pub struct Config {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Edge {
-    /// Where the edge is served. There is no authentication: loopback unless something in front has it.
+    /// The listen address; empty for none. There is no authentication: use loopback or a proxy that authenticates.
     pub address: String,
 }
 
@@ -46,9 +46,9 @@ pub struct Edge {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// What is logged: a level, or directives such as `info,exorelay::bus=debug`.
+    /// A level, or directives such as `info,exorelay::bus=debug`.
     pub level: String,
-    /// How it is written.
+    /// The output format.
     pub format: LogFormat,
 }
 
@@ -58,15 +58,15 @@ impl Default for Log {
     }
 }
 
-/// How the log is written.
+/// The output format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people on a terminal, JSON otherwise.
+    /// Text on a terminal, else JSON.
     Auto,
-    /// Text for people.
+    /// Text.
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -74,7 +74,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Drain {
-    /// How long work that has begun may take to finish after the process was told to stop. 0 drops it at once.
+    /// Time for work in progress to finish at shutdown; 0 drops it at once.
     pub grace_ms: u64,
 }
 
@@ -85,7 +85,7 @@ impl Default for Drain {
 }
 
 impl Drain {
-    /// How long work that has begun may take to finish.
+    /// Returns the time for work in progress to finish.
     pub fn grace(&self) -> Duration {
         Duration::from_millis(self.grace_ms)
     }

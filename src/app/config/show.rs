@@ -1,4 +1,4 @@
-//! Prints a configuration with the origin of every value, secrets hidden.
+//! Formats a configuration with the origin of every value, secrets hidden.
 
 use serde_json::json;
 
@@ -6,10 +6,10 @@ use super::Resolved;
 use super::hide::hide;
 use super::reference::KEYS;
 
-/// Values longer than this do not push the origins of their section to the right.
+/// Longer settings are ignored when the origins of a section are aligned.
 const ALIGNED_LETTERS_MAX: usize = 40;
 
-/// TOML, in the order of the reference, with each value's origin as a comment.
+/// Returns TOML in the order of the reference, with each value's origin as a comment.
 pub fn to_toml(resolved: &Resolved) -> String {
     let mut sections: Vec<(&str, Vec<(String, String)>)> = Vec::new();
     for (key, _) in KEYS {
@@ -32,7 +32,7 @@ fn aligned(lines: &[(String, String)]) -> String {
     lines.iter().map(|(setting, origin)| format!("{setting:width$}  # {origin}\n")).collect()
 }
 
-/// One JSON object from key to `{"value":…,"origin":…}`.
+/// Returns a JSON object from key to `{"value":…,"origin":…}`.
 pub fn to_json(resolved: &Resolved) -> String {
     let entries = resolved.leaves.iter().map(|(key, leaf)| {
         (key.clone(), json!({ "value": hide(key, &leaf.value), "origin": leaf.origin.to_string() }))

@@ -1,4 +1,4 @@
-//! The four layers, and what comes out of them.
+//! The four layers and their resolution.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,15 +9,15 @@ use super::given::{Given, Value};
 use super::merge::{Leaf, Merge};
 use super::{Config, Error, Errors, Origin, environment, file};
 
-/// The file that is read when none is named.
+/// The default configuration file.
 const FILE_NAME: &str = "exorelay.toml";
 
-/// What the configuration is for: some settings are needed by one command only.
+/// The use of a configuration: some settings are required by one command only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A sidecar: it must know its role.
+    /// A sidecar, which requires a role.
     Sidecar,
-    /// Anything else.
+    /// Any other use.
     Other,
 }
 
@@ -31,20 +31,20 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The named file, else `exorelay.toml` in the working directory if there is one; and the environment of this
-    /// process.
+    /// Returns the layers of this process: `file`, else `exorelay.toml` in the working directory if it exists; and the
+    /// environment.
     pub fn of_process(file: Option<PathBuf>) -> Self {
         Self { file, environment: std::env::vars_os().collect(), flags: Vec::new(), defaults: Vec::new() }
     }
 
-    /// The same with another environment.
+    /// As `of_process`, with another environment.
     #[cfg(test)]
     pub(super) fn of(file: Option<PathBuf>, environment: &[(&str, &str)]) -> Self {
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
         Self { file, environment, flags: Vec::new(), defaults: Vec::new() }
     }
 
-    /// Adds a flag of the command line, with its dashes, for `key`. `None` adds nothing.
+    /// Adds a command-line flag, with its dashes, that sets `key`. `None` adds nothing.
     pub fn flag(mut self, flag: &'static str, key: &'static str, text: Option<impl ToString>) -> Self {
         self.flags.extend(text.map(|text| Given {
             key: key.to_owned(),
@@ -54,26 +54,26 @@ impl Sources {
         self
     }
 
-    /// Has another value for `key` where no layer gives one.
+    /// Replaces the default of `key`.
     pub fn default(mut self, key: &'static str, text: impl ToString) -> Self {
         let value = Value::Text(text.to_string());
         self.defaults.push(Given { key: key.to_owned(), value, origin: Origin::Default });
         self
     }
 
-    /// Lays the layers over each other. Reads one file, blocking. Errors: all that were found.
+    /// Merges the layers. Blocks to read the file. Errors: all errors in all layers.
     pub fn resolve(mut self, purpose: Purpose) -> Result<Resolved, Errors> {
         let mut merge = Merge::of_defaults();
-        std::mem::take(&mut self.defaults).into_iter().for_each(|given| merge.lay(given));
+        std::mem::take(&mut self.defaults).into_iter().for_each(|given| merge.apply(given));
         match self.read_file() {
-            Ok(given) => given.into_iter().for_each(|given| merge.lay(given)),
-            Err(errors) => merge.note(errors),
+            Ok(given) => given.into_iter().for_each(|given| merge.apply(given)),
+            Err(errors) => merge.add_errors(errors),
         }
         let (given, errors) = environment::read(self.environment.into_iter());
-        merge.note(errors);
-        given.into_iter().chain(self.flags).for_each(|given| merge.lay(given));
-        follow(&mut merge);
-        merge.note(missing(&merge, purpose));
+        merge.add_errors(errors);
+        given.into_iter().chain(self.flags).for_each(|given| merge.apply(given));
+        set_dependent(&mut merge);
+        merge.add_errors(inconsistencies(&merge, purpose));
         let (config, leaves, errors) = merge.finish();
         Errors::of(errors).map_or(Ok(Resolved { config, leaves }), Err)
     }
@@ -89,17 +89,17 @@ impl Sources {
     }
 }
 
-/// Sets what follows from another key: whoever names a folder wants streams to be kept there.
-fn follow(merge: &mut Merge) {
+/// Sets values that depend on other keys: `streams.data_dir` implies the disk store.
+fn set_dependent(merge: &mut Merge) {
     let (store, dir) = (merge.leaf("streams.store"), merge.leaf("streams.data_dir"));
     if store.origin == Origin::Default && dir.value.as_str() != Some("") {
         let (key, value) = ("streams.store".to_owned(), Value::Text("disk".to_owned()));
-        merge.lay(Given { key, value, origin: dir.origin.clone() });
+        merge.apply(Given { key, value, origin: dir.origin.clone() });
     }
 }
 
-/// What one key alone cannot tell.
-fn missing(merge: &Merge, purpose: Purpose) -> Vec<Error> {
+/// Returns the errors that involve several keys or the purpose.
+fn inconsistencies(merge: &Merge, purpose: Purpose) -> Vec<Error> {
     let mut errors = Vec::new();
     let store = merge.leaf("streams.store");
     if store.value.as_str() == Some("disk") && merge.leaf("streams.data_dir").value.as_str() == Some("") {
@@ -123,7 +123,7 @@ fn missing(merge: &Merge, purpose: Purpose) -> Vec<Error> {
     errors
 }
 
-/// A configuration without errors that remembers where each value came from.
+/// A valid configuration with the origin of each value.
 #[derive(Debug, Clone)]
 pub struct Resolved {
     /// The values.
@@ -132,7 +132,7 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// Where the value of a key such as `bus.url` came from; `None` if there is no such key.
+    /// Returns the origin of a key such as `bus.url`; `None` if the key is unknown.
     pub fn origin(&self, key: &str) -> Option<&Origin> {
         self.leaves.get(key).map(|leaf| &leaf.origin)
     }

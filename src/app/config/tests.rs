@@ -1,4 +1,4 @@
-//! The layers together, as a command resolves them.
+//! The merged layers, as a command resolves them.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ struct Layers<'a> {
     flags: &'a [(&'static str, &'static str, &'a str)],
 }
 
-/// File names in what comes out read `FILE`.
+/// Resolves the layers, with file names in errors replaced by `FILE`.
 fn resolve(layers: Layers<'_>, purpose: Purpose) -> Result<Resolved, String> {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(layers.file.as_bytes()).unwrap();
@@ -26,7 +26,7 @@ fn resolve(layers: Layers<'_>, purpose: Purpose) -> Result<Resolved, String> {
     sources.resolve(purpose).map_err(|errors| errors.to_string().replace(&name, "FILE"))
 }
 
-/// The value of `key` and its origin.
+/// Checks the value of `key` and its origin.
 fn check(layers: Layers<'_>, key: &str, value: &str, origin: &str) {
     let resolved = resolve(layers, Purpose::Other).unwrap();
     let leaf = &resolved.leaves[key];
@@ -61,7 +61,7 @@ fn without_any_layer_everything_is_a_default() {
 }
 
 #[test]
-fn the_file_wins_over_the_defaults() {
+fn the_file_overrides_the_defaults() {
     let layers = Layers { environment: &[], flags: &[], ..ALL };
     check(layers, "bus.url", "\"http://file:1\"", "/");
     check(layers, "bus.register", "\"auto\"", "default");
@@ -69,23 +69,23 @@ fn the_file_wins_over_the_defaults() {
 }
 
 #[test]
-fn the_environment_wins_over_the_file() {
+fn the_environment_overrides_the_file() {
     check(Layers { flags: &[], ..ALL }, "bus.url", "\"http://environment:1\"", "environment EXORELAY__BUS__URL");
 }
 
 #[test]
-fn the_originals_names_win_over_the_file_and_lose_to_ours() {
+fn original_names_override_the_file_and_are_overridden_by_ours() {
     let layers = Layers { environment: &[("EXOCOM_HOST", "original")], flags: &[], ..ALL };
     check(layers, "bus.url", "\"http://original:3100\"", "environment EXOCOM_HOST");
 }
 
 #[test]
-fn flags_win_over_everything() {
+fn flags_override_everything() {
     check(ALL, "bus.url", "\"http://flag:1\"", "flag --bus");
 }
 
 #[test]
-fn texts_take_the_type_of_the_default() {
+fn text_is_converted_to_the_type_of_the_default() {
     check(in_environment(&[("EXORELAY__BROKER__COMPAT", "true")]), "broker.compat", "true", "environment");
     check(in_environment(&[("EXORELAY__BUS__TIMEOUT_MS", "1_500")]), "bus.timeout_ms", "1500", "environment");
     check(in_environment(&[("EXORELAY__BUS__TIMEOUT_MS", "2m 1s")]), "bus.timeout_ms", "121000", "environment");
@@ -100,13 +100,13 @@ fn lists_are_separated_by_commas_or_written_as_toml() {
 }
 
 #[test]
-fn an_address_of_only_a_port_is_on_loopback() {
+fn an_address_without_a_host_is_on_loopback() {
     let layers = Layers { flags: &[("--api", "api.address", ":0")], ..Layers::default() };
     check(layers, "api.address", "\"127.0.0.1:0\"", "flag --api");
 }
 
 #[test]
-fn an_empty_section_is_no_error() {
+fn an_empty_section_is_accepted() {
     check(in_file("[bus]\n[relay]\n"), "bus.register", "\"auto\"", "default");
 }
 
@@ -123,7 +123,7 @@ fn unknown_keys_are_named_with_their_origin_and_the_nearest_known_key() {
 }
 
 #[test]
-fn an_unknown_key_without_a_near_one_names_what_there_is() {
+fn an_unknown_key_without_a_similar_one_lists_the_known_keys() {
     check_refused(
         in_file("[listen]\nrole = \"x\"\ncolour = 1\n[garden]\n"),
         &[
@@ -135,21 +135,21 @@ fn an_unknown_key_without_a_near_one_names_what_there_is() {
 }
 
 #[test]
-fn wrong_types_are_named_with_what_was_expected_and_what_came() {
+fn wrong_types_are_reported_with_the_expected_type() {
     check_refused(
         in_file("bus = 1\n[api]\naddress = 4001\n[relay]\nreceives = [\"a\", 2]\n[drain]\ngrace_ms = \"10s\"\n"),
         &[
             "bus (FILE:1) is 1: expected a section with the keys advertise, close, connect_timeout_ms, \
              frame_bytes_max, heartbeat_ms, register, timeout_ms, token, url",
-            "api.address (FILE:3) is 4001: expected a text in quotes",
-            "relay.receives (FILE:5) is [\"a\", 2]: expected a list of texts",
+            "api.address (FILE:3) is 4001: expected a string in quotes",
+            "relay.receives (FILE:5) is [\"a\", 2]: expected a list of strings",
             "drain.grace_ms (FILE:7) is \"10s\": expected a whole number of milliseconds",
         ],
     );
 }
 
 #[test]
-fn texts_that_do_not_fit_the_type_are_named_with_their_variable_or_flag() {
+fn text_of_the_wrong_type_is_reported_with_its_variable_or_flag() {
     check_refused(
         Layers {
             environment: &[
@@ -187,7 +187,7 @@ fn errors_never_show_a_secret() {
     check_refused(
         in_file("[webhook]\nsecret = \"open sesame\"\n[bus]\nurl = \"ftp://me:sesame@host\"\n"),
         &[
-            "webhook.secret (FILE:2) is \"***\": expected whsec_ and 24 to 64 bytes in base64, or nothing",
+            "webhook.secret (FILE:2) is \"***\": expected whsec_ and 24 to 64 bytes in base64, or an empty string",
             "bus.url (FILE:4) is \"ftp://***@host\": \
              expected embedded, or a URL such as http://127.0.0.1:3100 or ws://127.0.0.1:3100 without a query",
         ],
@@ -197,20 +197,20 @@ fn errors_never_show_a_secret() {
 }
 
 #[test]
-fn a_named_file_that_is_missing_is_an_error_and_an_unnamed_one_is_not() {
+fn only_a_file_named_by_the_user_must_exist() {
     let missing = Sources::of(Some("/nowhere/exorelay.toml".into()), &[]).resolve(Purpose::Other).unwrap_err();
     assert!(missing.to_string().starts_with("cannot read the configuration file /nowhere/exorelay.toml: "));
     assert!(Sources::of(None, &[]).resolve(Purpose::Other).is_ok());
 }
 
 #[test]
-fn a_sidecar_must_know_its_role() {
+fn a_sidecar_requires_a_role() {
     assert!(resolve(Layers::default(), Purpose::Sidecar).unwrap_err().starts_with("relay.role is not set"));
     assert!(resolve(in_environment(&[("ROLE", "greeter")]), Purpose::Sidecar).is_ok());
 }
 
 #[test]
-fn a_listener_of_the_embedded_broker_needs_one() {
+fn a_broker_address_requires_an_embedded_broker() {
     let flag = ("--broker", "broker.address", ":0");
     let elsewhere = Layers { environment: &[("ROLE", "greeter")], flags: &[flag], file: "" };
     let refused = resolve(elsewhere, Purpose::Sidecar).unwrap_err();
@@ -220,7 +220,7 @@ fn a_listener_of_the_embedded_broker_needs_one() {
 }
 
 #[test]
-fn what_is_shown_names_origins_hides_secrets_and_reads_as_toml() {
+fn shown_settings_are_toml_with_origins_and_without_secrets() {
     let layers = Layers {
         environment: &[("EXORELAY__WEBHOOK__SECRET", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz")],
         flags: &[("--bus", "bus.url", "http://me:sesame@host")],

@@ -1,69 +1,69 @@
-//! Why an `exocom` does not start, in the words of the originals where they had words.
+//! Errors of `exocom`, with the messages of the original brokers where they had one.
 
 use crate::app;
 use crate::broker;
 
-/// Exit code of the originals in Go, and of everything that is wrong with what was given. exo 3.7.
+/// Exit code of the original in Go, and for wrong settings. exo 3.7.
 const WRONG: u8 = 2;
 
 /// Exit code of the originals in JavaScript. exo 2.6, 3.8.
 const FAILED: u8 = 1;
 
-/// Why an `exocom` does not start.
+/// An error that keeps `exocom` from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody says which services there are.
+    /// No variable holds the services.
     #[error("No service data provided")]
     NoServiceData,
-    /// A variable does not hold a landscape.
+    /// A variable holds a malformed landscape.
     #[error("{variable} is not usable: {cause}")]
     Landscape {
         /// The variable.
         variable: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         cause: broker::Error,
     },
-    /// A variable holds a landscape in the form of another variable.
+    /// A variable holds a landscape in a form that belongs to another variable.
     #[error("{variable} is not usable: expected {expected}")]
     Form {
         /// The variable.
         variable: &'static str,
-        /// What would have been right.
+        /// The expected form.
         expected: &'static str,
     },
-    /// `--port` is no port.
+    /// `--port` is not a number.
     #[error("Non-numerical port provided to ExoCom: {text:?}")]
     PortFlag {
-        /// What was given.
+        /// The given text.
         text: String,
     },
-    /// There is no such port.
+    /// The port is out of range.
     #[error("listen tcp: address {port}: invalid port")]
     Port {
-        /// What was given.
+        /// The given text.
         port: String,
     },
-    /// The port cannot be opened, in the words of Go.
+    /// The port cannot be bound, with the message of Go.
     #[error("listen tcp {address}: bind: {cause}")]
     Bind {
-        /// Where; without a host that is every interface.
+        /// The address; without a host it means every interface.
         address: String,
         /// The system's reason.
         cause: String,
     },
-    /// Somebody else has the port, in the words of the brokers in JavaScript.
+    /// The port is taken, with the message of the brokers in JavaScript.
     #[error("Error: port {port} is already in use")]
     InUse {
         /// The port.
         port: u16,
     },
-    /// The process cannot be set up.
+    /// Any other error at the start.
     #[error("{0}")]
     App(#[from] app::Error),
 }
 
 impl Error {
-    /// What the shell gets.
+    /// Returns the exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NoServiceData

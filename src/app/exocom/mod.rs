@@ -1,4 +1,4 @@
-//! The drop-in for the original broker: its environment, its words, its exit codes. exo 2.6, 3.7, 3.8.
+//! The drop-in for the original broker, with its environment, messages and exit codes. exo 2.6, 3.7, 3.8.
 //!
 //! ```text
 //! $ PORT=3100 SERVICE_DATA='{"web":{"sends":["create user"]},"users":{"receives":["create user"]}}' exocom

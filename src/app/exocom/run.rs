@@ -1,4 +1,4 @@
-//! The running `exocom`.
+//! Runs `exocom`.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::Ipv6Addr;
@@ -10,23 +10,23 @@ use crate::app::start::close_broker;
 use crate::broker::{self, Broker};
 use crate::http::{BindError, Listening};
 
-/// The versions of the originals it stands in for.
+/// The versions of the original brokers.
 const VERSION_OF_HTTP: &str = "0.12.2";
 const VERSION_OF_NAMESPACES: &str = "0.22.1";
 
-/// What a wrong host is told to change.
-const BIND: &str = "EXOCOM_BIND with PORT";
+/// The settings of the listen address, for error messages.
+const BIND: &str = "EXOCOM_BIND and PORT";
 
-/// Runs the broker until it is told to stop. Errors: those of the listener, [`Error::App`], and [`Error::Landscape`]
-/// when the landscape is too large.
+/// Runs the broker until SIGTERM or Ctrl-C. Errors: those of the listener, [`Error::App`], and [`Error::Landscape`] if the
+/// landscape is too large.
 pub async fn run(config: Config, setup: Setup) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
-    greet(&setup);
+    print_banner(&setup);
     let opened = open(&setup).await;
-    let shown = opened.as_ref().map_or(setup.port, |listening| i64::from(listening.address().port()));
-    // The original in Go says so before it tries.
+    let port = opened.as_ref().map_or(setup.port, |listening| i64::from(listening.address().port()));
+    // The original in Go prints this before it binds the port.
     if opened.is_ok() || setup.era == Era::Go {
-        tell_online(setup.era, shown);
+        print_online(setup.era, port);
     }
     let listening = opened?;
     let broker = Broker::start(config.broker.clone());
@@ -42,31 +42,31 @@ pub async fn run(config: Config, setup: Setup) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is said before anything is tried.
-fn greet(setup: &Setup) {
+/// Prints the lines that come before the port is bound.
+fn print_banner(setup: &Setup) {
     if setup.era == Era::Http {
         let banner = format!("Exosphere Development Communications server {VERSION_OF_HTTP}");
         match io::stdout().is_terminal() {
-            true => say(&[&format!("\x1b[2m{banner}\x1b[0m"), ""]),
-            false => say(&[&banner, ""]),
+            true => print(&[&format!("\x1b[2m{banner}\x1b[0m"), ""]),
+            false => print(&[&banner, ""]),
         }
     }
-    if setup.port_is_passed_over {
-        say(&[&format!("Given port is not numeric, using default port {}", setup.port)]);
+    if setup.port_is_ignored {
+        print(&[&format!("Given port is not numeric, using default port {}", setup.port)]);
     }
 }
 
-fn tell_online(era: Era, port: i64) {
+fn print_online(era: Era, port: i64) {
     match era {
-        Era::Http => say(&["Ctrl-C to stop", &format!("ExoCom {VERSION_OF_HTTP} online at port {port}")]),
-        Era::Namespaces => say(&[
+        Era::Http => print(&["Ctrl-C to stop", &format!("ExoCom {VERSION_OF_HTTP} online at port {port}")]),
+        Era::Namespaces => print(&[
             &format!("Exocom {VERSION_OF_NAMESPACES}"),
             &format!("ExoCom HTTP service online at port {port}"),
             &format!("ExoCom WebSocket listener online at port {port}"),
-            // Its successor had the same form of landscapes for a while.
+            // Its successor used the same form of landscapes for a while.
             &format!("ExoCom online at port {port}"),
         ]),
-        Era::Go => say(&[&format!("ExoCom online at port {port}")]),
+        Era::Go => print(&[&format!("ExoCom online at port {port}")]),
     }
 }
 
@@ -76,18 +76,18 @@ async fn open(setup: &Setup) -> Result<Listening, Error> {
         Some(host) if host.parse::<Ipv6Addr>().is_ok() => Listening::bind(BIND, &format!("[{host}]:{port}")).await,
         Some(host) => Listening::bind(BIND, &format!("{host}:{port}")).await,
         None => match Listening::bind(BIND, &format!("[::]:{port}")).await {
-            // A system without IPv6.
+            // The system has no IPv6.
             Err(BindError::System { source, .. }) if source.kind() != io::ErrorKind::PermissionDenied => {
                 Listening::bind(BIND, &format!("0.0.0.0:{port}")).await
             }
             opened => opened,
         },
     };
-    opened.map_err(|error| refused(setup, port, error))
+    opened.map_err(|error| as_original(setup, port, error))
 }
 
-/// In the words of the original.
-fn refused(setup: &Setup, port: u16, error: BindError) -> Error {
+/// Returns the error with the message of the original.
+fn as_original(setup: &Setup, port: u16, error: BindError) -> Error {
     let address = format!("{}:{port}", setup.host.as_deref().unwrap_or_default());
     match (error, setup.era) {
         (BindError::InUse { port, .. }, Era::Http | Era::Namespaces) => Error::InUse { port },
@@ -101,11 +101,11 @@ fn refused(setup: &Setup, port: u16, error: BindError) -> Error {
     }
 }
 
-/// Prints lines. A closed stdout is no reason to stop a server.
-fn say(lines: &[&str]) {
+/// Prints lines. A closed stdout is ignored.
+fn print(lines: &[&str]) {
     let mut out = io::stdout().lock();
     let written = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
     if let Err(error) = written {
-        tracing::debug!(%error, "stdout cannot be written");
+        tracing::debug!(%error, "cannot write to stdout");
     }
 }

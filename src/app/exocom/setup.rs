@@ -1,17 +1,17 @@
-//! What environment and command line say, understood as the original understood it. exo 2.6, 3.7, 3.8.
+//! The settings of `exocom` from environment and command line, read as the originals did. exo 2.6, 3.7, 3.8.
 
 use super::Error;
 use crate::broker::{Form, Landscape};
 
-/// The landscape as the last originals have it, and where.
+/// The variable of the latest originals, and their default port.
 const SERVICE_DATA: &str = "SERVICE_DATA";
 const PORT_OF_DATA: u16 = 80;
 
-/// The landscape as those before have it, and where.
+/// The variable of earlier originals, and their default port.
 const SERVICE_ROUTES: &str = "SERVICE_ROUTES";
 const PORT_OF_ROUTES: u16 = 3100;
 
-/// Which original it stands in for.
+/// The original broker to imitate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
     /// exocom-dev, which is configured by `POST /services`. exo 2.6.
@@ -22,24 +22,24 @@ pub enum Era {
     Go,
 }
 
-/// What an `exocom` is to do.
+/// The settings of an `exocom` process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setup {
-    /// Which original it stands in for.
+    /// The original broker to imitate.
     pub era: Era,
-    /// The services there are; `None` where they are told over HTTP.
+    /// The configured services; `None` if they are posted over HTTP.
     pub landscape: Option<Landscape>,
-    /// The port as a number, which may still be none that there is.
+    /// The port; may be out of range.
     pub port: i64,
-    /// `PORT` made no sense, so that the default counts.
-    pub port_is_passed_over: bool,
-    /// The only host it listens on; `None` for every interface.
+    /// True if `PORT` is not a number and the default is used.
+    pub port_is_ignored: bool,
+    /// The host to listen on; `None` for every interface.
     pub host: Option<String>,
 }
 
 impl Setup {
-    /// Reads the environment by `variable`, where an empty one counts as none, and `--port`. With `SERVICE_DATA`, else
-    /// `SERVICE_ROUTES`, it is a broker of the WebSocket era; with `--port` alone one of the HTTP era.
+    /// Reads `--port` and the environment through `variable`; empty variables count as unset. `SERVICE_DATA`, else
+    /// `SERVICE_ROUTES`, means a broker of the WebSocket era; `--port` alone one of the HTTP era.
     ///
     /// Errors: [`Error::NoServiceData`], [`Error::Landscape`], [`Error::Form`], [`Error::PortFlag`].
     pub fn read(variable: impl Fn(&str) -> Option<String>, port: Option<&str>) -> Result<Self, Error> {
@@ -50,7 +50,7 @@ impl Setup {
             (None, None) if port.is_some() => (None, PORT_OF_ROUTES),
             (None, None) => return Err(Error::NoServiceData),
         };
-        let (port, port_is_passed_over) = match (port, variable("PORT")) {
+        let (port, port_is_ignored) = match (port, variable("PORT")) {
             (Some(text), _) => (text.parse().map_err(|_| Error::PortFlag { text: text.to_owned() })?, false),
             (None, Some(text)) => text.parse().map_or((i64::from(default), true), |port| (port, false)),
             (None, None) => (i64::from(default), false),
@@ -60,7 +60,7 @@ impl Setup {
             Some(landscape) if landscape.form == Form::Namespaces => Era::Namespaces,
             Some(_) => Era::Go,
         };
-        Ok(Self { era, landscape, port, port_is_passed_over, host: variable("EXOCOM_BIND") })
+        Ok(Self { era, landscape, port, port_is_ignored, host: variable("EXOCOM_BIND") })
     }
 }
 
@@ -80,7 +80,7 @@ fn service_routes(text: String) -> Result<Landscape, Error> {
     let landscape = read(SERVICE_ROUTES, text)?;
     match landscape.form {
         Form::Namespaces | Form::MessageTranslations => Ok(landscape),
-        // An empty array looks like any other.
+        // An empty array has no recognizable form.
         Form::Http if landscape.roles.is_empty() => Ok(Landscape { form: Form::MessageTranslations, ..landscape }),
         Form::Http | Form::Translations => {
             let expected = "a JSON array like [{\"role\":\"users\",\"receives\":[…],\"sends\":[…]}] without ports; objects \
@@ -107,9 +107,9 @@ mod tests {
         Setup::read(find, port)
     }
 
-    fn check(variables: &[(&str, &str)], flag: Option<&str>, era: Era, port: i64, passed_over: bool) {
+    fn check(variables: &[(&str, &str)], flag: Option<&str>, era: Era, port: i64, ignored: bool) {
         let setup = setup(variables, flag).unwrap();
-        assert_eq!((setup.era, setup.port, setup.port_is_passed_over), (era, port, passed_over), "{variables:?}");
+        assert_eq!((setup.era, setup.port, setup.port_is_ignored), (era, port, ignored), "{variables:?}");
     }
 
     fn check_refused(variables: &[(&str, &str)], expected: &str, code: u8) {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_of_the_landscape_tells_era_and_default_port() {
+    fn the_variable_selects_the_era_and_the_default_port() {
         check(&[DATA], None, Era::Go, 80, false);
         check(&[ROUTES], None, Era::Go, 3100, false);
         check(&[NAMESPACES], None, Era::Namespaces, 3100, false);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_is_the_flag_s_else_the_variable_s_else_the_default() {
+    fn the_port_comes_from_the_flag_else_the_variable_else_the_default() {
         check(&[DATA, ("PORT", "3200")], None, Era::Go, 3200, false);
         check(&[DATA, ("PORT", "3200")], Some("3300"), Era::Go, 3300, false);
         check(&[DATA, ("PORT", "http")], None, Era::Go, 80, true);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_landscape_is_refused() {
+    fn a_malformed_landscape_is_refused() {
         check_refused(&[], "No service data provided", 2);
         check_refused(&[("SERVICE_DATA", "{")], "SERVICE_DATA is not usable: not JSON: ", 2);
         check_refused(&[("SERVICE_DATA", "[]")], "SERVICE_DATA is not usable: expected a JSON object like", 2);

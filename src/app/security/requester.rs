@@ -1,4 +1,4 @@
-//! Asking other services while a message is being judged.
+//! Requests to other services while a message is being authorized.
 
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -13,48 +13,48 @@ use uuid::Uuid;
 use crate::message::{self, ActivityId, Message, MessageId, MessageName, PayloadError};
 use crate::relay::{self, Relay};
 
-/// What the security service asks through the broker, and how it hears of the answer. exo 3.6.
+/// The envelope messages for requests of the security service and their replies. exo 3.6.
 const REQUEST: &str = "security request";
 const RESPONSE: &str = "security response";
 
-/// Why a question to another service has no answer.
+/// An error of a request to another service.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The question could not be sent, or nobody answered in time.
+    /// The request could not be sent, or there was no reply in time.
     #[error("{0}")]
     Relay(#[from] relay::Error),
-    /// Something else than `security response` came.
-    #[error("'{asked}' was asked, and the unexpected answer is '{got}' instead of 'security response'")]
+    /// The reply is not a `security response`.
+    #[error("unexpected reply '{got}' to '{asked}': expected 'security response'")]
     Unexpected {
-        /// What was asked.
+        /// The name of the request.
         asked: MessageName,
-        /// What came.
+        /// The name of the reply.
         got: MessageName,
     },
-    /// A `security response` came that holds no message.
-    #[error("'{asked}' was asked, and the answer holds no message: {cause}")]
+    /// The `security response` holds no message.
+    #[error("the reply to '{asked}' holds no message: {cause}")]
     NoMessage {
-        /// What was asked.
+        /// The name of the request.
         asked: MessageName,
-        /// What is wrong with it.
+        /// The reason.
         cause: message::Error,
     },
 }
 
-/// Asks other services on the way to one decision. Cheap to clone.
+/// Sends requests to other services during one decision. Cheap to clone.
 #[derive(Clone)]
 pub struct Requester {
     relay: Relay,
-    /// The conversation in which the message is judged.
+    /// The activity of the authorization request.
     activity: ActivityId,
-    /// Answers are found by that conversation, so there is one question at a time.
-    turn: Arc<Mutex<()>>,
+    /// Held during a request, because replies are matched by that activity alone.
+    one_at_a_time: Arc<Mutex<()>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Question<'a> {
+struct InnerRequest<'a> {
     name: &'a MessageName,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Box<RawValue>>,
@@ -64,15 +64,15 @@ struct Question<'a> {
 
 impl Requester {
     pub(super) fn new(relay: Relay, activity: ActivityId) -> Self {
-        Self { relay, activity, turn: Arc::default() }
+        Self { relay, activity, one_at_a_time: Arc::default() }
     }
 
-    /// Sends `name` to whoever receives it, past the judging of messages, and gives the first message that comes back in
-    /// its conversation, of whatever name. May be called any number of times; calls at the same time take turns, and
-    /// waiting for its turn counts towards `timeout`. `()` and `null` as payload mean none.
+    /// Sends `name` without authorization and returns the first message that comes back in its conversation, of any name.
+    /// May be called any number of times. Concurrent calls run one after the other, and that wait counts towards `timeout`.
+    /// The payloads `()` and `null` mean none.
     ///
-    /// Errors: [`Error::Relay`] with [`relay::Error::NoReply`] when `timeout` is over and with those of
-    /// [`Relay::send`]; [`Error::Unexpected`], [`Error::NoMessage`]. Dropping the future forgets the question.
+    /// Errors: [`Error::Relay`] with [`relay::Error::NoReply`] after `timeout`, and with the errors of [`Relay::send`];
+    /// [`Error::Unexpected`], [`Error::NoMessage`]. Cancel-safe: a reply after that is ignored.
     pub async fn request<N>(&self, name: N, payload: impl Serialize, timeout: Duration) -> Result<Message, Error>
     where
         N: TryInto<MessageName>,
@@ -86,7 +86,7 @@ impl Requester {
         let deadline = Instant::now() + timeout;
         let late = || relay::Error::NoReply { name: name.clone(), timeout };
         let asking = async {
-            let _turn = self.turn.lock().await;
+            let _guard = self.one_at_a_time.lock().await;
             self.ask(&name, Some(payload).filter(|payload| payload.get() != "null"), deadline).await
         };
         match tokio::time::timeout_at(deadline, asking).await {
@@ -104,17 +104,17 @@ impl Requester {
         deadline: Instant,
     ) -> Result<Message, Error> {
         let (id, activity_id) = (&fresh(), &fresh());
-        let question = Question { name, payload, activity_id, id };
+        let request = InnerRequest { name, payload, activity_id, id };
         let left = || deadline.saturating_duration_since(Instant::now());
         let watch = || self.relay.wait_for_activity(self.activity.as_str(), left()).into_future();
         let mut watched = watch();
-        let asking = self.relay.request(REQUEST, question).activity(self.activity.as_str()).timeout(left());
+        let asking = self.relay.request(REQUEST, request).activity(self.activity.as_str()).timeout(left());
         let mut answers = asking.replies()?;
         loop {
             let answer = tokio::select! {
                 biased;
                 answer = answers.next() => answer.unwrap_or(Err(relay::Error::Closed))?,
-                // A broker need not say what a message answers, and then only the activity tells.
+                // A broker may omit `responseTo`; then the reply is found by its activity.
                 seen = &mut watched => {
                     watched = watch();
                     let seen = seen?;
@@ -128,7 +128,7 @@ impl Requester {
                 return Err(Error::Unexpected { asked: name.clone(), got: answer.name });
             }
             let inner = inner(&answer).map_err(|cause| Error::NoMessage { asked: name.clone(), cause })?;
-            // An answer to an earlier question of this decision, which is over by now, is none to this one.
+            // Skips late replies to earlier requests of this decision.
             if inner.activity_id.as_ref().is_none_or(|activity| activity.as_str() == activity_id.as_str()) {
                 return Ok(inner);
             }
@@ -140,7 +140,7 @@ fn fresh() -> MessageId {
     MessageId::from_uuid(Uuid::now_v7())
 }
 
-/// The message that is the payload of another one.
+/// Returns the message inside another message's payload.
 pub(super) fn inner(message: &Message) -> Result<Message, message::Error> {
     let nothing = || bytes::Bytes::from_static(b"null");
     let payload = message.payload.as_ref().map_or_else(nothing, |payload| payload.as_bytes().clone());

@@ -1,4 +1,4 @@
-//! The security service beside a mock broker that plays the broker's part.
+//! The security service with a mock broker.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::testing::MockBroker;
 
 const SECOND: Duration = Duration::from_secs(10);
 
-/// A mock broker with the security service of `decide`.
+/// Starts a mock broker and a security service that calls `decide`.
 async fn guarded<F, Fut>(decide: F) -> (MockBroker, Relay)
 where
     F: Fn(Message, Requester) -> Fut + Send + Sync + 'static,
@@ -24,29 +24,29 @@ where
     (broker, relay)
 }
 
-/// The message that is to be judged.
+/// A message to authorize.
 fn create_user(auth: &str) -> Value {
     json!({ "name": "create user", "sender": "web", "id": "111", "activityId": "333", "auth": auth, "payload": {} })
 }
 
-/// Has a message judged and checks the verdict down to its bytes.
-async fn check(broker: &MockBroker, question: Value, verdict: &str) {
+/// Has a message authorized and checks the reply byte by byte.
+async fn check(broker: &MockBroker, request: Value, verdict: &str) {
     broker.reset();
-    let question = broker.send("security", "authorize message").payload(question).await.unwrap();
+    let request = broker.send("security", "authorize message").payload(request).await.unwrap();
     let deadline = tokio::time::Instant::now() + SECOND;
-    let told = loop {
+    let reply = loop {
         let verdicts = ["message authorized", "message unauthorized"];
-        let told = broker.received().into_iter().find(|message| verdicts.contains(&message.name.as_str()));
-        if let Some(told) = told {
-            break told;
+        let reply = broker.received().into_iter().find(|message| verdicts.contains(&message.name.as_str()));
+        if let Some(reply) = reply {
+            break reply;
         }
         assert!(tokio::time::Instant::now() < deadline, "no verdict");
         tokio::task::yield_now().await;
     };
-    assert_eq!(told.name.as_str(), verdict);
-    assert_eq!(told.activity_id, question.activity_id);
-    assert_eq!(told.sender.unwrap().as_str(), "security");
-    assert_eq!(told.payload.unwrap().as_bytes(), "{}");
+    assert_eq!(reply.name.as_str(), verdict);
+    assert_eq!(reply.activity_id, request.activity_id);
+    assert_eq!(reply.sender.unwrap().as_str(), "security");
+    assert_eq!(reply.payload.unwrap().as_bytes(), "{}");
 }
 
 fn is_abc(message: &Message) -> bool {
@@ -58,20 +58,20 @@ fn is_admin(session: Result<Message, Error>) -> bool {
     payload.is_some_and(|payload| payload["isAdmin"] == "true")
 }
 
-/// What the broker wraps around an answer to the security service.
+/// The inner message of a `security response`.
 fn answer(activity: &str, payload: Value) -> Value {
     json!({ "name": "user session", "sender": "sessions", "id": "4", "activityId": activity, "payload": payload })
 }
 
 #[tokio::test]
-async fn the_decision_is_the_answer() {
+async fn the_reply_is_the_decision() {
     let (broker, _relay) = guarded(|message: Message, _| async move { is_abc(&message) }).await;
     check(&broker, create_user("abc"), "message authorized").await;
     check(&broker, create_user("def"), "message unauthorized").await;
 }
 
 #[tokio::test]
-async fn it_asks_others_before_it_decides() {
+async fn a_decision_can_ask_other_services() {
     let (broker, _relay) = guarded(|message: Message, ask: Requester| async move {
         let auth: String = message.auth.ok_or("no auth")?.to()?;
         let session = ask.request("retrieve user session", auth, SECOND).await?;
@@ -79,7 +79,7 @@ async fn it_asks_others_before_it_decides() {
     })
     .await;
     for (is_admin, verdict) in [("true", "message authorized"), ("false", "message unauthorized")] {
-        // Without an activity of its own, as mocks answer; see below for those that have one.
+        // Without an activity; tests below cover inner messages that have one.
         let session = json!({ "name": "user session", "id": "4", "payload": { "isAdmin": is_admin } });
         broker.reply_to("security request", "security response", session).unwrap();
         check(&broker, create_user("abc"), verdict).await;
@@ -95,7 +95,7 @@ async fn it_asks_others_before_it_decides() {
 }
 
 #[tokio::test]
-async fn several_questions_have_their_answers_each() {
+async fn each_of_several_requests_gets_its_reply() {
     let (broker, _relay) = guarded(|_, ask: Requester| async move {
         for _ in 0..5 {
             ask.request("retrieve user session", (), SECOND).await?;
@@ -110,72 +110,72 @@ async fn several_questions_have_their_answers_each() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_too_late_is_none_to_the_next_question() {
+async fn a_late_reply_does_not_answer_the_next_request() {
     let (broker, _relay) = guarded(|_, ask: Requester| async move {
         let late = ask.request("first", (), Duration::from_millis(20)).await;
         assert!(matches!(late, Err(Error::Relay(relay::Error::NoReply { .. }))));
         is_admin(ask.request("second", (), SECOND).await)
     })
     .await;
-    let judged = broker.send("security", "authorize message").payload(create_user("abc")).await.unwrap();
+    let authorizing = broker.send("security", "authorize message").payload(create_user("abc")).await.unwrap();
     let asked = broker.wait_until_received_times("security request", 2).await.unwrap();
     let activities: Vec<Value> =
         asked.iter().map(|asked| asked.payload::<Value>().unwrap()["activityId"].clone()).collect();
     for (activity, admin) in [(&activities[0], "true"), (&activities[1], "false")] {
         let response = answer(activity.as_str().unwrap(), json!({ "isAdmin": admin }));
         let sending = broker.send("security", "security response").payload(response).security();
-        let sending = sending.activity(judged.activity_id.as_ref().unwrap().as_str());
+        let sending = sending.activity(authorizing.activity_id.as_ref().unwrap().as_str());
         sending.in_reply_to(asked[1].id.as_str()).await.unwrap();
     }
     broker.wait_until_received("message unauthorized").await.unwrap();
 }
 
 #[tokio::test]
-async fn an_answer_is_found_by_its_activity_alone() {
+async fn a_reply_is_matched_by_its_activity_alone() {
     let (broker, _relay) = guarded(|_, ask: Requester| async move {
         let first = ask.request("first", (), SECOND).await?;
         let second = ask.request("second", (), SECOND).await;
         Ok(first.name.as_str() == "user session" && is_admin(second))
     })
     .await;
-    let judged = broker.send("security", "authorize message").payload(create_user("abc")).await.unwrap();
-    let judged_in = judged.activity_id.unwrap();
+    let authorizing = broker.send("security", "authorize message").payload(create_user("abc")).await.unwrap();
+    let activity_id = authorizing.activity_id.unwrap();
     for count in 1..=2 {
         let asked = broker.wait_until_received_times("security request", count).await.unwrap().remove(count - 1);
         let activity = asked.payload::<Value>().unwrap()["activityId"].as_str().unwrap().to_owned();
         let response = answer(&activity, json!({ "isAdmin": "true" }));
         let sending = broker.send("security", "security response").payload(response);
-        sending.activity(judged_in.as_str()).await.unwrap();
+        sending.activity(activity_id.as_str()).await.unwrap();
         assert_eq!(broker.last_response_code(), Some(200));
     }
     broker.wait_until_received("message authorized").await.unwrap();
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_is_an_error_that_says_so() {
-    let (tell, mut told) = tokio::sync::mpsc::channel(10);
+async fn an_unusable_reply_is_an_error() {
+    let (sender, mut errors) = tokio::sync::mpsc::channel(10);
     let (broker, _relay) = guarded(move |_, ask: Requester| {
-        let tell = tell.clone();
+        let sender = sender.clone();
         async move {
             let outcome = ask.request("session", (), Duration::from_millis(200)).await;
-            tell.send(outcome.unwrap_err().to_string()).await.unwrap();
+            sender.send(outcome.unwrap_err().to_string()).await.unwrap();
             false
         }
     })
     .await;
     check(&broker, create_user("abc"), "message unauthorized").await;
-    assert_eq!(told.recv().await.unwrap(), "no reply to session within 200 ms");
+    assert_eq!(errors.recv().await.unwrap(), "no reply to session within 200 ms");
     broker.reply_to("security request", "zonk", ()).unwrap();
     check(&broker, create_user("abc"), "message unauthorized").await;
-    let unexpected = "'session' was asked, and the unexpected answer is 'zonk' instead of 'security response'";
-    assert_eq!(told.recv().await.unwrap(), unexpected);
+    let unexpected = "unexpected reply 'zonk' to 'session': expected 'security response'";
+    assert_eq!(errors.recv().await.unwrap(), unexpected);
     broker.reply_to("security request", "security response", "zonk").unwrap();
     check(&broker, create_user("abc"), "message unauthorized").await;
-    assert!(told.recv().await.unwrap().starts_with("'session' was asked, and the answer holds no message: "));
+    assert!(errors.recv().await.unwrap().starts_with("the reply to 'session' holds no message: "));
 }
 
 #[tokio::test]
-async fn whatever_fails_is_unauthorized() {
+async fn every_failure_is_unauthorized() {
     let (broker, _relay) = guarded(|message: Message, _| async move {
         match message.auth.unwrap().to::<String>().unwrap().as_str() {
             "fails" => Err(HandlerError::from("the sessions are away")),
@@ -188,8 +188,8 @@ async fn whatever_fails_is_unauthorized() {
     for auth in ["fails", "panics", "hangs"] {
         check(&broker, create_user(auth), "message unauthorized").await;
     }
-    for question in [Value::Null, json!("abc"), json!({ "name": "no id" })] {
-        check(&broker, question, "message unauthorized").await;
+    for request in [Value::Null, json!("abc"), json!({ "name": "no id" })] {
+        check(&broker, request, "message unauthorized").await;
     }
     check(&broker, create_user("abc"), "message authorized").await;
 }

@@ -1,4 +1,4 @@
-//! What runs before the first message is taken, and the gate that keeps messages waiting for it.
+//! The `before_all` hooks, and the gate that holds messages back until they have run.
 
 use std::panic::AssertUnwindSafe;
 
@@ -8,32 +8,32 @@ use tokio::sync::watch;
 
 use crate::relay::{Handler, HandlerError, Relay, handler};
 
-/// One hook, as it is kept until it runs.
+/// A hook to run once.
 pub(super) type Hook = Box<dyn FnOnce(Relay) -> BoxFuture<'static, Result<(), HandlerError>> + Send>;
 
-/// Whether handlers may run.
+/// The state of the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gate {
-    /// Not yet.
+    /// Messages wait.
     Closed,
-    /// Everything that comes first has been done.
+    /// The hooks have run, so handlers may run.
     Open,
 }
 
-/// Lets `inner` wait until the gate opens. If it is torn down instead, the message has failed.
+/// Returns a handler that waits for the gate before it calls `inner`. It fails if the gate is dropped instead.
 pub(super) fn behind(gate: watch::Receiver<Gate>, inner: Handler) -> Handler {
     handler(move |message, context| {
         let (mut gate, inner) = (gate.clone(), inner.clone());
         async move {
             if gate.wait_for(|gate| *gate == Gate::Open).await.is_err() {
-                return Err("the service did not get to its first message".into());
+                return Err("the service stopped before it handled its first message".into());
             }
             inner(message, context).await
         }
     })
 }
 
-/// Runs the hooks one after the other. Errors: the reason why one of them failed, or its panic.
+/// Runs the hooks one after the other. Errors: the first hook's error, or that it panicked.
 pub(super) async fn run(hooks: Vec<Hook>, relay: &Relay) -> Result<(), String> {
     for hook in hooks {
         let running = AssertUnwindSafe(async { hook(relay.clone()).await });

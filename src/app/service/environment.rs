@@ -1,59 +1,59 @@
-//! What the environment of a service says: the names of both eras. Reference: exo 2.3, 3.10, 5.1.
+//! Settings of a service from its environment, by the variable names of both eras. Reference: exo 2.3, 3.10, 5.1.
 
 use crate::app::Error;
 
-/// Where ExoCom is unless `EXOCOM_HOST` says otherwise.
+/// The default of `EXOCOM_HOST`.
 const HOST_DEFAULT: &str = "localhost";
 
-/// Where ExoCom of the WebSocket era is unless `EXOCOM_PORT` says otherwise.
+/// The default of `EXOCOM_PORT` in the WebSocket era.
 const PORT_DEFAULT: u16 = 80;
 
-/// What docker links and Kubernetes write into `<SERVICE>_PORT` for a service called `exocom` or `exorelay`.
+/// The prefix that Docker links and Kubernetes write into `<SERVICE>_PORT` for a service called `exocom` or `exorelay`.
 const LINKED: &str = "tcp://";
 
-/// What a service was told in code; what is `None` or empty, the environment has to say.
+/// The settings given in code. The environment supplies those that are `None` or empty.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Told {
+pub(super) struct Explicit {
     pub(super) role: String,
     pub(super) bus: Option<String>,
     pub(super) listen: Option<String>,
 }
 
-/// Who a service is, and how it is on the bus.
+/// The resolved settings of a service.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Settings {
     pub(super) role: String,
     pub(super) bus: String,
-    /// Where it listens, if it does and anybody said so.
+    /// The configured listen address.
     pub(super) listen: Option<String>,
 }
 
-/// Joins what was told in code with the environment, which is weaker.
+/// Combines the settings given in code, which have precedence, with the environment.
 ///
-/// It is one of the HTTP era if it has `SERVICE_NAME` or `EXORELAY_PORT`. Errors: [`Error::Environment`] naming the
-/// variable that is missing or wrong.
-pub(super) fn resolve(told: Told, variable: impl Fn(&str) -> Option<String>) -> Result<Place, Error> {
+/// `SERVICE_NAME` or `EXORELAY_PORT` mean an environment of the HTTP era. Errors: [`Error::Environment`] with the variable
+/// that is missing or wrong.
+pub(super) fn resolve(explicit: Explicit, variable: impl Fn(&str) -> Option<String>) -> Result<Settings, Error> {
     let text = |name: &str| variable(name).filter(|text| !text.is_empty());
-    let role = Some(told.role).filter(|role| !role.is_empty()).or_else(|| text("ROLE"));
+    let role = Some(explicit.role).filter(|role| !role.is_empty()).or_else(|| text("ROLE"));
     let role = role.or_else(|| text("SERVICE_NAME")).ok_or_else(|| {
-        wrong("ROLE", "it is not set: set it to the role of this service, such as \"users\", or give the role in code")
+        wrong("ROLE", "not set: set it to the role of this service, such as \"users\", or give the role in code")
     })?;
-    // The port of a link is that of a sidecar somewhere else, not one to listen on.
+    // A linked port belongs to a sidecar on another host; it is not a port to listen on.
     let relay_port = text("EXORELAY_PORT").filter(|port| !port.starts_with(LINKED));
     let is_http_era = relay_port.is_some() || text("SERVICE_NAME").is_some();
-    let listen = match (told.listen, relay_port) {
+    let listen = match (explicit.listen, relay_port) {
         (Some(listen), _) => Some(listen),
         (None, Some(port)) => Some(format!("127.0.0.1:{}", port_of("EXORELAY_PORT", &port)?)),
-        (None, None) if is_http_era && told.bus.is_none() => {
-            return Err(wrong("EXORELAY_PORT", "it is not set, but SERVICE_NAME is: set the port to listen on"));
+        (None, None) if is_http_era && explicit.bus.is_none() => {
+            return Err(wrong("EXORELAY_PORT", "not set, but SERVICE_NAME is: set it to the port to listen on"));
         }
         (None, None) => None,
     };
-    let bus = match (told.bus, is_http_era) {
+    let bus = match (explicit.bus, is_http_era) {
         (Some(bus), _) => bus,
         (None, true) => {
             let (host, port) = exocom(text)?;
-            let port = port.ok_or_else(|| wrong("EXOCOM_PORT", "it is not set: set the port of ExoCom"))?;
+            let port = port.ok_or_else(|| wrong("EXOCOM_PORT", "not set: set it to the port of ExoCom"))?;
             format!("http://{host}:{port}")
         }
         (None, false) => {
@@ -61,10 +61,10 @@ pub(super) fn resolve(told: Told, variable: impl Fn(&str) -> Option<String>) -> 
             format!("ws://{host}:{}/services", port.unwrap_or(PORT_DEFAULT))
         }
     };
-    Ok(Place { role, bus, listen })
+    Ok(Settings { role, bus, listen })
 }
 
-/// Host and port of ExoCom; the port if anybody said so.
+/// Returns the host of ExoCom, and its port if it is set.
 fn exocom(text: impl Fn(&str) -> Option<String>) -> Result<(String, Option<u16>), Error> {
     let (host, port) = (text("EXOCOM_HOST"), text("EXOCOM_PORT"));
     let link = port.as_deref().and_then(|port| port.strip_prefix(LINKED)).and_then(|link| link.rsplit_once(':'));
@@ -78,7 +78,7 @@ fn exocom(text: impl Fn(&str) -> Option<String>) -> Result<(String, Option<u16>)
 
 fn port_of(variable: &'static str, text: &str) -> Result<u16, Error> {
     let port = text.parse().ok().filter(|port| *port > 0 || variable == "EXORELAY_PORT");
-    port.ok_or_else(|| wrong(variable, format!("it is {text:?}: expected a port, a number up to 65535")))
+    port.ok_or_else(|| wrong(variable, format!("{text:?} is not a port: expected a number up to 65535")))
 }
 
 fn wrong(variable: &'static str, problem: impl Into<String>) -> Error {
@@ -89,28 +89,28 @@ fn wrong(variable: &'static str, problem: impl Into<String>) -> Error {
 mod tests {
     use super::*;
 
-    fn in_environment(told: Told, variables: &[(&str, &str)]) -> Result<Place, Error> {
+    fn in_environment(explicit: Explicit, variables: &[(&str, &str)]) -> Result<Settings, Error> {
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
-        resolve(told, find)
+        resolve(explicit, find)
     }
 
     fn check(variables: &[(&str, &str)], role: &str, bus: &str, listen: Option<&str>) {
-        let place = in_environment(Told::default(), variables).unwrap();
-        assert_eq!((&*place.role, &*place.bus, place.listen.as_deref()), (role, bus, listen), "{variables:?}");
+        let settings = in_environment(Explicit::default(), variables).unwrap();
+        assert_eq!((&*settings.role, &*settings.bus, settings.listen.as_deref()), (role, bus, listen), "{variables:?}");
     }
 
     fn check_wrong(variables: &[(&str, &str)], expected: &str) {
-        let error = in_environment(Told::default(), variables).unwrap_err().to_string();
+        let error = in_environment(Explicit::default(), variables).unwrap_err().to_string();
         assert_eq!(error, expected, "{variables:?}");
     }
 
     #[test]
-    fn a_role_alone_means_the_websocket_of_an_exocom_on_this_machine() {
+    fn a_role_alone_means_a_local_exocom_over_websocket() {
         check(&[("ROLE", "users")], "users", "ws://localhost:80/services", None);
     }
 
     #[test]
-    fn host_and_port_of_exocom_are_used() {
+    fn the_host_and_port_of_exocom_are_used() {
         let variables = [("ROLE", "users"), ("EXOCOM_HOST", "exocom"), ("EXOCOM_PORT", "4100")];
         check(&variables, "users", "ws://exocom:4100/services", None);
         let linked = [("ROLE", "users"), ("EXOCOM_PORT", "tcp://10.0.0.7:4100")];
@@ -126,47 +126,46 @@ mod tests {
     }
 
     #[test]
-    fn the_port_of_a_linked_sidecar_is_not_one_to_listen_on() {
+    fn the_port_of_a_linked_sidecar_is_not_a_listen_port() {
         let variables = [("ROLE", "users"), ("EXORELAY_PORT", "tcp://10.0.0.8:4001")];
         check(&variables, "users", "ws://localhost:80/services", None);
     }
 
     #[test]
-    fn what_is_told_in_code_wins() {
-        let told =
-            Told { role: "users".into(), bus: Some("http://exocom:1".into()), listen: Some("127.0.0.1:2".into()) };
+    fn settings_in_code_override_the_environment() {
+        let explicit =
+            Explicit { role: "users".into(), bus: Some("http://exocom:1".into()), listen: Some("127.0.0.1:2".into()) };
         let variables = [("ROLE", "other"), ("EXORELAY_PORT", "3001"), ("EXOCOM_PORT", "4100")];
-        let place = in_environment(told, &variables).unwrap();
+        let settings = in_environment(explicit, &variables).unwrap();
         let expected =
-            Place { role: "users".into(), bus: "http://exocom:1".into(), listen: Some("127.0.0.1:2".into()) };
-        assert_eq!(place, expected);
+            Settings { role: "users".into(), bus: "http://exocom:1".into(), listen: Some("127.0.0.1:2".into()) };
+        assert_eq!(settings, expected);
     }
 
     #[test]
-    fn what_is_missing_is_named() {
-        let role =
-            "ROLE: it is not set: set it to the role of this service, such as \"users\", or give the role in code";
+    fn a_missing_variable_is_named() {
+        let role = "ROLE: not set: set it to the role of this service, such as \"users\", or give the role in code";
         check_wrong(&[], role);
         check_wrong(&[("ROLE", "")], role);
         check_wrong(
             &[("SERVICE_NAME", "users")],
-            "EXORELAY_PORT: it is not set, but SERVICE_NAME is: set the port to listen on",
+            "EXORELAY_PORT: not set, but SERVICE_NAME is: set it to the port to listen on",
         );
         check_wrong(
             &[("SERVICE_NAME", "users"), ("EXORELAY_PORT", "3001")],
-            "EXOCOM_PORT: it is not set: set the port of ExoCom",
+            "EXOCOM_PORT: not set: set it to the port of ExoCom",
         );
     }
 
     #[test]
-    fn what_is_no_port_is_named() {
+    fn an_invalid_port_is_named() {
         for text in ["soon", "70000", "0", "tcp://exocom:soon"] {
-            let error = in_environment(Told::default(), &[("ROLE", "users"), ("EXOCOM_PORT", text)]).unwrap_err();
-            assert!(error.to_string().starts_with("EXOCOM_PORT: it is \""), "{error}");
+            let error = in_environment(Explicit::default(), &[("ROLE", "users"), ("EXOCOM_PORT", text)]).unwrap_err();
+            assert!(error.to_string().starts_with("EXOCOM_PORT: \""), "{error}");
         }
         check_wrong(
             &[("ROLE", "users"), ("EXORELAY_PORT", "zonk")],
-            "EXORELAY_PORT: it is \"zonk\": expected a port, a number up to 65535",
+            "EXORELAY_PORT: \"zonk\" is not a port: expected a number up to 65535",
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Services beside a mock broker: what comes first, what waits for it, and what is wrong with a service.
+//! Services with a mock broker: hooks, messages that wait for them, and errors at the start.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use crate::message::Message;
 use crate::relay::{Context, Relay};
 use crate::testing::MockBroker;
 
-/// A service that answers `ping` with `pong`.
+/// A service that replies to `ping` with `pong`.
 fn pinger(broker: &MockBroker) -> Service {
     Service::new("pinger").environment([("", ""); 0]).bus(broker.url()).on("ping", |_, context: Context| async move {
         context.reply("pong", ()).await?;
@@ -18,7 +18,7 @@ fn pinger(broker: &MockBroker) -> Service {
     })
 }
 
-/// Waits for the relay's dead letters.
+/// Waits for a dead letter.
 async fn dead_letter(relay: &Relay) -> String {
     let mut events = relay.events();
     loop {
@@ -35,7 +35,7 @@ async fn check_refused(service: Service, expected: &str) {
 }
 
 #[tokio::test]
-async fn messages_wait_for_what_comes_first() {
+async fn messages_wait_for_the_hooks() {
     let broker = MockBroker::start().await.unwrap();
     let (release, held) = oneshot::channel::<()>();
     let service = pinger(&broker).before_all(|relay: Relay| async move {
@@ -47,7 +47,7 @@ async fn messages_wait_for_what_comes_first() {
     let starting = tokio::spawn(service.connect());
     broker.wait_until_received("hook has begun").await.unwrap();
     broker.send("pinger", "ping").await.unwrap();
-    assert_eq!(broker.last_response_code(), Some(200), "it has its place");
+    assert_eq!(broker.last_response_code(), Some(200), "it is queued");
     release.send(()).unwrap();
     broker.wait_until_received("pong").await.unwrap();
     let names: Vec<String> = broker.received().iter().map(|message| message.name.to_string()).collect();
@@ -56,11 +56,11 @@ async fn messages_wait_for_what_comes_first() {
 }
 
 #[tokio::test]
-async fn what_comes_first_asks_other_services() {
+async fn hooks_can_send_requests() {
     let broker = MockBroker::start().await.unwrap();
     broker.reply_to("configuration.get", "configuration", "loud").unwrap();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let (first, second) = (told.clone(), told.clone());
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let (first, second) = (calls.clone(), calls.clone());
     let service = pinger(&broker)
         .before_all(|relay: Relay| async move {
             let configuration: Message = relay.request("configuration.get", ()).await?;
@@ -72,11 +72,11 @@ async fn what_comes_first_asks_other_services() {
             Ok(())
         });
     let _relay = service.connect().await.unwrap();
-    assert_eq!(*told.lock().unwrap(), ["loud", "second"]);
+    assert_eq!(*calls.lock().unwrap(), ["loud", "second"]);
 }
 
 #[tokio::test]
-async fn no_message_reaches_what_comes_first() {
+async fn no_message_reaches_a_hook() {
     let broker = MockBroker::start().await.unwrap();
     let _relay = pinger(&broker).before_all(|_| async { Ok(()) }).connect().await.unwrap();
     for name in ["before-all", "beforeAll", "before_all"] {
@@ -86,29 +86,29 @@ async fn no_message_reaches_what_comes_first() {
 }
 
 #[tokio::test]
-async fn a_service_whose_beginning_fails_does_not_start() {
+async fn a_service_whose_hook_fails_does_not_start() {
     let broker = MockBroker::start().await.unwrap();
-    let (tell, told) = oneshot::channel();
+    let (sender, started) = oneshot::channel();
     let (release, held) = oneshot::channel::<()>();
     let service = pinger(&broker).before_all(|relay: Relay| async move {
-        tell.send(relay).map_err(|_| "nobody listens")?;
+        sender.send(relay).map_err(|_| "the test is over")?;
         held.await?;
         Err("the database is away".into())
     });
     let starting = tokio::spawn(service.connect());
-    let relay = told.await.unwrap();
+    let relay = started.await.unwrap();
     broker.send("pinger", "ping").await.unwrap();
     release.send(()).unwrap();
     let error = starting.await.unwrap().map(drop).unwrap_err();
     assert_eq!(error.to_string(), "the service cannot start: before_all failed: the database is away");
-    assert_eq!(dead_letter(&relay).await, "ping: the service did not get to its first message");
+    assert_eq!(dead_letter(&relay).await, "ping: the service stopped before it handled its first message");
     assert!(!broker.knows("pinger"));
     let panicking = pinger(&broker).before_all(|_| async { panic!("of all things") });
     check_refused(panicking, "the service cannot start: before_all failed: it panicked").await;
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_service_is_told_when_it_connects() {
+async fn connect_reports_wrong_handlers_and_a_missing_role() {
     let broker = MockBroker::start().await.unwrap();
     let again = pinger(&broker).on("ping", |_, _| async { Ok(()) });
     let twice =
