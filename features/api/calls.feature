@@ -125,5 +125,5 @@ Feature: Calls from a service to its sidecar
     Given the setting EXORELAY__RELAY__OUTBOX_MESSAGES_MAX is 1
     And `exorelay run --role web --bus http://127.0.0.1:1` is running
     When I POST `1` to api/send/users.create until it is refused
-    Then I get 503 with the problem "busy" and the words "the outbox is full (1 places)"
+    Then I get 503 with the problem "busy" and the words "the outbox is full (limit 1)"
     And the answer has a header "retry-after"

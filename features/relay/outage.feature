@@ -20,7 +20,7 @@ Feature: Outages
     Given nothing listens where the broker should be
     And the relay "web" with 2 places in its outbox uses that broker
     When "web" sends messages until one is refused
-    Then that fails with the words "the outbox is full (2 places)"
+    Then that fails with the words "the outbox is full (limit 2)"
 
   Scenario: A relay reports when it is online and offline
     Given a broker over HTTP, with a service "users" that receives "users.create"

@@ -84,4 +84,4 @@ Feature: Requests and replies
     And the relay "small" with at most 2 requests waiting is on the bus
     When "small" starts 2 requests of "ping"
     And "small" requests "ping" without payload
-    Then that fails: "the table of waiting requests is full (2 places): the bus is away or slow, try again in 200 ms"
+    Then that fails: "the table of waiting requests is full (limit 2): try again in 200 ms"

@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use super::{Answer, Config};
 use crate::http::{Kind, Limits, Problem, json_body, message_name, not_found};
 use crate::message::{self, Delivery, Inbox, Message, Receipt, TraceParent};
-use crate::relay::{Refused, Relay};
+use crate::relay::Relay;
 
 #[derive(Clone)]
 struct Listener {
@@ -47,18 +47,23 @@ async fn run(State(listener): State<Listener>, request: Request<Body>) -> Result
     let header = incoming.headers.get(TraceParent::HEADER).and_then(|value| value.to_str().ok());
     message.trace = header.and_then(TraceParent::parse).or(message.trace);
     let name = message.name.clone();
-    let outcome = match listener.answer {
-        Answer::Accepted => listener.relay.receive(message).map(Ok),
-        Answer::Handled => listener.relay.receive_handled(message).await,
+    let delivery = match listener.answer {
+        Answer::Accepted => listener.relay.deliver(message).wait().await,
+        Answer::Handled => match listener.relay.receive_handled(message).await {
+            Ok(Ok(())) => Delivery::Accepted,
+            Ok(Err(reason)) => {
+                let detail = format!("the handler of '{name}' failed: {reason}");
+                return Err(Problem::new(Kind::Internal, detail));
+            }
+            Err(refused) => refused.into(),
+        },
     };
-    match outcome {
-        Ok(Ok(())) => Ok(StatusCode::OK.into_response()),
-        Ok(Err(reason)) => Err(Problem::new(Kind::Internal, format!("the handler of '{name}' failed: {reason}"))),
-        Err(Refused::Unknown) => Ok((StatusCode::NOT_FOUND, format!("unknown message: '{name}'")).into_response()),
-        Err(Refused::Busy { retry_after }) => {
-            Err(Problem::new(Kind::Busy, "the inbox is full").retry_after(retry_after))
-        }
-        Err(Refused::Closing { .. }) => Err(draining()),
+    match delivery {
+        Delivery::Accepted => Ok(StatusCode::OK.into_response()),
+        Delivery::Unknown => Ok((StatusCode::NOT_FOUND, format!("unknown message: '{name}'")).into_response()),
+        Delivery::Busy { .. } if listener.relay.is_closing() => Err(draining()),
+        Delivery::Busy { retry_after } => Err(Problem::new(Kind::Busy, "the inbox is full").retry_after(retry_after)),
+        Delivery::Refused { detail } => Err(Problem::new(Kind::InvalidMessage, detail)),
     }
 }
 

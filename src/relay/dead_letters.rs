@@ -1,4 +1,4 @@
-//! Dead letters: messages that could not be handled or sent, kept until somebody replays or discards them.
+//! Dead letters: messages that could not be handled or sent, kept until they are replayed or discarded.
 
 use std::sync::Mutex;
 use std::time::SystemTime;

@@ -26,11 +26,11 @@ pub enum Error {
     #[error("there is already a handler for message '{0}': a name has one handler, give the second one another name")]
     HandlerExists(MessageName),
     /// A queue or table is full. Nothing was sent; try again later.
-    #[error("{what} is full ({places} places): the bus is away or slow, try again in {} ms", retry_after.as_millis())]
+    #[error("{what} is full{}: try again in {} ms", limit(*places), retry_after.as_millis())]
     Busy {
         /// The queue or table.
         what: &'static str,
-        /// Its capacity.
+        /// Its capacity; 0 if unknown.
         places: usize,
         /// Time to wait before the next attempt.
         retry_after: Duration,
@@ -115,6 +115,13 @@ pub enum Error {
         /// Problem with its value.
         problem: String,
     },
+}
+
+fn limit(places: usize) -> String {
+    match places {
+        0 => String::new(),
+        places => format!(" (limit {places})"),
+    }
 }
 
 impl From<TextError> for Error {

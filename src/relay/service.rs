@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 pub use context::{Context, Handler, HandlerError, handler};
 pub use on_reply::Replied;
 pub use request::Requesting;
-pub use send::Sending;
+pub use send::{Accepting, Sending};
 
 use super::dead_letters::DeadLetters;
 use super::events::EventSender;
@@ -257,11 +257,6 @@ impl Relay {
     /// Sends a message that its service has composed: see [`Outgoing::forward`].
     pub(crate) async fn forward(&self, message: Message) -> Result<(), Error> {
         self.0.outgoing.forward(message).await
-    }
-
-    /// Accepts a message from the bus. It is processed in the background.
-    pub(crate) fn receive(&self, message: Message) -> Result<(), Refused> {
-        self.0.incoming.accept(message, None).map(|accepted| self.run(accepted))
     }
 
     /// Accepts a message from the bus and waits for its handler, as the HTTP-era implementations do.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::message::Delivery;
+
 /// Wait suggested to a broker that found the inbox full.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -20,6 +22,15 @@ pub(crate) enum Refused {
         /// Time to wait before the next attempt, which may reach another instance.
         retry_after: Duration,
     },
+}
+
+impl From<Refused> for Delivery {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unknown => Self::Unknown,
+            Refused::Busy { retry_after } | Refused::Closing { retry_after } => Self::Busy { retry_after },
+        }
+    }
 }
 
 /// Result of a handler. The error is the reason of the dead letter.

@@ -46,7 +46,7 @@ impl ActivityWatchers {
         }))
     }
 
-    /// Gives the message to each caller that waits for its activity. Returns true if there was one.
+    /// Sends the message to each caller that waits for its activity. Returns true if there was one.
     pub(super) fn notify(&self, message: &Message) -> bool {
         let watchers = {
             let mut table = lock(&self.table);

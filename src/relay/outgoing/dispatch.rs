@@ -51,10 +51,8 @@ impl Outgoing {
     /// Not cancel-safe: the message of a dropped call may still be sent.
     pub(in crate::relay) async fn send(&self, draft: Draft) -> Result<Sent, Error> {
         if draft.idempotency_key.is_none() {
-            let message = self.compose(draft, None);
-            let sent = Sent::of(&message);
-            self.dispatch(message, None).wait().await?;
-            return Ok(sent);
+            let (sent, receipt) = self.start(draft);
+            return receipt.wait().await.map(|()| sent);
         }
         let call = self.call(&draft)?;
         let dispatch = || async {
@@ -63,6 +61,12 @@ impl Outgoing {
         };
         call.accepted.get_or_try_init(dispatch).await?;
         Ok(Sent { id: call.id.clone(), activity_id: call.activity_id.clone() })
+    }
+
+    /// Sends a draft, regardless of its idempotency key. The receipt says when it is accepted.
+    pub(in crate::relay) fn start(&self, draft: Draft) -> (Sent, Receipt<Result<(), Error>>) {
+        let message = self.compose(draft, None);
+        (Sent::of(&message), self.dispatch(message, None))
     }
 
     /// Sends a message that already has its id and activity. Its sender becomes this relay.
@@ -159,7 +163,7 @@ impl Outgoing {
         self.outbox.confirm_all(unconfirmed).await;
     }
 
-    /// Gives a reply to the request it answers.
+    /// Completes a request with a reply.
     pub(in crate::relay) fn complete(&self, request: &MessageId, reply: &Message) -> ReplyOutcome {
         self.requests.complete(request, reply)
     }

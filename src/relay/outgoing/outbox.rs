@@ -22,7 +22,7 @@ pub(in crate::relay) trait Log: Send + Sync {
     fn append(&self, message: &Message) -> Receipt<Result<(), Error>>;
 }
 
-/// A message in the outbox. It is dropped at `until`: nobody waits for a reply to it any longer.
+/// A message in the outbox. It is dropped at `until`, when its requester stops waiting for the reply.
 pub(in crate::relay) struct Entry {
     pub(super) message: Message,
     pub(super) until: Option<Instant>,

@@ -93,7 +93,7 @@ impl Requests {
         Ok(WaitGuard { requests: Arc::clone(self), id: id.clone() })
     }
 
-    /// Gives `reply` to the request `id`.
+    /// Completes the request `id` with `reply`.
     pub(super) fn complete(&self, id: &MessageId, reply: &Message) -> ReplyOutcome {
         let mut waiters = lock(&self.waiters);
         match waiters.get(id) {

@@ -2,14 +2,16 @@
 
 use super::Relay;
 use crate::message::{Delivery, Inbox, Message, Receipt};
-use crate::relay::{Error, Refused};
+use crate::relay::Error;
 
 impl Inbox for Relay {
     fn deliver(&self, message: Message) -> Receipt<Delivery> {
-        Receipt::Now(match self.receive(message) {
-            Ok(()) => Delivery::Accepted,
-            Err(Refused::Unknown) => Delivery::Unknown,
-            Err(Refused::Busy { retry_after } | Refused::Closing { retry_after }) => Delivery::Busy { retry_after },
+        Receipt::Now(match self.0.incoming.accept(message, None) {
+            Ok(accepted) => {
+                self.run(accepted);
+                Delivery::Accepted
+            }
+            Err(refused) => refused.into(),
         })
     }
 

@@ -1,13 +1,16 @@
 //! Builder of a message to be sent.
 
-use std::future::IntoFuture;
+use std::future::{Future, IntoFuture};
+use std::mem;
+use std::pin::Pin;
+use std::task::{self, Poll, ready};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use super::Relay;
-use crate::message::{ActivityId, Message, MessageId};
+use crate::message::{ActivityId, Message, MessageId, Pending, Receipt};
 use crate::relay::Error;
 use crate::relay::outgoing::Draft;
 
@@ -68,6 +71,21 @@ impl Sending {
         self
     }
 
+    /// Sends the message. `Err` is the outcome, if it is known at once.
+    fn start(self) -> Result<State, Result<MessageId, Error>> {
+        let Self { relay, draft } = self;
+        let draft = draft.map_err(Err)?;
+        if draft.idempotency_key.is_some() {
+            let sending = async move { Ok(relay.send_draft(draft).await?.id) };
+            return Ok(State::Keyed(sending.boxed()));
+        }
+        let (sent, receipt) = relay.0.outgoing.start(draft);
+        match receipt {
+            Receipt::Now(outcome) => Err(outcome.map(|()| sent.id)),
+            Receipt::Later(pending) => Ok(State::Sent(sent.id, pending)),
+        }
+    }
+
     pub(super) fn into_parts(self) -> (Relay, Result<Draft, Error>) {
         (self.relay, self.draft)
     }
@@ -75,9 +93,44 @@ impl Sending {
 
 impl IntoFuture for Sending {
     type Output = Result<MessageId, Error>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
+    type IntoFuture = Accepting;
 
     fn into_future(self) -> Self::IntoFuture {
-        async move { Ok(self.relay.send_draft(self.draft?).await?.id) }.boxed()
+        Accepting(State::Unsent(self))
+    }
+}
+
+/// Future of [`Sending`]. It does not allocate if the message is accepted at once, which is the common case.
+#[must_use = "nothing is sent until this is awaited"]
+pub struct Accepting(State);
+
+enum State {
+    Unsent(Sending),
+    /// Sent, and waiting for the confirmation.
+    Sent(MessageId, Pending<Result<(), Error>>),
+    /// Sent under an idempotency key, possibly by another call.
+    Keyed(BoxFuture<'static, Result<MessageId, Error>>),
+    Done,
+}
+
+impl Future for Accepting {
+    type Output = Result<MessageId, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+        if let State::Unsent(_) = &self.0
+            && let State::Unsent(sending) = mem::replace(&mut self.0, State::Done)
+        {
+            match sending.start() {
+                Ok(state) => self.0 = state,
+                Err(outcome) => return Poll::Ready(outcome),
+            }
+        }
+        let outcome = match &mut self.0 {
+            State::Sent(id, pending) => ready!(Pin::new(pending).poll(context)).map(|()| id.clone()),
+            State::Keyed(sending) => ready!(sending.as_mut().poll(context)),
+            State::Unsent(_) | State::Done => panic!("a send was polled after it had completed"),
+        };
+        self.0 = State::Done;
+        Poll::Ready(outcome)
     }
 }
