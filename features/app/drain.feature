@@ -34,7 +34,7 @@ Feature: Stopping
     And the service gets "slow" with payload `1`
     And it gets SIGTERM
     Then it ends with status 0
-    And its log says "messages are left unfinished"
+    And its log says "closed with unfinished messages"
 
   Scenario: A taken port
     Given `exorelay broker` is running

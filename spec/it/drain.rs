@@ -134,7 +134,7 @@ async fn a_stopping_sidecar_reports_messages_without_a_follower() {
     let mut sidecar = Process::start("run --role users --receives hello --bus embedded", &[]).await;
     assert_eq!(post(&format!("{}/send/hello", sidecar.url("api")), &json!(1)).await.status, 202);
     sidecar.stop().await;
-    assert!(sidecar.log().contains(r#""message":"messages are left unfinished","messages":1"#), "{}", sidecar.log());
+    assert!(sidecar.log().contains(r#""message":"closed with unfinished messages","messages":1"#), "{}", sidecar.log());
 }
 
 /// Sends SIGTERM twice: after the first one alone, the process would use up its grace time.

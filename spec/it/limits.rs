@@ -218,8 +218,9 @@ async fn garbage_after_a_request_is_answered_400_and_leaves_nothing_behind() {
 }
 
 /// Files that may read the wall clock, and the reason.
-const WALL_CLOCK: [(&str, &str); 17] = [
-    ("src/broker/shell.rs", "for display: the time a message was given up"),
+const WALL_CLOCK: [(&str, &str); 18] = [
+    ("src/broker/engine.rs", "for display: the time a message was given up"),
+    ("src/broker/follower.rs", "for display: as above"),
     ("src/broker/traffic.rs", "for display: the time a message passed"),
     ("src/broker/rules/record.rs", "for display: as above"),
     ("src/broker/rules/activity.rs", "for display: as above"),

@@ -83,7 +83,7 @@ fn an_answer_of_another_server_is_an_error() {
 fn invalid_json_is_refused_before_any_call() {
     for tool in ["send", "request"] {
         let finished = exorelay(&[tool, "hello", "{name: world}", "--api", &unused_address()]).finish();
-        finished.check(64, "in a shell, JSON needs single quotes around it: '{\"name\":\"world\"}'");
+        finished.check(64, "in a shell, put single quotes around JSON, as in '{\"name\":\"world\"}'");
         exorelay(&[tool, "hello", "-", "--api", &unused_address()])
             .stdin("{")
             .finish()

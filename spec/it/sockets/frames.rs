@@ -12,7 +12,7 @@ use crate::eventually::eventually;
 use crate::stage::Peer;
 
 /// Log message about a malformed frame.
-const MALFORMED: &str = "a frame cannot be understood";
+const MALFORMED: &str = "malformed frame";
 
 /// Returns copies of a valid frame, each with one field of a wrong type.
 fn malformed(frame: &Value) -> Vec<Value> {
