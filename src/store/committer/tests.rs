@@ -170,7 +170,7 @@ async fn what_waits_has_a_bound() {
     let (sums, store) = sums();
     let first = hold_first(&sums, &store).await;
     let second = spawn_add(&sums, 1_001);
-    until("the second waits", || sums.with_state(|sum| *sum) == 102).await;
+    until("the second waits", || sums.with_state(|sum| *sum) == 1_002).await;
     let refused = add(&sums, 1).await;
     assert!(matches!(refused, Err(CommitError::Busy { bytes: 1_001 })), "{refused:?}");
     store.on_commit(OnCommit::Succeed);
