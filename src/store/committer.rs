@@ -140,7 +140,7 @@ impl<M: Machine> Committer<M> {
         &self.0.machine
     }
 
-    /// Reads the state, or changes what is not kept in the store. The state may be ahead of the store.
+    /// Reads the state, or changes what is not stored. The state may be ahead of the store.
     pub fn with_state<A>(&self, look: impl FnOnce(&mut M::State) -> A) -> A {
         look(&mut lock(&self.0.queue).state)
     }

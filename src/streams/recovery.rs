@@ -35,7 +35,7 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
         registry: config.registry,
     };
     // Numbers start from the time, so that entity tags stay unique across restarts even if nothing is stored.
-    let next_log = store.get(COUNTERS, NEXT_LOG)?.and_then(|kept| Some(u64::from_be_bytes((*kept).try_into().ok()?)));
+    let next_log = store.get(COUNTERS, NEXT_LOG)?.and_then(|bytes| Some(u64::from_be_bytes((*bytes).try_into().ok()?)));
     let mut ledger = Ledger::new(limits, now_ms.saturating_mul(LOGS_PER_MS).max(next_log.unwrap_or(0)));
     let view = ReadView::default();
     restore_streams(store, (&mut ledger, now_ms), &view)?;

@@ -12,7 +12,7 @@ use crate::store::{MemoryStore, Owner, Table};
 
 const SUMS: Table = Owner::Users.table("sums");
 
-/// Adds numbers, and keeps their sum.
+/// A machine that adds numbers, and stores their sum.
 #[derive(Default)]
 struct Sums {
     published: Mutex<Vec<u64>>,
@@ -37,7 +37,7 @@ impl Machine for Sums {
     }
 
     fn publish<'a>(&self, sum: u64, _: impl Iterator<Item = &'a u64>) {
-        assert!(!self.panics.load(Ordering::SeqCst), "this test lets a publication panic");
+        assert!(!self.panics.load(Ordering::SeqCst), "this test makes a publication panic");
         lock(&self.published).push(sum);
     }
 }
@@ -76,16 +76,16 @@ async fn read(sums: &Committer<Sums>) -> Result<u64, CommitError> {
     sums.submit(Submission::default(), |sum, _| *sum).await
 }
 
-fn kept(store: &dyn Store) -> Option<String> {
-    let kept = store.get(SUMS, b"sum").unwrap()?;
-    Some(String::from_utf8(kept.to_vec()).unwrap())
+fn stored(store: &dyn Store) -> Option<String> {
+    let stored = store.get(SUMS, b"sum").unwrap()?;
+    Some(String::from_utf8(stored.to_vec()).unwrap())
 }
 
 fn published(sums: &Committer<Sums>) -> Vec<u64> {
     lock(&sums.machine().published).clone()
 }
 
-/// Lets everything run that can, until `done`.
+/// Lets all tasks run until `done`.
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while !done() {
@@ -109,14 +109,14 @@ async fn everything_that_waits_shares_one_commit() {
     let first = hold_first(&sums, &store).await;
     let waiting: Vec<_> = (0..20).map(|_| spawn_add(&sums, 2)).collect();
     until("all of them are decided", || sums.with_state(|sum| *sum) == 41).await;
-    assert_eq!((kept(&*store), published(&sums)), (None, vec![]), "nothing is visible before it is durable");
+    assert_eq!((stored(&*store), published(&sums)), (None, vec![]), "nothing is visible before it is durable");
     store.on_commit(OnCommit::Succeed);
     assert_eq!(first.await.unwrap().unwrap(), 1);
     for (index, call) in waiting.into_iter().enumerate() {
         assert_eq!(call.await.unwrap().unwrap(), 3 + 2 * index as u64);
     }
     assert_eq!((store.commits(), published(&sums)), (2, vec![1, 41]));
-    assert_eq!(kept(&*store).as_deref(), Some("41"));
+    assert_eq!(stored(&*store).as_deref(), Some("41"));
     assert_eq!(store.threads(), ["sums", "sums"]);
 }
 
@@ -145,7 +145,7 @@ async fn a_store_that_does_not_block_is_written_on_the_callers_thread() {
     let sums = sums_on(Arc::clone(&store) as Arc<dyn Store>);
     assert!(sums.ended().is_cancelled(), "there is no thread");
     assert_eq!(add(&sums, 3).now_or_never().unwrap().unwrap(), 3);
-    assert_eq!(kept(&*store).as_deref(), Some("3"));
+    assert_eq!(stored(&*store).as_deref(), Some("3"));
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn a_caller_may_commit_by_itself_if_no_commit_is_running() {
 }
 
 #[tokio::test]
-async fn what_waits_has_a_bound() {
+async fn changes_that_wait_have_a_limit() {
     let (sums, store) = sums();
     let first = hold_first(&sums, &store).await;
     let second = spawn_add(&sums, 1_001);
@@ -197,11 +197,11 @@ async fn check_failure(on_commit: OnCommit, cause: &str) {
     assert!(matches!(add_on(&sums, CommitOn::Caller, 1).await, Err(CommitError::Failed(_))));
     assert_eq!(store.commits(), commits, "nothing is tried again");
     assert_eq!(sums.failure().unwrap().to_string(), cause);
-    assert_eq!((kept(&*store).as_deref(), published(&sums)), (Some("1"), vec![1]));
+    assert_eq!((stored(&*store).as_deref(), published(&sums)), (Some("1"), vec![1]));
 }
 
 #[tokio::test]
-async fn a_failed_commit_is_reported_to_all_who_wait_and_ends_it() {
+async fn a_failed_commit_is_reported_to_all_callers_that_wait() {
     check_failure(OnCommit::Fail, "the journal cannot be written: journal: the disk is full").await;
 }
 
@@ -232,7 +232,7 @@ async fn a_change_is_committed_although_its_caller_goes_away() {
     store.on_commit(OnCommit::Succeed);
     first.await.unwrap().unwrap();
     add(&sums, 3).await.unwrap();
-    assert_eq!(kept(&*store).as_deref(), Some("6"));
+    assert_eq!(stored(&*store).as_deref(), Some("6"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -257,11 +257,11 @@ async fn no_commit_is_forgotten_while_callers_come_and_go() {
         }
     }
     let sum = add(&sums, 1).await.unwrap();
-    assert_eq!(kept(&*store), Some(sum.to_string()));
+    assert_eq!(stored(&*store), Some(sum.to_string()));
 }
 
 #[tokio::test]
-async fn the_thread_ends_with_the_last_clone_and_lets_go_of_the_store() {
+async fn the_thread_ends_with_the_last_clone_and_releases_the_store() {
     let (sums, store) = sums();
     add(&sums, 1).await.unwrap();
     let ended = sums.ended();

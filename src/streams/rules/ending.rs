@@ -72,9 +72,9 @@ impl Ledger {
             changes.push(Change::Removed { path, log: stream.entry.log });
             let Some(origin) = stream.entry.origin else { return };
             let Ok(source) = StreamPath::parse(&origin.source) else { return };
-            let Some(kept) = self.streams.get_mut(&source) else { return };
-            kept.entry.forks = kept.entry.forks.saturating_sub(1);
-            match kept.entry.deleted && kept.entry.forks == 0 {
+            let Some(ancestor) = self.streams.get_mut(&source) else { return };
+            ancestor.entry.forks = ancestor.entry.forks.saturating_sub(1);
+            match ancestor.entry.deleted && ancestor.entry.forks == 0 {
                 true => next = Some(source),
                 false => changes.push(Change::Entry { path: source }),
             }

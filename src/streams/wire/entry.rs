@@ -216,8 +216,8 @@ mod tests {
         fn an_entry_is_read_back_and_a_truncated_one_is_not(entry in entry(), cut in 1_usize..200) {
             let bytes = entry.to_bytes();
             prop_assert_eq!(StreamEntry::read(b"a/b", &bytes), Ok(("a/b".try_into().unwrap(), entry)));
-            let kept = bytes.len() - cut.min(bytes.len());
-            prop_assert!(StreamEntry::read(b"a/b", &bytes[..kept]).is_err());
+            let length = bytes.len() - cut.min(bytes.len());
+            prop_assert!(StreamEntry::read(b"a/b", &bytes[..length]).is_err());
         }
 
         #[test]

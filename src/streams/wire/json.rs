@@ -150,8 +150,8 @@ mod tests {
         fn a_truncated_array_is_refused(values in prop::collection::vec(value(), 1..4), cut in 1_usize..50) {
             let text = Value::from(values).to_string();
             let bytes = text.as_bytes();
-            let kept = bytes.len() - cut.min(bytes.len());
-            prop_assert!(record_of(&bytes[..kept]).is_err());
+            let length = bytes.len() - cut.min(bytes.len());
+            prop_assert!(record_of(&bytes[..length]).is_err());
         }
 
         #[test]
