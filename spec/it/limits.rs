@@ -224,7 +224,7 @@ const WALL_CLOCK: [(&str, &str); 18] = [
     ("src/broker/traffic.rs", "for display: the time a message passed"),
     ("src/broker/rules/record.rs", "for display: as above"),
     ("src/broker/rules/activity.rs", "for display: as above"),
-    ("src/broker/socket.rs", "the timestamp that frames of the WebSocket era carry"),
+    ("src/broker/session.rs", "the timestamp that frames of the WebSocket era carry"),
     ("src/broker/wire/frame.rs", "the timestamp that frames of the WebSocket era carry"),
     ("src/broker/wire/frame", "the timestamp that frames of the WebSocket era carry"),
     ("src/relay/dead_letters.rs", "for display: the time a message became a dead letter"),

@@ -1,4 +1,4 @@
-//! Who the service at the other end of a socket is: nobody at first, then an instance of the role it registers under.
+//! Identity of a service that is connected by WebSocket: an instance of a role, once it has registered.
 
 use std::sync::Arc;
 
@@ -9,43 +9,54 @@ use super::error::Error;
 use super::handle::InstanceHandle;
 use super::rules::InstanceKey;
 use super::service::Broker;
-use super::socket::Acks;
 use super::wire::{Dialect, Hello};
 use crate::message::{InstanceId, Message, Registration, Role, Verdict};
 
-/// The socket's place on the roster. A socket that registers under another role gives up the one before.
+/// Says if the two ends answer each message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acks {
+    /// They do, as relays and brokers of ours.
+    Each,
+    /// They do not, as originals.
+    None,
+}
+
+/// Registration of the service behind one connection. A service that registers under another role gives up the role it
+/// had.
 pub(super) struct Member {
     broker: Broker,
     acks: Acks,
     wake: Arc<Notify>,
-    seat: Option<Seat>,
+    registered: Option<Registered>,
     dialect: Dialect,
 }
 
-struct Seat {
+struct Registered {
     key: InstanceKey,
     role: Role,
     instance: InstanceId,
 }
 
-impl Seat {
-    fn fits(&self, hello: &Hello) -> bool {
+impl Registered {
+    /// Returns true if `hello` is from the same instance.
+    fn matches(&self, hello: &Hello) -> bool {
         self.role == hello.role && hello.instance.as_ref().is_none_or(|instance| *instance == self.instance)
     }
 }
 
 impl Member {
     pub(super) fn new(broker: Broker, acks: Acks, wake: Arc<Notify>) -> Self {
-        Self { broker, acks, wake, seat: None, dialect: Dialect::ActivityId }
+        Self { broker, acks, wake, registered: None, dialect: Dialect::ActivityId }
     }
 
-    /// Registers, or renews what the broker knows. Errors: [`Error::Token`], [`Error::Full`], [`Error::InstanceTaken`],
+    /// Registers the service, or updates its registration. Errors: [`Error::Token`], [`Error::Full`], [`Error::InstanceTaken`],
     /// [`Error::Draining`].
     pub(super) fn register(&mut self, hello: Hello) -> Result<(), Error> {
         self.dialect = hello.dialect;
-        let known = self.seat.as_ref().filter(|seat| seat.fits(&hello));
+        let known = self.registered.as_ref().filter(|registered| registered.matches(&hello));
         let fresh = || InstanceId::from_uuid(Uuid::now_v7());
-        let instance = hello.instance.or_else(|| known.map(|seat| seat.instance.clone())).unwrap_or_else(fresh);
+        let instance =
+            hello.instance.or_else(|| known.map(|registered| registered.instance.clone())).unwrap_or_else(fresh);
         let registration = Registration {
             role: hello.role.clone(),
             instance: instance.clone(),
@@ -55,49 +66,49 @@ impl Member {
             batch: self.acks == Acks::Each,
             token: hello.token,
         };
-        if let Some(seat) = known {
-            return self.broker.engine().renew(seat.key, registration);
+        if let Some(registered) = known {
+            return self.broker.engine().renew(registered.key, registration);
         }
         self.leave(false);
         let handle = InstanceHandle::waking(Arc::clone(&self.wake));
         let key = self.broker.engine().connect(registration, handle)?;
-        self.seat = Some(Seat { key, role: hello.role, instance });
+        self.registered = Some(Registered { key, role: hello.role, instance });
         Ok(())
     }
 
-    /// Whether a registration is about the place that the socket has.
-    pub(super) fn stays(&self, hello: &Hello) -> bool {
-        self.seat.as_ref().is_some_and(|seat| seat.fits(hello))
+    /// Returns true if `hello` updates the current registration instead of replacing it.
+    pub(super) fn is_renewed_by(&self, hello: &Hello) -> bool {
+        self.registered.as_ref().is_some_and(|registered| registered.matches(hello))
     }
 
-    /// Publishes in the name of this service; an unregistered one speaks for itself.
+    /// Publishes a message of this service, registered or not.
     pub(super) fn publish(&self, message: Message) -> Verdict {
-        self.broker.publish_with(self.seat.as_ref().map(|seat| &seat.instance), None, message)
+        self.broker.publish_with(self.registered.as_ref().map(|registered| &registered.instance), None, message)
     }
 
-    /// Gives up a message for which its receivers never had room.
+    /// Gives up a message whose receivers stayed full for too long.
     pub(super) fn overflow(&self, message: Message) {
-        self.broker.engine().overflow(self.seat.as_ref().map(|seat| &seat.instance), message);
+        self.broker.engine().overflow(self.registered.as_ref().map(|registered| &registered.instance), message);
     }
 
-    /// Its place, once it has registered.
+    /// Returns the key of the registration.
     pub(super) fn key(&self) -> Option<InstanceKey> {
-        self.seat.as_ref().map(|seat| seat.key)
+        self.registered.as_ref().map(|registered| registered.key)
     }
 
     pub(super) fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// Role and instance, for the log.
+    /// Returns role and instance, for the log.
     pub(super) fn names(&self) -> (Option<Role>, Option<InstanceId>) {
-        self.seat.as_ref().map(|seat| (seat.role.clone(), seat.instance.clone())).unzip()
+        self.registered.as_ref().map(|registered| (registered.role.clone(), registered.instance.clone())).unzip()
     }
 
-    /// Gives up its place; a delivery that is `out` counts as not delivered.
-    pub(super) fn leave(&mut self, out: bool) {
-        if let Some(Seat { key, role, instance }) = self.seat.take() {
-            self.broker.engine().disconnect(key, (role, instance), out);
+    /// Gives up the registration. A delivery that is `in_flight` counts as not delivered.
+    pub(super) fn leave(&mut self, in_flight: bool) {
+        if let Some(Registered { key, role, instance }) = self.registered.take() {
+            self.broker.engine().disconnect(key, (role, instance), in_flight);
         }
     }
 }

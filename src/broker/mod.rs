@@ -38,7 +38,7 @@ mod response;
 pub mod routes;
 mod rules;
 mod service;
-mod socket;
+mod session;
 #[cfg(test)]
 mod tests;
 mod traffic;

@@ -1,17 +1,17 @@
 //! How a request becomes a WebSocket. exo 3, 3.7.
 
 use axum::extract::Request;
-use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderValue;
 use axum::response::Response;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::config::Config;
+use super::member::Acks;
 use super::rules::Note;
 use super::service::Broker;
-use super::socket::{Acks, Connection};
+use super::session::Connection;
 use super::wire::ACKS_HEADER;
 use crate::http::Place;
+use crate::http::websocket::{self, UpgradeError};
 
 /// What a socket reads at once; longer frames take several turns. Every socket has a buffer of that size even when
 /// nothing comes: half of what an idle one costs.
@@ -49,9 +49,7 @@ pub(super) async fn open(broker: &Broker, request: Request) -> Result<Response, 
 async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal> {
     let config = broker.config();
     let (mut parts, _) = request.into_parts();
-    check_origin(config, &parts.headers)?;
-    let upgraded = crate::http::upgrade(&mut parts).await;
-    let (mut response, connection) = upgraded.map_err(|cause| Refusal::Handshake { cause })?;
+    let (mut response, connection) = websocket::upgrade(&mut parts, &config.origins).await?;
     let bounds = WebSocketConfig::default()
         .max_message_size(Some(config.frame_bytes_max))
         .max_frame_size(Some(config.frame_bytes_max))
@@ -75,14 +73,11 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
     Ok(response)
 }
 
-/// A web page of another host may not open a socket unless it is allowed to. exo 3.7.
-fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
-    let host = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1)).unwrap_or_default();
-    let own = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let allowed = |allowed: &String| allowed == "*" || allowed.eq_ignore_ascii_case(host);
-    if own.is_some_and(|own| own.eq_ignore_ascii_case(host)) || config.origins.iter().any(allowed) {
-        return Ok(());
+impl From<UpgradeError> for Refusal {
+    fn from(error: UpgradeError) -> Self {
+        match error {
+            UpgradeError::Origin { host } => Self::Origin { host },
+            UpgradeError::Handshake { cause } => Self::Handshake { cause },
+        }
     }
-    Err(Refusal::Origin { host: host.to_owned() })
 }

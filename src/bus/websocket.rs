@@ -16,18 +16,19 @@ use uuid::Uuid;
 
 use super::{Bus, Close, Config, Error, Membership, Register, together};
 use crate::broker::{Dialect, Hello, sending_frame};
-use crate::http::Ending;
+use crate::http::websocket::Ending;
 use crate::message::{Message, MessageId, Registration, Verdict};
 
 use connection::Connection;
-use driver::Setup;
+
 use handshake::{Peer, Target};
+use session::Setup;
 
 mod connection;
-mod driver;
 mod handshake;
 mod intake;
 mod rules;
+mod session;
 #[cfg(test)]
 mod tests;
 

@@ -9,7 +9,7 @@ mod limits;
 mod problem;
 mod serve;
 pub(crate) mod sse;
-mod websocket;
+pub(crate) mod websocket;
 
 pub use body::{Incoming, json_body, message_name, read_body};
 #[cfg(test)]
@@ -20,4 +20,3 @@ pub use limits::Limits;
 pub use problem::{Kind, Problem, not_found};
 pub use serve::{Answering, Answers, BindError, Caller, Listening, Peer, Place, Serving, WorkerHandle, Workers};
 pub(crate) use serve::{Streak, live};
-pub(crate) use websocket::{Accepted, Ending, Reading, Socket, Traffic, upgrade};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::handshake::Peer;
-use crate::http::Reading;
+use crate::http::websocket::Reading;
 use crate::message::{Delivery, Inbox, Message, Pending, Receipt};
 
 /// Messages that may wait here for an inbox without room; then nothing more is read. Replies that somebody waits for

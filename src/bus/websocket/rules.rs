@@ -1,16 +1,13 @@
-//! What a connection has to remember: who waits for which answers, what was said last in which conversation, and when
-//! the other end was last heard of. Pure: time comes in.
+//! Memory of a connection: batches that are not answered yet, and the last message of each conversation. Pure: time comes
+//! in as an argument.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::message::{ActivityId, Message, MessageId, Verdict};
 
 /// Conversations whose last message is remembered for brokers that do not tell what a message answers.
 const CONVERSATIONS_MAX: usize = 16_384;
-
-/// Signs of life that may stay away before the other end is taken for dead.
-const UNHEARD_MAX: u32 = 2;
 
 /// What was sent and is not answered yet, in the order of sending. `W` is who waits for it.
 pub(super) struct Unanswered<W> {
@@ -96,62 +93,10 @@ impl Conversations {
     }
 }
 
-/// Whether the other end lives.
-pub(super) struct Heartbeat {
-    every: Duration,
-    /// When it was heard of or asked last.
-    since: Instant,
-    asked: u32,
-}
-
-/// What to do about the other end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Beat {
-    /// Nothing yet.
-    Wait,
-    /// Ask it for a sign of life.
-    Ask,
-    /// Take it for dead.
-    GiveUp,
-}
-
-impl Heartbeat {
-    pub(super) fn new(every: Duration, now: Instant) -> Self {
-        Self { every, since: now, asked: 0 }
-    }
-
-    /// There was a frame, of whatever kind.
-    pub(super) fn heard(&mut self, now: Instant) {
-        self.since = now;
-        self.asked = 0;
-    }
-
-    /// When to look again.
-    pub(super) fn due(&self) -> Instant {
-        self.since + self.every
-    }
-
-    /// Looks. Asks once per silent interval; gives up when [`UNHEARD_MAX`] questions brought nothing.
-    pub(super) fn look(&mut self, now: Instant) -> Beat {
-        if now < self.due() {
-            return Beat::Wait;
-        }
-        if self.asked == UNHEARD_MAX {
-            return Beat::GiveUp;
-        }
-        self.since = now;
-        self.asked += 1;
-        Beat::Ask
-    }
-
-    /// How long the silence is when it is taken for death.
-    pub(super) fn patience(&self) -> Duration {
-        self.every * (UNHEARD_MAX + 1)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::message::MessageName;
 
@@ -210,35 +155,5 @@ mod tests {
         assert_eq!((known.last.len(), known.order.len()), (CONVERSATIONS_MAX, CONVERSATIONS_MAX));
         check_answered(&known, message(Some("99"), None), None);
         check_answered(&known, message(Some("100"), None), Some("100"));
-    }
-
-    #[test]
-    fn who_is_silent_is_asked_twice_and_then_taken_for_dead() {
-        let start = Instant::now();
-        let mut heartbeat = Heartbeat::new(SECOND, start);
-        assert_eq!(heartbeat.look(start + SECOND / 2), Beat::Wait);
-        assert_eq!(heartbeat.look(start + SECOND), Beat::Ask);
-        assert_eq!(heartbeat.look(start + SECOND), Beat::Wait);
-        assert_eq!(heartbeat.look(start + 2 * SECOND), Beat::Ask);
-        assert_eq!(heartbeat.due(), start + heartbeat.patience());
-        assert_eq!(heartbeat.look(start + 3 * SECOND), Beat::GiveUp);
-    }
-
-    #[test]
-    fn a_pause_of_this_process_is_not_taken_for_silence_of_the_other_end() {
-        let start = Instant::now();
-        let mut heartbeat = Heartbeat::new(SECOND, start);
-        assert_eq!(heartbeat.look(start + 100 * SECOND), Beat::Ask);
-        assert_eq!(heartbeat.look(start + 100 * SECOND), Beat::Wait);
-    }
-
-    #[test]
-    fn any_frame_is_a_sign_of_life() {
-        let start = Instant::now();
-        let mut heartbeat = Heartbeat::new(SECOND, start);
-        assert_eq!(heartbeat.look(start + 2 * SECOND), Beat::Ask);
-        heartbeat.heard(start + 2 * SECOND);
-        assert_eq!(heartbeat.due(), start + 3 * SECOND);
-        assert_eq!(heartbeat.look(start + 3 * SECOND), Beat::Ask);
     }
 }

@@ -1,7 +1,12 @@
-//! WebSockets of both ends: the upgrade of a request, and the frames of one connection.
+//! WebSockets of both ends: the upgrade of a request, and the loop that drives a connection.
 
+mod heartbeat;
+mod queue;
+mod session;
 mod socket;
 mod upgrade;
 
-pub(crate) use socket::{Ending, Reading, Socket, Traffic};
-pub(crate) use upgrade::{Accepted, upgrade};
+pub(crate) use queue::{QueueState, SendQueue};
+pub(crate) use session::{Lost, Session, drive, now};
+pub(crate) use socket::{Ending, Reading, Socket};
+pub(crate) use upgrade::{Accepted, UpgradeError, upgrade};

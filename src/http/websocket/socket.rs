@@ -1,83 +1,76 @@
-//! The frames of one WebSocket, both ways: reads what is there, then writes what has gathered, with one flush.
+//! Frames of one connection, in both directions: reads the frames that have arrived, then writes those they led to with
+//! one flush.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::sink::Sink;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message as RawFrame, Utf8Bytes};
 
-/// Frames that are read before what they led to is written.
+use super::queue::SendQueue;
+
+/// Frames that are read before their answers are written.
 const READS_MAX: usize = 256;
 
-/// Frames that may wait to be written; beyond that nothing is read, since whatever is read may have to be answered.
-const QUEUE_FRAMES_MAX: usize = 4_096;
+/// Buffer for bytes that are discarded after the end.
+const DISCARD_BYTES: usize = 16 * 1024;
 
-/// Longer texts leave in pieces: the library's buffer grows to the longest piece it has ever written, and stays so.
-const PIECE_BYTES_MAX: usize = 64 * 1024;
+/// Timeout for closing a connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How much is thrown away at once of what comes after the end.
-const UNREAD_BYTES: usize = 16 * 1024;
-
-/// How long the end of a connection may take.
-const END: Duration = Duration::from_secs(2);
-
-/// One connection.
+/// A WebSocket with its queue of outgoing frames.
 pub(crate) struct Socket<S> {
     stream: WebSocketStream<S>,
-    queue: VecDeque<RawFrame>,
-    /// What has not left yet of a text that leaves in pieces.
-    rest: Bytes,
-    /// Frames that were read since something was written last.
+    queue: SendQueue,
+    /// Number of frames read since the last write.
     read: usize,
     unflushed: bool,
-    /// Nothing can be read any more.
+    /// True if nothing can be read any more.
     ended: bool,
-    /// Why nothing can be written any more. What the other end has said about it is read first.
+    /// Error of a write. It is reported once all frames that the other end had sent before are read: they may say why.
     broken: Option<tungstenite::Error>,
 }
 
-/// What happened on a connection.
+/// Progress of a connection.
 #[derive(Debug)]
 pub(crate) enum Traffic {
-    /// A frame came.
+    /// A frame was read.
     Frame(RawFrame),
-    /// No further frame is there at this moment: what the last ones led to can be written.
+    /// No further frame has arrived yet, so the answers to the last ones can be written.
     Pause,
-    /// Everything queued so far has left.
+    /// Everything queued has been written.
     Flushed,
 }
 
-/// Whether frames are wanted.
+/// Says if frames may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// Yes.
+    /// They may.
     On,
-    /// There is no room for them: they stay with the network.
+    /// They stay in the network, because their receiver cannot take any.
     Off,
 }
 
-/// How a connection is ended.
+/// Manner of closing a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// With a close frame.
     Polite(CloseFrame),
     /// With the answer to the other end's close frame.
     Answer,
-    /// Without a word. exo 3.9.
+    /// Without a close frame. exo 3.9.
     Abrupt,
 }
 
 impl Ending {
-    /// A close frame of this code, without a reason.
+    /// A close frame with this code and no reason.
     pub(crate) fn polite(code: CloseCode) -> Self {
         Self::Polite(CloseFrame { code, reason: Utf8Bytes::default() })
     }
@@ -85,38 +78,20 @@ impl Ending {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(crate) fn new(stream: WebSocketStream<S>) -> Self {
-        let (queue, rest) = (VecDeque::new(), Bytes::new());
-        Self { stream, queue, rest, read: 0, unflushed: false, ended: false, broken: None }
+        Self { stream, queue: SendQueue::default(), read: 0, unflushed: false, ended: false, broken: None }
     }
 
-    /// Queues one text frame. It is written by [`Socket::exchange`].
-    pub(crate) fn text(&mut self, json: Bytes) {
-        let text = Utf8Bytes::try_from(json).expect("names, ids and payloads are UTF-8, and JSON is made of them");
-        self.queue.push_back(RawFrame::Text(text));
+    pub(crate) fn queue(&mut self) -> &mut SendQueue {
+        &mut self.queue
     }
 
-    /// Queues the question for a sign of life.
-    pub(crate) fn ping(&mut self) {
-        self.queue.push_back(RawFrame::Ping(Bytes::new()));
-    }
-
-    /// Forgets what is queued. What has left in part still leaves as a whole.
-    pub(crate) fn forget(&mut self) {
-        self.queue.clear();
-    }
-
-    /// Whether nothing is queued any more, so that more may be.
-    pub(crate) fn has_room(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// Waits for the next thing to happen: reads, and writes what is queued. Cancel-safe. Errors: the connection ended.
-    pub(crate) async fn exchange(&mut self, reading: Reading) -> Result<Traffic, tungstenite::Error> {
+    /// Reads frames and writes queued ones until there is progress to report. Cancel-safe. Errors: the connection ended.
+    pub(super) async fn exchange(&mut self, reading: Reading) -> Result<Traffic, tungstenite::Error> {
         poll_fn(|context| self.poll(context, reading)).await
     }
 
     fn poll(&mut self, context: &mut Context<'_>, reading: Reading) -> Poll<Result<Traffic, tungstenite::Error>> {
-        // While frames come in one after the other, what they lead to is gathered; otherwise writing comes first.
+        // While one frame arrives after the other, their answers are gathered; otherwise writing comes first.
         if self.read == 0 && self.broken.is_none() {
             match self.poll_write(context) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(Traffic::Flushed)),
@@ -124,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Poll::Pending => {}
             }
         }
-        if self.read < READS_MAX && reading == Reading::On && self.queue.len() < QUEUE_FRAMES_MAX {
+        if self.read < READS_MAX && reading == Reading::On && !self.queue.is_full() {
             match self.poll_read(context)? {
                 Poll::Ready(frame) => return Poll::Ready(Ok(Traffic::Frame(frame))),
                 Poll::Pending => {}
@@ -141,11 +116,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<RawFrame, tungstenite::Error>> {
-        let frame = std::task::ready!(self.stream.poll_next_unpin(context));
+        let frame = ready!(self.stream.poll_next_unpin(context));
         match &frame {
             Some(Ok(frame)) => {
                 self.read += 1;
-                // The library has the answer to a ping ready; it goes with the next flush.
+                // The library has prepared the pong; it is sent with the next flush.
                 self.unflushed |= matches!(frame, RawFrame::Ping(_));
             }
             Some(Err(_)) | None => self.ended = true,
@@ -153,11 +128,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(frame.unwrap_or(Err(tungstenite::Error::ConnectionClosed)))
     }
 
-    /// Ready when something was queued and all of it has left now.
+    /// Ready once something was queued and all of it is written.
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), tungstenite::Error>> {
-        while !self.queue.is_empty() || !self.rest.is_empty() {
-            std::task::ready!(self.sink().poll_ready(context))?;
-            if let Some(frame) = self.next_piece() {
+        while !self.queue.is_drained() {
+            ready!(self.sink().poll_ready(context))?;
+            if let Some(frame) = self.queue.pop() {
                 self.sink().start_send(frame)?;
                 self.unflushed = true;
             }
@@ -169,73 +144,55 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn sink(&mut self) -> std::pin::Pin<&mut WebSocketStream<S>> {
-        std::pin::Pin::new(&mut self.stream)
+    fn sink(&mut self) -> Pin<&mut WebSocketStream<S>> {
+        Pin::new(&mut self.stream)
     }
 
-    /// What leaves next: a whole frame, or a piece of a long text.
-    fn next_piece(&mut self) -> Option<RawFrame> {
-        let piece = |rest: &mut Bytes, data: Data| {
-            let bytes = rest.split_to(rest.len().min(PIECE_BYTES_MAX));
-            RawFrame::Frame(Frame::message(bytes, OpCode::Data(data), rest.is_empty()))
-        };
-        if !self.rest.is_empty() {
-            return Some(piece(&mut self.rest, Data::Continue));
-        }
-        match self.queue.pop_front()? {
-            RawFrame::Text(text) if text.len() > PIECE_BYTES_MAX => {
-                self.rest = text.into();
-                Some(piece(&mut self.rest, Data::Text))
-            }
-            frame => Some(frame),
-        }
-    }
-
-    /// Ends the connection: what is queued leaves first, and the other end has a moment to end it too, so that nothing
-    /// that is on its way gets lost. What comes meanwhile is not looked at.
-    pub(crate) async fn end(&mut self, ending: Ending) {
-        match tokio::time::timeout(END, self.leave(ending)).await {
+    /// Closes the connection within 2 seconds. Queued frames are written first, and the other end gets the time to close
+    /// its half, so that frames on their way are not lost. Frames that arrive meanwhile are discarded.
+    pub(crate) async fn close(&mut self, ending: Ending) {
+        match tokio::time::timeout(CLOSE_TIMEOUT, self.finish(ending)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the connection ended before it was closed"),
+            Ok(Err(error)) => tracing::debug!(%error, "the connection broke while it was being closed"),
             Err(_) => tracing::debug!("the other end did not close its half in time"),
         }
     }
 
-    async fn leave(&mut self, ending: Ending) -> Result<(), tungstenite::Error> {
+    async fn finish(&mut self, ending: Ending) -> Result<(), tungstenite::Error> {
         match ending {
             Ending::Polite(frame) => {
-                self.queue.push_back(RawFrame::Close(Some(frame)));
+                self.queue.close(frame);
                 self.flush().await?;
-                self.read_on().await;
+                self.discard_frames().await;
             }
-            // The library has the answer ready; reading on sends it.
-            Ending::Answer => self.read_on().await,
+            // The library has prepared the answer; reading on sends it.
+            Ending::Answer => self.discard_frames().await,
             Ending::Abrupt => self.flush().await?,
         }
-        self.hang_up().await
+        self.shut_down().await
     }
 
     async fn flush(&mut self) -> Result<(), tungstenite::Error> {
-        while self.unflushed || !self.queue.is_empty() || !self.rest.is_empty() {
-            // Reading too: the other end may wait for that before it reads.
+        while self.unflushed || !self.queue.is_drained() {
+            // Also reads: the other end may read only after its own frames are read.
             let reading = if self.ended { Reading::Off } else { Reading::On };
             self.exchange(reading).await?;
         }
         Ok(())
     }
 
-    /// Waits until the other end has said all it has to say.
-    async fn read_on(&mut self) {
+    /// Reads until the other end has sent its last frame.
+    async fn discard_frames(&mut self) {
         while !self.ended && poll_fn(|context| self.poll_read(context)).await.is_ok() {}
     }
 
-    /// Ends our half, and waits for the end of the other. A socket that is closed with unread data is reset, and takes
-    /// with it what the other end has not read yet.
-    async fn hang_up(&mut self) -> Result<(), tungstenite::Error> {
+    /// Ends our half and waits for the end of the other. Closing a socket with unread data would reset it, and the other
+    /// end would lose what it has not read yet.
+    async fn shut_down(&mut self) -> Result<(), tungstenite::Error> {
         let stream = self.stream.get_mut();
         stream.shutdown().await?;
-        let mut unread = vec![0; UNREAD_BYTES];
-        while stream.read(&mut unread).await? > 0 {}
+        let mut discarded = vec![0; DISCARD_BYTES];
+        while stream.read(&mut discarded).await? > 0 {}
         Ok(())
     }
 }

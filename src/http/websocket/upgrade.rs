@@ -1,10 +1,10 @@
-//! Taking a request's connection over as a WebSocket. RFC 6455 4.2.
+//! Turns a request's connection into a WebSocket. RFC 6455 4.2, 10.2.
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, WebSocketUpgrade};
-use axum::http::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use axum::http::header::{CONNECTION, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -12,39 +12,96 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-/// What is under a WebSocket that a listener took over.
+/// The connection below a WebSocket that a listener accepted.
 pub(crate) type Accepted = TokioIo<Upgraded>;
 
-/// A connection that becomes a WebSocket once its request is answered.
+/// A connection that becomes a WebSocket once the response to its request is written.
 pub(crate) struct Upgrade(OnUpgrade);
 
-/// Checks the handshake. Answers what to answer, and the connection behind it. Errors: what is wrong with it.
-pub(crate) async fn upgrade(parts: &mut Parts) -> Result<(Response, Upgrade), String> {
+/// Rejection of a handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum UpgradeError {
+    /// The request comes from a web page of a host that may not connect.
+    Origin {
+        /// The page's host, with its port if it has one.
+        host: String,
+    },
+    /// The request is not a WebSocket handshake.
+    Handshake {
+        /// The part that is missing or wrong.
+        cause: String,
+    },
+}
+
+/// Checks origin and handshake of a request. Returns the response to send and the connection behind it.
+///
+/// A page may connect if its host is the one in `Host`, or one of `origins` (hosts, with their port if it is not the
+/// default; `*` allows all). Requests without an `Origin` are not from pages and may always connect.
+pub(crate) async fn upgrade(parts: &mut Parts, origins: &[String]) -> Result<(Response, Upgrade), UpgradeError> {
+    check_origin(&parts.headers, origins)?;
+    let invalid = |cause: String| UpgradeError::Handshake { cause };
     let connection = parts.extensions.get::<OnUpgrade>().cloned();
-    // The rules of the handshake are axum's. Its sockets are not used, since they hide the connection: one that is closed
-    // before all is read that has come takes our last words with it.
+    // axum checks the handshake. Its sockets are not used because they hide the connection: closing it with unread data
+    // would reset it, and the other end would lose our last frames.
     let checked = WebSocketUpgrade::from_request_parts(parts, &()).await;
-    drop(checked.map_err(|error| error.body_text())?);
+    drop(checked.map_err(|error| invalid(error.body_text()))?);
     let key = parts.headers.get(SEC_WEBSOCKET_KEY);
     let (Some(key), Some(connection)) = (key, connection) else {
-        return Err("the connection cannot become a WebSocket".into());
+        return Err(invalid("the connection cannot become a WebSocket".into()));
     };
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()));
-    let accept = accept.map_err(|error| error.to_string())?;
+    let accept = accept.map_err(|error| invalid(error.to_string()))?;
     let headers: [(HeaderName, HeaderValue); 3] = [
         (CONNECTION, HeaderValue::from_static("upgrade")),
         (UPGRADE, HeaderValue::from_static("websocket")),
         (SEC_WEBSOCKET_ACCEPT, accept),
     ];
-    let answer = (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response();
-    Ok((answer, Upgrade(connection)))
+    let response = (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response();
+    Ok((response, Upgrade(connection)))
+}
+
+fn check_origin(headers: &HeaderMap, origins: &[String]) -> Result<(), UpgradeError> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let host = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1)).unwrap_or_default();
+    let own = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let allowed = |allowed: &String| allowed == "*" || allowed.eq_ignore_ascii_case(host);
+    if own.is_some_and(|own| own.eq_ignore_ascii_case(host)) || origins.iter().any(allowed) {
+        return Ok(());
+    }
+    Err(UpgradeError::Origin { host: host.to_owned() })
 }
 
 impl Upgrade {
-    /// The socket, as soon as the answer has left. `None` if the connection ended before.
+    /// Returns the socket once the response is written; `None` if the connection ended before.
     pub(crate) async fn socket(self, config: WebSocketConfig) -> Option<WebSocketStream<Accepted>> {
         let connection = self.0.await;
-        let connection = connection.inspect_err(|error| tracing::debug!(%error, "no WebSocket came of it")).ok()?;
+        let connection = connection
+            .inspect_err(|error| tracing::debug!(%error, "the connection ended before it became a WebSocket"))
+            .ok()?;
         Some(WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(origin: &'static str, origins: &[&str], expected: Result<(), &str>) {
+        let headers = [(HOST, "exocom:3100"), (ORIGIN, origin)];
+        let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        let origins: Vec<String> = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        let expected = expected.map_err(|host| UpgradeError::Origin { host: host.to_owned() });
+        assert_eq!(check_origin(&HeaderMap::from_iter(headers), &origins), expected, "{origin}");
+    }
+
+    #[test]
+    fn pages_connect_to_their_own_host_and_where_they_are_allowed() {
+        check("http://EXOCOM:3100", &[], Ok(()));
+        check("http://evil.example", &[], Err("evil.example"));
+        check("null", &[], Err(""));
+        check("https://good.example", &["good.example"], Ok(()));
+        check("https://good.example:8443", &["good.example"], Err("good.example:8443"));
+        check("https://any.example", &["*"], Ok(()));
+        assert_eq!(check_origin(&HeaderMap::new(), &[]), Ok(()));
     }
 }

@@ -14,10 +14,10 @@ use tokio_tungstenite::tungstenite::{self, Error as SocketError, Message as RawF
 
 use super::peer::{End, FakeBroker, Member, Recorder, message};
 use crate::bus::websocket::connection::Connection;
-use crate::bus::websocket::driver::Setup;
 use crate::bus::websocket::handshake::Peer::{self, Acknowledging, Original};
+use crate::bus::websocket::session::Setup;
 use crate::bus::{Bus, Close, Config, Error};
-use crate::http::Ending;
+use crate::http::websocket::Ending;
 use crate::message::{Payload, Role, Verdict};
 
 async fn check_cannot_join(config: Config, expected: &str) {

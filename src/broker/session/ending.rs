@@ -1,36 +1,36 @@
-//! How a socket ends, and what its other end is told.
+//! Reasons for the end of a session, and the close frames they lead to.
 
 use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Utf8Bytes};
 
-use super::Acks;
 use crate::broker::error::Error;
-use crate::http::Ending;
+use crate::broker::member::Acks;
+use crate::http::websocket::{Ending, Lost};
 
-/// How much of a reason is told: a close frame has 125 bytes at most.
+/// Bytes of a reason that are sent; a close frame holds 125 bytes at most.
 const REASON_BYTES_MAX: usize = 100;
 
-/// Why a socket is served no more.
+/// Reason for the end of a session.
 pub(super) enum Ended {
-    /// The other end has gone without a word.
+    /// The other end is gone, without a close frame.
     Gone,
-    /// The other end has said that it goes, and waits for the answer.
+    /// The other end sent a close frame and waits for the answer.
     Closed,
-    /// It does not read, or shows no sign of life.
+    /// The other end does not read, or shows no sign of life.
     Silent(&'static str),
-    /// It broke a rule, or asks for what cannot be had; which.
+    /// The other end broke a rule, or its registration is refused; the reason.
     Broke(CloseCode, String),
-    /// Another connection has its place, or somebody has struck it off the roster.
+    /// Another connection has the registration, or it was removed.
     Replaced,
-    /// The broker shuts down.
+    /// The broker stops.
     Stopped,
 }
 
 impl Ended {
-    /// How the connection ends; `None` if there is nobody to end it with. Clients of the originals live on only if the
-    /// connection just ends (exo 3.9): they get a close frame for their own faults alone.
+    /// Returns how to close the connection; `None` if the other end is gone. Clients of the originals survive only if
+    /// the connection ends without a close frame (exo 3.9), so they get one only for their own faults.
     pub(super) fn ending(self, acks: Acks) -> Option<Ending> {
         let close = |code, reason: &str| Some(Ending::Polite(CloseFrame { code, reason: shorten(reason) }));
         match (self, acks) {
@@ -52,7 +52,7 @@ fn shorten(reason: &str) -> Utf8Bytes {
     reason[..end].into()
 }
 
-/// A registration that is refused ends its socket; the code tells whether to come again.
+/// A refused registration ends the session; the close code says if the service should try again.
 pub(super) fn refused(error: &Error) -> Ended {
     let code = if *error == Error::Draining {
         CloseCode::Away
@@ -64,14 +64,24 @@ pub(super) fn refused(error: &Error) -> Ended {
     Ended::Broke(code, error.to_string())
 }
 
-/// What an error of the socket means: some of them are the other end's fault, and it is told which.
-pub(super) fn broke(error: SocketError) -> Ended {
+impl From<Lost> for Ended {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Closed(_) => Self::Closed,
+            Lost::Silent(_) => Self::Silent("it shows no sign of life"),
+            Lost::Broken(error) => broken(error),
+        }
+    }
+}
+
+/// Errors that are the other end's fault are named in the close frame.
+fn broken(error: SocketError) -> Ended {
     match error {
         SocketError::Capacity(limit) => Ended::Broke(CloseCode::Size, limit.to_string()),
         SocketError::Utf8(detail) => Ended::Broke(CloseCode::Invalid, detail),
         SocketError::Protocol(ResetWithoutClosingHandshake) => Ended::Gone,
         SocketError::Protocol(cause) => Ended::Broke(CloseCode::Protocol, cause.to_string()),
-        // The connection itself, or nothing that a server meets.
+        // Errors of the connection itself, and those that a server never sees.
         _ => Ended::Gone,
     }
 }
