@@ -82,12 +82,12 @@ impl Frame {
             }
             Change::Put { key, value } => {
                 bytes.put_u8(b'p');
-                put_text(bytes, key);
-                put_text(bytes, value);
+                put_bytes(bytes, key);
+                put_bytes(bytes, value);
             }
             Change::Remove { key } => {
                 bytes.put_u8(b'r');
-                put_text(bytes, key);
+                put_bytes(bytes, key);
             }
         }
     }
@@ -120,7 +120,7 @@ impl Frame {
     }
 
     /// Releases the content after it was written.
-    pub(super) fn empty(&mut self) {
+    pub(super) fn clear(&mut self) {
         /// Maximum size of the buffer that is kept for the next frame.
         const REUSED_BYTES_MAX: usize = 1024 * 1024;
         self.large.clear();
@@ -139,9 +139,9 @@ fn head_of(commit: u64, body_bytes: u64, salt: u64) -> [u8; BODY_SUM] {
     head
 }
 
-fn put_text(out: &mut Vec<u8>, text: &[u8]) {
-    put_number(out, text.len() as u64);
-    out.put_slice(text);
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_number(out, bytes.len() as u64);
+    out.put_slice(bytes);
 }
 
 /// The head of a frame.
@@ -263,13 +263,13 @@ fn part_at<'a>(rest: &mut &'a [u8]) -> Option<Part<'a>> {
             Part::Append { log, start, record, sum }
         }
         b"d" => Part::Drop { log: LogId(take_number(rest)?) },
-        b"p" => Part::Put { key: take_text(rest)?, value: take_text(rest)? },
-        b"r" => Part::Remove { key: take_text(rest)? },
+        b"p" => Part::Put { key: take_bytes(rest)?, value: take_bytes(rest)? },
+        b"r" => Part::Remove { key: take_bytes(rest)? },
         _ => return None,
     })
 }
 
-fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = take_length(rest)?;
     take(rest, length)
 }

@@ -130,7 +130,7 @@ impl Journal {
         self.failed = false;
         self.next_commit += 1;
         let locations = self.frame.large(self.segment.name.number, begins).collect();
-        self.frame.empty();
+        self.frame.clear();
         Ok(locations)
     }
 
