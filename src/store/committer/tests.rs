@@ -217,6 +217,8 @@ async fn a_panic_in_the_machine_leaves_no_caller_waiting() {
         sums.machine().panics.store(true, Ordering::SeqCst);
         let failed = add_on(&sums, commit_on, 1).await;
         assert!(matches!(failed, Err(CommitError::Failed(_))), "{failed:?}");
+        // While the panic unwinds, callers are answered before the failure is noted.
+        until("the failure is noted", || sums.failure().is_some()).await;
         assert!(matches!(*sums.failure().unwrap(), Failure::Panicked));
     }
 }
