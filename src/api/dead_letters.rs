@@ -53,7 +53,7 @@ pub(super) async fn replay(State(api): State<Api>, Path(id): Path<String>) -> Re
     }
 }
 
-/// Discards a message. `204`: it is gone. `404`: no such dead letter.
+/// Discards a message. `204`: it is discarded. `404`: no such dead letter.
 pub(super) async fn discard(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     match api.relay.discard(parse(&id)?) {
         true => Ok(StatusCode::NO_CONTENT),

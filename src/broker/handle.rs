@@ -8,13 +8,16 @@ use tokio::sync::Notify;
 use crate::message::{Delivery, Inbox, Pending};
 use crate::sync::lock;
 
+/// The sequence number of an envelope, and the answer of its inbox.
+type Unanswered = (u64, Pending<Delivery>);
+
 /// Handle for an instance. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct InstanceHandle {
     inbox: Option<Arc<dyn Inbox>>,
     wake: Arc<Notify>,
-    /// Deliveries that the inbox will answer later, by the sequence number of their envelope.
-    unanswered: Arc<Mutex<VecDeque<(u64, Pending<Delivery>)>>>,
+    /// Deliveries that the inbox will answer later, oldest first.
+    unanswered: Arc<Mutex<VecDeque<Unanswered>>>,
 }
 
 impl InstanceHandle {
@@ -55,7 +58,7 @@ impl InstanceHandle {
     }
 
     /// Removes and returns the oldest delivery without an answer.
-    pub(crate) fn next_unanswered(&self) -> Option<(u64, Pending<Delivery>)> {
+    pub(crate) fn next_unanswered(&self) -> Option<Unanswered> {
         lock(&self.unanswered).pop_front()
     }
 }

@@ -32,8 +32,11 @@ struct Recorder {
     full: Arc<Mutex<bool>>,
     /// While set, messages are answered later: by [`Recorder::confirm`], or not at all.
     slow: Arc<Mutex<bool>>,
-    unanswered: Arc<Mutex<VecDeque<(Message, Completion<Delivery>)>>>,
+    unanswered: Arc<Mutex<VecDeque<Unanswered>>>,
 }
+
+/// A message that the recorder has not answered yet.
+type Unanswered = (Message, Completion<Delivery>);
 
 const BUSY: Delivery = Delivery::Busy { retry_after: Duration::from_millis(10) };
 
