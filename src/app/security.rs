@@ -48,17 +48,17 @@ const UNAUTHORIZED: &str = "message unauthorized";
 /// The result of an authorization function: `true` authorizes the message; `false` and every error refuse it.
 pub trait Decision: Send {
     /// Returns true if the message is authorized. Errors: the reason why there is no decision.
-    fn is_authorized(self) -> Result<bool, HandlerError>;
+    fn into_result(self) -> Result<bool, HandlerError>;
 }
 
 impl Decision for bool {
-    fn is_authorized(self) -> Result<bool, HandlerError> {
+    fn into_result(self) -> Result<bool, HandlerError> {
         Ok(self)
     }
 }
 
 impl Decision for Result<bool, HandlerError> {
-    fn is_authorized(self) -> Result<bool, HandlerError> {
+    fn into_result(self) -> Result<bool, HandlerError> {
         self
     }
 }
@@ -117,7 +117,7 @@ where
     // The call itself may panic too, before it returns a future.
     let deciding = AssertUnwindSafe(async { decide(message, requester).await }).catch_unwind();
     match tokio::time::timeout(limit, deciding).await {
-        Ok(Ok(decision)) => decision.is_authorized().map_err(|error| undecided(error.to_string())),
+        Ok(Ok(decision)) => decision.into_result().map_err(|error| undecided(error.to_string())),
         Ok(Err(_)) => Err(undecided("the decision panicked".into())),
         Err(_) => Err(undecided(format!("no decision within {} ms", limit.as_millis()))),
     }

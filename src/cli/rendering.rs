@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn an_activity_is_a_timeline_with_replies_below_their_requests() {
         let mut lost = activity_row("lost", Some("ask"), 8.0, None);
-        lost.undelivered = vec![UndeliveredRow { receiver: None, reason: "no room".into(), after_ms: 1_240.0 }];
+        lost.undelivered = vec![UndeliveredRow { receiver: None, reason: "queue full".into(), after_ms: 1_240.0 }];
         let messages = vec![
             activity_row("ask", None, 0.0, None),
             activity_row("other", None, 0.04, None),
@@ -216,7 +216,7 @@ activity x: 5 messages, from T on
  +7.6 ms    web  --[ answer ]->  users  answered after 7.6 ms
 +12.3 ms      web  --[ thanks ]->  users
  +8.0 ms    web  --[ lost ]->  users
- +1.24 s      x  no room
+ +1.24 s      x  queue full
 +0.04 ms  web  --[ other ]->  users";
         assert_eq!(timeline(&activity), expected);
     }

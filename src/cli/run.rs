@@ -58,7 +58,7 @@ pub(super) struct Run {
     /// Register with the broker, or leave that to another process [default: auto]
     #[arg(long, value_name = "HOW", value_parser = ["auto", "off"], help_heading = "Bus")]
     register: Option<String>,
-    /// How to end the connection of a ws bus: with a close frame (polite) or without (abrupt) [default: auto]
+    /// End a ws connection with a close frame (polite) or without one (abrupt) [default: auto]
     #[arg(long, value_name = "HOW", value_parser = ["auto", "polite", "abrupt"], help_heading = "Bus")]
     close: Option<String>,
     /// Answer a delivery when the message is queued, or after its handler [default: accepted]

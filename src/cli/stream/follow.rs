@@ -31,7 +31,7 @@ Follow reconnects after lost connections and server restarts without gaps or rep
 pub(in crate::cli) struct Follow {
     /// The name or URL of the stream
     name: String,
-    /// Where to begin: start, now, or an offset from the server
+    /// Start position: start, now, or an offset from the server
     #[arg(long, value_name = "start|now|OFFSET", default_value = "start")]
     from: String,
     #[command(flatten)]

@@ -33,7 +33,7 @@ pub(super) struct ServerOptions {
     /// The base URL of the streams [default: the configured streams.address, http://127.0.0.1:4437/v1/stream]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// How long to retry while the server is down, busy or failing
+    /// Time to keep retrying while the server is down, busy or failing
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     retry_for: Duration,
 }
