@@ -143,7 +143,7 @@ async fn check_second_signal(mut process: Process, system: &str) {
     wait_until_stopping(&process, system).await;
     process.signal("TERM");
     process.exits_cleanly().await;
-    assert!(process.log().contains("stopped before everything was finished"), "{}", process.log());
+    assert!(process.log().contains("stopped before the drain was complete"), "{}", process.log());
 }
 
 /// A grace time longer than any test waits.

@@ -128,5 +128,5 @@ fn the_reference_file_and_the_table_match_the_program() {
     assert_eq!(reference.stdout, repository_file("docker/exorelay.toml"));
     exorelay(&["config", "show", "--format", "markdown"])
         .finish()
-        .check(0, "| `relay.role` | `\"\"` | Who this service");
+        .check(0, "| `relay.role` | `\"\"` | Role of this service");
 }
