@@ -1,4 +1,4 @@
-//! Reading what a client sent: bodies under a limit and a deadline, and message names out of URLs.
+//! Request bodies, read within a limit and a timeout, and message names in URLs.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -14,13 +14,13 @@ use percent_encoding::percent_decode_str;
 use super::{Kind, Limits, Problem};
 use crate::message::MessageName;
 
-/// How much of a body that is over the limit is still read, so that its sender gets to see the 413.
+/// Bytes of a body that are read and discarded after the limit, so that the client receives the 413.
 const DISCARD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// For how much of an announced body there is room made at once. Whoever announces more has to send it first.
-const ROOM_BYTES_MAX: usize = 256 * 1024;
+/// Largest buffer allocated for an announced body before its bytes arrive.
+const RESERVED_BYTES_MAX: usize = 256 * 1024;
 
-/// A body below this size is copied: it would keep all of what the connection reads into, which is more.
+/// Smaller bodies are copied: a slice would keep the whole read buffer alive.
 const SHARED_BYTES_MIN: usize = 4 * 1024;
 
 /// A request with its body read.
@@ -31,7 +31,7 @@ pub struct Incoming {
     pub body: Bytes,
 }
 
-/// Reads a body that should be JSON. A missing content type and curl's default one are taken for JSON.
+/// Reads a JSON body. A missing content type and curl's default count as JSON.
 /// Errors: 415, and those of [`read_body`].
 pub async fn json_body(request: Request<Body>, limits: &Limits) -> Result<Incoming, Problem> {
     if let Some(content_type) = request.headers().get(CONTENT_TYPE) {
@@ -54,8 +54,8 @@ fn is_json(content_type: &str) -> bool {
 
 /// Reads a body of at most `limits.body_bytes_max` within `limits.body_timeout_ms`.
 ///
-/// Errors: 413 (the rest is read and thrown away first, so that the answer arrives), 408, 400 for a body that broke off.
-/// Cancel-safe in that nothing is kept.
+/// Errors: 413 (after the rest is read and discarded, so that the client receives it), 408, 400 for a body that broke off.
+/// Cancel-safe.
 pub async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Problem> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let too_large = || {
@@ -67,7 +67,7 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Resu
         return Err(too_large());
     }
     let mut reading = pin!(collect(body, announced, limits.body_bytes_max));
-    let read = match at_hand(reading.as_mut()).await {
+    let read = match if_ready(reading.as_mut()).await {
         Some(read) => Ok(read),
         None => tokio::time::timeout(limits.body_timeout(), reading).await,
     };
@@ -82,9 +82,9 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Resu
     }
 }
 
-/// What the future gives when it is polled a second time. A short body has come with its head, and hyper hands it over when
-/// it has been asked for it: a timer for each of those would cost more than to read them, and wake another thread.
-async fn at_hand<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+/// Polls the future at most twice and returns its output if it is ready. hyper hands over a short body, which arrived with
+/// its head, on the second poll; a timer for each of those would cost more than reading them.
+async fn if_ready<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     let mut asked = false;
     poll_fn(|context| match future.as_mut().poll(context) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -98,9 +98,9 @@ async fn at_hand<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     .await
 }
 
-/// The body, or `None` if it is over the limit. A large one that came in one piece is not copied.
+/// Returns the body, or `None` if it is over the limit. A large body that arrived in one piece is not copied.
 async fn collect(mut body: Body, announced: Option<u64>, bytes_max: usize) -> Result<Option<Bytes>, axum::Error> {
-    let room = announced.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)).min(ROOM_BYTES_MAX);
+    let reserved = announced.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)).min(RESERVED_BYTES_MAX);
     let mut whole = Bytes::new();
     let mut joined = BytesMut::new();
     let mut seen: u64 = 0;
@@ -120,7 +120,7 @@ async fn collect(mut body: Body, announced: Option<u64>, bytes_max: usize) -> Re
             }
         } else {
             if joined.is_empty() {
-                joined.reserve(room);
+                joined.reserve(reserved);
             }
             joined.extend_from_slice(&std::mem::take(&mut whole));
             joined.extend_from_slice(&data);
@@ -136,8 +136,8 @@ async fn collect(mut body: Body, announced: Option<u64>, bytes_max: usize) -> Re
     }))
 }
 
-/// Reads a message name from the rest of a path, as it stands in the URL: percent-encoded, with or without a slash at
-/// the end. Errors: 400 for text that is not UTF-8 or not fit for a name.
+/// Parses a message name from the percent-encoded rest of a URL path, with or without a trailing slash.
+/// Errors: 400 if it is not UTF-8 or not a valid name.
 pub fn message_name(encoded: &str) -> Result<MessageName, Problem> {
     let encoded = encoded.strip_suffix('/').unwrap_or(encoded);
     let decoded = percent_decode_str(encoded).decode_utf8().map_err(|_| {
@@ -155,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn json_and_what_curl_calls_it_are_read() {
+    fn json_and_the_default_types_of_curl_are_accepted() {
         check_type("application/json; charset=utf-8", true);
         check_type("application/cloudevents+json", true);
         check_type("application/x-www-form-urlencoded", true);
     }
 
     #[test]
-    fn other_content_types_are_not_json() {
+    fn other_content_types_are_refused() {
         check_type("application/xml", false);
         check_type("image/png", false);
         check_type("multipart/form-data; boundary=json", false);

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What an envelope may add to a payload: its names and ids at their longest, and a little more.
+/// Bytes that an envelope may add to a payload: its longest names and ids, and some reserve.
 const ENVELOPE_BYTES_MAX: usize = 16 * 1024;
 
-/// Bounds of every listener.
+/// Limits of every listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Largest body a listener takes; a longer one is answered 413.
+    /// Largest request body; a larger one is answered 413.
     pub body_bytes_max: usize,
-    /// How long a body may take to arrive; then 408.
+    /// Timeout for receiving a body; then 408.
     pub body_timeout_ms: u64,
-    /// How long a connection may stay without complete request headers; then it is closed.
+    /// Timeout for receiving request headers; then the connection is closed.
     pub header_timeout_ms: u64,
-    /// How long a connection may take nothing of what is sent to it; then it is closed.
+    /// Time for which a write may make no progress; then the connection is closed.
     pub write_timeout_ms: u64,
-    /// Open connections per listener; further ones wait in the system's backlog.
+    /// Maximum number of open connections per listener; further ones wait in the system's backlog.
     pub connections_max: usize,
 }
 
@@ -36,8 +36,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The same bounds where bodies are envelopes, so that a payload which one listener took is not too large for the
-    /// next.
+    /// Returns limits for bodies that are envelopes, so that a payload accepted by one listener fits through the next.
     pub(crate) fn for_envelopes(&self) -> Self {
         Self { body_bytes_max: self.body_bytes_max.saturating_add(ENVELOPE_BYTES_MAX), ..self.clone() }
     }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::message;
 
-/// Which problem it is. The slug is a contract: clients branch on it.
+/// Kind of problem. The slug is a contract: clients branch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The body, the name or a header cannot be understood.
@@ -21,11 +21,11 @@ pub enum Kind {
     BodyTooLarge,
     /// The body did not arrive in time.
     BodyTimeout,
-    /// Whoever calls may not do this.
+    /// The caller may not do this.
     Forbidden,
-    /// There is nothing at this path.
+    /// The path does not exist.
     NotFound,
-    /// The path is right, the method is not.
+    /// The path does not support the method.
     MethodNotAllowed,
     /// No service on the bus receives a message of this name.
     NoReceivers,
@@ -33,7 +33,7 @@ pub enum Kind {
     Busy,
     /// This process is shutting down.
     Draining,
-    /// Nobody answered in time.
+    /// No reply arrived in time.
     NoReply,
     /// The message could not be delivered to the service that receives it.
     Undeliverable,
@@ -43,32 +43,32 @@ pub enum Kind {
     UnknownInstance,
     /// The bus refused the message.
     Refused,
-    /// What is asked for does not go with what is there.
+    /// The request conflicts with the current state.
     Conflict,
-    /// There is a stream of this name, and it is another one.
+    /// A stream of this name exists with other settings.
     StreamExists,
-    /// The stream takes nothing any more.
+    /// The stream is closed.
     StreamClosed,
     /// The stream holds content of another type.
     ContentTypeMismatch,
-    /// The writer's own order would be broken.
+    /// The sequence of the writer does not grow.
     SequenceConflict,
     /// Requests of the producer before this one are missing.
     ProducerGap,
-    /// A newer life of the producer has taken over.
+    /// A newer epoch of the producer has taken over.
     ProducerFenced,
-    /// What was there is gone for good.
+    /// The resource is gone for good.
     Gone,
-    /// There is no room for more.
+    /// A storage limit is reached.
     Full,
-    /// The store failed; nothing can be written until an operator has looked after it.
+    /// The store failed; an operator has to repair it before anything can be written.
     StoreFailed,
-    /// A defect of ours; the log has the cause.
+    /// A bug; the log has the cause.
     Internal,
 }
 
 impl Kind {
-    /// Slug, status and title of the problem.
+    /// Returns slug, status and title of the problem.
     pub fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::InvalidMessage => ("invalid-message", StatusCode::BAD_REQUEST, "Invalid message"),
@@ -106,7 +106,7 @@ impl Kind {
     }
 }
 
-/// One problem answer. The detail is for the person who reads it and safe to show to a client.
+/// A problem response. The detail is for people and safe to show to the client.
 #[derive(Debug, Clone)]
 pub struct Problem {
     kind: Kind,
@@ -115,12 +115,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of this kind with these words.
+    /// Creates a problem with this detail.
     pub fn new(kind: Kind, detail: impl ToString) -> Self {
         Self { kind, detail: detail.to_string(), retry_after: None }
     }
 
-    /// Adds `Retry-After`, in whole seconds, at least one.
+    /// Adds `Retry-After`, rounded up to whole seconds, at least one.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
@@ -132,12 +132,12 @@ impl Problem {
         self
     }
 
-    /// Which problem it is.
+    /// Returns the kind.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What went wrong, in words.
+    /// Returns the detail.
     pub fn detail(&self) -> &str {
         &self.detail
     }
@@ -167,7 +167,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The answer to a path that no route has.
+/// Responds to a path that has no route.
 pub async fn not_found(method: Method, uri: Uri) -> Problem {
     Problem::new(Kind::NotFound, format!("cannot {method} {}", uri.path()))
 }
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_below_a_second_is_told_as_one_second() {
+    fn a_wait_below_a_second_is_sent_as_one_second() {
         let response = Problem::new(Kind::Busy, "full").retry_after(Duration::from_millis(20)).into_response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()["retry-after"], "1");

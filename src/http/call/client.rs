@@ -1,5 +1,5 @@
-//! The pooled client. Plain HTTP goes through a pool of ours on hyper's connections, which costs well under half of
-//! reqwest's CPU on the two hot calls (relay to bus, webhook to service); everything with TLS goes through reqwest.
+//! The client. Plain HTTP uses our own pool on hyper's connections, which costs less than half of reqwest's CPU for the two
+//! frequent calls (relay to bus, webhook to service). TLS goes through reqwest.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -15,18 +15,18 @@ use super::error::{ClientError, innermost};
 use super::pool::Pool;
 use super::tls::install_tls_provider;
 
-/// Bounds of every outgoing call.
+/// Limits of every outgoing call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientLimits {
-    /// How long a connection may take to open.
+    /// Timeout for opening a connection.
     pub connect_timeout: Duration,
-    /// How long the whole call may take, the answer's body included.
+    /// Timeout for the whole call, including the body of the answer.
     pub timeout: Duration,
-    /// Longest answer that is read.
+    /// Largest answer body, in bytes.
     pub answer_bytes_max: usize,
 }
 
-/// What came back.
+/// Response to a call, with its body.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status.
@@ -38,8 +38,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The wait that a `Retry-After` asks for, in seconds or as a date. `None` if there is none that can be read; a date
-    /// that has passed asks for no wait. RFC 9110, section 10.2.3.
+    /// Returns the wait that `Retry-After` asks for, in seconds or as a date; `None` if it is missing or invalid, and zero
+    /// for a past date. RFC 9110, section 10.2.3.
     pub fn retry_after(&self) -> Option<Duration> {
         wait_asked(self.headers.get(RETRY_AFTER)?.to_str().ok()?, SystemTime::now())
     }
@@ -49,14 +49,14 @@ impl Answer {
 pub(crate) fn wait_asked(retry_after: &str, now: SystemTime) -> Option<Duration> {
     let text = retry_after.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More seconds than fit are as good as for ever.
+        // A number that does not fit is as good as forever.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// Cheap to clone; clones share their connections. Redirects are answers like any other, never followed.
+/// HTTP client. Cheap to clone; clones share their connections. Redirects are returned, never followed.
 #[derive(Clone)]
 pub struct Client {
     plain: Pool,
@@ -65,7 +65,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client with these bounds. Opens no connection yet.
+    /// Creates a client with these limits. Opens no connection yet.
     pub fn new(limits: ClientLimits) -> Self {
         Self { plain: Pool::new(limits.connect_timeout), secure: Arc::new(OnceLock::new()), limits }
     }
@@ -80,7 +80,7 @@ impl Client {
         let call = async {
             match request.uri().scheme_str() {
                 Some("http") => self.call_plain(request, &authority).await,
-                // On the heap, so that the two hot calls do not carry its size around.
+                // Boxed, so that it does not add to the size of the plain calls.
                 Some("https") => Box::pin(self.call_secure(request, &authority)).await,
                 _ => Err(ClientError::Url { url: request.uri().to_string() }),
             }
@@ -126,7 +126,7 @@ impl Client {
     }
 }
 
-/// Makes a URL out of a base such as `http://host:3000/base/` and an encoded path.
+/// Joins a base such as `http://host:3000/base/` and an encoded path into a URL.
 /// Errors: [`ClientError::Url`].
 pub(crate) fn join(base: &str, path: &str) -> Result<Uri, ClientError> {
     let url = format!("{}{path}", base.trim_end_matches('/'));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-/// Why a call has no usable answer. Whether the other side saw the request is unknown, except after
-/// [`ClientError::Connect`] and [`ClientError::Url`].
+/// Failure of a call. The server may have seen the request, except after [`ClientError::Connect`] and
+/// [`ClientError::Url`].
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ClientError {
     /// The URL has no host, or another scheme than http and https.
@@ -14,12 +14,12 @@ pub enum ClientError {
         /// The URL.
         url: String,
     },
-    /// Nobody listens there.
+    /// The connection could not be opened.
     #[error("cannot connect to {authority}: {cause}")]
     Connect {
         /// Host and port.
         authority: String,
-        /// The system's reason.
+        /// Cause reported by the system.
         cause: String,
     },
     /// The connection broke before the answer was complete.
@@ -27,18 +27,18 @@ pub enum ClientError {
     Broken {
         /// Host and port.
         authority: String,
-        /// What broke.
+        /// Cause of the failure.
         cause: String,
     },
-    /// There was no complete answer in time.
+    /// No complete answer arrived in time.
     #[error("{authority} did not answer within {} ms", timeout.as_millis())]
     Timeout {
         /// Host and port.
         authority: String,
-        /// How long was waited.
+        /// The timeout.
         timeout: Duration,
     },
-    /// The answer is over the limit; its status had been read.
+    /// The body of the answer is too large. The status was read.
     #[error("the answer of {authority} ({status}) is over the limit of {bytes_max} bytes")]
     AnswerTooLarge {
         /// Host and port.
@@ -50,7 +50,7 @@ pub enum ClientError {
     },
 }
 
-/// The last cause of the chain, which is the one that names the reason.
+/// Returns the last cause of the chain, which is the most specific.
 pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

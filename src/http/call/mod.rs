@@ -4,8 +4,8 @@ mod backoff;
 mod client;
 mod error;
 mod guard;
+mod idle;
 mod pool;
-mod shelf;
 mod tls;
 
 pub(crate) use backoff::Backoff;

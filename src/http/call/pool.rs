@@ -1,7 +1,7 @@
 //! Connections to plain HTTP servers: opened when needed, kept open for the next call.
 //!
-//! It stands on hyper's connection itself: hyper-util's pooled client costs 10 to 25 % more CPU for each call, which
-//! counts on the two hot ones.
+//! Built on hyper's connections: hyper-util's pooled client costs 10 to 25 % more CPU per call, which matters for the two
+//! frequent calls (relay to bus, webhook to service).
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,22 +20,22 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::error::{ClientError, innermost};
-use super::shelf::{Fitness, Shelf};
+use super::idle::{Fitness, IdleConnections};
 use crate::sync::lock;
 
-/// How long one address of a name is tried before the next one is tried beside it. RFC 8305, section 5.
+/// Delay before the next address of a name is tried in parallel. RFC 8305, section 5.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Addresses of one name that are tried.
+/// Maximum number of addresses tried per name.
 const ADDRESSES_MAX: usize = 8;
 
-/// How often idle connections are looked through.
+/// Interval at which expired connections are dropped.
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// The sending end of a connection. Dropping it ends the task that runs the connection, and closes it.
 pub(super) type Connection = http1::SendRequest<Full<Bytes>>;
 
-/// Cheap to clone; clones share their connections.
+/// Pool of connections. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub(super) struct Pool(Arc<Inner>);
 
@@ -45,21 +45,21 @@ struct Inner {
 }
 
 struct Idle {
-    shelf: Shelf<Connection>,
-    /// Whether a task looks for connections that have lain too long.
+    connections: IdleConnections<Connection>,
+    /// True while a task drops expired connections.
     swept: bool,
 }
 
 impl Pool {
     pub(super) fn new(connect_timeout: Duration) -> Self {
-        let idle = Mutex::new(Idle { shelf: Shelf::new(), swept: false });
+        let idle = Mutex::new(Idle { connections: IdleConnections::new(), swept: false });
         Self(Arc::new(Inner { idle, connect_timeout }))
     }
 
-    /// Sends a request whose target is in origin form and which has its `Host`. Answers the head of the response and
-    /// the connection, to be given back to [`Pool::keep`] once the body has been read.
+    /// Sends a request that has an origin-form target and a `Host`. Returns the connection and the head of the response.
+    /// Pass the connection to [`Pool::keep`] once the body is read.
     ///
-    /// A kept connection may turn out closed; as long as the request was not written to it, a fresh one is tried, once.
+    /// If an idle connection turns out to be closed before the request was written to it, a new one is tried, once.
     /// Errors: [`ClientError::Connect`], [`ClientError::Broken`]. Not cancel-safe; a dropped call closes its connection.
     pub(super) async fn send(
         &self,
@@ -78,29 +78,29 @@ impl Pool {
                 },
             },
         };
-        // Opening is rare, so it stays out of the future that every call moves around.
+        // Opening is rare; boxed, so that it does not add to the size of every call's future.
         let mut fresh = Box::pin(self.open(server)).await?;
         let response = fresh.send_request(request).await.map_err(broken)?;
         Ok((fresh, response))
     }
 
-    /// Keeps a connection whose response has been read to its end.
+    /// Keeps a connection for the next call. Its last response must have been read to the end.
     pub(super) fn keep(&self, server: &Authority, connection: Connection) {
         if connection.is_closed() {
             return;
         }
         let mut idle = lock(&self.0.idle);
-        idle.shelf.put(server.as_str(), connection, Instant::now());
+        idle.connections.put(server.as_str(), connection, Instant::now());
         if !idle.swept {
             idle.swept = true;
             drop(idle);
-            // Ends by itself: when nothing is kept any more, or when the last clone of the pool is gone.
+            // Ends by itself when no connection is left, or with the last clone of the pool.
             tokio::spawn(sweep(Arc::downgrade(&self.0)));
         }
     }
 
     fn take(&self, server: &Authority) -> Option<Connection> {
-        lock(&self.0.idle).shelf.take(server.as_str(), Instant::now(), |connection| {
+        lock(&self.0.idle).connections.take(server.as_str(), Instant::now(), |connection| {
             if connection.is_ready() {
                 return Fitness::Ready;
             }
@@ -108,7 +108,7 @@ impl Pool {
         })
     }
 
-    /// Whether every connection kept for `server` has been closed by it.
+    /// Returns true if `server` has closed every connection kept for it.
     #[cfg(test)]
     pub(super) fn has_only_closed(&self, server: &Authority) -> bool {
         match self.take(server) {
@@ -144,7 +144,7 @@ async fn sweep(pool: Weak<Inner>) {
         tokio::time::sleep(SWEEP).await;
         let Some(pool) = pool.upgrade() else { return };
         let mut idle = lock(&pool.idle);
-        if idle.shelf.expire(Instant::now()) == 0 {
+        if idle.connections.expire(Instant::now()) == 0 {
             idle.swept = false;
             return;
         }
@@ -160,7 +160,7 @@ async fn connect(server: &Authority) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The first connection that opens. The next address is tried when one has failed, or has had its head start.
+/// Returns the first connection that opens. The next address is tried after a failure or after [`HEAD_START`].
 async fn connect_to_any(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
     let mut addresses = addresses.peekable();
     let mut tries = FuturesUnordered::new();
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_next_address_is_tried_when_one_refuses() {
+    async fn the_next_address_is_tried_after_a_refusal() {
         let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let addresses = [closed, open.local_addr().unwrap()];

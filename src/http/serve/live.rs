@@ -1,8 +1,8 @@
-//! Answers that follow something: their body comes bit by bit, for as long as it lasts.
+//! Responses whose body is sent piece by piece, such as events.
 //!
-//! Whoever follows waits most of its time. hyper keeps two buffers of 8 KiB for its connection meanwhile, and the state of a
-//! request that is answered already. So once the head of such an answer is written, our listeners take the connection from
-//! hyper and write what comes straight to the socket. Any other server sends the same body as every body.
+//! Such a connection is idle most of the time, and hyper would keep two buffers of 8 KiB for it. So our listeners take the
+//! connection from hyper once the head of the response is written, and write the pieces to the socket themselves. Other
+//! servers send the body as any other.
 
 use std::convert::Infallible;
 use std::io;
@@ -18,15 +18,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::sync::lock;
 
-/// Where the body of a live answer comes from.
+/// Pieces of the body of a live response.
 pub(super) type Source = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
-/// The source of a live answer, for whoever sends it: an extension of the answer, and its body.
+/// The source of a live response: an extension of the response, and its body.
 #[derive(Clone)]
 pub(super) struct Live(Arc<Mutex<Option<Source>>>);
 
 impl Live {
-    /// The source; what is left behind is a body that never comes.
+    /// Takes the source. The body that is left behind never yields anything.
     pub(super) fn take(&self) -> Option<Source> {
         lock(&self.0).take()
     }
@@ -41,8 +41,8 @@ impl Stream for Live {
     }
 }
 
-/// An answer whose body is what comes out of `source`, each piece as soon as it comes. The source is asked for the next
-/// one when those before are sent.
+/// Responds with the pieces of `source` as body, each as soon as it is available. The next piece is polled when the one
+/// before is sent.
 pub(crate) fn live(source: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let live = Live(Arc::new(Mutex::new(Some(Box::pin(source)))));
     let mut response = Response::new(Body::from_stream(live.clone()));
@@ -50,8 +50,8 @@ pub(crate) fn live(source: impl Stream<Item = Bytes> + Send + 'static) -> Respon
     response
 }
 
-/// Sends the body of a live answer whose head is written, in chunks. Returns when it is sent, or the other end has gone;
-/// then the connection is of no use any more. What the other end sends meanwhile is not read by anybody. RFC 9112 7.1.
+/// Sends the body of a live response in chunks, after its head. Returns when it is sent or the client is gone; the
+/// connection cannot be used afterwards. Bytes that the client sends meanwhile are discarded. RFC 9112 7.1.
 pub(super) async fn send_chunks(
     mut connection: impl AsyncRead + AsyncWrite + Unpin,
     mut source: Source,
@@ -63,7 +63,7 @@ pub(super) async fn send_chunks(
         };
         match bytes {
             None => break,
-            // An empty chunk would be the last.
+            // An empty chunk would end the body.
             Some(bytes) if bytes.is_empty() => {}
             Some(bytes) => {
                 let size = format!("{:x}\r\n", bytes.len());
@@ -76,7 +76,7 @@ pub(super) async fn send_chunks(
     connection.shutdown().await
 }
 
-/// Waits until the other end has closed its side. Cancel-safe.
+/// Waits until the client has closed its side. Cancel-safe.
 async fn end_of(connection: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let mut ignored = [0; 64];
     while connection.read(&mut ignored).await? > 0 {}
@@ -102,14 +102,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_goes_away_is_not_waited_for() {
+    async fn sending_ends_when_the_client_goes_away() {
         let (reader, end) = duplex(8);
         drop(reader);
         send_chunks(end, Box::pin(stream::pending())).await.unwrap();
     }
 
     #[tokio::test]
-    async fn a_server_that_knows_nothing_of_it_sends_it_as_every_body() {
+    async fn other_servers_send_it_as_a_normal_body() {
         let response = live(stream::iter(["a", "b"].map(Bytes::from)));
         assert_eq!(axum::body::to_bytes(response.into_body(), 8).await.unwrap(), "ab");
     }

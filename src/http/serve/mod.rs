@@ -1,10 +1,10 @@
 //! The server under every listener: connections and their limits, worker threads, and the drain.
 
 mod answering;
-mod line;
 mod live;
 mod place;
 mod server;
+mod shared;
 mod stalled;
 mod timer;
 mod workers;

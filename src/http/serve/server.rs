@@ -26,9 +26,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answering::{Answers, Caller, Peer};
-use super::line::Line;
 use super::live::send_chunks;
 use super::place::Place;
+use super::shared::SharedConnection;
 use super::stalled::Stalled;
 use super::timer::ConnectionTimer;
 use super::workers::{WorkerHandle, Workers};
@@ -163,7 +163,7 @@ fn http_of(limits: &Limits) -> http1::Builder {
     // One write per answer. `pipeline_flush` would do that too, and would hold answers back, the 400 included, for as long
     // as something unread stands behind them.
     http.writev(false);
-    // We look ourselves whether somebody waits for an answer: `Line::poll_gone`.
+    // We look ourselves whether somebody waits for an answer: `SharedConnection::poll_disconnect`.
     http.half_close(true);
     http
 }
@@ -235,7 +235,7 @@ async fn serve_connection(
 ) {
     http.timer(ConnectionTimer::new());
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-    let line = Line::new(stream);
+    let line = SharedConnection::new(stream);
     let (kept, lent) = (place.clone(), line.clone());
     let caller = Caller { peer: Peer(peer), worker: place.worker().cloned() };
     let service = service_fn(move |request: Request<Incoming>| {
@@ -261,7 +261,7 @@ async fn serve_connection(
             Poll::Ready(outcome) => Poll::Ready(Err(outcome.map_err(io::Error::other))),
             Poll::Pending => match lent.take_back() {
                 Some(live) => Poll::Ready(Ok(live)),
-                None => lent.poll_gone(context).map(|gone| Err(Err(gone))),
+                None => lent.poll_disconnect(context).map(|gone| Err(Err(gone))),
             },
         })
         .await

@@ -1,4 +1,4 @@
-//! A connection whose other end takes nothing is closed: what it was sent so far is all it gets.
+//! Timeout for writes to a client that reads nothing.
 
 use std::future::Future;
 use std::io;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 pub(super) struct Stalled<S> {
     inner: S,
     write_timeout: Duration,
-    /// Runs while a write waits.
+    /// Set while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -22,7 +22,7 @@ impl<S> Stalled<S> {
         Self { inner, write_timeout, deadline: None }
     }
 
-    /// The connection itself.
+    /// Returns the connection itself.
     pub(super) fn inner(&self) -> &S {
         &self.inner
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_that_takes_nothing_loses_its_connection() {
+    async fn a_client_that_reads_nothing_is_disconnected() {
         let (_reader, end) = duplex(4);
         let began = Instant::now();
         let stalled = Stalled::new(end, Duration::from_secs(30)).write_all(b"more than it takes").await;
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_that_is_slow_keeps_it() {
+    async fn a_slow_client_stays_connected() {
         let (mut reader, end) = duplex(1);
         let mut writer = Stalled::new(end, Duration::from_secs(30));
         let slow = async {

@@ -1,4 +1,4 @@
-//! The timer of one connection.
+//! A reusable timer for one connection.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -9,9 +9,9 @@ use hyper::rt::{Sleep, Timer};
 
 use crate::sync::lock;
 
-/// One entry among the runtime's timers, moved on whenever hyper asks for a new one. hyper asks for each request, and a
-/// timer that is entered and taken out each time costs more than to parse the head it watches over. A server's connection
-/// waits for one thing at a time, so one is enough; hyper's HTTP/1 server has no other use for it than its header deadline.
+/// One timer that is reset whenever hyper asks for a new one. hyper asks for every request, and registering a timer each
+/// time costs more than parsing the head it guards. One is enough: hyper's HTTP/1 server uses it only for its header
+/// timeout.
 #[derive(Clone)]
 pub(super) struct ConnectionTimer(Arc<Mutex<Pin<Box<tokio::time::Sleep>>>>);
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_deadline_counts_from_when_it_was_asked_for() {
+    async fn each_deadline_counts_from_its_request() {
         let timer = ConnectionTimer::new();
         let second = Duration::from_secs(1);
         for _ in 0..3 {

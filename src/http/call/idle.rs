@@ -1,10 +1,10 @@
-//! Where idle connections lie until the next call to the same server. Tells no time and touches no socket.
+//! Idle connections, kept for the next call to the same server. Pure: time comes in as an argument.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// How long a connection may lie idle. Well below the header deadline of our own listeners, so that a kept connection
-/// is rarely a closed one.
+/// Maximum idle time of a connection. Well below the header timeout of our own listeners, so that an idle connection is
+/// rarely a closed one.
 pub(super) const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// Idle connections to one server; a further one is closed instead of kept.
@@ -13,39 +13,39 @@ pub(super) const IDLE_PER_SERVER_MAX: usize = 256;
 /// Idle connections in all; a further one is closed instead of kept.
 pub(super) const IDLE_MAX: usize = 1_024;
 
-/// What a kept connection is good for.
+/// State of an idle connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fitness {
-    /// It takes a request now.
+    /// It can send a request now.
     Ready,
-    /// It has not finished its last one; it may yet become ready.
+    /// It has not finished its last request, but may become ready.
     Busy,
     /// The other side has closed it.
     Closed,
 }
 
 /// Idle connections by server (its host and port), the most recently used first.
-pub(super) struct Shelf<C> {
-    servers: HashMap<String, Vec<Kept<C>>>,
+pub(super) struct IdleConnections<C> {
+    servers: HashMap<String, Vec<IdleConnection<C>>>,
     count: usize,
 }
 
-struct Kept<C> {
+struct IdleConnection<C> {
     connection: C,
     since: Instant,
 }
 
-impl<C> Shelf<C> {
+impl<C> IdleConnections<C> {
     pub(super) fn new() -> Self {
         Self { servers: HashMap::new(), count: 0 }
     }
 
-    /// Keeps a connection. `now` never goes back. At a bound the connection is dropped, which closes it.
+    /// Adds a connection. `now` never goes back. At a limit the connection is dropped, which closes it.
     pub(super) fn put(&mut self, server: &str, connection: C, now: Instant) {
         if self.count >= IDLE_MAX {
             return;
         }
-        let kept = Kept { connection, since: now };
+        let kept = IdleConnection { connection, since: now };
         match self.servers.get_mut(server) {
             Some(connections) if connections.len() >= IDLE_PER_SERVER_MAX => return,
             Some(connections) => connections.push(kept),
@@ -54,13 +54,13 @@ impl<C> Shelf<C> {
         self.count += 1;
     }
 
-    /// The most recently used connection that is ready. Those found closed or too old are dropped on the way.
+    /// Takes the most recently used connection that is ready. Closed and expired ones found before it are dropped.
     pub(super) fn take(&mut self, server: &str, now: Instant, fitness: impl Fn(&C) -> Fitness) -> Option<C> {
         let connections = self.servers.get_mut(server)?;
         for at in (0..connections.len()).rev() {
             let kept = &connections[at];
-            if is_too_old(kept, now) {
-                // They lie in the order of their times, so all before this one are too old as well.
+            if is_expired(kept, now) {
+                // Connections are sorted by time, so all before this one are expired as well.
                 self.count -= connections.drain(..=at).count();
                 return None;
             }
@@ -79,10 +79,10 @@ impl<C> Shelf<C> {
         None
     }
 
-    /// Drops what has lain too long. Answers how many connections are left.
+    /// Drops expired connections. Returns the number of connections left.
     pub(super) fn expire(&mut self, now: Instant) -> usize {
         self.servers.retain(|_, connections| {
-            connections.retain(|kept| !is_too_old(kept, now));
+            connections.retain(|kept| !is_expired(kept, now));
             !connections.is_empty()
         });
         self.count = self.servers.values().map(Vec::len).sum();
@@ -90,7 +90,7 @@ impl<C> Shelf<C> {
     }
 }
 
-fn is_too_old<C>(kept: &Kept<C>, now: Instant) -> bool {
+fn is_expired<C>(kept: &IdleConnection<C>, now: Instant) -> bool {
     now.saturating_duration_since(kept.since) >= IDLE_TIME_MAX
 }
 
@@ -98,18 +98,18 @@ fn is_too_old<C>(kept: &Kept<C>, now: Instant) -> bool {
 mod tests {
     use super::*;
 
-    /// Puts one connection per number, a second apart, and takes until nothing is left, `after` the first one.
+    /// Puts one connection per number, a second apart, and takes until none is ready, `after` the first one.
     fn check(put: &[(u32, Fitness)], after: Duration, taken: &[u32], left: usize) {
         let (server, start) = ("service:1", Instant::now());
-        let mut shelf = Shelf::new();
+        let mut idle = IdleConnections::new();
         for (second, connection) in put.iter().enumerate() {
-            shelf.put(server, *connection, start + Duration::from_secs(second as u64));
+            idle.put(server, *connection, start + Duration::from_secs(second as u64));
         }
         let now = start + after;
-        let found = std::iter::from_fn(|| shelf.take(server, now, |(_, fitness)| *fitness));
+        let found = std::iter::from_fn(|| idle.take(server, now, |(_, fitness)| *fitness));
         assert_eq!(found.map(|(number, _)| number).collect::<Vec<_>>(), taken);
-        assert_eq!(shelf.count, left);
-        assert_eq!(shelf.expire(now), left);
+        assert_eq!(idle.count, left);
+        assert_eq!(idle.expire(now), left);
     }
 
     #[test]
@@ -124,28 +124,28 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_has_lain_too_long_is_not_given_out() {
+    fn an_expired_connection_is_not_reused() {
         check(&[(1, Fitness::Ready), (2, Fitness::Ready)], IDLE_TIME_MAX, &[2], 0);
         check(&[(1, Fitness::Ready), (2, Fitness::Ready)], IDLE_TIME_MAX + Duration::from_secs(1), &[], 0);
     }
 
     #[test]
-    fn connections_of_one_server_are_not_given_to_another() {
-        let mut shelf = Shelf::new();
-        shelf.put("service:1", 1, Instant::now());
-        assert_eq!(shelf.take("service:2", Instant::now(), |_| Fitness::Ready), None);
-        assert_eq!(shelf.count, 1);
+    fn connections_are_kept_per_server() {
+        let mut idle = IdleConnections::new();
+        idle.put("service:1", 1, Instant::now());
+        assert_eq!(idle.take("service:2", Instant::now(), |_| Fitness::Ready), None);
+        assert_eq!(idle.count, 1);
     }
 
     #[test]
     fn the_number_of_idle_connections_is_bounded() {
-        let mut shelf = Shelf::new();
+        let mut idle = IdleConnections::new();
         let now = Instant::now();
         for port in 0..10 {
             let server = format!("service:{port}");
-            (0..=IDLE_PER_SERVER_MAX).for_each(|number| shelf.put(&server, number, now));
-            assert_eq!(shelf.count, IDLE_MAX.min((port + 1) * IDLE_PER_SERVER_MAX));
+            (0..=IDLE_PER_SERVER_MAX).for_each(|number| idle.put(&server, number, now));
+            assert_eq!(idle.count, IDLE_MAX.min((port + 1) * IDLE_PER_SERVER_MAX));
         }
-        assert_eq!(shelf.expire(now + IDLE_TIME_MAX), 0);
+        assert_eq!(idle.expire(now + IDLE_TIME_MAX), 0);
     }
 }

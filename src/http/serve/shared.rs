@@ -1,4 +1,4 @@
-//! A connection that is lent to hyper, and taken back when an answer is live.
+//! A connection that is shared with hyper and taken back for a live response.
 
 use std::io;
 use std::pin::Pin;
@@ -15,36 +15,36 @@ use super::live::{Live, Source};
 use super::stalled::Stalled;
 use crate::sync::lock;
 
-/// Both ends of a loan: hyper reads and writes on one clone, the other takes the connection back.
-pub(super) struct Line<S>(Arc<Mutex<Loan<S>>>);
+/// A shared connection: hyper reads and writes on one clone, another takes the connection back.
+pub(super) struct SharedConnection<S>(Arc<Mutex<State<S>>>);
 
-struct Loan<S> {
+struct State<S> {
     connection: Option<S>,
-    /// Whether everything is sent that hyper had to send.
+    /// True if everything hyper had to send is written.
     flushed: bool,
     incoming: Incoming,
     live: Option<Source>,
 }
 
-/// What is known of what the other end sends.
+/// State of the incoming half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Incoming {
-    /// hyper waits for it, and sees by itself when there will be no more.
+    /// hyper waits for bytes, and notices the end itself.
     Awaited,
-    /// Something is there, for when hyper wants it.
+    /// Bytes have arrived that hyper has not read.
     Unread,
     Unknown,
 }
 
-impl<S> Clone for Line<S> {
+impl<S> Clone for SharedConnection<S> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<S> Line<S> {
+impl<S> SharedConnection<S> {
     pub(super) fn new(connection: S) -> Self {
-        Self(Arc::new(Mutex::new(Loan {
+        Self(Arc::new(Mutex::new(State {
             connection: Some(connection),
             flushed: false,
             incoming: Incoming::Unknown,
@@ -52,41 +52,41 @@ impl<S> Line<S> {
         })))
     }
 
-    /// Keeps the source of an answer that is live, if the answer can be sent in chunks. It is the connection's last then.
+    /// Keeps the source of a live response that can be sent in chunks. It is then the last response of the connection.
     pub(super) fn keep_live(&self, method: &Method, version: Version, response: &mut Response) {
         if version != Version::HTTP_11 || method == Method::HEAD {
             return;
         }
         if let Some(source) = response.extensions_mut().remove::<Live>().and_then(|live| live.take()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            let mut loan = lock(&self.0);
-            // hyper has the head in hand, and flushes when it is written.
-            loan.flushed = false;
-            loan.live = Some(source);
+            let mut state = lock(&self.0);
+            // hyper still has to write the head, and flushes afterwards.
+            state.flushed = false;
+            state.live = Some(source);
         }
     }
 
-    /// The connection and what is to be sent on it, once the head of a live answer is sent. hyper has no more to do then.
+    /// Takes the connection and the source, once the head of a live response is written.
     pub(super) fn take_back(&self) -> Option<(S, Source)> {
-        let mut loan = lock(&self.0);
-        if !loan.flushed {
+        let mut state = lock(&self.0);
+        if !state.flushed {
             return None;
         }
-        let source = loan.live.take()?;
-        loan.connection.take().map(|connection| (connection, source))
+        let source = state.live.take()?;
+        state.connection.take().map(|connection| (connection, source))
     }
 }
 
-impl Line<Stalled<TcpStream>> {
-    /// Why nobody is there any more who wants the answer to the request that is at work; pending for as long as nothing tells
-    /// so. hyper could look for this, too, but would make room for 8 KiB to read into, for each request anew.
-    pub(super) fn poll_gone(&self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let Loan { connection, incoming, .. } = &mut *lock(&self.0);
+impl SharedConnection<Stalled<TcpStream>> {
+    /// Returns an error once the client is gone while its request is being answered. hyper could detect this, too, but
+    /// would allocate 8 KiB to read into for every request.
+    pub(super) fn poll_disconnect(&self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let State { connection, incoming, .. } = &mut *lock(&self.0);
         let Some(connection) = connection.as_ref().filter(|_| *incoming == Incoming::Unknown) else {
             return Poll::Pending;
         };
         match ready!(connection.inner().poll_peek(context, &mut ReadBuf::new(&mut [0]))) {
-            Ok(0) => Poll::Ready(io::Error::new(io::ErrorKind::UnexpectedEof, "the other end closed it")),
+            Ok(0) => Poll::Ready(io::Error::new(io::ErrorKind::UnexpectedEof, "the client closed the connection")),
             Ok(_) => {
                 *incoming = Incoming::Unread;
                 Poll::Pending
@@ -96,12 +96,12 @@ impl Line<Stalled<TcpStream>> {
     }
 }
 
-impl<S: Unpin> Line<S> {
+impl<S: Unpin> SharedConnection<S> {
     fn with<T>(
         &self,
         act: impl FnOnce(Pin<&mut S>, &mut bool, &mut Incoming) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let Loan { connection, flushed, incoming, .. } = &mut *lock(&self.0);
+        let State { connection, flushed, incoming, .. } = &mut *lock(&self.0);
         match connection {
             Some(connection) => act(Pin::new(connection), flushed, incoming),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
@@ -109,7 +109,7 @@ impl<S: Unpin> Line<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for SharedConnection<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.with(|connection, _, incoming| {
             let outcome = connection.poll_read(context, into);
@@ -119,7 +119,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for SharedConnection<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.with(|connection, flushed, _| {
             *flushed = false;
