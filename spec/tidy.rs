@@ -1,10 +1,14 @@
-//! The rules of the house that a program can check. Each test reads the whole tree and names what breaks the rule as
-//! `file:line: what; what to do`. The scanners prove on small bad snippets, beside their code, that they can fail.
+//! The rules of style and structure that a program can check. Each test reads the whole tree and reports each violation as
+//! `file:line: violation; what to do`. The scanners prove on small bad snippets, beside their code, that they can fail.
 
+#[path = "tidy/cycles.rs"]
+mod cycles;
+#[path = "tidy/modules.rs"]
+mod modules;
+#[path = "tidy/plain.rs"]
+mod plain;
 #[path = "tidy/project.rs"]
 mod project;
-#[path = "tidy/rooms.rs"]
-mod rooms;
 #[path = "tidy/shape.rs"]
 mod shape;
 #[path = "tidy/source.rs"]
@@ -19,13 +23,32 @@ use std::sync::LazyLock;
 use source::{Source, sources};
 
 #[test]
-fn imports_point_down_the_house() {
-    check_sources(&["src"], rooms::arrows);
+fn imports_point_down() {
+    check_sources(&["src"], modules::upward_imports);
 }
 
 #[test]
 fn messages_wires_and_rules_are_pure() {
-    check_sources(&["src"], rooms::purity);
+    check_sources(&["src"], modules::purity);
+}
+
+#[test]
+fn modules_form_no_cycles() {
+    let inside: Vec<&Source> = SOURCES.iter().filter(|source| source.path.starts_with("src/")).collect();
+    assert!(!inside.is_empty(), "no sources were found under src");
+    check(cycles::cycles(&inside));
+}
+
+#[test]
+fn doc_comments_open_with_what_it_is_or_does() {
+    check_sources(&["src", "spec"], plain::doc_openings);
+}
+
+#[test]
+fn texts_are_plain_english() {
+    let texts = project::texts(root());
+    let checked = texts.iter().filter(|(path, _)| path != "LICENSE");
+    check(checked.flat_map(|(path, text)| plain::phrases(path, text)).collect());
 }
 
 #[test]
@@ -110,8 +133,9 @@ fn printed(command: &[&str]) -> Result<String, String> {
     String::from_utf8(output.stdout).map_err(|error| error.to_string())
 }
 
+static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| sources(root(), &["src", "spec"]));
+
 fn check_sources(folders: &[&str], scan: fn(&Source) -> Vec<String>) {
-    static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| sources(root(), &["src", "spec"]));
     let mut findings = Vec::new();
     for folder in folders {
         let inside: Vec<&Source> = SOURCES.iter().filter(|source| source.path.starts_with(folder)).collect();
@@ -122,7 +146,7 @@ fn check_sources(folders: &[&str], scan: fn(&Source) -> Vec<String>) {
 }
 
 fn check(findings: Vec<String>) {
-    assert!(findings.is_empty(), "{} to mend:\n  {}\n", findings.len(), findings.join("\n  "));
+    assert!(findings.is_empty(), "{} to fix:\n  {}\n", findings.len(), findings.join("\n  "));
 }
 
 fn manifest() -> String {

@@ -4,7 +4,7 @@ use crate::source::{Source, line_of, regex};
 
 /// Top-level modules by layer. A module may use modules of later layers only: none of an earlier one, none of its own.
 /// `main.rs`, `lib.rs` and `bin/` join modules, so they may use all of them, and so may the guide's examples.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["cli"],
     &["app", "testing"],
     &["listen", "api", "webhook", "streams", "resources", "users", "skylink"],
@@ -12,7 +12,8 @@ const LAYERS: [&[&str]; 8] = [
     &["bus"],
     &["broker"],
     &["http", "store", "web"],
-    &["message", "sync"],
+    &["message"],
+    &["sync"],
 ];
 
 /// Crates that do I/O, read the clock or use randomness.
@@ -24,7 +25,10 @@ const PURE_IO: [&str; 3] = ["Error", "ErrorKind", "Result"];
 pub(crate) fn upward_imports(source: &Source) -> Vec<String> {
     let Some(module) = module(&source.path) else { return Vec::new() };
     let Some(level) = level(module) else {
-        return vec![format!("{}:1: `{module}` is not in any layer; add it to LAYERS in spec/tidy/modules.rs", source.path)];
+        return vec![format!(
+            "{}:1: `{module}` is not in any layer; add it to LAYERS in spec/tidy/modules.rs",
+            source.path
+        )];
     };
     let depth = module_depth(&source.path);
     let mut findings = Vec::new();
@@ -204,7 +208,12 @@ fn imports_in_trees_and_behind_super_are_checked() {
 
 #[test]
 fn comments_tests_and_joining_files_may_import_anything() {
-    check(upward_imports, "src/bus/mod.rs", "//! use crate::relay::Relay;\n#[cfg(test)]\nmod t { use crate::relay::A; }", &[]);
+    check(
+        upward_imports,
+        "src/bus/mod.rs",
+        "//! use crate::relay::Relay;\n#[cfg(test)]\nmod t { use crate::relay::A; }",
+        &[],
+    );
     check(upward_imports, "src/lib.rs", "pub use crate::relay::Relay;", &[]);
     check(upward_imports, "src/bin/exocom.rs", "use exorelay::broker::Broker;", &[]);
 }

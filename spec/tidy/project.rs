@@ -11,7 +11,7 @@ const ROOT: [&str; 9] =
 /// Lock files name registries because their formats ask for it.
 const LOCK_FILES: [&str; 2] = ["Cargo.lock", "package-lock.json"];
 
-/// Places and talk that belong to whoever writes the project, not to the project. The brackets keep the patterns
+/// Paths and words of the workplace where the project is written. The brackets keep the patterns
 /// from finding themselves.
 const FOREIGN: [&str; 10] = [
     r"/wor[k]/",
@@ -30,7 +30,7 @@ const FOREIGN: [&str; 10] = [
 const GENERATED: [(&str, &str, &[&str]); 1] =
     [("src/guide/configuration.md", "configuration", &["config", "show", "--format", "markdown"])];
 
-/// Whether the manifest asks for docs on public items.
+/// Reports a manifest that does not require docs on public items.
 pub(crate) fn missing_docs_lint(manifest: &str) -> Vec<String> {
     let lints = section(manifest, "[lints.rust]");
     let asked = regex(r#"^missing_docs\s*=\s*"(?:warn|deny|forbid)""#);
@@ -57,7 +57,7 @@ pub(crate) fn unproven(page: &str, proofs: &str) -> Vec<String> {
     findings
 }
 
-/// Dependencies that stand there without their reason.
+/// Finds dependencies without a reason.
 pub(crate) fn dependencies_without_reason(manifest: &str) -> Vec<String> {
     let headings = regex(r"(?m)^\[[^\]\n]*dependencies(?:\.[^\]\n]*)?\]");
     let (quoted, reason) = (regex(r#""[^"]*""#), regex(r"(?:^|\s)#\s+\S"));
@@ -80,7 +80,7 @@ fn section<'a>(manifest: &'a str, heading: &str) -> Vec<(usize, &'a str)> {
     body.take_while(|(_, line)| !line.starts_with('[')).filter(|(_, line)| !line.trim().is_empty()).collect()
 }
 
-/// What the root shows that it should not, and what it lacks. Dotfiles and `target` are not shown.
+/// Finds surplus and missing entries of the root. Dotfiles and `target` are ignored.
 pub(crate) fn cluttered_root(root: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(root).expect("the root of the project is a folder");
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());

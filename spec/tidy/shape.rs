@@ -1,11 +1,11 @@
-//! How long things are, and what a `mod.rs` holds.
+//! Checks of length, and of the content of `mod.rs` files.
 
 use crate::source::{Source, line_of, regex};
 
 const FILE_LINES_MAX: usize = 399;
 const FUNCTION_LINES_MAX: usize = 69;
 
-/// Says so when the file is too long.
+/// Reports a file that is too long.
 pub(crate) fn long_file(source: &Source) -> Vec<String> {
     let lines = source.text.lines().count();
     if lines <= FILE_LINES_MAX {
@@ -24,7 +24,7 @@ pub(crate) fn long_functions(source: &Source) -> Vec<String> {
     long.collect()
 }
 
-/// Whatever a `mod.rs` holds beside docs, modules and re-exports.
+/// Finds anything in a `mod.rs` besides docs, modules and re-exports.
 pub(crate) fn crowded_mod_files(source: &Source) -> Vec<String> {
     if !source.path.ends_with("/mod.rs") {
         return Vec::new();

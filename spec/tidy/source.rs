@@ -1,4 +1,4 @@
-//! Reads Rust just well enough to check it: comments and literals out of the way, every line where it was.
+//! Reads Rust just well enough to check it: comments and literals are blanked, every line keeps its number.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -139,7 +139,7 @@ fn end_of_literal(code: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Whether the `r` at `at` ends a word such as `for`; the `r` of `br"…"` and `cr"…"` does not.
+/// Returns true if the `r` at `at` ends a word such as `for`; the `r` of `br"…"` and `cr"…"` does not.
 fn continues_a_word(code: &[u8], at: usize) -> bool {
     let before = |steps: usize| at.checked_sub(steps).map_or(b' ', |index| code[index]);
     let prefixed = matches!(before(1), b'b' | b'c') && !is_word(before(2));

@@ -1,4 +1,4 @@
-//! Words that have no place in the code.
+//! Words that are not allowed in the code.
 
 use crate::source::{Source, regex};
 
