@@ -303,9 +303,9 @@ impl Engine {
         let mut exchange = self.exchange();
         match exchange.defer(key, envelope) {
             // Still under the lock, so the task does not end before it has seen this one.
-            Ok(()) => handle.push_unanswered(sequence, answer),
+            None => handle.push_unanswered(sequence, answer),
             // The instance has left; the message goes to another one of its role.
-            Err(envelope) => {
+            Some(envelope) => {
                 drop(exchange);
                 self.put_back(key, envelope);
             }

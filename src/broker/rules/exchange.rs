@@ -168,7 +168,7 @@ impl<H: Clone> Exchange<H> {
 
     /// Records that an instance in this process has the envelope and will answer later, through
     /// [`Exchange::complete_deferred`]. Returns the envelope if the instance is gone.
-    pub(crate) fn defer(&mut self, key: InstanceKey, envelope: Envelope) -> Result<(), Envelope> {
+    pub(crate) fn defer(&mut self, key: InstanceKey, envelope: Envelope) -> Option<Envelope> {
         self.mailboxes().defer(key, envelope)
     }
 
@@ -224,12 +224,12 @@ impl<H: Clone> Exchange<H> {
 
     /// Returns every instance.
     pub(crate) fn instances(&self, now: Instant) -> Vec<InstanceRow> {
-        self.registry().instances(now, |key| self.dispatcher.mailboxes().queue_length(key))
+        self.registry().instances(now, |key| self.dispatcher.mailboxes().queues().len(key))
     }
 
     /// Returns the number of undelivered messages and their size.
     pub(crate) fn load(&self) -> Load {
-        self.dispatcher.mailboxes().load()
+        self.dispatcher.mailboxes().queues().load()
     }
 
     /// Returns true if it refuses messages because it shuts down.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::selection::{Correlation, Recipient};
 use super::{
-    Attempt, Batch, Conversations, Effect, Envelope, Instance, InstanceKey, Load, Outcome, QueueLimits, Queues, Reason,
+    Attempt, Batch, Conversations, Effect, Envelope, Instance, InstanceKey, Outcome, QueueLimits, Queues, Reason,
     Registry, Routed, Work, bytes_of,
 };
 use crate::broker::config::Config;
@@ -47,12 +47,8 @@ impl<H: Clone> Mailboxes<H> {
         &self.conversations
     }
 
-    pub(super) fn load(&self) -> Load {
-        self.queues.load()
-    }
-
-    pub(super) fn queue_length(&self, key: InstanceKey) -> usize {
-        self.queues.len(key)
+    pub(super) fn queues(&self) -> &Queues {
+        &self.queues
     }
 
     pub(super) fn add(&mut self, instance: Instance<H>) -> InstanceKey {
@@ -225,7 +221,7 @@ impl<H: Clone> Mailboxes<H> {
     }
 
     /// See [`super::Exchange::defer`].
-    pub(super) fn defer(&mut self, key: InstanceKey, envelope: Envelope) -> Result<(), Envelope> {
+    pub(super) fn defer(&mut self, key: InstanceKey, envelope: Envelope) -> Option<Envelope> {
         self.queues.defer(key, envelope)
     }
 
@@ -287,7 +283,7 @@ impl<H: Clone> Mailboxes<H> {
         if !envelope.reported {
             return;
         }
-        if let Err(envelope) = self.queues.insert_backlog(envelope) {
+        if let Some(envelope) = self.queues.insert_backlog(envelope) {
             Effect::give_up(envelope, Reason::QueueFull, effects);
         }
     }

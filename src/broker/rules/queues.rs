@@ -138,17 +138,17 @@ impl Queues {
     }
 
     /// Adds an envelope to the backlog of its role, or returns it if that is full.
-    pub(crate) fn insert_backlog(&mut self, envelope: Envelope) -> Result<(), Envelope> {
+    pub(crate) fn insert_backlog(&mut self, envelope: Envelope) -> Option<Envelope> {
         let has_capacity = match self.backlogs.get(&envelope.role) {
             Some(backlog) => backlog.len() < self.limits.messages_max,
             None => self.backlogs.len() < self.limits.backlogs_max,
         };
         if !has_capacity || !self.has_bytes(envelope.bytes()) {
-            return Err(envelope);
+            return Some(envelope);
         }
         self.load.add(&envelope);
         self.backlogs.entry(envelope.role.clone()).or_default().insert(envelope);
-        Ok(())
+        None
     }
 
     /// Removes the backlog of a role and returns it, in order.
@@ -184,11 +184,11 @@ impl Queues {
 
     /// Adds an envelope that its receiver has, but has not answered, see [`Queue::defer`]. Returns it if there is no such
     /// queue.
-    pub(crate) fn defer(&mut self, key: InstanceKey, envelope: Envelope) -> Result<(), Envelope> {
-        let Some(queue) = self.queues.get_mut(&key) else { return Err(envelope) };
+    pub(crate) fn defer(&mut self, key: InstanceKey, envelope: Envelope) -> Option<Envelope> {
+        let Some(queue) = self.queues.get_mut(&key) else { return Some(envelope) };
         self.load.add(&envelope);
         queue.defer(envelope);
-        Ok(())
+        None
     }
 
     /// Removes and returns a deferred envelope, now that it is answered.
@@ -284,7 +284,7 @@ mod tests {
         let mut queues = queues();
         assert!(queues.insert(KEY, envelope(1, 10)));
         assert!(!queues.insert(KEY, envelope(2, 20)));
-        assert!(queues.insert_backlog(envelope(3, 30)).is_ok());
+        assert!(queues.insert_backlog(envelope(3, 30)).is_none());
         assert_eq!(queues.load(), load(3, 60));
         assert_eq!(queues.take_backlog(&Role::parse("users").unwrap()).len(), 1);
         assert_eq!(queues.load(), load(2, 30));
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn a_deferred_envelope_counts_until_it_is_answered() {
         let mut queues = queues();
-        assert!(queues.defer(KEY, envelope(1, 10)).is_ok());
+        assert!(queues.defer(KEY, envelope(1, 10)).is_none());
         assert!(queues.is_delivering(KEY) && queues.load() == load(1, 10));
         assert!(queues.complete_deferred(KEY, 2).is_none());
         assert!(queues.complete_deferred(KEY, 1).is_some());

@@ -179,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn the_own_role_is_unchanged_when_subscribing_and_sending() {
+    fn its_own_role_is_unchanged_when_subscribing_and_sending() {
         BOTH.into_iter().for_each(|rules| check(rules, Receiving, "tweets.create", "tweets.create"));
         BOTH.into_iter().for_each(|rules| check(rules, Sending, "tweets.create", "tweets.create"));
     }
 
     #[test]
-    fn a_foreign_prefix_is_unchanged_by_current_rules_and_rewritten_by_original_rules() {
+    fn a_foreign_prefix_is_kept_by_current_rules_and_rewritten_by_original_rules() {
         check(TranslationRules::Current, Receiving, "users.created", "users.created");
         check(TranslationRules::Original, Receiving, "users.created", "tweets.created");
         check(TranslationRules::Current, Delivering, "users.created", "users.created");
