@@ -11,7 +11,7 @@ Feature: Operations
     When I GET api/health
     Then I get 200 with `{"status":"ok"}`
     When I GET api/ready
-    Then I get 503 and the words "the bus is away: cannot connect to 127.0.0.1:1"
+    Then I get 503 and the words "the bus is unreachable: cannot connect to 127.0.0.1:1"
 
   Scenario: Not ready while the service is away
     Given `exorelay run --role users --bus embedded --receives hello --forward http://127.0.0.1:1` is running

@@ -46,7 +46,7 @@ Feature: Sidecars over WebSockets
     Given the setting EXORELAY__BROKER__TOKENS is pay=s3cret
     And `exorelay broker` is running
     And `exorelay run --role pay --bus ws://{broker.address}` is running
-    Then api/ready becomes 503 with the words "the broker does not take the registration: the role"
+    Then api/ready becomes 503 with the words "the broker refused the registration: the role"
 
   Scenario: A role that asks for a token, over HTTP
     Given the setting EXORELAY__BROKER__TOKENS is pay=s3cret

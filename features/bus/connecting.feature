@@ -36,7 +36,7 @@ Feature: Connecting to a broker of the WebSocket era
   Scenario: Nobody is at the port
     Given a broker of the WebSocket era that is not up yet
     And the relay "foo" wants to be connected to it
-    Then "foo" reports "the bus is away: cannot connect to {broker}: Connection refused"
+    Then "foo" reports "the bus is unreachable: cannot connect to {broker}: Connection refused"
 
   Scenario: A relay leaves an original broker without a close frame, of which some of them die
     Given a broker of the WebSocket era

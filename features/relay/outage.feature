@@ -33,7 +33,7 @@ Feature: Outages
   Scenario: A relay that registers with an original broker reports what to do
     Given a recording broker
     When the relay "web" tries to register there
-    Then its problem is reported with the words "it takes no registrations; if it is an original ExoCom, use --register off"
+    Then its problem is reported with the words "it does not support registration; for an original ExoCom broker use --register off"
 
   Scenario: A relay closes
     Given a bus in this process

@@ -1,30 +1,30 @@
-//! Settings of the way to the bus.
+//! Bus settings.
 
 use serde::{Deserialize, Serialize};
 
-/// `[bus]` of the configuration.
+/// The `[bus]` section of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// `embedded`, or the URL of an ExoCom broker: `http://127.0.0.1:3100`, or `ws://127.0.0.1:3100` for one connection
-    /// that carries everything both ways. `https` and `wss` are the same over TLS.
+    /// that carries everything in both directions. `https` and `wss` use TLS.
     pub url: String,
-    /// Whether the relay registers itself. `off` for an original broker, which its environment configures.
+    /// Registration mode. `off` for an original broker, which is configured by its environment.
     pub register: Register,
-    /// `HOST:PORT` under which the broker reaches the bus-facing listener. Empty: the listener's own port, at the host
-    /// that the broker sees the registration come from. Only for a broker over HTTP.
+    /// `HOST:PORT` under which an HTTP broker reaches the bus-facing listener. Empty: the listener's port at the address
+    /// that the registration comes from.
     pub advertise: String,
-    /// What proves to the broker that this relay may have its role. Empty: nothing.
+    /// Token that authorizes this relay for its role. Empty: no token.
     pub token: String,
-    /// How long a connection to the broker may take to open.
+    /// Timeout for opening a connection to the broker.
     pub connect_timeout_ms: u64,
-    /// How long one call to the broker may take; over a WebSocket, how long what was sent may stay unanswered.
+    /// Timeout of one call to the broker; over a WebSocket, maximum time until a sent message is answered.
     pub timeout_ms: u64,
-    /// After how long without a frame a WebSocket is asked for a sign of life. After two that stay away it is lost.
+    /// Silence after which a WebSocket is pinged. After two unanswered pings the connection counts as lost.
     pub heartbeat_ms: u64,
-    /// How a WebSocket ends when the relay leaves.
+    /// Close mode of a WebSocket when the relay leaves.
     pub close: Close,
-    /// Largest frame of a WebSocket, either way.
+    /// Maximum size of a WebSocket frame in either direction.
     pub frame_bytes_max: usize,
 }
 
@@ -45,30 +45,30 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether the broker is reached over a WebSocket, and so needs no listener of this relay.
+    /// Returns true if the broker is reached over a WebSocket, so that this relay needs no listener.
     pub fn is_websocket(&self) -> bool {
         self.url.starts_with("ws://") || self.url.starts_with("wss://")
     }
 }
 
-/// Whether the relay tells the broker about itself.
+/// Registration mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Register {
-    /// It registers, keeps its lease, and leaves.
+    /// The relay registers, renews its lease, and leaves.
     Auto,
-    /// Somebody else configures the broker. Over a WebSocket the relay still tells its role, as the originals do.
+    /// The broker is configured separately. Over a WebSocket the relay still announces its role, as the originals do.
     Off,
 }
 
-/// How a WebSocket ends when the relay leaves. What was sent arrives in any case.
+/// Close mode of a WebSocket when the relay leaves. Everything sent before arrives in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Close {
-    /// Politely with our own broker, abruptly with others.
+    /// `Polite` with our own broker, `Abrupt` with others.
     Auto,
-    /// With a close frame, as RFC 6455 wants it.
+    /// With a close frame, as RFC 6455 requires.
     Polite,
-    /// Without one: the original broker in Go ends when it gets one. exo 3.9.
+    /// Without a close frame, since the original Go broker exits when it receives one. exo 3.9.
     Abrupt,
 }

@@ -1,4 +1,4 @@
-//! What every bus has to hold. Each way to the others runs through all of it, with the same broker behind.
+//! Contract suite of [`Bus`]. Every implementation runs all of it against the same broker.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -17,20 +17,20 @@ use crate::message::{
     Completion, Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Receipt, Registration, Role, Verdict,
 };
 
-/// Which bus is held to the contract.
+/// Bus under test.
 #[derive(Debug, Clone, Copy)]
-enum Way {
+enum Kind {
     Embedded,
     Http,
     WebSocket,
 }
 
-/// Keeps what it is given; has no room while `full`.
+/// Records deliveries; busy while `full`.
 #[derive(Clone, Default)]
 struct Recorder {
     messages: Arc<Mutex<Vec<Message>>>,
     full: Arc<Mutex<bool>>,
-    /// While set, messages are answered later: by [`Recorder::confirm`], or not at all.
+    /// While set, messages are answered later by [`Recorder::confirm`], or never.
     slow: Arc<Mutex<bool>>,
     unanswered: Arc<Mutex<VecDeque<Unanswered>>>,
 }
@@ -65,13 +65,13 @@ impl Recorder {
         wait_for(ids_of, ids).await;
     }
 
-    /// Waits until exactly these messages have come and are not answered yet.
+    /// Waits until exactly these messages have been delivered and not answered.
     async fn has_unanswered(&self, ids: &[&str]) {
         let ids_of = || self.unanswered.lock().unwrap().iter().map(|(message, _)| message.id.to_string()).collect();
         wait_for(ids_of, ids).await;
     }
 
-    /// Accepts the messages that are not answered yet.
+    /// Accepts the unanswered messages.
     fn confirm(&self) {
         for (message, completion) in self.unanswered.lock().unwrap().drain(..) {
             self.messages.lock().unwrap().push(message);
@@ -87,7 +87,7 @@ async fn wait_for(ids_of: impl Fn() -> Vec<String>, expected: &[&str]) {
         if got == expected {
             return;
         }
-        assert!(Instant::now() < deadline, "{got:?} instead of {expected:?}");
+        assert!(Instant::now() < deadline, "got {got:?}, expected {expected:?}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -102,7 +102,7 @@ async fn take(State(recorder): State<Recorder>, body: Bytes) -> Bytes {
     Delivery::list_to_json(&deliveries)
 }
 
-/// A broker, the bus under test, and who joins over it.
+/// A broker, the bus under test, and the member that joins over it.
 struct Bench {
     broker: Broker,
     bus: Box<dyn Bus>,
@@ -124,15 +124,15 @@ fn registration(role: &str, instance: &str, receives: &[&str]) -> Registration {
 }
 
 impl Bench {
-    async fn new(way: Way) -> Self {
+    async fn new(kind: Kind) -> Self {
         let config = broker::Config { settle_ms: 0, queue_messages_max: 2, ..Default::default() };
         let broker = Broker::start(config);
         let (own, limits) = (Recorder::default(), Limits::default());
         let instance = InstanceId::parse("web-1").unwrap();
         let (mut endpoint, mut serving) = (None, Vec::new());
-        let bus: Box<dyn Bus> = match way {
-            Way::Embedded => Box::new(EmbeddedBus::new(broker.clone(), instance)),
-            Way::Http => {
+        let bus: Box<dyn Bus> = match kind {
+            Kind::Embedded => Box::new(EmbeddedBus::new(broker.clone(), instance)),
+            Kind::Http => {
                 let listening = Listening::bind("test", "127.0.0.1:0").await.unwrap();
                 let config = Config { url: format!("http://{}", listening.address()), ..Config::default() };
                 serving.push(listening.serve(broker::routes::router(broker.clone(), &limits), &limits));
@@ -142,7 +142,7 @@ impl Bench {
                 serving.push(listening.serve(router, &limits));
                 Box::new(HttpBus::new(&config, &instance))
             }
-            Way::WebSocket => {
+            Kind::WebSocket => {
                 let listening = Listening::bind("test", "127.0.0.1:0").await.unwrap();
                 let config = Config { url: format!("ws://{}", listening.address()), ..Config::default() };
                 serving.push(listening.serve(broker::routes::router(broker.clone(), &limits), &limits));
@@ -156,7 +156,7 @@ impl Bench {
         bench
     }
 
-    /// Somebody else on the bus.
+    /// Joins another member.
     fn other(&self, role: &str, receives: &[&str]) -> Recorder {
         let recorder = Recorder::default();
         self.broker.join_local(registration(role, role, receives), Arc::new(recorder.clone())).unwrap();
@@ -168,7 +168,7 @@ impl Bench {
         assert_eq!(self.broker.publish(None, message(id, "created")), Verdict::Accepted);
     }
 
-    /// Publishes as the relay does: at once if the bus can, else in batches until all are judged.
+    /// Publishes as the relay does: at once if the bus supports that, otherwise in batches until all have verdicts.
     async fn publish(&self, messages: &[Message]) -> Vec<Verdict> {
         if let Some(first) = self.bus.publish_now(&messages[0]) {
             let rest = messages[1..].iter().map(|message| self.bus.publish_now(message).unwrap());
@@ -189,8 +189,8 @@ fn message(id: &str, name: &str) -> Message {
     Message { sender: Some(Role::parse("web").unwrap()), ..message }
 }
 
-async fn a_message_reaches_everybody_who_receives_it(way: Way) {
-    let bench = Bench::new(way).await;
+async fn a_message_reaches_all_its_receivers(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let (users, log) = (bench.other("users", &["create"]), bench.other("log", &["create"]));
     assert_eq!(bench.publish(&[message("1", "create")]).await, [Verdict::Accepted]);
     users.has(&["1"]).await;
@@ -198,8 +198,8 @@ async fn a_message_reaches_everybody_who_receives_it(way: Way) {
     bench.own.has(&[]).await;
 }
 
-async fn messages_keep_their_order(way: Way) {
-    let bench = Bench::new(way).await;
+async fn messages_keep_their_order(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let users = bench.other("users", &["create"]);
     let ids: Vec<String> = (0..50).map(|number| number.to_string()).collect();
     let messages: Vec<_> = ids.iter().map(|id| message(id, "create")).collect();
@@ -207,35 +207,35 @@ async fn messages_keep_their_order(way: Way) {
     users.has(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
-async fn each_message_of_a_batch_is_judged_for_itself(way: Way) {
-    let bench = Bench::new(way).await;
+async fn each_message_of_a_batch_gets_its_own_verdict(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let users = bench.other("users", &["create"]);
     let verdicts = bench.publish(&[message("1", "create"), message("2", "zonk"), message("3", "create")]).await;
     assert_eq!(verdicts, [Verdict::Accepted, Verdict::NoReceivers, Verdict::Accepted]);
     users.has(&["1", "3"]).await;
 }
 
-async fn a_receiver_without_room_makes_the_bus_busy_and_loses_nothing(way: Way) {
-    let bench = Bench::new(way).await;
+async fn a_full_receiver_makes_the_bus_busy_and_loses_nothing(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let users = bench.other("users", &["create"]);
     *users.full.lock().unwrap() = true;
     let mut ids = Vec::new();
-    // Two places in the queue, and what its courier holds in its hand.
+    // The queue holds two messages, and more are in delivery.
     let busy = loop {
         let id = ids.len().to_string();
         match bench.publish(&[message(&id, "create")]).await.remove(0) {
             Verdict::Accepted => ids.push(id),
             verdict => break verdict,
         }
-        assert!(ids.len() < 10, "the queue has no bound");
+        assert!(ids.len() < 10, "the queue has no limit");
     };
     assert!(matches!(busy, Verdict::Busy { .. }), "{busy:?}");
     *users.full.lock().unwrap() = false;
     users.has(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
-async fn what_finds_no_room_comes_again_in_its_order(way: Way) {
-    let bench = Bench::new(way).await;
+async fn refused_messages_are_repeated_in_order(kind: Kind) {
+    let bench = Bench::new(kind).await;
     let users = bench.other("users", &["create"]);
     *users.full.lock().unwrap() = true;
     let ids: Vec<String> = (0..20).map(|number| number.to_string()).collect();
@@ -253,8 +253,8 @@ async fn what_finds_no_room_comes_again_in_its_order(way: Way) {
     users.has(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
-async fn a_message_that_is_answered_later_is_not_overtaken(way: Way) {
-    let bench = Bench::new(way).await;
+async fn a_message_that_is_answered_later_is_not_overtaken(kind: Kind) {
+    let bench = Bench::new(kind).await;
     *bench.own.slow.lock().unwrap() = true;
     bench.send_to_own("1");
     bench.own.has_unanswered(&["1"]).await;
@@ -266,8 +266,8 @@ async fn a_message_that_is_answered_later_is_not_overtaken(way: Way) {
     bench.own.has(&["1", "2"]).await;
 }
 
-async fn a_message_whose_answer_is_dropped_comes_again_in_its_order(way: Way) {
-    let bench = Bench::new(way).await;
+async fn a_message_whose_answer_is_dropped_is_repeated_in_order(kind: Kind) {
+    let bench = Bench::new(kind).await;
     *bench.own.slow.lock().unwrap() = true;
     bench.send_to_own("1");
     bench.own.has_unanswered(&["1"]).await;
@@ -277,8 +277,8 @@ async fn a_message_whose_answer_is_dropped_comes_again_in_its_order(way: Way) {
     bench.own.has(&["1", "2"]).await;
 }
 
-async fn an_answer_finds_the_instance_that_asked(way: Way) {
-    let bench = Bench::new(way).await;
+async fn a_reply_reaches_the_instance_that_asked(kind: Kind) {
+    let bench = Bench::new(kind).await;
     bench.other("users", &["create"]);
     assert_eq!(bench.publish(&[message("1", "create")]).await, [Verdict::Accepted]);
     let mut reply = message("2", "a name that nobody lists");
@@ -288,8 +288,8 @@ async fn an_answer_finds_the_instance_that_asked(way: Way) {
     bench.own.has(&["2"]).await;
 }
 
-async fn who_left_gets_nothing_more_and_may_leave_twice_and_come_back(way: Way) {
-    let bench = Bench::new(way).await;
+async fn a_member_that_left_receives_nothing_and_may_leave_twice_and_rejoin(kind: Kind) {
+    let bench = Bench::new(kind).await;
     assert_eq!(bench.broker.publish(None, message("1", "created")), Verdict::Accepted);
     bench.own.has(&["1"]).await;
     bench.bus.leave(&bench.membership).await.unwrap();
@@ -300,8 +300,8 @@ async fn who_left_gets_nothing_more_and_may_leave_twice_and_come_back(way: Way) 
     bench.own.has(&["1", "2"]).await;
 }
 
-async fn joining_again_updates_what_is_wanted(way: Way) {
-    let mut bench = Bench::new(way).await;
+async fn joining_again_updates_the_subscriptions(kind: Kind) {
+    let mut bench = Bench::new(kind).await;
     bench.membership.registration.receives = vec![MessageName::parse("deleted").unwrap()];
     bench.bus.join(&bench.membership).await.unwrap();
     assert_eq!(bench.broker.publish(None, message("1", "deleted")), Verdict::Accepted);
@@ -309,39 +309,39 @@ async fn joining_again_updates_what_is_wanted(way: Way) {
     assert_eq!(bench.broker.instances().len(), 1);
 }
 
-/// Runs every clause for one way.
+/// Runs every clause for one kind of bus.
 macro_rules! contract {
-    ($module:ident, $way:expr, [$($clause:ident),* $(,)?]) => {
+    ($module:ident, $kind:expr, [$($clause:ident),* $(,)?]) => {
         mod $module {
             use super::*;
-            $(#[tokio::test] async fn $clause() { super::$clause($way).await; })*
+            $(#[tokio::test] async fn $clause() { super::$clause($kind).await; })*
         }
     };
 }
 
-macro_rules! for_every_way {
+macro_rules! for_every_bus {
     ($clauses:tt) => {
-        contract!(embedded, Way::Embedded, $clauses);
-        contract!(http, Way::Http, $clauses);
-        contract!(websocket, Way::WebSocket, $clauses);
+        contract!(embedded, Kind::Embedded, $clauses);
+        contract!(http, Kind::Http, $clauses);
+        contract!(websocket, Kind::WebSocket, $clauses);
     };
 }
 
-for_every_way!([
-    a_message_reaches_everybody_who_receives_it,
+for_every_bus!([
+    a_message_reaches_all_its_receivers,
     messages_keep_their_order,
-    each_message_of_a_batch_is_judged_for_itself,
-    a_receiver_without_room_makes_the_bus_busy_and_loses_nothing,
-    what_finds_no_room_comes_again_in_its_order,
+    each_message_of_a_batch_gets_its_own_verdict,
+    a_full_receiver_makes_the_bus_busy_and_loses_nothing,
+    refused_messages_are_repeated_in_order,
     a_message_that_is_answered_later_is_not_overtaken,
-    a_message_whose_answer_is_dropped_comes_again_in_its_order,
-    an_answer_finds_the_instance_that_asked,
-    who_left_gets_nothing_more_and_may_leave_twice_and_come_back,
-    joining_again_updates_what_is_wanted,
+    a_message_whose_answer_is_dropped_is_repeated_in_order,
+    a_reply_reaches_the_instance_that_asked,
+    a_member_that_left_receives_nothing_and_may_leave_twice_and_rejoin,
+    joining_again_updates_the_subscriptions,
 ]);
 
 #[tokio::test]
-async fn a_broker_that_is_away_is_an_error_that_names_it() {
+async fn an_unreachable_broker_is_named_in_the_error() {
     let config = Config { url: "http://127.0.0.1:1".into(), ..Config::default() };
     let bus = HttpBus::new(&config, &InstanceId::parse("web-1").unwrap());
     let error = bus.publish(&[message("1", "create")]).await.unwrap_err();
@@ -350,8 +350,8 @@ async fn a_broker_that_is_away_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_broker_that_does_not_know_the_relay_says_so_before_it_takes_anything() {
-    let bench = Bench::new(Way::Http).await;
+async fn an_unknown_relay_is_refused_before_anything_is_accepted() {
+    let bench = Bench::new(Kind::Http).await;
     let users = bench.other("users", &["create"]);
     bench.broker.leave(&bench.membership.registration.role, &bench.membership.registration.instance);
     let error = bench.bus.publish(&[message("1", "create")]).await.unwrap_err();

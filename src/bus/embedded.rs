@@ -1,4 +1,4 @@
-//! A broker in the same process: no network, no waiting.
+//! Bus to a broker in the same process.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use super::{Bus, Error, Membership};
 use crate::broker::Broker;
 use crate::message::{InstanceId, Message, Verdict};
 
-/// How often a relay looks whether it is still a member. The broker lives as long as the process, so rarely.
+/// Renewal interval. Long, since the broker lives as long as the process.
 const RENEWAL: Duration = Duration::from_secs(60);
 
-/// The bus that is a broker of this process.
+/// Bus to a broker in this process.
 pub struct EmbeddedBus {
     broker: Broker,
     instance: InstanceId,
 }
 
 impl EmbeddedBus {
-    /// The way of the relay `instance` to `broker`.
+    /// Connects the relay `instance` to `broker`.
     pub fn new(broker: Broker, instance: InstanceId) -> Self {
         Self { broker, instance }
     }

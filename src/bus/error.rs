@@ -1,50 +1,50 @@
-//! Why the bus could not be used.
+//! Bus errors.
 
 use crate::http::ClientError;
 
-/// Why the bus could not be used. All of them may pass, so the relay tries again.
+/// Reason why the bus could not be used. All of them may be temporary, so the relay retries.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The broker did not answer.
-    #[error("the bus is away: {0}")]
+    #[error("the bus is unreachable: {0}")]
     Away(#[from] ClientError),
-    /// The broker answered something else than the protocol has.
+    /// The broker's answer is not part of the protocol.
     #[error("the broker at {url} answered {status} to {call}: {hint}")]
     Unexpected {
-        /// The broker.
+        /// URL of the broker.
         url: String,
-        /// What was asked.
+        /// The call.
         call: &'static str,
-        /// The status of its answer.
+        /// Status of the answer.
         status: u16,
-        /// What to do about it.
+        /// Advice for the operator.
         hint: String,
     },
-    /// The broker does not know this relay: it has restarted, or the lease has ended.
-    #[error("the broker at {url} does not know this relay (any more): it has to register again")]
+    /// The broker does not know this relay: the broker has restarted, or the lease has expired.
+    #[error("the broker at {url} does not know this relay; it has to register again")]
     Unregistered {
-        /// The broker.
+        /// URL of the broker.
         url: String,
     },
-    /// The broker takes no more registrations, or is shutting down.
-    #[error("the broker does not take the registration: {0}")]
+    /// The broker refused the registration.
+    #[error("the broker refused the registration: {0}")]
     Registration(String),
-    /// The connection to the broker has ended. Whether it has what was sent last is unknown.
-    #[error("the connection to the broker at {authority} is lost: {cause}")]
+    /// The connection to the broker was lost. Whether the last messages arrived is unknown.
+    #[error("lost the connection to the broker at {authority}: {cause}")]
     Lost {
         /// Host and port.
         authority: String,
-        /// What ended it.
+        /// Cause of the loss.
         cause: String,
     },
-    /// The broker ended the connection because a frame was too large for it.
-    #[error("the broker at {authority} ended the connection: a message is too large for it")]
+    /// The broker closed the connection because a frame exceeded its size limit.
+    #[error("the broker at {authority} closed the connection: a message exceeds its size limit")]
     TooLarge {
         /// Host and port.
         authority: String,
     },
-    /// There is no connection to the broker at this moment.
+    /// There is no connection to the broker at the moment.
     #[error("not connected to the broker at {authority}")]
     NotConnected {
         /// Host and port.

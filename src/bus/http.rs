@@ -1,5 +1,5 @@
-//! An ExoCom broker over HTTP: ours, which takes registrations and batches, or an original of the HTTP era, which takes
-//! one message at a time and is configured by somebody else.
+//! Bus to an ExoCom broker over HTTP: ours, which accepts registrations and batches, or an original of the HTTP era, which
+//! accepts one message at a time and is configured separately.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,34 +11,34 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 
-use super::{Bus, Config, Endpoint, Error, Membership, Register, together};
+use super::{Bus, Config, Endpoint, Error, Membership, Register, batch_len};
 use crate::broker::{Announcement, INSTANCE_HEADER, Lease};
 use crate::http::{Answer, Client, ClientLimits, join};
 use crate::message::{InstanceId, Message, Verdict, path_segment};
 
-/// Longest answer of a broker that is read: verdicts are short, but there is one per message.
+/// Maximum size of a broker's answer. Verdicts are short, but there is one per message.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// How often an original broker is asked whether it is still there.
+/// Interval between liveness probes of an original broker.
 const PROBE: Duration = Duration::from_secs(3);
 
-/// When a broker that said "not now" without saying when is asked again.
+/// Retry delay for a busy broker that sends no `Retry-After`.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
-/// The bus that is a broker somewhere else.
+/// Bus to a broker over HTTP.
 pub struct HttpBus {
     client: Client,
     url: String,
     instance: HeaderValue,
-    /// What proves to the broker that this relay may speak for its role. RFC 6750 2.1.
+    /// Bearer token that authorizes this relay for its role. RFC 6750 2.1.
     bearer: Option<HeaderValue>,
     register: Register,
-    /// How many messages one call may carry; 1 as long as the broker has not said more.
+    /// Maximum number of messages per call; 1 until the broker allows more.
     batch_max: AtomicUsize,
 }
 
 impl HttpBus {
-    /// The way of the relay `instance` to the broker of `config`. Opens no connection yet.
+    /// Creates the bus of the relay `instance`. Opens no connection yet.
     pub fn new(config: &Config, instance: &InstanceId) -> Self {
         let client = Client::new(ClientLimits {
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
@@ -84,7 +84,7 @@ impl HttpBus {
         let verdicts = Verdict::list_from_json(&answer.body)
             .map_err(|error| self.unexpected("POST /send", &answer, error.to_string()))?;
         if verdicts.is_empty() || verdicts.len() > batch.len() {
-            let hint = format!("it judged {} messages of {}", verdicts.len(), batch.len());
+            let hint = format!("it returned {} verdicts for {} messages", verdicts.len(), batch.len());
             return Err(self.unexpected("POST /send", &answer, hint));
         }
         Ok(verdicts)
@@ -120,7 +120,7 @@ impl HttpBus {
 
     async fn register(&self, membership: &Membership) -> Result<Duration, Error> {
         let Some(Endpoint { host, port }) = membership.endpoint.clone() else {
-            let hint = "this relay has no listener that the broker could deliver to".to_owned();
+            let hint = "this relay has no listener for deliveries from the broker".to_owned();
             return Err(Error::Registration(hint));
         };
         let announcement = Announcement { registration: membership.registration.clone(), host, port };
@@ -134,7 +134,8 @@ impl HttpBus {
                 Ok(lease.duration / 3)
             }
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
-                let hint = "it takes no registrations; if it is an original ExoCom, use --register off".to_owned();
+                let hint =
+                    "it does not support registration; for an original ExoCom broker use --register off".to_owned();
                 Err(self.unexpected("PUT /services", &answer, hint))
             }
             _ => Err(Error::Registration(detail_of(&answer))),
@@ -146,7 +147,7 @@ impl HttpBus {
         if answer.status.is_success() {
             return Ok(PROBE);
         }
-        let hint = "expected an ExoCom broker there".to_owned();
+        let hint = "expected an ExoCom broker at this URL".to_owned();
         Err(self.unexpected("GET /config.json", &answer, hint))
     }
 
@@ -165,7 +166,7 @@ impl Bus for HttpBus {
             assert!(!batch.is_empty(), "an empty batch has no verdict");
             match self.batch_max.load(Ordering::Relaxed) {
                 0 | 1 => self.publish_one(&batch[0]).await,
-                most => self.publish_batch(&batch[..together(batch, most)]).await,
+                most => self.publish_batch(&batch[..batch_len(batch, most)]).await,
             }
         }
         .boxed()
@@ -203,7 +204,7 @@ impl Bus for HttpBus {
     }
 }
 
-/// The `detail` of a problem answer, else its first line.
+/// Returns the `detail` of a problem answer, or else its status.
 fn detail_of(answer: &Answer) -> String {
     let problem: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
     let detail = problem.and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));

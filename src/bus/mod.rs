@@ -1,6 +1,6 @@
-//! How a relay reaches the others: a broker in the same process, or an ExoCom broker over HTTP or a WebSocket.
+//! Transports between a relay and a broker: in the same process, over HTTP, or over a WebSocket.
 //!
-//! Every implementation passes the one suite in `contract.rs`, which is this trait's documentation in running form.
+//! Every implementation passes the contract suite in `contract.rs`, which documents the trait in running form.
 
 mod batch;
 mod config;
@@ -9,13 +9,13 @@ mod contract;
 mod embedded;
 mod error;
 mod http;
-mod way;
+mod interface;
 mod websocket;
 
-use batch::together;
+use batch::batch_len;
 pub use config::{Close, Config, Register};
 pub use embedded::EmbeddedBus;
 pub use error::Error;
 pub use http::HttpBus;
-pub use way::{Bus, Endpoint, Membership};
+pub use interface::{Bus, Endpoint, Membership};
 pub use websocket::WebSocketBus;

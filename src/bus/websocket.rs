@@ -1,8 +1,8 @@
-//! An ExoCom broker over one WebSocket that carries everything both ways: ours, which answers every message, or an
-//! original of the WebSocket era (exo 3), which answers nothing.
+//! Bus to an ExoCom broker over one WebSocket in both directions: ours, which acknowledges every message, or an original of
+//! the WebSocket era (exo 3), which acknowledges nothing.
 //!
-//! Towards ours this is as safe as HTTP: a message counts as sent when the broker has taken it, and as delivered when
-//! the inbox has. Towards an original it counts as sent when it has left.
+//! With our broker this is as reliable as HTTP: a message counts as sent when the broker has accepted it, and as delivered
+//! when the inbox has. With an original it counts as sent once it is written to the socket.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, watch};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use uuid::Uuid;
 
-use super::{Bus, Close, Config, Error, Membership, Register, together};
+use super::{Bus, Close, Config, Error, Membership, Register, batch_len};
 use crate::broker::{Dialect, Hello, sending_frame};
 use crate::http::websocket::Ending;
 use crate::message::{Message, MessageId, Registration, Verdict};
@@ -32,13 +32,13 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-/// How soon a membership is looked at again. The connection itself is the lease, so rarely.
+/// Renewal interval. Long, since the connection itself is the lease.
 const RENEWAL: Duration = Duration::from_secs(60);
 
-/// Messages that are sent before the first of them is answered.
+/// Maximum number of messages sent before the first is acknowledged.
 const BATCH_MESSAGES_MAX: usize = 1_024;
 
-/// The bus that is a broker at the other end of a WebSocket.
+/// Bus to a broker over a WebSocket.
 pub struct WebSocketBus {
     target: Target,
     register: Register,
@@ -47,16 +47,16 @@ pub struct WebSocketBus {
     timeout: Duration,
     heartbeat: Duration,
     frame_bytes_max: usize,
-    /// The connection, from joining to leaving; it may be lost already.
+    /// Connection between joining and leaving. May already be lost.
     current: watch::Sender<Option<Arc<Connection>>>,
-    /// What the broker was told last. Held while it is told.
-    told: Mutex<Option<Registration>>,
-    /// How many messages are to be sent one by one, since one of them was too large for the broker.
+    /// Registration last sent to the broker. Locked while one is being sent.
+    registered: Mutex<Option<Registration>>,
+    /// Number of messages to send one by one, to find the one that was too large for the broker.
     one_by_one: AtomicUsize,
 }
 
 impl WebSocketBus {
-    /// The way to the broker of `config`. Opens no connection yet. `None` if its URL is no `ws` or `wss` URL.
+    /// Creates the bus. Opens no connection yet. Returns `None` if the URL is not a `ws` or `wss` URL.
     pub fn new(config: &Config) -> Option<Self> {
         Some(Self {
             target: Target::parse(&config.url)?,
@@ -67,12 +67,12 @@ impl WebSocketBus {
             heartbeat: Duration::from_millis(config.heartbeat_ms),
             frame_bytes_max: config.frame_bytes_max,
             current: watch::Sender::new(None),
-            told: Mutex::new(None),
+            registered: Mutex::new(None),
             one_by_one: AtomicUsize::new(0),
         })
     }
 
-    /// The broker's port.
+    /// Returns the broker's port.
     pub fn port(&self) -> u16 {
         self.target.port
     }
@@ -93,34 +93,34 @@ impl WebSocketBus {
         Ok(Connection::start(stream, peer, Arc::clone(&membership.inbox), setup))
     }
 
-    async fn tell(&self, connection: &Connection, registration: &Registration) -> Result<(), Error> {
+    async fn announce(&self, connection: &Connection, registration: &Registration) -> Result<(), Error> {
         let hello = hello(registration, self.register);
         let frame = hello.to_json(&MessageId::from_uuid(Uuid::now_v7()));
         let verdicts = connection.send(vec![frame], Vec::new()).await?;
         match verdicts.into_iter().next() {
             Some(Verdict::Accepted) => Ok(()),
             Some(Verdict::Refused { detail } | Verdict::Forbidden { detail }) => Err(Error::Registration(detail)),
-            Some(Verdict::NoReceivers) => Err(Error::Registration("it does not know the role".into())),
-            Some(Verdict::Busy { .. }) | None => Err(Error::Registration("it has no room for it now".into())),
+            Some(Verdict::NoReceivers) => Err(Error::Registration("it does not know this role".into())),
+            Some(Verdict::Busy { .. }) | None => Err(Error::Registration("it is busy".into())),
         }
     }
 
     async fn join_or_renew(&self, membership: &Membership) -> Result<Duration, Error> {
-        let mut told = self.told.lock().await;
+        let mut registered = self.registered.lock().await;
         let registration = &membership.registration;
         let open = self.current().filter(|connection| connection.is_open());
         if let Some(connection) = open {
-            // An original has its landscape from somebody else, and one service more for each registration.
-            let news = connection.peer == Peer::Acknowledging && self.register == Register::Auto;
-            if news && told.as_ref() != Some(registration) {
-                self.tell(&connection, registration).await?;
-                *told = Some(registration.clone());
+            // An original is configured separately and would list the service once more for each registration.
+            let can_update = connection.peer == Peer::Acknowledging && self.register == Register::Auto;
+            if can_update && registered.as_ref() != Some(registration) {
+                self.announce(&connection, registration).await?;
+                *registered = Some(registration.clone());
             }
             return Ok(RENEWAL);
         }
         let connection = self.connect(membership).await?;
-        self.tell(&connection, registration).await?;
-        *told = Some(registration.clone());
+        self.announce(&connection, registration).await?;
+        *registered = Some(registration.clone());
         self.current.send_replace(Some(Arc::new(connection)));
         Ok(RENEWAL)
     }
@@ -133,7 +133,7 @@ impl WebSocketBus {
         let messages_max = if singly > 0 { 1 } else { BATCH_MESSAGES_MAX };
         let mut frames = Vec::new();
         let mut conversations = Vec::new();
-        for message in &batch[..together(batch, messages_max)] {
+        for message in &batch[..batch_len(batch, messages_max)] {
             let frame = match connection.peer {
                 Peer::Acknowledging => message.to_json(),
                 Peer::Original => sending_frame(message),
@@ -154,7 +154,7 @@ impl WebSocketBus {
         match &outcome {
             Err(Error::TooLarge { .. }) if sent == 1 => {
                 self.one_by_one.store(0, Ordering::Relaxed);
-                let detail = "the broker ended the connection because the message is too large for it".to_owned();
+                let detail = "the broker closed the connection because the message exceeds its size limit".to_owned();
                 return Ok(vec![Verdict::Refused { detail }]);
             }
             Err(Error::TooLarge { .. }) => self.one_by_one.store(sent, Ordering::Relaxed),
@@ -166,9 +166,7 @@ impl WebSocketBus {
 
     fn oversized(&self, bytes: usize) -> Verdict {
         let bytes_max = self.frame_bytes_max;
-        Verdict::Refused {
-            detail: format!("it makes a frame of {bytes} bytes, and bus.frame_bytes_max allows {bytes_max}"),
-        }
+        Verdict::Refused { detail: format!("its frame of {bytes} bytes exceeds bus.frame_bytes_max ({bytes_max})") }
     }
 }
 
@@ -181,7 +179,7 @@ impl Bus for WebSocketBus {
         async move {
             assert!(!batch.is_empty(), "an empty batch has no verdict");
             let mut verdicts = self.publish_batch(batch).await?;
-            // What comes behind the first one without room is sent again, so that order is kept.
+            // Everything after the first busy verdict is sent again, so that order is kept.
             let busy = verdicts.iter().position(|verdict| matches!(verdict, Verdict::Busy { .. }));
             verdicts.truncate(busy.map_or(verdicts.len(), |first| first + 1));
             Ok(verdicts)
@@ -199,8 +197,8 @@ impl Bus for WebSocketBus {
 
     fn leave<'a>(&'a self, _membership: &'a Membership) -> BoxFuture<'a, Result<(), Error>> {
         async move {
-            let mut told = self.told.lock().await;
-            *told = None;
+            let mut registered = self.registered.lock().await;
+            *registered = None;
             if let Some(connection) = self.current.send_replace(None) {
                 connection.leave().await;
             }
@@ -225,8 +223,7 @@ impl Bus for WebSocketBus {
     }
 }
 
-/// How a relay introduces itself. Whose landscape is somebody else's to configure tells only its role, as the originals
-/// do.
+/// Builds the registration frame. With `Register::Off` it contains only the role, as in the originals.
 fn hello(registration: &Registration, register: Register) -> Hello {
     let Registration { role, instance, receives, sends, namespace, batch: _, token } = registration.clone();
     let (role_only, dialect) = (register == Register::Off, Dialect::ActivityId);

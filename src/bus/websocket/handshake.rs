@@ -1,4 +1,4 @@
-//! Opening a connection: where the broker is, and what it speaks.
+//! Opening handshake with the broker.
 
 use std::time::Duration;
 
@@ -13,39 +13,39 @@ use crate::broker::ACKS_HEADER;
 use crate::bus::Error;
 use crate::http::{ClientError, install_tls_provider};
 
-/// Where brokers of the WebSocket era expect it. exo 3.
+/// Default path, as brokers of the WebSocket era expect it. exo 3.
 const PATH: &str = "/services";
 
-/// What is read from the network at once. Larger frames get the room they need.
+/// Read buffer size. Larger frames grow the buffer.
 const READ_BYTES: usize = 16 * 1024;
 
-/// What is gathered before it is written although nobody asked for that yet.
+/// Amount of buffered output that triggers a write without a flush.
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// A connection over plain TCP, or over TLS.
 pub(super) type Stream = MaybeTlsStream<TcpStream>;
 
-/// Whether the other end answers messages.
+/// Kind of broker, by whether it acknowledges messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
-    /// Ours: each message is answered.
+    /// Ours: acknowledges each message.
     Acknowledging,
-    /// An original: nothing is ever answered.
+    /// An original: never acknowledges anything.
     Original,
 }
 
-/// Where a broker is.
+/// Address of a broker.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     uri: Uri,
-    /// Host and port, as errors tell them.
+    /// Host and port, for error messages.
     pub(super) authority: String,
     pub(super) port: u16,
 }
 
 impl Target {
-    /// Reads a `ws` or `wss` URL; the path may be left out, and so may the port: 80, or 443 with TLS. `None` if it is no
-    /// such URL.
+    /// Parses a `ws` or `wss` URL. The path is optional, and so is the port: 80, or 443 with TLS. Returns `None` for any
+    /// other URL.
     pub(super) fn parse(url: &str) -> Option<Self> {
         let uri: Uri = url.parse().ok()?;
         let default_port = match uri.scheme_str()? {
@@ -69,7 +69,7 @@ impl Target {
         Ok(request)
     }
 
-    /// Connects and shakes hands, within `timeout`. Cancel-safe: dropped, it closes what it has opened.
+    /// Connects and performs the handshake within `timeout`. Cancel-safe: closes the connection if dropped.
     pub(super) async fn open(
         &self,
         timeout: Duration,
@@ -88,7 +88,7 @@ impl Target {
             Error::from(ClientError::Connect { authority, cause })
         };
         let stream = TcpStream::connect(&self.authority).await.map_err(cannot)?;
-        // Frames are small and each is waited for.
+        // Frames are small and latency matters.
         stream.set_nodelay(true).map_err(cannot)?;
         install_tls_provider();
         let request = self.request().map_err(|error| self.refused(error))?;
@@ -104,15 +104,15 @@ impl Target {
             return ClientError::Broken { authority, cause: error.to_string() }.into();
         };
         let hint = match answer.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "it does not let this relay in; see bus.token",
-            _ => "expected an ExoCom broker of the WebSocket era there; with one of the HTTP era use http://",
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "it does not accept this relay; check bus.token",
+            _ => "expected an ExoCom broker of the WebSocket era; for one of the HTTP era use http://",
         };
         let (status, hint) = (answer.status().as_u16(), hint.to_owned());
         Error::Unexpected { url: authority, call: "the WebSocket handshake", status, hint }
     }
 }
 
-/// The bounds of a connection.
+/// Returns the size limits of a connection.
 pub(super) fn limits(frame_bytes_max: usize) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
@@ -127,12 +127,12 @@ mod tests {
 
     fn check(url: &str, expected: Option<(&str, &str)>) {
         let target = Target::parse(url);
-        let told = target.as_ref().map(|target| (target.authority.as_str(), target.uri.path()));
-        assert_eq!(told, expected, "{url}");
+        let actual = target.as_ref().map(|target| (target.authority.as_str(), target.uri.path()));
+        assert_eq!(actual, expected, "{url}");
     }
 
     #[test]
-    fn port_and_path_may_be_left_out() {
+    fn port_and_path_are_optional() {
         check("ws://exocom", Some(("exocom:80", "/services")));
         check("ws://exocom:3100/", Some(("exocom:3100", "/services")));
         check("wss://exocom/base/services", Some(("exocom:443", "/base/services")));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn other_urls_are_none() {
+    fn other_urls_are_refused() {
         for url in ["http://exocom", "ws://", "exocom:3100", "ws:exocom", ""] {
             check(url, None);
         }

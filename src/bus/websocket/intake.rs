@@ -1,4 +1,4 @@
-//! What is done with messages that come: they are given to the inbox in their order, and wait where it has no room.
+//! Passes received messages to the inbox in order, and holds them back while it is full.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use super::handshake::Peer;
 use crate::http::websocket::Reading;
 use crate::message::{Delivery, Inbox, Message, Pending, Receipt};
 
-/// Messages that may wait here for an inbox without room; then nothing more is read. Replies that somebody waits for
-/// are among what comes behind them, and pass them.
+/// Maximum number of messages held back for a full inbox; beyond it the connection stops reading. Awaited replies
+/// overtake held messages, as long as they are read.
 const HELD_MESSAGES_MAX: usize = 256;
 
-/// Gives messages to the inbox.
+/// Delivers received messages to the inbox.
 pub(super) struct Intake {
     inbox: Arc<dyn Inbox>,
-    way: Way,
+    mode: Mode,
     /// Number of messages that the inbox has and has not answered yet.
     unanswered: usize,
 }
 
-/// Treatment of messages, by what their sender does with the answers.
-enum Way {
-    /// Each message is answered, in order; one that was answered `Busy` comes again. Until then those behind it are not
-    /// taken either, so that order is kept.
+/// Handling of messages, which depends on whether the sender reads acknowledgements.
+enum Mode {
+    /// Acknowledges each message in order. The sender repeats a message that was answered `Busy`; until then later ones are
+    /// refused too, so that order is kept.
     Answer { answers: VecDeque<Receipt<Delivery>>, full_until: Option<Instant> },
-    /// Nothing is answered and nothing comes again, so messages wait here until the inbox has taken them. `retry_at` is
+    /// Acknowledges nothing and gets nothing twice, so messages are held here until the inbox has taken them. `retry_at` is
     /// set while some of them have to be offered again.
     Hold { held: VecDeque<Held>, retry_at: Option<Instant> },
 }
@@ -41,17 +41,17 @@ struct Held {
 
 impl Intake {
     pub(super) fn new(peer: Peer, inbox: Arc<dyn Inbox>) -> Self {
-        let way = match peer {
-            Peer::Acknowledging => Way::Answer { answers: VecDeque::new(), full_until: None },
-            Peer::Original => Way::Hold { held: VecDeque::new(), retry_at: None },
+        let mode = match peer {
+            Peer::Acknowledging => Mode::Answer { answers: VecDeque::new(), full_until: None },
+            Peer::Original => Mode::Hold { held: VecDeque::new(), retry_at: None },
         };
-        Self { inbox, way, unanswered: 0 }
+        Self { inbox, mode, unanswered: 0 }
     }
 
     /// Takes one message.
     pub(super) fn take(&mut self, message: Message, now: Instant) {
-        match &mut self.way {
-            Way::Answer { answers, full_until } => {
+        match &mut self.mode {
+            Mode::Answer { answers, full_until } => {
                 let full = full_until.filter(|until| *until > now && !self.inbox.awaits(&message));
                 if let Some(until) = full {
                     answers.push_back(Receipt::Now(Delivery::Busy { retry_after: until - now }));
@@ -65,7 +65,7 @@ impl Intake {
                 }
                 answers.push_back(receipt);
             }
-            Way::Hold { held, retry_at } => {
+            Mode::Hold { held, retry_at } => {
                 if retry_at.is_some() && !self.inbox.awaits(&message) {
                     held.push_back(Held { message, pending: None });
                     return;
@@ -85,28 +85,28 @@ impl Intake {
         }
     }
 
-    /// Takes note of a frame that is no message. `words` say why.
-    pub(super) fn unreadable(&mut self, words: String) {
-        self.inbox.report_error(&words);
-        match &mut self.way {
-            Way::Answer { answers, .. } => answers.push_back(Receipt::Now(Delivery::Refused { detail: words })),
-            Way::Hold { .. } => {}
+    /// Reports a frame that is not a valid message.
+    pub(super) fn unreadable(&mut self, detail: String) {
+        self.inbox.report_error(&detail);
+        match &mut self.mode {
+            Mode::Answer { answers, .. } => answers.push_back(Receipt::Now(Delivery::Refused { detail })),
+            Mode::Hold { .. } => {}
         }
     }
 
     /// Waits for the inbox to answer the first message that it has not answered yet. Pass the result to
     /// [`Intake::conclude`]. Cancel-safe.
     pub(super) async fn answered(&mut self) -> Answered {
-        match &mut self.way {
+        match &mut self.mode {
             _ if self.unanswered == 0 => {}
-            Way::Answer { answers, .. } => {
+            Mode::Answer { answers, .. } => {
                 for (index, receipt) in answers.iter_mut().enumerate() {
                     if let Receipt::Later(pending) = receipt {
                         return Answered { index, delivery: pending.await };
                     }
                 }
             }
-            Way::Hold { held, .. } => {
+            Mode::Hold { held, .. } => {
                 for (index, held) in held.iter_mut().enumerate() {
                     if let Some(pending) = &mut held.pending {
                         return Answered { index, delivery: pending.await };
@@ -117,17 +117,17 @@ impl Intake {
         std::future::pending().await
     }
 
-    /// Takes an answer of the inbox that came later.
+    /// Records a delayed answer of the inbox.
     pub(super) fn conclude(&mut self, Answered { index, delivery }: Answered, now: Instant) {
         self.unanswered -= 1;
-        match &mut self.way {
-            Way::Answer { answers, full_until } => {
+        match &mut self.mode {
+            Mode::Answer { answers, full_until } => {
                 if let Delivery::Busy { retry_after } = &delivery {
                     *full_until = Some(now + *retry_after);
                 }
                 answers[index] = Receipt::Now(delivery);
             }
-            Way::Hold { held, retry_at } => match wait_for_room(&*self.inbox, &held[index].message, delivery) {
+            Mode::Hold { held, retry_at } => match busy_for(&*self.inbox, &held[index].message, delivery) {
                 Some(wait) => {
                     held[index].pending = None;
                     retry_at.get_or_insert(now + wait);
@@ -137,9 +137,9 @@ impl Intake {
         }
     }
 
-    /// The answers that are known, up to the first that is not, as one frame; none if there is nothing to answer.
+    /// Returns the known answers up to the first outstanding one as one frame, or `None` if there are none.
     pub(super) fn answers(&mut self) -> Option<Bytes> {
-        let Way::Answer { answers, .. } = &mut self.way else { return None };
+        let Mode::Answer { answers, .. } = &mut self.mode else { return None };
         let known = answers.iter().take_while(|receipt| matches!(receipt, Receipt::Now(_))).count();
         let known = answers.drain(..known).filter_map(|receipt| match receipt {
             Receipt::Now(delivery) => Some(delivery),
@@ -149,33 +149,33 @@ impl Intake {
         (!known.is_empty()).then(|| Delivery::list_to_json(&known))
     }
 
-    /// Whether more may come.
+    /// Returns whether the connection may read more.
     pub(super) fn reading(&self) -> Reading {
-        match &self.way {
-            Way::Hold { held, .. } if held.len() >= HELD_MESSAGES_MAX => Reading::Off,
-            Way::Hold { .. } | Way::Answer { .. } => Reading::On,
+        match &self.mode {
+            Mode::Hold { held, .. } if held.len() >= HELD_MESSAGES_MAX => Reading::Off,
+            Mode::Hold { .. } | Mode::Answer { .. } => Reading::On,
         }
     }
 
-    /// Returns true while messages wait here, to be offered again or to be answered.
+    /// Returns true while messages are held, to be offered again or answered.
     pub(super) fn is_holding(&self) -> bool {
-        match &self.way {
-            Way::Hold { held, .. } => !held.is_empty(),
-            Way::Answer { .. } => false,
+        match &self.mode {
+            Mode::Hold { held, .. } => !held.is_empty(),
+            Mode::Answer { .. } => false,
         }
     }
 
-    /// When messages that wait here should be tried again.
+    /// Returns the time at which held messages are due to be offered again.
     pub(super) fn due(&self) -> Option<Instant> {
-        match &self.way {
-            Way::Hold { retry_at, .. } => *retry_at,
-            Way::Answer { .. } => None,
+        match &self.mode {
+            Mode::Hold { retry_at, .. } => *retry_at,
+            Mode::Answer { .. } => None,
         }
     }
 
-    /// Tries the messages that wait here, if it is time.
+    /// Offers held messages again, if due.
     pub(super) fn retry(&mut self, now: Instant) {
-        let Way::Hold { held, retry_at } = &mut self.way else { return };
+        let Mode::Hold { held, retry_at } = &mut self.mode else { return };
         if retry_at.is_none_or(|at| at > now) {
             return;
         }
@@ -200,17 +200,17 @@ impl Intake {
         }
     }
 
-    /// Ends without the messages that wait here, and tells of each.
+    /// Drops the held messages and reports each of them.
     pub(super) fn give_up(self) {
-        let Way::Hold { held, .. } = self.way else { return };
+        let Mode::Hold { held, .. } = self.mode else { return };
         for Held { message, .. } in held {
-            let detail = format!("message '{}' was not taken: there was no room for it in time", message.name);
+            let detail = format!("message '{}' was dropped: the inbox stayed full", message.name);
             self.inbox.report_error(&detail);
         }
     }
 }
 
-/// An answer of the inbox that came later, for [`Intake::conclude`].
+/// A delayed answer of the inbox, for [`Intake::conclude`].
 pub(super) struct Answered {
     index: usize,
     delivery: Delivery,
@@ -226,16 +226,16 @@ enum Offer {
     Later(Pending<Delivery>),
 }
 
-/// Gives the message to the inbox where nobody can be answered.
+/// Offers a message to the inbox when its sender expects no answer.
 fn offer(inbox: &dyn Inbox, message: &Message) -> Offer {
     match inbox.deliver(message.clone()) {
-        Receipt::Now(delivery) => wait_for_room(inbox, message, delivery).map_or(Offer::Done, Offer::Busy),
+        Receipt::Now(delivery) => busy_for(inbox, message, delivery).map_or(Offer::Done, Offer::Busy),
         Receipt::Later(pending) => Offer::Later(pending),
     }
 }
 
-/// Reports a message that is refused for good. `Some` if it was not taken for lack of room, and for how long.
-fn wait_for_room(inbox: &dyn Inbox, message: &Message, delivery: Delivery) -> Option<Duration> {
+/// Returns the retry delay if the inbox is full. Reports a message that is refused for good.
+fn busy_for(inbox: &dyn Inbox, message: &Message, delivery: Delivery) -> Option<Duration> {
     match delivery {
         Delivery::Accepted => None,
         Delivery::Busy { retry_after } => Some(retry_after),
@@ -244,7 +244,7 @@ fn wait_for_room(inbox: &dyn Inbox, message: &Message, delivery: Delivery) -> Op
             None
         }
         Delivery::Refused { detail } => {
-            inbox.report_error(&format!("message '{}' was not taken: {detail}", message.name));
+            inbox.report_error(&format!("message '{}' was refused: {detail}", message.name));
             None
         }
     }
@@ -261,24 +261,25 @@ mod tests {
 
     const WAIT: Duration = Duration::from_millis(200);
 
-    /// Has `room` for that many messages, always takes those called `awaited`, and answers those called `slow` later.
+    /// An inbox with `capacity` for that many messages. Always takes messages named `awaited`, and answers those named
+    /// `slow` later.
     #[derive(Default)]
-    struct Shelf {
+    struct TestInbox {
         slow: Mutex<VecDeque<Completion<Delivery>>>,
-        room: Mutex<usize>,
+        capacity: Mutex<usize>,
         taken: Mutex<Vec<String>>,
-        troubles: Mutex<Vec<String>>,
+        errors: Mutex<Vec<String>>,
     }
 
-    impl Inbox for Shelf {
+    impl Inbox for TestInbox {
         fn deliver(&self, message: Message) -> Receipt<Delivery> {
-            let mut room = self.room.lock().unwrap();
+            let mut capacity = self.capacity.lock().unwrap();
             match message.name.as_str() {
                 "zonk" => return Receipt::Now(Delivery::Unknown),
                 "ugly" => return Receipt::Now(Delivery::Refused { detail: "too deep".into() }),
                 "awaited" => {}
-                _ if *room == 0 => return Receipt::Now(Delivery::Busy { retry_after: WAIT }),
-                _ => *room -= 1,
+                _ if *capacity == 0 => return Receipt::Now(Delivery::Busy { retry_after: WAIT }),
+                _ => *capacity -= 1,
             }
             self.taken.lock().unwrap().push(message.id.to_string());
             if message.name.as_str() != "slow" {
@@ -293,25 +294,25 @@ mod tests {
             message.name.as_str() == "awaited"
         }
 
-        fn report_error(&self, words: &str) {
-            self.troubles.lock().unwrap().push(words.to_owned());
+        fn report_error(&self, detail: &str) {
+            self.errors.lock().unwrap().push(detail.to_owned());
         }
     }
 
     struct Bench {
-        shelf: Arc<Shelf>,
+        inbox: Arc<TestInbox>,
         intake: Intake,
         start: Instant,
         number: usize,
     }
 
     impl Bench {
-        fn new(peer: Peer, room: usize) -> Self {
-            let shelf = Arc::new(Shelf { room: Mutex::new(room), ..Shelf::default() });
-            Self { intake: Intake::new(peer, shelf.clone()), shelf, start: Instant::now(), number: 0 }
+        fn new(peer: Peer, capacity: usize) -> Self {
+            let inbox = Arc::new(TestInbox { capacity: Mutex::new(capacity), ..TestInbox::default() });
+            Self { intake: Intake::new(peer, inbox.clone()), inbox, start: Instant::now(), number: 0 }
         }
 
-        /// Messages with the next numbers as ids, `after` the start.
+        /// Receives messages with the next numbers as ids, `after` the start.
         fn take(&mut self, names: &[&str], after: Duration) {
             for name in names {
                 self.number += 1;
@@ -320,10 +321,10 @@ mod tests {
             }
         }
 
-        /// Lets the inbox answer the first of its slow messages, or drop it unanswered.
+        /// Makes the inbox answer its first slow message, or drop it unanswered.
         fn answer_slow(&mut self, delivery: Option<Delivery>) {
             assert!(self.intake.answered().now_or_never().is_none(), "answered early");
-            let completion = self.shelf.slow.lock().unwrap().pop_front().unwrap();
+            let completion = self.inbox.slow.lock().unwrap().pop_front().unwrap();
             match delivery {
                 Some(delivery) => completion.complete(delivery),
                 None => drop(completion),
@@ -333,7 +334,7 @@ mod tests {
         }
 
         fn check_taken(&self, ids: &[&str]) {
-            assert_eq!(*self.shelf.taken.lock().unwrap(), ids);
+            assert_eq!(*self.inbox.taken.lock().unwrap(), ids);
         }
 
         fn check_answers(&mut self, expected: &str) {
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_is_answered_in_its_order() {
+    fn messages_are_answered_in_order() {
         let mut bench = Bench::new(Peer::Acknowledging, 9);
         bench.take(&["a", "zonk", "a"], Duration::ZERO);
         bench.intake.unreadable("missing message id".into());
@@ -354,10 +355,10 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_behind_a_message_without_room_has_none_either_until_that_comes_again() {
+    fn messages_behind_a_busy_one_are_busy_too_until_it_is_repeated() {
         let mut bench = Bench::new(Peer::Acknowledging, 0);
         bench.take(&["a"], Duration::ZERO);
-        *bench.shelf.room.lock().unwrap() = 9;
+        *bench.inbox.capacity.lock().unwrap() = 9;
         bench.take(&["a", "awaited"], WAIT / 2);
         bench.check_answers(r#"[{"status":503,"retryAfterMs":200},{"status":503,"retryAfterMs":100},{"status":200}]"#);
         bench.take(&["a"], WAIT);
@@ -366,16 +367,16 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_room_and_would_not_come_again_is_held_and_tried_again_in_order() {
+    fn without_acknowledgements_messages_for_a_full_inbox_are_held_and_retried_in_order() {
         let mut bench = Bench::new(Peer::Original, 1);
         bench.take(&["a", "a", "a", "awaited", "a"], Duration::ZERO);
         bench.check_taken(&["1", "4"]);
         assert_eq!(bench.intake.due(), Some(bench.start + WAIT));
-        *bench.shelf.room.lock().unwrap() = 2;
+        *bench.inbox.capacity.lock().unwrap() = 2;
         bench.intake.retry(bench.start + WAIT);
         bench.check_taken(&["1", "4", "2", "3"]);
         assert_eq!(bench.intake.due(), Some(bench.start + 2 * WAIT));
-        *bench.shelf.room.lock().unwrap() = 9;
+        *bench.inbox.capacity.lock().unwrap() = 9;
         bench.intake.retry(bench.start + WAIT);
         bench.check_taken(&["1", "4", "2", "3"]);
         bench.intake.retry(bench.start + 2 * WAIT);
@@ -384,39 +385,39 @@ mod tests {
     }
 
     #[test]
-    fn so_much_is_held_and_no_more_is_read() {
+    fn reading_stops_at_the_limit_of_held_messages() {
         let mut bench = Bench::new(Peer::Original, 0);
         for _ in 0..HELD_MESSAGES_MAX {
             assert_eq!(bench.intake.reading(), Reading::On);
             bench.take(&["a"], Duration::ZERO);
         }
         assert_eq!(bench.intake.reading(), Reading::Off);
-        *bench.shelf.room.lock().unwrap() = 1;
+        *bench.inbox.capacity.lock().unwrap() = 1;
         bench.intake.retry(bench.start + WAIT);
         assert_eq!(bench.intake.reading(), Reading::On);
     }
 
     #[test]
-    fn what_is_held_to_the_end_is_told() {
+    fn messages_still_held_at_the_end_are_reported() {
         let mut bench = Bench::new(Peer::Original, 0);
         bench.take(&["a"], Duration::ZERO);
         bench.intake.give_up();
-        let expected = ["message 'a' was not taken: there was no room for it in time"];
-        assert_eq!(*bench.shelf.troubles.lock().unwrap(), expected);
+        let expected = ["message 'a' was dropped: the inbox stayed full"];
+        assert_eq!(*bench.inbox.errors.lock().unwrap(), expected);
     }
 
     #[test]
-    fn what_cannot_be_answered_is_told() {
+    fn without_acknowledgements_errors_are_reported() {
         let mut bench = Bench::new(Peer::Original, 9);
         bench.take(&["zonk", "ugly"], Duration::ZERO);
         bench.intake.unreadable("missing message id".into());
-        let expected = ["unknown message: 'zonk'", "message 'ugly' was not taken: too deep", "missing message id"];
-        assert_eq!(*bench.shelf.troubles.lock().unwrap(), expected);
+        let expected = ["unknown message: 'zonk'", "message 'ugly' was refused: too deep", "missing message id"];
+        assert_eq!(*bench.inbox.errors.lock().unwrap(), expected);
         assert_eq!((bench.intake.answers(), bench.intake.due()), (None, None));
     }
 
     #[test]
-    fn an_answer_that_comes_later_holds_back_those_behind_it() {
+    fn a_delayed_answer_holds_back_later_answers() {
         let mut bench = Bench::new(Peer::Acknowledging, 9);
         bench.take(&["slow", "a", "slow"], Duration::ZERO);
         assert_eq!(bench.intake.answers(), None);
@@ -428,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_message_is_kept_until_its_answer_comes_and_offered_again_if_it_was_not_taken() {
+    fn a_held_message_is_kept_until_answered_and_offered_again_if_busy() {
         let mut bench = Bench::new(Peer::Original, 9);
         bench.take(&["slow", "slow"], Duration::ZERO);
         assert!(bench.intake.is_holding());

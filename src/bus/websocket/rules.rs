@@ -1,15 +1,15 @@
-//! Memory of a connection: batches that are not answered yet, and the last message of each conversation. Pure: time comes
-//! in as an argument.
+//! State of a connection: outstanding acknowledgements and the last message of each conversation. Pure: time is an
+//! argument.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use crate::message::{ActivityId, Message, MessageId, Verdict};
 
-/// Conversations whose last message is remembered for brokers that do not tell what a message answers.
+/// Maximum number of remembered conversations, for brokers that do not send `responseTo`.
 const CONVERSATIONS_MAX: usize = 16_384;
 
-/// What was sent and is not answered yet, in the order of sending. `W` is who waits for it.
+/// Sent messages without an acknowledgement, in sending order. `W` is the waiting caller.
 pub(super) struct Unanswered<W> {
     batches: VecDeque<Batch<W>>,
 }
@@ -21,7 +21,7 @@ struct Batch<W> {
     deadline: Instant,
 }
 
-/// There were more answers than messages.
+/// Error: more acknowledgements than messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Surplus;
 
@@ -30,13 +30,13 @@ impl<W> Unanswered<W> {
         Self { batches: VecDeque::new() }
     }
 
-    /// Notes that `wanted` frames (1 or more) were sent together, to be answered by `deadline`.
+    /// Records that `wanted` frames (1 or more) were sent together and must be acknowledged by `deadline`.
     pub(super) fn push(&mut self, waiter: W, wanted: usize, deadline: Instant) {
-        assert!(wanted > 0, "nothing was sent that could be answered");
+        assert!(wanted > 0, "a batch has at least one frame");
         self.batches.push_back(Batch { waiter, verdicts: Vec::with_capacity(wanted), wanted, deadline });
     }
 
-    /// Gives each verdict to the message whose turn it is. Answers the batches that are complete now. Errors: [`Surplus`].
+    /// Assigns verdicts to the outstanding messages in order. Returns the batches that are now complete. Errors: [`Surplus`].
     pub(super) fn answer(&mut self, verdicts: Vec<Verdict>) -> Result<Vec<(W, Vec<Verdict>)>, Surplus> {
         let mut complete = Vec::new();
         for verdict in verdicts {
@@ -49,19 +49,19 @@ impl<W> Unanswered<W> {
         Ok(complete)
     }
 
-    /// Takes all that was sent for accepted: it has left for a broker that never answers.
+    /// Marks everything sent as accepted, for a broker that never acknowledges.
     pub(super) fn accept_all(&mut self) -> impl Iterator<Item = (W, Vec<Verdict>)> {
         self.batches.drain(..).map(|batch| (batch.waiter, vec![Verdict::Accepted; batch.wanted]))
     }
 
-    /// By when the next answer has to be there; `None` if none is missing.
+    /// Returns the deadline of the next acknowledgement, or `None` if none is outstanding.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.batches.front().map(|batch| batch.deadline)
     }
 }
 
-/// The last message that was sent in each conversation: what a message of the same conversation answers when its broker
-/// does not say. The conversation that was opened first gives way when there are too many. exo 3.4.
+/// Last message sent in each conversation, which a received message of that conversation is taken to answer if the broker
+/// does not say. The oldest conversation is evicted at [`CONVERSATIONS_MAX`]. exo 3.4.
 pub(super) struct Conversations {
     last: HashMap<ActivityId, MessageId>,
     order: VecDeque<ActivityId>,
@@ -83,7 +83,7 @@ impl Conversations {
         }
     }
 
-    /// Fills in what `message` answers, if it does not say and that is known.
+    /// Sets `response_to` if it is missing and known.
     pub(super) fn complete(&self, message: &mut Message) {
         if message.response_to.is_none()
             && let Some(activity) = &message.activity_id
@@ -103,7 +103,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn answers_find_their_batches_in_the_order_of_sending() {
+    fn acknowledgements_are_assigned_in_sending_order() {
         let now = Instant::now();
         let mut unanswered = Unanswered::new();
         unanswered.push("registration", 1, now + SECOND);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_answers_the_last_one_of_its_conversation_unless_it_says_otherwise() {
+    fn a_message_answers_the_last_one_of_its_conversation_unless_it_has_response_to() {
         let mut known = Conversations::new();
         for (activity, id) in [("a", "1"), ("b", "2"), ("a", "3")] {
             known.sent(ActivityId::parse(activity).unwrap(), MessageId::parse(id).unwrap());
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_conversations_is_bounded() {
+    fn the_number_of_remembered_conversations_is_limited() {
         let mut known = Conversations::new();
         for number in 0..CONVERSATIONS_MAX + 100 {
             let text = number.to_string();

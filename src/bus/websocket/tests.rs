@@ -1,4 +1,4 @@
-//! The relay's end against brokers that do exactly what a test tells them.
+//! Tests of the relay's end against scripted brokers.
 
 mod ends;
 mod originals;

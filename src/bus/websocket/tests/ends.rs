@@ -1,4 +1,4 @@
-//! Connections that do not come about, and how the others end.
+//! Connections that cannot be opened, and the ways in which connections end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,17 +27,17 @@ async fn check_cannot_join(config: Config, expected: &str) {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_is_told_by_its_address() {
+async fn an_unreachable_broker_is_reported_with_its_address() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let config = Config { url: format!("ws://{free}"), ..Config::default() };
-    check_cannot_join(config, &format!("the bus is away: cannot connect to {free}: Connection refused")).await;
+    check_cannot_join(config, &format!("the bus is unreachable: cannot connect to {free}: Connection refused")).await;
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_something_else_is_told() {
+async fn a_server_with_another_protocol_is_reported() {
     for (answer, expected) in [
         ("HTTP/1.1 400 Bad Request\r\n\r\n", "answered 400 to the WebSocket handshake: expected an ExoCom broker"),
-        ("HTTP/1.1 403 Forbidden\r\n\r\n", "answered 403 to the WebSocket handshake: it does not let this relay in"),
+        ("HTTP/1.1 403 Forbidden\r\n\r\n", "answered 403 to the WebSocket handshake: it does not accept this relay"),
         ("SSH-2.0-OpenSSH\r\n\r\n", "broke: "),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -52,13 +52,13 @@ async fn a_server_that_speaks_something_else_is_told() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_given_up_in_time() {
+async fn a_silent_server_is_given_up_after_the_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     check_cannot_join(Config { url, connect_timeout_ms: 30, ..Config::default() }, "did not answer within 30 ms").await;
 }
 
-/// The last frame before the end, and the end; then the broker ends its half too.
+/// Reads to the end. Returns the last frame and the error at the end; then the broker closes its half too.
 async fn last(mut end: End) -> (Option<RawFrame>, SocketError) {
     let mut last = None;
     loop {
@@ -72,7 +72,7 @@ async fn last(mut end: End) -> (Option<RawFrame>, SocketError) {
 async fn check_close(peer: Peer, close: Close, polite: bool) {
     let broker = FakeBroker::start(peer).await;
     let (member, mut end) = broker.joined(Config { close, ..broker.config() }).await;
-    // Something that the relay has not read when it leaves must not turn the end into a reset.
+    // A frame that the relay has not read when it leaves must not turn the close into a reset.
     end.send(json!({ "id": "1", "name": "created" })).await;
     let ((), (frame, error)) = tokio::join!(async { member.bus.leave(&member.membership).await.unwrap() }, last(end));
     let closed = matches!(&frame, Some(RawFrame::Close(Some(frame))) if frame.code == CloseCode::Normal);
@@ -83,7 +83,7 @@ async fn check_close(peer: Peer, close: Close, polite: bool) {
 }
 
 #[tokio::test]
-async fn the_end_is_polite_with_ours_and_abrupt_with_originals_unless_told_otherwise() {
+async fn the_close_mode_depends_on_the_broker_unless_configured() {
     check_close(Acknowledging, Close::Auto, true).await;
     check_close(Original, Close::Auto, false).await;
     check_close(Acknowledging, Close::Abrupt, false).await;
@@ -91,7 +91,7 @@ async fn the_end_is_polite_with_ours_and_abrupt_with_originals_unless_told_other
 }
 
 #[tokio::test]
-async fn what_was_sent_arrives_before_an_abrupt_end() {
+async fn sent_messages_arrive_before_an_abrupt_close() {
     let broker = FakeBroker::start(Original).await;
     let (member, mut end) = broker.joined(broker.config()).await;
     let mut large = message("1", "create");
@@ -109,7 +109,7 @@ async fn what_was_sent_arrives_before_an_abrupt_end() {
 }
 
 #[tokio::test]
-async fn a_relay_that_is_dropped_ends_its_connection() {
+async fn dropping_a_relay_closes_its_connection() {
     let broker = FakeBroker::start(Acknowledging).await;
     let (member, end) = broker.joined(broker.config()).await;
     drop(member);
@@ -118,7 +118,7 @@ async fn a_relay_that_is_dropped_ends_its_connection() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_noticed_and_joining_again_registers_again() {
+async fn a_lost_connection_is_reported_and_a_new_join_registers_again() {
     for peer in [Acknowledging, Original] {
         let broker = FakeBroker::start(peer).await;
         let (member, end) = broker.joined(broker.config()).await;
@@ -135,7 +135,7 @@ async fn a_lost_connection_is_noticed_and_joining_again_registers_again() {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_broker_closes_is_lost_with_the_brokers_words() {
+async fn a_close_by_the_broker_is_reported_with_its_reason() {
     let broker = FakeBroker::start(Acknowledging).await;
     let (member, mut end) = broker.joined(broker.config()).await;
     let frame = CloseFrame { code: CloseCode::Away, reason: "the broker is shutting down".into() };
@@ -145,7 +145,7 @@ async fn a_connection_that_the_broker_closes_is_lost_with_the_brokers_words() {
 }
 
 #[tokio::test]
-async fn a_frame_over_the_bound_is_not_read_and_the_broker_is_told() {
+async fn an_oversized_frame_is_not_read_and_closes_the_connection_with_1009() {
     let broker = FakeBroker::start(Acknowledging).await;
     let (member, mut end) = broker.joined(Config { frame_bytes_max: 1_000, ..broker.config() }).await;
     end.send(json!({ "id": "1", "name": "created", "payload": "x".repeat(2_000) })).await;
@@ -156,7 +156,7 @@ async fn a_frame_over_the_bound_is_not_read_and_the_broker_is_told() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_for_the_broker_is_found_and_refused() {
+async fn a_message_too_large_for_the_broker_is_isolated_and_refused() {
     let broker = FakeBroker::start(Acknowledging).await;
     let member = Member::new(broker.config());
     let too_large = || CloseFrame { code: CloseCode::Size, reason: Default::default() };
@@ -181,12 +181,12 @@ async fn a_message_that_is_too_large_for_the_broker_is_found_and_refused() {
         end.socket.close(Some(too_large())).await.unwrap();
     };
     let (outcome, ()) = tokio::join!(member.bus.publish(&batch[1..]), close);
-    let detail = "the broker ended the connection because the message is too large for it".to_owned();
+    let detail = "the broker closed the connection because the message exceeds its size limit".to_owned();
     assert_eq!(outcome.unwrap(), [Verdict::Refused { detail }]);
 }
 
 #[tokio::test]
-async fn a_broker_that_hangs_up_in_the_middle_of_a_message_is_heard_first() {
+async fn a_close_reason_sent_in_the_middle_of_a_message_is_read() {
     let broker = FakeBroker::start(Acknowledging).await;
     let (member, end) = broker.joined(broker.config()).await;
     let mut large = message("1", "create");
@@ -203,7 +203,7 @@ async fn a_broker_that_hangs_up_in_the_middle_of_a_message_is_heard_first() {
     assert!(matches!(outcome.unwrap()[..], [Verdict::Refused { .. }]));
 }
 
-/// A connection without a network, so that a test can drive the clock.
+/// Opens an in-memory connection, so that a test can drive the clock.
 fn connect(peer: Peer) -> (Connection, WebSocketStream<DuplexStream>) {
     let (near, far) = tokio::io::duplex(1024);
     let setup = Setup {
@@ -222,7 +222,7 @@ fn connect(peer: Peer) -> (Connection, WebSocketStream<DuplexStream>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broker_that_is_silent_is_asked_and_then_taken_for_lost() {
+async fn a_silent_broker_is_pinged_and_then_counts_as_lost() {
     let (connection, _silent) = connect(Original);
     let start = Instant::now();
     let error = connection.lost().await.to_string();
@@ -232,7 +232,7 @@ async fn a_broker_that_is_silent_is_asked_and_then_taken_for_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broker_that_answers_pings_is_kept() {
+async fn a_broker_that_answers_pings_stays_connected() {
     use futures_util::StreamExt;
     let (connection, mut far) = connect(Original);
     let answering = tokio::spawn(async move {
@@ -245,7 +245,7 @@ async fn a_broker_that_answers_pings_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broker_that_lives_and_does_not_answer_messages_is_lost_in_time() {
+async fn a_broker_that_never_acknowledges_counts_as_lost_after_the_timeout() {
     use futures_util::StreamExt;
     let (connection, mut far) = connect(Acknowledging);
     let reading = tokio::spawn(async move { while let Some(Ok(_)) = far.next().await {} });
@@ -255,7 +255,7 @@ async fn a_broker_that_lives_and_does_not_answer_messages_is_lost_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broker_that_reads_nothing_more_is_lost_in_time() {
+async fn a_broker_that_stops_reading_counts_as_lost() {
     let (connection, _far) = connect(Original);
     let mut large = message("1", "create");
     large.payload = Some(Payload::of(&"x".repeat(100_000)).unwrap());

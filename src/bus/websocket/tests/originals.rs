@@ -1,4 +1,4 @@
-//! With the originals of the WebSocket era nothing is answered, and nothing comes twice.
+//! Originals of the WebSocket era: nothing is acknowledged or repeated.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::bus::websocket::handshake::Peer::Original;
 use crate::bus::{Bus, Config};
 use crate::message::{ActivityId, Verdict};
 
-/// As the broker in Go delivers it. exo 3.1.
+/// Builds a delivery as the Go broker sends it. exo 3.1.
 fn delivery(id: &str, name: &str, activity: &str) -> Value {
     json!({
         "activityId": activity, "auth": null, "id": id, "isSecurity": false, "name": name, "payload": { "id": 456 },
@@ -19,7 +19,7 @@ fn delivery(id: &str, name: &str, activity: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_has_left_counts_as_sent() {
+async fn a_written_message_counts_as_sent() {
     let broker = FakeBroker::start(Original).await;
     let (member, mut end) = broker.joined(broker.config()).await;
     let mut batch = [message("1", "create"), message("2", "create")];
@@ -31,7 +31,7 @@ async fn what_has_left_counts_as_sent() {
 }
 
 #[tokio::test]
-async fn news_are_not_told_twice() {
+async fn a_second_join_does_not_register_again() {
     let broker = FakeBroker::start(Original).await;
     let (mut member, mut end) = broker.joined(broker.config()).await;
     member.membership.registration.receives.clear();
@@ -49,7 +49,7 @@ async fn a_message_answers_the_last_one_that_was_sent_in_its_conversation() {
     member.bus.publish(&[request]).await.unwrap();
     end.send(delivery("2", "created", "a")).await;
     end.send(delivery("3", "created", "somebody else's")).await;
-    // As the brokers before those tell it. exo 3.8.
+    // As older brokers send it. exo 3.8.
     end.send(
         json!({ "name": "created", "id": "4", "payload": 5, "timestamp": 7, "responseTime": null, "responseTo": "1" }),
     )
@@ -62,7 +62,7 @@ async fn a_message_answers_the_last_one_that_was_sent_in_its_conversation() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_is_told_and_costs_nothing_else() {
+async fn invalid_frames_are_reported_and_do_not_affect_others() {
     let broker = FakeBroker::start(Original).await;
     let (member, mut end) = broker.joined(broker.config()).await;
     end.text("hello").await;
@@ -81,11 +81,11 @@ async fn what_cannot_be_taken_is_told_and_costs_nothing_else() {
         "\"id\" must be a string",
         "expected a message, got a JSON array",
     ];
-    member.inbox.check_troubles(&expected).await;
+    member.inbox.check_errors(&expected).await;
 }
 
 #[tokio::test]
-async fn a_relay_that_is_asked_whether_it_lives_says_so() {
+async fn a_relay_answers_status_requests() {
     let broker = FakeBroker::start(Original).await;
     let (_member, mut end) = broker.joined(broker.config()).await;
     end.send(json!({ "name": "__status" })).await;
@@ -94,7 +94,7 @@ async fn a_relay_that_is_asked_whether_it_lives_says_so() {
 }
 
 #[tokio::test]
-async fn what_finds_no_room_waits_and_keeps_its_order() {
+async fn messages_for_a_full_inbox_wait_and_keep_their_order() {
     let broker = FakeBroker::start(Original).await;
     let (member, mut end) = broker.joined(broker.config()).await;
     *member.inbox.full.lock().unwrap() = true;
@@ -102,7 +102,7 @@ async fn what_finds_no_room_waits_and_keeps_its_order() {
     for id in &ids {
         end.send(delivery(id, "created", "a")).await;
     }
-    // More is on its way than is held: the rest waits in the network, and so does what the relay is asked behind it.
+    // More messages than the relay holds: the rest waits in the network, and so does the status request behind them.
     end.send(json!({ "name": "__status" })).await;
     let asked = tokio::time::timeout(Duration::from_millis(100), end.frame()).await;
     assert!(asked.is_err(), "{asked:?}");
@@ -113,7 +113,7 @@ async fn what_finds_no_room_waits_and_keeps_its_order() {
 }
 
 #[tokio::test]
-async fn what_came_and_found_no_room_outlives_its_connection() {
+async fn a_message_held_for_a_full_inbox_outlives_its_connection() {
     let broker = FakeBroker::start(Original).await;
     let (member, mut end) = broker.joined(Config { heartbeat_ms: 50, ..broker.config() }).await;
     *member.inbox.full.lock().unwrap() = true;

@@ -1,4 +1,4 @@
-//! With our own broker every message is answered, either way.
+//! Our own broker: every message is acknowledged in both directions.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -14,7 +14,7 @@ fn statuses(codes: &[u16]) -> Value {
 }
 
 #[tokio::test]
-async fn a_relay_tells_who_it_is_and_waits_for_the_answer() {
+async fn a_relay_registers_and_waits_for_the_acknowledgement() {
     let broker = FakeBroker::start(Acknowledging).await;
     let member = Member::new(Config { token: "s3cret".into(), ..broker.config() });
     let accept = async {
@@ -25,7 +25,7 @@ async fn a_relay_tells_who_it_is_and_waits_for_the_answer() {
             "clientName": "web", "instance": "web-1", "receives": ["created"], "sends": ["create"], "token": "s3cret",
         });
         assert_eq!(hello["payload"], expected);
-        assert!(!member.bus.current().is_some_and(|connection| connection.is_open()), "it has not been answered yet");
+        assert!(!member.bus.current().is_some_and(|connection| connection.is_open()), "not acknowledged yet");
         end.send(statuses(&[200])).await;
         end
     };
@@ -34,7 +34,7 @@ async fn a_relay_tells_who_it_is_and_waits_for_the_answer() {
 }
 
 #[tokio::test]
-async fn a_relay_whose_landscape_is_somebody_elses_tells_its_role_only() {
+async fn a_relay_with_register_off_announces_only_its_role() {
     let broker = FakeBroker::start(Acknowledging).await;
     let member = Member::new(Config { register: Register::Off, ..broker.config() });
     let accept = async {
@@ -47,7 +47,7 @@ async fn a_relay_whose_landscape_is_somebody_elses_tells_its_role_only() {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_refused_is_told_in_the_brokers_words() {
+async fn a_refused_registration_is_reported_with_the_brokers_reason() {
     let broker = FakeBroker::start(Acknowledging).await;
     let member = Member::new(broker.config());
     for by_answer in [true, false] {
@@ -63,14 +63,14 @@ async fn a_registration_that_is_refused_is_told_in_the_brokers_words() {
         };
         let (joined, ()) = tokio::join!(member.bus.join(&member.membership), accept);
         let error = joined.unwrap_err().to_string();
-        assert_eq!(error, "the broker does not take the registration: wrong token");
+        assert_eq!(error, "the broker refused the registration: wrong token");
     }
     let error = member.bus.publish(&[message("1", "create")]).await.unwrap_err();
     assert!(matches!(error, Error::NotConnected { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn a_second_join_is_free_unless_there_is_news() {
+async fn a_second_join_sends_nothing_unless_the_registration_changed() {
     let broker = FakeBroker::start(Acknowledging).await;
     let (mut member, mut end) = broker.joined(broker.config()).await;
     member.bus.join(&member.membership).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_second_join_is_free_unless_there_is_news() {
 }
 
 #[tokio::test]
-async fn each_message_travels_as_an_envelope_and_gets_its_verdict() {
+async fn each_message_is_sent_as_an_envelope_and_gets_its_verdict() {
     let broker = FakeBroker::start(Acknowledging).await;
     let (member, mut end) = broker.joined(broker.config()).await;
     let mut first = message("1", "create");
@@ -95,7 +95,7 @@ async fn each_message_travels_as_an_envelope_and_gets_its_verdict() {
     let judge = async {
         let frames = end.frames(3).await;
         assert_eq!(frames[0], serde_json::from_slice::<Value>(&first.to_json()).unwrap());
-        // Answers may come in several frames.
+        // Acknowledgements may be spread over several frames.
         end.send(statuses(&[200])).await;
         end.send(json!([{ "status": 404, "detail": "no service receives this message" }, { "status": 200 }])).await;
     };
@@ -104,7 +104,7 @@ async fn each_message_travels_as_an_envelope_and_gets_its_verdict() {
 }
 
 #[tokio::test]
-async fn what_was_sent_behind_a_message_without_room_is_to_be_sent_again() {
+async fn messages_behind_a_busy_one_are_sent_again() {
     let broker = FakeBroker::start(Acknowledging).await;
     let (member, mut end) = broker.joined(broker.config()).await;
     let batch = [message("1", "create"), message("2", "create"), message("3", "create")];
@@ -116,7 +116,7 @@ async fn what_was_sent_behind_a_message_without_room_is_to_be_sent_again() {
     let busy = Verdict::Busy { retry_after: std::time::Duration::from_millis(7) };
     assert_eq!(verdicts.unwrap(), [Verdict::Accepted, busy]);
     let judge = async {
-        assert_eq!(end.frame().await, json!([]), "it says that what was refused comes again");
+        assert_eq!(end.frame().await, json!([]), "it announces that the refused messages follow again");
         assert_eq!(end.frame().await["id"], "2");
         end.frame().await;
         end.send(statuses(&[200, 200])).await;
@@ -126,7 +126,7 @@ async fn what_was_sent_behind_a_message_without_room_is_to_be_sent_again() {
 }
 
 #[tokio::test]
-async fn deliveries_are_answered_in_their_order() {
+async fn deliveries_are_acknowledged_in_order() {
     let broker = FakeBroker::start(Acknowledging).await;
     let (member, mut end) = broker.joined(broker.config()).await;
     for frame in [json!({ "id": "1", "name": "created" }), json!({ "id": "2", "name": "zonk" }), json!({ "name": "a" })]
@@ -142,11 +142,11 @@ async fn deliveries_are_answered_in_their_order() {
     assert_eq!(answers[1], json!({ "status": 404, "detail": "unknown message" }));
     assert_eq!(answers[2], json!({ "status": 400, "detail": "missing message id" }));
     assert_eq!(answers[3]["status"], 400);
-    member.inbox.check_troubles(&["missing message id", answers[3]["detail"].as_str().unwrap()]).await;
+    member.inbox.check_errors(&["missing message id", answers[3]["detail"].as_str().unwrap()]).await;
 }
 
 #[tokio::test]
-async fn what_the_broker_says_a_message_answers_stands() {
+async fn a_response_to_from_the_broker_is_kept() {
     let broker = FakeBroker::start(Acknowledging).await;
     let (member, mut end) = broker.joined(broker.config()).await;
     end.send(json!({ "id": "1", "name": "created", "activityId": "a", "responseTo": "0" })).await;
@@ -157,7 +157,7 @@ async fn what_the_broker_says_a_message_answers_stands() {
 }
 
 #[tokio::test]
-async fn answers_that_cannot_be_right_end_the_connection() {
+async fn invalid_acknowledgements_close_the_connection() {
     for (answers, expected) in [
         (json!([{ "status": 200 }]), "it gave more answers than it was sent messages"),
         (json!([5]), "its answers cannot be read"),
@@ -171,7 +171,7 @@ async fn answers_that_cannot_be_right_end_the_connection() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_bound_is_refused_without_being_sent_and_the_others_go() {
+async fn an_oversized_message_is_refused_without_being_sent_and_others_are_sent() {
     let broker = FakeBroker::start(Acknowledging).await;
     let (member, mut end) = broker.joined(Config { frame_bytes_max: 1_000, ..broker.config() }).await;
     let mut large = message("2", "create");
@@ -184,6 +184,6 @@ async fn a_message_over_the_bound_is_refused_without_being_sent_and_the_others_g
     let (verdicts, ()) = tokio::join!(member.bus.publish(&batch), judge);
     assert_eq!(verdicts.unwrap(), [Verdict::Accepted]);
     let verdicts = member.bus.publish(&batch[1..]).await.unwrap();
-    let detail = "it makes a frame of 1054 bytes, and bus.frame_bytes_max allows 1000".to_owned();
+    let detail = "its frame of 1054 bytes exceeds bus.frame_bytes_max (1000)".to_owned();
     assert_eq!(verdicts, [Verdict::Refused { detail }]);
 }

@@ -1,4 +1,4 @@
-//! A broker's end of the connection in the hands of a test, and the relay's end with everything it is given.
+//! Test fixtures: a scripted broker, and a relay that records what it receives.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::bus::websocket::handshake::Peer;
 use crate::bus::{Bus, Config, Error, Membership, WebSocketBus};
 use crate::message::{Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Receipt, Registration, Role};
 
-/// A broker of one kind that waits for connections.
+/// A scripted broker that accepts connections.
 pub(super) struct FakeBroker {
     listener: TcpListener,
     peer: Peer,
@@ -36,7 +36,7 @@ impl FakeBroker {
         Config { url: format!("ws://{}", self.authority()), ..Config::default() }
     }
 
-    /// The next connection, after its handshake.
+    /// Accepts the next connection and performs the handshake.
     pub(super) async fn accept(&self) -> End {
         let (stream, _) = self.listener.accept().await.unwrap();
         let ours = self.peer == Peer::Acknowledging;
@@ -52,14 +52,14 @@ impl FakeBroker {
         End { socket: accept_hdr_async(stream, answer).await.unwrap() }
     }
 
-    /// A relay that has joined, and the broker's end of its connection.
+    /// Returns a relay that has joined, and the broker's end of its connection.
     pub(super) async fn joined(&self, config: Config) -> (Member, End) {
         let member = Member::new(config);
         let end = self.join(&member).await.unwrap();
         (member, end)
     }
 
-    /// Lets `member` connect, and takes its registration.
+    /// Lets `member` connect, and accepts its registration.
     pub(super) async fn join(&self, member: &Member) -> Result<End, Error> {
         let accept = async {
             let mut end = self.accept().await;
@@ -80,7 +80,7 @@ pub(super) struct End {
 }
 
 impl End {
-    /// The next frame that is neither ping nor pong; `Err` at the end.
+    /// Returns the next frame that is neither ping nor pong, or an error at the end.
     pub(super) async fn raw(&mut self) -> Result<RawFrame, tungstenite::Error> {
         loop {
             match self.socket.next().await.unwrap_or(Err(tungstenite::Error::ConnectionClosed))? {
@@ -90,7 +90,7 @@ impl End {
         }
     }
 
-    /// The next text frame, read.
+    /// Returns the next text frame, parsed.
     pub(super) async fn frame(&mut self) -> Value {
         let frame = self.raw().await.unwrap();
         serde_json::from_str(frame.to_text().unwrap()).unwrap()
@@ -113,7 +113,7 @@ impl End {
     }
 }
 
-/// A relay as its bus sees it.
+/// The relay's end of the connection.
 pub(super) struct Member {
     pub(super) bus: WebSocketBus,
     pub(super) membership: Membership,
@@ -137,11 +137,11 @@ impl Member {
     }
 }
 
-/// Keeps what it is given. Knows every message but "zonk", and has no room while `full`.
+/// Records deliveries. Knows every message but "zonk", and is busy while `full`.
 #[derive(Default)]
 pub(super) struct Recorder {
     pub(super) messages: Mutex<Vec<Message>>,
-    pub(super) troubles: Mutex<Vec<String>>,
+    pub(super) errors: Mutex<Vec<String>>,
     pub(super) full: Mutex<bool>,
 }
 
@@ -157,8 +157,8 @@ impl Inbox for Recorder {
         Receipt::Now(Delivery::Accepted)
     }
 
-    fn report_error(&self, words: &str) {
-        self.troubles.lock().unwrap().push(words.to_owned());
+    fn report_error(&self, detail: &str) {
+        self.errors.lock().unwrap().push(detail.to_owned());
     }
 }
 
@@ -168,9 +168,9 @@ impl Recorder {
         eventually(|| Some(self.messages.lock().unwrap().clone()).filter(|messages| messages.len() >= count)).await
     }
 
-    /// Waits for as many troubles as expected.
-    pub(super) async fn check_troubles(&self, expected: &[&str]) {
-        let enough = || Some(self.troubles.lock().unwrap().clone()).filter(|all| all.len() >= expected.len());
+    /// Waits for as many errors as expected and compares them.
+    pub(super) async fn check_errors(&self, expected: &[&str]) {
+        let enough = || Some(self.errors.lock().unwrap().clone()).filter(|all| all.len() >= expected.len());
         assert_eq!(eventually(enough).await, expected);
     }
 }
@@ -181,7 +181,7 @@ pub(super) async fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = ask() {
             return value;
         }
-        assert!(Instant::now() < deadline, "waited in vain");
+        assert!(Instant::now() < deadline, "timed out");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

@@ -1,0 +1,56 @@
+//! The trait that connects a relay to a bus.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, pending};
+
+use super::Error;
+use crate::message::{Inbox, Message, Registration, Verdict};
+
+/// Address under which the broker reaches a relay's listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Host; `None` lets the broker use the address that the registration comes from.
+    pub host: Option<String>,
+    /// Port.
+    pub port: u16,
+}
+
+/// Everything a relay sends to the bus when it joins and when it renews.
+#[derive(Clone)]
+pub struct Membership {
+    /// Role, instance and messages of the relay.
+    pub registration: Registration,
+    /// Address for deliveries that travel over the network.
+    pub endpoint: Option<Endpoint>,
+    /// Receiver of deliveries within the process or over the relay's own connection.
+    pub inbox: Arc<dyn Inbox>,
+}
+
+/// Transport to a broker.
+pub trait Bus: Send + Sync + 'static {
+    /// Publishes without waiting. Returns `None` if this bus never supports that.
+    fn publish_now(&self, message: &Message) -> Option<Verdict>;
+
+    /// Publishes the first messages of `batch` (not empty) in order and returns a verdict for each of them: at least one,
+    /// at most all. After an error none, some or all may have been published; they may be published again, since receivers
+    /// detect duplicates by id. Not cancel-safe: a dropped call may still have published.
+    fn publish<'a>(&'a self, batch: &'a [Message]) -> BoxFuture<'a, Result<Vec<Verdict>, Error>>;
+
+    /// Joins or renews without waiting. Returns `None` if this bus never supports that.
+    fn join_now(&self, membership: &Membership) -> Option<Result<Duration, Error>>;
+
+    /// Joins, or renews and updates the membership. Returns the time until the next renewal is due.
+    fn join<'a>(&'a self, membership: &'a Membership) -> BoxFuture<'a, Result<Duration, Error>>;
+
+    /// Leaves: nothing is delivered from now on. Does nothing if the relay is not a member.
+    fn leave<'a>(&'a self, membership: &'a Membership) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Waits until the connection is lost and returns the cause. Never returns if this bus cannot lose its connection, or
+    /// notices the loss only by using it. After a loss it returns at once until the relay joins again. Cancel-safe.
+    fn lost(&self) -> BoxFuture<'_, Error> {
+        pending().boxed()
+    }
+}
