@@ -97,7 +97,7 @@ Feature: Losing nothing
     Given exocom is running
     When a web page of evil.example opens a socket
     Then the answer is 403 `Forbidden`
-    And the log says `Error upgrading request to websocket: web pages of "evil.example" may not connect; broker.origins allows them`
+    And the log says `Error upgrading request to websocket: web pages of "evil.example" may not connect; add the host to broker.origins to allow them`
 
   Scenario: web pages of a host that is allowed may connect
     Given the variable EXORELAY__BROKER__ORIGINS is `app.example`

@@ -1,4 +1,4 @@
-//! Settings of the broker.
+//! Broker settings.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,75 +7,79 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::Role;
 
-/// `[broker]` of the configuration.
+/// The `[broker]` section of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the broker listens.
+    /// Listen address.
     pub address: String,
-    /// Behave as the original of the HTTP era where ours is better: see `features/broker/compat.feature`.
+    /// Reproduce quirks of the HTTP-era original that are improved otherwise: see `features/broker/compat.feature`.
     pub compat: bool,
     /// Print one line per delivery on stdout.
     pub log_messages: bool,
-    /// Print the payload below that line, and show payloads to those who follow `GET /traffic` and ask for them.
-    /// Payloads may hold secrets.
+    /// Print the payload below that line, and include payloads in `GET /traffic` on request. Payloads may contain
+    /// secrets.
     pub log_payloads: bool,
-    /// How long a service that registered itself stays registered without a sign of life.
+    /// Time for which a registration lasts without renewal.
     pub lease_ms: u64,
-    /// How long after its start a broker keeps messages that nobody receives yet, since services may still have to
-    /// register again. 0 refuses them at once.
+    /// Time after start during which messages without receivers are kept, since services may still have to register
+    /// again.
+    /// 0 refuses them at once.
     pub settle_ms: u64,
-    /// How long delivery of one message is tried; then it is reported as undelivered.
+    /// Maximum time to deliver one message; then it is reported as undelivered.
     pub delivery_window_ms: u64,
-    /// Messages that may wait for one instance; more are refused.
+    /// Maximum number of messages waiting for one instance; more are refused.
     pub queue_messages_max: usize,
-    /// Payload bytes that may wait for all instances together; more are refused. No queue gets more than it leaves to all
-    /// others together.
+    /// Maximum payload bytes waiting for all instances together; more are refused. No queue may use more than it
+    /// leaves for
+    /// all others together.
     pub queue_bytes_max: usize,
-    /// Messages that one delivery to one of our relays may carry.
+    /// Maximum number of messages in one delivery to one of our relays.
     pub batch_messages_max: usize,
-    /// Payload bytes that one delivery of several messages may carry; a single message may have more.
+    /// Maximum payload bytes of a delivery of several messages; a single message may be larger.
     pub batch_bytes_max: usize,
-    /// How long one delivery may take before it counts as failed.
+    /// Timeout of one delivery.
     pub delivery_timeout_ms: u64,
-    /// The longest wait between two tries of one delivery.
+    /// Maximum wait between two attempts of a delivery.
     pub retry_wait_max_ms: u64,
-    /// The longest frame of a WebSocket; whoever sends a longer one is disconnected with the code 1009.
+    /// Maximum size of a WebSocket frame; a client that sends a larger one is disconnected with code 1009.
     pub frame_bytes_max: usize,
-    /// After how long without a sign of life a WebSocket is asked for one; after three times that it is closed.
+    /// Silence after which a WebSocket is pinged; after three times as long it is closed.
     pub heartbeat_ms: u64,
     /// Hosts whose web pages may open a WebSocket, besides the broker's own. `*` allows all.
     pub origins: Vec<String>,
-    /// Conversations whose participants are remembered, so that answers find the instance that asked.
+    /// Maximum number of conversations whose participants are remembered, so that replies reach the instance that
+    /// asked.
     pub conversations_max: usize,
-    /// How long a conversation without messages is remembered.
+    /// Time for which an idle conversation is remembered.
     pub conversation_idle_ms: u64,
-    /// Services the landscape may hold, instances counted one by one.
+    /// Maximum number of registered instances.
     pub instances_max: usize,
-    /// What happens to messages while a landscape has the role `security` and no such service is there.
+    /// Treatment of messages while the landscape has the role `security` but no such service is connected.
     pub security_absent: SecurityAbsent,
-    /// How long a message waits for the security service to judge it; then it is refused.
+    /// Maximum time a message waits to be authorized by the security service; then it is refused.
     pub security_hold_ms: u64,
-    /// Messages that may wait to be judged; more are refused as busy.
+    /// Maximum number of messages waiting to be authorized; more are refused as busy.
     pub security_held_max: usize,
-    /// `ROLE=TOKEN` each: what a service has to show to register under the role, and to send under its name.
+    /// `ROLE=TOKEN` entries: the token a service needs to register under the role and to send in its name.
     pub tokens: Vec<String>,
-    /// Undelivered messages that are kept for `GET /undelivered`.
+    /// Maximum number of undelivered messages kept for `GET /undelivered`.
     pub undelivered_max: usize,
-    /// Messages whose traces are kept for `GET /activities/{id}`, without their payloads; the oldest gives way. 0 keeps
-    /// none.
+    /// Maximum number of messages recorded for `GET /activities/{id}`, without payloads; the oldest is evicted. 0
+    /// disables
+    /// the record.
     pub traffic_messages_max: usize,
 }
 
-/// What happens to messages while nobody can judge them.
+/// Treatment of messages while no security service is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecurityAbsent {
-    /// They wait for the security service, and are refused when that takes too long.
+    /// Messages wait for the security service, and are refused after `security_hold_ms`.
     Hold,
-    /// They are refused at once.
+    /// Messages are refused at once.
     Refuse,
-    /// They pass unjudged.
+    /// Messages are routed without authorization.
     Allow,
 }
 
@@ -112,7 +116,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The tokens by role. Errors: the entry that is not `ROLE=TOKEN`.
+    /// Returns the tokens by role. Errors: the entry that is not `ROLE=TOKEN`.
     pub(crate) fn token_of_role(&self) -> Result<HashMap<Role, String>, String> {
         let entry = |entry: &String| {
             let (role, token) = entry.split_once('=').filter(|(_, token)| !token.is_empty())?;

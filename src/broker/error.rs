@@ -1,71 +1,71 @@
-//! What can go wrong at the broker's door.
+//! Errors of the broker's API.
 
 use std::fmt;
 
 use crate::http::{Kind, Problem};
 use crate::message::{self, InstanceId, PayloadError, Role, TextError};
 
-/// Why the broker refused something. The text is for the person who sent it.
+/// Reason why the broker refused a request. The text is for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The body is not JSON.
     #[error("{0}")]
     Payload(#[from] PayloadError),
-    /// The frame is no message.
+    /// The frame is not a valid message.
     #[error("{0}")]
     Message(#[from] message::Error),
-    /// The body is JSON of the wrong kind.
+    /// The body is JSON of the wrong type.
     #[error("the body must be {expected}")]
     Body {
-        /// What would have been right.
+        /// Expected value.
         expected: &'static str,
     },
-    /// A field is missing or has a value of the wrong kind.
+    /// A field is missing or has a value of the wrong type.
     #[error("\"{field}\" must be {expected}")]
     Field {
         /// The key.
         field: &'static str,
-        /// What would have been right.
+        /// Expected value.
         expected: &'static str,
     },
-    /// A text in a field is not fit for use.
+    /// A field contains an invalid name or id.
     #[error("\"{field}\": {source}")]
     Text {
         /// The key.
         field: &'static str,
-        /// What is wrong with the text.
+        /// Cause.
         source: TextError,
     },
-    /// One service of a landscape is wrong; nothing was changed.
+    /// A service of the landscape is invalid; nothing was changed.
     #[error("service {index}: {source}")]
     Service {
-        /// Its place in the array, counted from 0.
+        /// Index in the array, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// Cause.
         source: Box<Error>,
     },
-    /// Two services of a landscape have one name; nothing was changed.
-    #[error("service {index}: \"{field}\" must be unique, {name:?} stands there twice")]
+    /// Two services of the landscape have the same name; nothing was changed.
+    #[error("service {index}: \"{field}\" must be unique, but {name:?} is used twice")]
     NameTwice {
-        /// The second one's place in the array, counted from 0.
+        /// Index of the second one in the array, from 0.
         index: usize,
         /// The key of the name.
         field: &'static str,
         /// The name.
         name: Role,
     },
-    /// A part of a landscape is wrong; nothing was changed.
+    /// A part of the landscape is invalid; nothing was changed.
     #[error("{place}: {source}")]
     At {
         /// The part.
         place: String,
-        /// What is wrong with it.
+        /// Cause.
         source: Box<Error>,
     },
-    /// A part of a landscape has the wrong kind.
+    /// A part of the landscape has the wrong type.
     #[error("it must be {expected}")]
     Part {
-        /// What would have been right.
+        /// Expected value.
         expected: &'static str,
     },
     /// A landscape declares a role twice.
@@ -80,12 +80,12 @@ pub enum Error {
         /// The bound.
         roles_max: usize,
     },
-    /// The text is not of the language it should be in.
+    /// The text does not parse.
     #[error("not {language}: {cause}")]
     Syntax {
         /// The language.
         language: &'static str,
-        /// What its parser says, on one line.
+        /// Error of the parser, on one line.
         cause: String,
     },
     /// Our own form has no such key.
@@ -93,45 +93,45 @@ pub enum Error {
     UnknownKey {
         /// The key, from the root.
         key: String,
-        /// The nearest key there is, or what there is to choose from.
+        /// Nearest known key, or all known keys.
         hint: String,
     },
     /// The key belongs to another form of landscapes.
-    #[error("\"{key}\" belongs to another form of landscapes, in this one there is \"{instead}\"")]
+    #[error("\"{key}\" belongs to another form of landscape; use \"{instead}\" here")]
     Misplaced {
         /// The key.
         key: &'static str,
-        /// What says the same in this form.
+        /// Equivalent key in this form.
         instead: &'static str,
     },
-    /// Two keys stand there of which each says the same in its own way.
-    #[error("\"{}\" and \"{}\" cannot stand beside each other, keep one of them", keys[0], keys[1])]
+    /// Two equivalent keys are present.
+    #[error("\"{}\" and \"{}\" cannot be used together; keep one of them", keys[0], keys[1])]
     Both {
         /// The keys.
         keys: [&'static str; 2],
     },
-    /// A role has both a namespace and pairs of names.
-    #[error("\"{namespace}\" and \"{pairs}\" cannot stand beside each other: a role has either")]
+    /// A role has both a namespace and translation pairs.
+    #[error("\"{namespace}\" and \"{pairs}\" cannot be used together: a role has one or the other")]
     Translations {
         /// The key of the namespace.
         namespace: &'static str,
         /// The key of the pairs.
         pairs: &'static str,
     },
-    /// Some roles of an array have namespaces, others pairs of names.
+    /// Some roles of an array have namespaces, others translation pairs.
     #[error("service {namespace} has a namespace and service {pairs} has \"messageTranslations\": use either for all")]
     Mixed {
-        /// The first place with a namespace, counted from 0.
+        /// Index of the first role with a namespace.
         namespace: usize,
-        /// The first place with pairs, counted from 0.
+        /// Index of the first role with pairs.
         pairs: usize,
     },
-    /// The instance id is taken by an instance of another role.
+    /// The instance id is in use by an instance of another role.
     #[error("\"instance\" must be unique, {instance:?} is an instance of {role:?} already")]
     InstanceTaken {
         /// The id.
         instance: InstanceId,
-        /// Who has it.
+        /// Role of the other instance.
         role: Role,
     },
     /// The role is guarded, and the token is missing or wrong.
@@ -140,7 +140,7 @@ pub enum Error {
         /// The role.
         role: Role,
     },
-    /// There is no place for another instance.
+    /// The maximum number of instances is registered.
     #[error("the landscape is full: {instances_max} instances are registered")]
     Full {
         /// The bound.

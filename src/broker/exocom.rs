@@ -1,4 +1,5 @@
-//! The face of the original of the WebSocket era: its socket, its `/config.json`, and no for everything else. exo 3.7.
+//! HTTP API of the original of the WebSocket era: its socket, `/config.json`, and an error for everything else. exo
+//! 3.7.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -11,16 +12,16 @@ use super::opening::{Refusal, open};
 use super::routes::configuration;
 use super::service::Broker;
 
-/// Everything the original answers.
+/// Builds the router.
 pub fn router(broker: Broker) -> Router {
     Router::new()
-        .route("/config.json", any(shown))
+        .route("/config.json", any(config))
         .route("/services", any(services))
         .fallback(refuse)
         .with_state(broker)
 }
 
-async fn shown(State(broker): State<Broker>) -> Response {
+async fn config(State(broker): State<Broker>) -> Response {
     configuration(&broker)
 }
 
@@ -36,7 +37,7 @@ async fn refuse() -> Response {
     text(StatusCode::BAD_REQUEST)
 }
 
-/// The name of the status, as Go's server answers.
+/// Answers with the name of the status, as Go's server does.
 fn text(status: StatusCode) -> Response {
     let reason = status.canonical_reason().unwrap_or_default();
     (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{reason}\n")).into_response()

@@ -1,4 +1,4 @@
-//! Which messages of a landscape have nobody at their other end. exo 5.5.
+//! Messages of a landscape without a sender or a receiver. exo 5.5.
 
 use std::collections::HashSet;
 
@@ -6,47 +6,47 @@ use super::rules::TranslationRules;
 use super::wire::{Landscape, RoleRoutes};
 use crate::message::{MessageName, Role};
 
-/// What names begin with that belong to the broker, which sends and receives them itself.
-const OF_THE_BROKER: [&str; 2] = ["exocom.", "__"];
+/// Prefixes of messages that the broker itself sends or receives.
+const BROKER_PREFIXES: [&str; 2] = ["exocom.", "__"];
 
 /// A message as one role sends or receives it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Spoken {
-    /// Who sends or receives it.
+    /// Role that sends or receives it.
     pub role: Role,
-    /// What everybody else calls the message.
+    /// Public name of the message.
     pub public: MessageName,
 }
 
-/// The messages of a landscape that have only one end, each list in the landscape's order and without repetitions.
+/// Messages of a landscape without a counterpart, in landscape order and without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unmatched {
-    /// Sent by a role, and received by none.
+    /// Sent, but not received by any role.
     pub sent: Vec<Spoken>,
-    /// Received by a role, and sent by none.
+    /// Received, but not sent by any role.
     pub received: Vec<Spoken>,
 }
 
 impl Unmatched {
-    /// Whether every message has both ends.
+    /// Returns true if every message has a sender and a receiver.
     pub fn is_empty(&self) -> bool {
         self.sent.is_empty() && self.received.is_empty()
     }
 }
 
 impl Landscape {
-    /// What the roles send, by public names.
+    /// Returns the messages that roles send, by public name.
     pub fn sent(&self) -> Vec<Spoken> {
         self.spoken(|routes| &routes.sends, TranslationRules::public_when_sent)
     }
 
-    /// What the roles receive, by public names.
+    /// Returns the messages that roles receive, by public name.
     pub fn received(&self) -> Vec<Spoken> {
         self.spoken(|routes| &routes.receives, TranslationRules::public_when_received)
     }
 
-    /// The messages with only one end. The other end of the security adapter, and of what a broker says by itself, is
-    /// the broker.
+    /// Returns the messages without a counterpart. The broker is the counterpart of the security adapter and of its own
+    /// messages.
     pub fn unmatched(&self) -> Unmatched {
         let (sent, received) = (self.sent(), self.received());
         Unmatched { sent: self.missing(&sent, &received), received: self.missing(&received, &sent) }
@@ -55,7 +55,7 @@ impl Landscape {
     fn missing(&self, ours: &[Spoken], theirs: &[Spoken]) -> Vec<Spoken> {
         let known: HashSet<_> = theirs.iter().map(|spoken| &spoken.public).collect();
         let guards: HashSet<_> = self.roles.iter().filter(|routes| routes.is_security()).map(|it| &it.role).collect();
-        let of_the_broker = |name: &MessageName| OF_THE_BROKER.iter().any(|start| name.as_str().starts_with(start));
+        let of_the_broker = |name: &MessageName| BROKER_PREFIXES.iter().any(|start| name.as_str().starts_with(start));
         let lonely = |spoken: &&Spoken| {
             !known.contains(&spoken.public) && !guards.contains(&spoken.role) && !of_the_broker(&spoken.public)
         };
@@ -78,7 +78,7 @@ type Translate = fn(TranslationRules, &Role, &super::wire::Translation, &Message
 mod tests {
     use super::*;
 
-    /// What is sent, and what is received, with nobody at the other end; by a landscape as `SERVICE_DATA` has it.
+    /// Checks the unmatched messages of a landscape in the form of `SERVICE_DATA`.
     fn check(landscape: &str, sent: &[&str], received: &[&str]) {
         let landscape = Landscape::from_json(&landscape.to_owned().into()).unwrap();
         let text = |list: Vec<Spoken>| -> Vec<_> {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_with_one_end_is_told_once_for_each_role() {
+    fn an_unmatched_message_is_listed_once_per_role() {
         check(
             r#"{"web":{"sends":["a","a"]},"tv":{"sends":["a"]},"users":{"receives":["b"]}}"#,
             &["web: a", "tv: a"],
@@ -118,20 +118,20 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_by_its_public_name() {
+    fn unmatched_messages_are_listed_by_public_name() {
         let landscape = r#"{"users":{"sends":["b"],"receives":["c"],
             "translations":[{"public":"users b","internal":"b"},{"public":"users c","internal":"c"}]}}"#;
         check(landscape, &["users: users b"], &["users: users c"]);
     }
 
     #[test]
-    fn the_broker_is_the_other_end_of_the_security_adapter() {
+    fn the_broker_is_the_counterpart_of_the_security_adapter() {
         check(r#"{"security":{},"web":{"receives":["message unauthorized"]}}"#, &[], &[]);
         check(r#"{"web":{"receives":["message unauthorized"]}}"#, &[], &["web: message unauthorized"]);
     }
 
     #[test]
-    fn the_broker_is_the_other_end_of_what_it_says_by_itself() {
+    fn the_broker_is_the_counterpart_of_its_own_messages() {
         check(r#"{"web":{"receives":["exocom.undelivered","__status"],"sends":["__status-ok"]}}"#, &[], &[]);
     }
 }

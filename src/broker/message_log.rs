@@ -22,7 +22,7 @@ impl MessageLog {
 
     /// Changes the style of further entries.
     pub(crate) fn set_style(&self, style: Style) {
-        lock(&self.0).iter_mut().for_each(|journal| journal.speak(style));
+        lock(&self.0).iter_mut().for_each(|journal| journal.set_style(style));
     }
 
     /// Writes what is pending, and ends the log.

@@ -1,11 +1,11 @@
-//! The broker's numbers, for `GET /metrics`.
+//! Broker metrics for `GET /metrics`.
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// Counters are cheap; gauges are set when somebody asks.
+/// The broker's metrics. Gauges are set on each scrape.
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) accepted: Counter,
@@ -27,11 +27,11 @@ impl Metrics {
             registry.register(name, help, counter.clone());
             counter
         };
-        let accepted = counter("messages_accepted", "Messages taken for delivery");
+        let accepted = counter("messages_accepted", "Messages accepted for delivery");
         let unrouted = counter("messages_without_receivers", "Messages that no service receives");
         let refused = counter("messages_refused", "Messages refused because queues were full or the broker shut down");
-        let delivered = counter("deliveries", "Deliveries that a receiver took");
-        let retried = counter("delivery_retries", "Delivery calls that failed and were tried again");
+        let delivered = counter("deliveries", "Deliveries that a receiver accepted");
+        let retried = counter("delivery_retries", "Delivery calls that failed and were retried");
         let undelivered = counter("deliveries_given_up", "Deliveries that were given up and reported");
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
@@ -44,11 +44,11 @@ impl Metrics {
         Self { registry, accepted, unrouted, refused, delivered, retried, undelivered, queued, queued_bytes, instances }
     }
 
-    /// The text that Prometheus reads.
+    /// Returns the metrics in the OpenMetrics text format.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         if let Err(error) = encode(&mut text, &self.registry) {
-            tracing::error!(%error, "the metrics cannot be written");
+            tracing::error!(%error, "cannot encode the metrics");
         }
         text
     }

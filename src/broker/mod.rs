@@ -1,12 +1,14 @@
-//! The ExoCom broker: services tell it what they receive, it brings every message to one instance of each role.
+//! The ExoCom broker: services register the messages they receive; it delivers each to one instance of every role.
 //!
-//! It speaks the protocols of the HTTP era (exo 2) and of the WebSocket era (exo 3) on one port, and adds to them: services
+//! It speaks the protocols of the HTTP era (exo 2) and of the WebSocket era (exo 3) on one port, and adds to them:
+//! services
 //! register themselves and keep a lease, several instances share a role, messages wait for receivers that are away, and
-//! what cannot be delivered is reported. All services are on one roster, so those of one era reach those of the other:
-//! every message gets its conversation (`activityId`) and, where it is an answer, what it answers (`responseTo`).
+//! undelivered messages are reported. All services share one roster, so those of one era reach those of the other:
+//! every
+//! message gets its conversation (`activityId`) and, if it is a reply, the message it answers (`responseTo`).
 //!
-//! A [`Landscape`] may say what each role sends and receives; then nobody sends anything else. If it has the role
-//! `security`, that service judges every message before it is routed.
+//! A [`Landscape`] may declare what each role sends and receives; other messages are then refused. If it has the role
+//! `security`, that service authorizes every message before it is routed.
 //!
 //! ```sh
 //! curl -X PUT localhost:3100/services/users -d '{"instance":"users-1","port":5002,"receives":["users.create"]}'
@@ -14,11 +16,11 @@
 //! wscat -c ws://localhost:3100/services -x '{"name":"exocom.register-service","sender":"web","id":"1","activityId":"1"}'
 //! ```
 //!
-//! What goes through can be watched: `curl -N localhost:3100/traffic` while it does, and one conversation afterwards by
-//! `curl localhost:3100/activities/1`, as long as the record goes back ([`Config::traffic_messages_max`]).
+//! Watch live traffic with `curl -N localhost:3100/traffic`, and read one conversation afterwards with
+//! `curl localhost:3100/activities/1`, as far as the record goes back ([`Config::traffic_messages_max`]).
 //!
-//! Order is kept per sender and receiving instance, across retries. Delivery is at least once: a receiver that has a
-//! message but whose answer was lost gets it again, with the same id.
+//! Order is kept per sender and receiving instance, across retries. Delivery is at least once: if the
+//! acknowledgement of a receiver is lost, it gets the message again with the same id.
 
 mod config;
 mod courier;

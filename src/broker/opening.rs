@@ -1,4 +1,4 @@
-//! How a request becomes a WebSocket. exo 3, 3.7.
+//! WebSocket handshake. exo 3, 3.7.
 
 use axum::extract::Request;
 use axum::http::HeaderValue;
@@ -13,31 +13,30 @@ use super::wire::ACKS_HEADER;
 use crate::http::Place;
 use crate::http::websocket::{self, UpgradeError};
 
-/// What a socket reads at once; longer frames take several turns. Every socket has a buffer of that size even when
-/// nothing comes: half of what an idle one costs.
+/// Read buffer size. Allocated for every socket, idle or not: half the memory of an idle socket.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// What a socket gathers before it writes. Costs nothing while nothing is written.
+/// Write buffer size. Allocated only while something is written.
 const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 
-/// Why a request does not become a WebSocket.
+/// Reason why a handshake was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    /// It comes from a web page of another host.
-    #[error("web pages of {host:?} may not connect; broker.origins allows them")]
+    /// The request comes from a web page of another host.
+    #[error("web pages of {host:?} may not connect; add the host to broker.origins to allow them")]
     Origin {
-        /// The page's host.
+        /// Host of the page.
         host: String,
     },
-    /// It is no handshake.
+    /// The request is not a valid handshake.
     #[error("{cause}")]
     Handshake {
-        /// What is missing.
+        /// Cause.
         cause: String,
     },
 }
 
-/// Answers a handshake, and serves the socket when it is there. A refusal is noted.
+/// Answers a handshake and serves the socket. Refusals are logged.
 pub(super) async fn open(broker: &Broker, request: Request) -> Result<Response, Refusal> {
     let opened = upgrade(broker, request).await;
     if let Err(refusal) = &opened {
@@ -61,7 +60,7 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
     let tasks = broker.clone();
     tasks.spawn(async move {
         if let Some(socket) = connection.socket(bounds).await {
-            // In two steps, since a future that owns what it is called on has it twice.
+            // Borrowed, because a future that owns `connection` would hold it twice.
             let mut connection = Connection::new(broker, socket, acks);
             connection.serve().await;
         }

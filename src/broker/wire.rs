@@ -1,4 +1,4 @@
-//! Bytes to types and back: registrations, leases and verdicts. Both ends of our own calls read and write them here.
+//! Wire formats of the broker: registrations, leases, verdicts, frames and landscapes, for both ends of a call. Pure.
 
 mod announcement;
 mod fields;
@@ -19,5 +19,5 @@ pub(super) use traffic::millis;
 pub use traffic::{Activity, ActivityRow, Fate, Missed, ReceiverRow, TrafficRow, UndeliveredRow};
 pub use translation::{Pair, Translation};
 
-/// The header of `POST /send` and `POST /send/{message}` that tells which registered instance sends.
+/// Header of `POST /send` and `POST /send/{message}` that names the sending instance.
 pub const INSTANCE_HEADER: &str = "exo-instance";

@@ -1,8 +1,9 @@
-//! How Go writes a duration.
+//! Go's duration format.
 
 use std::time::Duration;
 
-/// `850ns`, `12.5µs`, `7.596853ms`, `1.5s`, `2m0.25s`, `1h0m3s`: the largest unit that fits, and every digit there is.
+/// Formats a duration as Go does: `850ns`, `12.5µs`, `7.596853ms`, `1.5s`, `2m0.25s`, `1h0m3s`: largest unit that
+/// fits, full precision.
 pub(super) fn go_text(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     match nanos {
@@ -24,7 +25,7 @@ fn whole_seconds(nanos: u128) -> String {
     }
 }
 
-/// `number` with its last `places` digits behind a point; none of the zeros at the end.
+/// Writes `number` with its last `places` digits after a decimal point, without trailing zeros.
 fn decimal(number: u128, places: u32) -> String {
     let unit = 10_u128.pow(places);
     let digits = format!("{:0width$}", number % unit, width = places as usize);
@@ -55,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_at_the_end_are_left_out_and_those_before_are_kept() {
+    fn trailing_zeros_are_omitted_and_inner_ones_kept() {
         check(1_100, "1.1µs");
         check(1_000_001, "1.000001ms");
         check(20_500_000, "20.5ms");
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn minutes_and_hours_show_what_stands_below_them() {
+    fn minutes_and_hours_include_smaller_units() {
         check(60_000_000_000, "1m0s");
         check(119_999_000_000, "1m59.999s");
         check(3_600_000_000_000, "1h0m0s");

@@ -1,4 +1,4 @@
-//! What the log says, in the words of each original. Pure.
+//! Log lines in the format of each original. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::broker::rules::{Note, Routed};
 use crate::broker::wire::{Configuration, Form, ServiceRow, Undelivered};
 use crate::message::Payload;
 
-/// Whose words the log uses.
+/// Log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     /// The broker of the HTTP era: deliveries and the routing table. exo 2.6.
@@ -28,7 +28,7 @@ impl From<Form> for Style {
     }
 }
 
-/// One line, and how a terminal shows it.
+/// A line and its colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
     ink: Ink,
@@ -42,7 +42,7 @@ enum Ink {
     Error,
 }
 
-/// Whether the lines are for a terminal.
+/// Use of terminal colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colours {
     /// Warnings are yellow, errors red.
@@ -52,7 +52,7 @@ pub(super) enum Colours {
 }
 
 impl Line {
-    /// The line with its end, as it is written.
+    /// Returns the line with its line break, coloured if requested.
     pub(super) fn text(&self, colours: Colours) -> String {
         let Self { ink, text } = self;
         match (ink, colours) {
@@ -76,7 +76,7 @@ impl Line {
 }
 
 impl Style {
-    /// A message was routed; the payload stands below it if `payloads` are asked for.
+    /// Describes a routed message, with its payload on the next line if `payloads` is set.
     pub(super) fn routed(self, routed: &Routed, payloads: bool) -> Vec<Line> {
         let payload = payloads.then_some(routed.message.payload.as_ref());
         match self {
@@ -97,13 +97,13 @@ impl Style {
                 let ways = routed
                     .receivers
                     .iter()
-                    .map(|(role, name)| format!("{}{role}{time}", way(routed, "", name.as_str())));
+                    .map(|(role, name)| format!("{}{role}{time}", route(routed, "", name.as_str())));
                 with_payload(ways, payload)
             }
         }
     }
 
-    /// What an operator wants to know. The HTTP era told its senders instead.
+    /// Describes an event for operators. The HTTP era reported these to the sender instead.
     pub(super) fn noted(self, note: &Note) -> Vec<Line> {
         if self == Self::Http {
             return Vec::new();
@@ -118,14 +118,15 @@ impl Style {
             Note::NoService { .. } | Note::BadUpgrade { .. } => vec![Line::error(note.to_string())],
             Note::BadFrame { .. } => {
                 let text: String = note.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-                // The originals went on with an empty message, and said so. exo 3.9.
+                // The originals continued with an empty message and logged that. exo 3.9.
                 let nobody = "Service '' is not allowed to broadcast the message ''";
                 vec![Line::error(text), Line::warning(nobody)]
             }
         }
     }
 
-    /// A message was given up. The originals knew nothing like it: what they could not deliver at once was gone.
+    /// Describes an undelivered message. The originals had no such line: they dropped what they could not deliver at
+    /// once.
     pub(super) fn given_up(self, row: &Undelivered) -> Vec<Line> {
         if self == Self::Http {
             return Vec::new();
@@ -136,7 +137,7 @@ impl Style {
         vec![Line::error(format!("Undelivered message '{name}' from '{sender}'{receiver} with id '{id}': {reason}"))]
     }
 
-    /// The routing table; only the HTTP era showed it.
+    /// Describes the routing table, which only the HTTP era logged.
     pub(super) fn configured(self, configuration: &Configuration) -> Vec<Line> {
         match self {
             Self::Http => setup(configuration),
@@ -145,17 +146,17 @@ impl Style {
     }
 }
 
-/// For every name under which the message is received: its way, and the roles that get it so.
+/// Returns, for each name under which the message is received, its route and the receiving roles.
 fn by_name(routed: &Routed) -> impl Iterator<Item = (String, String)> {
     let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (role, name) in &routed.receivers {
         by_name.entry(name.as_str()).or_default().push(role.as_str());
     }
-    by_name.into_iter().map(|(name, roles)| (way(routed, "?", name), roles.join(" and ")))
+    by_name.into_iter().map(|(name, roles)| (route(routed, "?", name), roles.join(" and ")))
 }
 
-/// `web  --[ create ]->  `, or with both names if they differ.
-fn way(routed: &Routed, nobody: &str, name: &str) -> String {
+/// Writes `web  --[ create ]->  `, with both names if they differ.
+fn route(routed: &Routed, nobody: &str, name: &str) -> String {
     let sender = routed.message.sender.as_ref().map_or(nobody, |sender| sender.as_str());
     match name == routed.message.name.as_str() {
         true => format!("{sender}  --[ {name} ]->  "),
@@ -163,13 +164,13 @@ fn way(routed: &Routed, nobody: &str, name: &str) -> String {
     }
 }
 
-/// Each line with the payload below it, `null` if the message has none.
+/// Adds the payload below each line, `null` if the message has none.
 fn with_payload(ways: impl Iterator<Item = String>, payload: Option<Option<&Payload>>) -> Vec<Line> {
     let payload = payload.map(|payload| payload.map_or_else(|| "null".to_owned(), one_line));
     ways.flat_map(|way| std::iter::once(way).chain(payload.clone())).map(Line::plain).collect()
 }
 
-/// The payload without the blanks and breaks between its parts, so that none can look like a line of the log.
+/// Compacts the payload to one line, so that it cannot imitate a log line.
 fn one_line(payload: &Payload) -> String {
     let text = payload.to_string();
     let mut line = String::with_capacity(text.len());

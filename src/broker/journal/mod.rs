@@ -1,4 +1,5 @@
-//! The message log on stdout, in the words of the original whose landscape is in force. exo 2.6, 3.2, 3.3, 3.6, 3.8, 3.9.
+//! Message log on stdout, in the format of the original whose landscape form is in use. exo 2.6, 3.2, 3.3, 3.6, 3.8,
+//! 3.9.
 //!
 //! ```text
 //! 'users' registered

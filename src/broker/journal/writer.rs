@@ -1,7 +1,7 @@
-//! The thread that writes the log.
+//! Writer thread of the log.
 //!
-//! Entries go through a bounded channel to one thread, which words and writes them, so that a slow terminal never holds
-//! up a message; what does not fit is left out and counted.
+//! Entries pass through a bounded channel to one thread, which formats and writes them, so that a slow terminal never
+//! delays a message. Entries that do not fit are dropped and counted.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use super::lines::{Colours, Line, Style};
 use crate::broker::rules::{Note, Routed};
 use crate::broker::wire::{Configuration, Undelivered};
 
-/// Entries that may wait to be written.
+/// Maximum number of entries waiting to be written.
 const ENTRIES_MAX: usize = 4_096;
 
-/// Payload bytes of the entries that may wait to be written; one entry may have more.
+/// Maximum payload bytes of the waiting entries; a single entry may exceed it.
 const ENTRIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// How long the last lines may take to be written.
+/// Maximum time to write the remaining lines at shutdown.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where the lines end up.
+/// Output of the log.
 pub(crate) enum Sink {
-    /// On stdout, with colours if that is a terminal.
+    /// Stdout, with colours if it is a terminal.
     Stdout,
-    /// Somewhere else, without colours.
+    /// Another writer, without colours.
     Other(Box<dyn Write + Send>),
 }
 
-/// Writes the message log. Its thread ends with it.
+/// Message log. Its thread ends when it is dropped.
 pub(crate) struct Journal {
     entries: mpsc::Sender<Entry>,
     backlog: Arc<Backlog>,
@@ -41,7 +41,7 @@ pub(crate) struct Journal {
     written: oneshot::Receiver<()>,
 }
 
-/// What is on its way to the thread, and what is not.
+/// Entries in the channel, and the number of dropped ones.
 #[derive(Default)]
 struct Backlog {
     bytes: AtomicUsize,
@@ -62,8 +62,8 @@ enum Event {
 }
 
 impl Journal {
-    /// Starts the thread that writes to `sink`; `payloads` tells whether payloads are written too. A thread of its own
-    /// and not one of the runtime's, because a stuck terminal must not hold up the end of the process.
+    /// Starts the thread that writes to `sink`; `payloads` includes payloads. Not a thread of the
+    /// runtime, because a blocked terminal must not delay the end of the process.
     pub(crate) fn start(payloads: bool, sink: Sink) -> Self {
         let (entries, inbox) = mpsc::channel(ENTRIES_MAX);
         let (done, written) = oneshot::channel();
@@ -79,12 +79,12 @@ impl Journal {
         Self { entries, backlog, style: Style::Http, payloads, written }
     }
 
-    /// Uses these words from now on.
-    pub(crate) fn speak(&mut self, style: Style) {
+    /// Switches the format.
+    pub(crate) fn set_style(&mut self, style: Style) {
         self.style = style;
     }
 
-    /// Waits until everything is written, for a moment at most.
+    /// Waits a bounded time until everything is written.
     pub(crate) async fn close(self) {
         let Self { entries, written, .. } = self;
         drop(entries);
@@ -93,24 +93,24 @@ impl Journal {
         }
     }
 
-    /// A message is on its way.
+    /// Logs a routed message.
     pub(crate) fn routed(&self, routed: Routed) {
         let payload = routed.message.payload.as_ref().filter(|_| self.payloads);
         let bytes = payload.map_or(0, |payload| payload.as_bytes().len());
         self.enter(Event::Routed(routed), bytes);
     }
 
-    /// Something that an operator wants to know.
+    /// Logs an event for operators.
     pub(crate) fn noted(&self, note: &Note) {
         self.enter(Event::Noted(note.clone()), 0);
     }
 
-    /// A message was given up.
+    /// Logs an undelivered message.
     pub(crate) fn given_up(&self, row: &Undelivered) {
         self.enter(Event::GivenUp(row.clone()), 0);
     }
 
-    /// The routing table.
+    /// Logs the routing table.
     pub(crate) fn configured(&self, configuration: Configuration) {
         self.enter(Event::Configured(configuration), 0);
     }

@@ -1,4 +1,4 @@
-//! How a service registers itself, and what it gets.
+//! Registration of a service, and the lease it gets.
 
 use core::net::{Ipv6Addr, SocketAddr};
 use std::fmt;
@@ -12,7 +12,7 @@ use super::fields::Fields;
 use crate::broker::Error;
 use crate::message::{InstanceId, PayloadError, Registration, Role};
 
-/// Where an instance is reached. Cheap to clone. Displays as it stands in a URL: `host:port`, `[::1]:port`.
+/// Network address of an instance. Cheap to clone. Displays as in a URL: `host:port`, `[::1]:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     host: Arc<str>,
@@ -20,7 +20,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Checks that `host` can stand in a URL: a host name, an IPv4 or an IPv6 address (brackets optional).
+    /// Checks that `host` is valid in a URL: a host name, an IPv4 or an IPv6 address (brackets optional).
     /// Errors: [`Error::Field`] naming `host`.
     pub fn new(host: &str, port: u16) -> Result<Self, Error> {
         let plain = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
@@ -32,12 +32,12 @@ impl Address {
         Ok(Self { host: plain.into(), port })
     }
 
-    /// The host, without brackets.
+    /// Returns the host without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -58,24 +58,24 @@ impl fmt::Display for Address {
     }
 }
 
-/// What a registration is worth.
+/// Lease granted for a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// How long the instance stays registered without a sign of life.
+    /// Time for which the instance stays registered without a renewal.
     pub duration: Duration,
-    /// How many messages one `POST /send` may carry.
+    /// Maximum number of messages in one `POST /send`.
     pub batch_messages_max: usize,
 }
 
 impl Lease {
-    /// The body of the answer to `PUT /services/{role}`.
+    /// Writes the answer to `PUT /services/{role}`.
     pub fn to_json(&self, instance: &InstanceId) -> Bytes {
         let lease_ms = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX);
         let body = json!({ "instance": instance, "leaseMs": lease_ms, "batchMessagesMax": self.batch_messages_max });
         body.to_string().into()
     }
 
-    /// Reads that body. Errors: [`Error::Payload`], [`Error::Field`].
+    /// Parses that answer. Errors: [`Error::Payload`], [`Error::Field`].
     pub fn from_json(body: &Bytes) -> Result<Self, Error> {
         let value: Value = serde_json::from_slice(body).map_err(PayloadError::not_json)?;
         let fields = Fields::of(&value, "a JSON object with \"leaseMs\"")?;
@@ -86,25 +86,24 @@ impl Lease {
     }
 }
 
-/// The body of `PUT /services/{role}`: a registration, and where the instance listens.
+/// Body of `PUT /services/{role}`: a registration and the address of the instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
-    /// Who registers.
+    /// The registration.
     pub registration: Registration,
-    /// Where it listens; `None` for the host that the call comes from.
+    /// Host of the instance; `None` for the address that the call comes from.
     pub host: Option<String>,
-    /// The port it listens on.
+    /// Port of the instance.
     pub port: u16,
 }
 
 impl Announcement {
-    /// Reads the body of a registration for `role`. Keys that are not ours are ignored.
-    /// Errors: those that name the field.
+    /// Parses the body of a registration for `role`. Unknown keys are ignored. Errors name the field.
     pub fn from_json(role: Role, body: &Bytes) -> Result<Self, Error> {
         let value: Value = serde_json::from_slice(body).map_err(PayloadError::not_json)?;
         let fields = Fields::of(&value, "a JSON object, like {\"instance\":\"…\",\"port\":4000,\"receives\":[…]}")?;
         let instance = fields.text("instance")?;
-        let instance = instance.ok_or(Error::Field { field: "instance", expected: "a string that is not empty" })?;
+        let instance = instance.ok_or(Error::Field { field: "instance", expected: "a non-empty string" })?;
         let receives = fields.names("receives")?;
         let port = fields.port("port")?;
         let host = fields.text("host")?;
@@ -123,7 +122,7 @@ impl Announcement {
         Ok(Self { registration, host: host.map(str::to_owned), port })
     }
 
-    /// Writes the body. The role stands in the URL.
+    /// Writes the body. The role is part of the URL.
     pub fn to_json(&self) -> Bytes {
         let Registration { role: _, instance, receives, sends, namespace, batch, token } = &self.registration;
         let mut body = json!({
@@ -158,14 +157,14 @@ mod tests {
 
     #[test]
     fn a_registration_needs_an_instance_and_a_port() {
-        check_refused("{}", "\"instance\" must be a string that is not empty");
+        check_refused("{}", "\"instance\" must be a non-empty string");
         check_refused(r#"{"instance":"a"}"#, "\"port\" must be a number from 1 to 65535");
         check_refused(r#"{"instance":"a","port":70000}"#, "\"port\" must be a number from 1 to 65535");
         assert!(parse(r#"{"instance":"a","port":4000}"#).is_ok());
     }
 
     #[test]
-    fn a_wrong_field_is_named() {
+    fn an_invalid_field_is_named() {
         let with = |field: &str| format!("{{\"instance\":\"a\",\"port\":1,{field}}}");
         check_refused(&with("\"receives\":5"), "\"receives\" must be an array of message names, at most 4096");
         check_refused(&with("\"receives\":[\"\"]"), "\"receives\": the message name is empty");
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_stand_in_urls_as_they_should() {
+    fn addresses_are_written_as_in_urls() {
         for (host, expected) in
             [("users", "users:1"), ("::1", "[::1]:1"), ("[::1]", "[::1]:1"), ("10.0.0.1", "10.0.0.1:1")]
         {

@@ -1,4 +1,4 @@
-//! Reading the fields of one JSON object, so that every complaint names its field.
+//! Typed access to the fields of a JSON object, with errors that name the field.
 
 use serde_json::{Map, Value};
 
@@ -6,10 +6,10 @@ use super::translation::{Pair, Translation};
 use crate::broker::Error;
 use crate::message::{MessageName, Role};
 
-/// How many names a service may list as sent or received, and how many it may translate.
+/// Maximum number of names that a service may list as sent or received, or translate.
 const NAMES_MAX: usize = 4_096;
 
-/// The keys of one object; keys nobody asks for are ignored.
+/// Fields of one object; keys that are not read are ignored.
 pub(super) struct Fields<'a>(&'a Map<String, Value>);
 
 impl<'a> Fields<'a> {
@@ -17,27 +17,27 @@ impl<'a> Fields<'a> {
         value.as_object().map(Self).ok_or(Error::Body { expected })
     }
 
-    /// As [`Fields::of`], for a part of a whole.
+    /// Like [`Fields::of`], for a part of a larger document.
     pub(super) fn of_part(value: &'a Value, expected: &'static str) -> Result<Self, Error> {
         value.as_object().map(Self).ok_or(Error::Part { expected })
     }
 
-    /// Every key there is.
+    /// Returns all keys.
     pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// Every key there is, with its value.
+    /// Returns all keys with their values.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// The value of a key; `null` counts as none.
+    /// Returns the value of a key; `null` counts as missing.
     pub(super) fn get(&self, field: &str) -> Option<&'a Value> {
         self.0.get(field).filter(|value| !value.is_null())
     }
 
-    /// A text; `null` and the empty one count as none.
+    /// Returns a string; `null` and the empty string count as missing.
     pub(super) fn text(&self, field: &'static str) -> Result<Option<&'a str>, Error> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
@@ -47,7 +47,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn role(&self, field: &'static str) -> Result<Role, Error> {
-        let text = self.text(field)?.ok_or(Error::Field { field, expected: "a string that is not empty" })?;
+        let text = self.text(field)?.ok_or(Error::Field { field, expected: "a non-empty string" })?;
         Role::parse(text).map_err(Error::text(field))
     }
 
@@ -71,7 +71,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A list of message names, or `None` if the key is missing.
+    /// Returns a list of message names, or `None` if the key is missing.
     pub(super) fn names(&self, field: &'static str) -> Result<Option<Vec<MessageName>>, Error> {
         let expected = "an array of message names, at most 4096";
         let list = match self.0.get(field) {
@@ -86,7 +86,7 @@ impl<'a> Fields<'a> {
         list.iter().map(name).collect::<Result<_, _>>().map(Some)
     }
 
-    /// A list of names in two languages; no pairs if the key is missing. The first match of several counts.
+    /// Returns translation pairs, none if the key is missing. The first of several matches counts.
     pub(super) fn pairs(&self, field: &'static str) -> Result<Vec<Pair>, Error> {
         let expected = "an array of {\"public\", \"internal\"} pairs of message names, at most 4096";
         let list = match self.0.get(field) {
@@ -104,7 +104,7 @@ impl<'a> Fields<'a> {
         list.iter().map(pair).collect()
     }
 
-    /// A namespace or pairs, whichever there is. Errors: [`Error::Translations`] if there are both.
+    /// Returns the namespace or the pairs. Errors: [`Error::Translations`] if both are present.
     pub(super) fn translation(&self, namespace: &'static str, pairs: &'static str) -> Result<Translation, Error> {
         let (prefix, list) = (self.text(namespace)?.map(str::to_owned), self.pairs(pairs)?);
         match (prefix, list.is_empty()) {

@@ -1,9 +1,9 @@
 //! The frames of the WebSocket era: one JSON object each. exo 3.1, 3.2, 3.8.
 //!
-//! Between our own relays and broker a frame may also be an array: the answers to the messages that came the other way,
-//! one for each, in their order. Both sides say at the handshake that they speak so, see [`ACKS_HEADER`]. Once the broker
-//! has answered "busy" it answers so to every message that follows, until the relay sends an empty array and then what
-//! was refused: so the order is kept.
+//! Between our own relays and broker a frame may also be an array: acknowledgements of the messages received from the
+//! peer, one for each, in order. Both sides announce this in the handshake, see [`ACKS_HEADER`]. After the broker has
+//! answered "busy" it gives that answer to every following message until the relay sends an empty array and repeats the
+//! refused messages, which keeps their order.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,81 +15,81 @@ use super::fields::Fields;
 use crate::broker::Error;
 use crate::message::{self, InstanceId, Message, MessageId, MessageName, PayloadError, Role};
 
-/// The header by which both ends of a handshake tell that they answer messages. Its value is `1`.
+/// Handshake header with which both ends announce that they acknowledge messages. Its value is `1`.
 pub const ACKS_HEADER: &str = "exo-acks";
 
-/// The message that registers a service, and the ones that ask and tell whether a relay lives.
+/// Names of the registration, status request and status reply messages.
 pub const REGISTER: &str = "exocom.register-service";
 const STATUS: &str = "__status";
 const STATUS_OK: &str = "__status-ok";
 
-/// What a Go client takes for "no time".
+/// Go's zero time, which a Go client reads as "no time".
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
-/// When years get a fifth digit.
+/// Start of the year 10000, beyond RFC 3339, in Unix seconds.
 const YEAR_10_000_SECS: u64 = 253_402_300_800;
 
-/// What one frame says.
+/// A parsed frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// A service tells who it is.
+    /// A service registers.
     Register(Box<Hello>),
-    /// Somebody asks whether this end lives.
+    /// The peer asks whether this end is alive.
     Status,
-    /// The other end answers that it lives.
+    /// The peer answers that it is alive.
     Alive,
     /// A message.
     Message(Message),
-    /// A list of answers, still as its text.
+    /// A list of acknowledgements as unparsed JSON.
     Answers(Bytes),
 }
 
-/// Which form of the protocol a peer speaks.
+/// Protocol dialect of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// Replies are found by `responseTo`. exo 3.8.
+    /// Replies are matched by `responseTo`. exo 3.8.
     ResponseTo,
-    /// Replies are found by `activityId`. exo 3.1.
+    /// Replies are matched by `activityId`. exo 3.1.
     ActivityId,
 }
 
-/// Who registers over a WebSocket. Services of the originals tell only their role.
+/// Registration over a WebSocket. Services of the originals send only their role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// Who it is.
+    /// Role of the service.
     pub role: Role,
-    /// How it finds replies.
+    /// Dialect, which decides how replies are matched.
     pub dialect: Dialect,
-    /// The running process; `None` from originals.
+    /// Id of the running process; `None` from originals.
     pub instance: Option<InstanceId>,
-    /// The messages it wants.
+    /// Messages the service receives.
     pub receives: Vec<MessageName>,
-    /// The messages it sends.
+    /// Messages the service sends.
     pub sends: Vec<MessageName>,
-    /// The prefix it uses for its own messages.
+    /// Prefix of the service's own message names.
     pub namespace: Option<String>,
-    /// What proves that it may have the role.
+    /// Token that authorizes the service for the role.
     pub token: Option<String>,
 }
 
-/// What the broker adds to a message that it delivers.
+/// Metadata the broker adds to a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// When the broker took it.
+    /// Time at which the broker accepted the message.
     pub timestamp: SystemTime,
-    /// How long after the request an answer came.
+    /// Time between the request and this reply.
     pub response_time: Option<Duration>,
 }
 
 impl Frame {
-    /// Reads a frame, text or binary alike. Errors: those of [`Message::from_json`], and a registration's own.
+    /// Parses a text or binary frame. Errors: those of [`Message::from_json`], and those of a registration.
     pub fn from_bytes(frame: &Bytes) -> Result<Self, Error> {
         match frame.trim_ascii_start().first() {
             Some(b'[') => return Ok(Self::Answers(frame.clone())),
             Some(b'{') => {}
             Some(_) | None => return Err(wrong(Message::from_json(None, frame))),
         }
-        // Nearly all are messages, so that is what a frame is taken for first.
+        // Nearly all frames are messages, so that is tried first.
         let read = Message::from_json(None, frame);
         if let Ok(message) = &read
             && ![REGISTER, STATUS, STATUS_OK].contains(&message.name.as_str())
@@ -106,7 +106,8 @@ impl Frame {
 }
 
 impl Frame {
-    /// Reads a frame of an original: it may leave out the id, which `id` makes then. Errors: those of [`Frame::from_bytes`].
+    /// Parses a frame of an original, which may omit the id; `id` then creates one. Errors: those of
+    /// [`Frame::from_bytes`].
     pub fn of_original(frame: &Bytes, id: impl FnOnce() -> MessageId) -> Result<Self, Error> {
         match Self::from_bytes(frame) {
             Err(error @ Error::Message(message::Error::MissingId)) => {
@@ -117,7 +118,7 @@ impl Frame {
     }
 }
 
-/// The frame, which is an object that is not empty, with an id before everything else.
+/// Inserts an id as the first key of `frame`, a non-empty object.
 fn with_id(frame: &[u8], id: &MessageId) -> Bytes {
     let rest = frame.trim_ascii_start().strip_prefix(b"{").unwrap_or_default();
     let mut json = Vec::with_capacity(frame.len() + 48);
@@ -132,7 +133,7 @@ fn wrong(read: Result<Message, message::Error>) -> Error {
     read.err().map_or(Error::Body { expected: "a JSON object" }, Error::Message)
 }
 
-/// The one key that says what a frame is about.
+/// Name of the message in a frame, read without the rest.
 #[derive(Deserialize)]
 struct Name<'a> {
     #[serde(borrow)]
@@ -140,14 +141,14 @@ struct Name<'a> {
 }
 
 impl Name<'_> {
-    /// `None` if there is none, or the frame is not JSON: whoever reads the whole of it says what is wrong.
+    /// Returns `None` if there is no name or the frame is not JSON; parsing the whole frame then reports the error.
     fn of(frame: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
         serde_json::from_slice::<Name<'_>>(frame).ok().map(|found| found.name)
     }
 }
 
 impl Hello {
-    /// Reads a registration. Services with `activityId` are known by `sender`, those without by what their payload says.
+    /// Parses a registration. Services with `activityId` name their role in `sender`, those without in the payload.
     /// exo 3.2, 3.8.
     fn from_json(frame: &[u8]) -> Result<Self, Error> {
         let value: Value = serde_json::from_slice(frame).map_err(PayloadError::not_json)?;
@@ -168,7 +169,7 @@ impl Hello {
             Dialect::ActivityId => by_sender.or(by_payload),
             Dialect::ResponseTo => by_payload.or(by_sender),
         };
-        let role = role.ok_or(Error::Field { field: "sender", expected: "the role of the service that registers" })?;
+        let role = role.ok_or(Error::Field { field: "sender", expected: "the role of the registering service" })?;
         let instance = told.text("instance")?;
         Ok(Self {
             role: Role::parse(role).map_err(Error::text("sender"))?,
@@ -181,7 +182,7 @@ impl Hello {
         })
     }
 
-    /// Writes the registration so that brokers of both dialects understand it; `id` also names its conversation.
+    /// Writes the registration in a form that brokers of both dialects understand; `id` is also its activity id.
     pub fn to_json(&self, id: &MessageId) -> Bytes {
         let Self { role, dialect: _, instance, receives, sends, namespace, token } = self;
         let mut payload = serde_json::json!({ "clientName": role, "receives": receives, "sends": sends });
@@ -197,7 +198,7 @@ impl Hello {
     }
 }
 
-/// Writes a message in the form of a dialect, as a service gets it.
+/// Writes a message as delivered to a service of the given dialect.
 pub fn delivery_frame(message: &Message, dialect: Dialect, stamp: Option<&Stamp>) -> Bytes {
     match dialect {
         Dialect::ResponseTo => response_to_frame(message, stamp),
@@ -205,7 +206,7 @@ pub fn delivery_frame(message: &Message, dialect: Dialect, stamp: Option<&Stamp>
     }
 }
 
-/// The nine keys in the order of the alphabet, none left out: a Go client wants each, with its type. exo 3.1.
+/// Writes all nine keys in alphabetical order: a Go client expects each, with its type. exo 3.1.
 fn activity_id_frame(message: &Message, stamp: Option<&Stamp>) -> Bytes {
     let mut json = Vec::with_capacity(320 + message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len()));
     let null = &b"null"[..];
@@ -230,7 +231,7 @@ fn activity_id_frame(message: &Message, stamp: Option<&Stamp>) -> Bytes {
     json.into()
 }
 
-/// Five keys, and two more on replies. exo 3.8.
+/// Writes five keys, and two more on replies. exo 3.8.
 fn response_to_frame(message: &Message, stamp: Option<&Stamp>) -> Bytes {
     let mut json = Vec::with_capacity(256 + message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len()));
     json.extend_from_slice(b"{\"name\":");
@@ -258,7 +259,7 @@ fn response_to_frame(message: &Message, stamp: Option<&Stamp>) -> Bytes {
     json.into()
 }
 
-/// Writes a message as a relay sends it to a broker of either dialect: what has no value is left out. exo 3.1.
+/// Writes a message as a relay sends it to a broker of either dialect, without absent values. exo 3.1.
 pub fn sending_frame(message: &Message) -> Bytes {
     let mut json = Vec::with_capacity(256 + message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len()));
     json.extend_from_slice(b"{\"name\":");
@@ -288,12 +289,12 @@ pub fn sending_frame(message: &Message) -> Bytes {
     json.into()
 }
 
-/// The frame that answers [`Frame::Status`]. exo 4.2.
+/// Writes the frame that answers [`Frame::Status`]. exo 4.2.
 pub fn alive_frame(role: &Role, id: &MessageId) -> Bytes {
     serde_json::json!({ "name": STATUS_OK, "sender": role, "id": id, "activityId": id }).to_string().into()
 }
 
-/// `None` for a time that RFC 3339 cannot tell, or whose writer would fail: a clock may be set to anything.
+/// Formats a time, or returns `None` if RFC 3339 cannot represent it: a clock may be set to anything.
 fn date(time: SystemTime) -> Option<String> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok().filter(|since| since.as_secs() < YEAR_10_000_SECS);
     since.map(|_| humantime::format_rfc3339_nanos(time).to_string())

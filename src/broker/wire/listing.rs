@@ -1,4 +1,4 @@
-//! What the broker shows of itself: `GET /config.json` (exo 2.4, 3.7, 3.8), `GET /services`, `GET /undelivered`.
+//! Read-only views of the broker: `GET /config.json` (exo 2.4, 3.7, 3.8), `GET /services`, `GET /undelivered`.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::announcement::Address;
 use super::translation::Pair;
 use crate::message::{ActivityId, InstanceId, MessageId, MessageName, Role};
 
-/// The body of `GET /config.json`, in the form of the landscape that is in force.
+/// Body of `GET /config.json`, in the form of the current landscape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Listing {
@@ -16,57 +16,57 @@ pub enum Listing {
     Http(Configuration),
     /// Roles with namespaces. exo 3.8.
     Namespaces {
-        /// Who is there.
+        /// Connected services.
         clients: BTreeMap<Role, NamespaceRow>,
-        /// What the landscape declares.
+        /// Routes that the landscape declares.
         routes: BTreeMap<Role, RouteRow>,
     },
     /// Roles with pairs of names. exo 3.7.
     Pairs {
-        /// Who is there; `None` while nobody is.
+        /// Connected services; `None` if there are none.
         clients: Option<Vec<ClientRow>>,
-        /// What the landscape declares.
+        /// Routes that the landscape declares.
         routes: BTreeMap<Role, RouteRow>,
     },
 }
 
-/// A role that is there, as the broker with namespaces shows it.
+/// A connected role in the listing with namespaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceRow {
     /// The role.
     pub client_name: Role,
-    /// The role once more.
+    /// The role again.
     pub service_type: Role,
     /// Its namespace, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub internal_namespace: Option<String>,
 }
 
-/// A role that is there, as the broker with pairs of names shows it.
+/// A connected role in the listing with translation pairs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClientRow {
     /// The role.
     pub role: Role,
-    /// How many instances of it are there.
+    /// Number of connected instances.
     pub instances: usize,
 }
 
-/// A role that the landscape declares, with what its form knows of translation.
+/// Routes of a declared role, with the kind of translation that its form supports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteRow {
-    /// What it receives, in its own language.
+    /// Messages it receives, by its own names.
     pub receives: Vec<MessageName>,
-    /// What it sends, in its own language.
+    /// Messages it sends, by its own names.
     pub sends: Vec<MessageName>,
     /// Its namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub internal_namespace: Option<String>,
-    /// Its pairs of names.
+    /// Its translation pairs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_translations: Option<Vec<Pair>>,
-    /// The same in the last form of the originals.
+    /// The same pairs, in the last form of the originals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub translations: Option<Vec<Pair>>,
 }
@@ -74,28 +74,28 @@ pub struct RouteRow {
 /// Services and routes. exo 2.4.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Configuration {
-    /// One entry per role; of several instances, the first.
+    /// One entry per role, showing the first of several instances.
     pub services: BTreeMap<Role, ServiceRow>,
-    /// By public name.
+    /// Routes by public message name.
     pub routes: BTreeMap<MessageName, Receivers>,
 }
 
-/// Who receives a message.
+/// Receivers of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Receivers {
     /// One entry per role.
     pub receivers: Vec<ServiceRow>,
 }
 
-/// A service as the original shows it.
+/// A service in the original's format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceRow {
     /// Its role.
     pub name: Role,
-    /// Where it listens; `localhost` for a service of this process.
+    /// Its host; `localhost` for a service of this process.
     pub host: String,
-    /// Where it listens; 0 for a service of this process.
+    /// Its port; 0 for a service of this process.
     pub port: u16,
     /// Its namespace, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,45 +108,44 @@ pub struct ServiceRow {
 pub struct InstanceRow {
     /// Its role.
     pub role: Role,
-    /// Its id; `None` for a service of the posted landscape.
+    /// Its instance id; `None` for a service of the posted landscape.
     pub instance: Option<InstanceId>,
     /// `landscape`, `registered`, `connected` (over a WebSocket) or `local`.
     pub kind: &'static str,
-    /// Where it listens; `None` for a service of this process.
+    /// Its address; `None` for a service of this process.
     #[serde(serialize_with = "as_text")]
     pub address: Option<Address>,
     /// Its namespace.
     pub namespace: Option<String>,
-    /// Whether it takes several messages in one delivery.
+    /// True if it accepts several messages in one delivery.
     pub batch: bool,
-    /// What it receives, in its own language.
+    /// Messages it receives, by its own names.
     pub receives: Vec<MessageName>,
-    /// What it sends, in its own language.
+    /// Messages it sends, by its own names.
     pub sends: Vec<MessageName>,
-    /// How long its registration still lasts; `None` if it does not end.
+    /// Remaining time of its lease; `None` if it does not expire.
     pub lease_left_ms: Option<u64>,
-    /// Messages waiting for it.
+    /// Number of messages waiting for it.
     pub queue_length: usize,
 }
 
-/// One message that could not be delivered, in `GET /undelivered`, and as the data of an event `undelivered` in
-/// `GET /traffic`.
+/// An undelivered message, in `GET /undelivered` and in `undelivered` events of `GET /traffic`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undelivered {
-    /// The message's id.
+    /// Id of the message.
     pub id: MessageId,
     /// Its public name.
     pub name: MessageName,
-    /// Who sent it, if known.
+    /// Sender, if known.
     pub sender: Option<Role>,
-    /// The role that should have got it.
+    /// Role that should have received it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receiver: Option<Role>,
-    /// Why it did not.
+    /// Reason why it was not delivered.
     pub reason: String,
-    /// When it was given up, by the clock on the wall: RFC 3339.
+    /// Wall-clock time at which it was given up, RFC 3339.
     pub at: String,
-    /// The conversation it belongs to, for `GET /activities/{id}`.
+    /// Its conversation, for `GET /activities/{id}`.
     #[serde(rename = "activityId")]
     pub activity_id: ActivityId,
 }

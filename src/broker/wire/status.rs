@@ -1,4 +1,4 @@
-//! One verdict per message: what a batch is answered with, in both directions.
+//! Answers to a batch in both directions: one verdict per message.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::broker::Error;
 use crate::message::{Delivery, PayloadError, Verdict};
 
-/// How long a busy peer that does not say when is left alone.
+/// Retry delay for a busy peer that does not send one.
 const BUSY_DEFAULT: Duration = Duration::from_millis(100);
 
-/// The commonest of them all, as it is written.
+/// Encoding of a success, by far the most common status.
 const SUCCESS: &[u8] = b"{\"status\":200}";
 
 impl Verdict {
@@ -26,7 +26,7 @@ impl Verdict {
         }))
     }
 
-    /// Reads such a list. Errors: [`Error::Payload`].
+    /// Parses such a list. Errors: [`Error::Payload`].
     pub fn list_from_json(body: &Bytes) -> Result<Vec<Self>, Error> {
         let read = |status: Status<String>| match status.status {
             200..=299 => Self::Accepted,
@@ -50,7 +50,7 @@ impl Delivery {
         }))
     }
 
-    /// Reads such a list. Errors: [`Error::Payload`].
+    /// Parses such a list. Errors: [`Error::Payload`].
     pub fn list_from_json(body: &Bytes) -> Result<Vec<Self>, Error> {
         let read = |status: Status<String>| match status.status {
             200..=299 => Self::Accepted,
@@ -111,7 +111,7 @@ fn from_json(body: &Bytes) -> Result<Vec<Status<String>>, Error> {
     Ok(serde_json::from_slice(body).map_err(PayloadError::not_json)?)
 }
 
-/// How many there are, if all of them are what [`to_json`] writes for a success: nearly all lists are like that.
+/// Returns the number of entries if all of them are successes as [`to_json`] writes them, which is nearly always.
 fn count_of_successes(body: &[u8]) -> Option<usize> {
     let mut rest = body.strip_prefix(b"[")?;
     let mut count = 0;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_successes_reads_like_any_list() {
+    fn a_list_of_successes_is_read_like_any_list() {
         for count in [1, 2, 70] {
             let json = Delivery::list_to_json(&vec![Delivery::Accepted; count]);
             assert_eq!(Delivery::list_from_json(&json), Ok(vec![Delivery::Accepted; count]));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_of_the_future_is_read_by_its_class() {
+    fn an_unknown_status_is_read_by_its_class() {
         let read =
             Delivery::list_from_json(&Bytes::from(r#"[{"status":204},{"status":502},{"status":429},{"status":410}]"#));
         let busy = || Delivery::Busy { retry_after: BUSY_DEFAULT };

@@ -1,4 +1,4 @@
-//! What went through the broker: `GET /traffic` and `GET /activities/{id}`, written by the broker and read by our tools.
+//! Traffic records: `GET /traffic` and `GET /activities/{id}`, written by the broker and read by our tools.
 
 use std::time::Duration;
 
@@ -6,88 +6,87 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::{ActivityId, InstanceId, MessageId, MessageName, Role};
 
-/// One message that came by. The data of an event `message` in `GET /traffic`, there with the key `payload` beside
-/// these if payloads were asked for.
+/// A recorded message. Data of a `message` event in `GET /traffic`, which adds the key `payload` on request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficRow {
-    /// When it was routed or stopped, by the clock on the wall: RFC 3339, to the microsecond.
+    /// Wall-clock time at which it was routed or stopped, RFC 3339 with microseconds.
     pub at: String,
     /// Its id.
     pub id: MessageId,
-    /// What its sender calls it.
+    /// Name used by its sender.
     pub name: MessageName,
-    /// What everybody else calls it.
+    /// Public name.
     pub public_name: MessageName,
-    /// Who sent it, if known.
+    /// Sender, if known.
     pub sender: Option<Role>,
-    /// Which instance of the sender that was, if known.
+    /// Instance of the sender, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
-    /// The conversation it belongs to.
+    /// Its conversation.
     pub activity_id: ActivityId,
-    /// The message it answers.
+    /// Id of the message it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_to: Option<MessageId>,
-    /// How long after the message it answers it came, if both are known.
+    /// Time since the message it answers, if both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_time_ms: Option<f64>,
-    /// Who gets it.
+    /// Its receivers.
     pub receivers: Vec<ReceiverRow>,
-    /// Roles that receive it and are away; it waits for them.
+    /// Roles that receive it but are away; it waits for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting_for: Vec<Role>,
-    /// How many more of both there are: the record has no room for hundreds.
+    /// Number of receivers and awaited roles beyond those listed, since records are bounded.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_out: usize,
-    /// How long its payload is.
+    /// Payload size.
     pub payload_bytes: usize,
-    /// What became of it.
+    /// Its outcome.
     pub fate: Fate,
-    /// Why it was forbidden.
+    /// Reason why it was forbidden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// Somebody who gets a message.
+/// A receiver of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiverRow {
     /// The role.
     pub role: Role,
-    /// The instance that was chosen; `None` for a service of the posted landscape.
+    /// The chosen instance; `None` for a service of the posted landscape.
     pub instance: Option<InstanceId>,
-    /// What it calls the message.
+    /// Name it uses for the message.
     pub name: MessageName,
 }
 
-/// What became of a message at the broker.
+/// Outcome of a message at the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fate {
-    /// It is on its way to those who receive it, or waits for them.
+    /// Routed to its receivers, or waiting for them.
     Routed,
     /// No service receives it.
     NoReceivers,
-    /// Its sender may not send it.
+    /// The sender may not send it.
     Forbidden,
-    /// Nothing is known of it but that it was given up: it never was routed, or that is off the record.
+    /// Only its failure is known: it was never routed, or that record has been evicted.
     Undelivered,
 }
 
-/// The data of an event `missed` in `GET /traffic`: the follower was too slow for what came.
+/// Data of a `missed` event in `GET /traffic`: the follower read too slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missed {
-    /// How many events were left out here.
+    /// Number of skipped events.
     pub missed: u64,
 }
 
-/// The body of `GET /activities/{id}`.
+/// Body of `GET /activities/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Activity {
     /// The conversation.
     pub activity_id: ActivityId,
-    /// Its messages that are on record, in the order they came. Never none.
+    /// Its recorded messages in order of arrival. Never empty.
     pub messages: Vec<ActivityRow>,
 }
 
@@ -98,24 +97,24 @@ pub struct ActivityRow {
     /// The message.
     #[serde(flatten)]
     pub message: TrafficRow,
-    /// An earlier message of the list: the one it answers, else the last that its sender had got before.
+    /// Earlier message in the list: the one it answers, or else the last one its sender had received.
     pub parent: Option<MessageId>,
-    /// How long after the first message of the list it came.
+    /// Time since the first message in the list.
     pub after_ms: f64,
-    /// Who did not get it.
+    /// Receivers that did not get it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undelivered: Vec<UndeliveredRow>,
 }
 
-/// Somebody who did not get a message of an activity.
+/// A receiver that did not get a message of an activity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UndeliveredRow {
-    /// The role that should have got it; `None` if there is none.
+    /// Role that should have received it; `None` if there is none.
     pub receiver: Option<Role>,
-    /// Why it did not.
+    /// Reason why it was not delivered.
     pub reason: String,
-    /// How long after the first message of the list it was given up.
+    /// Time from the first message in the list until it was given up.
     pub after_ms: f64,
 }
 
@@ -123,9 +122,9 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// Milliseconds to the microsecond, as rows tell them.
+/// Converts to milliseconds with microsecond precision.
 pub(in crate::broker) fn millis(duration: Duration) -> f64 {
-    // Exact for 285 years.
+    // Exact for durations up to 285 years.
     duration.as_micros() as f64 / 1_000.0
 }
 
@@ -161,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_row_has_no_keys_without_a_value_but_those_that_are_always_there() {
+    fn absent_optional_values_are_omitted() {
         let text = serde_json::to_string(&row("1", 0, None)).unwrap();
         let expected = r#"{"at":"2026-11-22T13:41:32.294600Z","id":"1","name":"create","publicName":"create","sender":null,"instance":"1","activityId":"1","receivers":[],"payloadBytes":0,"fate":"no-receivers","parent":"1","afterMs":0.25}"#;
         assert_eq!(text, expected);
     }
 
     #[test]
-    fn times_are_told_to_the_microsecond() {
+    fn times_have_microsecond_precision() {
         assert_eq!(millis(Duration::from_nanos(7_596_853)), 7.596);
     }
 

@@ -1,4 +1,4 @@
-//! How a role's own names for messages relate to everybody else's. exo 2.5, 3.5.
+//! Translation between a role's own message names and the public ones. exo 2.5, 3.5.
 
 use std::sync::Arc;
 
@@ -6,29 +6,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::MessageName;
 
-/// How a role's own names relate to the public ones. Cheap to clone.
+/// Mapping between a role's own names and the public ones. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Translation {
-    /// It uses the public names.
+    /// The role uses the public names.
     #[default]
     None,
-    /// It uses this prefix where others use its role: `mongo.create` for `users.create`. exo 2.5.
+    /// Replaces the role as prefix: `mongo.create` for the public `users.create`. exo 2.5.
     Namespace(Arc<str>),
-    /// It uses these names where others use those; whole names, the first match counts. exo 3.5.
+    /// Replaces whole names by pairs; the first match counts. exo 3.5.
     Pairs(Arc<[Pair]>),
 }
 
-/// One name in two languages.
+/// A public name and the role's own name for the same message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
-    /// What everybody else calls the message.
+    /// Public name.
     pub public: MessageName,
-    /// What the role calls it.
+    /// Name used by the role.
     pub internal: MessageName,
 }
 
 impl Translation {
-    /// The prefix, if it is one.
+    /// Returns the namespace, or `None` for other kinds.
     pub fn namespace(&self) -> Option<&str> {
         match self {
             Self::Namespace(namespace) => Some(namespace),
@@ -36,7 +36,7 @@ impl Translation {
         }
     }
 
-    /// The pairs; none if it is of another kind.
+    /// Returns the pairs, empty for other kinds.
     pub fn pairs(&self) -> &[Pair] {
         match self {
             Self::Pairs(pairs) => pairs,

@@ -1,4 +1,4 @@
-//! The log's words, style by style.
+//! Log lines of each style.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn a_translated_delivery_shows_both_names() {
 }
 
 #[test]
-fn the_payload_stands_on_one_line_below_when_asked_for() {
+fn the_payload_follows_on_one_line_if_requested() {
     let payload = r#"{"a b":"c \" d"}"#;
     let receivers = [("tweets", "tweets.create"), ("log", "create")];
     let (first, second) = ("web  --[ tweets.create ]->  tweets", "web  --[ tweets.create ]-[ create ]->  log");
@@ -69,7 +69,7 @@ fn a_message_without_sender_and_payload_has_a_line_too() {
 }
 
 #[test]
-fn an_answer_tells_how_long_it_took() {
+fn a_reply_shows_its_response_time() {
     let routed = routed(&[("web", "tweets.create")], 1_500);
     let way = "web  --[ tweets.create ]->  web";
     assert_eq!(texts(&Style::Http.routed(&routed, false)), [way]);
@@ -78,7 +78,7 @@ fn an_answer_tells_how_long_it_took() {
 }
 
 #[test]
-fn notes_have_the_words_of_the_originals() {
+fn notes_have_the_wording_of_the_originals() {
     let check = |note: Note, expected: &[&str]| {
         assert!(Style::Http.noted(&note).is_empty());
         for style in [Style::Namespaces, Style::Go] {
@@ -110,7 +110,7 @@ fn notes_have_the_words_of_the_originals() {
 }
 
 #[test]
-fn colours_are_for_terminals() {
+fn only_terminals_get_colours() {
     let lines = [Line::plain("a"), Line::warning("b"), Line::error("c")];
     let shown = lines.each_ref().map(|line| line.text(Colours::Shown));
     assert_eq!(shown, ["a\n", "\x1b[33mWarning: b\x1b[0m\n", "\x1b[31mc\x1b[0m\n"]);

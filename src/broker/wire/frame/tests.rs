@@ -1,4 +1,4 @@
-//! Frames as they were seen on the wire, and frames as nobody should send them.
+//! Frames recorded from the originals, and malformed frames.
 
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ fn message(frame: &str) -> Message {
 }
 
 #[test]
-fn services_of_every_age_register() {
+fn services_of_every_version_register() {
     let javascript = r#"{"name":"exocom.register-service","sender":"web","id":"1","activityId":"2","payload":{"clientName":"other"}}"#;
     assert_eq!((hello(javascript).role.as_str(), hello(javascript).dialect), ("web", Dialect::ActivityId));
     let go = r#"{"activityId":"2","auth":null,"id":"1","isSecurity":false,"name":"exocom.register-service","payload":null,"responseTime":0,"sender":"security","timestamp":"0001-01-01T00:00:00Z"}"#;
@@ -42,7 +42,7 @@ fn a_registration_without_a_role_is_refused() {
 }
 
 #[test]
-fn originals_may_leave_out_the_id() {
+fn originals_may_omit_the_id() {
     let read = |frame: &str| Frame::of_original(&Bytes::from(frame.to_owned()), || MessageId::parse("made").unwrap());
     let check = |frame: &str, expected: &str| match read(frame) {
         Ok(Frame::Message(message)) => assert_eq!(format!("{} {}", message.id, message.name), expected, "{frame}"),
@@ -65,7 +65,7 @@ fn a_frame_of_a_go_client_is_a_message() {
 }
 
 #[test]
-fn a_message_is_delivered_with_the_nine_keys_a_go_client_wants() {
+fn a_delivery_has_the_nine_keys_that_a_go_client_expects() {
     let mut message = message(r#"{"name":"user created","id":"1","activityId":"a","payload":{"id":456}}"#);
     let unset = r#"{"activityId":"a","auth":null,"id":"1","isSecurity":false,"name":"user created","payload":{"id":456},"responseTime":0,"sender":"","timestamp":"0001-01-01T00:00:00Z"}"#;
     assert_eq!(delivery_frame(&message, Dialect::ActivityId, None), unset);
@@ -78,13 +78,13 @@ fn a_message_is_delivered_with_the_nine_keys_a_go_client_wants() {
 }
 
 #[test]
-fn a_clock_that_shows_what_no_date_can_say_says_nothing() {
+fn a_time_that_rfc_3339_cannot_represent_is_written_as_no_time() {
     let message = message(r#"{"name":"a","id":"1","activityId":"a"}"#);
     let check = |timestamp: SystemTime, expected: &str| {
         let stamp = Stamp { timestamp, response_time: None };
         let frame = delivery_frame(&message, Dialect::ActivityId, Some(&stamp));
-        let told = format!(r#""timestamp":"{expected}"}}"#);
-        assert!(frame.ends_with(told.as_bytes()), "{frame:?}");
+        let expected = format!(r#""timestamp":"{expected}"}}"#);
+        assert!(frame.ends_with(expected.as_bytes()), "{frame:?}");
         assert!(Frame::from_bytes(&delivery_frame(&message, Dialect::ResponseTo, Some(&stamp))).is_ok());
     };
     let second = Duration::from_secs(1);
@@ -96,7 +96,7 @@ fn a_clock_that_shows_what_no_date_can_say_says_nothing() {
 }
 
 #[test]
-fn an_older_peer_gets_the_message_it_answers_and_numbers() {
+fn an_older_peer_gets_response_to_and_numeric_times() {
     let mut message = message(r#"{"name":"user created","id":"1","payload":5}"#);
     let stamp = Stamp { timestamp: SystemTime::UNIX_EPOCH + Duration::from_nanos(7), response_time: None };
     let frame = delivery_frame(&message, Dialect::ResponseTo, Some(&stamp));
@@ -116,12 +116,12 @@ fn liveness_needs_no_id() {
 }
 
 #[test]
-fn answers_are_an_array() {
+fn acknowledgements_are_an_array() {
     assert_eq!(read(" [200]"), Ok(Frame::Answers(Bytes::from_static(b" [200]"))));
 }
 
 #[test]
-fn wrong_types_are_named() {
+fn a_wrong_type_is_named() {
     let check = |frame: &str, expected: &str| assert_eq!(read(frame).unwrap_err().to_string(), expected);
     check(r#"{"name":"a","id":5}"#, "\"id\" must be a string");
     check(r#"{"name":["a"],"id":"5"}"#, "\"name\" must be a string");
@@ -133,7 +133,7 @@ fn wrong_types_are_named() {
 
 proptest! {
     #[test]
-    fn what_a_relay_sends_a_broker_reads(
+    fn a_broker_reads_what_a_relay_sends(
         name in "[a-z ]{1,9}", id in "[a-z\"ü]{1,9}", payload in proptest::option::of(any::<i64>()),
         auth in proptest::option::of("[a-z]{1,3}"), is_security: bool,
     ) {
@@ -170,7 +170,7 @@ proptest! {
     }
 
     #[test]
-    fn a_frame_cut_anywhere_is_no_message(cut in 1_usize..60) {
+    fn a_truncated_frame_is_not_a_message(cut in 1_usize..60) {
         let frame = Bytes::from_static(br#"{"name":"create user","sender":"web","id":"1","activityId":"2"}"#);
         prop_assert!(Frame::from_bytes(&frame.slice(..cut.min(frame.len() - 1))).is_err());
     }

@@ -1,7 +1,7 @@
-//! The files an application of the original is made of: `application.yml`, and one `service.yml` per service.
+//! Files of an original application: `application.yml`, and one `service.yml` per service.
 //!
 //! ```yaml
-//! # application.yml                        # the same, as it was written before 2017-08
+//! # application.yml                        # the same in the form before 2017-08
 //! services:                                services:
 //!   tweets:                                  public:
 //!     location: ./tweets-service               tweets:
@@ -18,7 +18,7 @@
 //!     sends: [text-snippets created]         namespace: text-snippets
 //! ```
 //!
-//! exo 2.3, 3.10, 5.5. All other keys belong to other programs and are ignored.
+//! exo 2.3, 3.10, 5.5. All other keys are for other programs and are ignored.
 
 use serde_json::Value;
 
@@ -29,32 +29,32 @@ use crate::broker::wire::fields::Fields;
 use crate::broker::wire::translation::{Pair, Translation};
 use crate::message::Role;
 
-/// The groups of services, which may be empty.
+/// Names of service groups, which may be empty.
 const PROTECTION_LEVELS: [&str; 3] = ["public", "private", "worker"];
 
-/// What only a service has, and a group of services has not.
+/// Keys of a service that a group of services does not have.
 const KEYS_OF_A_SERVICE: [&str; 3] = ["location", "dependency-data", "message-translation"];
 
-/// An `application.yml`: which services there are, and where their `service.yml` is.
+/// Parsed `application.yml`: the services and the location of their `service.yml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Application {
-    /// One per role, in the order of their names.
+    /// One per role, sorted by name.
     pub parts: Vec<Part>,
 }
 
 /// One service of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Who it is.
+    /// Role of the service.
     pub role: Role,
-    /// The folder of its `service.yml`, relative to that of `application.yml`.
+    /// Folder of its `service.yml`, relative to that of `application.yml`.
     pub location: String,
-    /// How its names relate to everybody else's.
+    /// Translation of its message names.
     pairs: Vec<Pair>,
 }
 
 impl Application {
-    /// Reads an `application.yml`. Errors: [`Error::Syntax`], and those that name role and field.
+    /// Parses an `application.yml`. Errors: [`Error::Syntax`], and errors that name role and field.
     pub fn from_yaml(text: &str) -> Result<Self, Error> {
         let file = yaml(text)?;
         let file = Fields::of_part(&file, "a mapping with \"services\"")?;
@@ -78,8 +78,8 @@ impl Application {
 }
 
 impl Part {
-    /// What the role receives and sends, by the text of its `service.yml`.
-    /// Errors: [`Error::Syntax`], and those that name role and field.
+    /// Parses the role's `service.yml` and returns its routes. Errors: [`Error::Syntax`], and errors that name role and
+    /// field.
     pub fn routes(&self, service: &str) -> Result<RoleRoutes, Error> {
         self.read(service).map_err(Error::of_role(self.role.as_str()))
     }
@@ -115,7 +115,7 @@ impl Part {
 }
 
 impl Landscape {
-    /// The landscape of an application, from what [`Part::routes`] gave for each of its parts.
+    /// Builds the landscape of an application from the [`Part::routes`] of all its parts.
     /// Errors: [`Error::RoleTwice`], [`Error::RolesMax`].
     pub fn of_application(roles: Vec<RoleRoutes>) -> Result<Self, Error> {
         let namespaces = roles.iter().any(|routes| routes.translation.namespace().is_some());
@@ -125,7 +125,7 @@ impl Landscape {
     }
 }
 
-/// The services in a group of services; `None` for a service.
+/// Returns the services in a group, or `None` if the value is a single service.
 fn group<'a>(name: &str, value: &'a Value) -> Option<Vec<(&'a str, &'a Value)>> {
     let Ok(fields) = Fields::of_part(value, "a mapping") else {
         return (value.is_null() && PROTECTION_LEVELS.contains(&name)).then(Vec::new);
@@ -156,15 +156,16 @@ fn part(name: &str, value: &Value, common: &[Pair]) -> Result<Part, Error> {
     read().map_err(Error::of_role(name))
 }
 
-/// The value at `dependency-data.exocom`.
+/// Returns the value at `dependency-data.exocom`.
 fn exocom<'a>(fields: &Fields<'a>) -> Result<Option<&'a Value>, Error> {
     let Some(dependencies) = fields.get("dependency-data") else { return Ok(None) };
     let dependencies = Fields::of_part(dependencies, "a mapping").map_err(Error::at("dependency-data"))?;
     Ok(dependencies.get("exocom"))
 }
 
-/// Only `true` and `false` are no texts: a message may be called `on`. What other programs have in their keys is read as
-/// far as that goes.
+/// Parses YAML with only `true` and `false` as booleans, since a message may be called `on`. Tolerates the keys of
+/// other
+/// programs.
 fn yaml(text: &str) -> Result<Value, Error> {
     let options = serde_saphyr::options! {
         strict_booleans: true,

@@ -1,23 +1,23 @@
-//! What a new landscape changes.
+//! Differences between two landscapes.
 
 use std::collections::{HashMap, HashSet};
 
 use super::Landscape;
 use crate::message::Role;
 
-/// The roles in which two landscapes differ, each list in the order of its landscape.
+/// Roles that differ between two landscapes, each list in the order of its landscape.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
-    /// Only the later one has them.
+    /// Only in the later landscape.
     pub added: Vec<Role>,
-    /// Only the earlier one had them.
+    /// Only in the earlier landscape.
     pub removed: Vec<Role>,
-    /// Both have them, and say different things about them.
+    /// In both, with different definitions.
     pub changed: Vec<Role>,
 }
 
 impl Landscape {
-    /// What this landscape changes in `earlier`. A change of form changes every role that stays.
+    /// Compares this landscape with an `earlier` one. A change of form counts as a change of every remaining role.
     pub fn changes_in(&self, earlier: &Self) -> Changes {
         let before: HashMap<_, _> = earlier.roles.iter().map(|routes| (&routes.role, routes)).collect();
         let mut changes = Changes::default();

@@ -1,4 +1,4 @@
-//! A landscape as JSON, in the form of every era of the original.
+//! Landscapes as JSON, in the forms of all eras of the original.
 //!
 //! ```text
 //! [{"name":"users","port":5002,"receives":["mongo.create"],"internalNamespace":"mongo"}]                exo 2.3
@@ -21,13 +21,14 @@ use crate::broker::wire::fields::Fields;
 use crate::broker::wire::translation::Translation;
 use crate::message::Role;
 
-/// What `translations` are called where namespaces are known too.
+/// Key of the translations in the form that also supports namespaces.
 const TRANSLATIONS_OF_ARRAYS: &str = "messageTranslations";
 
 impl Landscape {
-    /// Reads the body of `POST /services`, and what the original takes from its environment. An array whose elements
-    /// have a `port` is that of the HTTP era; other arrays and objects declare roles. Keys that no form has are
-    /// ignored. Errors: those that name the place and the field; then nothing of it counts.
+    /// Parses the body of `POST /services`, or the environment variable of the original. An array whose elements have a
+    /// `port` is the form of the HTTP era; other arrays and objects declare roles. Unknown keys are ignored. Errors
+    /// name
+    /// index and field; nothing is applied then.
     pub fn from_json(body: &Bytes) -> Result<Self, Error> {
         let value: Value = serde_json::from_slice(body).map_err(not_json)?;
         match &value {
@@ -41,12 +42,12 @@ impl Landscape {
     }
 }
 
-/// The empty array belongs to it too: that is how an environment takes all services away.
+/// The empty array counts too: it removes all services.
 fn is_of_the_http_era(list: &[Value]) -> bool {
     list.is_empty() || list.iter().any(|service| service.get("port").is_some())
 }
 
-/// Reads every element. Errors: those of `read` with the place, and [`Error::NameTwice`].
+/// Reads every element. Errors: those of `read` with the index, and [`Error::NameTwice`].
 fn each(
     list: &[Value],
     field: &'static str,
@@ -86,7 +87,7 @@ fn declared_by_array(list: &[Value]) -> Result<Landscape, Error> {
         (Some(namespace), Some(pairs)) => return Err(Error::Mixed { namespace, pairs }),
         (None, Some(_)) => Form::MessageTranslations,
         (Some(_), None) => Form::Namespaces,
-        // Somebody who writes empty namespaces still means that form.
+        // Empty namespaces still select that form.
         (None, None) if list.iter().any(|role| namespace_key(role).is_some()) => Form::Namespaces,
         (None, None) => Form::MessageTranslations,
     };
@@ -124,13 +125,13 @@ fn declared_alone(role: Role, value: &Value) -> Result<RoleRoutes, Error> {
     routes(role, &fields, translation)
 }
 
-/// A key of another form would be ignored, and messages not be translated.
+/// Refuses keys of another form, which would be ignored and leave messages untranslated.
 fn misplaced(fields: &Fields<'_>, keys: &[&'static str], instead: &'static str) -> Result<(), Error> {
     let found = keys.iter().find(|key| fields.get(key).is_some());
     found.map_or(Ok(()), |key| Err(Error::Misplaced { key, instead }))
 }
 
-/// A declared role that connects by itself.
+/// Reads a declared role that connects to the broker itself.
 pub(super) fn routes(role: Role, fields: &Fields<'_>, translation: Translation) -> Result<RoleRoutes, Error> {
     Ok(RoleRoutes {
         role,
@@ -145,7 +146,7 @@ fn not_json(error: serde_json::Error) -> Error {
     Error::syntax("JSON", &error)
 }
 
-/// The entries of a JSON object as they are written, also those with a key that was there before.
+/// Entries of a JSON object as written, duplicate keys included.
 struct Entries(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Entries {

@@ -1,4 +1,4 @@
-//! The landscape: which roles there are, what each receives, sends and calls its messages, and where it is reached.
+//! The landscape: all roles, the messages each receives and sends, their translations and addresses.
 //!
 //! ```toml
 //! [services.users]
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Forms: ours ([`Landscape::from_toml`]), the JSON of every era of the original ([`Landscape::from_json`]), and the
-//! files an application of the original is made of ([`Application`]). exo 2.3, 3.7, 3.8, 3.10.
+//! files of an original application ([`Application`]). exo 2.3, 3.7, 3.8, 3.10.
 
 mod application;
 mod changes;

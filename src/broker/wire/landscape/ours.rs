@@ -1,4 +1,4 @@
-//! Our own `landscape.toml`: a table per role. Strict, so that a slip of the pen is no lost message.
+//! Our own `landscape.toml`: one table per role. Strict, so that a typo cannot lose messages.
 //!
 //! ```toml
 //! [services.tweets]
@@ -12,7 +12,7 @@
 //! [services.users]
 //! receives = ["mongo.create"]
 //! namespace = "mongo"
-//! address = "localhost:5002"   # a service of the HTTP era; others connect by themselves
+//! address = "localhost:5002"   # only for services of the HTTP era; others connect to the broker
 //! ```
 
 use serde_json::Value;
@@ -24,15 +24,16 @@ use crate::broker::wire::announcement::Address;
 use crate::broker::wire::fields::Fields;
 use crate::message::{Role, nearest};
 
-/// The keys of a role.
+/// Keys of a role.
 const KEYS: [&str; 5] = ["receives", "sends", "namespace", "translations", "address"];
 
-/// The one key of the file.
+/// The only top-level key.
 const SERVICES: &str = "services";
 
 impl Landscape {
-    /// Reads our own form. Errors: [`Error::Syntax`] with the line, [`Error::UnknownKey`] with the nearest known one,
-    /// and those that name role and field.
+    /// Parses our own form. Errors: [`Error::Syntax`] with the line, [`Error::UnknownKey`] with the nearest known
+    /// key, and
+    /// errors that name role and field.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
         let table: toml::Table = text.parse().map_err(|error| syntax(text, &error))?;
         let file: Value = serde_json::to_value(table).map_err(|error| Error::syntax("TOML", &error))?;
@@ -74,7 +75,7 @@ fn check_keys(prefix: &str, fields: &Fields<'_>, known: &[&'static str]) -> Resu
     Err(Error::UnknownKey { key: format!("{prefix}{key}"), hint })
 }
 
-/// The parser's own display quotes several lines; its message and the number of the line say as much.
+/// Converts a parser error to its message and line number; its own display spans several lines.
 fn syntax(text: &str, error: &toml::de::Error) -> Error {
     let start = error.span().map_or(0, |span| span.start);
     let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();

@@ -1,4 +1,4 @@
-//! What a landscape is made of, and what holds whichever form it was written in.
+//! Parts of a landscape, and the rules that hold for all forms.
 
 use std::collections::HashSet;
 
@@ -7,29 +7,29 @@ use crate::broker::wire::announcement::Address;
 use crate::broker::wire::translation::Translation;
 use crate::message::{MessageName, Role};
 
-/// The role of the security adapter. exo 3.6.
+/// Role of the security adapter. exo 3.6.
 const SECURITY: &str = "security";
 
-/// What the security adapter sends and receives, whatever a landscape says about it. exo 3.6.
+/// Messages of the security adapter, which a landscape cannot change. exo 3.6.
 const SECURITY_SENDS: [&str; 3] = ["message authorized", "message unauthorized", "security request"];
 const SECURITY_RECEIVES: [&str; 2] = ["authorize message", "security response"];
 
-/// How many roles one landscape may have; more are refused.
+/// Maximum number of roles in a landscape; more are refused.
 const ROLES_MAX: usize = 65_536;
 
-/// All services there are, as somebody configured them. Replaces the landscape before it as a whole.
+/// Configuration of all services. Replaces the previous landscape as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Landscape {
-    /// Which form it was written in, which is also the form it is shown in.
+    /// Form in which it was written and is displayed.
     pub form: Form,
-    /// One entry per role; no role twice.
+    /// Roles, each at most once.
     pub roles: Vec<RoleRoutes>,
 }
 
-/// The forms of a landscape.
+/// Form of a landscape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
-    /// An array of services that are reached over HTTP; what they send is told, not enforced. exo 2.3.
+    /// Array of services reached over HTTP; the messages they send are informative and not enforced. exo 2.3.
     #[default]
     Http,
     /// Roles with namespaces. exo 3.8.
@@ -43,21 +43,22 @@ pub enum Form {
 /// One role of the landscape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleRoutes {
-    /// Who it is.
+    /// The role.
     pub role: Role,
-    /// The messages it wants, in its own language.
+    /// Messages it receives, by its own names.
     pub receives: Vec<MessageName>,
-    /// The messages it sends, in its own language. Others are refused, except in [`Form::Http`].
+    /// Messages it sends, by its own names. Others are refused, except in [`Form::Http`].
     pub sends: Vec<MessageName>,
-    /// How its language relates to everybody else's.
+    /// Translation of its message names.
     pub translation: Translation,
-    /// Where it is reached over HTTP; `None` for a service that connects by itself.
+    /// HTTP address; `None` for a service that connects to the broker.
     pub address: Option<Address>,
 }
 
 impl Landscape {
-    /// The landscape of these roles. The role `security` gets the messages of the security adapter, except in
-    /// [`Form::Http`], which knows none. Errors: [`Error::RoleTwice`], [`Error::RolesMax`].
+    /// Builds a landscape. The role `security` gets the messages of the security adapter, except in [`Form::Http`],
+    /// which
+    /// has none. Errors: [`Error::RoleTwice`], [`Error::RolesMax`].
     pub(super) fn of(form: Form, mut roles: Vec<RoleRoutes>) -> Result<Self, Error> {
         if roles.len() > ROLES_MAX {
             return Err(Error::RolesMax { roles_max: ROLES_MAX });
@@ -74,12 +75,12 @@ impl Landscape {
 }
 
 impl RoleRoutes {
-    /// Whether this is the role of the security adapter.
+    /// Returns true for the role of the security adapter.
     pub fn is_security(&self) -> bool {
         self.role.as_str() == SECURITY
     }
 
-    /// Gives the security adapter its messages.
+    /// Sets the messages of the security adapter.
     fn adapt(&mut self) {
         self.sends = SECURITY_SENDS.map(constant).into();
         self.receives = SECURITY_RECEIVES.map(constant).into();

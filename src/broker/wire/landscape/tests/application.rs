@@ -1,13 +1,13 @@
-//! The files of an application.
+//! Application files.
 
 use proptest::prelude::*;
 
 use super::super::{Application, Form, Landscape, RoleRoutes};
-use super::stage::{any_roles, check_refused, check_says, is_one_line, pairs, role};
+use super::stage::{any_roles, check_reads, check_refused, is_one_line, pairs, role};
 use crate::broker::Error;
 use crate::broker::wire::Translation;
 
-/// Reads an application all of whose services have the same `service.yml`, but for those that are named.
+/// Reads an application whose services share one `service.yml`, except those listed.
 fn read(application: &str, services: &[(&str, &str)]) -> Result<Landscape, Error> {
     let parts = Application::from_yaml(application)?.parts;
     let text = |location: &str| services.iter().find(|(known, _)| *known == location).map_or("x: 1", |(_, text)| text);
@@ -15,7 +15,7 @@ fn read(application: &str, services: &[(&str, &str)]) -> Result<Landscape, Error
 }
 
 #[test]
-fn an_application_of_today_has_its_translations_at_each_service() {
+fn a_current_application_declares_translations_per_service() {
     let application = "
 name: Example
 services:
@@ -43,11 +43,11 @@ dependency-data:
         role("tweets", &["text-snippets create"], &["text-snippets created"], translation),
         role("web", &[], &[], Translation::None),
     ];
-    check_says(read(application, &[("./tweets-service", tweets)]), Form::Translations, &expected);
+    check_reads(read(application, &[("./tweets-service", tweets)]), Form::Translations, &expected);
 }
 
 #[test]
-fn an_older_application_has_protection_levels_and_one_table_for_all() {
+fn an_older_application_has_protection_levels_and_one_translation_table() {
     let application = "
 services:
   public:
@@ -64,7 +64,7 @@ message-translation:
     let translation = || pairs(&[("users create", "mongo create")]);
     let expected =
         [role("users", &["mongo create"], &[], translation()), role("web", &[], &["users create"], translation())];
-    check_says(read(application, &[("./web", web), ("./users", users)]), Form::Translations, &expected);
+    check_reads(read(application, &[("./web", web), ("./users", users)]), Form::Translations, &expected);
 }
 
 #[test]
@@ -75,11 +75,11 @@ fn an_application_of_the_http_era_has_namespaces() {
         role("users", &["mongo.list"], &["mongo.listed"], Translation::Namespace("mongo".into())),
         role("web", &[], &[], Translation::None),
     ];
-    check_says(read(application, &[("./mongo-service", users)]), Form::Namespaces, &expected);
+    check_reads(read(application, &[("./mongo-service", users)]), Form::Namespaces, &expected);
 }
 
 #[test]
-fn a_services_own_translations_come_before_those_for_all() {
+fn a_services_own_translations_take_precedence() {
     let application = "
 services:
   users:
@@ -92,7 +92,7 @@ message-translation: [{ public: two, internal: x }]
 }
 
 #[test]
-fn a_complaint_about_the_application_names_place_role_and_field() {
+fn an_error_in_the_application_names_section_role_and_field() {
     let services = "\"services\" must be a mapping of roles: this is what an application.yml has";
     let location = "\"location\" must be the folder of its service.yml, such as ./users-service";
     for (text, expected) in [
@@ -123,7 +123,7 @@ fn a_complaint_about_the_application_names_place_role_and_field() {
 }
 
 #[test]
-fn a_complaint_about_a_service_names_role_and_field() {
+fn an_error_in_a_service_names_role_and_field() {
     let application = "services: { users: { location: a, message-translation: [{ public: b, internal: c }] } }";
     for (service, expected) in [
         ("5", "role \"users\": it must be a mapping with \"dependency-data\", or with \"messages\""),
@@ -138,13 +138,11 @@ fn a_complaint_about_a_service_names_role_and_field() {
         ("dependency-data: 5", "role \"users\": \"dependency-data\": it must be a mapping"),
         (
             "{ messages: {}, dependency-data: { exocom: {} } }",
-            "role \"users\": \"messages\" and \"dependency-data.exocom\" cannot stand beside each other, \
-             keep one of them",
+            "role \"users\": \"messages\" and \"dependency-data.exocom\" cannot be used together; keep one of them",
         ),
         (
             "messages: { namespace: mongo }",
-            "role \"users\": \"messages\": \"namespace\" and \"translations of application.yml\" cannot stand beside \
-             each other: a role has either",
+            "role \"users\": \"messages\": \"namespace\" and \"translations of application.yml\" cannot be used together: a role has one or the other",
         ),
     ] {
         check_refused(read(application, &[("a", service)]), expected);
@@ -152,19 +150,19 @@ fn a_complaint_about_a_service_names_role_and_field() {
 }
 
 #[test]
-fn text_that_is_no_yaml_is_refused_with_its_line() {
+fn invalid_yaml_is_refused_with_its_line() {
     let text = read("services:\n  web: [", &[]).unwrap_err().to_string();
     assert!(text.starts_with("not YAML: ") && text.contains("line 2"), "{text}");
 }
 
 #[test]
-fn a_key_that_stands_there_twice_is_refused() {
+fn a_duplicate_key_is_refused() {
     let text = read("services:\n  web: { location: a }\n  web: { location: b }", &[]).unwrap_err().to_string();
     assert!(text.starts_with("not YAML: ") && text.contains("web"), "{text}");
 }
 
 #[test]
-fn what_repeats_itself_without_end_is_refused() {
+fn recursive_aliases_are_refused() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..12 {
         let before = format!("*a{}", level - 1);
@@ -174,23 +172,23 @@ fn what_repeats_itself_without_end_is_refused() {
 }
 
 #[test]
-fn what_belongs_to_other_programs_is_not_looked_at() {
+fn keys_of_other_programs_are_ignored() {
     let application = "
 defaults: &defaults { retries: 0x10, when: 2017-01-01, 5: five, ratio: .inf }
 services:
   web: { location: ./web, <<: *defaults }
 secret: !vault abc
 ";
-    check_says(read(application, &[]), Form::Translations, &[role("web", &[], &[], Translation::None)]);
+    check_reads(read(application, &[]), Form::Translations, &[role("web", &[], &[], Translation::None)]);
 }
 
 #[test]
-fn a_message_may_be_called_by_any_word() {
+fn a_message_may_have_any_word_as_name() {
     let landscape = read("services: { web: { location: a } }", &[("a", "messages: { sends: [on, no, y] }")]).unwrap();
     assert_eq!(landscape.roles, [role("web", &[], &["on", "no", "y"], Translation::None)]);
 }
 
-/// JSON is YAML too.
+/// Writes the roles as JSON, which is also YAML.
 fn files(roles: &[RoleRoutes]) -> (String, Vec<(String, String)>) {
     let mut services = serde_json::Map::new();
     let mut files = Vec::new();

@@ -1,4 +1,4 @@
-//! What a new landscape changes.
+//! Differences between landscapes.
 
 use super::super::{Changes, Form, Landscape, RoleRoutes};
 use super::stage::role;
@@ -17,7 +17,7 @@ fn check(earlier: (Form, &[(&str, &str)]), later: (Form, &[(&str, &str)]), expec
 }
 
 #[test]
-fn roles_come_go_and_change() {
+fn added_removed_and_changed_roles_are_listed() {
     let earlier = [("stays", "a"), ("goes", "a"), ("changes", "a")];
     let later = [("changes", "b"), ("comes", "a"), ("stays", "a")];
     let form = Form::Translations;
@@ -25,12 +25,12 @@ fn roles_come_go_and_change() {
 }
 
 #[test]
-fn the_order_of_roles_is_no_change() {
+fn the_order_of_roles_does_not_matter() {
     let form = Form::Translations;
     check((form, &[("a", "x"), ("b", "x")]), (form, &[("b", "x"), ("a", "x")]), [&[], &[], &[]]);
 }
 
 #[test]
-fn another_form_changes_every_role_that_stays() {
+fn another_form_changes_every_remaining_role() {
     check((Form::Namespaces, &[("a", "x")]), (Form::Translations, &[("a", "x")]), [&[], &[], &["a"]]);
 }

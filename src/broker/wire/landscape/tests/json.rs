@@ -1,11 +1,11 @@
-//! The JSON forms.
+//! JSON forms.
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::{Form, Landscape, RoleRoutes};
-use super::stage::{any_roles, check_refused, check_says, is_one_line, pairs, role};
+use super::stage::{any_roles, check_reads, check_refused, is_one_line, pairs, role};
 use crate::broker::Error;
 use crate::broker::wire::Translation;
 
@@ -14,22 +14,22 @@ fn read(body: &str) -> Result<Landscape, Error> {
 }
 
 #[test]
-fn a_body_that_is_no_array_and_no_object_is_refused() {
+fn a_body_that_is_neither_array_nor_object_is_refused() {
     for body in ["5", "null", "\"users\"", "true"] {
         check_refused(read(body), "the body must be a JSON array of services or a JSON object of roles");
     }
 }
 
 #[test]
-fn a_complaint_about_an_array_names_place_and_field() {
+fn an_error_in_an_array_names_index_and_field() {
     let good = r#"{"name":"web","port":1,"receives":[]}"#;
     for (body, expected) in [
-        (format!("[{good},{{\"port\":1}}]"), "service 1: \"name\" must be a string that is not empty"),
+        (format!("[{good},{{\"port\":1}}]"), "service 1: \"name\" must be a non-empty string"),
         (format!(r#"[{good},{{"name":"a","receives":[]}}]"#), "service 1: \"port\" must be a number from 1 to 65535"),
         (r#"[{"name":"a","port":1}]"#.into(), "service 0: \"receives\" must be an array of message names"),
-        (format!("[{good},{good}]"), "service 1: \"name\" must be unique, \"web\" stands there twice"),
-        (r#"[{"role":"a"},{"role":"a"}]"#.into(), "service 1: \"role\" must be unique, \"a\" stands there twice"),
-        (r#"[{"receives":[]}]"#.into(), "service 0: \"role\" must be a string that is not empty"),
+        (format!("[{good},{good}]"), "service 1: \"name\" must be unique, but \"web\" is used twice"),
+        (r#"[{"role":"a"},{"role":"a"}]"#.into(), "service 1: \"role\" must be unique, but \"a\" is used twice"),
+        (r#"[{"receives":[]}]"#.into(), "service 0: \"role\" must be a non-empty string"),
         (
             r#"[{"role":"a","messageTranslations":[{"public":"b"}]}]"#.into(),
             "service 0: \"messageTranslations\" must be an array of {\"public\", \"internal\"} pairs of message names, \
@@ -41,7 +41,7 @@ fn a_complaint_about_an_array_names_place_and_field() {
 }
 
 #[test]
-fn a_complaint_about_an_object_names_role_and_field() {
+fn an_error_in_an_object_names_role_and_field() {
     for (body, expected) in [
         (r#"{"users":5}"#, r#"role "users": it must be a JSON object, like {"receives":[…],"sends":[…]}"#),
         (r#"{"users":{"sends":[""]}}"#, r#"role "users": "sends": the message name is empty"#),
@@ -58,16 +58,16 @@ fn an_array_with_ports_is_that_of_the_http_era() {
     assert_eq!(landscape.form, Form::Http);
     assert_eq!(landscape.roles[0].address.as_ref().unwrap().to_string(), "localhost:1");
     assert_eq!(landscape.roles[0].translation, Translation::None);
-    check_says(read("[]"), Form::Http, &[]);
+    check_reads(read("[]"), Form::Http, &[]);
 }
 
 #[test]
 fn an_array_without_ports_declares_roles() {
     let plain = [role("web", &["b"], &["a"], Translation::None)];
-    check_says(read(r#"[{"role":"web","sends":["a"],"receives":["b"]}]"#), Form::MessageTranslations, &plain);
-    check_says(read(r#"[{"name":"web","sends":["a"],"receives":["b"]}]"#), Form::MessageTranslations, &plain);
+    check_reads(read(r#"[{"role":"web","sends":["a"],"receives":["b"]}]"#), Form::MessageTranslations, &plain);
+    check_reads(read(r#"[{"name":"web","sends":["a"],"receives":["b"]}]"#), Form::MessageTranslations, &plain);
     let nothing = [role("web", &[], &[], Translation::None)];
-    check_says(read(r#"[{"role":"web","sends":null,"receives":null}]"#), Form::MessageTranslations, &nothing);
+    check_reads(read(r#"[{"role":"web","sends":null,"receives":null}]"#), Form::MessageTranslations, &nothing);
 }
 
 #[test]
@@ -75,17 +75,17 @@ fn an_array_with_namespaces_is_of_that_form() {
     let expected = [role("users", &["mongo.create"], &[], Translation::Namespace("mongo".into()))];
     for key in ["namespace", "internalNamespace"] {
         let body = format!(r#"[{{"role":"users","receives":["mongo.create"],"{key}":"mongo"}}]"#);
-        check_says(read(&body), Form::Namespaces, &expected);
+        check_reads(read(&body), Form::Namespaces, &expected);
     }
     let plain = [role("users", &[], &[], Translation::None)];
-    check_says(read(r#"[{"role":"users","namespace":""}]"#), Form::Namespaces, &plain);
+    check_reads(read(r#"[{"role":"users","namespace":""}]"#), Form::Namespaces, &plain);
 }
 
 #[test]
 fn an_array_with_message_translations_is_of_that_form() {
     let body = r#"[{"role":"users","receives":["b"],"messageTranslations":[{"public":"a","internal":"b"}]}]"#;
     let expected = [role("users", &["b"], &[], pairs(&[("a", "b")]))];
-    check_says(read(body), Form::MessageTranslations, &expected);
+    check_reads(read(body), Form::MessageTranslations, &expected);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn namespaces_and_message_translations_do_not_mix() {
     );
     check_refused(
         read(&format!(r#"[{{"role":"a","namespace":"c",{pair}}}]"#)),
-        "service 0: \"namespace\" and \"messageTranslations\" cannot stand beside each other: a role has either",
+        "service 0: \"namespace\" and \"messageTranslations\" cannot be used together: a role has one or the other",
     );
 }
 
@@ -111,24 +111,21 @@ fn an_object_declares_roles_with_translations_and_all_of_it_is_optional() {
         role("log", &[], &[], Translation::None),
         role("tv", &[], &[], Translation::None),
     ];
-    check_says(read(body), Form::Translations, &expected);
-    check_says(read("{}"), Form::Translations, &[]);
+    check_reads(read(body), Form::Translations, &expected);
+    check_reads(read("{}"), Form::Translations, &[]);
 }
 
 #[test]
-fn the_key_of_another_form_is_no_silent_loss_of_messages() {
+fn a_key_of_another_form_is_refused() {
     for key in ["namespace", "internalNamespace", "messageTranslations"] {
         check_refused(
             read(&format!(r#"{{"users":{{"{key}":"x"}}}}"#)),
-            &format!(
-                "role \"users\": \"{key}\" belongs to another form of landscapes, in this one there is \"translations\""
-            ),
+            &format!("role \"users\": \"{key}\" belongs to another form of landscape; use \"translations\" here"),
         );
     }
     check_refused(
         read(r#"[{"role":"users","translations":[]}]"#),
-        "service 0: \"translations\" belongs to another form of landscapes, in this one there is \
-         \"messageTranslations\"",
+        "service 0: \"translations\" belongs to another form of landscape; use \"messageTranslations\" here",
     );
 }
 
@@ -142,14 +139,14 @@ fn the_security_adapter_has_its_own_messages_in_every_form_that_declares_roles()
         (json!([{ "role": "security", "receives": ["a"], "namespace": "b" }]), Form::Namespaces),
         (json!([{ "role": "security", "messageTranslations": pair }]), Form::MessageTranslations),
     ] {
-        check_says(read(&body.to_string()), form, std::slice::from_ref(&adapter));
+        check_reads(read(&body.to_string()), form, std::slice::from_ref(&adapter));
     }
     let landscape = read(r#"[{"name":"security","port":1,"receives":["a"]}]"#).unwrap();
     assert_eq!(landscape.roles[0].receives[0].as_str(), "a");
 }
 
 #[test]
-fn lists_have_an_end() {
+fn lists_are_limited() {
     let names = |count: usize| json!({ "web": { "sends": vec!["a"; count] } }).to_string();
     assert!(read(&names(4_096)).is_ok());
     check_refused(read(&names(4_097)), "role \"web\": \"sends\" must be an array of message names, at most 4096");

@@ -1,4 +1,4 @@
-//! Every form of a landscape: what it says, what is refused, and that all forms say the same.
+//! Tests of all landscape forms: meaning, refused input, and equivalence.
 
 mod application;
 mod changes;

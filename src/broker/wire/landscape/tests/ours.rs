@@ -1,11 +1,11 @@
-//! Our own form.
+//! Our own TOML form.
 
 use std::fmt::Write;
 
 use proptest::prelude::*;
 
 use super::super::{Form, Landscape, RoleRoutes};
-use super::stage::{any_roles, check_refused, check_says, is_one_line, name, pairs, role};
+use super::stage::{any_roles, check_reads, check_refused, is_one_line, name, pairs, role};
 use crate::broker::wire::Translation;
 use crate::message::MessageName;
 
@@ -24,7 +24,7 @@ address = "localhost:5002"
 "#;
 
 #[test]
-fn it_says_what_each_role_receives_sends_and_calls_its_messages_and_where_it_is() {
+fn it_declares_routes_translations_and_address_of_each_role() {
     let landscape = Landscape::from_toml(EXAMPLE).unwrap();
     assert_eq!(landscape.form, Form::Translations);
     let [log, tweets, users] = landscape.roles.as_slice() else { panic!("{landscape:?}") };
@@ -37,8 +37,8 @@ fn it_says_what_each_role_receives_sends_and_calls_its_messages_and_where_it_is(
 }
 
 #[test]
-fn an_application_without_services_says_so() {
-    check_says(Landscape::from_toml("[services]"), Form::Translations, &[]);
+fn an_application_may_have_no_services() {
+    check_reads(Landscape::from_toml("[services]"), Form::Translations, &[]);
     check_refused(Landscape::from_toml(""), "\"services\" must be there, with a table for each role: [services.users]");
 }
 
@@ -61,7 +61,7 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
 }
 
 #[test]
-fn a_wrong_value_is_named_with_role_and_field() {
+fn an_invalid_value_is_named_with_role_and_field() {
     let address = "role \"users\": \"address\" must be HOST:PORT, such as localhost:5002";
     for (line, expected) in [
         ("receives = \"a\"", "role \"users\": \"receives\" must be an array of message names, at most 4096"),
@@ -74,7 +74,7 @@ fn a_wrong_value_is_named_with_role_and_field() {
         ),
         (
             "namespace = \"a\"\ntranslations = [{ public = \"a\", internal = \"b\" }]",
-            "role \"users\": \"namespace\" and \"translations\" cannot stand beside each other: a role has either",
+            "role \"users\": \"namespace\" and \"translations\" cannot be used together: a role has one or the other",
         ),
         ("address = \"localhost\"", address),
         ("address = \"localhost:0\"", address),

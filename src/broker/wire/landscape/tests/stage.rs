@@ -1,4 +1,4 @@
-//! What the tests of all forms have at hand.
+//! Fixtures shared by the tests of all forms.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -17,14 +17,14 @@ pub(super) fn pairs(list: &[(&str, &str)]) -> Translation {
     Translation::Pairs(list.iter().map(pair).collect())
 }
 
-/// A role that connects by itself.
+/// Builds a role that connects to the broker itself.
 pub(super) fn role(role: &str, receives: &[&str], sends: &[&str], translation: Translation) -> RoleRoutes {
     let names = |list: &[&str]| list.iter().map(|text| name(text)).collect();
     let role = Role::parse(role).unwrap();
     RoleRoutes { role, receives: names(receives), sends: names(sends), translation, address: None }
 }
 
-pub(super) fn check_says(read: Result<Landscape, Error>, form: Form, roles: &[RoleRoutes]) {
+pub(super) fn check_reads(read: Result<Landscape, Error>, form: Form, roles: &[RoleRoutes]) {
     let landscape = read.unwrap();
     assert_eq!(landscape.form, form);
     assert_eq!(landscape.roles, roles);
@@ -34,7 +34,7 @@ pub(super) fn check_refused<T: std::fmt::Debug>(read: Result<T, Error>, expected
     assert_eq!(read.unwrap_err().to_string(), expected);
 }
 
-/// Whether a text tells its reader what is wrong on one line.
+/// Returns true if the error text is a single line.
 pub(super) fn is_one_line(error: &Error) -> bool {
     let text = error.to_string();
     !text.is_empty() && !text.contains(char::is_control)
@@ -53,7 +53,7 @@ fn any_translation() -> impl Strategy<Value = Translation> {
     ]
 }
 
-/// Roles as any form can say them, sorted by name as most of them are read.
+/// Generates roles that every form can express, sorted by name as most forms are read.
 pub(super) fn any_roles() -> impl Strategy<Value = Vec<RoleRoutes>> {
     let one = ("[a-zö\"': .-]{1,8}", vec(any_name(), 0..4), vec(any_name(), 0..4), any_translation());
     vec(one, 0..6).prop_map(|list| {
