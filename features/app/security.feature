@@ -45,11 +45,11 @@ Feature: A security service
     Examples:
       | transport | question                          | reason                         |
       | HTTP      | {"id":"111","name":"create user"} | there is no auth               |
-      | HTTP      | {"name":"create user"}            | its question holds no message: |
-      | HTTP      | null                              | its question holds no message: |
+      | HTTP      | {"name":"create user"}            | the request holds no message: |
+      | HTTP      | null                              | the request holds no message: |
       | WebSocket | {"id":"111","name":"create user"} | there is no auth               |
-      | WebSocket | {"name":"create user"}            | its question holds no message: |
-      | WebSocket | null                              | its question holds no message: |
+      | WebSocket | {"name":"create user"}            | the request holds no message: |
+      | WebSocket | null                              | the request holds no message: |
 
   Scenario Outline: A broker asks it about every message, replies too
     Given the file "landscape.toml":

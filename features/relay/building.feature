@@ -13,7 +13,7 @@ Feature: Making a relay
 
   Scenario: A relay without a bus
     When a relay "web" is made with the bus "zonk"
-    Then that fails: "bus: "zonk" is no bus; expected "embedded" or a URL such as "http://localhost:3100" or "ws://localhost:3100""
+    Then that fails: "bus: "zonk" is not a bus; expected "embedded" or a URL such as "http://localhost:3100" or "ws://localhost:3100""
 
   Scenario: A listener that is no address
     When a relay "web" is made that listens on zonk
