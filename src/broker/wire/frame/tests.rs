@@ -38,7 +38,7 @@ fn services_of_every_version_register() {
 #[test]
 fn a_registration_without_a_role_is_refused() {
     let error = read(r#"{"name":"exocom.register-service","id":"1"}"#).unwrap_err();
-    assert_eq!(error.to_string(), "\"sender\" must be the role of the service that registers");
+    assert_eq!(error.to_string(), "\"sender\" must be the role of the registering service");
 }
 
 #[test]

@@ -141,7 +141,7 @@ async fn a_close_by_the_broker_is_reported_with_its_reason() {
     let frame = CloseFrame { code: CloseCode::Away, reason: "the broker is shutting down".into() };
     end.socket.close(Some(frame)).await.unwrap();
     let error = member.bus.lost().await.to_string();
-    assert!(error.ends_with("is lost: it closed the connection (1001: the broker is shutting down)"), "{error}");
+    assert!(error.ends_with(": it closed the connection (1001: the broker is shutting down)"), "{error}");
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn a_silent_broker_is_pinged_and_then_counts_as_lost() {
     let (connection, _silent) = connect(Original);
     let start = Instant::now();
     let error = connection.lost().await.to_string();
-    let expected = "the connection to the broker at broker:3100 is lost: it has given no sign of life for 15000 ms";
+    let expected = "lost the connection to the broker at broker:3100: it has given no sign of life for 15000 ms";
     assert_eq!(error, expected);
     assert_eq!(start.elapsed().as_secs(), 15);
 }
