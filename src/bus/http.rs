@@ -96,7 +96,7 @@ impl HttpBus {
         Ok(vec![self.verdict(&answer)?])
     }
 
-    /// What an answer to one message means. An original broker tells "no receivers" by a 500 with those words.
+    /// Interprets the answer to one message. An original broker reports missing receivers as a 500 with that text.
     fn verdict(&self, answer: &Answer) -> Result<Verdict, Error> {
         let status = answer.status;
         if status.is_success() {

@@ -11,7 +11,7 @@ pub(crate) enum Outcome {
     Silence,
 }
 
-/// What to do with the message.
+/// Disposition of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Disposition {
     /// The service has handled the message.
