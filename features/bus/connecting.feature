@@ -20,7 +20,7 @@ Feature: Connecting to a broker of the WebSocket era
 
   Scenario: A bus without a host
     When a relay "foo" is made with the bus "ws://"
-    Then that fails: "bus: "ws://" is no bus; expected "embedded" or a URL such as "http://localhost:3100" or "ws://localhost:3100""
+    Then that fails: "bus: "ws://" is not a bus; expected "embedded" or a URL such as "http://localhost:3100" or "ws://localhost:3100""
 
   Scenario: A relay shows its token
     Given a broker of the WebSocket era
