@@ -59,7 +59,13 @@ pub enum Error {
     },
     /// Any other error at the start.
     #[error("{0}")]
-    App(#[from] app::Error),
+    App(#[source] Box<app::Error>),
+}
+
+impl From<app::Error> for Error {
+    fn from(error: app::Error) -> Self {
+        Self::App(Box::new(error))
+    }
 }
 
 impl Error {

@@ -97,7 +97,7 @@ fn as_original(setup: &Setup, port: u16, error: BindError) -> Error {
             let cause = cause.split(" (os error").next().unwrap_or_default().to_lowercase();
             Error::Bind { address, cause }
         }
-        (error @ BindError::NotAnAddress { .. }, _) => Error::App(error.into()),
+        (error @ BindError::NotAnAddress { .. }, _) => crate::app::Error::from(error).into(),
     }
 }
 
