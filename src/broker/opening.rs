@@ -10,7 +10,7 @@ use super::rules::Note;
 use super::service::Broker;
 use super::session::Connection;
 use super::wire::ACKS_HEADER;
-use crate::http::Place;
+use crate::http::ConnectionPermit;
 use crate::http::websocket::{self, UpgradeError};
 
 /// Read buffer size. Allocated for every socket, idle or not: half the memory of an idle socket.
@@ -55,7 +55,7 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES);
     let acks = if parts.headers.contains_key(ACKS_HEADER) { Acks::Each } else { Acks::None };
-    let place = parts.extensions.remove::<Place>();
+    let permit = parts.extensions.remove::<ConnectionPermit>();
     let broker = broker.clone();
     let tasks = broker.clone();
     tasks.spawn(async move {
@@ -64,7 +64,7 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
             let mut connection = Connection::new(broker, socket, acks);
             connection.serve().await;
         }
-        drop(place);
+        drop(permit);
     });
     if acks == Acks::Each {
         response.headers_mut().insert(ACKS_HEADER, HeaderValue::from_static("1"));

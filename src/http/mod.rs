@@ -18,5 +18,7 @@ pub use call::{Answer, Client, ClientError, ClientLimits};
 pub(crate) use call::{Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, install_tls_provider, join, wait_asked};
 pub use limits::Limits;
 pub use problem::{Kind, Problem, not_found};
-pub use serve::{Answering, Answers, BindError, Caller, Listening, Peer, Place, Serving, WorkerHandle, Workers};
+pub use serve::{
+    Answering, Answers, BindError, Caller, ConnectionPermit, Listening, Peer, Serving, WorkerHandle, Workers,
+};
 pub(crate) use serve::{Streak, live};

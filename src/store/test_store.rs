@@ -10,11 +10,11 @@ use bytes::Bytes;
 use super::{Batch, Error, LogId, MemoryStore, Pace, Run, Store, Table};
 use crate::sync::lock;
 
-/// What happens to a commit.
+/// Outcome of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnCommit {
     Succeed,
-    /// It blocks until the test chooses otherwise.
+    /// Blocks until the test chooses otherwise.
     Hold,
     Fail,
     Panic,

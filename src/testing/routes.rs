@@ -17,7 +17,7 @@ use super::service::{Origin, Service, Target};
 use super::shared::Shared;
 use super::socket;
 use crate::broker::{self, Address, Announcement, INSTANCE_HEADER, Lease};
-use crate::http::{Kind, Peer, Place, Problem, json_body, message_name, not_found};
+use crate::http::{ConnectionPermit, Kind, Peer, Problem, json_body, message_name, not_found};
 use crate::message::{self, InstanceId, Message, Role, Verdict};
 
 /// Lease announced to relays, which renew it three times as often. It is not enforced: a slow machine must not fail a
@@ -65,7 +65,7 @@ async fn configuration(State(shared): State<Arc<Shared>>) -> Json<Value> {
 
 async fn connect(
     State(shared): State<Arc<Shared>>,
-    place: Option<Extension<Place>>,
+    permit: Option<Extension<ConnectionPermit>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let bytes_max = shared.limits.body_bytes_max;
@@ -75,7 +75,7 @@ async fn connect(
     upgrade.on_upgrade(move |socket| {
         tasks.track_future(async move {
             socket::serve(shared, cut, socket).await;
-            drop(place);
+            drop(permit);
         })
     })
 }

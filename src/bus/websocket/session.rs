@@ -24,7 +24,7 @@ use crate::message::{ActivityId, Inbox, Message, MessageId, Role, Verdict};
 /// Time for which messages that the inbox had no room for are retried after their connection ended.
 const HELD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Tells our broker that the messages it had no room for are sent again, in their order.
+/// Announces to our broker that the messages it refused as busy are sent again, in order.
 const RESUME: Bytes = Bytes::from_static(b"[]");
 
 /// Settings of a connection.
@@ -37,7 +37,7 @@ pub(super) struct Setup {
     pub(super) timeout: Duration,
     /// Silence after which the other end is pinged.
     pub(super) heartbeat: Duration,
-    /// How this end closes the connection.
+    /// The way this end closes the connection.
     pub(super) ending: Ending,
 }
 

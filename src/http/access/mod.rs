@@ -1,4 +1,4 @@
-//! Who may call, and from where: bearer tokens and CORS. Also the compression of responses.
+//! Access control of listeners: bearer tokens and CORS. Also the compression of responses.
 
 mod compression;
 mod cors;

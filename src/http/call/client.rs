@@ -183,7 +183,7 @@ mod tests {
 
     const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
-    /// What the target does after each answer.
+    /// Action of the target after each answer.
     #[derive(Clone, Copy)]
     enum After {
         Stay,

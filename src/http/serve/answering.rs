@@ -1,4 +1,4 @@
-//! What a listener needs from the code that answers its requests.
+//! The interface between a listener and the code that answers its requests.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -27,15 +27,15 @@ pub struct Caller {
 /// A future that resolves to the response.
 pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// Answers requests; every failure is an answer, too. A [`Router`] does. A server with one call that is much more frequent
-/// than all others can answer that one itself and leave the rest to a router.
+/// Answers requests; every failure is an answer, too. Implemented by [`Router`]. A server with one very frequent call can
+/// answer that one itself and leave the rest to a router.
 pub trait Answers: Send + Sync + 'static {
-    /// Answers a request. The future is dropped when the client goes away.
+    /// Answers a request. The future is dropped when the client disconnects.
     fn answer(&self, request: Request<Body>, caller: Caller) -> Answering;
 }
 
 impl Answers for Router {
-    /// Handlers find [`Peer`] and, if there is one, [`WorkerHandle`] among the request's extensions.
+    /// Inserts [`Peer`] and, if there is one, [`WorkerHandle`] into the request's extensions.
     fn answer(&self, mut request: Request<Body>, caller: Caller) -> Answering {
         let extensions = request.extensions_mut();
         extensions.insert(caller.peer);

@@ -2,7 +2,7 @@
 
 mod answering;
 mod live;
-mod place;
+mod permit;
 mod server;
 mod shared;
 mod stalled;
@@ -11,7 +11,7 @@ mod workers;
 
 pub use answering::{Answering, Answers, Caller, Peer};
 pub(crate) use live::live;
-pub use place::Place;
+pub use permit::ConnectionPermit;
 pub use server::{BindError, Listening, Serving};
 pub(crate) use workers::Streak;
 pub use workers::{WorkerHandle, Workers};

@@ -1,6 +1,6 @@
-//! The server under every listener: HTTP/1.1 with a bound on connections, a deadline for headers, and a drain.
+//! The HTTP/1.1 server of every listener, with a limit on connections, a deadline for headers, and a drain.
 //!
-//! It stands on hyper itself because `axum::serve` has neither a header deadline nor a bound on connections.
+//! It uses hyper directly because `axum::serve` has neither a header deadline nor a connection limit.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answering::{Answers, Caller, Peer};
 use super::live::send_chunks;
-use super::place::Place;
+use super::permit::ConnectionPermit;
 use super::shared::SharedConnection;
 use super::stalled::Stalled;
 use super::timer::ConnectionTimer;
@@ -37,7 +37,7 @@ use crate::http::Limits;
 /// The number of the next connection.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
-/// Why a listener could not be opened. One line that names the address and the setting it came from.
+/// A listener could not be opened. The message is one line that names the address and the option that sets it.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The text is not `host:port`.
@@ -47,32 +47,32 @@ pub enum BindError {
     NotAnAddress {
         /// The way to choose another address, such as `--listen HOST:PORT`.
         option: &'static str,
-        /// What it is set to.
+        /// The configured address.
         address: String,
     },
-    /// Somebody else listens there.
+    /// Another process listens there.
     #[error("port {port} is already in use; is another `exorelay` running? Choose another with {option}")]
     InUse {
         /// The way to choose another address, such as `--listen HOST:PORT`.
         option: &'static str,
-        /// What it is set to.
+        /// The configured address.
         address: String,
         /// The port that is taken.
         port: u16,
     },
-    /// The system does not allow it, or the host is not ours.
+    /// The system does not allow it, or the host is not one of this machine.
     #[error("cannot listen on {address}: {source}; choose another address with {option}")]
     System {
         /// The way to choose another address, such as `--listen HOST:PORT`.
         option: &'static str,
-        /// What it is set to.
+        /// The configured address.
         address: String,
         /// The system's reason.
         source: io::Error,
     },
 }
 
-/// A listener that has its port, and answers nobody yet.
+/// A bound listener that does not accept connections yet.
 pub struct Listening {
     listener: TcpListener,
     address: SocketAddr,
@@ -96,17 +96,17 @@ impl Listening {
         })
     }
 
-    /// Where it listens; the port is the real one even if 0 was asked for.
+    /// Returns the bound address, with the real port even if 0 was requested.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Starts answering with `answers`, on the runtime that this is called from.
+    /// Starts serving `answers` on the current runtime.
     pub fn serve(self, answers: impl Answers, limits: &Limits) -> Serving {
         self.serve_at(None, answers, limits)
     }
 
-    /// Starts answering with `answers`, on these threads; connections are accepted on the runtime that this is called from.
+    /// Starts serving `answers` on the threads of `workers`; connections are accepted on the current runtime.
     pub fn serve_with(self, workers: Workers, answers: impl Answers, limits: &Limits) -> Serving {
         self.serve_at(Some(workers), answers, limits)
     }
@@ -128,7 +128,7 @@ impl Listening {
     }
 }
 
-/// A listener at work.
+/// A running listener.
 pub struct Serving {
     address: SocketAddr,
     stop: CancellationToken,
@@ -137,7 +137,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Where it listens.
+    /// Returns the bound address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -148,7 +148,7 @@ impl Serving {
     }
 
     /// Stops accepting, lets requests that have begun finish for at most `grace`, then closes what is left.
-    /// Answers whether everything finished in time.
+    /// Returns true if everything finished in time.
     pub async fn drain(self, grace: Duration) -> bool {
         self.stop();
         let finished = tokio::time::timeout(grace, self.connections.wait()).await.is_ok();
@@ -161,14 +161,14 @@ fn http_of(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.header_read_timeout(Duration::from_millis(limits.header_timeout_ms));
     // One write per answer. `pipeline_flush` would do that too, and would hold answers back, the 400 included, for as long
-    // as something unread stands behind them.
+    // as unread bytes follow them.
     http.writev(false);
-    // We look ourselves whether somebody waits for an answer: `SharedConnection::poll_disconnect`.
+    // A client that has gone is detected by `SharedConnection::poll_disconnect`.
     http.half_close(true);
     http
 }
 
-/// What every connection of a listener is served with.
+/// State of the accept loop.
 struct Accepting {
     answers: Arc<dyn Answers>,
     workers: Option<Workers>,
@@ -181,11 +181,11 @@ struct Accepting {
 impl Accepting {
     /// Accepts connections until it is stopped.
     async fn run(self, listener: TcpListener, connections_max: usize) {
-        let places = Arc::new(Semaphore::new(connections_max));
+        let permits = Arc::new(Semaphore::new(connections_max));
         loop {
             let next = async {
-                let place = Arc::clone(&places).acquire_owned().await.ok()?;
-                Some((place, listener.accept().await))
+                let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
+                Some((permit, listener.accept().await))
             };
             let accepted = tokio::select! {
                 accepted = next => accepted,
@@ -193,8 +193,8 @@ impl Accepting {
             };
             match accepted {
                 None => return,
-                Some((place, Ok((stream, peer)))) => {
-                    if let Err(error) = self.begin(stream, peer, place) {
+                Some((permit, Ok((stream, peer)))) => {
+                    if let Err(error) = self.begin(stream, peer, permit) {
                         tracing::warn!(%error, %peer, "cannot serve a connection");
                     }
                 }
@@ -212,52 +212,52 @@ impl Accepting {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, %peer, "cannot switch off Nagle's algorithm");
         }
-        let (stream, seat) = match &self.workers {
+        let (stream, slot) = match &self.workers {
             None => (stream, None),
-            Some(workers) => workers.seat(stream).map(|(stream, seat)| (stream, Some(seat)))?,
+            Some(workers) => workers.assign(stream).map(|(stream, slot)| (stream, Some(slot)))?,
         };
         let stream = Stalled::new(stream, self.write_timeout);
-        let place = Place::new(permit, seat);
+        let permit = ConnectionPermit::new(permit, slot);
         let tasks = (self.stop.clone(), self.connections.clone());
-        let served = (peer, place.clone());
+        let served = (peer, permit.clone());
         let serving = serve_connection(stream, served, self.http.clone(), Arc::clone(&self.answers), tasks);
-        place.spawn(&self.connections, serving);
+        permit.spawn(&self.connections, serving);
         Ok(())
     }
 }
 
 async fn serve_connection(
     stream: Stalled<TcpStream>,
-    (peer, place): (SocketAddr, Place),
+    (peer, permit): (SocketAddr, ConnectionPermit),
     mut http: http1::Builder,
     answers: Arc<dyn Answers>,
     (stop, connections): (CancellationToken, TaskTracker),
 ) {
     http.timer(ConnectionTimer::new());
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-    let line = SharedConnection::new(stream);
-    let (kept, lent) = (place.clone(), line.clone());
-    let caller = Caller { peer: Peer(peer), worker: place.worker().cloned() };
+    let connection = SharedConnection::new(stream);
+    let (kept, lent) = (permit.clone(), connection.clone());
+    let caller = Caller { peer: Peer(peer), worker: permit.worker().cloned() };
     let service = service_fn(move |request: Request<Incoming>| {
         let open_request = caller.worker.as_ref().map(|worker: &WorkerHandle| worker.open_request(number));
-        let (method, version, line) = (request.method().clone(), request.version(), line.clone());
+        let (method, version, connection) = (request.method().clone(), request.version(), connection.clone());
         let mut request = request.map(Body::new);
         if request.headers().contains_key(UPGRADE) {
-            request.extensions_mut().insert(place.clone());
+            request.extensions_mut().insert(permit.clone());
         }
         answers.answer(request, caller.clone()).map(move |mut response| {
             drop(open_request);
-            line.keep_live(&method, version, &mut response);
+            connection.keep_live(&method, version, &mut response);
             Ok::<_, Infallible>(response)
         })
     });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(lent.clone()), service).with_upgrades());
+    let mut serving = pin!(http.serve_connection(TokioIo::new(lent.clone()), service).with_upgrades());
     // Ends with the connection, or with its live answer.
     let mut step = async |stop: bool| {
         if stop {
-            connection.as_mut().graceful_shutdown();
+            serving.as_mut().graceful_shutdown();
         }
-        poll_fn(|context| match connection.as_mut().poll(context) {
+        poll_fn(|context| match serving.as_mut().poll(context) {
             Poll::Ready(outcome) => Poll::Ready(Err(outcome.map_err(io::Error::other))),
             Poll::Pending => match lent.take_back() {
                 Some(live) => Poll::Ready(Ok(live)),
@@ -277,9 +277,9 @@ async fn serve_connection(
     match outcome {
         // In a task of its own, which is small.
         Ok((stream, source)) => {
-            let place = kept.clone();
-            place.spawn(&connections, async move {
-                let _place = kept;
+            let permit = kept.clone();
+            permit.spawn(&connections, async move {
+                let _permit = kept;
                 report(send_chunks(stream, source).await, peer);
             });
         }

@@ -1,13 +1,13 @@
 //! Threads that serve connections, each with a runtime of its own.
 //!
-//! A connection stays with its worker from the first request to the last. Whatever it does is done there, so that one request
-//! wakes one thread, where a runtime of many threads wakes a second one to look for more work; on a machine with little to do
-//! that is most of what a request costs. What wakes it from other threads is gathered: see [`Inbox`].
+//! A connection stays with its worker from the first request to the last, so a request wakes one thread. A multi-thread
+//! runtime wakes a second one to look for more work, which is most of the cost of a request on an idle machine. Wake-ups from
+//! other threads are batched, see [`WakeQueue`].
 
-mod inbox;
 mod load;
 #[cfg(test)]
 mod tests;
+mod wakes;
 
 use std::convert::Infallible;
 use std::io;
@@ -22,40 +22,40 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::inbox::{Gathered, Inbox};
 pub(crate) use self::load::Streak;
 pub use self::load::WorkerHandle;
+use self::wakes::{Routed, WakeQueue};
 
-/// How long the end of the threads is waited for: one of them may be in the middle of a write to the disk.
+/// Maximum time to wait for the threads to end: one of them may be in the middle of a write to the disk.
 const END_GRACE: Duration = Duration::from_secs(1);
 
-/// What waits for the disk beside all workers together, at most; a runtime would allow as many for each.
+/// Maximum number of blocking threads of all workers together; tokio's default is as many for each runtime.
 const BLOCKING_THREADS_MAX: usize = 512;
 
 /// The number of the next worker of this process.
 static WORKERS: AtomicU64 = AtomicU64::new(1);
 
-/// The threads of one listener. They end when it is drained, with the connections that a drain leaves; or, without a drain,
+/// The threads of one listener. They end when it has drained, together with the connections that are left; without a drain,
 /// with the runtime that the listener was opened on.
 pub struct Workers(Arc<Threads>);
 
 struct Threads {
     workers: Vec<Worker>,
     ending: CancellationToken,
-    /// Hears when the last thread has ended; each has a sender until then.
+    /// Disconnected when the last thread has ended; each thread holds a sender.
     ended: Mutex<Receiver<Infallible>>,
 }
 
 struct Worker {
     runtime: Handle,
-    inbox: Arc<Inbox>,
+    wakes: Arc<WakeQueue>,
     handle: WorkerHandle,
-    /// How many connections it has.
+    /// Number of open connections.
     connections: Arc<AtomicUsize>,
 }
 
 impl Workers {
-    /// Starts so many threads. Errors: the system refuses a thread or its poll.
+    /// Starts `count` threads. Errors: the system refuses a thread or its epoll instance.
     pub fn start(count: NonZeroUsize) -> io::Result<Self> {
         let (alive, ended) = sync_channel(1);
         let (workers, ending) = (Vec::with_capacity(count.get()), CancellationToken::new());
@@ -69,13 +69,13 @@ impl Workers {
         Ok(Self(Arc::new(threads)))
     }
 
-    /// For whoever accepts connections for them.
+    /// Returns another handle, for the accept loop.
     pub(super) fn share(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 
-    /// A seat with the worker that has the fewest connections. Errors: the system refuses the connection to its poll.
-    pub(super) fn seat(&self, stream: TcpStream) -> io::Result<(TcpStream, Seat)> {
+    /// Assigns a connection to the worker that has the fewest. Errors: the worker's epoll instance refuses the socket.
+    pub(super) fn assign(&self, stream: TcpStream) -> io::Result<(TcpStream, WorkerSlot)> {
         let fewest = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);
         let Some(worker) = self.0.workers.iter().min_by_key(fewest) else {
             return Err(io::Error::other("there is no worker"));
@@ -84,20 +84,20 @@ impl Workers {
         let _poll = worker.runtime.enter();
         let stream = TcpStream::from_std(stream)?;
         worker.connections.fetch_add(1, Ordering::Relaxed);
-        let (runtime, inbox) = (worker.runtime.clone(), Arc::clone(&worker.inbox));
+        let (runtime, wakes) = (worker.runtime.clone(), Arc::clone(&worker.wakes));
         let (handle, connections) = (worker.handle.clone(), Arc::clone(&worker.connections));
-        Ok((stream, Seat { runtime, inbox, handle, connections }))
+        Ok((stream, WorkerSlot { runtime, wakes, handle, connections }))
     }
 }
 
 impl Drop for Threads {
-    /// Ends them. What their connections held is let go of then, such as a store that writes its last when it is closed; so
-    /// this blocks until they have ended, for a second at most.
+    /// Ends the threads. Connections may hold the last reference to a store, which writes when it is closed; so this blocks
+    /// until they have ended, for [`END_GRACE`] at most.
     fn drop(&mut self) {
         self.ending.cancel();
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(END_GRACE) {
-            tracing::warn!("threads that served connections are left behind: they have not ended after {END_GRACE:?}");
+            tracing::warn!("worker threads have not ended after {END_GRACE:?}");
         }
     }
 }
@@ -110,51 +110,51 @@ impl Worker {
         alive: SyncSender<Infallible>,
     ) -> io::Result<Self> {
         let handle = runtime.handle().clone();
-        let inbox = Arc::new(Inbox::default());
+        let wakes = Arc::new(WakeQueue::default());
         let worker = WorkerHandle::new(WORKERS.fetch_add(1, Ordering::Relaxed));
-        let served = Arc::clone(&inbox);
+        let served = Arc::clone(&wakes);
         let serve = move || {
             serve(runtime, &served, &ending);
             drop(alive);
         };
         std::thread::Builder::new().name(format!("worker-{number}")).spawn(serve)?;
-        Ok(Self { runtime: handle, inbox, handle: worker, connections: Arc::default() })
+        Ok(Self { runtime: handle, wakes, handle: worker, connections: Arc::default() })
     }
 }
 
-fn serve(runtime: Runtime, inbox: &Inbox, ending: &CancellationToken) {
-    inbox.belongs_to_this_thread();
+fn serve(runtime: Runtime, wakes: &WakeQueue, ending: &CancellationToken) {
+    wakes.belongs_to_this_thread();
     runtime.block_on(async {
         tokio::select! {
-            never = inbox.wake_all() => match never {},
+            never = wakes.wake_all() => match never {},
             () = ending.cancelled() => {}
         }
     });
-    // Reads of the store cannot be cancelled; they get half of the time.
+    // Reads of the store cannot be cancelled; they get half of the grace time.
     runtime.shutdown_timeout(END_GRACE / 2);
 }
 
-/// A connection's place with its worker, until it is dropped.
-pub(super) struct Seat {
+/// A connection's slot with its worker, until it is dropped.
+pub(super) struct WorkerSlot {
     runtime: Handle,
-    inbox: Arc<Inbox>,
+    wakes: Arc<WakeQueue>,
     handle: WorkerHandle,
     connections: Arc<AtomicUsize>,
 }
 
-impl Seat {
-    /// The worker.
+impl WorkerSlot {
+    /// Returns the worker.
     pub(super) fn worker(&self) -> &WorkerHandle {
         &self.handle
     }
 
-    /// Does `work` there.
+    /// Spawns `work` on the worker.
     pub(super) fn spawn(&self, tasks: &TaskTracker, work: impl Future<Output = ()> + Send + 'static) {
-        tasks.spawn_on(Gathered::new(Arc::clone(&self.inbox), work), &self.runtime);
+        tasks.spawn_on(Routed::new(Arc::clone(&self.wakes), work), &self.runtime);
     }
 }
 
-impl Drop for Seat {
+impl Drop for WorkerSlot {
     fn drop(&mut self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }

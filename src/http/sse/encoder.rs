@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 /// The characters that end a line of an event.
 const LINE_BREAKS: [char; 2] = ['\r', '\n'];
 
-/// How data lines begin. Readers drop one space behind the colon, so both mean the same.
+/// Prefix of data lines. Readers drop one space after the colon, so both mean the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DataPrefix {
     /// `data: text`.

@@ -1,4 +1,4 @@
-//! What one worker has to do at the moment, for handlers that may keep its thread waiting.
+//! Current load of one worker, for handlers that may block its thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

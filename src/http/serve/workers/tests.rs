@@ -18,39 +18,39 @@ fn some(count: usize) -> Workers {
     Workers::start(NonZeroUsize::new(count).unwrap()).unwrap()
 }
 
-async fn seats(workers: &Workers, count: usize) -> Vec<(TcpStream, Seat)> {
+async fn slots(workers: &Workers, count: usize) -> Vec<(TcpStream, WorkerSlot)> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut seats = Vec::new();
+    let mut slots = Vec::new();
     for _ in 0..count {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        seats.push(workers.seat(stream).unwrap());
+        slots.push(workers.assign(stream).unwrap());
     }
-    seats
+    slots
 }
 
 fn thread_name() -> String {
     std::thread::current().name().unwrap_or_default().to_owned()
 }
 
-/// The name of the thread that works for a seat.
-async fn thread_of(seat: &Seat) -> String {
+/// The name of the thread that works for a slot.
+async fn thread_of(slot: &WorkerSlot) -> String {
     let (tell, told) = oneshot::channel();
-    seat.spawn(&TaskTracker::new(), async move { tell.send(thread_name()).unwrap() });
+    slot.spawn(&TaskTracker::new(), async move { tell.send(thread_name()).unwrap() });
     told.await.unwrap()
 }
 
 #[tokio::test]
-async fn a_connection_goes_where_the_fewest_are_and_leaves_its_place_when_it_ends() {
+async fn a_connection_goes_to_the_worker_with_the_fewest_and_frees_its_slot_when_it_ends() {
     let workers = some(3);
-    let mut seats = seats(&workers, 6).await;
+    let mut slots = slots(&workers, 6).await;
     let mut threads = Vec::new();
-    for (_, seat) in &seats {
-        threads.push(thread_of(seat).await);
+    for (_, slot) in &slots {
+        threads.push(thread_of(slot).await);
     }
     assert_eq!(threads, ["worker-1", "worker-2", "worker-3", "worker-1", "worker-2", "worker-3"]);
-    drop(seats.remove(1));
-    let (_stream, seat) = self::seats(&workers, 1).await.remove(0);
-    assert_eq!(thread_of(&seat).await, "worker-2");
+    drop(slots.remove(1));
+    let (_stream, slot) = self::slots(&workers, 1).await.remove(0);
+    assert_eq!(thread_of(&slot).await, "worker-2");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,9 +59,9 @@ async fn no_wake_from_another_thread_is_lost() {
     let workers = some(2);
     let tasks = TaskTracker::new();
     let mut callers = Vec::new();
-    for (_, seat) in seats(&workers, 64).await {
+    for (_, slot) in slots(&workers, 64).await {
         let (ask, mut asked) = mpsc::channel::<oneshot::Sender<usize>>(1);
-        seat.spawn(&tasks, async move {
+        slot.spawn(&tasks, async move {
             let mut count = 0;
             while let Some(asker) = asked.recv().await {
                 count += 1;
@@ -87,12 +87,12 @@ async fn no_wake_from_another_thread_is_lost() {
 async fn everybody_who_is_woken_at_once_wakes() {
     let workers = some(2);
     let tasks = TaskTracker::new();
-    let seats = seats(&workers, 100).await;
+    let slots = slots(&workers, 100).await;
     let event = Arc::new(Notify::new());
-    let (tell, mut told) = mpsc::channel(seats.len());
-    for (_, seat) in &seats {
+    let (tell, mut told) = mpsc::channel(slots.len());
+    for (_, slot) in &slots {
         let (event, tell) = (Arc::clone(&event), tell.clone());
-        seat.spawn(&tasks, async move {
+        slot.spawn(&tasks, async move {
             let mut woken = std::pin::pin!(event.notified());
             woken.as_mut().enable();
             tell.send(thread_name()).await.unwrap();
@@ -100,11 +100,11 @@ async fn everybody_who_is_woken_at_once_wakes() {
             tell.send(thread_name()).await.unwrap();
         });
     }
-    for _ in &seats {
+    for _ in &slots {
         told.recv().await.unwrap();
     }
     event.notify_waiters();
-    for _ in &seats {
+    for _ in &slots {
         assert!(told.recv().await.unwrap().starts_with("worker-"), "at home");
     }
 }

@@ -1,8 +1,8 @@
-//! How other threads wake what a worker does: many at once, for the price of one.
+//! Batched wake-ups of a worker's tasks from other threads.
 //!
-//! To wake a task of another thread's runtime is a call of the system each time, be it the hundredth subscriber of one
-//! event. So the tasks of a worker are given a waker of ours. On their own thread it wakes as usual; on another it leaves
-//! the task in the worker's inbox, and only the first one there wakes the worker, which then wakes all of them at home.
+//! Waking a task of another thread's runtime costs a system call each time, also for the hundredth subscriber of one event.
+//! So the tasks of a worker get a waker of ours: on the worker's thread it wakes as usual; on any other it queues the task, and
+//! only the first queued task wakes the worker, which then wakes all of them.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -15,18 +15,18 @@ use futures_util::task::AtomicWaker;
 
 use crate::sync::lock;
 
-/// What is woken from elsewhere, until the worker comes for it. It holds every task once at most between two of its wakes,
-/// or a few times if several wake it: it is bounded by what there is to wake.
+/// Tasks that other threads have woken, until the worker takes them. Bounded by the number of the worker's tasks, times the
+/// threads that wake them.
 #[derive(Default)]
-pub(super) struct Inbox {
+pub(super) struct WakeQueue {
     /// The worker's own thread; unset until it runs.
     thread: OnceLock<ThreadId>,
     woken: Mutex<Vec<Waker>>,
     worker: AtomicWaker,
 }
 
-impl Inbox {
-    /// Makes the calling thread the one whose tasks need no inbox. Only the first call counts.
+impl WakeQueue {
+    /// Makes the calling thread the worker's own, on which tasks are woken directly. Only the first call counts.
     pub(super) fn belongs_to_this_thread(&self) {
         self.thread.get_or_init(|| thread::current().id());
     }
@@ -35,17 +35,17 @@ impl Inbox {
         self.thread.get() == Some(&thread::current().id())
     }
 
-    fn leave(&self, task: &Waker) {
+    fn push(&self, task: &Waker) {
         lock(&self.woken).push(task.clone());
-        // Nothing but the first time, until the worker has come and registered again.
+        // Does nothing after the first time, until the worker has registered again.
         self.worker.wake();
     }
 
-    /// Wakes everything that comes. To be awaited by one task, on the worker's own thread.
+    /// Wakes every queued task. To be awaited by one task, on the worker's own thread.
     pub(super) async fn wake_all(&self) -> Infallible {
         let mut taken = Vec::new();
         poll_fn(|context| {
-            // Before the look, so that whoever comes after it rings.
+            // Before the queue is read, so that a task queued after that wakes the worker again.
             self.worker.register(context.waker());
             std::mem::swap(&mut taken, &mut *lock(&self.woken));
             taken.drain(..).for_each(Waker::wake);
@@ -55,41 +55,41 @@ impl Inbox {
     }
 }
 
-/// Wakes one task of a worker from anywhere.
-struct Bell {
-    inbox: Arc<Inbox>,
+/// Wakes one task of a worker from any thread.
+struct TaskWaker {
+    wakes: Arc<WakeQueue>,
     task: Waker,
 }
 
-impl Wake for Bell {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.inbox.is_on_its_thread() {
+        if self.wakes.is_on_its_thread() {
             self.task.wake_by_ref();
         } else {
-            self.inbox.leave(&self.task);
+            self.wakes.push(&self.task);
         }
     }
 }
 
-/// Work that is woken through an inbox.
-pub(super) struct Gathered<W> {
-    inbox: Arc<Inbox>,
+/// A future that is woken through a [`WakeQueue`].
+pub(super) struct Routed<W> {
+    wakes: Arc<WakeQueue>,
     work: Pin<Box<W>>,
-    /// That of the task, and ours around it.
+    /// The task's waker, and ours around it.
     wakers: Option<(Waker, Waker)>,
 }
 
-impl<W: Future> Gathered<W> {
-    pub(super) fn new(inbox: Arc<Inbox>, work: W) -> Self {
-        Self { inbox, work: Box::pin(work), wakers: None }
+impl<W: Future> Routed<W> {
+    pub(super) fn new(wakes: Arc<WakeQueue>, work: W) -> Self {
+        Self { wakes, work: Box::pin(work), wakers: None }
     }
 }
 
-impl<W: Future> Future for Gathered<W> {
+impl<W: Future> Future for Routed<W> {
     type Output = W::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<W::Output> {
@@ -97,8 +97,8 @@ impl<W: Future> Future for Gathered<W> {
         let known = this.wakers.take().filter(|(task, _)| task.will_wake(context.waker()));
         let (_, ours) = this.wakers.insert(known.unwrap_or_else(|| {
             let task = context.waker().clone();
-            let bell = Arc::new(Bell { inbox: Arc::clone(&this.inbox), task: task.clone() });
-            (task, Waker::from(bell))
+            let waker = Arc::new(TaskWaker { wakes: Arc::clone(&this.wakes), task: task.clone() });
+            (task, Waker::from(waker))
         }));
         this.work.as_mut().poll(&mut Context::from_waker(ours))
     }
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often it is woken.
+    /// Counts its wake-ups.
     #[derive(Default)]
     struct Count(AtomicUsize);
 
@@ -132,36 +132,36 @@ mod tests {
     }
 
     #[test]
-    fn the_worker_is_woken_once_for_all_that_is_woken_elsewhere() {
-        let inbox = Arc::new(Inbox::default());
+    fn the_worker_is_woken_once_for_all_tasks_that_others_wake() {
+        let queue = Arc::new(WakeQueue::default());
         let (worker, worker_waker) = Count::new();
-        let mut wakes = Box::pin(inbox.wake_all());
+        let mut wakes = Box::pin(queue.wake_all());
         let mut serve = || assert!(wakes.as_mut().poll(&mut Context::from_waker(&worker_waker)).is_pending());
         serve();
         let tasks: Vec<_> = (0..100).map(|_| Count::new()).collect();
-        let bells: Vec<_> = tasks.iter().map(|(_, task)| bell(&inbox, task.clone())).collect();
+        let wakers: Vec<_> = tasks.iter().map(|(_, task)| waker(&queue, task.clone())).collect();
         for round in 1..=3 {
-            bells.iter().for_each(Waker::wake_by_ref);
+            wakers.iter().for_each(Waker::wake_by_ref);
             assert_eq!(worker.is(), round);
-            assert!(tasks.iter().all(|(task, _)| task.is() == round - 1), "at home, not here");
+            assert!(tasks.iter().all(|(task, _)| task.is() == round - 1), "only by the worker");
             serve();
             assert!(tasks.iter().all(|(task, _)| task.is() == round));
         }
-        inbox.belongs_to_this_thread();
-        bells.iter().for_each(Waker::wake_by_ref);
-        assert!(tasks.iter().all(|(task, _)| task.is() == 4), "at home at once");
+        queue.belongs_to_this_thread();
+        wakers.iter().for_each(Waker::wake_by_ref);
+        assert!(tasks.iter().all(|(task, _)| task.is() == 4), "at once on the worker's thread");
         assert_eq!(worker.is(), 3);
     }
 
-    fn bell(inbox: &Arc<Inbox>, task: Waker) -> Waker {
-        let mut bell = None;
+    fn waker(queue: &Arc<WakeQueue>, task: Waker) -> Waker {
+        let mut waker = None;
         let work = std::future::poll_fn(|context: &mut Context<'_>| {
-            bell = Some(context.waker().clone());
+            waker = Some(context.waker().clone());
             Poll::Ready(())
         });
-        let mut gathered = Gathered::new(Arc::clone(inbox), work);
-        assert!(Pin::new(&mut gathered).poll(&mut Context::from_waker(&task)).is_ready());
-        drop(gathered);
-        bell.unwrap()
+        let mut routed = Routed::new(Arc::clone(queue), work);
+        assert!(Pin::new(&mut routed).poll(&mut Context::from_waker(&task)).is_ready());
+        drop(routed);
+        waker.unwrap()
     }
 }
