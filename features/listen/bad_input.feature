@@ -20,7 +20,7 @@ Feature: Bad input
 
   Scenario: A body that is not UTF-8
     When I POST the bytes 7b 22 ff 22 7d to listen/run/hello
-    Then I get 400 with the problem "invalid-message" and the words "not UTF-8: byte 2"
+    Then I get 400 with the problem "invalid-message" and the words "not UTF-8: invalid byte at position 2"
 
   Scenario: A body that is nested too deep
     When I POST 100000 opening brackets to listen/run/hello

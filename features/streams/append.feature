@@ -25,7 +25,7 @@ Feature: Appending
 
   Scenario: Content of another type
     When I append `hello` to "orders" as text/plain
-    Then I get 409 with the problem "content-type-mismatch" and the words "the stream holds application/json"
+    Then I get 409 with the problem "content-type-mismatch" and the words "the content type of the stream is application/json"
 
   Scenario: An empty append
     When I append `` to "notes"
