@@ -54,9 +54,11 @@ async fn a_field_of_a_wrong_type_drops_its_frame_and_is_logged() {
         (broker.log().matches(MALFORMED).count() == frames.len() + 3).then_some(())
     })
     .await;
-    for words in
-        ["\\\"isSecurity\\\" must be true or false", "\\\"responseTo\\\" must be a string", "role of the service"]
-    {
+    for words in [
+        "\\\"isSecurity\\\" must be true or false",
+        "\\\"responseTo\\\" must be a string",
+        "the role of the registering service",
+    ] {
         assert!(broker.log().contains(words), "{words} in {}", broker.log());
     }
 }
