@@ -22,7 +22,7 @@ node_streams=$cache/node-streams
 say() { echo "$*" >&2; }
 
 # The names of --only, and whether a binary was given; everything but --results is handed on as it is.
-only=, built= results=
+only=, built="" results=""
 arguments=("$@")
 for at in "${!arguments[@]}"; do
   if [[ ${arguments[at]} == --results ]]; then
