@@ -235,14 +235,18 @@ impl<M: Machine> Shared<M> {
 
     /// Commits everything that is queued, and answers each caller. Whatever panics, no caller is left waiting.
     fn commit_queued(&self) -> Result<Queued, CommitError> {
+        // Held until a failure is recorded, so that nothing decided on top of lost changes is committed.
+        let _commit = lock(&self.commit);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.commit_batch()));
         outcome.unwrap_or_else(|_| Err(self.fail(Failure::Panicked, Vec::new())))
     }
 
     fn commit_batch(&self) -> Result<Queued, CommitError> {
-        let _commit = lock(&self.commit);
         let Taken { entries, batch, publication } = {
             let mut queue = lock(&self.queue);
+            if let Some(failure) = &queue.failure {
+                return Err(CommitError::Failed(Arc::clone(failure)));
+            }
             let Some(taken) = queue.take(&self.machine) else { return Ok(queue.end_commit()) };
             taken
         };

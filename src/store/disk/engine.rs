@@ -100,7 +100,10 @@ impl Engine {
 /// Opens the database unless its lists of files are damaged.
 fn open_checked(config: &DiskConfig) -> Result<Keyspaces, Cause> {
     manifests::check(&config.dir)?;
-    Ok(Keyspaces::open(config)?)
+    let keyspaces = Keyspaces::open(config)?;
+    // Earlier versions kept second copies of the database's files there. They are only taking space.
+    fs::remove_dir_all(config.dir.join("copies")).ok();
+    Ok(keyspaces)
 }
 
 /// Locks a directory for this process and creates it if necessary; `None` if another process holds it.

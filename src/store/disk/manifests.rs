@@ -16,17 +16,26 @@ use crate::store::error::Cause;
 /// Size of `current`: the number of the list (8 bytes, little-endian), its xxh3 (16), and the kind of checksum (1).
 const CURRENT_BYTES: usize = 25;
 
+/// The keyspace in which fjall lists all others; it is created first. Without it fjall deletes the others.
+const META: &str = "0";
+
 /// Checks the list of every keyspace in a data directory. Errors: [`Cause::DamagedFile`], [`Cause::File`].
 pub(super) fn check(dir: &Path) -> Result<(), Cause> {
     let entries = match fs::read_dir(dir.join("keyspaces")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(unreadable(dir))?,
     };
+    let mut in_use = false;
     for entry in entries {
         let keyspace = entry.map_err(unreadable(dir))?.path();
         if keyspace.is_dir() {
             check_keyspace(&keyspace)?;
+            in_use |= !is_new(&keyspace)?;
         }
+    }
+    let meta = dir.join("keyspaces").join(META).join("current");
+    if in_use && !meta.try_exists().map_err(unreadable(&meta))? {
+        return Err(damaged(meta, "is missing"));
     }
     Ok(())
 }
@@ -35,7 +44,7 @@ fn check_keyspace(keyspace: &Path) -> Result<(), Cause> {
     let path = keyspace.join("current");
     let current = match fs::read(&path) {
         // fjall was interrupted while it created the keyspace, and starts again.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !has_later_list(keyspace) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_new(keyspace)? => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged(path, "is missing")),
         read => read.map_err(unreadable(&path))?,
     };
@@ -44,6 +53,8 @@ fn check_keyspace(keyspace: &Path) -> Result<(), Cause> {
     match fs::read(&list) {
         Ok(bytes) if xxh3_128(&bytes) == checksum => Ok(()),
         Ok(_) => Err(damaged(list, format!("does not match the checksum in {}", path.display()))),
+        // fjall was interrupted while it removed a keyspace that was never used.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && number == 0 && is_new(keyspace)? => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(damaged(list, format!("is missing, or {} is damaged", path.display())))
         }
@@ -65,10 +76,20 @@ fn parse(current: &[u8]) -> Option<(u64, u128)> {
     Some((u64::from_le_bytes(*number), u128::from_le_bytes(checksum.try_into().ok()?)))
 }
 
-/// Returns true if something was ever added to the keyspace: list 0 is the empty one.
-fn has_later_list(keyspace: &Path) -> bool {
-    let number = |path: PathBuf| path.file_name()?.to_str()?.strip_prefix('v')?.parse::<u64>().ok();
-    fs::read_dir(keyspace).into_iter().flatten().flatten().any(|entry| number(entry.path()) > Some(0))
+/// Returns true if nothing was ever added to the keyspace: it has the empty list 0 at most, and no table or blob file.
+fn is_new(keyspace: &Path) -> Result<bool, Cause> {
+    let number = |path: &Path| path.file_name()?.to_str()?.strip_prefix('v')?.parse::<u64>().ok();
+    let later_list = files(keyspace)?.iter().any(|path| number(path) > Some(0));
+    Ok(!later_list && files(&keyspace.join("tables"))?.is_empty() && files(&keyspace.join("blobs"))?.is_empty())
+}
+
+/// Returns the paths in a folder; none if it does not exist.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Cause> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(unreadable(folder))?,
+    };
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(unreadable(folder))).collect()
 }
 
 #[cfg(test)]
@@ -126,6 +147,31 @@ mod tests {
         assert!(refused.contains("keyspaces/2/v"), "{refused}");
         let refused = refusal(|keyspace| fs::write(keyspace.join("current"), "none").unwrap());
         assert!(refused.contains("keyspaces/2/current is damaged"), "{refused}");
+    }
+
+    #[test]
+    fn a_keyspace_that_lost_both_its_list_and_current_is_refused() {
+        let refused = refusal(|keyspace| {
+            fs::remove_file(list_of(keyspace)).unwrap();
+            fs::remove_file(keyspace.join("current")).unwrap();
+        });
+        assert!(refused.contains("keyspaces/2/current is missing"), "{refused}");
+    }
+
+    #[test]
+    fn a_directory_that_lost_its_list_of_keyspaces_is_refused() {
+        let refused = refusal(|keyspace| fs::remove_dir_all(keyspace.with_file_name(META)).unwrap());
+        assert!(refused.contains("keyspaces/0/current is missing"), "{refused}");
+    }
+
+    #[test]
+    fn an_unused_keyspace_that_was_being_removed_is_left_to_fjall() {
+        let dir = tempfile::tempdir().unwrap();
+        let keyspace = dir.path().join("keyspaces/1");
+        fs::create_dir_all(keyspace.join("tables")).unwrap();
+        let current = [&0_u64.to_le_bytes()[..], &[0; CURRENT_BYTES - 8]].concat();
+        fs::write(keyspace.join("current"), current).unwrap();
+        check(dir.path()).unwrap();
     }
 
     #[test]

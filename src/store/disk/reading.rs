@@ -113,8 +113,8 @@ impl Pages<'_> {
     }
 }
 
-/// Reads a value. fjall 3.1 panics if the length in front of a large value is damaged (an `assert_eq` in
-/// `vlog/blob_file/reader.rs` of lsm-tree); this goes when it returns an error.
+/// Reads a value. Builds with debug assertions panic if the length in front of a large value is damaged
+/// (`vlog/blob_file/reader.rs` of lsm-tree 3.1); this goes when it returns an error.
 fn without_panic<T>(read: impl FnOnce() -> Result<T, fjall::Error>) -> Result<T, Cause> {
     catch_unwind(AssertUnwindSafe(read)).map_err(|_| Cause::Panicked)?.map_err(Cause::from)
 }
