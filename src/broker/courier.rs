@@ -104,6 +104,8 @@ impl Courier {
             };
             if let Some(delay) = asked {
                 self.pause(delay).await?;
+                // Others may have started deliveries meanwhile.
+                continue;
             }
             match self.engine.take(self.key) {
                 Work::Gone => return Ok(None),

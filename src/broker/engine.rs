@@ -82,6 +82,7 @@ impl Engine {
         let mut effects = Vec::new();
         let result = step(&mut self.exchange(), Instant::now(), &mut effects);
         self.perform(effects);
+        self.progress.notify_waiters();
         result
     }
 
@@ -192,7 +193,6 @@ impl Engine {
     pub(crate) fn record_outcome(&self, key: InstanceKey, attempt: Attempt) {
         let delivered = self.run(|exchange, now, effects| exchange.record_outcome(now, key, attempt, effects));
         self.metrics.delivered.inc_by(delivered as u64);
-        self.progress.notify_waiters();
     }
 
     /// Ends a delivery that was left to the instance's task, see [`InstanceHandle::push_unanswered`].
@@ -201,7 +201,6 @@ impl Engine {
         if self.run(|exchange, now, effects| exchange.complete_deferred(now, (key, sequence), outcome, effects)) {
             self.metrics.delivered.inc();
         }
-        self.progress.notify_waiters();
     }
 
     /// Gives up a message that none of its receivers had capacity for.
@@ -245,6 +244,7 @@ impl Engine {
                 tracing::warn!(%role, ?instance, "service dropped: its lease ended");
             }
             self.perform(effects);
+            self.progress.notify_waiters();
         }
     }
 

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::mailboxes::{Mailboxes, Plan};
-use super::selection::{Correlation, Recipient};
+use super::mailboxes::Mailboxes;
+use super::selection::{Correlation, Plan, Recipient};
 use super::startup::EarlyMessage;
 use super::{Departed, Effect, Endpoint, Envelope, Instance, InstanceKey, Note, Reason, Routed, Startup, Tracer};
 use crate::broker::Error;

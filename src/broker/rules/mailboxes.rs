@@ -3,21 +3,14 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
-use super::selection::{Correlation, Recipient};
+use super::selection::{Correlation, Plan, Recipient};
 use super::{
     Attempt, Batch, Conversations, Effect, Envelope, Instance, InstanceKey, Outcome, QueueLimits, Queues, Reason,
     Registry, Routed, Work, bytes_of,
 };
 use crate::broker::config::Config;
 use crate::broker::wire::Landscape;
-use crate::message::{ActivityId, InstanceId, Message, MessageId, MessageName, Role};
-
-/// The receivers of one message.
-pub(super) struct Plan {
-    pub(super) public: MessageName,
-    pub(super) conversation: ActivityId,
-    pub(super) recipients: Vec<Recipient>,
-}
+use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
 
 /// The registry, the queues and the conversations, kept in step with each other.
 pub(super) struct Mailboxes<H> {
@@ -192,7 +185,12 @@ impl<H: Clone> Mailboxes<H> {
 
     /// See [`super::Exchange::take`].
     pub(super) fn take(&mut self, now: Instant, key: InstanceKey, effects: &mut Vec<Effect<H>>) -> Work {
-        let Some(instance) = self.registry.get(key).filter(|instance| !instance.gone) else { return Work::Gone };
+        let instance = match self.registry.get(key) {
+            // The task ends when it has seen the answers to what the instance already has.
+            Some(instance) if instance.gone && self.queues.has_deferred(key) => return Work::Nothing,
+            Some(instance) if !instance.gone => instance,
+            Some(_) | None => return Work::Gone,
+        };
         let together = instance.takes_batches();
         let messages_max = if together { self.config.batch_messages_max } else { 1 };
         let (messages, timings, late) = self.queues.take(key, (messages_max, self.config.batch_bytes_max), now);

@@ -123,6 +123,11 @@ impl Queue {
         self.deferred.push_back(envelope);
     }
 
+    /// Returns true if the receiver has envelopes that it has not answered yet.
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
     /// Removes and returns a deferred envelope, now that it is answered.
     pub(crate) fn complete_deferred(&mut self, sequence: u64) -> Option<Envelope> {
         let position = self.deferred.iter().position(|envelope| envelope.sequence == sequence)?;

@@ -191,6 +191,11 @@ impl Queues {
         None
     }
 
+    /// Returns true if the receiver has envelopes that it has not answered yet.
+    pub(crate) fn has_deferred(&self, key: InstanceKey) -> bool {
+        self.queues.get(&key).is_some_and(Queue::has_deferred)
+    }
+
     /// Removes and returns a deferred envelope, now that it is answered.
     pub(crate) fn complete_deferred(&mut self, key: InstanceKey, sequence: u64) -> Option<Envelope> {
         let envelope = self.queues.get_mut(&key)?.complete_deferred(sequence)?;

@@ -1,7 +1,14 @@
 //! The choice of receivers for a message: one instance of every role that receives it.
 
 use super::{Instance, InstanceKey, Participant, Target};
-use crate::message::{MessageName, Role};
+use crate::message::{ActivityId, MessageName, Role};
+
+/// The receivers of one message.
+pub(super) struct Plan {
+    pub(super) public: MessageName,
+    pub(super) conversation: ActivityId,
+    pub(super) recipients: Vec<Recipient>,
+}
 
 /// An instance that gets a message.
 pub(crate) struct Recipient {

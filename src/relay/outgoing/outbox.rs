@@ -95,12 +95,15 @@ impl Outbox {
             Ok(slot) => slot,
             Err(error) => return Receipt::Now(Err(self.rejected(&error))),
         };
+        // Before the message is stored: a refused one must not be sent after a restart.
+        let permit = match unconfirmed.try_reserve() {
+            Ok(permit) => permit,
+            Err(error) => return Receipt::Now(Err(self.rejected(&error))),
+        };
         let stored = log.append(&entry.message);
         let (accepted, receipt) = Receipt::later(Err(Error::Closed));
-        match unconfirmed.try_send(Unconfirmed { entry, slot, stored, accepted }) {
-            Ok(()) => receipt,
-            Err(error) => Receipt::Now(Err(self.rejected(&error))),
-        }
+        permit.send(Unconfirmed { entry, slot, stored, accepted });
+        receipt
     }
 
     fn rejected<T>(&self, error: &TrySendError<T>) -> Error {
