@@ -109,26 +109,26 @@ impl Presence {
                 joined = self.identity.bus.join(&current) => joined,
                 () = self.left.cancelled() => return,
             };
-            let wait = match joined {
+            // Not the state: a sender may report the end of the last connection after this relay has joined again.
+            let (has_joined, wait) = match joined {
                 Ok(renewal) => {
                     online_since.get_or_insert_with(Instant::now);
                     self.set_online(version);
-                    renewal
+                    (true, renewal)
                 }
                 Err(error) => {
                     self.set_offline(error.to_string());
                     self.events.error(Error::Bus(error));
-                    self.next_wait(&mut backoff, online_since.take())
+                    (false, self.next_wait(&mut backoff, online_since.take()))
                 }
             };
-            let online = self.state.borrow().online;
             let lost = tokio::select! {
                 biased;
                 () = self.left.cancelled() => return,
-                error = self.identity.bus.lost(), if online => error,
+                error = self.identity.bus.lost(), if has_joined => error,
                 () = tokio::time::sleep(wait) => continue,
                 // While the bus is away, a changed registration does not cut the backoff short.
-                () = self.renew.notified(), if online => continue,
+                () = self.renew.notified(), if has_joined => continue,
             };
             self.set_offline(lost.to_string());
             // All relays notice the loss of their broker at the same moment; the jitter spreads their return.
