@@ -144,7 +144,7 @@ run_bench() { # ARGUMENT..
   local status=0 section=${0##*/} report
   report=$("$bench" "$@") || status=$?
   echo "$report"
-  SECTION=$section REPORT=$report HEAD="\`spec/bench/$section\`, $(date +%F), $(uname -srm)" python3 - "$here/results.md" <<'PYTHON'
+  SECTION=$section REPORT=$report HEAD="\`spec/bench/$section\`, $(date +%F), $(uname -sm)" python3 - "$here/results.md" <<'PYTHON'
 import os, pathlib, re, sys
 path, section = pathlib.Path(sys.argv[1]), os.environ["SECTION"]
 text = path.read_text()
