@@ -16,15 +16,15 @@ use super::rules::{Attempt, Effect, Endpoint, Envelope, Exchange, FailedDelivery
 use super::traffic::Traffic;
 use super::wire::{Landscape, Undelivered};
 use crate::message::{
-    Delivery, InstanceId, Message, MessageId, MessageName, Payload, Pending, Receipt, Registration, Role, Verdict,
+    Delivery, InstanceId, Message, MessageId, MessageName, Payload, Pending, Receipt, Registration, Role, UNDELIVERED,
+    Verdict,
 };
 use crate::sync::lock;
 
 /// Interval at which leases, delivery windows and conversations are checked.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Name and sender of the message that notifies a sender of a failed delivery.
-const UNDELIVERED: &str = "exocom.undelivered";
+/// Sender of the message that notifies a sender of a failed delivery.
 const BROKER: &str = "exocom";
 
 type Effects = Vec<Effect<InstanceHandle>>;

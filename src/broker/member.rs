@@ -65,6 +65,7 @@ impl Member {
             namespace: hello.namespace,
             batch: self.acks == Acks::Each,
             token: hello.token,
+            away: hello.away,
         };
         if let Some(registered) = known {
             return self.broker.engine().renew(registered.key, registration);

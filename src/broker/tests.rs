@@ -102,6 +102,7 @@ fn registration(role: &str, instance: &str, receives: &[&str]) -> Registration {
         namespace: None,
         batch: true,
         token: None,
+        away: false,
     }
 }
 

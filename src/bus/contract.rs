@@ -120,6 +120,7 @@ fn registration(role: &str, instance: &str, receives: &[&str]) -> Registration {
         namespace: None,
         batch: true,
         token: None,
+        away: false,
     }
 }
 

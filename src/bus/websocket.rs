@@ -225,7 +225,7 @@ impl Bus for WebSocketBus {
 
 /// Builds the registration frame. With `Register::Off` it contains only the role, as in the originals.
 fn hello(registration: &Registration, register: Register) -> Hello {
-    let Registration { role, instance, receives, sends, namespace, batch: _, token } = registration.clone();
+    let Registration { role, instance, receives, sends, namespace, batch: _, token, away } = registration.clone();
     let (role_only, dialect) = (register == Register::Off, Dialect::ActivityId);
     Hello {
         role,
@@ -235,6 +235,7 @@ fn hello(registration: &Registration, register: Register) -> Hello {
         sends: if role_only { Vec::new() } else { sends },
         namespace: namespace.filter(|_| !role_only),
         token,
+        away: away && !role_only,
     }
 }
 

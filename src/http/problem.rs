@@ -37,6 +37,8 @@ pub enum Kind {
     NoReply,
     /// The message could not be delivered to the service that receives it.
     Undeliverable,
+    /// The service that receives the request could not handle it.
+    Failed,
     /// The idempotency key was used before, with another body.
     IdempotencyMismatch,
     /// The call names an instance that is not registered.
@@ -86,6 +88,7 @@ impl Kind {
             Self::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE, "Shutting down"),
             Self::NoReply => ("no-reply", StatusCode::GATEWAY_TIMEOUT, "No reply"),
             Self::Undeliverable => ("undeliverable", StatusCode::BAD_GATEWAY, "Undeliverable"),
+            Self::Failed => ("failed", StatusCode::BAD_GATEWAY, "The service failed"),
             Self::IdempotencyMismatch => {
                 ("idempotency-mismatch", StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key was used with another body")
             }

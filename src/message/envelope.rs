@@ -1,5 +1,5 @@
 //! A message and its JSON envelope:
-//! `{"id","name","payload","sender","activityId","responseTo","auth","isSecurity","traceparent"}`.
+//! `{"id","name","payload","sender","activityId","responseTo","auth","isSecurity","traceparent","relay"}`.
 //!
 //! HTTP-era ExoCom bodies are the same object with fewer keys (reference: exo 2.1, 2.2), and implementations of that era
 //! ignore unknown keys, so one format serves bus, webhook and command line.
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::payload::check_text;
-use super::{ActivityId, Error, MessageId, MessageName, Payload, PayloadError, Role, TraceParent};
+use super::{ActivityId, Error, MessageId, MessageName, Payload, PayloadError, Properties, Role, TraceParent};
 
 /// A named event or command. Cheap to clone: clones share texts and payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Message {
     pub is_security: bool,
     /// Trace it belongs to.
     pub trace: Option<TraceParent>,
+    /// Properties that only our relays and broker exchange.
+    pub properties: Properties,
 }
 
 impl Message {
@@ -48,6 +50,7 @@ impl Message {
             auth: None,
             is_security: false,
             trace: None,
+            properties: Properties::default(),
         }
     }
 
@@ -96,6 +99,7 @@ impl Message {
             auth: fields.auth.map(part),
             is_security: fields.is_security()?,
             trace: fields.text("traceparent", fields.traceparent)?.and_then(|text| TraceParent::parse(&text)),
+            properties: fields.properties(),
         })
     }
 
@@ -135,6 +139,10 @@ impl Message {
         }
         if self.is_security {
             json.extend_from_slice(b",\"isSecurity\":true");
+        }
+        if !self.properties.is_default() {
+            json.extend_from_slice(b",\"relay\":");
+            serde_json::to_writer(&mut *json, &self.properties).expect("writing to memory cannot fail");
         }
         json.push(b'}');
     }
@@ -195,6 +203,8 @@ struct Fields<'a> {
     is_security: Option<&'a RawValue>,
     #[serde(borrow)]
     traceparent: Option<&'a RawValue>,
+    #[serde(borrow)]
+    relay: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -213,6 +223,11 @@ impl<'a> Fields<'a> {
     fn is_security(&self) -> Result<bool, Error> {
         let wrong = |_| Error::Field { field: "isSecurity", expected: "true or false" };
         self.is_security.map_or(Ok(false), |raw| serde_json::from_str(raw.get()).map_err(wrong))
+    }
+
+    /// Returns our properties. Others may use the key for something else, which is ignored.
+    fn properties(&self) -> Properties {
+        self.relay.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
     }
 
     /// Returns the string in a field. An empty one counts as none, as in the original implementations.
@@ -336,6 +351,7 @@ mod tests {
                 auth: auth.map(|text| Payload::of(&text).unwrap()),
                 is_security,
                 trace: TraceParent::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+                properties: Properties { hops: u32::from(is_security), ..Properties::default() },
             },
         )
     }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
@@ -105,6 +105,21 @@ impl Payload {
     /// Wraps JSON text that [`check_text`] and a JSON parser have accepted.
     pub(super) fn from_checked(json: Bytes) -> Self {
         Self(json)
+    }
+}
+
+/// As part of a larger JSON document. Works with serde_json only.
+impl Serialize for Payload {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_slice(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::parse(Bytes::copy_from_slice(raw.get().as_bytes())).map_err(serde::de::Error::custom)
     }
 }
 

@@ -19,4 +19,7 @@ pub struct Registration {
     pub batch: bool,
     /// Credential for the role, if the broker requires one.
     pub token: Option<String>,
+    /// True if the service behind the instance does not answer: the instance gets nothing new while another one of its
+    /// role does.
+    pub away: bool,
 }

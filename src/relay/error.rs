@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::message::{ActivityId, MessageId, MessageName, PayloadError, TextError};
+use crate::message::{ActivityId, MessageId, MessageName, Payload, PayloadError, Role, TextError};
 use crate::{bus, http};
 
 /// Error of the relay. Cheap to clone, since events carry it too.
@@ -61,6 +61,18 @@ pub enum Error {
         name: MessageName,
         /// Reason given by the broker.
         reason: String,
+    },
+    /// The service that received the request could not handle it, so there will be no reply.
+    #[error("'{role}' could not handle {name}: {reason}")]
+    Failed {
+        /// Name of the request.
+        name: MessageName,
+        /// Role of the service.
+        role: Role,
+        /// Reason that the service gave.
+        reason: String,
+        /// Value that the service returned with the failure, if any.
+        payload: Option<Payload>,
     },
     /// The bus does not accept the message.
     #[error("the bus refused {name}: {detail}")]
@@ -151,6 +163,7 @@ impl From<Error> for http::Problem {
             Error::NoReceivers(_) => Kind::NoReceivers,
             Error::NoReply { .. } | Error::NothingInActivity { .. } => Kind::NoReply,
             Error::Undeliverable { .. } => Kind::Undeliverable,
+            Error::Failed { .. } => Kind::Failed,
             Error::Refused { .. } => Kind::Refused,
             Error::IdempotencyMismatch { .. } => Kind::IdempotencyMismatch,
             Error::Closed => Kind::Draining,

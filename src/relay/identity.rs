@@ -36,6 +36,7 @@ impl Identity {
             namespace: Some(config.namespace.clone()).filter(|namespace| !namespace.is_empty()),
             batch: self.batch,
             token: self.token.clone(),
+            away: false,
         }
     }
 }

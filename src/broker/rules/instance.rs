@@ -48,6 +48,8 @@ pub(crate) struct Instance<H> {
     /// End of its lease, if it has one.
     pub(crate) expires: Option<Instant>,
     pub(crate) handle: H,
+    /// True if the service behind it does not answer.
+    pub(crate) away: bool,
     /// True if it has left; it is kept until the delivery in progress ends.
     pub(crate) gone: bool,
 }
@@ -65,6 +67,7 @@ impl<H> Instance<H> {
             batch: false,
             expires: None,
             handle,
+            away: false,
             gone: false,
         }
     }

@@ -111,14 +111,25 @@ impl<H> Registry<H> {
         endpoint: Endpoint,
         handle: H,
     ) -> Instance<H> {
-        let Registration { role, instance, receives, sends, namespace, batch, token: _ } = registration;
+        let Registration { role, instance, receives, sends, namespace, batch, token: _, away } = registration;
         let expires = match endpoint {
             Endpoint::Local | Endpoint::Socket => None,
             Endpoint::Remote(_) => Some(now + self.lease),
         };
         let registered = Arc::new(Interface { receives, sends, translation: namespace.into() });
         let interface = Arc::clone(self.declared.interface(&role).unwrap_or(&registered));
-        Instance { role, id: Some(instance), endpoint, interface, registered, batch, expires, handle, gone: false }
+        Instance {
+            role,
+            id: Some(instance),
+            endpoint,
+            interface,
+            registered,
+            batch,
+            expires,
+            handle,
+            away,
+            gone: false,
+        }
     }
 
     pub(crate) fn add(&mut self, instance: Instance<H>) -> InstanceKey {

@@ -118,16 +118,20 @@ impl Announcement {
             namespace: fields.text("namespace")?.map(str::to_owned),
             batch: fields.flag("batch")?,
             token: fields.text("token")?.map(str::to_owned),
+            away: fields.flag("away")?,
         };
         Ok(Self { registration, host: host.map(str::to_owned), port })
     }
 
     /// Writes the body. The role is part of the URL.
     pub fn to_json(&self) -> Bytes {
-        let Registration { role: _, instance, receives, sends, namespace, batch, token } = &self.registration;
+        let Registration { role: _, instance, receives, sends, namespace, batch, token, away } = &self.registration;
         let mut body = json!({
             "instance": instance, "port": self.port, "receives": receives, "sends": sends, "batch": batch,
         });
+        if *away {
+            body["away"] = true.into();
+        }
         if let Some(host) = &self.host {
             body["host"] = host.as_str().into();
         }
@@ -202,6 +206,7 @@ mod tests {
             token in proptest::option::of("[a-z]{1,9}"),
             port in 1_u16..,
             batch: bool,
+            away: bool,
         ) {
             let names: Vec<_> = names.iter().map(|name| MessageName::parse(name).unwrap()).collect();
             let registration = Registration {
@@ -212,6 +217,7 @@ mod tests {
                 namespace,
                 batch,
                 token,
+                away,
             };
             let announcement = Announcement { registration, host, port };
             let read = Announcement::from_json(announcement.registration.role.clone(), &announcement.to_json());

@@ -70,6 +70,8 @@ pub struct Hello {
     pub namespace: Option<String>,
     /// Token that authorizes the service for the role.
     pub token: Option<String>,
+    /// True if the service behind the instance does not answer.
+    pub away: bool,
 }
 
 /// Metadata the broker adds to a delivery.
@@ -179,18 +181,22 @@ impl Hello {
             sends: told.names("sends")?.unwrap_or_default(),
             namespace: told.text("namespace")?.map(str::to_owned),
             token: told.text("token")?.map(str::to_owned),
+            away: told.flag("away")?,
         })
     }
 
     /// Writes the registration in a form that brokers of both dialects understand; `id` is also its activity id.
     pub fn to_json(&self, id: &MessageId) -> Bytes {
-        let Self { role, dialect: _, instance, receives, sends, namespace, token } = self;
+        let Self { role, dialect: _, instance, receives, sends, namespace, token, away } = self;
         let mut payload = serde_json::json!({ "clientName": role, "receives": receives, "sends": sends });
         let more = [("instance", instance.as_ref().map(InstanceId::as_str)), ("namespace", namespace.as_deref())];
         for (key, text) in more.into_iter().chain([("token", token.as_deref())]) {
             if let Some(text) = text {
                 payload[key] = text.into();
             }
+        }
+        if *away {
+            payload["away"] = true.into();
         }
         serde_json::json!({ "name": REGISTER, "sender": role, "id": id, "activityId": id, "payload": payload })
             .to_string()

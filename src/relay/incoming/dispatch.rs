@@ -15,15 +15,12 @@ use super::outcome::{Outcome, RETRY_AFTER, Refused};
 use super::rules::Seen;
 use super::subscribers::Subscribers;
 use super::watch::ActivityWatchers;
-use crate::message::{Message, MessageId, MessageName};
+use crate::message::{Message, MessageId, MessageName, UNDELIVERED};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
 use crate::relay::outgoing::{Late, Outgoing, ReplyOutcome};
 use crate::relay::{Config, Direction, Error, Metrics};
 use crate::sync::lock;
-
-/// Name of the message by which a broker reports that it could not deliver a message it had accepted.
-const UNDELIVERED: &str = "exocom.undelivered";
 
 /// Result of a handler.
 type Handled = Result<(), Box<dyn std::error::Error + Send + Sync>>;

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
 
-use crate::message::{ActivityId, Message, MessageId, MessageName, Payload, Role, TraceParent};
+use crate::message::{ActivityId, Message, MessageId, MessageName, Payload, Properties, Role, TraceParent};
 use crate::relay::Error;
 
 /// A message before it has an id and a sender.
@@ -17,6 +17,7 @@ pub(crate) struct Draft {
     pub(crate) auth: Option<Payload>,
     pub(crate) is_security: bool,
     pub(crate) trace: Option<TraceParent>,
+    pub(crate) properties: Properties,
     pub(crate) idempotency_key: Option<String>,
 }
 
@@ -30,6 +31,7 @@ impl Draft {
             auth: None,
             is_security: false,
             trace: None,
+            properties: Properties::default(),
             idempotency_key: None,
         }
     }
@@ -61,6 +63,7 @@ impl Draft {
         self.auth = request.auth.clone();
         self.is_security = request.is_security;
         self.trace = request.trace.clone();
+        self.properties = request.properties.of_reply();
         self
     }
 
@@ -100,6 +103,7 @@ impl Draft {
             auth: self.auth,
             is_security: self.is_security,
             trace: self.trace,
+            properties: self.properties,
         };
         message.activity_id = Some(message.conversation());
         message

@@ -147,6 +147,7 @@ impl Bench {
             namespace: None,
             batch: !instance.is_multiple_of(2),
             token: None,
+            away: false,
         };
         let joined = self.exchange.register(self.now, registration, Endpoint::Socket, instance, &mut self.effects);
         self.keys[instance] = joined.unwrap();

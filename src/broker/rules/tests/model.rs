@@ -94,6 +94,7 @@ impl Bench {
             namespace: None,
             batch: true,
             token: None,
+            away: false,
         };
         let remote = || Endpoint::Remote(Address::new("localhost", 1).unwrap());
         let place = if instance % 2 == 1 { Endpoint::Local } else { remote() };

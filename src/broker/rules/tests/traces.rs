@@ -68,6 +68,7 @@ fn registration(sender: &str, receives: &[&str]) -> Registration {
         namespace: None,
         batch: true,
         token: None,
+        away: false,
     }
 }
 

@@ -153,7 +153,7 @@ proptest! {
     #[test]
     fn registrations_survive_the_round_trip(
         names in proptest::collection::vec("[a-z. ]{1,9}", 0..4), namespace in proptest::option::of("[a-z]{1,9}"),
-        token in proptest::option::of("[a-z]{1,9}"), instance in proptest::option::of("[a-z]{1,9}"),
+        token in proptest::option::of("[a-z]{1,9}"), instance in proptest::option::of("[a-z]{1,9}"), away: bool,
     ) {
         let names: Vec<_> = names.iter().map(|name| MessageName::parse(name).unwrap()).collect();
         let hello = Hello {
@@ -164,6 +164,7 @@ proptest! {
             receives: names,
             namespace,
             token,
+            away,
         };
         let id = MessageId::parse("1").unwrap();
         prop_assert_eq!(Frame::from_bytes(&hello.to_json(&id)), Ok(Frame::Register(Box::new(hello))));

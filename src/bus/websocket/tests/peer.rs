@@ -131,6 +131,7 @@ impl Member {
             namespace: None,
             batch: true,
             token: Some(config.token.clone()).filter(|token| !token.is_empty()),
+            away: false,
         };
         let membership = Membership { registration, endpoint: None, inbox: inbox.clone() };
         Self { bus: WebSocketBus::new(&config).unwrap(), membership, inbox }
