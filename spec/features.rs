@@ -26,7 +26,6 @@ async fn main() -> ExitCode {
     if let Some(ended) = world::samples::run_asked().await {
         return ended;
     }
-    rustls::crypto::ring::default_provider().install_default().expect("nothing else has installed one");
     let brokers = run::<world::broker::World>(SOCKETS_AT_ONCE, |room| room == "broker").await;
     let drop_ins = run::<world::exocom::World>(PROCESSES_AT_ONCE, |room| room == "exocom").await;
     let streams = run::<world::streams::World>(SOCKETS_AT_ONCE, |room| room == "streams").await;

@@ -110,6 +110,13 @@ Feature: A service in Rust
     When "greeter" gets SIGTERM
     Then "greeter" ends with status 0
 
+  Scenario: Its broker of the HTTP era is not there
+    When the sample service "greeter" is started with SERVICE_NAME=greeter and EXORELAY_PORT=0 and EXOCOM_PORT=1
+    Then the log of "greeter" says "not on the bus yet, retrying"
+    When "greeter" gets SIGTERM
+    Then "greeter" ends with status 0
+    And "greeter" never printed "online"
+
   Scenario: Nobody said who it is
     When the sample service "greeter" is started with EXOCOM_PORT=4100
     Then "greeter" ends with status 1

@@ -15,7 +15,6 @@ async fn an_application_serves_streams_beside_its_own() -> Result<(), Box<dyn st
     let root = format!("http://{}", listener.local_addr()?);
     let serving = tokio::spawn(axum::serve(listener, application(&streams)).into_future());
 
-    drop(rustls::crypto::ring::default_provider().install_default());
     let client = reqwest::Client::builder().no_proxy().build()?;
     let notes = format!("{root}/v1/stream/notes");
     let created = client.put(&notes).header("content-type", "text/plain").body("hello").send().await?;

@@ -20,7 +20,7 @@ const LOCALHOST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/spec/it/stage/loca
 async fn terminate_tls(broker: String) -> u16 {
     let chain = CertificateDer::pem_file_iter(LOCALHOST).unwrap().map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_file(LOCALHOST).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -280,6 +280,12 @@ async fn log_says(world: &mut World, name: String, words: String) {
     eventually(words.clone(), || async { process.log().contains(&words).then_some(()) }).await;
 }
 
+#[then(regex = r#"^"([^"]+)" never printed "(.+)"$"#)]
+fn never_printed(world: &mut World, name: String, words: String) {
+    let lines = world.process(&name).lines();
+    assert!(lines.iter().all(|line| !line.contains(&words)), "{lines:?}");
+}
+
 fn json(text: &str) -> Value {
     if text.is_empty() {
         return Value::Null;

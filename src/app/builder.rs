@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::broker::Broker;
 use crate::bus::{self, Bus, EmbeddedBus, Endpoint, HttpBus, Register, WebSocketBus};
-use crate::http::{Limits, Listening};
+use crate::http::{Limits, Listening, tls};
 use crate::listen;
 use crate::message::{InstanceId, Message, MessageName, Role};
 use crate::relay::{
@@ -223,6 +223,10 @@ impl Transport {
     fn of(broker: Option<Broker>, config: &bus::Config, instance: &InstanceId) -> Result<Self, Error> {
         if let Some(broker) = broker {
             return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
+        }
+        if !tls::IS_AVAILABLE && (config.url.starts_with("https://") || config.url.starts_with("wss://")) {
+            let problem = format!("{:?} needs TLS; enable the feature \"tls\" of the crate", config.url);
+            return Err(Error::Setting { setting: "bus", problem });
         }
         if config.url == EMBEDDED {
             // No other process can register with it.

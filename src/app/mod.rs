@@ -1,4 +1,8 @@
 //! Joins the modules into running processes: configuration, wiring, start, and drain in order.
+//!
+//! [`broker`], [`dev`], [`run`], [`streams`], [`exocom::run`] and [`Service::run_from_env`] are whole processes: they handle
+//! signals, raise the limit on open files, and print on stdout which listeners are ready. [`telemetry::start`] sets the
+//! logger. Nothing else in the crate changes the process that uses it.
 
 mod builder;
 pub mod config;

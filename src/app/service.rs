@@ -166,9 +166,13 @@ impl Service {
     /// Runs until SIGINT or SIGTERM; then refuses new work, finishes work in progress within the grace time, and leaves the
     /// bus. A second signal stops at once.
     ///
-    /// Prints `online at port <port>` on stdout as soon as messages can arrive: the port it listens on, or the broker's if it
-    /// does not listen. Logs to stderr unless the process already has a logger. Errors: those of [`Service::connect`],
-    /// [`Error::Signals`].
+    /// Prints `online at port <port>` on stdout once it is on the bus, so that messages can arrive: the port it listens on,
+    /// or the broker's if it does not listen.
+    ///
+    /// It is for processes that do nothing else, so it also changes the process: it handles SIGINT and SIGTERM from now on,
+    /// raises the limit on open files to what the system allows, and logs to stderr unless the process already has a
+    /// logger. [`Service::connect`] does none of this. Errors: those of [`Service::connect`], [`Error::Signals`].
+    /// Not cancel-safe: see [`Service::connect`].
     pub async fn run_from_env(self) -> Result<(), Error> {
         telemetry::start(&Log::default());
         let mut signals = Signals::listen()?;
@@ -190,9 +194,7 @@ impl Service {
             tracing::warn!(bus, error, "not on the bus yet, retrying");
         }
         let announced = async {
-            if relay.address().is_none() {
-                relay.ready().await;
-            }
+            relay.ready().await;
             announce(port_of(&relay, &bus));
             std::future::pending::<()>().await;
         };

@@ -7,7 +7,7 @@ use super::Error;
 use super::output::warn;
 use super::server::{CONNECT_TIMEOUT, Server, is_refused};
 use crate::http::sse::{Decoder, Event};
-use crate::http::{Backoff, install_tls_provider};
+use crate::http::{Backoff, tls};
 
 /// Maximum wait between attempts to reconnect.
 pub(super) const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -102,9 +102,8 @@ impl EventSource<'_> {
 }
 
 fn streaming_client(server: &Server) -> Result<reqwest::Client, Error> {
-    install_tls_provider();
     // No proxy: the server is local or in the same network. No total timeout: following has no end.
-    let builder = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
+    let builder = tls::client_builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
     builder.build().map_err(|error| Error::Stream { url: server.url().to_owned(), cause: error.to_string() })
 }
 

@@ -15,7 +15,7 @@ pub use body::{Incoming, json_body, message_name, read_body};
 #[cfg(test)]
 pub(crate) use call::HostLookup;
 pub use call::{Answer, Client, ClientError, ClientLimits};
-pub(crate) use call::{Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, install_tls_provider, join, wait_asked};
+pub(crate) use call::{Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, join, tls, wait_asked};
 pub use limits::Limits;
 pub use problem::{Kind, Problem, not_found};
 pub use serve::{

@@ -38,8 +38,6 @@ impl Streams {
 }
 
 pub(super) fn client() -> Client {
-    // The client needs a provider even for plain HTTP. A second installation is refused, which does no harm.
-    drop(rustls::crypto::ring::default_provider().install_default());
     Client::builder().no_proxy().timeout(CALL_TIMEOUT).build().unwrap()
 }
 

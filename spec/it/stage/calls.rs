@@ -25,11 +25,8 @@ impl Response {
 /// Makes a call with a JSON body. Errors: no complete response arrived.
 pub(crate) async fn call(method: Method, url: &str, body: Option<&Value>) -> Result<Response, Error> {
     // Connections belong to the runtime that opened them, and each test has its own, so none is pooled.
-    static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-        // The client needs a provider even for plain HTTP. Installing fails if there is one already, which is fine.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(PATIENCE).build().unwrap()
-    });
+    static CLIENT: LazyLock<Client> =
+        LazyLock::new(|| Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(PATIENCE).build().unwrap());
     let mut request = CLIENT.request(method, url);
     if let Some(body) = body {
         request = request.header("content-type", "application/json").body(body.to_string());

@@ -7,11 +7,11 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, handshake::client::Request};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
 use crate::broker::ACKS_HEADER;
 use crate::bus::Error;
-use crate::http::{ClientError, install_tls_provider};
+use crate::http::{ClientError, tls};
 
 /// Default path, as brokers of the WebSocket era expect it. exo 3.
 const PATH: &str = "/services";
@@ -87,12 +87,15 @@ impl Target {
             let (authority, cause) = (self.authority.clone(), error.to_string());
             Error::from(ClientError::Connect { authority, cause })
         };
+        let connector = match self.uri.scheme_str() {
+            Some("wss") => tls::connector(&self.authority)?,
+            _ => Connector::Plain,
+        };
         let stream = TcpStream::connect(&self.authority).await.map_err(cannot)?;
         // Frames are small and latency matters.
         stream.set_nodelay(true).map_err(cannot)?;
-        install_tls_provider();
         let request = self.request().map_err(|error| self.refused(error))?;
-        let opened = client_async_tls_with_config(request, stream, Some(limits(frame_bytes_max)), None).await;
+        let opened = tls::open_websocket(request, stream, limits(frame_bytes_max), connector).await;
         let (socket, answer) = opened.map_err(|error| self.refused(error))?;
         let answers = answer.headers().get(ACKS_HEADER).is_some_and(|value| value == "1");
         Ok((socket, if answers { Peer::Acknowledging } else { Peer::Original }))

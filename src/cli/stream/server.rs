@@ -15,7 +15,7 @@ use crate::cli::Error;
 use crate::cli::follow::{RETRY_WAIT_MAX, innermost};
 use crate::cli::output::warn;
 use crate::cli::server::{CONNECT_TIMEOUT, is_refused, problem_detail, reachable};
-use crate::http::{Backoff, install_tls_provider};
+use crate::http::{Backoff, tls};
 
 /// Timeout for response headers. Long-polls take most of it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
@@ -64,9 +64,8 @@ fn check_url(url: &str) -> Result<(), Error> {
 }
 
 fn client() -> Result<reqwest::Client, Error> {
-    install_tls_provider();
     // No total timeout: following has no end, and large bodies take their time.
-    let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
+    let builder = tls::client_builder().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
     builder.build().map_err(|error| Error::StreamCall { url: String::new(), cause: innermost(&error) })
 }
 

@@ -13,7 +13,7 @@ use hyper::body::Body;
 
 use super::error::{ClientError, innermost};
 use super::pool::Pool;
-use super::tls::install_tls_provider;
+use super::tls;
 
 /// Limits of every outgoing call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,9 @@ impl Client {
             match request.uri().scheme_str() {
                 Some("http") => self.call_plain(request, &authority).await,
                 // Boxed, so that it does not add to the size of the plain calls.
+                Some("https") if !tls::IS_AVAILABLE => {
+                    Err(ClientError::TlsMissing { authority: authority.to_string() })
+                }
                 Some("https") => Box::pin(self.call_secure(request, &authority)).await,
                 _ => Err(ClientError::Url { url: request.uri().to_string() }),
             }
@@ -134,12 +137,11 @@ pub(crate) fn join(base: &str, path: &str) -> Result<Uri, ClientError> {
 }
 
 fn secure_client(limits: ClientLimits) -> reqwest::Client {
-    install_tls_provider();
-    reqwest::Client::builder()
+    tls::client_builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(limits.connect_timeout)
         .build()
-        .expect("only a missing TLS provider makes this fail, and it has just been installed")
+        .expect("none of these settings can be refused")
 }
 
 async fn read_answer<B>(response: Response<B>, bytes_max: usize, authority: &Authority) -> Result<Answer, ClientError>

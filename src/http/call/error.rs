@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-/// Failure of a call. The server may have seen the request, except after [`ClientError::Connect`] and
-/// [`ClientError::Url`].
+/// Failure of a call. The server may have seen the request, except after [`ClientError::Connect`],
+/// [`ClientError::TlsMissing`] and [`ClientError::Url`].
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ClientError {
     /// The URL has no host, or another scheme than http and https.
@@ -21,6 +21,12 @@ pub enum ClientError {
         authority: String,
         /// Cause reported by the system.
         cause: String,
+    },
+    /// The call needs TLS, which this program was built without.
+    #[error("{authority} needs TLS, and this program was built without the feature \"tls\" of exorelay")]
+    TlsMissing {
+        /// Host and port.
+        authority: String,
     },
     /// The connection broke before the answer was complete.
     #[error("the connection to {authority} broke: {cause}")]

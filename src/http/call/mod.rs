@@ -6,7 +6,7 @@ mod error;
 mod guard;
 mod idle;
 mod pool;
-mod tls;
+pub(crate) mod tls;
 
 pub(crate) use backoff::Backoff;
 pub use client::{Answer, Client, ClientLimits};
@@ -15,4 +15,3 @@ pub use error::ClientError;
 #[cfg(test)]
 pub(crate) use guard::HostLookup;
 pub(crate) use guard::{SsrfGuard, SsrfGuardConfig, UrlRejected};
-pub(crate) use tls::install_tls_provider;

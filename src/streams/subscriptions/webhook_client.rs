@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::keys::sign;
 use super::rules::{Attempt, Outcome};
 use super::wire::{is_done, signature_header, signed_text};
-use crate::http::{SsrfGuard, SsrfGuardConfig, UrlRejected, install_tls_provider};
+use crate::http::{SsrfGuard, SsrfGuardConfig, UrlRejected, tls};
 use crate::streams::config::Config;
 
 /// Header with the signature that proves to a receiver which server calls it.
@@ -91,15 +91,14 @@ pub(super) fn guard_config(config: &Config) -> SsrfGuardConfig {
 }
 
 fn client(guard: SsrfGuard, timeout: Duration) -> reqwest::Client {
-    install_tls_provider();
-    reqwest::Client::builder()
+    tls::client_builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .dns_resolver(Arc::new(guard))
         .connect_timeout(timeout)
         .timeout(timeout)
         .build()
-        .expect("building fails only without a TLS provider, and one has just been installed")
+        .expect("none of these settings can be refused")
 }
 
 /// Returns the last cause of the chain, which names the actual reason.
