@@ -51,7 +51,7 @@ Feature: The command line
     And web is connected
     When exocom gets SIGTERM
     Then it ends with status 0
-    And the connection of web ends without a goodbye
+    And the connection of web is reset
     And it complains about nothing
     And the log says from the beginning:
       """

@@ -3,9 +3,10 @@
 use cucumber::gherkin::Step;
 use cucumber::{given, then, when};
 use serde_json::{Map, Value, json};
+use tokio::net::TcpStream;
 
 use crate::world::eventually::eventually;
-use crate::world::exocom::{Dialect, Peer, World};
+use crate::world::exocom::{Dialect, End, Peer, World};
 
 fn list(text: &str) -> Vec<&str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
@@ -94,9 +95,9 @@ async fn run(world: &mut World, arguments: String) {
     world.start(&arguments.split_whitespace().collect::<Vec<_>>());
 }
 
-#[when("exocom gets SIGTERM")]
-async fn terminated(world: &mut World) {
-    world.exocom().signal("TERM");
+#[when(regex = r"^exocom gets SIG(TERM|KILL)$")]
+async fn signalled(world: &mut World, signal: String) {
+    world.exocom().signal(&signal);
 }
 
 #[then(regex = r"^it ends with status (\d+)$")]
@@ -189,10 +190,39 @@ async fn cut(world: &mut World, name: String) {
 #[when(regex = r"^(\S+) says goodbye with the code (\d+)$")]
 async fn closes(world: &mut World, name: String, code: u16) {
     let peer = world.peers.remove(&name).expect("the service is connected");
-    assert_eq!(peer.close(code).await, Some(code), "a goodbye is answered");
+    assert_eq!(peer.close(code).await, End::Goodbye(Some(code)), "a goodbye is answered");
 }
 
-#[then(regex = r"^the connection of (\S+) ends without a goodbye$")]
-async fn ended(world: &mut World, name: String) {
-    assert_eq!(world.peer(&name).end().await, None);
+#[then(regex = r"^the connection of (\S+) is reset$")]
+async fn is_reset(world: &mut World, name: String) {
+    assert_eq!(world.peer(&name).end().await, End::Reset);
+}
+
+#[then("the port is closed")]
+async fn port_is_closed(world: &mut World) {
+    let address = world.address().await;
+    eventually("a refusal", || async { TcpStream::connect(&address).await.err() }).await;
+}
+
+/// As services of the originals do: registers again, at once, whenever the connection ends.
+#[given(regex = r"^(\S+) is connected and always comes back$")]
+async fn comes_back(world: &mut World, role: String) {
+    world.connect(&role, &role, Dialect::ActivityId).await;
+    let peer = world.peers.remove(&role).expect("it was connected");
+    let url = format!("ws://{}/services", world.address().await);
+    world.returning = Some(tokio::spawn(async move {
+        let mut ends = vec![peer.end().await];
+        while let Some(mut peer) = Peer::try_connect(&url, &role, Dialect::ActivityId).await {
+            // The connection may be gone again.
+            drop(peer.try_register().await);
+            ends.push(peer.end().await);
+        }
+        ends
+    }));
+}
+
+#[then("it was only ever cut off by a reset")]
+async fn only_resets(world: &mut World) {
+    let ends = world.returning.take().expect("a service comes back").await.expect("it does not panic");
+    assert!(ends.iter().all(|end| *end == End::Reset), "{ends:?}");
 }

@@ -32,6 +32,18 @@ async fn sends(world: &mut World, name: String, message: String) {
     world.say(&name, &message, json!({})).await;
 }
 
+#[when(regex = r#"^(\S+) sends "([^"]+)" with (\d+) MB$"#)]
+async fn sends_large(world: &mut World, name: String, message: String, megabytes: usize) {
+    world.say(&name, &message, json!({ "payload": "x".repeat(megabytes * 1_000_000) })).await;
+}
+
+#[then(regex = r#"^(\S+) gets "([^"]+)" with (\d+) MB$"#)]
+async fn gets_large(world: &mut World, name: String, message: String, megabytes: usize) {
+    let frame = world.peer(&name).next().await;
+    check(&frame, &json!({ "name": message }));
+    assert_eq!(frame["payload"].as_str().map(str::len), Some(megabytes * 1_000_000));
+}
+
 #[when(regex = r#"^(\S+) sends "([^"]+)" in activity "([^"]+)"$"#)]
 async fn sends_in(world: &mut World, name: String, message: String, activity: String) {
     world.say(&name, &message, json!({ "activityId": activity })).await;

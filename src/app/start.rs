@@ -146,7 +146,10 @@ async fn open_broker(
 }
 
 pub(super) async fn close_broker(config: &Config, broker: Broker, serving: Serving) -> usize {
-    let left = broker.close(config.drain.grace()).await;
+    broker.drain(config.drain.grace()).await;
+    // Before the connections end: their clients come back at once, and originals do not survive a refusal. exo 3.9, 8.
+    serving.close_port().await;
+    let left = broker.stop().await;
     serving.drain(config.drain.grace()).await;
     left
 }

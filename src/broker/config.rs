@@ -42,7 +42,8 @@ pub struct Config {
     pub delivery_timeout_ms: u64,
     /// Maximum wait between two attempts of a delivery.
     pub retry_wait_max_ms: u64,
-    /// Maximum size of a WebSocket frame; a client that sends a larger one is disconnected with code 1009.
+    /// Maximum size of a WebSocket frame; a client that sends a larger one is disconnected, a relay of ours with code
+    /// 1009. `exocom` allows 64 MiB.
     pub frame_bytes_max: usize,
     /// Silence after which a WebSocket is pinged; after three times as long it is closed.
     pub heartbeat_ms: u64,

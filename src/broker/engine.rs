@@ -259,6 +259,9 @@ impl Engine {
             }
             // The sender learns of it, or is warned about where it cannot.
             Note::NoReceivers { .. } => tracing::debug!("{note}"),
+            Note::BadSocket { role, instance, cause } => {
+                tracing::warn!(?role, ?instance, cause, "a service is disconnected");
+            }
             Note::Forbidden { .. }
             | Note::NoService { .. }
             | Note::Unauthorized { .. }

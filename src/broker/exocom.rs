@@ -30,6 +30,7 @@ async fn services(State(broker): State<Broker>, request: Request) -> Response {
         Ok(response) => response,
         Err(Refusal::Origin { .. }) => text(StatusCode::FORBIDDEN),
         Err(Refusal::Handshake { .. }) => text(StatusCode::BAD_REQUEST),
+        Err(Refusal::Draining) => text(StatusCode::SERVICE_UNAVAILABLE),
     }
 }
 

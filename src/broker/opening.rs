@@ -5,13 +5,14 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use super::error::Error;
 use super::member::Acks;
 use super::rules::Note;
 use super::service::Broker;
 use super::session::Connection;
 use super::wire::ACKS_HEADER;
-use crate::http::ConnectionPermit;
 use crate::http::websocket::{self, UpgradeError};
+use crate::http::{CloseControl, ConnectionPermit};
 
 /// Read buffer size. Allocated for every socket, idle or not: half the memory of an idle socket.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -34,6 +35,9 @@ pub(super) enum Refusal {
         /// Cause.
         cause: String,
     },
+    /// The broker shuts down, and the other end could not read the reason from a close frame.
+    #[error("{}", Error::Draining)]
+    Draining,
 }
 
 /// Answers a handshake and serves the socket. Refusals are logged.
@@ -48,13 +52,22 @@ pub(super) async fn open(broker: &Broker, request: Request) -> Result<Response, 
 async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal> {
     let config = broker.config();
     let (mut parts, _) = request.into_parts();
+    let acks = if parts.headers.contains_key(ACKS_HEADER) { Acks::Each } else { Acks::None };
+    if acks == Acks::None && broker.is_draining() {
+        return Err(Refusal::Draining);
+    }
     let (mut response, connection) = websocket::upgrade(&mut parts, &config.origins).await?;
     let bounds = WebSocketConfig::default()
         .max_message_size(Some(config.frame_bytes_max))
         .max_frame_size(Some(config.frame_bytes_max))
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES);
-    let acks = if parts.headers.contains_key(ACKS_HEADER) { Acks::Each } else { Acks::None };
+    if acks == Acks::None
+        && let Some(control) = parts.extensions.remove::<CloseControl>()
+        && let Err(error) = control.reset_at_the_end()
+    {
+        tracing::warn!(%error, "cannot make a connection end with a reset; an original client may not survive its end");
+    }
     let permit = parts.extensions.remove::<ConnectionPermit>();
     let broker = broker.clone();
     let tasks = broker.clone();

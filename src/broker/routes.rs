@@ -80,6 +80,7 @@ async fn services(State(api): State<Api>, request: Request) -> Result<Response, 
         return open(&api.broker, request).await.map_err(|refusal| match refusal {
             Refusal::Origin { .. } => Problem::new(Kind::Forbidden, refusal),
             Refusal::Handshake { .. } => Problem::new(Kind::InvalidRequest, refusal),
+            Refusal::Draining => busy(&api.broker),
         });
     }
     Ok(typed("application/json", json_text(&Services { services: api.broker.instances() })))

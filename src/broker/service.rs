@@ -196,9 +196,21 @@ impl Broker {
     /// Refuses messages and new services from now on, and delivers what is queued within `grace`. Returns the number of
     /// messages left over, each of which is reported. All tasks of the broker have ended then.
     pub async fn close(&self, grace: Duration) -> usize {
+        self.drain(grace).await;
+        self.stop().await
+    }
+
+    /// Refuses messages and new services from now on, and waits until what is queued is delivered, for `grace` at most.
+    /// [`Broker::stop`] ends the broker. Close the port in between: a service whose connection ends comes back at once.
+    pub async fn drain(&self, grace: Duration) {
         if tokio::time::timeout(grace, self.engine.drain()).await.is_err() {
             tracing::warn!("shutting down with undelivered messages");
         }
+    }
+
+    /// Ends every connection and every task. Returns the number of messages that were not delivered, each of which is
+    /// reported.
+    pub async fn stop(&self) -> usize {
         self.engine.stop().cancel();
         self.couriers.join().await;
         self.engine.close().await

@@ -215,7 +215,8 @@ impl ServiceSession {
             self.give_back(queue)?;
         }
         if let Err(error) = self.member.register(hello) {
-            tracing::warn!(%role, %error, "a registration is refused");
+            let cause = format!("its registration is refused: {error}");
+            self.engine.note(&Note::BadSocket { role: Some(role), instance: None, cause });
             return Err(refused(&error));
         }
         self.intake.registered();
@@ -264,9 +265,9 @@ impl ServiceSession {
     fn finish(&mut self, ended: &Ended, queue: &mut SendQueue) {
         self.intake.finish(&self.member, now());
         self.answer(queue);
-        if let Ended::Silent(why) = ended {
+        if let Some(cause) = ended.fault() {
             let (role, instance) = self.member.names();
-            tracing::warn!(?role, ?instance, why, "a service is disconnected");
+            self.engine.note(&Note::BadSocket { role, instance, cause: cause.to_owned() });
         }
         self.member.leave(self.in_flight.is_some());
     }

@@ -2,6 +2,7 @@
 
 mod faulty_sockets;
 mod listings;
+mod resets;
 mod sockets;
 mod traffic;
 

@@ -14,6 +14,9 @@ use crate::app::telemetry;
 /// The version of the original broker that this command replaces.
 const PROTOCOL_VERSION: &str = "0.27.0";
 
+/// Default limit of a frame. The originals had none, and their clients do not survive the refusal of a frame. exo 3.7, 8.
+const FRAME_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// ExoCom: the message broker of Exosphere, for services of the WebSocket era
 #[derive(Debug, Parser)]
 #[command(
@@ -29,6 +32,7 @@ Environment:
   EXORELAY__…     any other broker setting, such as EXORELAY__BROKER__DELIVERY_WINDOW_MS=60000.
                   Defaults that differ from `exorelay broker`: EXORELAY__BROKER__LOG_MESSAGES and
                   ..__LOG_PAYLOADS are true, EXORELAY__BROKER__SETTLE_MS is 0,
+                  EXORELAY__BROKER__FRAME_BYTES_MAX is 67108864 (64 MiB),
                   EXORELAY__DRAIN__GRACE_MS is 8000, and EXORELAY__LOG__LEVEL is off
 
 As in the original, any client that reaches the port can send and receive under any role. Require
@@ -119,6 +123,7 @@ fn sources(setup: &Setup) -> Sources {
         .default("broker.log_messages", true)
         .default("broker.log_payloads", true)
         .default("log.level", "off")
+        .default("broker.frame_bytes_max", FRAME_BYTES_MAX)
         // `docker stop` kills the process after 10 s.
         .default("drain.grace_ms", 8_000);
     match &setup.landscape {

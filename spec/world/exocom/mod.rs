@@ -3,5 +3,5 @@
 mod peer;
 mod stage;
 
-pub use peer::{Dialect, Peer};
+pub use peer::{Dialect, End, Peer};
 pub use stage::World;

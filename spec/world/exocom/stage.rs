@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
-use super::{Dialect, Peer};
+use super::{Dialect, End, Peer};
 use crate::world::eventually::eventually;
 use crate::world::process::Process;
 
@@ -16,6 +17,8 @@ pub struct World {
     pub exocom: Option<Process>,
     /// By name: the role, or an instance of it.
     pub peers: HashMap<String, Peer>,
+    /// A service that comes back whenever its connection ends, and yields those ends.
+    pub returning: Option<JoinHandle<Vec<End>>>,
     /// A port that is taken for the scenario.
     pub taken: Option<std::net::TcpListener>,
     /// Answer to the last HTTP call: status, content type, body.

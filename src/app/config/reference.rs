@@ -139,7 +139,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "broker.frame_bytes_max",
-        "Maximum WebSocket frame; a client that sends a longer one is disconnected with code 1009.",
+        "Maximum WebSocket frame; a client that sends a longer one is disconnected, a relay of ours with code 1009. `exocom`: 64 MiB.",
     ),
     (
         "broker.heartbeat_ms",

@@ -38,7 +38,12 @@ pub async fn run(config: Config, setup: Setup) -> Result<(), Error> {
         Era::Namespaces | Era::Go => broker::exocom::router(broker.clone()),
     };
     let serving = listening.serve(router, &config.http);
-    signals.then_drain(close_broker(&config, broker, serving)).await;
+    let drain = async {
+        // Services of the originals may only come back to the broker's successor.
+        serving.close_port().await;
+        close_broker(&config, broker, serving).await
+    };
+    signals.then_drain(drain).await;
     Ok(())
 }
 

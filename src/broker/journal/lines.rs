@@ -115,12 +115,13 @@ impl Style {
             | Note::Unauthorized { .. }
             | Note::StrayVerdict { .. }
             | Note::BadSecurityRequest { .. } => vec![Line::warning(note)],
-            Note::NoService { .. } | Note::BadUpgrade { .. } => vec![Line::error(note.to_string())],
+            Note::NoService { .. } | Note::BadUpgrade { .. } | Note::BadSocket { .. } => {
+                vec![Line::error(printable(note))]
+            }
             Note::BadFrame { .. } => {
-                let text: String = note.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
                 // The originals continued with an empty message and logged that. exo 3.9.
                 let nobody = "Service '' is not allowed to broadcast the message ''";
-                vec![Line::error(text), Line::warning(nobody)]
+                vec![Line::error(printable(note)), Line::warning(nobody)]
             }
         }
     }
@@ -144,6 +145,11 @@ impl Style {
             Self::Namespaces | Self::Go => Vec::new(),
         }
     }
+}
+
+/// Returns the text of a note as one line: parts of it come from the other end.
+fn printable(note: &Note) -> String {
+    note.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Returns, for each name under which the message is received, its route and the receiving roles.

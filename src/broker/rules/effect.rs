@@ -113,6 +113,15 @@ pub(crate) enum Note {
         /// The cause.
         cause: String,
     },
+    /// A connection is ended because its other end is silent, or broke a rule.
+    BadSocket {
+        /// The other end's role, if it has registered.
+        role: Option<Role>,
+        /// Its id.
+        instance: Option<InstanceId>,
+        /// The cause.
+        cause: String,
+    },
     /// The payload of a security request is not a message.
     BadSecurityRequest {
         /// The cause.
@@ -145,6 +154,11 @@ impl fmt::Display for Note {
                 let (role, instance) = (name_of(role), instance.as_ref().map_or("", |id| id.as_str()));
                 write!(formatter, "Error listening for messages for {role} {instance}: ")?;
                 write!(formatter, "Error unmarshaling message: '{raw}': {cause}")
+            }
+            Self::BadSocket { role, instance, cause } => {
+                let (role, instance) = (name_of(role), instance.as_ref().map_or("", |id| id.as_str()));
+                write!(formatter, "Error listening for messages for {role} {instance}: ")?;
+                write!(formatter, "Error reading from socket: {cause}")
             }
             Self::BadSecurityRequest { cause } => {
                 write!(formatter, "Converting 'security request' payload to a message: {cause}")

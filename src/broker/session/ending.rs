@@ -1,4 +1,4 @@
-//! Reasons for the end of a session, and the close frames they lead to.
+//! Reasons for the end of a session, and the way each of them ends the connection.
 
 use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -20,8 +20,10 @@ pub(super) enum Ended {
     Closed,
     /// The other end does not read, or shows no sign of life.
     Silent(&'static str),
-    /// The other end broke a rule, or its registration is refused; the reason.
+    /// The other end broke a rule; which one.
     Broke(CloseCode, String),
+    /// The registration of the other end is refused; the reason.
+    Refused(CloseCode, String),
     /// Another connection has the registration, or it was removed.
     Replaced,
     /// The broker stops.
@@ -29,15 +31,24 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    /// Returns how to close the connection; `None` if the other end is gone. Clients of the originals survive only if
-    /// the connection ends without a close frame (exo 3.9), so they get one only for their own faults.
+    /// Returns the fault of the other end that ended the session, for the operator.
+    pub(super) fn fault(&self) -> Option<&str> {
+        match self {
+            Self::Silent(why) => Some(why),
+            Self::Broke(_, reason) => Some(reason),
+            Self::Gone | Self::Closed | Self::Refused(..) | Self::Replaced | Self::Stopped => None,
+        }
+    }
+
+    /// Returns how to close the connection; `None` to drop it without a word. Clients of the originals survive only a reset
+    /// (exo 3.9, 8): they never get a close frame, except as the answer to their own.
     pub(super) fn ending(self, acks: Acks) -> Option<Ending> {
         let close = |code, reason: &str| Some(Ending::Polite(CloseFrame { code, reason: shorten(reason) }));
         match (self, acks) {
             (Self::Gone | Self::Silent(_), _) => None,
-            (Self::Replaced | Self::Stopped, Acks::None) => Some(Ending::Abrupt),
             (Self::Closed, _) => Some(Ending::Answer),
-            (Self::Broke(code, reason), _) => close(code, &reason),
+            (Self::Broke(..) | Self::Refused(..) | Self::Replaced | Self::Stopped, Acks::None) => Some(Ending::Reset),
+            (Self::Broke(code, reason) | Self::Refused(code, reason), Acks::Each) => close(code, &reason),
             (Self::Replaced, Acks::Each) => close(CloseCode::Normal, "the instance is gone, or connected anew"),
             (Self::Stopped, Acks::Each) => close(CloseCode::Away, "shutting down"),
         }
@@ -61,7 +72,7 @@ pub(super) fn refused(error: &Error) -> Ended {
     } else {
         CloseCode::Policy
     };
-    Ended::Broke(code, error.to_string())
+    Ended::Refused(code, error.to_string())
 }
 
 impl From<Lost> for Ended {

@@ -88,11 +88,7 @@ async fn a_socket_that_changes_its_role_leaves_no_instance_and_no_messages_behin
 
 /// Connects as one of our relays: both ends acknowledge messages.
 async fn connect_relay(server: &TestBroker, role: &'static str, receives: &[&str]) -> Peer {
-    let mut request = format!("ws://{}/services", server.serving.address()).into_client_request().unwrap();
-    request.headers_mut().insert(ACKS_HEADER, "1".parse().unwrap());
-    let (socket, answer) = connect_async(request).await.unwrap();
-    assert_eq!(answer.headers()[ACKS_HEADER], "1");
-    let mut peer = Peer { socket, role };
+    let mut peer = connect_relay_only(server, role).await;
     let payload = json!({ "clientName": role, "instance": format!("{role}-1"), "receives": receives });
     peer.send(json!({ "name": REGISTER, "sender": role, "id": "r", "activityId": "r", "payload": payload })).await;
     assert_eq!(peer.next().await, json!([{ "status": 200 }]));
@@ -137,7 +133,7 @@ async fn messages_sent_after_a_refused_one_are_refused_until_it_is_sent_again() 
 }
 
 /// Returns the close code of a connection, or 1006 if it ends without a close frame.
-async fn end_of(peer: &mut Peer) -> u16 {
+pub(super) async fn end_of(peer: &mut Peer) -> u16 {
     loop {
         match tokio::time::timeout(super::DEADLINE, peer.socket.next()).await.expect("an end") {
             Some(Ok(Packet::Close(frame))) => return frame.map_or(1005, |frame| frame.code.into()),
@@ -181,39 +177,56 @@ async fn an_array_of_acknowledgements_is_ignored_from_originals_and_an_error_fro
     }
 }
 
+/// Connects as one of our relays, without registering.
+async fn connect_relay_only(server: &TestBroker, role: &'static str) -> Peer {
+    let mut request = format!("ws://{}/services", server.serving.address()).into_client_request().unwrap();
+    request.headers_mut().insert(ACKS_HEADER, "1".parse().unwrap());
+    let (socket, answer) = connect_async(request).await.unwrap();
+    assert_eq!(answer.headers()[ACKS_HEADER], "1");
+    Peer { socket, role }
+}
+
 #[tokio::test]
 async fn the_close_code_of_a_refused_registration_says_whether_to_retry() {
     let server = TestBroker::new(Config { instances_max: 1, ..quick() }, users_and_web()).await;
     let register = json!({ "name": REGISTER, "sender": "users", "id": "r", "activityId": "r" });
     let web = Peer::connect(&server, "web").await;
-    let mut late = Peer::connect_only(&server, "users").await;
+    let mut late = connect_relay_only(&server, "users").await;
     late.send(register.clone()).await;
     assert_eq!(end_of(&mut late).await, 1013);
     drop(web);
     eventually(|| server.count() == 0).await;
     server.broker.engine().exchange().drain();
-    let mut later = Peer::connect_only(&server, "users").await;
+    let mut later = connect_relay_only(&server, "users").await;
     later.send(register).await;
     assert_eq!(end_of(&mut later).await, 1001);
 }
 
-#[tokio::test]
-async fn a_malformed_frame_closes_its_connection_with_the_matching_code() {
-    let server = TestBroker::new(quick(), users_and_web()).await;
-    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
+/// Frames that violate the protocol, and the code that says so.
+pub(super) fn malformed_frames() -> [(u16, Vec<u8>); 6] {
     let frame = |first: u8, payload: &[u8]| [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat();
-    let broken: [(u16, Vec<u8>); 6] = [
+    [
         (1007, frame(0x81, b"\xff\xfe")),
         (1002, frame(0x83, b"{}")),
         (1002, frame(0xf1, b"{}")),
         (1002, frame(0x80, b"{}")),
         (1002, frame(0x09, b"half a ping")),
         (1002, b"\x81\x02{}".to_vec()),
-    ];
-    for (code, bytes) in broken {
-        let mut peer = Peer::connect(&server, "users").await;
-        let MaybeTlsStream::Plain(stream) = peer.socket.get_mut() else { panic!("no TLS here") };
-        stream.write_all(&bytes).await.unwrap();
+    ]
+}
+
+pub(super) async fn write_raw(peer: &mut Peer, bytes: &[u8]) {
+    let MaybeTlsStream::Plain(stream) = peer.socket.get_mut() else { panic!("no TLS here") };
+    stream.write_all(bytes).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_malformed_frame_closes_its_connection_with_the_matching_code() {
+    let server = TestBroker::new(quick(), users_and_web()).await;
+    let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
+    for (code, bytes) in malformed_frames() {
+        let mut peer = connect_relay(&server, "users", &[]).await;
+        write_raw(&mut peer, &bytes).await;
         assert_eq!(end_of(&mut peer).await, code, "{bytes:?}");
         eventually(|| server.count() == 2).await;
     }

@@ -6,6 +6,8 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message as Packet;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use super::faulty_sockets::end_of;
+use super::resets::check_reset;
 use super::{eventually, quick};
 use crate::broker::{Broker, Config, Form, Landscape, Pair, RoleRoutes, Translation, routes};
 use crate::http::{Limits, Listening, Serving};
@@ -259,8 +261,7 @@ async fn a_protected_role_needs_its_token_to_register_and_to_send() {
     let mut forger = Peer::connect_only(&server, "web").await;
     forger.say("create user", "1", "1").await;
     forger.send(json!({ "name": "exocom.register-service", "sender": "web", "id": "r", "activityId": "r" })).await;
-    let end = tokio::time::timeout(super::DEADLINE, forger.socket.next()).await.unwrap().unwrap().unwrap();
-    assert!(matches!(&end, Packet::Close(Some(frame)) if u16::from(frame.code) == 1008), "{end:?}");
+    check_reset(&mut forger, "no token").await;
     let mut web = Peer::connect_only(&server, "web").await;
     let payload = json!({ "clientName": "web", "token": "letmein" });
     web.send(
@@ -272,7 +273,7 @@ async fn a_protected_role_needs_its_token_to_register_and_to_send() {
 }
 
 #[tokio::test]
-async fn frames_up_to_the_limit_are_accepted_and_longer_ones_close_with_1009() {
+async fn frames_up_to_the_limit_are_accepted_and_longer_ones_end_the_connection() {
     let server = TestBroker::new(Config { frame_bytes_max: 6_000_000, ..quick() }, users_and_web()).await;
     let (mut web, mut users) = (Peer::connect(&server, "web").await, Peer::connect(&server, "users").await);
     let frame = |id: &str, bytes: usize| json!({ "name": "create user", "sender": "web", "id": id, "activityId": id, "payload": "x".repeat(bytes) });
@@ -280,11 +281,5 @@ async fn frames_up_to_the_limit_are_accepted_and_longer_ones_close_with_1009() {
     users.gets(json!({ "id": "1" })).await;
     // The connection may be closed while this is being written.
     drop(web.socket.send(Packet::text(frame("2", 7_000_000).to_string())).await);
-    let end = loop {
-        match tokio::time::timeout(super::DEADLINE, web.socket.next()).await.unwrap() {
-            Some(Ok(Packet::Ping(_))) => {}
-            end => break end,
-        }
-    };
-    assert!(matches!(&end, Some(Ok(Packet::Close(Some(frame)))) if u16::from(frame.code) == 1009), "{end:?}");
+    assert_eq!(end_of(&mut web).await, 1006);
 }

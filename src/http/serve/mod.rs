@@ -1,6 +1,7 @@
 //! The server under every listener: connections and their limits, worker threads, and the drain.
 
 mod answering;
+mod closing;
 mod live;
 mod permit;
 mod server;
@@ -10,6 +11,7 @@ mod timer;
 mod workers;
 
 pub use answering::{Answering, Answers, Caller, Peer};
+pub(crate) use closing::CloseControl;
 pub(crate) use live::live;
 pub use permit::ConnectionPermit;
 pub use server::{BindError, Listening, Serving};

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answering::{Answers, Caller, Peer};
+use super::closing::CloseControl;
 use super::live::send_chunks;
 use super::permit::ConnectionPermit;
 use super::shared::SharedConnection;
@@ -122,9 +123,15 @@ impl Listening {
             stop: stop.clone(),
             connections: connections.clone(),
         };
-        connections.spawn(accepting.run(self.listener, limits.connections_max));
+        let port_closed = CancellationToken::new();
+        let closed = port_closed.clone();
+        let accepted = accepting.run(self.listener, limits.connections_max);
+        connections.spawn(async move {
+            accepted.await;
+            closed.cancel();
+        });
         connections.close();
-        Serving { address: self.address, stop, connections, workers }
+        Serving { address: self.address, stop, port_closed, connections, workers }
     }
 }
 
@@ -132,6 +139,8 @@ impl Listening {
 pub struct Serving {
     address: SocketAddr,
     stop: CancellationToken,
+    /// Cancelled when the port is closed.
+    port_closed: CancellationToken,
     connections: TaskTracker,
     workers: Option<Workers>,
 }
@@ -145,6 +154,13 @@ impl Serving {
     /// Stops accepting and closes idle connections, without waiting for either. Stopping twice does nothing.
     pub fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Stops accepting and closes idle connections, and waits until the port is closed: clients that connect from then on
+    /// are refused by the system.
+    pub async fn close_port(&self) {
+        self.stop();
+        self.port_closed.cancelled().await;
     }
 
     /// Stops accepting, lets requests that have begun finish for at most `grace`, then closes what is left.
@@ -244,6 +260,7 @@ async fn serve_connection(
         let mut request = request.map(Body::new);
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(permit.clone());
+            request.extensions_mut().insert(CloseControl::new(connection.clone()));
         }
         answers.answer(request, caller.clone()).map(move |mut response| {
             drop(open_request);

@@ -78,6 +78,11 @@ impl<S> SharedConnection<S> {
 }
 
 impl SharedConnection<Stalled<TcpStream>> {
+    /// Sets `SO_LINGER` to 0. Does nothing once the connection is taken back.
+    pub(super) fn set_zero_linger(&self) -> io::Result<()> {
+        lock(&self.0).connection.as_ref().map_or(Ok(()), |connection| connection.inner().set_zero_linger())
+    }
+
     /// Returns an error once the client is gone while its request is being answered. hyper could detect this, too, but
     /// would allocate 8 KiB to read into for every request.
     pub(super) fn poll_disconnect(&self, context: &mut Context<'_>) -> Poll<io::Error> {

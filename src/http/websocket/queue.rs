@@ -47,8 +47,8 @@ impl SendQueue {
         if self.frames.is_empty() { QueueState::Empty } else { QueueState::Waiting }
     }
 
-    pub(super) fn ping(&mut self) {
-        self.frames.push_back(RawFrame::Ping(Bytes::new()));
+    pub(super) fn ping(&mut self, payload: Bytes) {
+        self.frames.push_back(RawFrame::Ping(payload));
     }
 
     pub(super) fn close(&mut self, frame: CloseFrame) {
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn pings_and_short_texts_are_sent_whole() {
         let mut queue = SendQueue::default();
-        queue.ping();
+        queue.ping(Bytes::new());
         queue.text(Bytes::from_static(b"short"));
         assert!(matches!(queue.pop(), Some(RawFrame::Ping(_))));
         assert!(matches!(queue.pop(), Some(RawFrame::Text(text)) if text.as_str() == "short"));

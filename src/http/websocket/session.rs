@@ -152,7 +152,7 @@ fn tick<T: Session>(queue: &mut SendQueue, heartbeat: &mut Heartbeat, session: &
     }
     match heartbeat.check(now) {
         Beat::Wait => {}
-        Beat::Ping => queue.ping(),
+        Beat::Ping => queue.ping(Bytes::new()),
         Beat::GiveUp => return Err(Lost::Silent(heartbeat.patience()).into()),
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::sink::Sink;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -21,6 +22,9 @@ const READS_MAX: usize = 256;
 
 /// Buffer for bytes that are discarded after the end.
 const DISCARD_BYTES: usize = 16 * 1024;
+
+/// Payload of the ping behind the last frame before a reset.
+const LAST_PING: Bytes = Bytes::from_static(b"last");
 
 /// Timeout for closing a connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -67,6 +71,9 @@ pub(crate) enum Ending {
     Answer,
     /// Without a close frame. exo 3.9.
     Abrupt,
+    /// Without a close frame, and without ending our half: the socket is dropped once the other end has read what was sent
+    /// to it. exo 8.
+    Reset,
 }
 
 impl Ending {
@@ -168,6 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             // The library has prepared the answer; reading on sends it.
             Ending::Answer => self.discard_frames().await,
             Ending::Abrupt => self.flush().await?,
+            Ending::Reset => return self.flush_and_await_reading().await,
         }
         self.shut_down().await
     }
@@ -179,6 +187,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             self.exchange(reading).await?;
         }
         Ok(())
+    }
+
+    /// Writes what is queued, and waits until the other end has read it: a reset discards what is still on its way. The pong
+    /// to a ping behind the last frame shows that. Frames that arrive meanwhile are discarded.
+    async fn flush_and_await_reading(&mut self) -> Result<(), tungstenite::Error> {
+        if self.ended {
+            return self.flush().await;
+        }
+        self.queue.ping(LAST_PING);
+        loop {
+            if let Traffic::Frame(RawFrame::Pong(payload)) = self.exchange(Reading::On).await?
+                && payload == LAST_PING
+            {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads until the other end has sent its last frame.

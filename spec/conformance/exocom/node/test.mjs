@@ -202,7 +202,7 @@ async function largeFrames(broker) {
     web.send("create user", "x".repeat(5_000_000));
     assert.equal((await users.next()).payload.length, 5_000_000);
     web.send("create user", "x".repeat(17 * 1024 * 1024));
-    assert.equal((await within("the end", web.ended)).code, 1009);
+    assert.equal((await within("the end", web.ended)).code, 1006);
   });
 }
 
@@ -261,7 +261,7 @@ await check("a polite end with 1001 is answered and harms nobody", politeEnd, 10
 await check("an abrupt end harms nobody", abruptEnd);
 await check("pings are answered both ways", pings);
 await check("frames that are no messages cost nothing", garbage);
-await check("5 MB pass, and too much ends with 1009", largeFrames);
+await check("5 MB pass, and too much ends with a reset", largeFrames);
 await check("pages of other hosts may not connect", foreignPages);
 await check("a broker that comes back is met again, and keeps what came early", () => restart({}));
 await broker.stop();
