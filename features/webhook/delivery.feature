@@ -53,6 +53,8 @@ Feature: Webhook
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
     When I POST `1` to api/send/hello
     Then the service has got "hello" 4 times
+    And the service gets the header "exo-attempt: 4"
+    And the service gets a body with "id", "name" and "attempt"
     And there are no dead letters
 
   Scenario: A service that says when to try again

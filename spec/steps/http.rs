@@ -186,6 +186,13 @@ async fn follows(world: &mut World, place: String) {
     world.follower = Some(Follower::start(&url).await);
 }
 
+#[given(regex = r"^somebody else follows (\S+)$")]
+#[when(regex = r"^somebody else follows (\S+)$")]
+async fn also_follows(world: &mut World, place: String) {
+    world.silent_followers.extend(world.follower.take());
+    follows(world, place).await;
+}
+
 #[when("the follower goes away")]
 async fn unfollows(world: &mut World) {
     world.follower = None;
@@ -203,6 +210,13 @@ async fn follower_gets(world: &mut World, name: String, payload: String, id: Str
         assert_eq!(message["payload"].to_string(), payload);
     }
     world.followed = message["id"].as_str().expect("an id").to_owned();
+}
+
+#[then(regex = r#"^the follower gets "([^"]+)" again, as attempt (\d+)$"#)]
+async fn follower_gets_again(world: &mut World, name: String, attempt: u64) {
+    let message = world.follower.as_mut().expect("somebody follows").next().await;
+    assert_eq!((message["name"].as_str(), message["attempt"].as_u64()), (Some(name.as_str()), Some(attempt)));
+    assert_eq!(message["id"], world.followed);
 }
 
 #[then(regex = r"^acknowledging it gives (\d+)$")]

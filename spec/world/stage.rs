@@ -28,6 +28,8 @@ pub struct World {
     pub answers: Vec<Answer>,
     pub waiting: Option<JoinHandle<Answer>>,
     pub follower: Option<Follower>,
+    /// Followers that are connected, and that no step reads from.
+    pub silent_followers: Vec<Follower>,
     /// The id of the message that the follower got last.
     pub followed: String,
     /// Relays in this process.

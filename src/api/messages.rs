@@ -7,43 +7,52 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
+use percent_encoding::percent_decode_str;
 
 use super::state::Api;
 use crate::http::sse::{self, DataPrefix, Encoder};
 use crate::http::{Kind, Problem, message_name};
-use crate::message::{Message, MessageId, MessageName};
-use crate::relay::Subscription;
+use crate::message::{Message, MessageId, MessageName, Role};
+use crate::relay::{Subscription, service_envelope};
 
 /// Interval of keep-alive comments on an idle stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Streams messages: `event: message`, `id:` the id of the message, `data:` its envelope. `?name=a,b` selects names.
-/// A message that is not acknowledged within the lease is delivered again; those of a lost subscriber at once.
+/// Streams messages: `event: message`, `id:` the id of the message, `data:` its envelope, from the second delivery on with
+/// `attempt`. `?name=a,b` selects names. At most `?unacknowledged=N` messages are sent before one is acknowledged. A message
+/// that is not acknowledged within the lease is delivered again; those of a lost subscriber at once.
 pub(super) async fn follow(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let subscription = api.relay.subscribe(names(query.as_deref())?);
+    let query = query.as_deref();
+    let subscription = api.relay.subscribe(names(query)?, unacknowledged_max(query)?);
     let events = stream::unfold(subscription, |mut subscription: Subscription| async move {
-        let (message, delivery) = subscription.next().await?;
-        Some((event(&message, delivery), subscription))
+        let (message, attempt) = subscription.next().await?;
+        Some((event(&message, attempt), subscription))
     });
     Ok(sse::respond(sse::keep_alive(events, KEEP_ALIVE)))
 }
 
-/// Acknowledges a message. `204`: it is handled and will not be delivered again. `404`: it is not leased (any longer).
-pub(super) async fn acknowledge(State(api): State<Api>, Path(id): Path<String>) -> Result<impl IntoResponse, Problem> {
+/// Acknowledges a message, from this `?sender=` if one is given. `204`: it is handled and will not be delivered again.
+/// `404`: it was not delivered, or was acknowledged before.
+pub(super) async fn acknowledge(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, Problem> {
     let id = MessageId::parse(&id).map_err(crate::message::Error::from)?;
-    if api.relay.acknowledge(&id) {
+    let sender = values(query.as_deref(), "sender").next().map(sender).transpose()?;
+    if api.relay.acknowledge(&id, sender.as_ref()) {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let detail = format!("no message {id} waits for an acknowledgement: it was acknowledged, or its lease is over");
+    let from = sender.map(|sender| format!(" from {sender}")).unwrap_or_default();
+    let detail =
+        format!("no message {id}{from} waits for an acknowledgement: it was not delivered, or acknowledged before");
     Err(Problem::new(Kind::NotFound, detail))
 }
 
-fn event(message: &Message, delivery: u32) -> Bytes {
+fn event(message: &Message, attempt: u32) -> Bytes {
     let mut out = BytesMut::new();
-    let envelope = message.to_json();
-    let event = Encoder::begin(&mut out, "message", DataPrefix::Spaced)
-        .data(&String::from_utf8_lossy(&envelope))
-        .comment(&format!("delivery {delivery}"));
+    let envelope = service_envelope(message, attempt);
+    let event = Encoder::begin(&mut out, "message", DataPrefix::Spaced).data(&String::from_utf8_lossy(&envelope));
     // The id of a message may contain NUL, the id of an event may not. None of ours does.
     let event = match message.id.as_str().contains('\0') {
         true => event,
@@ -54,6 +63,26 @@ fn event(message: &Message, delivery: u32) -> Bytes {
 }
 
 fn names(query: Option<&str>) -> Result<Vec<MessageName>, Problem> {
-    let values = query.unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("name="));
-    values.flat_map(|value| value.split(',')).filter(|name| !name.is_empty()).map(message_name).collect()
+    let names = values(query, "name").flat_map(|value| value.split(','));
+    names.filter(|name| !name.is_empty()).map(message_name).collect()
+}
+
+fn unacknowledged_max(query: Option<&str>) -> Result<Option<usize>, Problem> {
+    let Some(value) = values(query, "unacknowledged").next() else { return Ok(None) };
+    let max = value.parse().ok().filter(|max| *max > 0);
+    let wrong = || {
+        let detail = format!("unacknowledged={value:.40}: expected a number of messages, such as 1");
+        Problem::new(Kind::InvalidRequest, detail)
+    };
+    max.map(Some).ok_or_else(wrong)
+}
+
+fn sender(value: &str) -> Result<Role, Problem> {
+    let text = percent_decode_str(value).decode_utf8_lossy();
+    Role::parse(&text).map_err(|error| Problem::new(Kind::InvalidRequest, format!("sender={value:.40}: {error}")))
+}
+
+fn values<'a>(query: Option<&'a str>, key: &'static str) -> impl Iterator<Item = &'a str> {
+    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(move |(name, _)| *name == key).map(|(_, value)| value)
 }

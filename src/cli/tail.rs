@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
 use clap::Args;
+use serde::Deserialize;
 
 use super::Error;
 use super::follow::EventSource;
@@ -14,6 +15,7 @@ use super::server::{Api, CALL_TIMEOUT, Server};
 use super::traffic::TrafficOptions;
 use crate::http::sse::Event;
 use crate::message::{Message, path_segment};
+use crate::relay::service_envelope;
 
 /// Follow and acknowledge a service's incoming messages, or follow a broker's traffic
 #[derive(Debug, Args)]
@@ -22,7 +24,8 @@ Examples: wait for one message and extract its payload; follow the traffic of on
   exorelay tail --name users.created --count 1 --output json | jq .payload
   exorelay tail --broker localhost:3100 --role users
 
-An acknowledged message counts as handled. With --no-ack it is delivered again after its lease, a few times.
+An acknowledged message counts as handled. With --no-ack it is delivered again after its lease, a few
+times; at most 16 messages are shown before the first of them.
 Following a broker does not affect its messages.")]
 pub(super) struct Tail {
     /// Only messages with these names, separated by commas
@@ -75,6 +78,7 @@ impl Tail {
         if event.name != "message" {
             return Ok(0);
         }
+        let attempt = Attempt::of(&event.data);
         let message = match Message::from_json(None, &Bytes::from(event.data)) {
             Ok(message) => message,
             Err(error) => {
@@ -87,7 +91,7 @@ impl Tail {
         }
         print_line(&match self.output.unwrap_or(Output::Text) {
             Output::Text => as_text(&message, SystemTime::now()),
-            Output::Json => one_line(&String::from_utf8_lossy(&message.to_json())),
+            Output::Json => one_line(&String::from_utf8_lossy(&service_envelope(&message, attempt))),
         })?;
         if !self.no_ack {
             acknowledge(&message, sidecar).await;
@@ -98,10 +102,24 @@ impl Tail {
 
 /// Acknowledges a message. A failure only means that it is delivered again, so it does not end the command.
 async fn acknowledge(message: &Message, sidecar: &Server) {
-    let path = format!("/messages/{}/ack", path_segment(message.id.as_str()));
+    let sender = message.sender.as_ref().map(|sender| format!("?sender={}", path_segment(sender.as_str())));
+    let path = format!("/messages/{}/ack{}", path_segment(message.id.as_str()), sender.unwrap_or_default());
     let answer = sidecar.call(Method::POST, &path, HeaderMap::new(), Bytes::new()).await;
     if let Err(error) = answer.and_then(|answer| sidecar.accepted(answer)) {
         warn(&format!("cannot acknowledge {}: {error}", message.id));
+    }
+}
+
+/// Number of the delivery of a message, as its envelope says; 1 if it does not.
+#[derive(Deserialize)]
+struct Attempt {
+    attempt: Option<u32>,
+}
+
+impl Attempt {
+    fn of(envelope: &str) -> u32 {
+        let found = serde_json::from_str(envelope).ok().and_then(|Self { attempt }| attempt);
+        found.unwrap_or(1)
     }
 }
 

@@ -41,7 +41,11 @@ pub struct Config {
     pub idempotency_window_ms: u64,
     /// Maximum number of dead letters; at the limit the oldest is dropped.
     pub dead_letters_max: usize,
-    /// Time that a subscriber of `GET /messages` has to acknowledge a message before it is delivered again.
+    /// Maximum number of messages that a subscriber of `GET /messages` has without having acknowledged them; the others
+    /// wait for it or for other subscribers.
+    pub subscriber_unacknowledged_max: usize,
+    /// Time that a subscriber of `GET /messages` has to acknowledge a message before it is delivered again. Starts again
+    /// when it acknowledges one that it got before.
     pub subscriber_lease_ms: u64,
     /// Number of deliveries to subscribers after which an unacknowledged message becomes a dead letter.
     pub subscriber_deliveries_max: u32,
@@ -67,6 +71,7 @@ impl Default for Config {
             idempotency_keys_max: 8_192,
             idempotency_window_ms: 600_000,
             dead_letters_max: 1_000,
+            subscriber_unacknowledged_max: 16,
             subscriber_lease_ms: 30_000,
             subscriber_deliveries_max: 5,
             retry_wait_max_ms: 2_000,

@@ -19,13 +19,14 @@ impl DeadLetters {
         Self { queue: Mutex::new(DeadLetterQueue::new(letters_max)), metrics }
     }
 
-    /// Adds a message. At the limit the oldest dead letter is lost, which is logged.
-    pub(super) fn add(&self, message: &Message, direction: Direction, reason: String) {
+    /// Adds a message and returns the id of its dead letter. At the limit the oldest dead letter is lost, which is logged.
+    pub(super) fn add(&self, message: &Message, direction: Direction, reason: String) -> DeadLetterId {
         self.metrics.dead_letter();
-        let oldest = lock(&self.queue).push(message.clone(), direction, reason, SystemTime::now());
+        let (id, oldest) = lock(&self.queue).push(message.clone(), direction, reason, SystemTime::now());
         if let Some(lost) = oldest {
             tracing::error!(message_id = %lost, "dead letters are full: the oldest one is lost");
         }
+        id
     }
 
     /// Returns all dead letters, oldest first.

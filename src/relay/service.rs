@@ -306,14 +306,16 @@ impl Relay {
         self.0.dead_letters.take(id).is_some()
     }
 
-    /// Subscribes to messages of these names; to all, if there are none. Subscribers share the messages.
-    pub(crate) fn subscribe(&self, names: Vec<MessageName>) -> Subscription {
-        self.0.incoming.subscribers().subscribe(names)
+    /// Subscribes to messages of these names; to all, if there are none. Subscribers share the messages: each has at most
+    /// `unacknowledged_max` that it has not acknowledged, by default and at most the configured number.
+    pub(crate) fn subscribe(&self, names: Vec<MessageName>, unacknowledged_max: Option<usize>) -> Subscription {
+        self.0.incoming.subscribers().subscribe(names, unacknowledged_max)
     }
 
-    /// Acknowledges a message of a subscriber. Returns false if no subscriber holds it (any longer).
-    pub(crate) fn acknowledge(&self, id: &MessageId) -> bool {
-        self.0.incoming.subscribers().acknowledge(id)
+    /// Acknowledges a message of a subscriber, also after its lease: one from this sender, if there is one given. Returns
+    /// false if none was handed out, or it was acknowledged before.
+    pub(crate) fn acknowledge(&self, id: &MessageId, sender: Option<&Role>) -> bool {
+        self.0.incoming.subscribers().acknowledge(id, sender)
     }
 
     /// Sends an [`super::Event::Error`].

@@ -12,8 +12,12 @@ use super::wire::{Secret, attributes};
 use super::{Config, Error, Format};
 use crate::http::{ClientError, join};
 use crate::message::{Message, TraceParent, path_segment};
+use crate::relay::service_envelope;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Number of the attempt to deliver the message.
+const ATTEMPT: HeaderName = HeaderName::from_static("exo-attempt");
 
 /// The service's URL, and everything its requests have in common.
 pub(super) struct Target {
@@ -51,20 +55,26 @@ impl Target {
         self.authority.as_str()
     }
 
-    /// Builds the request for one attempt at `now`. Errors: [`Error::Url`].
-    pub(super) fn request(&self, message: &Message, now: SystemTime) -> Result<Request<Full<Bytes>>, Error> {
+    /// Builds the request for one attempt, counted from 1, at `now`. Errors: [`Error::Url`].
+    pub(super) fn request(
+        &self,
+        message: &Message,
+        attempt: u32,
+        now: SystemTime,
+    ) -> Result<Request<Full<Bytes>>, Error> {
         // Enough for the headers of either format.
         let mut headers = HeaderMap::with_capacity(16);
         headers.insert(ACCEPT, JSON);
+        headers.insert(ATTEMPT, HeaderValue::from(attempt));
         if let Some(trace) = &message.trace {
             headers.insert(TraceParent::HEADER, value(trace.as_str()));
         }
         let body = match self.format {
             Format::Exocom => {
                 headers.insert(CONTENT_TYPE, JSON);
-                message.to_json()
+                service_envelope(message, attempt)
             }
-            Format::Cloudevents => event(message, &mut headers),
+            Format::Cloudevents => event(message, attempt, &mut headers),
         };
         if let Some(secret) = &self.secret {
             sign(secret, message, &body, now, &mut headers);
@@ -88,9 +98,12 @@ impl Target {
 }
 
 /// Adds everything but the payload as headers and returns the payload as body. CloudEvents HTTP binding, section 3.1.
-fn event(message: &Message, headers: &mut HeaderMap) -> Bytes {
+fn event(message: &Message, attempt: u32, headers: &mut HeaderMap) -> Bytes {
     for (name, text) in attributes(message) {
         headers.insert(HeaderName::from_static(name), value(&text));
+    }
+    if attempt > 1 {
+        headers.insert(HeaderName::from_static("ce-attempt"), HeaderValue::from(attempt));
     }
     match &message.payload {
         None => Bytes::new(),
@@ -164,7 +177,7 @@ mod tests {
             let mut message =
                 Message::new(MessageId::parse("größe \u{2028}1").unwrap(), MessageName::parse("a").unwrap());
             message.payload = Some(Payload::of("x").unwrap());
-            let request = target.request(&message, UNIX_EPOCH).unwrap();
+            let request = target.request(&message, 1, UNIX_EPOCH).unwrap();
             assert_eq!(request.headers()["webhook-id"], message.id.as_str().as_bytes());
             assert_eq!(request.headers()["webhook-timestamp"], "0");
         }

@@ -129,8 +129,8 @@ impl Webhook {
             Ok(permit) => permit,
             Err(cause) => return Err(gave_up(schedule, cause)),
         };
-        let request = inner.target.request(message, SystemTime::now())?;
         schedule.begin_attempt();
+        let request = inner.target.request(message, schedule.attempts(), SystemTime::now())?;
         let call = inner.client.call(request);
         let timeout = inner.config.client_limits().timeout;
         let cut = schedule.shortened(Instant::now(), timeout);

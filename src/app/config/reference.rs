@@ -47,8 +47,12 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "Maximum messages to keep that could not be handled or sent; the oldest is dropped first.",
     ),
     (
+        "relay.subscriber_unacknowledged_max",
+        "Maximum messages that a subscriber of `GET /messages` has without having acknowledged them; the rest waits for it or for others.",
+    ),
+    (
         "relay.subscriber_lease_ms",
-        "Time a subscriber of `GET /messages` has to acknowledge a message before it is delivered again.",
+        "Time a subscriber of `GET /messages` has to acknowledge a message before it is delivered again; starts again when it acknowledges an earlier one.",
     ),
     (
         "relay.subscriber_deliveries_max",

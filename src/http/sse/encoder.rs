@@ -14,7 +14,7 @@ pub(crate) enum DataPrefix {
     Bare,
 }
 
-/// An event that is being written to a buffer. Names, ids and comments must not contain line breaks.
+/// An event that is being written to a buffer. Names and ids must not contain line breaks.
 #[must_use = "an event without its end is never dispatched"]
 pub(crate) struct Encoder<'a> {
     out: &'a mut BytesMut,
@@ -51,11 +51,6 @@ impl<'a> Encoder<'a> {
         self.line(prefix, line)
     }
 
-    /// Adds a comment, which readers skip.
-    pub(crate) fn comment(self, text: &str) -> Self {
-        self.line(b": ", text)
-    }
-
     /// Adds the id of the event. Readers ignore an id that contains NUL.
     pub(crate) fn id(self, id: &str) -> Self {
         self.line(b"id: ", id)
@@ -84,19 +79,19 @@ mod tests {
 
     fn encode(prefix: DataPrefix, text: &str) -> String {
         let mut out = BytesMut::new();
-        Encoder::begin(&mut out, "message", prefix).data(text).comment("delivery 1").id("7").end();
+        Encoder::begin(&mut out, "message", prefix).data(text).id("7").end();
         String::from_utf8(out.to_vec()).unwrap()
     }
 
     #[test]
     fn fields_are_written_in_the_order_of_the_calls() {
-        assert_eq!(encode(DataPrefix::Spaced, "x"), "event: message\ndata: x\n: delivery 1\nid: 7\n\n");
-        assert_eq!(encode(DataPrefix::Bare, "x"), "event: message\ndata:x\n: delivery 1\nid: 7\n\n");
+        assert_eq!(encode(DataPrefix::Spaced, "x"), "event: message\ndata: x\nid: 7\n\n");
+        assert_eq!(encode(DataPrefix::Bare, "x"), "event: message\ndata:x\nid: 7\n\n");
     }
 
     #[test]
     fn each_line_of_data_has_its_own_prefix() {
-        let expected = "event: message\ndata:a\ndata:b\ndata:c\ndata:\n: delivery 1\nid: 7\n\n";
+        let expected = "event: message\ndata:a\ndata:b\ndata:c\ndata:\nid: 7\n\n";
         assert_eq!(encode(DataPrefix::Bare, "a\nb\r\nc\r"), expected);
     }
 

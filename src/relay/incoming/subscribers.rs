@@ -1,16 +1,17 @@
 //! Subscribers: services that cannot listen read their messages from a stream and acknowledge each.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::rules::{Holder, Leases, Offered};
-use crate::message::{Message, MessageId, MessageName};
+use super::rules::{Holder, LeaseLimits, Leases, Offered};
+use crate::message::{Message, MessageId, MessageName, Role};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
-use crate::relay::{Config, Direction, Error};
+use crate::relay::{Config, DeadLetterId, Direction, Error};
 use crate::sync::lock;
 
 /// Interval at which leases are checked.
@@ -19,44 +20,44 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// Messages for subscribers, and the subscribers that are connected.
 pub(in crate::relay) struct Subscribers {
     state: Mutex<State>,
-    arrived: Notify,
     /// Names of messages that are queued even while no subscriber is connected.
     receives: Vec<MessageName>,
     ended: CancellationToken,
     dead_letters: Arc<DeadLetters>,
+    /// Number of dead letters that are remembered for a late acknowledgement.
+    given_up_max: usize,
     events: EventSender,
 }
 
 struct State {
-    leases: Leases,
-    connected: Vec<Connected>,
-    next_holder: Holder,
+    leases: Leases<Arc<Notify>>,
+    /// The latest messages that became dead letters because nobody acknowledged them.
+    given_up: VecDeque<GivenUp>,
     /// True once subscribers end as soon as no message is left for them.
     draining: bool,
 }
 
-/// A connected subscriber and the names it reads; all, if there are none.
-struct Connected {
-    holder: Holder,
-    names: Vec<MessageName>,
-}
-
-impl State {
-    fn has_reader(&self, name: &MessageName) -> bool {
-        self.connected.iter().any(|subscriber| reads(&subscriber.names, name))
-    }
+/// A message that became a dead letter because nobody acknowledged it.
+struct GivenUp {
+    id: MessageId,
+    sender: Option<Role>,
+    letter: DeadLetterId,
 }
 
 impl Subscribers {
     pub(in crate::relay) fn new(config: &Config, dead_letters: Arc<DeadLetters>, events: EventSender) -> Self {
-        let lease = Duration::from_millis(config.subscriber_lease_ms);
-        let leases = Leases::new(config.inbox_messages_max, lease, config.subscriber_deliveries_max);
+        let limits = LeaseLimits {
+            messages_max: config.inbox_messages_max,
+            lease: Duration::from_millis(config.subscriber_lease_ms),
+            deliveries_max: config.subscriber_deliveries_max,
+            unacknowledged_max: config.subscriber_unacknowledged_max,
+        };
         Self {
-            state: Mutex::new(State { leases, connected: Vec::new(), next_holder: 1, draining: false }),
-            arrived: Notify::new(),
+            state: Mutex::new(State { leases: Leases::new(limits), given_up: VecDeque::new(), draining: false }),
             receives: config.receives.clone(),
             ended: CancellationToken::new(),
             dead_letters,
+            given_up_max: config.dead_letters_max,
             events,
         }
     }
@@ -64,52 +65,73 @@ impl Subscribers {
     /// Returns true if messages of this name are queued for subscribers: the configuration lists it, or a connected
     /// subscriber reads it.
     pub(super) fn accepts(&self, name: &MessageName) -> bool {
-        self.receives.contains(name) || lock(&self.state).has_reader(name)
+        self.receives.contains(name) || lock(&self.state).leases.has_reader(name)
     }
 
     /// Queues a message. Returns false if the queue is full.
     pub(super) fn offer(&self, message: Message) -> bool {
-        let queued = lock(&self.state).leases.offer(message);
-        self.arrived.notify_waiters();
+        let woken = lock(&self.state).leases.offer(message, Instant::now());
+        let queued = woken.is_some();
+        wake(woken.unwrap_or_default());
         queued
     }
 
     /// Number of messages that a connected subscriber holds or can still get.
     pub(in crate::relay) fn with_reader(&self) -> usize {
-        let state = lock(&self.state);
-        state.leases.count(|name| state.has_reader(name))
+        let leases = &lock(&self.state).leases;
+        leases.count(|name| leases.has_reader(name))
     }
 
     /// Number of messages that no connected subscriber reads.
     pub(in crate::relay) fn without_reader(&self) -> usize {
-        let state = lock(&self.state);
-        state.leases.count(|name| !state.has_reader(name))
+        let leases = &lock(&self.state).leases;
+        leases.count(|name| !leases.has_reader(name))
     }
 
-    /// Subscribes to messages of these names; to all, if there are none. Subscribers share the messages.
-    pub(in crate::relay) fn subscribe(self: &Arc<Self>, names: Vec<MessageName>) -> Subscription {
+    /// Subscribes to messages of these names; to all, if there are none. Subscribers share the messages: each gets at most
+    /// `unacknowledged_max` (by default, and at most, the configured number) that it has not acknowledged.
+    pub(in crate::relay) fn subscribe(
+        self: &Arc<Self>,
+        names: Vec<MessageName>,
+        unacknowledged_max: Option<usize>,
+    ) -> Subscription {
+        let arrived = Arc::new(Notify::new());
+        let holder = lock(&self.state).leases.connect(names, unacknowledged_max, Arc::clone(&arrived));
+        Subscription { subscribers: Arc::clone(self), holder, arrived }
+    }
+
+    /// Records that a message was handled: one with this id that was handed to a subscriber, from this sender if one is
+    /// given. Counts also after the lease, and for a message that has become a dead letter meanwhile. Returns false if there
+    /// is none, or it was acknowledged before.
+    pub(in crate::relay) fn acknowledge(&self, id: &MessageId, sender: Option<&Role>) -> bool {
         let mut state = lock(&self.state);
-        let holder = state.next_holder;
-        state.next_holder += 1;
-        state.connected.push(Connected { holder, names: names.clone() });
-        Subscription { subscribers: Arc::clone(self), holder, names }
-    }
-
-    /// Ends the lease of a message that was handled. Returns false if no subscriber holds it (any longer).
-    pub(in crate::relay) fn acknowledge(&self, id: &MessageId) -> bool {
-        lock(&self.state).leases.acknowledge(id)
+        if let Some(woken) = state.leases.acknowledge(id, sender, Instant::now()) {
+            drop(state);
+            wake(woken);
+            return true;
+        }
+        let is_meant = |gone: &GivenUp| gone.id == *id && (sender.is_none() || gone.sender.as_ref() == sender);
+        let Some(index) = state.given_up.iter().position(is_meant) else { return false };
+        let gone = state.given_up.remove(index).expect("the index was just found");
+        drop(state);
+        let was_dead_letter = self.dead_letters.take(gone.letter).is_some();
+        if was_dead_letter {
+            tracing::info!(message_id = %id, "a dead letter was acknowledged after all, and is removed");
+        }
+        was_dead_letter
     }
 
     /// Lets each subscription end once no message is left for it.
     pub(super) fn drain(&self) {
-        lock(&self.state).draining = true;
-        self.arrived.notify_waiters();
+        let mut state = lock(&self.state);
+        state.draining = true;
+        wake(state.leases.all());
     }
 
     /// Ends all subscriptions.
     pub(in crate::relay) fn end(&self) {
         self.ended.cancel();
-        self.arrived.notify_waiters();
+        wake(lock(&self.state).leases.all());
     }
 
     /// Ends leases whose time is over, until [`Subscribers::end`].
@@ -119,68 +141,72 @@ impl Subscribers {
                 () = tokio::time::sleep(SWEEP) => {}
                 () = self.ended.cancelled() => return,
             }
-            let (given_up, notify) = {
-                let mut state = lock(&self.state);
-                let given_up = state.leases.expire(Instant::now());
-                (given_up, state.leases.waiting() > 0 || state.draining)
-            };
-            for Offered { message, delivery } in given_up {
-                let reason = format!("not acknowledged after {delivery} deliveries");
-                tracing::warn!(message_id = %message.id, name = %message.name, reason, "message was not handled");
-                self.dead_letters.add(&message, Direction::Incoming, reason.clone());
-                self.events.error(Error::HandlerFailed { name: message.name, id: message.id, reason });
-            }
-            if notify {
-                self.arrived.notify_waiters();
-            }
+            self.expire();
         }
+    }
+
+    fn expire(&self) {
+        let mut state = lock(&self.state);
+        let (given_up, mut woken) = state.leases.expire(Instant::now());
+        for Offered { message, attempt } in given_up {
+            let plural = if attempt == 1 { "delivery" } else { "deliveries" };
+            let reason = format!("not acknowledged after {attempt} {plural}");
+            tracing::warn!(message_id = %message.id, name = %message.name, reason, "message was not handled");
+            let letter = self.dead_letters.add(&message, Direction::Incoming, reason.clone());
+            if state.given_up.len() >= self.given_up_max {
+                state.given_up.pop_front();
+            }
+            state.given_up.push_back(GivenUp { id: message.id.clone(), sender: message.sender, letter });
+            self.events.error(Error::HandlerFailed { name: message.name, id: message.id, reason });
+        }
+        if state.draining {
+            woken = state.leases.all();
+        }
+        drop(state);
+        wake(woken);
     }
 }
 
-/// Returns true if a subscriber of these names reads messages of this one.
-fn reads(names: &[MessageName], name: &MessageName) -> bool {
-    names.is_empty() || names.contains(name)
+fn wake(woken: Vec<Arc<Notify>>) {
+    for subscriber in woken {
+        subscriber.notify_one();
+    }
 }
 
 /// A connected subscriber. Dropping it returns its unacknowledged messages to the queue.
 pub(crate) struct Subscription {
     subscribers: Arc<Subscribers>,
     holder: Holder,
-    names: Vec<MessageName>,
+    /// Notified when there may be a message for this subscriber, or it may have to end.
+    arrived: Arc<Notify>,
 }
 
 impl Subscription {
-    /// Waits for the next message, which is leased to this subscriber, and returns it with its number of deliveries so
-    /// far, counted from 1. Returns `None` once the relay shuts down and every message for this subscriber is
-    /// acknowledged, or the grace time is over. Cancel-safe.
+    /// Waits for the next message, which is leased to this subscriber, and returns it with the number of this delivery,
+    /// counted from 1. Waits also while the subscriber has as many unacknowledged messages as it may. Returns `None` once
+    /// the relay shuts down and every message for this subscriber is acknowledged, or the grace time is over. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<(Message, u32)> {
         let subscribers = &self.subscribers;
         loop {
-            let arrived = subscribers.arrived.notified();
             if subscribers.ended.is_cancelled() {
                 return None;
             }
             {
                 let mut state = lock(&subscribers.state);
-                if let Some(offered) = state.leases.take(self.holder, &self.names, Instant::now()) {
-                    return Some((offered.message, offered.delivery));
+                if let Some(offered) = state.leases.take(self.holder, Instant::now()) {
+                    return Some((offered.message, offered.attempt));
                 }
-                if state.draining && state.leases.count(|name| reads(&self.names, name)) == 0 {
+                if state.draining && !state.leases.has_message_for(self.holder) {
                     return None;
                 }
             }
-            arrived.await;
+            self.arrived.notified().await;
         }
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        {
-            let mut state = lock(&self.subscribers.state);
-            state.connected.retain(|subscriber| subscriber.holder != self.holder);
-            state.leases.release(self.holder);
-        }
-        self.subscribers.arrived.notify_waiters();
+        wake(lock(&self.subscribers.state).leases.disconnect(self.holder, Instant::now()));
     }
 }

@@ -52,20 +52,21 @@ impl DeadLetterQueue {
         Self { letters: VecDeque::new(), letters_max, next: 1 }
     }
 
-    /// Appends a message. Returns the id of the oldest message if that was dropped to make space.
+    /// Appends a message. Returns the id of its dead letter, and that of the oldest message if it was dropped to make space.
     pub(crate) fn push(
         &mut self,
         message: Message,
         direction: Direction,
         reason: String,
         at: SystemTime,
-    ) -> Option<MessageId> {
-        self.letters.push_back(DeadLetter { id: DeadLetterId(self.next), message, direction, reason, at });
+    ) -> (DeadLetterId, Option<MessageId>) {
+        let id = DeadLetterId(self.next);
+        self.letters.push_back(DeadLetter { id, message, direction, reason, at });
         self.next += 1;
         if self.letters.len() <= self.letters_max {
-            return None;
+            return (id, None);
         }
-        self.letters.pop_front().map(|oldest| oldest.message.id)
+        (id, self.letters.pop_front().map(|oldest| oldest.message.id))
     }
 
     /// Removes a dead letter, to replay or discard it.
@@ -93,7 +94,7 @@ mod tests {
 
     fn push(letters: &mut DeadLetterQueue, id: &str) -> Option<MessageId> {
         let message = Message::new(MessageId::parse(id).unwrap(), MessageName::parse("hello").unwrap());
-        letters.push(message, Direction::Incoming, "refused".into(), SystemTime::UNIX_EPOCH)
+        letters.push(message, Direction::Incoming, "refused".into(), SystemTime::UNIX_EPOCH).1
     }
 
     fn ids(letters: &DeadLetterQueue) -> Vec<u64> {

@@ -88,6 +88,20 @@ async fn an_event_in_the_answer_is_the_reply() {
 }
 
 #[tokio::test]
+async fn a_repeated_call_has_the_number_of_the_attempt() {
+    for (format, in_body, event_header) in [(Format::Exocom, true, ""), (Format::Cloudevents, false, "2")] {
+        let config = Config { format, ..quick() };
+        let world = World::start(config, [Reaction::from(answer(500, ""))]).await;
+        assert_eq!(world.handle(full_message()).await, Ok(()));
+        let [first, second] = world.service.calls().try_into().unwrap();
+        assert_eq!((first.header("exo-attempt"), second.header("exo-attempt")), ("1", "2"));
+        assert_eq!((first.header("ce-attempt"), second.header("ce-attempt")), ("", event_header));
+        assert!(!first.body.ends_with(b",\"attempt\":1}"));
+        assert_eq!(second.body.ends_with(b",\"attempt\":2}"), in_body);
+    }
+}
+
+#[tokio::test]
 async fn every_attempt_is_signed_anew_under_the_same_id() {
     let config = Config { secret: SECRET.to_owned(), ..quick() };
     let world = World::start(config, [Reaction::from(answer(500, ""))]).await;

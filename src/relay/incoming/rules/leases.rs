@@ -1,162 +1,260 @@
-//! Queue of messages that subscribers lease and acknowledge. A lease that ends without acknowledgement returns the
-//! message to the queue.
+//! Queue of messages that followers are handed and acknowledge. A lease that ends without acknowledgement returns the
+//! message to its place in the queue.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::message::{Message, MessageId, MessageName};
+use super::followers::{Follower, Followers, Holder};
+use crate::message::{Message, MessageId, MessageName, Role};
 
-/// A message with its number of deliveries so far, counted from 1.
+/// A message that is handed to a follower, with the number of times it was handed to one, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offered {
     pub(crate) message: Message,
-    pub(crate) delivery: u32,
+    pub(crate) attempt: u32,
 }
 
-/// Identifier of a subscriber's connection, which holds leases.
-pub(crate) type Holder = u64;
+/// Bounds of the queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LeaseLimits {
+    /// Maximum number of messages, waiting or leased.
+    pub(crate) messages_max: usize,
+    /// Time that a follower has for a message.
+    pub(crate) lease: Duration,
+    /// Number of leases that may end without acknowledgement; then the message is given up.
+    pub(crate) deliveries_max: u32,
+    /// Maximum number of messages that a follower has without having acknowledged them.
+    pub(crate) unacknowledged_max: usize,
+}
 
-struct Leased {
-    offered: Offered,
-    holder: Holder,
+/// Number of a message, in order of arrival.
+type Ticket = u64;
+
+/// A message that is not acknowledged yet.
+struct Queued {
+    message: Message,
+    /// Number of times it was handed out.
+    attempts: u32,
+    /// Number of leases that ended without acknowledgement.
+    expired: u32,
+    /// The follower that got it last.
+    holder: Option<Holder>,
+    lease: Option<Lease>,
+}
+
+struct Lease {
+    /// Number of the handing out, in order.
+    number: u64,
     until: Instant,
 }
 
-/// The queue. Waiting and leased messages together are bounded by `messages_max`.
-pub(crate) struct Leases {
-    waiting: VecDeque<Offered>,
-    leased: HashMap<MessageId, Leased>,
-    messages_max: usize,
-    lease: Duration,
-    deliveries_max: u32,
+/// The queue and its followers. Messages of a name are handed out in order of arrival; of the followers that wait for one,
+/// that with the fewest unacknowledged messages gets it. `W` wakes a follower.
+///
+/// A follower works through its messages one after the other or several at once, so the lease of each begins when it is
+/// handed out, and again when the follower acknowledges one that it got before it. A follower that lets a lease end gets
+/// one message at a time, after all others, until it acknowledges one.
+pub(crate) struct Leases<W> {
+    limits: LeaseLimits,
+    messages: BTreeMap<Ticket, Queued>,
+    /// Messages that are not leased.
+    waiting: HashMap<MessageName, BTreeSet<Ticket>>,
+    by_id: HashMap<MessageId, Vec<Ticket>>,
+    followers: Followers<W>,
+    next_ticket: Ticket,
+    next_lease: u64,
 }
 
-impl Leases {
-    pub(crate) fn new(messages_max: usize, lease: Duration, deliveries_max: u32) -> Self {
-        Self { waiting: VecDeque::new(), leased: HashMap::new(), messages_max, lease, deliveries_max }
-    }
-
-    /// Queues a message. Returns false if the queue is full.
-    pub(crate) fn offer(&mut self, message: Message) -> bool {
-        if self.len() >= self.messages_max {
-            return false;
-        }
-        self.waiting.push_back(Offered { message, delivery: 1 });
-        true
-    }
-
-    /// Leases the oldest waiting message among `names` (all, if empty) to `holder`.
-    pub(crate) fn take(&mut self, holder: Holder, names: &[MessageName], now: Instant) -> Option<Offered> {
-        let wanted = |offered: &Offered| names.is_empty() || names.contains(&offered.message.name);
-        let index = self.waiting.iter().position(wanted)?;
-        let offered = self.waiting.remove(index)?;
-        let leased = Leased { offered: offered.clone(), holder, until: now + self.lease };
-        self.leased.insert(offered.message.id.clone(), leased);
-        Some(offered)
-    }
-
-    /// Ends the lease of a handled message. Returns false if there is no such lease; it may have ended.
-    pub(crate) fn acknowledge(&mut self, id: &MessageId) -> bool {
-        self.leased.remove(id).is_some()
-    }
-
-    /// Returns the messages of a lost subscriber to the queue. These deliveries do not count as failed.
-    pub(crate) fn release(&mut self, holder: Holder) {
-        let mut held: Vec<_> = self.leased.extract_if(|_, leased| leased.holder == holder).collect();
-        held.sort_by_key(|(_, leased)| std::cmp::Reverse(leased.until));
-        for (_, leased) in held {
-            self.waiting.push_front(leased.offered);
+impl<W: Clone> Leases<W> {
+    pub(crate) fn new(limits: LeaseLimits) -> Self {
+        Self {
+            limits: LeaseLimits { unacknowledged_max: limits.unacknowledged_max.max(1), ..limits },
+            messages: BTreeMap::new(),
+            waiting: HashMap::new(),
+            by_id: HashMap::new(),
+            followers: Followers::new(),
+            next_ticket: 0,
+            next_lease: 0,
         }
     }
 
-    /// Ends leases whose time is over. Returns messages that were delivered as often as allowed, with that number.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Offered> {
-        let mut over: Vec<_> = self.leased.extract_if(|_, leased| leased.until <= now).collect();
-        over.sort_by_key(|(_, leased)| std::cmp::Reverse(leased.until));
+    /// Adds a follower of messages with these names; of all, if there are none. It gets at most `unacknowledged_max`
+    /// messages that it has not acknowledged, within the bound of the queue.
+    pub(crate) fn connect(&mut self, names: Vec<MessageName>, unacknowledged_max: Option<usize>, wake: W) -> Holder {
+        let max = self.limits.unacknowledged_max;
+        self.followers.add(names, unacknowledged_max.map_or(max, |wanted| wanted.clamp(1, max)), wake)
+    }
+
+    /// Removes a follower. Its messages wait again; these deliveries do not count as failed. Returns the followers to wake.
+    pub(crate) fn disconnect(&mut self, holder: Holder, now: Instant) -> Vec<W> {
+        for ticket in self.followers.remove(holder) {
+            self.wait_again(ticket);
+        }
+        self.hand_out(now)
+    }
+
+    /// Queues a message. Returns the followers to wake, or `None` if the queue is full.
+    pub(crate) fn offer(&mut self, message: Message, now: Instant) -> Option<Vec<W>> {
+        if self.messages.len() >= self.limits.messages_max {
+            return None;
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.by_id.entry(message.id.clone()).or_default().push(ticket);
+        self.waiting.entry(message.name.clone()).or_default().insert(ticket);
+        self.messages.insert(ticket, Queued { message, attempts: 0, expired: 0, holder: None, lease: None });
+        Some(self.hand_out(now))
+    }
+
+    /// Returns the next message for a follower. If there is none the follower waits: once it is woken there may be one.
+    pub(crate) fn take(&mut self, holder: Holder, now: Instant) -> Option<Offered> {
+        self.followers.begin_wait(holder);
+        // Wakes nobody else: what others can get, they have got already.
+        self.hand_out(now);
+        let ticket = self.followers.take_given(holder)?;
+        let queued = self.messages.get(&ticket).expect("a message that is given to a follower is in the queue");
+        Some(Offered { message: queued.message.clone(), attempt: queued.attempts })
+    }
+
+    /// Removes a handled message: whichever follower has it, and also after its lease has ended. Among several with this id
+    /// and sender (any, if `None`) the one that was handed out first. Returns the followers to wake, or `None` if no such
+    /// message was handed out, or it was acknowledged already.
+    pub(crate) fn acknowledge(&mut self, id: &MessageId, sender: Option<&Role>, now: Instant) -> Option<Vec<W>> {
+        let handed_out = self.by_id.get(id)?.iter().filter_map(|ticket| {
+            let queued = &self.messages[ticket];
+            let matches = queued.attempts > 0 && (sender.is_none() || queued.message.sender.as_ref() == sender);
+            let order = queued.lease.as_ref().map_or(u64::MAX, |lease| lease.number);
+            matches.then_some((order, *ticket))
+        });
+        let (_, ticket) = handed_out.min()?;
+        let Queued { holder, lease, message, .. } = self.remove(ticket);
+        match (lease, holder) {
+            (Some(lease), Some(holder)) => {
+                let after = self.followers.acknowledged(holder, lease.number);
+                for later in after {
+                    self.extend(later, now);
+                }
+            }
+            (None, Some(holder)) => {
+                self.forget_waiting(&message.name, ticket);
+                self.followers.is_alive(holder);
+            }
+            (_, None) => {}
+        }
+        Some(self.hand_out(now))
+    }
+
+    /// Ends leases whose time is over. Returns messages whose leases ended as often as allowed, with that number, and the
+    /// followers to wake.
+    pub(crate) fn expire(&mut self, now: Instant) -> (Vec<Offered>, Vec<W>) {
+        let ended = |queued: &Queued| queued.lease.as_ref().is_some_and(|lease| lease.until <= now);
+        let mut over: Vec<Ticket> = self.followers.held().filter(|ticket| ended(&self.messages[ticket])).collect();
+        over.sort_unstable();
         let mut given_up = Vec::new();
-        for (_, mut leased) in over {
-            if leased.offered.delivery >= self.deliveries_max {
-                given_up.push(leased.offered);
+        for ticket in over {
+            let queued = self.messages.get_mut(&ticket).expect("a held message is in the queue");
+            queued.expired += 1;
+            let (number, holder) = (queued.lease.as_ref().map(|lease| lease.number), queued.holder);
+            let (number, holder) = number.zip(holder).expect("a held message has a lease and a holder");
+            self.followers.expired(holder, number);
+            if queued.expired >= self.limits.deliveries_max {
+                let Queued { message, expired, .. } = self.remove(ticket);
+                given_up.push(Offered { message, attempt: expired });
             } else {
-                leased.offered.delivery += 1;
-                self.waiting.push_front(leased.offered);
+                self.wait_again(ticket);
             }
         }
-        given_up
+        (given_up, self.hand_out(now))
     }
 
-    /// Number of messages that wait or are leased.
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.leased.len()
+    /// Returns true if a follower reads messages of this name.
+    pub(crate) fn has_reader(&self, name: &MessageName) -> bool {
+        self.followers.iter().any(|follower| follower.reads(name))
     }
 
     /// Number of messages whose name is `wanted`, waiting or leased.
     pub(crate) fn count(&self, wanted: impl Fn(&MessageName) -> bool) -> usize {
-        let leased = self.leased.values().map(|leased| &leased.offered);
-        self.waiting.iter().chain(leased).filter(|offered| wanted(&offered.message.name)).count()
+        self.messages.values().filter(|queued| wanted(&queued.message.name)).count()
     }
 
-    /// Number of messages that wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// Returns true if a message that this follower reads waits or is leased.
+    pub(crate) fn has_message_for(&self, holder: Holder) -> bool {
+        let follower = self.followers.get(holder);
+        follower.is_some_and(|follower| self.messages.values().any(|queued| follower.reads(&queued.message.name)))
+    }
+
+    /// Returns what wakes every follower.
+    pub(crate) fn all(&self) -> Vec<W> {
+        self.followers.iter().map(|follower| follower.wake.clone()).collect()
+    }
+
+    /// Gives waiting messages to followers that wait. Returns those followers.
+    fn hand_out(&mut self, now: Instant) -> Vec<W> {
+        let mut woken = Vec::new();
+        while let Some((holder, ticket)) = self.next_pair() {
+            let number = self.next_lease;
+            self.next_lease += 1;
+            let queued = self.messages.get_mut(&ticket).expect("a waiting message is in the queue");
+            queued.attempts = queued.attempts.saturating_add(1);
+            queued.holder = Some(holder);
+            queued.lease = Some(Lease { number, until: now + self.limits.lease });
+            let name = queued.message.name.clone();
+            self.forget_waiting(&name, ticket);
+            woken.push(self.followers.give(holder, number, ticket));
+        }
+        woken
+    }
+
+    /// Returns the follower that is next, and the oldest message for it.
+    fn next_pair(&self) -> Option<(Holder, Ticket)> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let ready = self.followers.iter().filter(|follower| follower.is_ready());
+        let pairs = ready.filter_map(|follower| Some((follower.rank(), follower.holder, self.oldest_for(follower)?)));
+        pairs.min().map(|(_, holder, ticket)| (holder, ticket))
+    }
+
+    fn oldest_for(&self, follower: &Follower<W>) -> Option<Ticket> {
+        let oldest = |tickets: &BTreeSet<Ticket>| tickets.first().copied();
+        match follower.names.is_empty() {
+            true => self.waiting.values().filter_map(oldest).min(),
+            false => follower.names.iter().filter_map(|name| self.waiting.get(name)).filter_map(oldest).min(),
+        }
+    }
+
+    fn wait_again(&mut self, ticket: Ticket) {
+        let queued = self.messages.get_mut(&ticket).expect("a held message is in the queue");
+        queued.lease = None;
+        self.waiting.entry(queued.message.name.clone()).or_default().insert(ticket);
+    }
+
+    fn forget_waiting(&mut self, name: &MessageName, ticket: Ticket) {
+        let tickets = self.waiting.get_mut(name).expect("a message without a lease waits");
+        tickets.remove(&ticket);
+        if tickets.is_empty() {
+            self.waiting.remove(name);
+        }
+    }
+
+    fn extend(&mut self, ticket: Ticket, now: Instant) {
+        let queued = self.messages.get_mut(&ticket).expect("a held message is in the queue");
+        if let Some(lease) = &mut queued.lease {
+            lease.until = now + self.limits.lease;
+        }
+    }
+
+    fn remove(&mut self, ticket: Ticket) -> Queued {
+        let queued = self.messages.remove(&ticket).expect("the message is in the queue");
+        if let Some(tickets) = self.by_id.get_mut(&queued.message.id) {
+            tickets.retain(|other| *other != ticket);
+            if tickets.is_empty() {
+                self.by_id.remove(&queued.message.id);
+            }
+        }
+        queued
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LEASE: Duration = Duration::from_secs(30);
-
-    fn message(id: &str) -> Message {
-        Message::new(MessageId::parse(id).unwrap(), MessageName::parse("hello").unwrap())
-    }
-
-    fn queue(ids: &[&str]) -> Leases {
-        let mut leases = Leases::new(10, LEASE, 2);
-        assert!(ids.iter().all(|id| leases.offer(message(id))));
-        leases
-    }
-
-    fn take(leases: &mut Leases, now: Instant) -> Option<(String, u32)> {
-        leases.take(1, &[], now).map(|offered| (offered.message.id.to_string(), offered.delivery))
-    }
-
-    #[test]
-    fn an_unacknowledged_message_is_delivered_again_and_then_given_up() {
-        let (mut leases, now) = (queue(&["a"]), Instant::now());
-        assert_eq!(take(&mut leases, now), Some(("a".into(), 1)));
-        assert_eq!(take(&mut leases, now), None);
-        assert!(leases.expire(now + LEASE).is_empty());
-        assert_eq!(take(&mut leases, now + LEASE), Some(("a".into(), 2)));
-        assert_eq!(leases.expire(now + LEASE * 2), [Offered { message: message("a"), delivery: 2 }]);
-        assert_eq!(leases.len(), 0);
-    }
-
-    #[test]
-    fn an_acknowledged_message_is_removed() {
-        let (mut leases, now) = (queue(&["a"]), Instant::now());
-        take(&mut leases, now);
-        assert!(leases.acknowledge(&message("a").id));
-        assert!(!leases.acknowledge(&message("a").id));
-        assert_eq!(leases.len(), 0);
-    }
-
-    #[test]
-    fn messages_of_a_lost_subscriber_wait_again_in_order() {
-        let (mut leases, now) = (queue(&["a", "b", "c"]), Instant::now());
-        take(&mut leases, now);
-        take(&mut leases, now + Duration::from_millis(1));
-        leases.release(1);
-        let again: Vec<_> = std::iter::from_fn(|| take(&mut leases, now)).collect();
-        assert_eq!(again, [("a".into(), 1), ("b".into(), 1), ("c".into(), 1)]);
-    }
-
-    #[test]
-    fn the_queue_is_bounded() {
-        let mut leases = Leases::new(1, LEASE, 2);
-        assert!(leases.offer(message("a")));
-        take(&mut leases, Instant::now());
-        assert!(!leases.offer(message("b")));
-    }
-}
+mod tests;

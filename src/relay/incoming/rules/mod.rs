@@ -1,11 +1,15 @@
 //! Pure rules of the incoming half: duplicates, concurrency, leases of subscribers, and waits for an activity.
 
+mod followers;
 mod gate;
 mod leases;
 mod seen;
+mod service_envelope;
 mod watchers;
 
+pub(super) use followers::Holder;
 pub(super) use gate::{Entry, Gate};
-pub(super) use leases::{Holder, Leases, Offered};
+pub(super) use leases::{LeaseLimits, Leases, Offered};
 pub(super) use seen::Seen;
+pub(crate) use service_envelope::service_envelope;
 pub(super) use watchers::{Full, Watchers};
