@@ -17,7 +17,7 @@ use super::traffic_routes;
 use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
 use crate::http::access::bearer_token;
 use crate::http::{Kind, Limits, Peer, Problem, json_body, message_name, not_found};
-use crate::message::{self, InstanceId, Message, MessageName, Role, TraceParent, Verdict};
+use crate::message::{self, HeldNames, InstanceId, Message, MessageName, Role, TraceParent, Verdict};
 
 /// Builds the router: the original API (exo 2.2), registration with leases, batches, and endpoints for operators.
 pub fn router(broker: Broker, limits: &Limits) -> Router {
@@ -161,16 +161,15 @@ async fn send_batch(State(api): State<Api>, request: Request) -> Result<Response
         }
         Err(error) => Verdict::Refused { detail: error.to_string() },
     };
-    let mut verdicts = Vec::with_capacity(messages.len());
-    for message in messages {
-        let verdict = publish(message);
-        let busy = matches!(verdict, Verdict::Busy { .. });
-        verdicts.push(verdict);
-        if busy {
-            // Stop here: the sender retries from this message, which keeps its order.
-            break;
-        }
-    }
+    // A sender repeats a message whose receivers are full, so later ones of its name wait too, which keeps their order.
+    let mut held = HeldNames::default();
+    let verdicts: Vec<Verdict> = messages
+        .into_iter()
+        .map(|message| match message.as_ref().map(|message| message.name.clone()) {
+            Ok(name) => held.publish(&name, || publish(message)),
+            Err(_) => publish(message),
+        })
+        .collect();
     Ok(typed("application/json", Verdict::list_to_json(&verdicts)))
 }
 

@@ -1,11 +1,11 @@
-//! Messages from the other end: published in order, and held back while their receivers are full.
+//! Messages from the other end: published in order of their names, and held back while their receivers are full.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::broker::member::{Acks, Member};
-use crate::message::{Message, Verdict};
+use crate::message::{HeldNames, Message, Verdict};
 
 /// Time between attempts to publish a message whose receivers are full, if its sender cannot be told so.
 const STALL_RETRY: Duration = Duration::from_millis(20);
@@ -17,9 +17,9 @@ pub(super) struct Intake {
     stall_timeout: Duration,
     /// Verdicts that are not sent yet.
     verdicts: Vec<Verdict>,
-    /// The verdict on a message whose receivers were full. Messages that its sender sent before it read that get the same
-    /// verdict, so that order is kept; it ends when the sender says that it sends them again.
-    held_up: Option<Verdict>,
+    /// Names of messages whose receivers were full. Messages of these names that the sender sent before it read that get
+    /// the same verdict, so that their order is kept; it ends when the sender says that it sends them again.
+    held: HeldNames,
     stalled: Option<Stalled>,
 }
 
@@ -32,7 +32,7 @@ struct Stalled {
 
 impl Intake {
     pub(super) fn new(acks: Acks, stall_timeout: Duration) -> Self {
-        Self { acks, stall_timeout, verdicts: Vec::new(), held_up: None, stalled: None }
+        Self { acks, stall_timeout, verdicts: Vec::new(), held: HeldNames::default(), stalled: None }
     }
 
     /// Takes the next message.
@@ -48,7 +48,7 @@ impl Intake {
 
     /// The other end has read that receivers were full, and sends its messages again from there.
     pub(super) fn resume(&mut self) {
-        self.held_up = None;
+        self.held.clear();
     }
 
     /// Answers a registration, if the other end expects answers.
@@ -96,12 +96,8 @@ impl Intake {
     }
 
     fn publish(&mut self, member: &Member, message: Message) -> Verdict {
-        if let Some(verdict) = &self.held_up {
-            return verdict.clone();
-        }
-        let verdict = member.publish(message);
-        self.held_up = Some(verdict.clone()).filter(|verdict| matches!(verdict, Verdict::Busy { .. }));
-        verdict
+        let name = message.name.clone();
+        self.held.publish(&name, || member.publish(message))
     }
 
     /// The sender cannot be told to wait, so nothing more is read from it until the receivers are free or too much time
