@@ -52,6 +52,11 @@ pub struct Config {
     /// Maximum number of conversations whose participants are remembered, so that replies reach the instance that
     /// asked.
     pub conversations_max: usize,
+    /// Maximum number of requests that wait for replies, each for as long as its own timeout; more are refused as busy.
+    pub open_requests_max: usize,
+    /// Maximum number of messages that may lead to one another by replies; a longer chain is a loop, and its next message is
+    /// refused.
+    pub hops_max: u32,
     /// Time for which an idle conversation is remembered.
     pub conversation_idle_ms: u64,
     /// Maximum number of registered instances.
@@ -104,6 +109,8 @@ impl Default for Config {
             heartbeat_ms: 5_000,
             origins: Vec::new(),
             conversations_max: 65_536,
+            open_requests_max: 131_072,
+            hops_max: 32,
             conversation_idle_ms: 60_000,
             instances_max: 16_384,
             security_absent: SecurityAbsent::Hold,

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::engine::Engine;
 use super::handle::InstanceHandle;
-use super::rules::{Attempt, Batch, InstanceKey, Outcome, Reason, Work};
+use super::rules::{Attempt, Batch, InstanceKey, Lanes, Outcome, Reason, Work};
 use super::wire::Address;
 use crate::http::{Answer, Backoff, Client, ClientError};
 use crate::message::{Delivery, Inbox, Message, MessageId, Receipt, TraceParent, path_segment};
@@ -107,7 +107,7 @@ impl Courier {
                 // Others may have started deliveries meanwhile.
                 continue;
             }
-            match self.engine.take(self.key) {
+            match self.engine.take(self.key, Lanes::All) {
                 Work::Gone => return Ok(None),
                 Work::Batch(batch) => return Ok(Some(batch)),
                 Work::Nothing => tokio::select! {

@@ -12,12 +12,14 @@ use super::handle::InstanceHandle;
 use super::journal::Style;
 use super::message_log::MessageLog;
 use super::metrics::Metrics;
-use super::rules::{Attempt, Effect, Endpoint, Envelope, Exchange, FailedDelivery, InstanceKey, Note, Reason, Work};
+use super::rules::{
+    Attempt, Effect, Endpoint, Envelope, Exchange, FailedDelivery, InstanceKey, Lanes, Note, Reason, Work,
+};
 use super::traffic::Traffic;
 use super::wire::{Landscape, Undelivered};
 use crate::message::{
     Delivery, InstanceId, Message, MessageId, MessageName, Payload, Pending, Receipt, Registration, Role, UNDELIVERED,
-    Verdict,
+    Undeliverable, Verdict,
 };
 use crate::sync::lock;
 
@@ -91,7 +93,10 @@ impl Engine {
         let mut effects = Vec::new();
         let verdict = {
             let mut exchange = self.exchange();
-            let is_forged = |sender: &&Role| !exchange.registry().may_speak_for(sender, origin, token);
+            // A message that is given back is still that of its first sender.
+            let is_forged = |sender: &&Role| {
+                !message.properties.returned && !exchange.registry().may_speak_for(sender, origin, token)
+            };
             match message.sender.as_ref().filter(is_forged).cloned() {
                 Some(role) => {
                     effects
@@ -185,8 +190,8 @@ impl Engine {
     }
 
     /// Returns the next step of an instance's task, see [`Exchange::take`].
-    pub(crate) fn take(&self, key: InstanceKey) -> Work {
-        self.run(|exchange, now, effects| exchange.take(now, key, effects))
+    pub(crate) fn take(&self, key: InstanceKey, lanes: Lanes) -> Work {
+        self.run(|exchange, now, effects| exchange.take(now, key, lanes, effects))
     }
 
     /// Ends a delivery, see [`Exchange::record_outcome`].
@@ -266,6 +271,7 @@ impl Engine {
             | Note::NoService { .. }
             | Note::Unauthorized { .. }
             | Note::BadUpgrade { .. }
+            | Note::Loop { .. }
             | Note::StrayVerdict { .. }
             | Note::BadSecurityRequest { .. } => tracing::warn!("{note}"),
         }
@@ -346,8 +352,11 @@ impl Engine {
             self.log.write(|journal| journal.given_up(&row));
         }
         if let Some(origin) = &envelope.origin {
-            let notice = notice(&envelope, &row);
-            self.run(|exchange, now, effects| exchange.notify(now, origin, notice, effects));
+            self.run(|exchange, now, effects| {
+                let sent_as = exchange.registry().internal_name_of(origin, &row.name);
+                let sender = (origin, envelope.message.sender.as_ref());
+                exchange.notify(now, sender, notice(&envelope, &row, sent_as), effects);
+            });
         }
         let (at, payload_bytes) = (Instant::now(), envelope.bytes());
         let Message { name: receiver_name, response_to, .. } = envelope.message;
@@ -356,12 +365,19 @@ impl Engine {
     }
 }
 
-/// Returns the message that notifies a sender of a failed delivery.
-fn notice(envelope: &Envelope, row: &Undelivered) -> Message {
-    let payload = serde_json::json!({ "name": row.name, "receiver": row.receiver, "reason": row.reason });
+/// Returns the message that notifies a sender of a failed delivery, and brings back the message that it called `sent_as`.
+fn notice(envelope: &Envelope, row: &Undelivered, sent_as: MessageName) -> Message {
+    let Undelivered { name, receiver, reason, .. } = row.clone();
+    let message = Message { name: sent_as, ..envelope.message.clone() };
+    let mut notice = Undeliverable { name, receiver, reason, message: Payload::parse(message.to_json()).ok() };
+    let payload = Payload::of(&notice).or_else(|_| {
+        // Nested too deep to be part of another message.
+        notice.message = None;
+        Payload::of(&notice)
+    });
     let name = MessageName::parse(UNDELIVERED).expect("a valid name");
     Message {
-        payload: Payload::of(&payload).ok(),
+        payload: payload.ok(),
         sender: Role::parse(BROKER).ok(),
         activity_id: envelope.message.activity_id.clone(),
         response_to: Some(envelope.message.id.clone()),

@@ -17,6 +17,8 @@ pub(crate) struct Metrics {
     pub(crate) queued: Gauge,
     pub(crate) queued_bytes: Gauge,
     pub(crate) instances: Gauge,
+    pub(crate) oldest_ms: Gauge,
+    pub(crate) open_requests: Gauge,
 }
 
 impl Metrics {
@@ -41,7 +43,22 @@ impl Metrics {
         let queued = gauge("queued_messages", "Messages waiting for their receivers");
         let queued_bytes = gauge("queued_bytes", "Payload bytes waiting for their receivers");
         let instances = gauge("instances", "Instances on the roster");
-        Self { registry, accepted, unrouted, refused, delivered, retried, undelivered, queued, queued_bytes, instances }
+        let oldest_ms = gauge("queued_oldest_milliseconds", "Time for which the oldest message waits for its receiver");
+        let open_requests = gauge("open_requests", "Requests that wait for their replies");
+        Self {
+            oldest_ms,
+            open_requests,
+            registry,
+            accepted,
+            unrouted,
+            refused,
+            delivered,
+            retried,
+            undelivered,
+            queued,
+            queued_bytes,
+            instances,
+        }
     }
 
     /// Returns the metrics in the OpenMetrics text format.

@@ -162,15 +162,18 @@ impl Broker {
 
     /// Returns the metrics in Prometheus' text format.
     pub fn metrics(&self) -> String {
-        let (load, instances) = {
+        let (load, instances, wait, open_requests) = {
             let exchange = self.engine.exchange();
-            (exchange.load(), exchange.registry().len())
+            let wait = exchange.longest_wait(Instant::now()).unwrap_or_default();
+            (exchange.load(), exchange.registry().len(), wait, exchange.open_requests())
         };
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let metrics = self.engine.metrics();
         metrics.queued.set(gauge(load.messages));
         metrics.queued_bytes.set(gauge(load.bytes));
         metrics.instances.set(gauge(instances));
+        metrics.oldest_ms.set(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+        metrics.open_requests.set(gauge(open_requests));
         metrics.text()
     }
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::engine::Engine;
 use super::member::{Acks, Member};
-use super::rules::{Attempt, Batch, Note, Outcome, Timing, Work};
+use super::rules::{Attempt, Batch, Lanes, Note, Outcome, Timing, Work};
 use super::service::Broker;
 use super::wire::{Frame, Hello, Stamp, delivery_frame};
 use crate::http::websocket::{Accepted, QueueState, Reading, SendQueue, Session, Socket, drive, now};
@@ -155,11 +155,12 @@ impl Session for ServiceSession {
         Ok(())
     }
 
-    /// Starts the next delivery, unless one is in flight or paused.
+    /// Starts the next delivery, unless one is in flight; during a pause only one of urgent messages.
     fn fill(&mut self, queue: &mut SendQueue) -> Result<(), Ended> {
-        let idle = self.in_flight.is_none() && self.paused_until.is_none();
-        let Some(key) = self.member.key().filter(|_| idle) else { return Ok(()) };
-        let Batch { messages, timings, .. } = match self.engine.take(key) {
+        let Some(key) = self.member.key().filter(|_| self.in_flight.is_none()) else { return Ok(()) };
+        // Replies that somebody waits for pass a receiver that is busy.
+        let lanes = if self.paused_until.is_some() { Lanes::Urgent } else { Lanes::All };
+        let Batch { messages, timings, .. } = match self.engine.take(key, lanes) {
             Work::Batch(batch) => batch,
             Work::Nothing => return Ok(()),
             Work::Gone => return Err(Ended::Replaced),
@@ -196,7 +197,7 @@ impl ServiceSession {
     /// Notices a lost registration even while a delivery is in flight; [`Session::fill`] does otherwise.
     fn check_registration(&mut self) -> Result<(), Ended> {
         let Some(key) = self.member.key().filter(|_| self.in_flight.is_some()) else { return Ok(()) };
-        match self.engine.take(key) {
+        match self.engine.take(key, Lanes::All) {
             Work::Gone => Err(Ended::Replaced),
             Work::Nothing | Work::Batch(_) => Ok(()),
         }

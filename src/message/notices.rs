@@ -7,6 +7,21 @@ use super::{MessageId, MessageName, Payload, Role};
 /// Name of the message by which the broker informs the sender that it could not deliver a message it had accepted.
 pub const UNDELIVERED: &str = "exocom.undelivered";
 
+/// A message that could not be delivered: the payload of [`UNDELIVERED`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undeliverable {
+    /// Public name of the message.
+    pub name: MessageName,
+    /// Role that should have received it; `None` if no service receives such messages.
+    #[serde(default)]
+    pub receiver: Option<Role>,
+    /// Reason, for people.
+    pub reason: String,
+    /// Envelope of the message, under its sender's name for it, so that the sender can send it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Payload>,
+}
+
 /// Name of the message by which the relay of a receiver informs the requester that there will be no reply. Its payload is
 /// a [`Failure`].
 pub const FAILED: &str = "exocom.failed";

@@ -114,6 +114,7 @@ impl Style {
             | Note::NoReceivers { .. }
             | Note::Unauthorized { .. }
             | Note::StrayVerdict { .. }
+            | Note::Loop { .. }
             | Note::BadSecurityRequest { .. } => vec![Line::warning(note)],
             Note::NoService { .. } | Note::BadUpgrade { .. } | Note::BadSocket { .. } => {
                 vec![Line::error(printable(note))]

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::Envelope;
+use super::lane::Lane;
 
 /// The envelopes of one absent role, in the order of acceptance.
 #[derive(Default)]
 pub(crate) struct Backlog {
-    envelopes: VecDeque<Envelope>,
+    envelopes: Lane,
     bytes: usize,
 }
 
@@ -21,24 +22,33 @@ impl Backlog {
         self.bytes
     }
 
+    /// Returns the time at which the oldest envelope was accepted.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.envelopes.first().map(|envelope| envelope.accepted)
+    }
+
     /// Inserts the envelope at its position in the order.
     pub(crate) fn insert(&mut self, envelope: Envelope) {
         self.bytes += envelope.bytes();
-        let position = self.envelopes.partition_point(|other| other.sequence < envelope.sequence);
-        self.envelopes.insert(position, envelope);
+        self.envelopes.insert(envelope);
     }
 
     /// Moves the envelopes whose window has passed to `late`.
     pub(crate) fn expire(&mut self, now: Instant, window: Duration, late: &mut Vec<Envelope>) {
-        while self.envelopes.front().is_some_and(|envelope| envelope.is_late(now, window)) {
-            let Some(envelope) = self.envelopes.pop_front() else { return };
-            self.bytes -= envelope.bytes();
-            late.push(envelope);
-        }
+        self.bytes -= self.envelopes.expire(now, |_| window, late);
+    }
+
+    /// Removes and returns the envelopes whose failed delivery would not be reported.
+    pub(crate) fn drop_notices(&mut self) -> VecDeque<Envelope> {
+        let (reported, notices) = self.envelopes.take_all().into_iter().partition(|envelope| envelope.reported);
+        let reported: VecDeque<Envelope> = reported;
+        self.bytes = reported.iter().map(Envelope::bytes).sum();
+        self.envelopes.merge(reported);
+        notices
     }
 
     /// Returns all envelopes, in order.
-    pub(crate) fn into_envelopes(self) -> VecDeque<Envelope> {
-        self.envelopes
+    pub(crate) fn into_envelopes(mut self) -> VecDeque<Envelope> {
+        self.envelopes.take_all()
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::InstanceKey;
-use crate::message::{ActivityId, InstanceId, Message, MessageId};
+use super::open_requests::{OpenRequest, OpenRequests};
+use crate::broker::config::Config;
+use crate::message::{ActivityId, InstanceId, Message, MessageId, ReplyTo, Role};
 
 /// Participants remembered per conversation; a further one replaces the first.
 const PARTICIPANTS_MAX: usize = 64;
@@ -16,12 +18,15 @@ const TRIMMED_MAX: usize = 4;
 const SWEPT_MAX: usize = 1_024;
 
 /// A bounded table of messages and conversations. Message ids and activity ids share it, because a conversation is named
-/// after the message that opened it. Idle entries expire, and at the limit the oldest one is evicted.
+/// after the message that opened it. Idle entries expire, and at the limit the oldest one is evicted; but an open request
+/// keeps its entries until it is answered or its time is over, so its replies find their way back.
 pub(crate) struct Conversations {
     entries: HashMap<ActivityId, Entry>,
+    /// Entries that may be evicted, oldest first. May contain entries that are in use again.
     order: VecDeque<ActivityId>,
     entries_max: usize,
     idle: Duration,
+    open: OpenRequests,
 }
 
 struct Entry {
@@ -29,12 +34,20 @@ struct Entry {
     sender: Option<InstanceId>,
     /// The conversation of the message of this id, unless it is the one the message opened.
     part_of: Option<ActivityId>,
+    /// Number of messages that led to the message of this id.
+    hops: u32,
+    /// The message of this id, if it is a request that waits for its reply.
+    request: Option<OpenRequest>,
+    /// Number of open requests that need this entry.
+    pins: usize,
     participants: Vec<Participant>,
     /// Arrival of the message of this id.
     opened: Instant,
     used: Instant,
     /// Used again since it was queued for eviction.
     used_again: bool,
+    /// True if the order of eviction contains it.
+    is_queued: bool,
 }
 
 /// An instance that takes part in a conversation.
@@ -45,9 +58,24 @@ pub(crate) struct Participant {
     last_received: Option<MessageId>,
 }
 
+/// A message that was routed, and the instances that it connects.
+pub(crate) struct Exchanged<'a, R> {
+    pub(crate) message: &'a Message,
+    pub(crate) conversation: &'a ActivityId,
+    /// The sending instance.
+    pub(crate) origin: (Option<&'a InstanceId>, Option<InstanceKey>),
+    pub(crate) receivers: R,
+}
+
 impl Conversations {
-    pub(crate) fn new(entries_max: usize, idle: Duration) -> Self {
-        Self { entries: HashMap::new(), order: VecDeque::new(), entries_max, idle }
+    pub(crate) fn new(limits: &Config) -> Self {
+        Self {
+            entries: HashMap::new(),
+            order: VecDeque::new(),
+            entries_max: limits.conversations_max,
+            idle: limits.conversation_idle(),
+            open: OpenRequests::new(limits.open_requests_max),
+        }
     }
 
     /// Returns the conversation of a message. A reply that carries only `responseTo` belongs to that of its request.
@@ -84,37 +112,71 @@ impl Conversations {
         self.entry(now, id.as_str()).map(|entry| now.duration_since(entry.opened))
     }
 
-    /// Records that `sender` sent `id` in `conversation`, from the instance `origin` to `receivers`.
-    pub(crate) fn record(
-        &mut self,
-        now: Instant,
-        id: &MessageId,
-        conversation: &ActivityId,
-        sender: Option<&InstanceId>,
-        origin: Option<InstanceKey>,
-        receivers: impl Iterator<Item = InstanceKey>,
-    ) {
+    /// Returns the number of messages that led to a message: at least what it states, and one more than those that led to
+    /// the message it replies to.
+    pub(crate) fn hops(&self, now: Instant, message: &Message) -> u32 {
+        let request = message.response_to.as_ref().and_then(|id| self.entry(now, id.as_str()));
+        let derived = request.map_or(0, |entry| entry.hops.saturating_add(1));
+        message.properties.hops.max(derived)
+    }
+
+    /// Returns true if the message of this id is a request that waits for its reply.
+    pub(crate) fn is_open(&self, id: &MessageId) -> bool {
+        self.entries.get(id.as_str()).is_some_and(|entry| entry.request.is_some())
+    }
+
+    /// Returns the role that waits for the reply to the message of this id.
+    pub(crate) fn asker_role(&self, id: &MessageId) -> Option<&Role> {
+        self.entries.get(id.as_str())?.request.as_ref()?.role.as_ref()
+    }
+
+    /// Returns true if the message is no request, or one more request may wait for its reply.
+    pub(crate) fn has_capacity(&self, message: &Message) -> bool {
+        message.properties.reply_to.is_none() || self.open.has_capacity() || self.is_open(&message.id)
+    }
+
+    /// Returns the number of requests that wait for their replies.
+    pub(crate) fn open_requests(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Records a message that was routed. A request stays open from then on, and the reply to one ends it.
+    pub(crate) fn record(&mut self, now: Instant, exchanged: Exchanged<'_, impl Iterator<Item = InstanceKey>>) {
+        let Exchanged { message, conversation, origin: (sender, origin), receivers } = exchanged;
+        let (id, asker) = (&message.id, message.properties.reply_to.as_ref());
         let opens = id.as_str() == conversation.as_str();
-        let entry = self.touch(now, conversation.clone());
-        if let Some(key) = origin {
-            entry.join(key, None);
-        }
-        for key in receivers {
-            entry.join(key, Some(id));
-        }
+        let entry = self.join(now, id, conversation, origin, receivers);
         let entry = match opens {
             true => entry,
             false => self.touch(now, id.clone().into()),
         };
-        if sender.is_some() {
-            entry.sender = sender.cloned();
+        // An open request keeps its sender, whatever message of the same id comes from another one.
+        if entry.request.is_none() {
+            entry.sender = sender.or(asker.map(|asker| &asker.instance)).or(entry.sender.as_ref()).cloned();
+            entry.part_of = (!opens).then(|| conversation.clone());
+            entry.hops = message.properties.hops;
         }
-        entry.part_of = (!opens).then(|| conversation.clone());
+        if let Some(asker) = asker {
+            self.open(now, message, conversation, asker);
+        }
+        if let Some(request) = &message.response_to {
+            self.answered(&request.clone().into());
+        }
         self.trim(now, TRIMMED_MAX);
     }
 
-    /// Evicts idle entries.
+    /// Records that a message of the conversation goes to another instance.
+    pub(crate) fn redirect(&mut self, now: Instant, id: &MessageId, conversation: &ActivityId, to: InstanceKey) {
+        self.join(now, id, conversation, None, std::iter::once(to));
+        self.trim(now, TRIMMED_MAX);
+    }
+
+    /// Ends requests whose time is over, and evicts idle entries.
     pub(crate) fn sweep(&mut self, now: Instant) {
+        for _ in 0..SWEPT_MAX {
+            let Some(id) = self.open.next_overdue(now) else { break };
+            self.close(&id);
+        }
         self.trim(now, SWEPT_MAX);
     }
 
@@ -124,18 +186,78 @@ impl Conversations {
     }
 
     fn entry(&self, now: Instant, id: &str) -> Option<&Entry> {
-        self.entries.get(id).filter(|entry| now.duration_since(entry.used) < self.idle)
+        self.entries.get(id).filter(|entry| entry.pins > 0 || now.duration_since(entry.used) < self.idle)
+    }
+
+    /// Adds the sender and the receivers of a message to its conversation.
+    fn join(
+        &mut self,
+        now: Instant,
+        id: &MessageId,
+        conversation: &ActivityId,
+        origin: Option<InstanceKey>,
+        receivers: impl Iterator<Item = InstanceKey>,
+    ) -> &mut Entry {
+        let entry = self.touch(now, conversation.clone());
+        if let Some(key) = origin {
+            entry.join(key, None);
+        }
+        for key in receivers {
+            entry.join(key, Some(id));
+        }
+        entry
+    }
+
+    /// Opens a request, or extends it if its sender repeats it.
+    fn open(&mut self, now: Instant, message: &Message, conversation: &ActivityId, asker: &ReplyTo) {
+        let id = ActivityId::from(message.id.clone());
+        self.close(&id);
+        self.pin(conversation);
+        let request = self.open.insert(now, id.clone(), conversation.clone(), (asker, message.sender.clone()));
+        if let Some(entry) = self.pin(&id) {
+            entry.request = Some(request);
+        }
+    }
+
+    /// Ends a request that waits for one reply only.
+    fn answered(&mut self, id: &ActivityId) {
+        let request = self.entries.get(id).and_then(|entry| entry.request.as_ref());
+        if request.is_some_and(|request| !request.many) {
+            self.close(id);
+        }
+    }
+
+    fn close(&mut self, id: &ActivityId) {
+        let request = self.entries.get_mut(id).and_then(|entry| entry.request.take());
+        let Some(request) = request else { return };
+        self.open.remove(&request);
+        self.unpin(id);
+        self.unpin(&request.conversation);
+    }
+
+    fn pin(&mut self, id: &ActivityId) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(id)?;
+        entry.pins += 1;
+        Some(entry)
+    }
+
+    fn unpin(&mut self, id: &ActivityId) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        entry.pins -= 1;
+        if entry.pins == 0 && !entry.is_queued {
+            entry.is_queued = true;
+            self.order.push_back(id.clone());
+        }
     }
 
     fn touch(&mut self, now: Instant, id: ActivityId) -> &mut Entry {
         let order = &mut self.order;
         let entry = self.entries.entry(id).or_insert_with_key(|id| {
             order.push_back(id.clone());
-            Entry { sender: None, part_of: None, participants: Vec::new(), opened: now, used: now, used_again: false }
+            Entry::new(now)
         });
-        if now.duration_since(entry.used) >= self.idle {
-            (entry.sender, entry.part_of, entry.opened) = (None, None, now);
-            entry.participants.clear();
+        if entry.pins == 0 && now.duration_since(entry.used) >= self.idle {
+            *entry = Entry { is_queued: entry.is_queued, ..Entry::new(now) };
         }
         entry.used_again = entry.used != now;
         entry.used = now;
@@ -143,34 +265,45 @@ impl Conversations {
     }
 
     fn trim(&mut self, now: Instant, steps_max: usize) {
-        let mut steps = 0;
-        while let Some(id) = self.order.pop_front() {
-            steps += 1;
+        for step in 1..=steps_max {
+            let Some(id) = self.order.pop_front() else { return };
             let Some(entry) = self.entries.get_mut(id.as_str()) else { continue };
+            if entry.pins > 0 {
+                // It returns to the order when it is no longer needed.
+                entry.is_queued = false;
+                continue;
+            }
             let idle = now.duration_since(entry.used) >= self.idle;
-            let is_full = self.entries.len() > self.entries_max;
+            let is_full = self.order.len() >= self.entries_max;
             if !idle && !is_full {
                 self.order.push_front(id);
                 return;
             }
-            let is_spared = !idle && steps < TRIMMED_MAX && self.spare(id.as_str());
+            let is_spared = !idle && step < TRIMMED_MAX && std::mem::take(&mut entry.used_again);
             match is_spared {
                 true => self.order.push_back(id),
                 false => drop(self.entries.remove(id.as_str())),
             }
-            if steps >= steps_max {
-                return;
-            }
         }
-    }
-
-    /// Returns true if the entry was used again since it was queued for eviction, which spares it once.
-    fn spare(&mut self, id: &str) -> bool {
-        self.entries.get_mut(id).is_some_and(|entry| std::mem::take(&mut entry.used_again))
     }
 }
 
 impl Entry {
+    fn new(now: Instant) -> Self {
+        Self {
+            sender: None,
+            part_of: None,
+            hops: 0,
+            request: None,
+            pins: 0,
+            participants: Vec::new(),
+            opened: now,
+            used: now,
+            used_again: false,
+            is_queued: true,
+        }
+    }
+
     /// Adds a participant, or updates what it received last.
     fn join(&mut self, key: InstanceKey, received: Option<&MessageId>) {
         if let Some(known) = self.participants.iter_mut().find(|other| other.key == key) {
@@ -187,72 +320,4 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::MessageName;
-
-    const IDLE: Duration = Duration::from_secs(60);
-
-    fn id(text: &str) -> MessageId {
-        MessageId::parse(text).unwrap()
-    }
-
-    fn instance(text: &str) -> InstanceId {
-        InstanceId::parse(text).unwrap()
-    }
-
-    fn record(table: &mut Conversations, now: Instant, message: &str, conversation: &str, sender: &str) {
-        let conversation = ActivityId::parse(conversation).unwrap();
-        table.record(
-            now,
-            &id(message),
-            &conversation,
-            Some(&instance(sender)),
-            Some(InstanceKey(1)),
-            [InstanceKey(2)].into_iter(),
-        );
-    }
-
-    #[test]
-    fn a_reply_that_carries_only_response_to_finds_the_conversation() {
-        let (mut table, now) = (Conversations::new(8, IDLE), Instant::now());
-        record(&mut table, now, "2", "1", "web-1");
-        let mut reply = Message::new(id("3"), MessageName::parse("created").unwrap());
-        reply.response_to = Some(id("2"));
-        assert_eq!(table.conversation_of(now, &reply).as_str(), "1");
-        assert_eq!(table.sender(now, &id("2")), Some(&instance("web-1")));
-        let conversation = ActivityId::parse("1").unwrap();
-        let keys: Vec<_> = table.participants(now, &conversation).iter().map(|participant| participant.key).collect();
-        assert_eq!(keys, [InstanceKey(1), InstanceKey(2)]);
-        assert_eq!(table.last_received(now, &conversation, InstanceKey(2)), Some(&id("2")));
-        assert_eq!(table.last_received(now, &conversation, InstanceKey(1)), None);
-        assert_eq!(table.age(now + IDLE / 2, &id("2")), Some(IDLE / 2));
-    }
-
-    #[test]
-    fn an_idle_conversation_expires() {
-        let (mut table, now) = (Conversations::new(8, IDLE), Instant::now());
-        record(&mut table, now, "1", "1", "web-1");
-        assert!(table.sender(now + IDLE / 2, &id("1")).is_some());
-        assert!(table.sender(now + IDLE, &id("1")).is_none());
-        table.sweep(now + IDLE);
-        assert_eq!(table.len(), 0);
-    }
-
-    #[test]
-    fn at_the_limit_the_oldest_unused_entry_is_evicted() {
-        let (mut table, now) = (Conversations::new(3, IDLE), Instant::now());
-        for number in 0..100 {
-            record(&mut table, now + Duration::from_millis(number), "kept", "kept", "web-1");
-            record(
-                &mut table,
-                now + Duration::from_millis(number),
-                &format!("m{number}"),
-                &format!("m{number}"),
-                "web-1",
-            );
-            assert!(table.len() <= 4, "{}", table.len());
-        }
-        assert!(table.sender(now + Duration::from_millis(100), &id("kept")).is_some());
-    }
-}
+mod tests;

@@ -1,12 +1,14 @@
 //! Registration and routing: which services are there, and which of them get a message, absent ones included.
 
+mod tracing;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::mailboxes::Mailboxes;
-use super::selection::{Correlation, Plan, Recipient};
+use super::selection::{Correlation, Plan};
 use super::startup::EarlyMessage;
-use super::{Departed, Effect, Endpoint, Envelope, Instance, InstanceKey, Note, Reason, Routed, Startup, Tracer};
+use super::{Departed, Effect, Endpoint, Envelope, Instance, InstanceKey, Note, Reason, Startup, Tracer};
 use crate::broker::Error;
 use crate::broker::config::Config;
 use crate::broker::wire::{Fate, Landscape};
@@ -71,6 +73,7 @@ impl<H: Clone> Dispatcher<H> {
 
     pub(super) fn drain(&mut self) {
         self.is_draining = true;
+        self.mailboxes.drop_notices();
     }
 
     /// See [`super::Exchange::register`].
@@ -93,6 +96,7 @@ impl<H: Clone> Dispatcher<H> {
         if let Some(key) = renewed {
             self.mailboxes.renew(key, instance, effects);
             self.serve_waiting(now, &role, effects);
+            self.mailboxes.relieve(now, &role, effects);
             return Ok(None);
         }
         if self.is_draining {
@@ -105,6 +109,7 @@ impl<H: Clone> Dispatcher<H> {
         }
         let key = self.mailboxes.add(instance);
         self.serve_waiting(now, &role, effects);
+        self.mailboxes.relieve(now, &role, effects);
         Ok(Some(key))
     }
 
@@ -122,6 +127,7 @@ impl<H: Clone> Dispatcher<H> {
         let instance = self.mailboxes.registry().describe(now, registration, Endpoint::Socket, handle);
         self.mailboxes.renew(key, instance, effects);
         self.serve_waiting(now, &role, effects);
+        self.mailboxes.relieve(now, &role, effects);
         Ok(())
     }
 
@@ -197,6 +203,34 @@ impl<H: Clone> Dispatcher<H> {
         ended
     }
 
+    /// Checks that one more request may be open, and that the message does not end a chain of replies to replies that is too
+    /// long to be anything but a loop. Returns the verdict if the message is refused.
+    pub(super) fn admit(
+        &self,
+        now: Instant,
+        origin: Option<&InstanceId>,
+        message: &mut Message,
+        effects: &mut Vec<Effect<H>>,
+    ) -> Option<Verdict> {
+        let conversations = self.mailboxes.conversations();
+        if !conversations.has_capacity(message) {
+            return Some(Verdict::Busy { retry_after: RETRY_AFTER });
+        }
+        message.properties.hops = conversations.hops(now, message);
+        let hops_max = self.config.hops_max;
+        if message.properties.hops <= hops_max || self.config.compat {
+            return None;
+        }
+        let (name, activity) = (message.name.clone(), message.conversation());
+        let detail = format!(
+            "'{name}' ends a chain of more than {hops_max} messages that answer one another, which is a loop \
+             (broker.hops_max)"
+        );
+        effects.push(Effect::Note(Note::Loop { name, activity, hops_max }));
+        self.forbid(now, origin, message, detail.clone(), effects);
+        Some(Verdict::Refused { detail })
+    }
+
     /// Completes what receivers of either dialect correlate replies by: the conversation, and the request. Services that
     /// know only conversations do not state the request.
     pub(super) fn correlate(&self, now: Instant, origin: Option<&InstanceId>, message: &mut Message) -> Correlation {
@@ -236,7 +270,7 @@ impl<H: Clone> Dispatcher<H> {
         if plan.recipients.is_empty() && !absentees.accepts {
             return Verdict::NoReceivers;
         }
-        self.mailboxes.record(*now, *origin, &message.id, &plan);
+        self.mailboxes.record(*now, *origin, message, &plan);
         self.log(*now, message, &plan, effects);
         self.trace_routed(incoming, &plan, &absentees, effects);
         self.mailboxes.deliver(*now, *origin, message, plan, effects);
@@ -256,8 +290,23 @@ impl<H: Clone> Dispatcher<H> {
         Verdict::Forbidden { detail }
     }
 
-    /// Queues the message for absent roles: those that left recently, those that the landscape declares, and during
-    /// startup those that may still register.
+    /// Gives a message that an instance gives back to a healthy instance of its role.
+    pub(super) fn give_back(
+        &mut self,
+        now: Instant,
+        origin: &InstanceId,
+        message: Message,
+        effects: &mut Vec<Effect<H>>,
+    ) -> Verdict {
+        let key = self.mailboxes.registry().key_of(origin);
+        match key.is_some_and(|key| self.mailboxes.give_back(now, key, message, effects)) {
+            true => Verdict::Accepted,
+            false => Verdict::NoReceivers,
+        }
+    }
+
+    /// Queues the message for absent roles: a requester that is not connected at the moment, those that left recently,
+    /// those that the landscape declares, and during startup those that may still register.
     fn queue_for_absentees(
         &mut self,
         now: Instant,
@@ -272,6 +321,12 @@ impl<H: Clone> Dispatcher<H> {
         effects.extend(declared.iter().map(|role| Effect::Note(Note::NoService { role: role.clone() })));
         if self.config.compat {
             return Absentees { accepts: !declared.is_empty(), roles: Vec::new() };
+        }
+        if let Some((asker, role)) = self.mailboxes.absent_asker(now, message).filter(|(_, role)| !is_present(role)) {
+            let envelope = self.mailboxes.envelope(now, (message.clone(), public.clone()), role.clone(), origin);
+            let envelope = Envelope { only: Some(asker), urgent: true, logged: false, ..envelope };
+            self.mailboxes.queue_for_absent(envelope, effects);
+            return Absentees { accepts: true, roles: vec![role] };
         }
         let mut roles = self.departed.expected(now, public);
         roles.retain(|role| !is_present(role) && !declared.contains(role));
@@ -315,59 +370,6 @@ impl<H: Clone> Dispatcher<H> {
         let missed: VecDeque<_> = missed.collect();
         self.mailboxes.reroute(now, missed, effects);
         self.mailboxes.serve_backlog(now, role, effects);
-    }
-
-    fn response_time(&self, now: Instant, message: &Message) -> Option<Duration> {
-        message.response_to.as_ref().and_then(|id| self.mailboxes.conversations().age(now, id))
-    }
-
-    fn log(&self, now: Instant, message: &Message, plan: &Plan, effects: &mut Vec<Effect<H>>) {
-        if self.tracer.logs_messages() && !plan.recipients.is_empty() {
-            let receiver = |recipient: &Recipient| (recipient.role.clone(), recipient.name.clone());
-            let receivers = plan.recipients.iter().map(receiver).collect();
-            let response_time = self.response_time(now, message);
-            effects.push(Effect::Routed(Routed { message: message.clone(), receivers, response_time }));
-        }
-    }
-
-    /// Traces a message that has receivers.
-    fn trace_routed(
-        &self,
-        Incoming { now, origin, message, .. }: &Incoming,
-        Plan { public, conversation, recipients }: &Plan,
-        absentees: &Absentees,
-        effects: &mut Vec<Effect<H>>,
-    ) {
-        if !self.tracer.is_active() {
-            return;
-        }
-        let response_time = self.response_time(*now, message);
-        let mut trace = self.tracer.trace(*now, message, (public, conversation), *origin, response_time);
-        for Recipient { key, role, name, .. } in recipients {
-            let instance = self.mailboxes.registry().get(*key).and_then(|instance| instance.id.as_ref());
-            trace.receiver(role, instance, Some(name).filter(|name| *name != public));
-        }
-        absentees.roles.iter().for_each(|role| trace.absent(role));
-        effects.push(Effect::Traced(trace));
-    }
-
-    /// Traces a message that is not routed.
-    fn trace_stopped(
-        &self,
-        now: Instant,
-        origin: Option<&InstanceId>,
-        message: &Message,
-        (fate, detail): (Fate, &str),
-        effects: &mut Vec<Effect<H>>,
-    ) {
-        if !self.tracer.is_active() {
-            return;
-        }
-        let public = self.mailboxes.registry().public_name(origin, message.sender.as_ref(), &message.name);
-        let conversation = self.mailboxes.conversations().conversation_of(now, message);
-        let response_time = self.response_time(now, message);
-        let trace = self.tracer.trace(now, message, (&public, &conversation), origin, response_time);
-        effects.push(Effect::Traced(trace.stopped(fate, detail)));
     }
 }
 

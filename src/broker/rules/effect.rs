@@ -102,6 +102,15 @@ pub(crate) enum Note {
         /// Activity of the verdict.
         activity: ActivityId,
     },
+    /// A chain of replies to replies is too long.
+    Loop {
+        /// The message that was refused.
+        name: MessageName,
+        /// Its conversation.
+        activity: ActivityId,
+        /// The longest chain that is allowed.
+        hops_max: u32,
+    },
     /// A frame is malformed.
     BadFrame {
         /// The sender's role, if it has registered.
@@ -150,6 +159,11 @@ impl fmt::Display for Note {
             Self::StrayVerdict { name, activity } => {
                 write!(formatter, "'{name}' for activityId '{activity}', in which no message awaits a verdict")
             }
+            Self::Loop { name, activity, hops_max } => write!(
+                formatter,
+                "'{name}' for activityId '{activity}' is refused: more than {hops_max} messages answer one another, which \
+                 is a loop"
+            ),
             Self::BadFrame { role, instance, raw, cause } => {
                 let (role, instance) = (name_of(role), instance.as_ref().map_or("", |id| id.as_str()));
                 write!(formatter, "Error listening for messages for {role} {instance}: ")?;

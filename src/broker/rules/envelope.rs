@@ -27,6 +27,8 @@ pub(crate) struct Envelope {
     pub(crate) reported: bool,
     /// True once the message log has it. A message for an absent role is logged when an instance gets it.
     pub(crate) logged: bool,
+    /// True for a reply to an open request, which overtakes everything else on its way.
+    pub(crate) urgent: bool,
     /// Failed delivery attempts.
     pub(crate) tries: u32,
 }

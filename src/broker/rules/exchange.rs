@@ -7,13 +7,13 @@ use super::mailboxes::Mailboxes;
 use super::security::{HeldMessage, SecurityCommand};
 use super::selection::Correlation;
 use super::{
-    Attempt, Dispatcher, Effect, Endpoint, Envelope, InstanceKey, Load, Note, Outcome, Reason, Registry,
+    Attempt, Dispatcher, Effect, Endpoint, Envelope, InstanceKey, Lanes, Load, Note, Outcome, Reason, Registry,
     SecurityAdapter, Work,
 };
 use crate::broker::Error;
 use crate::broker::config::{Config, SecurityAbsent};
 use crate::broker::wire::{InstanceRow, Landscape};
-use crate::message::{InstanceId, Message, Registration, Role, Verdict};
+use crate::message::{FAILED, InstanceId, Message, Registration, Role, Verdict};
 
 /// Wait suggested to a sender while the broker shuts down.
 const RETRY_AFTER_RESTART: Duration = Duration::from_secs(1);
@@ -92,8 +92,20 @@ impl<H: Clone> Exchange<H> {
             return Verdict::Busy { retry_after: RETRY_AFTER_RESTART };
         }
         let origin = origin.filter(|id| self.registry().key_of(id).is_some());
+        if std::mem::take(&mut message.properties.returned) {
+            let given_back = origin.map(|origin| self.dispatcher.give_back(now, origin, message, effects));
+            return given_back.unwrap_or(Verdict::NoReceivers);
+        }
+        if let Some(refused) = self.dispatcher.admit(now, origin, &mut message, effects) {
+            return refused;
+        }
         if message.sender.is_none() {
             message.sender = self.registry().instance(origin).map(|instance| instance.role.clone());
+        }
+        if message.name.as_str() == FAILED && self.dispatcher.mailboxes().is_awaited(&message) {
+            // A failure is an answer that every receiver may give.
+            let correlation = self.dispatcher.correlate(now, origin, &mut message);
+            return self.dispatcher.route(Incoming { now, origin, message, correlation }, effects);
         }
         if !self.registry().permits(message.sender.as_ref(), &message.name) {
             let (sender, name) = (message.sender.clone(), message.name.clone());
@@ -133,9 +145,17 @@ impl<H: Clone> Exchange<H> {
         self.dispatcher.give_up(now, origin, message, (nobody(), Reason::QueueFull), effects);
     }
 
-    /// Queues a message for one instance, if it is there and has capacity. Its delivery is not reported.
-    pub(crate) fn notify(&mut self, now: Instant, id: &InstanceId, message: Message, effects: &mut Vec<Effect<H>>) {
-        self.mailboxes().notify(now, id, message, effects);
+    /// Queues a notice for the instance and role that sent a message. Its delivery is not reported.
+    pub(crate) fn notify(
+        &mut self,
+        now: Instant,
+        sender: (&InstanceId, Option<&Role>),
+        message: Message,
+        effects: &mut Vec<Effect<H>>,
+    ) {
+        if !self.is_draining() || self.registry().key_of(sender.0).is_some() {
+            self.mailboxes().notify(now, sender, message, effects);
+        }
     }
 
     /// Takes back an envelope that an instance in this process was too busy for.
@@ -151,8 +171,8 @@ impl<H: Clone> Exchange<H> {
 
     /// Returns the next step of an instance's courier. A batch counts as in delivery until
     /// [`Exchange::record_outcome`].
-    pub(crate) fn take(&mut self, now: Instant, key: InstanceKey, effects: &mut Vec<Effect<H>>) -> Work {
-        self.mailboxes().take(now, key, effects)
+    pub(crate) fn take(&mut self, now: Instant, key: InstanceKey, lanes: Lanes, effects: &mut Vec<Effect<H>>) -> Work {
+        self.mailboxes().take(now, key, lanes, effects)
     }
 
     /// Ends the delivery that [`Exchange::take`] has started. Returns the number of delivered messages.
@@ -230,6 +250,16 @@ impl<H: Clone> Exchange<H> {
     /// Returns the number of undelivered messages and their size.
     pub(crate) fn load(&self) -> Load {
         self.dispatcher.mailboxes().queues().load()
+    }
+
+    /// Returns the time for which the oldest message has been waiting for its receiver.
+    pub(crate) fn longest_wait(&self, now: Instant) -> Option<Duration> {
+        self.dispatcher.mailboxes().queues().oldest().map(|accepted| now.saturating_duration_since(accepted))
+    }
+
+    /// Returns the number of requests that wait for their replies.
+    pub(crate) fn open_requests(&self) -> usize {
+        self.dispatcher.mailboxes().conversations().open_requests()
     }
 
     /// Returns true if it refuses messages because it shuts down.

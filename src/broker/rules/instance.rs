@@ -90,6 +90,11 @@ impl<H> Instance<H> {
         self.batch || !matches!(self.endpoint, Endpoint::Remote(_))
     }
 
+    /// Returns true if it understands notices about the messages it has sent, as our relays do.
+    pub(crate) fn takes_notices(&self) -> bool {
+        self.is_local() || self.batch
+    }
+
     /// Returns true if it gets replies to its requests without subscribing to them. Services of the WebSocket era do
     /// not.
     pub(crate) fn takes_replies(&self) -> bool {

@@ -1,16 +1,18 @@
-//! Instances with their queues: gives envelopes to instances, and moves them when instances leave.
+//! Instances with their queues: gives envelopes to instances.
 
-use std::collections::{BTreeSet, VecDeque};
+mod moving;
+
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::selection::{Correlation, Plan, Recipient};
 use super::{
-    Attempt, Batch, Conversations, Effect, Envelope, Instance, InstanceKey, Outcome, QueueLimits, Queues, Reason,
-    Registry, Routed, Work, bytes_of,
+    Attempt, Batch, Conversations, Effect, Envelope, Exchanged, Instance, InstanceKey, Lanes, Outcome, QueueLimits,
+    Queues, Reason, Registry, Work, bytes_of,
 };
 use crate::broker::config::Config;
 use crate::broker::wire::Landscape;
-use crate::message::{InstanceId, Message, MessageId, MessageName, Role};
+use crate::message::{InstanceId, Message, MessageName, Role};
 
 /// The registry, the queues and the conversations, kept in step with each other.
 pub(super) struct Mailboxes<H> {
@@ -26,7 +28,7 @@ impl<H: Clone> Mailboxes<H> {
         Self {
             registry: Registry::new(&config),
             queues: Queues::new(QueueLimits::of(&config)),
-            conversations: Conversations::new(config.conversations_max, config.conversation_idle()),
+            conversations: Conversations::new(&config),
             next_sequence: 0,
             config,
         }
@@ -45,13 +47,16 @@ impl<H: Clone> Mailboxes<H> {
     }
 
     pub(super) fn add(&mut self, instance: Instance<H>) -> InstanceKey {
+        let is_away = instance.away;
         let key = self.registry.add(instance);
         self.queues.open(key);
+        self.queues.set_away(key, is_away);
         key
     }
 
     /// Updates an instance, and the names of its queued messages.
     pub(super) fn renew(&mut self, key: InstanceKey, new: Instance<H>, effects: &mut Vec<Effect<H>>) {
+        self.queues.set_away(key, new.away);
         if self.registry.renew(key, new) {
             self.rename_queued(key);
         }
@@ -102,26 +107,50 @@ impl<H: Clone> Mailboxes<H> {
     ) -> Plan {
         let public = self.registry.public_name(origin, message.sender.as_ref(), &message.name);
         let conversation = self.conversations.conversation_of(now, message);
-        let requester = message.response_to.as_ref().and_then(|id| self.conversations.sender(now, id));
-        let requester = requester.and_then(|id| self.registry.key_of(id));
+        let requester = self.asker(now, message).and_then(|id| self.registry.key_of(id));
+        let is_urgent = self.is_awaited(message);
         let context = (self.conversations.participants(now, &conversation), self.config.compat);
         let mut recipients = Vec::new();
-        let length = |key| self.queues.len(key);
-        self.registry.select(&public, (requester, correlation), context, length, &mut recipients);
-        Plan { public, conversation, recipients }
+        let ranking = |key| self.queues.ranking(key);
+        self.registry.select(&public, (requester, correlation), context, ranking, &mut recipients);
+        Plan { public, conversation, recipients, urgent: requester.filter(|_| is_urgent) }
+    }
+
+    /// Returns the instance that made the request which the message answers: the one that the reply names, since ids of
+    /// different senders may be equal, else the one that is remembered.
+    fn asker<'a>(&'a self, now: Instant, message: &'a Message) -> Option<&'a InstanceId> {
+        let request = message.response_to.as_ref()?;
+        let named = message.properties.to.as_ref().filter(|id| self.registry.key_of(id).is_some());
+        named.or_else(|| self.conversations.sender(now, request))
+    }
+
+    /// Returns true if a requester waits for the message.
+    pub(super) fn is_awaited(&self, message: &Message) -> bool {
+        let is_open = message.response_to.as_ref().is_some_and(|request| self.conversations.is_open(request));
+        is_open || message.properties.to.is_some()
+    }
+
+    /// Returns the instance and the role that wait for a reply and are not connected at the moment.
+    pub(super) fn absent_asker(&self, now: Instant, message: &Message) -> Option<(InstanceId, Role)> {
+        let request = message.response_to.as_ref()?;
+        let role = self.conversations.asker_role(request)?;
+        let asker = self.conversations.sender(now, request)?;
+        self.registry.key_of(asker).is_none().then(|| (asker.clone(), role.clone()))
     }
 
     /// Returns true if the message has receivers, and none of them takes another message.
     pub(super) fn is_busy(&self, plan: &Plan, message: &Message) -> bool {
         let mut recipients = plan.recipients.iter();
-        !plan.recipients.is_empty() && !recipients.any(|recipient| self.takes(recipient.key, bytes_of(message)))
+        let takes = |key| self.takes(key, bytes_of(message), plan.urgent == Some(key));
+        !plan.recipients.is_empty() && !recipients.any(|recipient| takes(recipient.key))
     }
 
     /// Records the message in its conversation.
-    pub(super) fn record(&mut self, now: Instant, origin: Option<&InstanceId>, id: &MessageId, plan: &Plan) {
+    pub(super) fn record(&mut self, now: Instant, origin: Option<&InstanceId>, message: &Message, plan: &Plan) {
         let key = origin.and_then(|id| self.registry.key_of(id));
         let receivers = plan.recipients.iter().map(|recipient| recipient.key);
-        self.conversations.record(now, id, &plan.conversation, origin, key, receivers);
+        let conversation = &plan.conversation;
+        self.conversations.record(now, Exchanged { message, conversation, origin: (origin, key), receivers });
     }
 
     /// Hands the message to its receivers.
@@ -138,7 +167,8 @@ impl<H: Clone> Mailboxes<H> {
             let only = id.filter(|_| requested).cloned();
             let message = Message { name, ..message.clone() };
             let envelope = self.envelope(now, (message, plan.public.clone()), role, origin);
-            self.hand_over(key, Envelope { only, ..envelope }, effects);
+            let urgent = plan.urgent == Some(key);
+            self.hand_over(key, Envelope { only, urgent, ..envelope }, effects);
         }
     }
 
@@ -152,13 +182,13 @@ impl<H: Clone> Mailboxes<H> {
     ) -> bool {
         let conversation = message.conversation();
         let participants = self.conversations.participants(now, &conversation);
-        let length = |key| self.queues.len(key);
-        let selected = self.registry.select_of(role, &message.name, participants, length);
+        let ranking = |key| self.queues.ranking(key);
+        let selected = self.registry.select_of(role, &message.name, participants, ranking);
         let (public, id) = (message.name.clone(), message.id.clone());
         let envelope = self.envelope(now, (message, public), role.clone(), None);
         match selected {
             Some((key, _)) => {
-                self.conversations.record(now, &id, &conversation, None, None, std::iter::once(key));
+                self.conversations.redirect(now, &id, &conversation, key);
                 self.hand_over(key, envelope, effects);
                 true
             }
@@ -169,22 +199,41 @@ impl<H: Clone> Mailboxes<H> {
         }
     }
 
-    /// Queues a message for one instance, if it is there and takes it. A failed delivery is not reported.
-    pub(super) fn notify(&mut self, now: Instant, id: &InstanceId, message: Message, effects: &mut Vec<Effect<H>>) {
-        let Some(key) = self.registry.key_of(id) else { return };
-        let Some(instance) = self.registry.get(key).filter(|instance| instance.is_local() || instance.batch) else {
+    /// Queues a notice for the instance that sent a message of `role`; if it has left, for another one of the role, once
+    /// there is one. A failed delivery is not reported.
+    pub(super) fn notify(
+        &mut self,
+        now: Instant,
+        (id, role): (&InstanceId, Option<&Role>),
+        message: Message,
+        effects: &mut Vec<Effect<H>>,
+    ) {
+        let own = self.registry.key_of(id);
+        let Some(key) = own.or_else(|| self.registry.notice_taker(role?)) else {
+            if let Some(role) = role {
+                let public = message.name.clone();
+                let envelope = self.envelope(now, (message, public), role.clone(), None);
+                self.queue_for_absent(Envelope { only: Some(id.clone()), reported: false, ..envelope }, effects);
+            }
             return;
         };
+        let Some(instance) = self.registry.get(key).filter(|instance| instance.takes_notices()) else { return };
         let role = instance.role.clone();
-        if self.takes(key, bytes_of(&message)) {
+        let urgent = self.is_awaited(&message);
+        if self.takes(key, bytes_of(&message), urgent) {
             let public = message.name.clone();
             let envelope = self.envelope(now, (message, public), role, None);
-            self.enqueue(key, Envelope { only: Some(id.clone()), reported: false, ..envelope }, effects);
+            self.enqueue(key, Envelope { only: Some(id.clone()), urgent, reported: false, ..envelope }, effects);
         }
     }
 
+    /// Drops notices for senders that are absent.
+    pub(super) fn drop_notices(&mut self) {
+        self.queues.drop_notices();
+    }
+
     /// See [`super::Exchange::take`].
-    pub(super) fn take(&mut self, now: Instant, key: InstanceKey, effects: &mut Vec<Effect<H>>) -> Work {
+    pub(super) fn take(&mut self, now: Instant, key: InstanceKey, lanes: Lanes, effects: &mut Vec<Effect<H>>) -> Work {
         let instance = match self.registry.get(key) {
             // The task ends when it has seen the answers to what the instance already has.
             Some(instance) if instance.gone && self.queues.has_deferred(key) => return Work::Nothing,
@@ -193,7 +242,7 @@ impl<H: Clone> Mailboxes<H> {
         };
         let together = instance.takes_batches();
         let messages_max = if together { self.config.batch_messages_max } else { 1 };
-        let (messages, timings, late) = self.queues.take(key, (messages_max, self.config.batch_bytes_max), now);
+        let (messages, timings, late) = self.queues.take(key, lanes, (messages_max, self.config.batch_bytes_max), now);
         let address = instance.address().cloned();
         self.give_up_late(late, effects);
         match messages.is_empty() {
@@ -273,108 +322,48 @@ impl<H: Clone> Mailboxes<H> {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let response_time = message.response_to.as_ref().and_then(|id| self.conversations.age(accepted, id));
-        let (only, origin, reported, logged, tries) = (None, origin.cloned(), true, true, 0);
-        Envelope { sequence, accepted, message, public, role, only, origin, response_time, reported, logged, tries }
-    }
-
-    fn queue_for_role(&mut self, envelope: Envelope, effects: &mut Vec<Effect<H>>) {
-        if !envelope.reported {
-            return;
+        Envelope {
+            sequence,
+            accepted,
+            message,
+            public,
+            role,
+            only: None,
+            origin: origin.cloned(),
+            response_time,
+            reported: true,
+            logged: true,
+            urgent: false,
+            tries: 0,
         }
-        if let Some(envelope) = self.queues.insert_backlog(envelope) {
-            Effect::give_up(envelope, Reason::QueueFull, effects);
-        }
-    }
-
-    /// Queues an envelope for its absent role, unless that has its share already.
-    pub(super) fn queue_for_absent(&mut self, envelope: Envelope, effects: &mut Vec<Effect<H>>) {
-        match self.queues.has_backlog_capacity(&envelope.role, envelope.bytes()) {
-            true => self.queue_for_role(envelope, effects),
-            false => Effect::give_up(envelope, Reason::QueueFull, effects),
-        }
-    }
-
-    /// Gives the backlog of a role to its instances.
-    pub(super) fn serve_backlog(&mut self, now: Instant, role: &Role, effects: &mut Vec<Effect<H>>) {
-        let backlog = self.queues.take_backlog(role);
-        self.reroute(now, backlog, effects);
-    }
-
-    /// Gives envelopes, in order, to instances of their roles, or queues them for the roles.
-    pub(super) fn reroute(&mut self, now: Instant, envelopes: VecDeque<Envelope>, effects: &mut Vec<Effect<H>>) {
-        let mut receivers = BTreeSet::new();
-        for mut envelope in envelopes {
-            let Some((key, name)) = self.receiver_of(now, &envelope) else {
-                self.queue_for_role(envelope, effects);
-                continue;
-            };
-            if !self.queues.fits(key, &envelope) {
-                Effect::give_up(envelope, Reason::QueueFull, effects);
-                continue;
-            }
-            let sent_as = std::mem::replace(&mut envelope.message.name, name);
-            let is_late = !std::mem::replace(&mut envelope.logged, true);
-            if is_late && self.config.log_messages {
-                effects.push(Effect::Routed(Routed::late(&envelope, sent_as)));
-            }
-            self.queues.stage(key, envelope);
-            receivers.insert(key);
-        }
-        for key in receivers {
-            self.queues.merge_staged(key);
-            self.wake(key, effects);
-        }
-    }
-
-    /// Returns an instance for an envelope that was accepted before, and its name for the message.
-    fn receiver_of(&mut self, now: Instant, envelope: &Envelope) -> Option<(InstanceKey, MessageName)> {
-        if let Some(key) = envelope.only.as_ref().and_then(|id| self.registry.key_of(id)) {
-            return Some((key, envelope.message.name.clone()));
-        }
-        let Envelope { message, role, public, .. } = envelope;
-        let conversation = self.conversations.conversation_of(now, message);
-        let participants = self.conversations.participants(now, &conversation);
-        let length = |key| self.queues.len(key);
-        let (key, name) = self.registry.select_of(role, public, participants, length)?;
-        self.conversations.record(now, &message.id, &conversation, None, None, std::iter::once(key));
-        Some((key, name))
     }
 
     /// Returns true if the instance takes a new message of `bytes`: at once, or into its queue.
-    fn takes(&self, key: InstanceKey, bytes: usize) -> bool {
-        let is_at_once = self.registry.get(key).is_some_and(Instance::is_local) && self.queues.is_idle(key);
-        is_at_once || self.queues.has_capacity(key, bytes)
+    fn takes(&self, key: InstanceKey, bytes: usize, urgent: bool) -> bool {
+        let is_local = || self.registry.get(key).is_some_and(Instance::is_local);
+        match urgent {
+            true => is_local() || self.queues.has_urgent_capacity(key, bytes),
+            false => (is_local() && self.queues.is_idle(key)) || self.queues.has_capacity(key, bytes),
+        }
     }
 
-    /// Gives the envelope to the instance: at once if it is in this process and idle, otherwise into its queue.
+    /// Gives the envelope to the instance: at once if it is in this process and idle, or the envelope is urgent; otherwise
+    /// into its queue.
     fn hand_over(&mut self, key: InstanceKey, envelope: Envelope, effects: &mut Vec<Effect<H>>) {
         match self.registry.get(key) {
-            Some(instance) if instance.is_local() && self.queues.is_idle(key) => {
+            Some(instance) if instance.is_local() && (envelope.urgent || self.queues.is_idle(key)) => {
                 effects.push(Effect::Deliver { handle: instance.handle.clone(), key, envelope });
             }
-            Some(_) if self.queues.has_capacity(key, envelope.bytes()) => self.enqueue(key, envelope, effects),
+            Some(_) if self.takes(key, envelope.bytes(), envelope.urgent) => self.enqueue(key, envelope, effects),
             Some(_) | None => Effect::give_up(envelope, Reason::QueueFull, effects),
         }
     }
 
     fn enqueue(&mut self, key: InstanceKey, envelope: Envelope, effects: &mut Vec<Effect<H>>) {
-        if self.queues.insert(key, envelope) {
+        let urgent = envelope.urgent;
+        if self.queues.insert(key, envelope) || urgent {
             self.wake(key, effects);
         }
-    }
-
-    /// Removes an instance that has left, once no delivery is in progress.
-    fn remove_if_gone(&mut self, now: Instant, key: InstanceKey, effects: &mut Vec<Effect<H>>) {
-        if self.registry.get(key).is_some_and(|instance| instance.gone) && !self.queues.is_delivering(key) {
-            self.remove(now, key, effects);
-        }
-    }
-
-    /// Removes an instance that has left and has no delivery in progress; its queue moves on.
-    fn remove(&mut self, now: Instant, key: InstanceKey, effects: &mut Vec<Effect<H>>) {
-        self.registry.remove(key);
-        let envelopes = self.queues.close(key);
-        self.reroute(now, envelopes, effects);
     }
 
     fn rename_queued(&mut self, key: InstanceKey) {

@@ -1,14 +1,26 @@
-//! The queue of one instance: first in, first out, across retries.
+//! The queue of one instance: first in, first out, across retries; replies that a requester waits for overtake the rest.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::lane::Lane;
 use super::{Attempt, Envelope, Outcome, Reason, Timing};
 use crate::message::Message;
 
-/// The undelivered envelopes of one instance, in the order of acceptance.
+/// The envelopes that a delivery may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lanes {
+    /// Urgent ones first, then all others.
+    All,
+    /// Urgent ones only: the receiver has no capacity for others.
+    Urgent,
+}
+
+/// The undelivered envelopes of one instance.
 pub(crate) struct Queue {
-    waiting: VecDeque<Envelope>,
+    /// Replies to open requests, which are delivered before everything else.
+    urgent: Lane,
+    waiting: Lane,
     /// Envelopes moved here from another queue, until [`Queue::merge_staged`] puts them in order.
     staged: VecDeque<Envelope>,
     in_delivery: VecDeque<Envelope>,
@@ -21,12 +33,15 @@ pub(crate) struct Queue {
     last_failure: Option<String>,
     /// True if the receiver answered the last attempt.
     answers: bool,
+    /// True if the service behind the receiver does not answer.
+    is_away: bool,
 }
 
 impl Queue {
     pub(crate) fn new() -> Self {
         Self {
-            waiting: VecDeque::new(),
+            urgent: Lane::default(),
+            waiting: Lane::default(),
             staged: VecDeque::new(),
             in_delivery: VecDeque::new(),
             deferred: VecDeque::new(),
@@ -34,12 +49,32 @@ impl Queue {
             batch_messages: usize::MAX,
             last_failure: None,
             answers: true,
+            is_away: false,
         }
+    }
+
+    /// Records that the service behind the receiver answers, or does not.
+    pub(crate) fn set_away(&mut self, is_away: bool) {
+        self.is_away = is_away;
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        self.is_away
+    }
+
+    /// Returns the number of urgent envelopes that wait.
+    pub(crate) fn urgent_len(&self) -> usize {
+        self.urgent.len()
+    }
+
+    /// Returns the time at which the oldest envelope was accepted that is not in delivery.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        [&self.urgent, &self.waiting].into_iter().filter_map(|lane| Some(lane.first()?.accepted)).min()
     }
 
     /// Returns the number of envelopes, those in delivery included.
     pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.staged.len() + self.in_delivery.len() + self.deferred.len()
+        self.urgent.len() + self.waiting.len() + self.staged.len() + self.in_delivery.len() + self.deferred.len()
     }
 
     /// Returns the number of envelopes staged for a merge.
@@ -65,12 +100,9 @@ impl Queue {
     /// Inserts the envelope at its position in the order.
     pub(crate) fn insert(&mut self, envelope: Envelope) {
         self.bytes += envelope.bytes();
-        match self.waiting.back() {
-            Some(last) if last.sequence > envelope.sequence => {
-                let position = self.waiting.partition_point(|other| other.sequence < envelope.sequence);
-                self.waiting.insert(position, envelope);
-            }
-            Some(_) | None => self.waiting.push_back(envelope),
+        match envelope.urgent {
+            true => self.urgent.insert(envelope),
+            false => self.waiting.insert(envelope),
         }
     }
 
@@ -87,15 +119,18 @@ impl Queue {
     }
 
     fn put_back(&mut self, envelopes: VecDeque<Envelope>) {
-        self.waiting.extend(envelopes);
-        // Two sorted runs: the best case of a stable sort.
-        self.waiting.make_contiguous().sort_by_key(|envelope| envelope.sequence);
+        let (urgent, waiting): (Vec<_>, Vec<_>) = envelopes.into_iter().partition(|envelope| envelope.urgent);
+        self.waiting.merge(waiting);
+        if !urgent.is_empty() {
+            self.urgent.merge(urgent);
+        }
     }
 
     /// Starts a delivery of at most `messages_max` messages and, beyond the first, `bytes_max` bytes, and returns its
     /// messages; none while another delivery is in progress. Expired envelopes go to `late`.
     pub(crate) fn take(
         &mut self,
+        lanes: Lanes,
         (messages_max, bytes_max): (usize, usize),
         (now, window): (Instant, Duration),
         late: &mut Vec<Envelope>,
@@ -105,12 +140,15 @@ impl Queue {
         }
         self.expire(now, window, late);
         let (messages_max, mut bytes) = (messages_max.min(self.batch_messages).max(1), 0_usize);
-        while let Some(envelope) = self.waiting.front() {
-            bytes = bytes.saturating_add(envelope.bytes());
-            if self.in_delivery.len() >= messages_max || (bytes > bytes_max && !self.in_delivery.is_empty()) {
-                break;
+        let waiting = (lanes == Lanes::All).then_some(&mut self.waiting);
+        for lane in std::iter::once(&mut self.urgent).chain(waiting) {
+            while let Some(envelope) = lane.first() {
+                bytes = bytes.saturating_add(envelope.bytes());
+                if self.in_delivery.len() >= messages_max || (bytes > bytes_max && !self.in_delivery.is_empty()) {
+                    break;
+                }
+                self.in_delivery.extend(lane.pop());
             }
-            self.in_delivery.extend(self.waiting.pop_front());
         }
         let timing =
             |envelope: &Envelope| Timing { accepted: envelope.accepted, response_time: envelope.response_time };
@@ -178,15 +216,18 @@ impl Queue {
     /// Moves expired envelopes to `late`. An envelope that was never tried although its receiver answers gets a second
     /// window: those before it held it up, and it is due one attempt.
     pub(crate) fn expire(&mut self, now: Instant, window: Duration, late: &mut Vec<Envelope>) {
-        while let Some(envelope) = self.waiting.front() {
-            let window = if envelope.tries == 0 && self.answers { window * 2 } else { window };
-            if !envelope.is_late(now, window) {
-                return;
-            }
-            let Some(envelope) = self.waiting.pop_front() else { return };
-            self.bytes -= envelope.bytes();
-            late.push(envelope);
+        let answers = self.answers;
+        let window = |envelope: &Envelope| if envelope.tries == 0 && answers { window * 2 } else { window };
+        for lane in [&mut self.urgent, &mut self.waiting] {
+            self.bytes -= lane.expire(now, window, late);
         }
+    }
+
+    /// Removes and returns the envelopes that may go to another instance and are not in delivery, in order.
+    pub(crate) fn take_movable(&mut self) -> VecDeque<Envelope> {
+        let movable = self.waiting.take_movable();
+        self.bytes -= movable.iter().map(Envelope::bytes).sum::<usize>();
+        movable
     }
 
     /// Returns the cause of the last failed attempt, if the last attempt failed.
@@ -199,13 +240,14 @@ impl Queue {
         let mut others = std::mem::take(&mut self.in_delivery);
         others.append(&mut self.deferred);
         others.append(&mut self.staged);
-        self.put_back(others);
+        others.append(&mut self.urgent.take_all());
+        self.waiting.merge(others);
         self.bytes = 0;
-        std::mem::take(&mut self.waiting)
+        self.waiting.take_all()
     }
 
     /// Returns the envelopes that are not in delivery, for a change of their names.
     pub(crate) fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Envelope> {
-        self.waiting.iter_mut()
+        self.urgent.iter_mut().chain(self.waiting.iter_mut())
     }
 }

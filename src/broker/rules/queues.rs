@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{Attempt, Backlog, Envelope, InstanceKey, Queue, Reason, Timing};
+use super::{Attempt, Backlog, Envelope, InstanceKey, Lanes, Queue, Reason, Timing};
 use crate::broker::config::Config;
 use crate::message::{Message, MessageName, Role};
 
@@ -27,6 +27,10 @@ pub(crate) struct QueueLimits {
     /// Time after which an undelivered message is given up.
     pub(crate) window: Duration,
 }
+
+/// Ranking of the longest queue of a receiver whose service answers, and the shortest one of a receiver whose service
+/// does not.
+pub(crate) const AWAY: usize = usize::MAX / 2;
 
 /// An envelope whose window has passed, and the last failure of its receiver.
 pub(crate) type Late = (Envelope, Option<String>);
@@ -88,6 +92,39 @@ impl Queues {
         self.queues.get(&key).map_or(usize::MAX, Queue::len)
     }
 
+    /// Returns the number of envelopes in a queue for the choice of a receiver: [`AWAY`] more for one whose service does
+    /// not answer.
+    pub(crate) fn ranking(&self, key: InstanceKey) -> usize {
+        let ranking = |queue: &Queue| queue.len() + if queue.is_away() { AWAY } else { 0 };
+        self.queues.get(&key).map_or(usize::MAX, ranking)
+    }
+
+    /// Records that the service behind a receiver answers, or does not. Returns true if that has changed.
+    pub(crate) fn set_away(&mut self, key: InstanceKey, is_away: bool) -> bool {
+        let Some(queue) = self.queues.get_mut(&key) else { return false };
+        let was_away = queue.is_away();
+        queue.set_away(is_away);
+        was_away != is_away
+    }
+
+    /// Returns true if the service behind a receiver does not answer.
+    pub(crate) fn is_away(&self, key: InstanceKey) -> bool {
+        self.queues.get(&key).is_some_and(Queue::is_away)
+    }
+
+    /// Removes and returns what may go to another instance and is not in delivery, in order.
+    pub(crate) fn take_movable(&mut self, key: InstanceKey) -> VecDeque<Envelope> {
+        let envelopes = self.queues.get_mut(&key).map(Queue::take_movable).unwrap_or_default();
+        envelopes.iter().for_each(|envelope| self.load.subtract(envelope));
+        envelopes
+    }
+
+    /// Returns the time at which the oldest envelope was accepted that is not in delivery.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let queues = self.queues.values().filter_map(Queue::oldest);
+        queues.chain(self.backlogs.values().filter_map(Backlog::oldest)).min()
+    }
+
     pub(crate) fn is_idle(&self, key: InstanceKey) -> bool {
         self.queues.get(&key).is_some_and(Queue::is_idle)
     }
@@ -102,6 +139,12 @@ impl Queues {
         self.queues.get(&key).is_some_and(has_capacity)
     }
 
+    /// Returns true if a queue takes a new urgent message of `bytes`. The other messages in it do not count.
+    pub(crate) fn has_urgent_capacity(&self, key: InstanceKey, bytes: usize) -> bool {
+        let has_capacity = |queue: &Queue| queue.urgent_len() < self.limits.messages_max;
+        self.queues.get(&key).is_some_and(has_capacity) && self.has_bytes(bytes)
+    }
+
     /// Returns true if the backlog of a role may grow by a new message of `bytes`.
     pub(crate) fn has_backlog_capacity(&self, role: &Role, bytes: usize) -> bool {
         self.is_fair(self.backlogs.get(role).map_or(0, Backlog::bytes), bytes)
@@ -110,7 +153,10 @@ impl Queues {
     /// Returns true if a queue may hold an envelope that was accepted before.
     pub(crate) fn fits(&self, key: InstanceKey, envelope: &Envelope) -> bool {
         let max = self.limits.messages_max;
-        let fits = |queue: &Queue| queue.len() - queue.staged_len() < max && queue.staged_len() < max;
+        let fits = |queue: &Queue| match envelope.urgent {
+            true => queue.urgent_len() < max,
+            false => queue.len() - queue.staged_len() < max && queue.staged_len() < max,
+        };
         self.queues.get(&key).is_some_and(fits) && self.has_bytes(envelope.bytes())
     }
 
@@ -151,6 +197,13 @@ impl Queues {
         None
     }
 
+    /// Drops unreported envelopes for absent roles.
+    pub(crate) fn drop_notices(&mut self) {
+        for backlog in self.backlogs.values_mut() {
+            backlog.drop_notices().iter().for_each(|envelope| self.load.subtract(envelope));
+        }
+    }
+
     /// Removes the backlog of a role and returns it, in order.
     pub(crate) fn take_backlog(&mut self, role: &Role) -> VecDeque<Envelope> {
         let envelopes = self.backlogs.remove(role).map(Backlog::into_envelopes).unwrap_or_default();
@@ -162,12 +215,13 @@ impl Queues {
     pub(crate) fn take(
         &mut self,
         key: InstanceKey,
+        lanes: Lanes,
         batch: (usize, usize),
         now: Instant,
     ) -> (Vec<Message>, Vec<Timing>, Vec<Late>) {
         let Some(queue) = self.queues.get_mut(&key) else { return (Vec::new(), Vec::new(), Vec::new()) };
         let mut late = Vec::new();
-        let (messages, timings) = queue.take(batch, (now, self.limits.window), &mut late);
+        let (messages, timings) = queue.take(lanes, batch, (now, self.limits.window), &mut late);
         late.iter().for_each(|envelope| self.load.subtract(envelope));
         let late = late.into_iter().map(|envelope| (envelope, queue.last_failure()));
         (messages, timings, late.collect())
@@ -275,6 +329,7 @@ mod tests {
             origin: None,
             response_time: None,
             reported: true,
+            urgent: false,
             logged: true,
             tries: 0,
         }
@@ -293,7 +348,7 @@ mod tests {
         assert_eq!(queues.load(), load(3, 60));
         assert_eq!(queues.take_backlog(&Role::parse("users").unwrap()).len(), 1);
         assert_eq!(queues.load(), load(2, 30));
-        queues.take(KEY, (1, usize::MAX), Instant::now());
+        queues.take(KEY, Lanes::All, (1, usize::MAX), Instant::now());
         assert_eq!(queues.load(), load(2, 30));
         let (delivered, rejected) = queues.record_outcome(KEY, Attempt::Answered(vec![Outcome::Delivered]));
         assert_eq!((delivered, rejected.len(), queues.load()), (1, 0, load(1, 20)));

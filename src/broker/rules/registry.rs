@@ -213,6 +213,28 @@ impl<H> Registry<H> {
         self.roster.get(key).map_or_else(|| public.clone(), |instance| self.translate(instance, public))
     }
 
+    /// Returns the name under which a connected instance knows a message; the public name if it is not connected.
+    pub(crate) fn internal_name_of(&self, id: &InstanceId, public: &MessageName) -> MessageName {
+        self.instance(Some(id)).map_or_else(|| public.clone(), |instance| self.translate(instance, public))
+    }
+
+    /// Returns the public name of the message that an instance receives as `internal`.
+    pub(crate) fn received_name(&self, key: InstanceKey, internal: &MessageName) -> MessageName {
+        let instance = self.roster.get(key);
+        instance.map_or_else(|| internal.clone(), |instance| self.routes.received_name(instance, internal))
+    }
+
+    /// Returns an instance of a role that takes notices about its messages.
+    pub(crate) fn notice_taker(&self, role: &Role) -> Option<InstanceKey> {
+        let keys = self.roster.of_role(role).iter();
+        keys.copied().find(|key| self.roster.get(*key).is_some_and(Instance::takes_notices))
+    }
+
+    /// Returns the instances of a role.
+    pub(crate) fn keys_of(&self, role: &Role) -> Vec<InstanceKey> {
+        self.roster.of_role(role).to_vec()
+    }
+
     /// Returns true if an instance of the role receives the message.
     pub(crate) fn receives(&self, public: &MessageName, role: &Role) -> bool {
         self.routes.receives(public, role)
@@ -223,19 +245,19 @@ impl<H> Registry<H> {
         self.declared.receivers(public)
     }
 
-    /// Appends the receivers of a message, see [`Context::select`]; `length` returns the length of an instance's queue.
+    /// Appends the receivers of a message, see [`Context::select`]; `ranking` orders instances of a role, lowest first.
     pub(crate) fn select(
         &mut self,
         public: &MessageName,
         request: (Option<InstanceKey>, Correlation),
         (participants, compat): (&[Participant], bool),
-        length: impl Fn(InstanceKey) -> usize,
+        ranking: impl Fn(InstanceKey) -> usize,
         recipients: &mut Vec<Recipient>,
     ) {
         let (requester, correlation) = request;
         let requester = requester.and_then(|key| Some((key, self.roster.get(key)?)));
         let context = Context { requester, correlation, participants, compat };
-        context.select(self.routes.targets(public), length, recipients);
+        context.select(self.routes.targets(public), ranking, recipients);
         if let Some((key, instance)) = context.unsubscribed(recipients) {
             let (role, name) = (instance.role.clone(), self.translate(instance, public));
             recipients.push(Recipient { key, role, name, requested: true });
@@ -243,16 +265,16 @@ impl<H> Registry<H> {
     }
 
     /// Returns an instance of `role` that receives the message, and its name for it: a participant in the conversation,
-    /// else the one with the shortest queue.
+    /// else the one with the lowest `ranking`.
     pub(crate) fn select_of(
         &mut self,
         role: &Role,
         public: &MessageName,
         participants: &[Participant],
-        length: impl Fn(InstanceKey) -> usize,
+        ranking: impl Fn(InstanceKey) -> usize,
     ) -> Option<(InstanceKey, MessageName)> {
         let target = self.routes.targets(public).iter_mut().find(|target| target.role() == role)?;
-        let (key, name) = target.choose(participants.iter().map(|participant| participant.key), length);
+        let (key, name) = target.choose(None, participants.iter().map(|participant| participant.key), ranking);
         Some((key, name.clone()))
     }
 

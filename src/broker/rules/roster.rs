@@ -39,8 +39,9 @@ impl<H> Roster<H> {
     /// Replaces what a renewed registration may change, except for the interface.
     pub(crate) fn renew(&mut self, key: InstanceKey, new: Instance<H>) {
         let Some(old) = self.instances.get_mut(&key) else { return };
-        let Instance { endpoint, registered, batch, expires, .. } = new;
+        let Instance { endpoint, registered, batch, expires, away, .. } = new;
         (old.endpoint, old.registered, old.batch, old.expires) = (endpoint, registered, batch, expires);
+        old.away = away;
     }
 
     pub(crate) fn set_interface(&mut self, key: InstanceKey, interface: Arc<Interface>) {

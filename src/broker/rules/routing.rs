@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Instance, InstanceKey, TranslationRules};
+use super::{AWAY, Instance, InstanceKey, TranslationRules};
 use crate::message::{MessageName, Role};
 
 /// The routing table.
@@ -36,15 +36,27 @@ impl Target {
         self.position(key).is_some()
     }
 
-    /// Returns the first of `preferred` that receives the message, otherwise the member with the shortest queue, round
-    /// robin among equals, and its name for the message.
+    /// Returns the member that gets a message, and its name for it: the requester, otherwise the first of `preferred`,
+    /// unless its service does not answer and that of another member does; otherwise the member with the lowest `ranking`,
+    /// round robin among equals.
     pub(crate) fn choose(
         &mut self,
+        requester: Option<InstanceKey>,
         preferred: impl IntoIterator<Item = InstanceKey>,
-        length: impl Fn(InstanceKey) -> usize,
+        ranking: impl Fn(InstanceKey) -> usize,
     ) -> (InstanceKey, &MessageName) {
-        let preferred = preferred.into_iter().find_map(|key| self.position(key));
-        let position = preferred.unwrap_or_else(|| self.shortest(length));
+        let requester = requester.and_then(|key| self.position(key));
+        let position = requester.unwrap_or_else(|| {
+            let preferred = preferred.into_iter().find_map(|key| self.position(key));
+            match preferred {
+                Some(position) if ranking(self.members[position].key) < AWAY => position,
+                Some(position) => {
+                    let lowest = self.lowest(&ranking);
+                    if ranking(self.members[lowest].key) < AWAY { lowest } else { position }
+                }
+                None => self.lowest(&ranking),
+            }
+        });
         let member = &self.members[position];
         (member.key, &member.name)
     }
@@ -58,17 +70,17 @@ impl Target {
         self.members.binary_search_by_key(&key, |member| member.key).ok()
     }
 
-    fn shortest(&mut self, length: impl Fn(InstanceKey) -> usize) -> usize {
+    fn lowest(&mut self, ranking: impl Fn(InstanceKey) -> usize) -> usize {
         let count = self.members.len();
         self.last = (self.last + 1) % count;
-        let (mut best, mut best_length) = (self.last, usize::MAX);
+        let (mut best, mut best_ranking) = (self.last, usize::MAX);
         for step in 0..count {
             let position = (self.last + step) % count;
-            let length = length(self.members[position].key);
-            if length < best_length {
-                (best, best_length) = (position, length);
+            let ranking = ranking(self.members[position].key);
+            if ranking < best_ranking {
+                (best, best_ranking) = (position, ranking);
             }
-            if length == 0 {
+            if ranking == 0 {
                 break;
             }
         }
@@ -134,6 +146,11 @@ impl Routes {
     /// Returns every public name and the roles that receive it.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&MessageName, &[Target])> {
         self.by_name.iter().map(|(name, targets)| (name, targets.as_slice()))
+    }
+
+    /// Returns the public name of the message that an instance receives as `internal`.
+    pub(crate) fn received_name<H>(&self, instance: &Instance<H>, internal: &MessageName) -> MessageName {
+        self.names(instance, internal).0
     }
 
     /// Returns the public name of a subscription, and the name to deliver it under.

@@ -8,6 +8,8 @@ pub(super) struct Plan {
     pub(super) public: MessageName,
     pub(super) conversation: ActivityId,
     pub(super) recipients: Vec<Recipient>,
+    /// The instance that waits for the message, as the reply to its request.
+    pub(super) urgent: Option<InstanceKey>,
 }
 
 /// An instance that gets a message.
@@ -42,12 +44,12 @@ pub(crate) struct Context<'a, H> {
 
 impl<H> Context<'_, H> {
     /// Appends one instance of every target: the requester of the role, else a participant in the conversation, else
-    /// the one with the shortest queue. The requester's role is left out where [`Context::unsubscribed`] will name the
+    /// the one with the lowest `ranking`. The requester's role is left out where [`Context::unsubscribed`] will name the
     /// requester itself.
     pub(crate) fn select(
         &self,
         targets: &mut [Target],
-        length: impl Fn(InstanceKey) -> usize,
+        ranking: impl Fn(InstanceKey) -> usize,
         recipients: &mut Vec<Recipient>,
     ) {
         for target in targets {
@@ -59,8 +61,7 @@ impl<H> Context<'_, H> {
                 continue;
             }
             let participants = self.participants.iter().map(|participant| participant.key);
-            let preferred = requester.map(|(key, _)| key).into_iter().chain(participants);
-            let (key, name) = target.choose(preferred, &length);
+            let (key, name) = target.choose(requester.map(|(key, _)| key), participants, &ranking);
             let name = name.clone();
             recipients.push(Recipient { key, role: target.role().clone(), name, requested: false });
         }

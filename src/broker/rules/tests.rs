@@ -3,13 +3,14 @@
 mod landscapes;
 mod model;
 mod traces;
+mod ways_back;
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use self::model::{Bench, Step};
-use super::{Attempt, Outcome, Work};
+use super::{Attempt, Lanes, Outcome, Work};
 use crate::broker::config::Config;
 use crate::message::{InstanceId, Message, MessageId, MessageName, Payload, Role, Verdict};
 
@@ -247,7 +248,7 @@ fn a_message_held_up_by_another_one_still_gets_one_attempt() {
     publish(&mut bench, None, message("1", "created"));
     publish(&mut bench, None, message("2", "created"));
     let key = bench.keys[2].unwrap();
-    bench.exchange.take(bench.now, key, &mut bench.effects);
+    bench.exchange.take(bench.now, key, Lanes::All, &mut bench.effects);
     let first_fails = Attempt::Answered(vec![Outcome::Retry("500".into())]);
     bench.exchange.record_outcome(bench.now, key, first_fails, &mut bench.effects);
     bench.now += stable().delivery_window();
@@ -261,9 +262,11 @@ fn a_batch_that_is_refused_as_a_whole_is_halved_until_one_message_is_left() {
     let mut bench = small(stable());
     (0..3).for_each(|id| drop(publish(&mut bench, None, message(&id.to_string(), "created"))));
     let key = bench.keys[2].unwrap();
-    bench.exchange.take(bench.now, key, &mut bench.effects);
+    bench.exchange.take(bench.now, key, Lanes::All, &mut bench.effects);
     bench.exchange.record_outcome(bench.now, key, Attempt::TooLarge { detail: "413".into() }, &mut bench.effects);
-    let Work::Batch(batch) = bench.exchange.take(bench.now, key, &mut bench.effects) else { panic!("no work") };
+    let Work::Batch(batch) = bench.exchange.take(bench.now, key, Lanes::All, &mut bench.effects) else {
+        panic!("no work")
+    };
     assert_eq!(batch.messages.len(), 1);
 }
 

@@ -182,7 +182,9 @@ impl Bench {
 
     fn round(&mut self, instance: usize, breaks: bool) {
         let Some(key) = self.keys[instance] else { return };
-        let Work::Batch(batch) = self.exchange.take(self.now, key, &mut self.effects) else { return };
+        let Work::Batch(batch) = self.exchange.take(self.now, key, super::Lanes::All, &mut self.effects) else {
+            return;
+        };
         if breaks {
             self.leave(instance);
             let attempt = Attempt::Unreachable { cause: "the connection ended".into() };

@@ -86,6 +86,20 @@ impl Bench {
     }
 
     pub(super) fn register(&mut self, instance: usize) {
+        if self.keys[instance].is_none() {
+            self.keys[instance] = self.announce(instance, false);
+            self.departed[instance / 2] = None;
+            self.perform();
+        }
+    }
+
+    /// Renews the registration of a remote instance, whose service answers or is away.
+    pub(super) fn renew(&mut self, instance: usize, away: bool) {
+        assert_eq!(self.announce(instance, away), None, "{instance} was not registered");
+        self.perform();
+    }
+
+    fn announce(&mut self, instance: usize, away: bool) -> Option<InstanceKey> {
         let registration = Registration {
             role: Role::parse(role_of(instance)).unwrap(),
             instance: InstanceId::parse(&format!("i{instance}")).unwrap(),
@@ -94,16 +108,11 @@ impl Bench {
             namespace: None,
             batch: true,
             token: None,
-            away: false,
+            away,
         };
         let remote = || Endpoint::Remote(Address::new("localhost", 1).unwrap());
         let place = if instance % 2 == 1 { Endpoint::Local } else { remote() };
-        if self.keys[instance].is_none() {
-            let key = self.exchange.register(self.now, registration, place, instance, &mut self.effects);
-            self.keys[instance] = key.unwrap();
-            self.departed[instance / 2] = None;
-            self.perform();
-        }
+        self.exchange.register(self.now, registration, place, instance, &mut self.effects).unwrap()
     }
 
     pub(super) fn leave(&mut self, instance: usize) {
@@ -139,7 +148,7 @@ impl Bench {
 
     pub(super) fn round(&mut self, instance: usize, succeed: usize) {
         let Some(key) = self.keys[instance] else { return };
-        let work = self.exchange.take(self.now, key, &mut self.effects);
+        let work = self.exchange.take(self.now, key, Lanes::All, &mut self.effects);
         self.perform();
         let Work::Batch(batch) = work else { return };
         let outcome =

@@ -1,0 +1,67 @@
+//! Requests that wait for their replies, by the time at which their senders stop waiting.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::message::{ActivityId, ReplyTo, Role};
+
+/// Longest time for which a request is kept open. Far beyond any sensible timeout, and short enough to be added to any
+/// clock.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// A request that waits for its reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OpenRequest {
+    pub(super) conversation: ActivityId,
+    /// Role of the instance that waits.
+    pub(super) role: Option<Role>,
+    /// True if it waits for further replies after the first.
+    pub(super) many: bool,
+    /// Its position among the deadlines.
+    deadline: (Instant, u64),
+}
+
+/// The deadlines of all open requests. Bounded: at the limit new requests have to be refused.
+pub(super) struct OpenRequests {
+    deadlines: BTreeMap<(Instant, u64), ActivityId>,
+    next: u64,
+    requests_max: usize,
+}
+
+impl OpenRequests {
+    pub(super) fn new(requests_max: usize) -> Self {
+        Self { deadlines: BTreeMap::new(), next: 0, requests_max }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    pub(super) fn has_capacity(&self) -> bool {
+        self.len() < self.requests_max
+    }
+
+    /// Adds a request of which `asker` waits for the reply.
+    pub(super) fn insert(
+        &mut self,
+        now: Instant,
+        id: ActivityId,
+        conversation: ActivityId,
+        (asker, role): (&ReplyTo, Option<Role>),
+    ) -> OpenRequest {
+        let deadline = (now + asker.timeout().min(TIMEOUT_MAX), self.next);
+        self.next += 1;
+        self.deadlines.insert(deadline, id);
+        OpenRequest { conversation, role, many: asker.many, deadline }
+    }
+
+    pub(super) fn remove(&mut self, request: &OpenRequest) {
+        self.deadlines.remove(&request.deadline);
+    }
+
+    /// Returns a request whose time is over.
+    pub(super) fn next_overdue(&self, now: Instant) -> Option<ActivityId> {
+        let ((until, _), id) = self.deadlines.first_key_value()?;
+        (*until <= now).then(|| id.clone())
+    }
+}
