@@ -4,7 +4,7 @@ Feature: Operations
   Scenario: Ready means ready
     Given `exorelay run --role users --bus embedded` is running
     When I GET api/ready
-    Then I get 200 with `{"ready":true,"role":"users","bus":"ok","service":"ok","process":"ok"}`
+    Then I get 200 with `{"ready":true,"role":"users","bus":"ok","service":"ok","outbox":"ok","process":"ok"}`
 
   Scenario: Alive but not ready while the bus is away
     Given `exorelay run --role users --bus http://127.0.0.1:1` is running

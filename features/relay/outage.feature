@@ -22,6 +22,23 @@ Feature: Outages
     When "web" sends messages until one is refused
     Then that fails with the words "the outbox is full (limit 2)"
 
+  Scenario: A service that takes nothing delays only what is sent to it
+    Given a broker over HTTP with 2 places in each queue
+    And a service "slow" of that broker that never finishes a "report.make"
+    And a service "users" of that broker that receives "users.create"
+    And the relay "web" uses that broker
+    When "web" sends 50 messages called "report.make"
+    And "web" sends 3 messages called "users.create"
+    Then "users" gets the 3 messages in the order of sending
+    When "web" requests "report.make" without payload
+    Then that fails with the words "the receiver's queue is full: try again in"
+
+  Scenario: A request fails at once while the bus is away
+    Given nothing listens where the broker should be
+    And the relay "web" uses that broker
+    When "web" requests "users.list" without payload
+    Then that fails with the words "the bus is unreachable: cannot connect to"
+
   Scenario: A relay reports when it is online and offline
     Given a broker over HTTP, with a service "users" that receives "users.create"
     And somebody follows the events of the relay "web" of that broker

@@ -19,6 +19,27 @@ async fn comes_up(world: &mut World, role: String, name: String) {
     world.relays.serve(&role, &name).await;
 }
 
+#[given(regex = r"^a broker over HTTP with (\d+) places in each queue$")]
+async fn small_broker(world: &mut World, places: usize) {
+    let config = exorelay::broker::Config { queue_messages_max: places, ..Default::default() };
+    world.relays.start_broker_with(config).await;
+}
+
+#[given(regex = r#"^a service "([^"]+)" of that broker that receives "([^"]+)"$"#)]
+async fn serves(world: &mut World, role: String, name: String) {
+    world.relays.serve(&role, &name).await;
+}
+
+#[given(regex = r#"^a service "([^"]+)" of that broker that never finishes a "([^"]+)"$"#)]
+async fn never_finishes(world: &mut World, role: String, name: String) {
+    let config = Config { inbox_messages_max: 1, ..Config::default() };
+    let url = format!("http://{}", world.relays.broker_address);
+    world.relays.join(&role, &url, Register::Auto, config).await;
+    let relay = world.relays.relay(&role);
+    relay.on(name, |_, _| std::future::pending()).expect("it has no handler yet");
+    relay.ready().await;
+}
+
 #[given(regex = r#"^the relay "([^"]+)"(?: with (\d+) places in its outbox)? uses that broker$"#)]
 async fn uses(world: &mut World, role: String, places: String) {
     let mut config = Config::default();

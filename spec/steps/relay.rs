@@ -167,6 +167,7 @@ async fn sends_garbage(world: &mut World, role: String, name: String) {
 
 #[when(regex = r#"^"([^"]+)" sends (\d+) messages called "([^"]+)"$"#)]
 async fn sends_many(world: &mut World, role: String, count: usize, name: String) {
+    world.relays.sent.clear();
     for number in 0..count {
         let outcome = world.relays.relay(&role).send(name.as_str(), number).await;
         world.relays.keep(outcome);

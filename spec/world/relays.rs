@@ -101,10 +101,14 @@ impl Relays {
     }
 
     pub async fn start_broker(&mut self) {
+        self.start_broker_with(broker::Config::default()).await;
+    }
+
+    pub async fn start_broker_with(&mut self, config: broker::Config) {
         if self.broker_address.is_empty() {
             self.reserve();
         }
-        let broker = Broker::start(broker::Config::default());
+        let broker = Broker::start(config);
         let listening = Listening::bind("test", &self.broker_address).await.expect("the port is free");
         let limits = Limits::default();
         let serving = listening.serve(broker::routes::router(broker.clone(), &limits), &limits);

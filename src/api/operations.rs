@@ -23,6 +23,8 @@ pub(super) struct Ready {
     /// `ok`, or the problem.
     service: String,
     /// `ok`, or the problem.
+    outbox: String,
+    /// `ok`, or the problem.
     process: String,
 }
 
@@ -31,18 +33,19 @@ pub(super) async fn health() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], "{\"status\":\"ok\"}")
 }
 
-/// Returns `200` if messages can be sent and handled: the relay is on the bus, the service is reachable, and the process is
-/// not shutting down. Else `503` with the problem.
+/// Returns `200` if messages can be sent and handled: the relay is on the bus, the service is reachable, no message has
+/// waited for too long, and the process is not shutting down. Else `503` with the problem.
 pub(super) async fn ready(State(api): State<Api>) -> impl IntoResponse {
     let ok = || "ok".to_owned();
-    let (bus, service) = (api.relay.bus_error(), api.relay.service_error());
+    let (bus, service, outbox) = (api.relay.bus_error(), api.relay.service_error(), api.relay.outbox_error());
     let closing = api.relay.is_closing();
-    let ready = bus.is_none() && service.is_none() && !closing;
+    let ready = bus.is_none() && service.is_none() && outbox.is_none() && !closing;
     let body = Ready {
         ready,
         role: api.relay.role().to_string(),
         bus: bus.unwrap_or_else(ok),
         service: service.unwrap_or_else(ok),
+        outbox: outbox.unwrap_or_else(ok),
         process: if closing { "shutting down".into() } else { ok() },
     };
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))

@@ -235,6 +235,20 @@ async fn a_full_receiver_makes_the_bus_busy_and_loses_nothing(kind: Kind) {
     users.has(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
+async fn a_full_receiver_holds_up_only_messages_of_its_own_name(kind: Kind) {
+    let bench = Bench::new(kind).await;
+    let (users, log) = (bench.other("users", &["create"]), bench.other("log", &["note"]));
+    *users.full.lock().unwrap() = true;
+    let names = ["create"; 9].into_iter().chain(["note", "create", "note"]);
+    let messages: Vec<_> = names.enumerate().map(|(id, name)| message(&id.to_string(), name)).collect();
+    let verdicts = bench.bus.publish(&messages).await.unwrap();
+    let is_busy = |index: usize| matches!(verdicts[index], Verdict::Busy { .. });
+    assert_eq!(verdicts.len(), messages.len());
+    assert!(is_busy(8) && is_busy(10), "{verdicts:?}");
+    assert_eq!([&verdicts[9], &verdicts[11]], [&Verdict::Accepted; 2]);
+    log.has(&["9", "11"]).await;
+}
+
 async fn refused_messages_are_repeated_in_order(kind: Kind) {
     let bench = Bench::new(kind).await;
     let users = bench.other("users", &["create"]);
@@ -340,6 +354,11 @@ for_every_bus!([
     a_member_that_left_receives_nothing_and_may_leave_twice_and_rejoin,
     joining_again_updates_the_subscriptions,
 ]);
+
+#[tokio::test]
+async fn a_full_receiver_holds_up_only_messages_of_its_own_name_on_the_embedded_bus() {
+    a_full_receiver_holds_up_only_messages_of_its_own_name(Kind::Embedded).await;
+}
 
 #[tokio::test]
 async fn an_unreachable_broker_is_named_in_the_error() {

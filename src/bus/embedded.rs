@@ -1,5 +1,6 @@
 //! Bus to a broker in the same process.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -7,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Bus, Error, Membership};
 use crate::broker::Broker;
-use crate::message::{InstanceId, Message, Verdict};
+use crate::message::{InstanceId, Message, MessageName, Verdict};
 
 /// Renewal interval. Long, since the broker lives as long as the process.
 const RENEWAL: Duration = Duration::from_secs(60);
@@ -36,14 +37,18 @@ impl Bus for EmbeddedBus {
     }
 
     fn publish<'a>(&'a self, batch: &'a [Message]) -> BoxFuture<'a, Result<Vec<Verdict>, Error>> {
+        let mut busy: HashMap<&MessageName, Verdict> = HashMap::new();
         let mut verdicts = Vec::with_capacity(batch.len());
         for message in batch {
-            let verdict = self.broker.publish(Some(&self.instance), message.clone());
-            let busy = matches!(verdict, Verdict::Busy { .. });
-            verdicts.push(verdict);
-            if busy {
-                break;
+            if let Some(verdict) = busy.get(&message.name) {
+                verdicts.push(verdict.clone());
+                continue;
             }
+            let verdict = self.broker.publish(Some(&self.instance), message.clone());
+            if matches!(verdict, Verdict::Busy { .. }) {
+                busy.insert(&message.name, verdict.clone());
+            }
+            verdicts.push(verdict);
         }
         async move { Ok(verdicts) }.boxed()
     }

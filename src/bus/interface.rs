@@ -35,8 +35,11 @@ pub trait Bus: Send + Sync + 'static {
     fn publish_now(&self, message: &Message) -> Option<Verdict>;
 
     /// Publishes the first messages of `batch` (not empty) in order and returns a verdict for each of them: at least one,
-    /// at most all. After an error none, some or all may have been published; they may be published again, since receivers
-    /// detect duplicates by id. Not cancel-safe: a dropped call may still have published.
+    /// at most all. After `Busy` for a name, later messages of that name get `Busy` too, so that their order is kept when
+    /// they are published again; those of other names are judged on their own. The next call publishes anew.
+    ///
+    /// After an error none, some or all may have been published; they may be published again, since receivers detect
+    /// duplicates by id. Not cancel-safe: a dropped call may still have published.
     fn publish<'a>(&'a self, batch: &'a [Message]) -> BoxFuture<'a, Result<Vec<Verdict>, Error>>;
 
     /// Joins or renews without waiting. Returns `None` if this bus never supports that.

@@ -178,11 +178,7 @@ impl Bus for WebSocketBus {
     fn publish<'a>(&'a self, batch: &'a [Message]) -> BoxFuture<'a, Result<Vec<Verdict>, Error>> {
         async move {
             assert!(!batch.is_empty(), "an empty batch has no verdict");
-            let mut verdicts = self.publish_batch(batch).await?;
-            // Everything after the first busy verdict is sent again, so that order is kept.
-            let busy = verdicts.iter().position(|verdict| matches!(verdict, Verdict::Busy { .. }));
-            verdicts.truncate(busy.map_or(verdicts.len(), |first| first + 1));
-            Ok(verdicts)
+            self.publish_batch(batch).await
         }
         .boxed()
     }

@@ -25,12 +25,14 @@ pub(super) struct Health {
 struct Readiness {
     bus: String,
     service: String,
+    outbox: String,
     process: String,
 }
 
 impl Readiness {
     fn reasons(&self) -> Vec<String> {
-        let parts = [("bus", &self.bus), ("service", &self.service), ("process", &self.process)];
+        let parts =
+            [("bus", &self.bus), ("service", &self.service), ("outbox", &self.outbox), ("process", &self.process)];
         let wrong = parts.into_iter().filter(|(_, state)| !matches!(state.as_str(), "" | "ok"));
         wrong.map(|(part, state)| format!("{part}: {state}")).collect()
     }

@@ -1,6 +1,6 @@
 //! The receiving end of a relay, as a bus sees it.
 
-use super::{Delivery, Message, Receipt};
+use super::{Delivery, Message, MessageId, Receipt};
 
 /// Receiver of the messages that a bus delivers to this process.
 ///
@@ -17,6 +17,11 @@ pub trait Inbox: Send + Sync {
     /// Returns true if a caller is waiting for this very message, for example as the reply to its request. Such a message
     /// may overtake messages that wait for a full inbox: their handlers may themselves depend on it.
     fn awaits(&self, _message: &Message) -> bool {
+        false
+    }
+
+    /// Returns true if a caller waits for a reply to `request`; to any request, if it is `None`.
+    fn awaits_reply(&self, _request: Option<&MessageId>) -> bool {
         false
     }
 

@@ -23,8 +23,10 @@ pub struct Config {
     pub request_timeout_ms: u64,
     /// Maximum number of requests that wait for replies; further ones are refused as busy.
     pub waiters_max: usize,
-    /// Maximum number of messages that wait for the bus; further ones are refused as busy.
+    /// Maximum number of messages that wait for the bus; further ones are refused as busy. As many replies wait besides.
     pub outbox_messages_max: usize,
+    /// Time after which a message that still waits is reported as a problem by `/ready`; 0 for never.
+    pub ready_wait_max_ms: u64,
     /// Maximum number of messages in one call to our broker.
     pub batch_messages_max: usize,
     /// Maximum number of incoming messages in handlers or waiting for one; further ones are refused as busy.
@@ -63,6 +65,7 @@ impl Default for Config {
             request_timeout_ms: 30_000,
             waiters_max: 16_384,
             outbox_messages_max: 4_096,
+            ready_wait_max_ms: 30_000,
             batch_messages_max: 256,
             inbox_messages_max: 4_096,
             handlers_concurrent_max: 256,
@@ -82,6 +85,11 @@ impl Default for Config {
 impl Config {
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
+    }
+
+    /// Returns the time after which a message that still waits is a problem; `None` for never.
+    pub(crate) fn ready_wait_max(&self) -> Option<Duration> {
+        (self.ready_wait_max_ms > 0).then(|| Duration::from_millis(self.ready_wait_max_ms))
     }
 
     pub(crate) fn retry_wait_max(&self) -> Duration {

@@ -1,5 +1,8 @@
 //! Counters and gauges of the relay, as `/metrics` shows them.
 
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -19,6 +22,8 @@ pub(crate) struct Metrics {
     dead_letters: Counter,
     waiters: Gauge,
     outbox: Gauge,
+    outbox_held: Gauge,
+    outbox_age: Gauge<f64, AtomicU64>,
     online: Gauge,
 }
 
@@ -26,6 +31,10 @@ pub(crate) struct Metrics {
 pub(super) struct Gauges {
     pub(super) waiting_requests: usize,
     pub(super) outbox_messages: usize,
+    /// Messages of the outbox whose receiver is busy.
+    pub(super) outbox_held: usize,
+    /// Time for which the oldest message of the outbox has waited.
+    pub(super) outbox_age: Duration,
     pub(super) online: bool,
 }
 
@@ -48,6 +57,13 @@ impl Metrics {
         }
         registry.register("exorelay_relay_waiters", "Requests waiting for replies", metrics.waiters.clone());
         registry.register("exorelay_relay_outbox", "Messages waiting for the bus", metrics.outbox.clone());
+        registry.register(
+            "exorelay_relay_outbox_held",
+            "Messages waiting because their receiver is busy",
+            metrics.outbox_held.clone(),
+        );
+        let help = "Time for which the oldest message has waited for the bus";
+        registry.register("exorelay_relay_outbox_age_seconds", help, metrics.outbox_age.clone());
         registry.register("exorelay_relay_online", "1 while the relay is on the bus", metrics.online.clone());
         metrics
     }
@@ -82,6 +98,8 @@ impl Metrics {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.waiters.set(count(gauges.waiting_requests));
         self.outbox.set(count(gauges.outbox_messages));
+        self.outbox_held.set(count(gauges.outbox_held));
+        self.outbox_age.set(gauges.outbox_age.as_secs_f64());
         self.online.set(i64::from(gauges.online));
     }
 }

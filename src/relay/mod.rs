@@ -25,6 +25,7 @@
 
 mod config;
 mod dead_letters;
+mod deadline;
 mod error;
 mod events;
 mod identity;

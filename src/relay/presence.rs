@@ -30,7 +30,9 @@ pub(super) struct Presence {
 struct State {
     online: bool,
     registered: u64,
-    error: Option<String>,
+    /// Failure of the last call to the bus.
+    error: Option<bus::Error>,
+    left: bool,
 }
 
 impl Presence {
@@ -74,7 +76,25 @@ impl Presence {
         if state.online {
             return None;
         }
-        Some(state.error.clone().unwrap_or_else(|| "not registered with the bus yet".into()))
+        Some(match &state.error {
+            _ if state.left => "the relay is closed".into(),
+            Some(error) => error.to_string(),
+            None => "not registered with the bus yet".into(),
+        })
+    }
+
+    /// Returns the failure because of which the bus cannot be reached. `None` if it can, or if the relay is only about to
+    /// join: for the first time, or a broker that has restarted.
+    pub(super) fn bus_error(&self) -> Option<bus::Error> {
+        let state = self.state.borrow();
+        if state.online {
+            return None;
+        }
+        state.error.clone().filter(|error| !matches!(error, bus::Error::Unregistered { .. }))
+    }
+
+    pub(super) fn is_online(&self) -> bool {
+        self.state.borrow().online
     }
 
     /// Subscribes to the events from now on, preceded by [`Event::Online`] if the relay is online.
@@ -94,7 +114,7 @@ impl Presence {
 
     /// Records that a call to the bus failed, and starts to join again.
     pub(super) fn lost(&self, error: &bus::Error) {
-        self.set_offline(error.to_string());
+        self.set_offline(error.clone());
         self.renew.notify_one();
     }
 
@@ -117,7 +137,7 @@ impl Presence {
                     (true, renewal)
                 }
                 Err(error) => {
-                    self.set_offline(error.to_string());
+                    self.set_offline(error.clone());
                     self.events.error(Error::Bus(error));
                     (false, self.next_wait(&mut backoff, online_since.take()))
                 }
@@ -130,7 +150,7 @@ impl Presence {
                 // While the bus is away, a changed registration does not cut the backoff short.
                 () = self.renew.notified(), if has_joined => continue,
             };
-            self.set_offline(lost.to_string());
+            self.set_offline(lost);
             // All relays notice the loss of their broker at the same moment; the jitter spreads their return.
             let wait = self.next_wait(&mut backoff, online_since.take());
             tokio::select! {
@@ -168,14 +188,15 @@ impl Presence {
                 tracing::info!(role = %self.identity.role, "left the bus");
                 self.events.send(Event::Offline);
             }
-            state.error = Some("the relay is closed".into());
+            state.left = true;
         });
     }
 
     fn set_online(&self, version: u64) {
         // Sent while the state is locked, so that a new subscriber receives `Online` exactly once.
         self.state.send_modify(|state| {
-            let before = std::mem::replace(state, State { online: true, registered: version, error: None });
+            let before =
+                std::mem::replace(state, State { online: true, registered: version, error: None, left: false });
             if !before.online {
                 tracing::info!(role = %self.identity.role, "online");
                 self.events.send(self.online_event());
@@ -187,7 +208,7 @@ impl Presence {
         Event::Online { port: self.identity.online_port }
     }
 
-    fn set_offline(&self, error: String) {
+    fn set_offline(&self, error: bus::Error) {
         self.state.send_modify(|state| {
             if std::mem::take(&mut state.online) {
                 tracing::warn!(role = %self.identity.role, %error, "offline");

@@ -3,6 +3,7 @@
 mod context;
 mod inbox;
 mod on_reply;
+mod operations;
 mod request;
 mod send;
 
@@ -22,9 +23,9 @@ pub use request::Requesting;
 pub use send::{Accepting, Sending};
 
 use super::dead_letters::DeadLetters;
+use super::deadline::deadline_in;
 use super::events::EventSender;
 use super::incoming::{Accepted, HandlerTable, Incoming, Outcome, Refused, Subscription, Watching};
-use super::metrics::Gauges;
 use super::outgoing::{self, Draft, Log, Outgoing, Sent};
 use super::presence::Presence;
 use super::{Config, DeadLetter, DeadLetterId, Direction, Error, Events, Identity, Metrics};
@@ -76,8 +77,8 @@ impl Relay {
         let presence = Presence::new(Arc::clone(&identity), events.clone(), config.retry_wait_max());
         let presence = Arc::new(presence);
         let dead_letters = Arc::new(DeadLetters::new(config.dead_letters_max, metrics.clone()));
-        let (outgoing, queues) = Outgoing::new(
-            Arc::clone(&identity),
+        let (outgoing, unconfirmed) = Outgoing::new(
+            (Arc::clone(&identity), Arc::clone(&presence)),
             &config,
             log,
             Arc::clone(&dead_letters),
@@ -94,11 +95,11 @@ impl Relay {
             metrics.clone(),
         );
         let (tasks, listeners) = (TaskTracker::new(), Mutex::default());
-        if let Some(unconfirmed) = queues.unconfirmed {
+        if let Some(unconfirmed) = unconfirmed {
             tasks.spawn(Arc::clone(&outgoing).confirm_all(unconfirmed));
         }
         let (sender, online) = (Arc::clone(&outgoing), Arc::clone(&presence));
-        tasks.spawn(outgoing::publish_all(sender, online, queues.queue, config.clone()));
+        tasks.spawn(outgoing::publish_all(sender, online, config.clone()));
         tasks.spawn(Arc::clone(incoming.subscribers()).expire_leases());
         let parts =
             Parts { identity, config, presence, outgoing, incoming, dead_letters, events, metrics, tasks, listeners };
@@ -123,8 +124,8 @@ impl Relay {
     }
 
     /// Sends `name` with any serialisable payload; `()` and `null` mean none. Await the result, which is the id of the
-    /// message once it is accepted: it is in the outbox, and will be sent in the order of sending, as soon as the bus is
-    /// there.
+    /// message once it is accepted: it is in the outbox, and will be sent as soon as the bus is there. Messages of one name
+    /// are sent in this order; messages of other names overtake those whose receiver is busy, and replies overtake others.
     ///
     /// Errors: [`Error::Name`], [`Error::Payload`], [`Error::Busy`], [`Error::Closed`]; with a bus in this process also
     /// [`Error::NoReceivers`] at once. Otherwise a message that no service receives becomes a dead letter and an event.
@@ -229,21 +230,6 @@ impl Relay {
         self.0.presence.first_attempt().await;
     }
 
-    /// Returns the reason why the relay is not on the bus, or `None` if it is.
-    pub(crate) fn bus_error(&self) -> Option<String> {
-        self.0.presence.error()
-    }
-
-    /// Returns the reason why the service behind the webhook cannot be reached, if that is known.
-    pub(crate) fn service_error(&self) -> Option<String> {
-        self.0.incoming.service_error()
-    }
-
-    /// Returns true once the relay is shutting down.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.0.incoming.is_closed()
-    }
-
     /// Sends a draft: see [`Outgoing::send`].
     pub(crate) async fn send_draft(&self, draft: Draft) -> Result<Sent, Error> {
         self.0.outgoing.send(draft).await
@@ -323,15 +309,6 @@ impl Relay {
         self.0.events.error(error);
     }
 
-    /// Updates the gauges; to be called before they are read.
-    pub(crate) fn refresh_metrics(&self) {
-        self.0.metrics.set(&Gauges {
-            waiting_requests: self.waiting(),
-            outbox_messages: self.0.outgoing.queued(),
-            online: self.bus_error().is_none(),
-        });
-    }
-
     /// Hands over a listener, which serves until this relay is closed.
     pub(crate) fn add_listener(&self, listener: Serving) {
         lock(&self.0.listeners).push(listener);
@@ -346,7 +323,7 @@ impl Relay {
     /// and closes the listeners: all within `grace`. Returns the number of messages that were not handled or sent by
     /// then. Closing twice does nothing.
     pub async fn close_within(&self, grace: Duration) -> usize {
-        let deadline = Instant::now() + grace;
+        let deadline = deadline_in(grace);
         self.0.incoming.close();
         let idle = async {
             while self.pending() > 0 {

@@ -25,7 +25,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("relay.namespace", "Prefix that a generic service uses for its own messages, such as `mongo`."),
     ("relay.request_timeout_ms", "Default time a request waits for its reply."),
     ("relay.waiters_max", "Maximum requests waiting for replies; more are refused as busy."),
-    ("relay.outbox_messages_max", "Maximum messages waiting for the bus; more are refused as busy."),
+    (
+        "relay.outbox_messages_max",
+        "Maximum messages waiting for the bus; more are refused as busy. As many replies wait besides.",
+    ),
+    (
+        "relay.ready_wait_max_ms",
+        "Time after which a message that still waits is reported as a problem by `/ready`; 0 for never.",
+    ),
     ("relay.batch_messages_max", "Maximum messages in one call to an exorelay broker."),
     (
         "relay.inbox_messages_max",

@@ -17,6 +17,9 @@ use crate::message::{Delivery, Inbox, Message, Pending, Receipt};
 /// overtake held messages, as long as they are read.
 const HELD_MESSAGES_MAX: usize = 256;
 
+/// The same while a request waits for its reply, which may be behind those messages.
+const HELD_WHILE_AWAITING_MAX: usize = 16_384;
+
 /// Delivers received messages to the inbox.
 pub(super) struct Intake {
     inbox: Arc<dyn Inbox>,
@@ -155,8 +158,12 @@ impl Intake {
     /// Returns whether the connection may read more.
     pub(super) fn reading(&self) -> Reading {
         match &self.mode {
-            Mode::Hold { held, .. } if held.len() >= HELD_MESSAGES_MAX => Reading::Off,
-            Mode::Hold { .. } | Mode::Answer { .. } => Reading::On,
+            Mode::Answer { .. } => Reading::On,
+            Mode::Hold { held, .. } => match held.len() {
+                0..HELD_MESSAGES_MAX => Reading::On,
+                HELD_MESSAGES_MAX..HELD_WHILE_AWAITING_MAX if self.inbox.awaits_reply(None) => Reading::On,
+                _ => Reading::Off,
+            },
         }
     }
 

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use crate::message::{ActivityId, Message, MessageId, Verdict};
 
-/// Maximum number of remembered conversations, for brokers that do not send `responseTo`.
+/// Number of conversations, besides those of open requests, that are remembered for brokers that do not send
+/// `responseTo`.
 const CONVERSATIONS_MAX: usize = 16_384;
 
 /// Sent messages without an acknowledgement, in sending order. `W` is the waiting caller.
@@ -61,26 +62,43 @@ impl<W> Unanswered<W> {
 }
 
 /// Last message sent in each conversation, which a received message of that conversation is taken to answer if the broker
-/// does not say. The oldest conversation is evicted at [`CONVERSATIONS_MAX`]. exo 3.4.
+/// does not say. Those of open requests are kept; of the others the oldest are evicted. exo 3.4.
 pub(super) struct Conversations {
     last: HashMap<ActivityId, MessageId>,
     order: VecDeque<ActivityId>,
+    /// Number of conversations at which the next eviction is due.
+    evict_at: usize,
 }
 
 impl Conversations {
     pub(super) fn new() -> Self {
-        Self { last: HashMap::new(), order: VecDeque::new() }
+        Self { last: HashMap::new(), order: VecDeque::new(), evict_at: 2 * CONVERSATIONS_MAX }
     }
 
-    pub(super) fn sent(&mut self, activity: ActivityId, id: MessageId) {
+    /// Records that the message `id` was sent. `is_open` returns true for a request that waits for its reply.
+    pub(super) fn sent(&mut self, activity: ActivityId, id: MessageId, is_open: impl Fn(&MessageId) -> bool) {
         if self.last.insert(activity.clone(), id).is_none() {
             self.order.push_back(activity);
         }
-        if self.order.len() > CONVERSATIONS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.last.remove(&oldest);
+        if self.order.len() >= self.evict_at {
+            self.evict(is_open);
         }
+    }
+
+    /// Evicts all conversations but the latest and those of open requests, seldom enough to look at each of them.
+    fn evict(&mut self, is_open: impl Fn(&MessageId) -> bool) {
+        let mut evictable = self.order.len() - CONVERSATIONS_MAX;
+        let last = &mut self.last;
+        self.order.retain(|activity| {
+            let is_recent = evictable == 0;
+            evictable = evictable.saturating_sub(1);
+            let keep = is_recent || last.get(activity).is_some_and(&is_open);
+            if !keep {
+                last.remove(activity);
+            }
+            keep
+        });
+        self.evict_at = self.order.len() + CONVERSATIONS_MAX;
     }
 
     /// Sets `response_to` if it is missing and known.
@@ -137,7 +155,7 @@ mod tests {
     fn a_message_answers_the_last_one_of_its_conversation_unless_it_has_response_to() {
         let mut known = Conversations::new();
         for (activity, id) in [("a", "1"), ("b", "2"), ("a", "3")] {
-            known.sent(ActivityId::parse(activity).unwrap(), MessageId::parse(id).unwrap());
+            known.sent(ActivityId::parse(activity).unwrap(), MessageId::parse(id).unwrap(), |_| false);
         }
         check_answered(&known, message(Some("a"), None), Some("3"));
         check_answered(&known, message(Some("a"), Some("1")), Some("1"));
@@ -146,14 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_remembered_conversations_is_limited() {
+    fn the_number_of_remembered_conversations_is_limited_and_open_requests_are_kept() {
         let mut known = Conversations::new();
-        for number in 0..CONVERSATIONS_MAX + 100 {
+        let numbers = 0..10 * CONVERSATIONS_MAX;
+        for number in numbers.clone() {
             let text = number.to_string();
-            known.sent(ActivityId::parse(&text).unwrap(), MessageId::parse(&text).unwrap());
+            let is_open = |id: &MessageId| id.as_str() == "7";
+            known.sent(ActivityId::parse(&text).unwrap(), MessageId::parse(&text).unwrap(), is_open);
+            assert!(known.order.len() <= 2 * CONVERSATIONS_MAX + 1, "{}", known.order.len());
         }
-        assert_eq!((known.last.len(), known.order.len()), (CONVERSATIONS_MAX, CONVERSATIONS_MAX));
-        check_answered(&known, message(Some("99"), None), None);
-        check_answered(&known, message(Some("100"), None), Some("100"));
+        assert_eq!(known.last.len(), known.order.len());
+        check_answered(&known, message(Some("6"), None), None);
+        check_answered(&known, message(Some("7"), None), Some("7"));
+        let recent = (numbers.end - CONVERSATIONS_MAX).to_string();
+        check_answered(&known, message(Some(&recent), None), Some(&recent));
     }
 }

@@ -24,7 +24,7 @@ use crate::message::{ActivityId, Inbox, Message, MessageId, Role, Verdict};
 /// Time for which messages that the inbox had no room for are retried after their connection ended.
 const HELD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Announces to our broker that the messages it refused as busy are sent again, in order.
+/// Announces to our broker that this end has read which messages it refused as busy: what follows is judged anew.
 const RESUME: Bytes = Bytes::from_static(b"[]");
 
 /// Settings of a connection.
@@ -62,7 +62,7 @@ pub(super) struct BusSession {
     conversations: Conversations,
     batches: mpsc::Receiver<Batch>,
     leaving: oneshot::Receiver<()>,
-    /// True if the broker had no room for a message: it takes none before it reads [`RESUME`].
+    /// True if the broker had no room for a message: it takes none of that name before it reads [`RESUME`].
     held_up: bool,
 }
 
@@ -214,7 +214,7 @@ impl BusSession {
         let Batch { frames, conversations, verdicts } = batch;
         self.unanswered.push(verdicts, frames.len(), now() + self.setup.timeout);
         for (activity, id) in conversations {
-            self.conversations.sent(activity, id);
+            self.conversations.sent(activity, id, |request| self.inbox.awaits_reply(Some(request)));
         }
         if std::mem::take(&mut self.held_up) {
             queue.text(RESUME);

@@ -26,6 +26,7 @@ use crate::sync::lock;
 type Handled = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// A message that was accepted, and what the caller has to do about it.
+#[allow(clippy::large_enum_variant, reason = "it is moved once, and a box would allocate for each message")]
 pub(in crate::relay) enum Accepted<H> {
     /// Nothing: it is processed, or queued for subscribers.
     Done,

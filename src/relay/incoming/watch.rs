@@ -12,13 +12,11 @@ use tokio::time::Instant;
 use super::rules::{Full, Watchers};
 use crate::message::{ActivityId, Message};
 use crate::relay::Error;
+use crate::relay::deadline::deadline_in;
 use crate::sync::lock;
 
 /// Wait suggested to a caller that found the table full.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
-
-/// Longest possible watch. Callers may ask for more, up to what a clock cannot represent.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Callers that wait for the next message of an activity.
 pub(in crate::relay) struct ActivityWatchers {
@@ -33,7 +31,7 @@ impl ActivityWatchers {
 
     /// Starts to wait for the next message of `activity`. Errors: [`Error::Busy`].
     pub(in crate::relay) fn watch(self: &Arc<Self>, activity: ActivityId, timeout: Duration) -> Watching {
-        let deadline = Instant::now() + timeout.min(LONGEST);
+        let deadline = deadline_in(timeout);
         let (sender, message) = oneshot::channel();
         let number = lock(&self.table).insert(activity.clone(), sender).map_err(|Full| Error::Busy {
             what: "the table of watched activities",

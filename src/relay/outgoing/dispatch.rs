@@ -10,19 +10,23 @@ use uuid::Uuid;
 
 use super::draft::{Draft, Sent};
 use super::idempotency::{Call, Calls};
-use super::outbox::{Log, Outbox, Queues, Unconfirmed};
+use super::outbox::{Log, Outbox, Unconfirmed};
 use super::replies::Replies;
 use super::requests::{ReplyOutcome, Requests};
+use super::rules::{Dropped, Oldest};
 use crate::bus;
 use crate::message::{Message, MessageId, MessageName, Receipt, Role, Verdict};
 use crate::relay::dead_letters::DeadLetters;
+use crate::relay::deadline::deadline_in;
 use crate::relay::events::EventSender;
 use crate::relay::identity::Identity;
+use crate::relay::presence::Presence;
 use crate::relay::{Config, Direction, Error, Metrics};
 
 /// Sends messages and requests, and matches replies with requests.
 pub(in crate::relay) struct Outgoing {
     identity: Arc<Identity>,
+    presence: Arc<Presence>,
     outbox: Outbox,
     requests: Arc<Requests>,
     calls: Calls,
@@ -32,19 +36,20 @@ pub(in crate::relay) struct Outgoing {
 }
 
 impl Outgoing {
+    /// Creates the outgoing half. With a log there is a receiver, for [`Outgoing::confirm_all`].
     pub(in crate::relay) fn new(
-        identity: Arc<Identity>,
+        (identity, presence): (Arc<Identity>, Arc<Presence>),
         config: &Config,
         log: Option<Arc<dyn Log>>,
         dead_letters: Arc<DeadLetters>,
         events: EventSender,
         metrics: Metrics,
-    ) -> (Self, Queues) {
-        let (outbox, queues) = Outbox::new(config.outbox_messages_max, log);
+    ) -> (Self, Option<mpsc::Receiver<Unconfirmed>>) {
+        let (outbox, unconfirmed) = Outbox::new(config, log);
         let requests = Arc::new(Requests::new(config.waiters_max));
         let window = Duration::from_millis(config.idempotency_window_ms);
         let calls = Calls::new(config.idempotency_keys_max, window);
-        (Self { identity, outbox, requests, calls, dead_letters, events, metrics }, queues)
+        (Self { identity, presence, outbox, requests, calls, dead_letters, events, metrics }, unconfirmed)
     }
 
     /// Sends a draft and waits until it is accepted. Under an idempotency key only the first of equal drafts is sent.
@@ -88,7 +93,7 @@ impl Outgoing {
 
     async fn ask(&self, message: Message, timeout: Duration) -> Result<Message, Error> {
         let name = message.name.clone();
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_in(timeout);
         let (_guard, reply) = self.requests.wait_for_one(&message.id)?;
         let exchange = async {
             self.dispatch(message, Some(deadline)).wait().await?;
@@ -105,19 +110,22 @@ impl Outgoing {
         let message = self.compose(draft, None);
         let name = message.name.clone();
         let waiting = self.requests.wait_for_many(&message.id)?;
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_in(timeout);
         let receipt = self.dispatch(message, Some(deadline));
         Replies::new(waiting, receipt, name, (timeout, deadline))
     }
 
-    /// Publishes a message at once if the bus is in this process, else puts it into the outbox, which drops it at
-    /// `until`. The receipt says when it is accepted.
+    /// Publishes a message at once if the bus is in this process, else puts it into the outbox. A request, whose requester
+    /// waits until `until`, fails if the bus cannot be reached. The receipt says when the message is accepted.
     pub(in crate::relay) fn dispatch(&self, message: Message, until: Option<Instant>) -> Receipt<Result<(), Error>> {
         if self.outbox.is_closed() {
             return Receipt::Now(Err(Error::Closed));
         }
         match self.identity.bus.publish_now(&message) {
-            None => self.outbox.push(message, until),
+            None => match until.and_then(|_| self.presence.bus_error()) {
+                Some(error) => Receipt::Now(Err(Error::Bus(error))),
+                None => self.outbox.push(message, until),
+            },
             Some(verdict) => {
                 self.metrics.sent(&verdict);
                 Receipt::Now(error_of(&message, &verdict).map_or(Ok(()), Err))
@@ -140,11 +148,14 @@ impl Outgoing {
         self.identity.bus.publish(batch).await
     }
 
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
     /// Concludes a message of the outbox, on which the bus has decided. A failure goes to the requester who waits for a
     /// reply, else to the dead letters.
     pub(super) fn conclude(&self, message: &Message, verdict: &Verdict) {
         self.metrics.sent(verdict);
-        self.outbox.conclude(1);
         let Some(error) = error_of(message, verdict) else { return };
         if !self.requests.fail(&message.id, error.clone()) {
             tracing::warn!(message_id = %message.id, name = %message.name, %error, "message was not sent");
@@ -153,14 +164,28 @@ impl Outgoing {
         }
     }
 
-    /// Concludes requests of the outbox that were dropped because their time was over.
-    pub(super) fn drop_overdue(&self, count: usize) {
-        self.outbox.conclude(count);
+    /// Concludes a request that leaves the outbox without being published.
+    pub(super) fn conclude_dropped(&self, dropped: Dropped) {
+        let message = match dropped {
+            Dropped::Overdue(message) => message,
+            Dropped::Busy(message, retry_after) => {
+                self.requests.fail(&message.id, receiver_busy(retry_after));
+                message
+            }
+        };
+        self.outbox.give_up(&message);
+    }
+
+    /// Fails the requests that were not published yet, since the bus cannot be reached.
+    pub(super) fn fail_unpublished(&self, error: &bus::Error) {
+        for request in self.outbox.drop_unpublished_requests() {
+            self.requests.fail(&request.id, Error::Bus(error.clone()));
+        }
     }
 
     /// Accepts messages as the log stores them, until the outbox is closed.
     pub(in crate::relay) async fn confirm_all(self: Arc<Self>, unconfirmed: mpsc::Receiver<Unconfirmed>) {
-        self.outbox.confirm_all(unconfirmed).await;
+        self.outbox.confirm_all(unconfirmed, |_, _| {}).await;
     }
 
     /// Completes a request with a reply.
@@ -197,18 +222,19 @@ impl Outgoing {
         self.outbox.close();
     }
 
-    /// Waits for [`Outgoing::close`]. Cancel-safe.
-    pub(super) async fn closed(&self) {
-        self.outbox.closed().await;
-    }
-
     /// Waits until the outbox is closed and all its messages are published. Cancel-safe.
     pub(in crate::relay) async fn emptied(&self) {
         self.outbox.emptied().await;
     }
 
-    pub(super) fn set_empty(&self) {
-        self.outbox.set_empty();
+    /// Messages in the outbox that are held back, since their receiver is busy.
+    pub(in crate::relay) fn held(&self) -> usize {
+        self.outbox.held()
+    }
+
+    /// Returns the message of the outbox that has waited longest, and for how long.
+    pub(in crate::relay) fn oldest(&self) -> Option<(Oldest, Duration)> {
+        self.outbox.oldest()
     }
 }
 
@@ -242,8 +268,10 @@ fn error_of(message: &Message, verdict: &Verdict) -> Option<Error> {
         Verdict::Forbidden { detail } | Verdict::Refused { detail } => {
             Some(Error::Refused { name: name(), detail: detail.clone() })
         }
-        Verdict::Busy { retry_after } => {
-            Some(Error::Busy { what: "the receiver's queue", places: 0, retry_after: *retry_after })
-        }
+        Verdict::Busy { retry_after } => Some(receiver_busy(*retry_after)),
     }
+}
+
+fn receiver_busy(retry_after: Duration) -> Error {
+    Error::Busy { what: "the receiver's queue", places: 0, retry_after }
 }

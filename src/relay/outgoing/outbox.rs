@@ -1,15 +1,16 @@
 //! The outbox: a bounded queue of accepted messages that wait for the bus, in order of sending.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::message::{Completion, Message, Receipt};
-use crate::relay::Error;
+use super::rules::{Batch, Dropped, Lane, Oldest, Queue, Rejected, Waiting};
+use crate::message::{Completion, Message, Receipt, Verdict};
+use crate::relay::{Config, Error};
+use crate::sync::lock;
 
 /// Wait suggested to a sender that found the outbox full.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -22,151 +23,182 @@ pub(in crate::relay) trait Log: Send + Sync {
     fn append(&self, message: &Message) -> Receipt<Result<(), Error>>;
 }
 
-/// A message in the outbox. It is dropped at `until`, when its requester stops waiting for the reply.
-pub(in crate::relay) struct Entry {
-    pub(super) message: Message,
-    pub(super) until: Option<Instant>,
-}
-
-/// A message that the log has not stored yet, with its reserved slot in the queue.
+/// A message that the log has not stored yet. It has its place in the queue.
 pub(in crate::relay) struct Unconfirmed {
-    entry: Entry,
-    slot: mpsc::OwnedPermit<Entry>,
+    message: Message,
+    waiting: Waiting,
     stored: Receipt<Result<(), Error>>,
     accepted: Completion<Result<(), Error>>,
 }
 
-/// Sending end of the outbox.
+/// State of the outbox. Replies overtake other messages, and messages for a busy receiver are held back.
 pub(super) struct Outbox {
-    queue: mpsc::Sender<Entry>,
+    queue: Mutex<Queue>,
+    messages_max: usize,
+    /// Signals that a message was queued, or that the outbox is closing.
+    changed: Notify,
     log: Option<(Arc<dyn Log>, mpsc::Sender<Unconfirmed>)>,
-    /// Messages accepted or waiting for the log, and not concluded: queued, or on their way to the bus.
-    messages: AtomicUsize,
     closing: CancellationToken,
     empty: CancellationToken,
 }
 
-/// Receiving ends of the outbox, for the tasks that empty it.
-pub(in crate::relay) struct Queues {
-    /// For [`super::publish_all`].
-    pub(in crate::relay) queue: mpsc::Receiver<Entry>,
-    /// For [`super::Outgoing::confirm_all`]; `None` if there is no log.
-    pub(in crate::relay) unconfirmed: Option<mpsc::Receiver<Unconfirmed>>,
-}
-
 impl Outbox {
-    pub(super) fn new(messages_max: usize, log: Option<Arc<dyn Log>>) -> (Self, Queues) {
-        let messages_max = messages_max.max(1);
-        let (queue, receiver) = mpsc::channel(messages_max);
+    /// Creates the outbox. With a log there is a receiver, for [`Outbox::confirm_all`].
+    pub(super) fn new(config: &Config, log: Option<Arc<dyn Log>>) -> (Self, Option<mpsc::Receiver<Unconfirmed>>) {
+        let messages_max = config.outbox_messages_max.max(1);
         let (log, unconfirmed) = match log {
             None => (None, None),
             Some(log) => {
-                let (sender, receiver) = mpsc::channel(messages_max);
+                // Each lane of the queue has that many places.
+                let (sender, receiver) = mpsc::channel(2 * messages_max);
                 (Some((log, sender)), Some(receiver))
             }
         };
-        let (closing, empty) = (CancellationToken::new(), CancellationToken::new());
-        let outbox = Self { queue, log, messages: AtomicUsize::new(0), closing, empty };
-        (outbox, Queues { queue: receiver, unconfirmed })
+        let outbox = Self {
+            queue: Mutex::new(Queue::new(messages_max, config.retry_wait_max())),
+            messages_max,
+            changed: Notify::new(),
+            log,
+            closing: CancellationToken::new(),
+            empty: CancellationToken::new(),
+        };
+        (outbox, unconfirmed)
     }
 
-    /// Queues a message. The receipt says when it is accepted; an error means that it will not be sent.
+    /// Queues a message; a request until `until`, when its requester stops waiting. The receipt says when it is accepted;
+    /// an error means that it will not be sent.
     pub(super) fn push(&self, message: Message, until: Option<Instant>) -> Receipt<Result<(), Error>> {
-        let entry = Entry { message, until };
-        self.messages.fetch_add(1, Ordering::AcqRel);
-        let receipt = match &self.log {
-            None => Receipt::Now(self.queue.try_send(entry).map_err(|error| self.rejected(&error))),
-            Some((log, unconfirmed)) => self.push_logged(&**log, unconfirmed, entry),
-        };
-        if let Receipt::Now(Err(_)) = &receipt {
-            self.conclude(1);
-        }
-        receipt
-    }
-
-    fn push_logged(
-        &self,
-        log: &dyn Log,
-        unconfirmed: &mpsc::Sender<Unconfirmed>,
-        entry: Entry,
-    ) -> Receipt<Result<(), Error>> {
-        // The slot also bounds the messages that wait for the log, so both queues have enough capacity.
-        let slot = match self.queue.clone().try_reserve_owned() {
-            Ok(slot) => slot,
-            Err(error) => return Receipt::Now(Err(self.rejected(&error))),
-        };
-        // Before the message is stored: a refused one must not be sent after a restart.
-        let permit = match unconfirmed.try_reserve() {
-            Ok(permit) => permit,
-            Err(error) => return Receipt::Now(Err(self.rejected(&error))),
-        };
-        let stored = log.append(&entry.message);
-        let (accepted, receipt) = Receipt::later(Err(Error::Closed));
-        permit.send(Unconfirmed { entry, slot, stored, accepted });
-        receipt
-    }
-
-    fn rejected<T>(&self, error: &TrySendError<T>) -> Error {
-        match error {
-            TrySendError::Full(_) => {
-                Error::Busy { what: "the outbox", places: self.queue.max_capacity(), retry_after: RETRY_AFTER }
+        let since = Instant::now().into_std();
+        let waiting = Waiting { since, until: until.map(Instant::into_std), attempted: false };
+        let Some((log, unconfirmed)) = &self.log else {
+            let mut queue = lock(&self.queue);
+            if let Err(rejected) = queue.reserve(&message) {
+                return Receipt::Now(Err(self.rejected(rejected)));
             }
-            TrySendError::Closed(_) => Error::Closed,
+            queue.push(message, waiting);
+            drop(queue);
+            self.changed.notify_one();
+            return Receipt::Now(Ok(()));
+        };
+        if let Err(rejected) = lock(&self.queue).reserve(&message) {
+            return Receipt::Now(Err(self.rejected(rejected)));
         }
+        // Before the message is stored: a refused one must not be sent after a restart.
+        let Ok(permit) = unconfirmed.try_reserve() else {
+            lock(&self.queue).give_up(Lane::of(&message));
+            return Receipt::Now(Err(Error::Closed));
+        };
+        let stored = log.append(&message);
+        let (accepted, receipt) = Receipt::later(Err(Error::Closed));
+        permit.send(Unconfirmed { message, waiting, stored, accepted });
+        receipt
     }
 
-    /// Accepts messages and moves them on to the publisher as the log stores them. Returns once the outbox is closed and
-    /// no message waits for the log.
-    pub(super) async fn confirm_all(&self, mut unconfirmed: mpsc::Receiver<Unconfirmed>) {
+    fn rejected(&self, rejected: Rejected) -> Error {
+        let (what, places) = match rejected {
+            Rejected::Full => ("the outbox", self.messages_max),
+            Rejected::ReceiverBusy { waiting } => ("the outbox's share for one busy receiver", waiting),
+            Rejected::Closed => return Error::Closed,
+        };
+        Error::Busy { what, places, retry_after: RETRY_AFTER }
+    }
+
+    /// Accepts messages and moves them on to the publisher as the log stores them. `refused` gets those that it does not
+    /// store. Returns once the outbox is closed and no message waits for the log.
+    pub(super) async fn confirm_all(
+        &self,
+        mut unconfirmed: mpsc::Receiver<Unconfirmed>,
+        refused: impl Fn(&Message, &Error),
+    ) {
         loop {
             let next = tokio::select! {
                 next = unconfirmed.recv() => next,
-                () = self.closed() => {
+                () = self.closing.cancelled() => {
                     unconfirmed.close();
                     unconfirmed.recv().await
                 }
             };
-            let Some(Unconfirmed { entry, slot, stored, accepted }) = next else { return };
+            let Some(Unconfirmed { message, waiting, stored, accepted }) = next else { return };
             let stored = stored.wait().await;
             match &stored {
-                Ok(()) => drop(slot.send(entry)),
-                Err(_) => self.conclude(1),
+                Ok(()) => lock(&self.queue).push(message, waiting),
+                Err(error) => {
+                    lock(&self.queue).give_up(Lane::of(&message));
+                    refused(&message, error);
+                }
             }
+            self.changed.notify_one();
             accepted.complete(stored);
         }
     }
 
-    /// Number of messages that are not concluded.
-    pub(super) fn len(&self) -> usize {
-        self.messages.load(Ordering::Acquire)
+    /// Moves the next messages into `batch`, and requests that are not to be published into `dropped`. Returns the time
+    /// until messages that are held back can be tried again.
+    pub(super) fn take(&self, messages_max: usize, batch: &mut Batch, dropped: &mut Vec<Dropped>) -> Option<Duration> {
+        let now = Instant::now().into_std();
+        let mut queue = lock(&self.queue);
+        queue.take(now, messages_max, batch, dropped);
+        queue.due().map(|due| due.saturating_duration_since(now))
     }
 
-    /// Removes messages from the count: they were published, dropped or refused.
-    pub(super) fn conclude(&self, count: usize) {
-        let before = self.messages.fetch_sub(count, Ordering::AcqRel);
-        assert!(before >= count, "a message is concluded once");
+    /// Takes back what the bus has not decided on: see [`Queue::settle`].
+    pub(super) fn settle(&self, batch: &mut Batch, verdicts: &[Verdict]) {
+        lock(&self.queue).settle(batch, verdicts, Instant::now().into_std());
+    }
+
+    /// Gives up the place of a dropped message.
+    pub(super) fn give_up(&self, message: &Message) {
+        lock(&self.queue).give_up(Lane::of(message));
+    }
+
+    /// Removes the requests that were never published.
+    pub(super) fn drop_unpublished_requests(&self) -> Vec<Message> {
+        lock(&self.queue).drop_unpublished_requests()
+    }
+
+    /// Waits until a message is queued, or the outbox is closing. Cancel-safe.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Number of messages that are not concluded.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.queue).len()
+    }
+
+    /// Number of messages that are held back, since their receiver is busy.
+    pub(super) fn held(&self) -> usize {
+        lock(&self.queue).held()
+    }
+
+    /// Returns the message that has waited longest, and for how long.
+    pub(super) fn oldest(&self) -> Option<(Oldest, Duration)> {
+        let oldest = lock(&self.queue).oldest()?;
+        let age = Instant::now().into_std().saturating_duration_since(oldest.since);
+        Some((oldest, age))
     }
 
     /// Accepts no more messages.
     pub(super) fn close(&self) {
         self.closing.cancel();
+        self.changed.notify_one();
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.closing.is_cancelled()
     }
 
-    /// Waits for [`Outbox::close`]. Cancel-safe.
-    pub(super) async fn closed(&self) {
-        self.closing.cancelled().await;
+    /// Returns true once the outbox is closed and every message is concluded.
+    pub(super) fn has_ended(&self) -> bool {
+        let ended = self.is_closed() && lock(&self.queue).end();
+        if ended {
+            self.empty.cancel();
+        }
+        ended
     }
 
-    /// Waits until the outbox is closed and every message is concluded. Cancel-safe.
+    /// Waits until the outbox has ended. Cancel-safe.
     pub(super) async fn emptied(&self) {
         self.empty.cancelled().await;
-    }
-
-    pub(super) fn set_empty(&self) {
-        self.empty.cancel();
     }
 }

@@ -1,113 +1,93 @@
-//! Task that publishes the outbox: in order, in batches, and again while the bus is away or busy.
+//! Task that publishes the outbox: in batches, and again while the bus is away or a receiver is busy.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::Instant;
-
 use super::dispatch::Outgoing;
-use super::outbox::Entry;
-use crate::http::Backoff;
-use crate::message::{Message, Verdict};
+use super::rules::Batch;
+use crate::bus;
+use crate::http::{Backoff, ClientError};
+use crate::message::Verdict;
 use crate::relay::Config;
 use crate::relay::presence::Presence;
 
-/// Publishes every message of `queue`. Returns once the outbox is closed and empty.
-pub(in crate::relay) async fn publish_all(
-    outgoing: Arc<Outgoing>,
-    presence: Arc<Presence>,
-    mut queue: mpsc::Receiver<Entry>,
-    config: Config,
-) {
+/// Publishes every message of the outbox. Returns once it is closed and empty.
+pub(in crate::relay) async fn publish_all(outgoing: Arc<Outgoing>, presence: Arc<Presence>, config: Config) {
     let batch_max = config.batch_messages_max.max(1);
-    let mut taken = Vec::with_capacity(batch_max);
-    let mut batch = Batch::default();
+    let (mut batch, mut dropped) = (Batch::default(), Vec::new());
     let mut backoff = Backoff::new(config.retry_wait_max());
-    loop {
-        if batch.messages.is_empty() {
-            let received = tokio::select! {
-                received = queue.recv_many(&mut taken, batch_max) => received,
-                () = outgoing.closed() => {
-                    queue.close();
-                    queue.recv_many(&mut taken, batch_max).await
-                }
-            };
-            if received == 0 {
-                outgoing.set_empty();
-                return;
+    while !outgoing.outbox().has_ended() {
+        if !presence.is_online() {
+            if let Some(error) = presence.bus_error() {
+                outgoing.fail_unpublished(&error);
             }
-            taken.drain(..).for_each(|entry| batch.push(entry));
-        }
-        presence.online().await;
-        let before = batch.messages.len();
-        batch.drop_overdue(Instant::now());
-        outgoing.drop_overdue(before - batch.messages.len());
-        if batch.messages.is_empty() {
+            tokio::select! {
+                () = presence.online() => {}
+                () = outgoing.outbox().changed() => {}
+            }
             continue;
         }
-        let wait = publish_once(&outgoing, &presence, &mut batch, &mut backoff).await;
-        if let Some(wait) = wait {
-            tokio::time::sleep(wait).await;
+        let due = outgoing.outbox().take(batch_max, &mut batch, &mut dropped);
+        dropped.drain(..).for_each(|dropped| outgoing.conclude_dropped(dropped));
+        if batch.messages.is_empty() {
+            if !outgoing.outbox().has_ended() {
+                wait(&outgoing, due).await;
+            }
+            continue;
+        }
+        if let Err(error) = publish_once(&outgoing, &mut batch).await {
+            presence.lost(&error);
+            if let Some(error) = presence.bus_error() {
+                outgoing.fail_unpublished(&error);
+            }
+            tokio::time::sleep(backoff.next()).await;
+        } else {
+            backoff.reset();
         }
     }
 }
 
-/// Publishes the batch once and removes the messages that the bus has decided on. Returns the wait before the next
-/// attempt, if the rest needs one.
-async fn publish_once(
-    outgoing: &Outgoing,
-    presence: &Presence,
-    batch: &mut Batch,
-    backoff: &mut Backoff,
-) -> Option<Duration> {
-    let verdicts = match outgoing.publish(&batch.messages).await {
-        Ok(verdicts) => verdicts,
+/// Waits for a message, or until messages that are held back are due.
+async fn wait(outgoing: &Outgoing, due: Option<Duration>) {
+    match due {
+        None => outgoing.outbox().changed().await,
+        Some(due) => {
+            tokio::select! {
+                () = outgoing.outbox().changed() => {}
+                () = tokio::time::sleep(due) => {}
+            }
+        }
+    }
+}
+
+/// Publishes the batch once, concludes the messages that the bus has decided on, and returns the rest to the outbox.
+async fn publish_once(outgoing: &Outgoing, batch: &mut Batch) -> Result<(), bus::Error> {
+    let outcome = outgoing.publish(&batch.messages).await;
+    let verdicts = match &outcome {
+        Ok(verdicts) => verdicts.as_slice(),
         Err(error) => {
-            presence.lost(&error);
-            return Some(backoff.next());
+            let attempted = !is_unsent(error);
+            batch.waiting.iter_mut().for_each(|waiting| waiting.attempted |= attempted);
+            &[]
         }
     };
-    backoff.reset();
     assert!(verdicts.len() <= batch.messages.len(), "the bus returned more verdicts than it was given messages");
-    let mut concluded = 0;
-    let mut wait = None;
-    for (message, verdict) in batch.messages.iter().zip(&verdicts) {
-        if let Verdict::Busy { retry_after } = verdict {
-            wait = Some(*retry_after);
-            break;
+    for ((message, waiting), verdict) in batch.messages.iter().zip(&batch.waiting).zip(verdicts) {
+        let is_request = waiting.until.is_some();
+        if is_request || !matches!(verdict, Verdict::Busy { .. }) {
+            outgoing.conclude(message, verdict);
         }
-        outgoing.conclude(message, verdict);
-        concluded += 1;
     }
-    batch.drop_first(concluded);
-    wait
+    outgoing.outbox().settle(batch, verdicts);
+    outcome.map(drop)
 }
 
-/// Messages that were taken out of the outbox and wait for their verdict.
-#[derive(Default)]
-struct Batch {
-    messages: Vec<Message>,
-    until: Vec<Option<Instant>>,
-}
-
-impl Batch {
-    fn push(&mut self, entry: Entry) {
-        self.messages.push(entry.message);
-        self.until.push(entry.until);
-    }
-
-    fn drop_first(&mut self, count: usize) {
-        self.messages.drain(..count);
-        self.until.drain(..count);
-    }
-
-    /// Drops requests whose time is over.
-    fn drop_overdue(&mut self, now: Instant) {
-        let overdue = |until: &Option<Instant>| until.is_some_and(|until| until <= now);
-        let mut until = self.until.iter();
-        self.messages.retain(|_| !until.next().is_some_and(overdue));
-        self.until.retain(|until| !overdue(until));
-        assert_eq!(self.messages.len(), self.until.len());
-    }
+/// Returns true if a call that failed with `error` has published nothing.
+fn is_unsent(error: &bus::Error) -> bool {
+    matches!(
+        error,
+        bus::Error::Away(ClientError::Connect { .. } | ClientError::Url { .. })
+            | bus::Error::NotConnected { .. }
+            | bus::Error::Unregistered { .. }
+    )
 }

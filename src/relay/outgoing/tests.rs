@@ -32,9 +32,29 @@ impl SlowLog {
     }
 }
 
-/// A bus that records the names of published messages.
+/// A bus that records the names of published messages, and refuses those whose receiver is busy.
 #[derive(Default)]
-struct RecordingBus(Mutex<Vec<String>>);
+struct RecordingBus {
+    names: Mutex<Vec<String>>,
+    busy: Mutex<Option<&'static str>>,
+    /// The failure of every call while it is set.
+    away: Mutex<Option<bus::Error>>,
+}
+
+impl RecordingBus {
+    fn judge(&self, message: &Message) -> Verdict {
+        let name = message.name.to_string();
+        if *self.busy.lock().unwrap() == Some(&name) {
+            return Verdict::Busy { retry_after: Duration::from_millis(100) };
+        }
+        self.names.lock().unwrap().push(name);
+        Verdict::Accepted
+    }
+
+    fn check_away(&self) -> Result<(), bus::Error> {
+        self.away.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+}
 
 impl Bus for RecordingBus {
     fn publish_now(&self, _message: &Message) -> Option<Verdict> {
@@ -42,8 +62,8 @@ impl Bus for RecordingBus {
     }
 
     fn publish<'a>(&'a self, batch: &'a [Message]) -> BoxFuture<'a, Result<Vec<Verdict>, bus::Error>> {
-        self.0.lock().unwrap().extend(batch.iter().map(|message| message.name.to_string()));
-        async move { Ok(vec![Verdict::Accepted; batch.len()]) }.boxed()
+        let outcome = self.check_away().map(|()| batch.iter().map(|message| self.judge(message)).collect());
+        async move { outcome }.boxed()
     }
 
     fn join_now(&self, _membership: &Membership) -> Option<Result<Duration, bus::Error>> {
@@ -51,7 +71,8 @@ impl Bus for RecordingBus {
     }
 
     fn join<'a>(&'a self, _membership: &'a Membership) -> BoxFuture<'a, Result<Duration, bus::Error>> {
-        async move { Ok(Duration::from_secs(60)) }.boxed()
+        let outcome = self.check_away().map(|()| Duration::from_secs(60));
+        async move { outcome }.boxed()
     }
 
     fn leave<'a>(&'a self, _membership: &'a Membership) -> BoxFuture<'a, Result<(), bus::Error>> {
@@ -65,7 +86,12 @@ struct World {
     bus: Arc<RecordingBus>,
 }
 
+/// A relay whose outbox has that many places, and a log.
 fn world(outbox_messages_max: usize) -> World {
+    start(Config { outbox_messages_max, ..Config::default() }, true)
+}
+
+fn start(config: Config, logged: bool) -> World {
     let (log, bus) = (Arc::new(SlowLog::default()), Arc::new(RecordingBus::default()));
     let identity = Identity {
         role: Role::parse("web").unwrap(),
@@ -76,9 +102,8 @@ fn world(outbox_messages_max: usize) -> World {
         batch: true,
         token: None,
     };
-    let config = Config { outbox_messages_max, ..Config::default() };
-    let storing = Arc::clone(&log) as Arc<dyn Log>;
-    let relay = Relay::start_with_log(identity, config, Metrics::default(), Handlers::default(), Some(storing));
+    let storing = logged.then(|| Arc::clone(&log) as Arc<dyn Log>);
+    let relay = Relay::start_with_log(identity, config, Metrics::default(), Handlers::default(), storing);
     World { relay, log, bus }
 }
 
@@ -98,7 +123,7 @@ impl World {
     }
 
     fn check_published(&self, names: &[&str]) {
-        assert_eq!(*self.bus.0.lock().unwrap(), names);
+        assert_eq!(*self.bus.names.lock().unwrap(), names);
     }
 }
 
@@ -158,4 +183,47 @@ async fn a_callback_is_registered_once_its_message_is_accepted() {
     world.log.answer(Ok(()));
     sending.await.unwrap();
     assert_eq!(world.relay.waiting(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_receiver_holds_up_only_its_own_messages() {
+    let world = start(Config { outbox_messages_max: 8, ..Config::default() }, false);
+    world.relay.ready().await;
+    *world.bus.busy.lock().unwrap() = Some("slow");
+    for name in ["slow", "slow", "slow", "other"] {
+        world.relay.send(name, ()).await.unwrap();
+    }
+    world.run_tasks().await;
+    world.check_published(&["other"]);
+    world.relay.send("slow", ()).await.unwrap();
+    world.run_tasks().await;
+    let error = world.relay.send("slow", ()).await.unwrap_err().to_string();
+    assert_eq!(error, "the outbox's share for one busy receiver is full (limit 4): try again in 1000 ms");
+    let error = world.relay.request("slow", ()).await.unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }), "{error}");
+    world.relay.send("other", ()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let problem = world.relay.outbox_error().unwrap();
+    assert_eq!(problem, "4 messages wait, the oldest, 'slow', for 30 s: its receiver is busy");
+    *world.bus.busy.lock().unwrap() = None;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.check_published(&["other", "other", "slow", "slow", "slow", "slow"]);
+    assert_eq!(world.relay.outbox_error(), None);
+    assert_eq!(world.relay.close_within(Duration::from_secs(1)).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_fails_at_once_while_the_bus_cannot_be_reached() {
+    let world = start(Config::default(), false);
+    world.relay.ready().await;
+    let away = bus::Error::NotConnected { authority: "localhost:3100".into() };
+    *world.bus.away.lock().unwrap() = Some(away);
+    for _ in 0..2 {
+        let error = world.relay.request("ask", ()).timeout(Duration::MAX).await.unwrap_err();
+        assert_eq!(error.to_string(), "not connected to the broker at localhost:3100");
+    }
+    world.relay.send("note", ()).await.unwrap();
+    *world.bus.away.lock().unwrap() = None;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.check_published(&["note"]);
 }

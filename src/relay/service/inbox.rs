@@ -1,7 +1,7 @@
 //! The relay as the inbox that a bus delivers to.
 
 use super::Relay;
-use crate::message::{Delivery, Inbox, Message, Receipt};
+use crate::message::{Delivery, Inbox, Message, MessageId, Receipt};
 use crate::relay::Error;
 
 impl Inbox for Relay {
@@ -17,6 +17,13 @@ impl Inbox for Relay {
 
     fn awaits(&self, message: &Message) -> bool {
         self.0.incoming.awaits(message)
+    }
+
+    fn awaits_reply(&self, request: Option<&MessageId>) -> bool {
+        match request {
+            Some(request) => self.0.outgoing.awaits(request),
+            None => self.waiting() > 0,
+        }
     }
 
     fn report_error(&self, detail: &str) {

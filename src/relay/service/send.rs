@@ -104,6 +104,7 @@ impl IntoFuture for Sending {
 #[must_use = "nothing is sent until this is awaited"]
 pub struct Accepting(State);
 
+#[allow(clippy::large_enum_variant, reason = "a box would allocate for each message")]
 enum State {
     Unsent(Sending),
     /// Sent, and waiting for the confirmation.

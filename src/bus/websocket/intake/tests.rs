@@ -15,6 +15,8 @@ struct TestInbox {
     capacity: Mutex<usize>,
     taken: Mutex<Vec<String>>,
     errors: Mutex<Vec<String>>,
+    /// True while a request waits for its reply.
+    has_request: Mutex<bool>,
 }
 
 impl Inbox for TestInbox {
@@ -38,6 +40,10 @@ impl Inbox for TestInbox {
 
     fn awaits(&self, message: &Message) -> bool {
         message.name.as_str() == "awaited"
+    }
+
+    fn awaits_reply(&self, _request: Option<&MessageId>) -> bool {
+        *self.has_request.lock().unwrap()
     }
 
     fn report_error(&self, detail: &str) {
@@ -189,4 +195,17 @@ fn a_held_message_is_kept_until_answered_and_offered_again_if_busy() {
     bench.answer_slow(Some(Delivery::Accepted));
     assert!(!bench.intake.is_holding());
     assert_eq!(bench.intake.due(), None);
+}
+
+#[test]
+fn the_reply_to_an_open_request_is_read_behind_messages_that_nobody_takes() {
+    let mut bench = Bench::new(Peer::Original, 0);
+    bench.take(&["created"; HELD_MESSAGES_MAX], Duration::ZERO);
+    assert_eq!(bench.intake.reading(), Reading::Off);
+    *bench.inbox.has_request.lock().unwrap() = true;
+    assert_eq!(bench.intake.reading(), Reading::On);
+    bench.take(&["created", "awaited"], Duration::ZERO);
+    assert_eq!(*bench.inbox.taken.lock().unwrap(), [(HELD_MESSAGES_MAX + 2).to_string()]);
+    bench.take(&["created"; HELD_WHILE_AWAITING_MAX], Duration::ZERO);
+    assert_eq!(bench.intake.reading(), Reading::Off);
 }

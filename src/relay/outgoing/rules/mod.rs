@@ -1,8 +1,11 @@
-//! Pure rules of the outgoing half: requests that wait, and idempotency keys.
+//! Pure rules of the outgoing half: messages and requests that wait, and idempotency keys.
 
 mod keys;
+mod queue;
 mod waiters;
 
 pub(super) use keys::{Keys, Mismatch};
+pub(in crate::relay) use queue::Oldest;
+pub(super) use queue::{Batch, Dropped, Lane, Queue, Rejected, Waiting};
 pub(in crate::relay) use waiters::Late;
 pub(super) use waiters::{Full, Waiters};
