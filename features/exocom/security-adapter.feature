@@ -38,6 +38,47 @@ Feature: The security adapter
     When security answers "message authorized"
     Then users gets "create user" with {"id":"111"}
 
+  Scenario Outline: the security service asks in an activity in which no message waits
+    Given security is asked to authorize {"name":"create user"}
+    When security answers "<VERDICT>"
+    And security asks in activity "<ACTIVITY>" for {"name":"get session","id":"3","activityId":"777"}
+    Then sessions gets "get session" with {"id":"3","activityId":"777"}
+    When sessions sends "session data" with {"activityId":"777","payload":{"user":"Will"}}
+    Then security gets the response {"name":"session data","payload":{"user":"Will"}} in activity "<ACTIVITY>"
+
+    Examples:
+      | VERDICT              | ACTIVITY |
+      | message authorized   | 555      |
+      | message authorized   | the same |
+      | message unauthorized | the same |
+
+  Scenario Outline: a request of the security service without an id
+    Given security is asked to authorize {"name":"create user"}
+    When security asks for <INNER>
+    Then sessions gets "get session" with a new id
+    When sessions answers it with "session data"
+    Then security gets the response {"name":"session data"}
+
+    Examples:
+      | INNER                                              |
+      | {"name":"get session"}                             |
+      | {"name":"get session","id":""}                     |
+      | {"name":"get session","id":null,"activityId":""}   |
+      | {"name":"get session","activityId":"777"}          |
+
+  Scenario Outline: an ordinary message without an id
+    Given security is asked to authorize {"name":"create user"}
+    When web sends the frame `<FRAME>`
+    Then security is asked to authorize {"name":"create user","activityId":"334"}
+    When security answers "message authorized"
+    Then users gets "create user" with a new id
+
+    Examples:
+      | FRAME                                                             |
+      | {"name":"create user","sender":"web","activityId":"334"}          |
+      | {"name":"create user","sender":"web","activityId":"334","id":""}  |
+      | {"id":null,"name":"create user","sender":"web","activityId":"334"} |
+
   Scenario: marking a message as secure does not bypass the security service
     Then security is asked to authorize {"name":"create user","id":"111"}
     When web sends "create user" with {"id":"112","isSecurity":true}

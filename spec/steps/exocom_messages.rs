@@ -71,6 +71,40 @@ async fn asks(world: &mut World, inner: String) {
     world.say("security", "security request", json!({ "activityId": activity, "payload": json(&inner) })).await;
 }
 
+/// `the same` is the activity in which security was asked last.
+#[when(regex = r#"^security asks in activity "([^"]+)" for (\{.+\})$"#)]
+async fn asks_in(world: &mut World, activity: String, inner: String) {
+    if activity != "the same" {
+        world.judged_in = activity;
+    }
+    asks(world, inner).await;
+}
+
+#[then(regex = r#"^security gets the response (\{.+\}) in activity "[^"]+"$"#)]
+async fn gets_response_in(world: &mut World, inner: String) {
+    loop {
+        let frame = world.peer("security").next().await;
+        // The refusal of a message is published, and has to be authorized itself.
+        if frame["name"] == "security response" {
+            return check_response(world, &frame, &inner);
+        }
+    }
+}
+
+#[then(regex = r#"^(\S+) gets "([^"]+)" with a new id$"#)]
+async fn gets_with_new_id(world: &mut World, name: String, message: String) {
+    let frame = world.peer(&name).next().await;
+    check(&frame, &json!({ "name": message }));
+    assert_eq!(frame["id"].as_str().map(str::len), Some(36), "{frame}");
+    world.conversation = frame["activityId"].as_str().expect("a text").to_owned();
+}
+
+#[when(regex = r#"^(\S+) answers it with "([^"]+)"$"#)]
+async fn answers_it(world: &mut World, name: String, message: String) {
+    let activity = world.conversation.clone();
+    world.say(&name, &message, json!({ "activityId": activity })).await;
+}
+
 #[given(regex = r#"^security is asked to authorize (\{.+\})$"#)]
 #[then(regex = r#"^security is asked to authorize (\{.+\})$"#)]
 async fn is_asked(world: &mut World, message: String) {
@@ -81,11 +115,16 @@ async fn is_asked(world: &mut World, message: String) {
 
 #[then(regex = r#"^security gets the response (\{.+\})$"#)]
 async fn gets_response(world: &mut World, inner: String) {
-    let activity = world.judged_in.clone();
     let frame = world.peer("security").next().await;
+    check_response(world, &frame, &inner);
+}
+
+/// Asserts that the frame brings `inner` to the security service, in the activity in which it was asked last.
+fn check_response(world: &World, frame: &Value, inner: &str) {
+    let activity = &world.judged_in;
     let expected =
-        json!({ "name": "security response", "activityId": activity, "isSecurity": true, "payload": json(&inner) });
-    check(&frame, &expected);
+        json!({ "name": "security response", "activityId": activity, "isSecurity": true, "payload": json(inner) });
+    check(frame, &expected);
 }
 
 #[given(regex = r#"^(\S+) has got "([^"]+)"$"#)]

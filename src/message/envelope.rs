@@ -75,16 +75,32 @@ impl Message {
     /// Errors, in this order: not UTF-8, too deep, not a JSON object, a field of the wrong type, [`Error::MissingId`],
     /// [`Error::MissingName`], an invalid text.
     pub fn from_json(name: Option<MessageName>, body: &Bytes) -> Result<Self, Error> {
+        Self::parse(name, body, || Err(Error::MissingId))
+    }
+
+    /// As [`Message::from_json`], for senders that may leave the id out or empty; `id` then creates one.
+    pub(crate) fn from_json_with(body: &Bytes, id: impl FnOnce() -> MessageId) -> Result<Self, Error> {
+        Self::parse(None, body, || Ok(id()))
+    }
+
+    fn parse(
+        name: Option<MessageName>,
+        body: &Bytes,
+        missing_id: impl FnOnce() -> Result<MessageId, Error>,
+    ) -> Result<Self, Error> {
         check_text(body)?;
         let fields = Fields::parse(body)?;
-        let id = fields.text("id", fields.id)?.ok_or(Error::MissingId)?;
+        let id = match fields.text("id", fields.id)? {
+            Some(id) => MessageId::parse(&id)?,
+            None => missing_id()?,
+        };
         let name = match name {
             Some(name) => name,
             None => MessageName::parse(&fields.text("name", fields.name)?.ok_or(Error::MissingName)?)?,
         };
         let part = |raw: &RawValue| Payload::from_checked(part_of(body, raw.get().as_bytes()));
         Ok(Self {
-            id: MessageId::parse(&id)?,
+            id,
             name,
             payload: fields.payload.map(part),
             sender: fields.text("sender", fields.sender)?.map(|text| Role::parse(&text)).transpose()?,

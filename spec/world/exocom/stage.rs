@@ -25,6 +25,8 @@ pub struct World {
     pub answer: Option<(u16, String, String)>,
     /// The activity in which the security service was asked last.
     pub judged_in: String,
+    /// The activity of the last message that came with a new id.
+    pub conversation: String,
     /// Number of message ids taken from here.
     pub messages_named: usize,
 }

@@ -289,18 +289,19 @@ impl<H: Clone> Exchange<H> {
         let activity = message.conversation();
         if self.is_from_security(origin, message) {
             let command = SecurityCommand::of(message);
-            if command == SecurityCommand::Other {
-                return self.dispatcher.route(incoming, effects);
-            }
-            if !self.security.holds(&activity) {
-                let (name, activity) = (message.name.clone(), activity);
-                effects.push(Effect::Note(Note::StrayVerdict { name, activity }));
-            } else if command == SecurityCommand::Request {
-                self.forward_request(now, origin, message, effects);
-            } else if let Some(held) = self.security.release(&activity) {
-                match command == SecurityCommand::Authorized {
-                    true => self.resume(now, held, effects),
-                    false => self.reject(now, held, effects),
+            let is_authorized = match command {
+                SecurityCommand::Other => return self.dispatcher.route(incoming, effects),
+                // Also in an activity in which no message waits, or has been judged already.
+                SecurityCommand::Request => return self.forward_request(now, origin, message, effects),
+                SecurityCommand::Authorized => true,
+                SecurityCommand::Unauthorized => false,
+            };
+            match (self.security.release(&activity), is_authorized) {
+                (Some(held), true) => self.resume(now, held, effects),
+                (Some(held), false) => self.reject(now, held, effects),
+                (None, _) => {
+                    let (name, activity) = (message.name.clone(), activity);
+                    effects.push(Effect::Note(Note::StrayVerdict { name, activity }));
                 }
             }
             return Verdict::Accepted;
@@ -361,21 +362,33 @@ impl<H: Clone> Exchange<H> {
         self.refuse(held, Reason::Unauthorized, effects);
     }
 
-    /// Routes the message in a request of the security service.
+    /// Routes the message in a request of the security service, and awaits the reply to it. `Busy` if too many replies are
+    /// awaited.
     fn forward_request(
         &mut self,
         now: Instant,
         origin: Option<&InstanceId>,
         request: &Message,
         effects: &mut Vec<Effect<H>>,
-    ) {
-        match self.security.begin_request(now, request) {
-            Ok(message) => {
-                let incoming = Incoming { now, origin, message, correlation: Correlation::Stated };
-                self.dispatcher.route(incoming, effects);
+    ) -> Verdict {
+        let message = match self.security.requested(request) {
+            Ok(message) => message,
+            Err(error) => {
+                let detail = error.to_string();
+                effects.push(Effect::Note(Note::BadSecurityRequest { cause: detail.clone() }));
+                return Verdict::Refused { detail };
             }
-            Err(error) => effects.push(Effect::Note(Note::BadSecurityRequest { cause: error.to_string() })),
+        };
+        let conversation = message.conversation();
+        if !self.security.takes_request(&conversation) {
+            return Verdict::Busy { retry_after: RETRY_AFTER };
         }
+        let verdict =
+            self.dispatcher.route(Incoming { now, origin, message, correlation: Correlation::Stated }, effects);
+        if verdict == Verdict::Accepted {
+            self.security.begin_request(now, request, conversation);
+        }
+        verdict
     }
 
     fn refuse(&mut self, held: HeldMessage, reason: Reason, effects: &mut Vec<Effect<H>>) {

@@ -21,8 +21,8 @@ const UNAUTHORIZED: &str = "message unauthorized";
 const REQUEST: &str = "security request";
 const RESPONSE: &str = "security response";
 
-/// The state of the security adapter. Bounded in messages and bytes: at the limit no further message is held, and a
-/// further request replaces the oldest.
+/// The state of the security adapter. Bounded in messages and bytes: at the limit no further message is held, and no further
+/// request is taken.
 pub(crate) struct SecurityAdapter {
     held: HashMap<ActivityId, HeldMessage>,
     /// Requests of the security service, by the conversation they were sent in.
@@ -48,7 +48,7 @@ pub(crate) struct HeldMessage {
 
 /// A request that the security service sent before it decides about a message.
 struct SecurityRequest {
-    /// The activity in which the message waits for authorization.
+    /// The activity in which the request was made, and in which its response is expected.
     authorization: ActivityId,
     /// The service's message that carried the request.
     id: MessageId,
@@ -134,28 +134,33 @@ impl SecurityAdapter {
         Some(held)
     }
 
-    /// Returns true if a message waits for authorization in `activity`.
-    pub(crate) fn holds(&self, activity: &ActivityId) -> bool {
-        self.held.contains_key(activity)
-    }
-
     /// Returns the message that informs subscribers of the refusal of `message`.
     pub(crate) fn refusal_of(&mut self, message: &Message) -> Message {
         self.message_about(UNAUTHORIZED, message, message.conversation())
     }
 
-    /// Returns the message to route on behalf of the security service, and remembers that its reply is meant for it.
-    /// Errors: the payload of `request` is not a message.
-    pub(crate) fn begin_request(&mut self, now: Instant, request: &Message) -> Result<Message, message::Error> {
+    /// Returns the message in a request of the security service, which gets an id if it has none. Errors: the payload of
+    /// `request` is not a message.
+    pub(crate) fn requested(&mut self, request: &Message) -> Result<Message, message::Error> {
         static NULL: bytes::Bytes = bytes::Bytes::from_static(b"null");
         let payload = request.payload.as_ref().map_or(&NULL, |payload| payload.as_bytes());
-        let mut inner = Message::from_json(None, payload)?;
-        let conversation = inner.conversation();
-        inner.activity_id = Some(conversation.clone());
+        let mut inner = Message::from_json_with(payload, || self.ids.next())?;
+        inner.activity_id = Some(inner.conversation());
         inner.sender = Some(self.role.clone());
-        let (authorization, id) = (request.conversation(), request.id.clone());
-        self.remember(now, conversation, SecurityRequest { authorization, id });
         Ok(inner)
+    }
+
+    /// Returns true if a reply in `conversation` can be awaited.
+    pub(crate) fn takes_request(&self, conversation: &ActivityId) -> bool {
+        self.requests.len() < self.held_max || self.has_request(conversation)
+    }
+
+    /// Remembers that the next message in `conversation` is meant for the security service, in reply to `request`.
+    pub(crate) fn begin_request(&mut self, now: Instant, request: &Message, conversation: ActivityId) {
+        assert!(self.takes_request(&conversation), "the caller checks the capacity first");
+        let (authorization, id) = (request.conversation(), request.id.clone());
+        self.append(now, conversation.clone());
+        self.requests.insert(conversation, SecurityRequest { authorization, id });
     }
 
     /// Returns true if the security service waits for a reply in `conversation`.
@@ -198,17 +203,6 @@ impl SecurityAdapter {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.held.len() + self.requests.len()
-    }
-
-    fn remember(&mut self, now: Instant, conversation: ActivityId, request: SecurityRequest) {
-        if self.requests.len() >= self.held_max {
-            let oldest = self.order.iter().find(|(_, activity)| self.requests.contains_key(activity));
-            if let Some((_, oldest)) = oldest.cloned() {
-                self.requests.remove(&oldest);
-            }
-        }
-        self.append(now, conversation.clone());
-        self.requests.insert(conversation, request);
     }
 
     /// Appends to the order. Drops obsolete entries now and then, which keeps it proportional to the tables.
@@ -266,13 +260,36 @@ mod tests {
             hold(&mut adapter, now);
         }
         assert!(!adapter.has_capacity(&message("1")));
+        let activity = |number: usize| ActivityId::parse(&number.to_string()).unwrap();
+        for number in 0..3 {
+            adapter.begin_request(now, &message("2"), activity(number));
+        }
+        assert!(!adapter.takes_request(&activity(3)) && adapter.takes_request(&activity(0)));
         for number in 0..1_000 {
-            let payload = Payload::of(&serde_json::json!({ "id": number.to_string(), "name": "get session" }));
-            adapter.begin_request(now, &Message { payload: payload.ok(), ..message("2") }).unwrap();
+            adapter.complete_request(&activity(number), &message("3")).unwrap();
+            adapter.begin_request(now, &message("2"), activity(number + 3));
         }
         assert_eq!(adapter.len(), 3 + 3);
-        let activity = |text: &str| ActivityId::parse(text).unwrap();
-        assert!(adapter.has_request(&activity("999")) && !adapter.has_request(&activity("0")));
         assert!(adapter.order.len() <= 64 + 2 * adapter.len() + 1, "{}", adapter.order.len());
+        assert!(adapter.expire(now + HOLD).len() == 3 && adapter.takes_request(&activity(0)));
+    }
+
+    #[test]
+    fn a_requested_message_gets_an_id_if_it_has_none() {
+        let mut adapter = adapter(8);
+        let mut requested = |inner: serde_json::Value| {
+            adapter.requested(&Message { payload: Payload::of(&inner).ok(), ..message("1") }).unwrap()
+        };
+        let given = requested(serde_json::json!({ "id": "3", "name": "get session", "activityId": "777" }));
+        assert_eq!((given.id.as_str(), given.conversation().as_str()), ("3", "777"));
+        for inner in [
+            serde_json::json!({ "name": "get session" }),
+            serde_json::json!({ "id": "", "name": "get session", "activityId": "" }),
+        ] {
+            let made = requested(inner);
+            assert_eq!((made.id.as_str().len(), made.conversation()), (36, made.id.clone().into()));
+        }
+        let nothing = adapter.requested(&message("1")).unwrap_err();
+        assert_eq!(nothing, message::Error::NotAnObject);
     }
 }

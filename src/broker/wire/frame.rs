@@ -86,13 +86,23 @@ pub struct Stamp {
 impl Frame {
     /// Parses a text or binary frame. Errors: those of [`Message::from_json`], and those of a registration.
     pub fn from_bytes(frame: &Bytes) -> Result<Self, Error> {
+        Self::parse(frame, || Message::from_json(None, frame))
+    }
+
+    /// Parses a frame of an original, which may leave the id out or empty; `id` then creates one. Errors: those of
+    /// [`Frame::from_bytes`].
+    pub fn of_original(frame: &Bytes, id: impl FnOnce() -> MessageId) -> Result<Self, Error> {
+        Self::parse(frame, || Message::from_json_with(frame, id))
+    }
+
+    fn parse(frame: &Bytes, message: impl FnOnce() -> Result<Message, message::Error>) -> Result<Self, Error> {
         match frame.trim_ascii_start().first() {
             Some(b'[') => return Ok(Self::Answers(frame.clone())),
             Some(b'{') => {}
-            Some(_) | None => return Err(wrong(Message::from_json(None, frame))),
+            Some(_) | None => return Err(wrong(message())),
         }
         // Nearly all frames are messages, so that is tried first.
-        let read = Message::from_json(None, frame);
+        let read = message();
         if let Ok(message) = &read
             && ![REGISTER, STATUS, STATUS_OK].contains(&message.name.as_str())
         {
@@ -105,30 +115,6 @@ impl Frame {
             Some(_) | None => read.map(Self::Message).map_err(Error::Message),
         }
     }
-}
-
-impl Frame {
-    /// Parses a frame of an original, which may omit the id; `id` then creates one. Errors: those of
-    /// [`Frame::from_bytes`].
-    pub fn of_original(frame: &Bytes, id: impl FnOnce() -> MessageId) -> Result<Self, Error> {
-        match Self::from_bytes(frame) {
-            Err(error @ Error::Message(message::Error::MissingId)) => {
-                Self::from_bytes(&with_id(frame, &id())).map_err(|_| error)
-            }
-            read => read,
-        }
-    }
-}
-
-/// Inserts an id as the first key of `frame`, a non-empty object.
-fn with_id(frame: &[u8], id: &MessageId) -> Bytes {
-    let rest = frame.trim_ascii_start().strip_prefix(b"{").unwrap_or_default();
-    let mut json = Vec::with_capacity(frame.len() + 48);
-    json.extend_from_slice(b"{\"id\":");
-    text(&mut json, id.as_str());
-    json.push(b',');
-    json.extend_from_slice(rest);
-    json.into()
 }
 
 fn wrong(read: Result<Message, message::Error>) -> Error {

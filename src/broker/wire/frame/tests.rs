@@ -42,7 +42,7 @@ fn a_registration_without_a_role_is_refused() {
 }
 
 #[test]
-fn originals_may_omit_the_id() {
+fn originals_may_leave_the_id_out_or_empty() {
     let read = |frame: &str| Frame::of_original(&Bytes::from(frame.to_owned()), || MessageId::parse("made").unwrap());
     let check = |frame: &str, expected: &str| match read(frame) {
         Ok(Frame::Message(message)) => assert_eq!(format!("{} {}", message.id, message.name), expected, "{frame}"),
@@ -50,9 +50,11 @@ fn originals_may_omit_the_id() {
     };
     check(r#" {"name":"ping","payload":{"id":1}}"#, "made ping");
     check(r#"{"id":"1","name":"ping"}"#, "1 ping");
-    for frame in ["{}", r#"{"id":"","name":"ping"}"#] {
-        assert_eq!(read(frame).unwrap_err().to_string(), "missing message id", "{frame}");
-    }
+    check(r#"{"id":"","name":"ping"}"#, "made ping");
+    check(r#"{"name":"ping", "id" : null}"#, "made ping");
+    assert_eq!(read("{}").unwrap_err(), Error::Message(message::Error::MissingName));
+    let wrong = message::Error::Field { field: "id", expected: "a string" };
+    assert_eq!(read(r#"{"id":5,"name":"ping"}"#).unwrap_err(), Error::Message(wrong));
 }
 
 #[test]
