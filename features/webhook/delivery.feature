@@ -27,6 +27,35 @@ Feature: Webhook
     Then the follower gets "one" with the payload `1`
     And the follower gets "two" without payload
 
+  Scenario Outline: A reply counts whatever its content type
+    Given a service that answers with the body `<BODY>` as <TYPE>
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/request/hello
+    Then I get 200 with `[ 1 ]`
+
+    Examples:
+      | TYPE                       | BODY                                              |
+      | text/html;charset=utf-8    | {"reply":{"name":"one","payload":[ 1 ]}}          |
+      | application/octet-stream   | {"replies":[{"name":"one","payload":[ 1 ]}]}      |
+      | application/json           | (byte order mark){"reply":{"name":"one","payload":[ 1 ]}} |
+
+  Scenario Outline: An answer that is no reply means handled, and a warning says what was expected
+    Given a service that answers with the body `<BODY>` as <TYPE>
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    And I POST `2` to api/send/hello
+    Then the service has got "hello" 2 times
+    And the log of the sidecar says once "the service answers with <WHAT>, which is no reply"
+    And there are no dead letters
+
+    Examples:
+      | TYPE             | BODY          | WHAT                             |
+      | text/plain       | OK            | text that is not JSON            |
+      | text/html        | <html></html> | HTML or XML                      |
+      | application/json | OK            | text that is not JSON            |
+      | application/json | [1]           | a JSON array                     |
+      | application/json | {"id":1}      | a JSON object with "id"          |
+
   Scenario: An answer with an invalid reply makes a dead letter
     Given a service that answers with the body `{"reply":{"payload":1}}`
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running

@@ -108,6 +108,14 @@ async fn logs(world: &mut World, words: String) {
     eventually(words.clone(), || async { process.log().contains(&words).then_some(()) }).await;
 }
 
+#[then(regex = r#"^the log of the sidecar says once "(.+)"$"#)]
+async fn logs_once(world: &mut World, words: String) {
+    let process = world.process("sidecar");
+    let count = || process.log().replace("\\\"", "\"").matches(&words).count();
+    eventually(words.clone(), || async { (count() > 0).then_some(()) }).await;
+    assert_eq!(count(), 1, "{}", process.log());
+}
+
 #[when(regex = r"^I run `exorelay ([^`]+)`$")]
 async fn run(world: &mut World, line: String) {
     let line = world.fill_in(&line).await;

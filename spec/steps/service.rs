@@ -24,6 +24,12 @@ async fn answering_body(world: &mut World, body: String) {
     world.service = Some(Service::up(Behaviour::Body(body)));
 }
 
+#[given(regex = r"^a service that answers with the body `(.*)` as (\S+)$")]
+async fn answering_typed_body(world: &mut World, body: String, content_type: String) {
+    let body = body.replace("(byte order mark)", "\u{feff}");
+    world.service = Some(Service::up(Behaviour::TypedBody { content_type, body }));
+}
+
 #[given(regex = r"^a service that answers (\d+) to every message$")]
 async fn failing(world: &mut World, status: u16) {
     world.service = Some(Service::up(Behaviour::Status { status, header: None, times: usize::MAX }));

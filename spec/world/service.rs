@@ -20,6 +20,7 @@ pub enum Behaviour {
     Accept,
     Reply { to: String, name: String, payload: String, after_ms: u64 },
     Body(String),
+    TypedBody { content_type: String, body: String },
     Status { status: u16, header: Option<(String, String)>, times: usize },
     Hang,
     Huge(usize),
@@ -147,6 +148,7 @@ async fn answer(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body
         }
         Behaviour::Reply { .. } => StatusCode::OK.into_response(),
         Behaviour::Body(body) => json(body),
+        Behaviour::TypedBody { content_type, body } => ([("content-type", content_type)], body).into_response(),
         Behaviour::Status { status, header, .. } => {
             let status = StatusCode::from_u16(status).expect("a status");
             match header {

@@ -10,6 +10,7 @@ pub(crate) struct Metrics {
     pub(super) handled: Counter,
     pub(super) failed: Counter,
     pub(super) retried: Counter,
+    pub(super) other_answers: Counter,
     pub(super) breaker_open: Gauge,
 }
 
@@ -20,6 +21,7 @@ impl Metrics {
         let counters = [
             ("handled", "Messages the service handled", &metrics.handled),
             ("failed", "Messages that became dead letters at the webhook", &metrics.failed),
+            ("other_answers", "Answers of the service that were neither empty nor a reply", &metrics.other_answers),
             ("retried", "Calls to the service that were retried", &metrics.retried),
         ];
         for (name, help, counter) in counters {

@@ -18,8 +18,9 @@
 //!
 //! | service's answer | result |
 //! |---|---|
-//! | `2xx` with an empty body, or one that is not JSON | handled |
-//! | `2xx` with `{"reply":{…}}` or `{"replies":[…]}` | handled; the replies are sent in this order, in its conversation |
+//! | `2xx` with an empty body | handled |
+//! | `2xx` with `{"reply":{…}}` or `{"replies":[…]}`, of any content type | handled; the replies are sent in this order, in its conversation |
+//! | `2xx` with anything else | handled, without a reply; a warning now and then says what was expected |
 //! | `2xx` whose reply has the wrong shape or is too long | dead letter that names the field; not retried |
 //! | `5xx`, `408`, `425`, `429`, no answer | retried until `deadline_ms` has passed; `Retry-After` is honoured |
 //! | `3xx`, other `4xx` | dead letter with the status and the start of the body; redirects are never followed |

@@ -1,6 +1,6 @@
 //! The webhook: calls the service until it answers, and sends its replies.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::StatusCode;
@@ -8,12 +8,13 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 
 use super::gate::{Gate, pause};
 use super::request::Target;
-use super::rules::{Change, Disposition, Health, Limits, Next, Outcome, Schedule};
-use super::wire::{self, AnswerError, Reply};
+use super::rules::{Change, Disposition, Health, Limits, Next, Outcome, Schedule, Warnings};
+use super::wire::{self, AnswerError, Meaning, Reply};
 use super::{Config, Error, Format, Metrics};
 use crate::http::{Answer, Backoff, Client, ClientError};
 use crate::message::Message;
 use crate::relay::{self, Context, Fallback, Relay, handler};
+use crate::sync::lock;
 
 /// Delivers messages to one service. Cheap to clone; clones share connections, concurrency limit and breaker.
 #[derive(Clone)]
@@ -25,6 +26,7 @@ struct Inner {
     gate: Gate,
     config: Config,
     metrics: Metrics,
+    warnings: Mutex<Warnings>,
 }
 
 /// Retry state of one message.
@@ -63,6 +65,7 @@ impl Webhook {
             gate: Gate::new(config.concurrent_max, limits),
             config: config.clone(),
             metrics,
+            warnings: Mutex::default(),
         })))
     }
 
@@ -145,7 +148,7 @@ impl Webhook {
             self.report(change, cause.clone(), context.relay());
         }
         match (outcome.disposition(), answer) {
-            (Disposition::Handled, Ok(answer)) => Ok(CallResult::Handled(self.replies(&answer)?)),
+            (Disposition::Handled, Ok(answer)) => Ok(CallResult::Handled(self.replies(message, &answer)?)),
             (Disposition::Handled, Err(error)) => Err(Error::AnswerTooLarge(error)),
             (Disposition::Retry, Err(ClientError::Url { url })) => Err(Error::Url(ClientError::Url { url })),
             (Disposition::Retry, answer) => {
@@ -159,19 +162,31 @@ impl Webhook {
         }
     }
 
-    fn replies(&self, answer: &Answer) -> Result<Vec<Reply>, AnswerError> {
+    /// Returns the replies in an answer. One that is something else has none, which is counted and reported now and then.
+    fn replies(&self, message: &Message, answer: &Answer) -> Result<Vec<Reply>, AnswerError> {
         let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = header(CONTENT_TYPE.as_str());
-        match self.0.target.format() {
-            Format::Exocom => wire::replies(content_type, &answer.body),
-            Format::Cloudevents => {
-                if let Some(ce_type) = header(wire::TYPE_HEADER) {
-                    return Ok(vec![wire::event(ce_type, content_type, &answer.body)?]);
+        let meaning = match self.0.target.format() {
+            Format::Exocom => wire::meaning(content_type, &answer.body)?,
+            Format::Cloudevents => match header(wire::TYPE_HEADER) {
+                Some(ce_type) => return Ok(vec![wire::event(ce_type, content_type, &answer.body)?]),
+                None => wire::event_meaning(content_type, &answer.body)?,
+            },
+        };
+        match meaning {
+            Meaning::Replies(replies) => Ok(replies),
+            Meaning::Other(other) => {
+                self.0.metrics.other_answers.inc();
+                if lock(&self.0.warnings).is_due(other, Instant::now()) {
+                    tracing::warn!(
+                        url = self.0.target.authority(),
+                        name = %message.name,
+                        "the service answers with {}, which is no reply: the message counts as handled. A reply is JSON \
+                         such as {{\"reply\":{{\"name\":\"users.created\",\"payload\":{{}}}}}}; an answer without one is empty",
+                        wire::describe(&answer.body)
+                    );
                 }
-                if content_type.is_some_and(wire::is_structured_event) {
-                    return Ok(vec![wire::structured_event(&answer.body)?]);
-                }
-                wire::replies(content_type, &answer.body)
+                Ok(Vec::new())
             }
         }
     }

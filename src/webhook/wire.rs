@@ -5,7 +5,7 @@ mod cloudevents;
 mod signature;
 
 pub use answer::AnswerError;
-pub(crate) use answer::{Reply, excerpt, is_structured_event, replies};
-pub(crate) use cloudevents::{TYPE_HEADER, attributes, event, structured_event};
+pub(crate) use answer::{Meaning, Other, Reply, describe, excerpt, meaning};
+pub(crate) use cloudevents::{TYPE_HEADER, attributes, event, event_meaning};
 pub(crate) use signature::Secret;
 pub use signature::SecretError;

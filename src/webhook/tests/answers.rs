@@ -32,9 +32,27 @@ async fn an_empty_answer_means_handled() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_json_means_handled() {
+async fn an_answer_that_is_no_reply_means_handled() {
     check([answer(202, "OK").header("content-type", "text/html; charset=utf-8")], 1, &[], Ok(())).await;
-    check([answer(200, r#"{"reply":{"name":"a"}}"#)], 1, &[], Ok(())).await;
+    check([json("OK")], 1, &[], Ok(())).await;
+    check([json(r#"{"id":1}"#)], 1, &[], Ok(())).await;
+}
+
+#[tokio::test]
+async fn a_reply_counts_without_its_content_type() {
+    check([answer(200, r#"{"reply":{"name":"a"}}"#)], 1, &["a"], Ok(())).await;
+    check([answer(200, "\u{feff}{\"reply\":{\"name\":\"a\"}}").header("content-type", "text/html")], 1, &["a"], Ok(()))
+        .await;
+}
+
+#[tokio::test]
+async fn answers_that_are_no_reply_are_counted() {
+    let script = ["OK", "{}", "", r#"{"reply":null}"#].map(|body| answer(200, body).into());
+    let world = World::start(quick(), script).await;
+    for id in ["1", "2", "3", "4"] {
+        assert_eq!(world.handle(message(id)).await, Ok(()));
+    }
+    assert_eq!(world.metrics.other_answers.get(), 2);
 }
 
 #[tokio::test]

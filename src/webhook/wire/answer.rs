@@ -9,10 +9,13 @@ use crate::message::{MessageName, Payload, PayloadError, TextError};
 /// Maximum length of a body excerpt in an error message.
 const EXCERPT_BYTES_MAX: usize = 200;
 
+/// Maximum number of keys in the description of an answer.
+const KEYS_MAX: usize = 5;
+
 /// Reason why the replies in an answer cannot be sent. The text names the field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
-    /// The content type declares JSON, but the body is not valid JSON.
+    /// The body looks like a reply in JSON, but is not valid JSON.
     #[error("the answer is not valid JSON: {cause}")]
     NotJson {
         /// Error of the parser, with line and column.
@@ -60,33 +63,92 @@ pub(crate) struct Reply {
     pub(crate) payload: Option<Payload>,
 }
 
-/// Reads the replies in the body of an answer, in order: `{"reply":{"name","payload"}}` or `{"replies":[…]}`. Returns none
-/// if the body is empty, not declared as JSON, or has neither key; other keys are ignored. Payloads keep the text that
-/// the service wrote. Errors: the first problem found; then no reply is returned.
-pub(crate) fn replies(content_type: Option<&str>, body: &Bytes) -> Result<Vec<Reply>, AnswerError> {
-    if body.is_empty() || !content_type.is_some_and(is_json) {
-        return Ok(Vec::new());
+/// Meaning of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// The replies, in order; none if the body is empty or says so.
+    Replies(Vec<Reply>),
+    /// Something else: the message is handled, without a reply.
+    Other(Other),
+}
+
+/// A body that is neither empty nor a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Other {
+    /// Not a JSON object, such as `OK`, a page, or an array.
+    NoObject,
+    /// A JSON object without the key `reply` or `replies`.
+    NoReply,
+}
+
+/// Byte order mark of UTF-8, which some platforms write before JSON.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads the body of an answer: `{"reply":{"name","payload"}}` or `{"replies":[…]}`. A JSON object counts as one whatever
+/// its content type; other keys are ignored. Payloads keep the text that the service wrote.
+///
+/// Errors: the first problem found in a reply; then no reply is returned. A body that begins like an object and is not JSON
+/// is an error if its content type says JSON or it mentions a reply.
+pub(crate) fn meaning(content_type: Option<&str>, body: &Bytes) -> Result<Meaning, AnswerError> {
+    let body = without_mark(body);
+    if body.is_empty() {
+        return Ok(Meaning::Replies(Vec::new()));
     }
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        serde_json::from_slice::<&RawValue>(body).map_err(AnswerError::not_json)?;
-        return Ok(Vec::new());
+    if body.first() != Some(&b'{') {
+        return Ok(Meaning::Other(Other::NoObject));
     }
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(AnswerError::not_json)?;
-    match (answer.reply, answer.replies) {
-        (None, None) => Ok(Vec::new()),
-        (Some(_), Some(_)) => Err(AnswerError::Both),
-        (Some(reply), None) => Ok(vec![one("reply", body, reply)?]),
-        (None, Some(replies)) => {
-            let items: Vec<&RawValue> = serde_json::from_str(replies.get())
-                .map_err(|_| AnswerError::Field { field: "replies".into(), expected: "an array of replies" })?;
-            items.into_iter().enumerate().map(|(at, item)| one(&format!("replies[{at}]"), body, item)).collect()
+    let answer: Answer<'_> = match serde_json::from_slice(&body) {
+        Ok(answer) => answer,
+        Err(_) if !content_type.is_some_and(is_json) && !mentions_reply(&body) => {
+            return Ok(Meaning::Other(Other::NoObject));
         }
+        Err(error) => return Err(AnswerError::not_json(error)),
+    };
+    let replies = match (answer.reply, answer.replies) {
+        (None, None) => return Ok(Meaning::Other(Other::NoReply)),
+        (Some(reply), Some(replies)) => match (given(reply), given(replies)) {
+            (Some(_), Some(_)) => return Err(AnswerError::Both),
+            (Some(reply), None) => vec![one("reply", &body, reply)?],
+            (None, Some(replies)) => several(&body, replies)?,
+            (None, None) => Vec::new(),
+        },
+        (Some(reply), None) => given(reply).map(|reply| one("reply", &body, reply)).transpose()?.into_iter().collect(),
+        (None, Some(replies)) => match given(replies) {
+            Some(replies) => several(&body, replies)?,
+            None => Vec::new(),
+        },
+    };
+    Ok(Meaning::Replies(replies))
+}
+
+/// Returns a body without surrounding white space and the byte order mark before it.
+pub(super) fn without_mark(body: &Bytes) -> Bytes {
+    let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body).trim_ascii();
+    body.slice_ref(text)
+}
+
+/// Describes a body without its values, for a warning: `text`, `HTML`, `a JSON array`, `a JSON object with "id", "name"`.
+pub(crate) fn describe(body: &[u8]) -> String {
+    let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body).trim_ascii();
+    match serde_json::from_slice::<serde_json::Value>(text) {
+        Ok(serde_json::Value::Object(object)) if object.is_empty() => "an empty JSON object".to_owned(),
+        Ok(serde_json::Value::Object(object)) => {
+            let names = object.keys().take(KEYS_MAX).map(|key| format!("{:?}", excerpt(key.as_bytes())));
+            let more = if object.len() > KEYS_MAX { ", …" } else { "" };
+            format!("a JSON object with {}{more}", names.collect::<Vec<_>>().join(", "))
+        }
+        Ok(serde_json::Value::Array(_)) => "a JSON array".to_owned(),
+        Ok(serde_json::Value::String(_)) => "a JSON string".to_owned(),
+        Ok(serde_json::Value::Number(_)) => "a JSON number".to_owned(),
+        Ok(serde_json::Value::Bool(_) | serde_json::Value::Null) => "a JSON literal".to_owned(),
+        Err(_) if text.first() == Some(&b'<') => "HTML or XML".to_owned(),
+        Err(_) => "text that is not JSON".to_owned(),
     }
 }
 
-/// Returns true if the content type is that of a structured-mode CloudEvent.
-pub(crate) fn is_structured_event(content_type: &str) -> bool {
-    essence(content_type).eq_ignore_ascii_case("application/cloudevents+json")
+/// Returns true if a content type is `expected`, parameters aside.
+pub(super) fn is_essence(content_type: &str, expected: &str) -> bool {
+    essence(content_type).eq_ignore_ascii_case(expected)
 }
 
 pub(super) fn is_json(content_type: &str) -> bool {
@@ -113,6 +175,21 @@ pub(super) fn payload_of(field: &str, body: &Bytes, raw: Option<&RawValue>) -> R
     payload.map(Some).map_err(|cause| AnswerError::Payload { field: field.to_owned(), cause })
 }
 
+/// Returns the value of a key, unless it is `null`.
+fn given(raw: &RawValue) -> Option<&RawValue> {
+    Some(raw).filter(|raw| raw.get() != "null")
+}
+
+fn mentions_reply(body: &[u8]) -> bool {
+    body.windows(5).any(|word| word == b"reply" || word == b"repli")
+}
+
+fn several(body: &Bytes, replies: &RawValue) -> Result<Vec<Reply>, AnswerError> {
+    let items: Vec<&RawValue> = serde_json::from_str(replies.get())
+        .map_err(|_| AnswerError::Field { field: "replies".into(), expected: "an array of replies" })?;
+    items.into_iter().enumerate().map(|(at, item)| one(&format!("replies[{at}]"), body, item)).collect()
+}
+
 fn one(field: &str, body: &Bytes, raw: &RawValue) -> Result<Reply, AnswerError> {
     let wrong = |part: &str, expected| AnswerError::Field { field: format!("{field}{part}"), expected };
     if !raw.get().starts_with('{') {
@@ -131,10 +208,15 @@ fn essence(content_type: &str) -> &str {
 
 #[derive(Deserialize)]
 struct Answer<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "raw")]
     reply: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "raw")]
     replies: Option<&'a RawValue>,
+}
+
+/// Keeps `null` as a value, so that it differs from a key that is missing.
+fn raw<'de: 'a, 'a, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -153,18 +235,23 @@ mod tests {
 
     const JSON: Option<&str> = Some("application/json; charset=utf-8");
 
-    /// Compares replies, written as `name=payload`.
+    /// Compares replies, written as `name=payload`. Expects no replies, and a description, for other answers.
     fn check(content_type: Option<&str>, body: impl Into<Bytes>, expected: Result<&[&str], &str>) {
         let body = body.into();
-        let actual = replies(content_type, &body).map_err(|error| error.to_string()).map(|replies| {
-            let texts = replies.into_iter().map(|Reply { name, payload }| match payload {
-                Some(payload) => format!("{name}={payload}"),
-                None => name.to_string(),
-            });
-            texts.collect::<Vec<_>>()
+        let actual = meaning(content_type, &body).map_err(|error| error.to_string()).map(|meaning| match meaning {
+            Meaning::Replies(replies) => texts(replies),
+            Meaning::Other(_) => vec![format!("? {}", describe(&body))],
         });
         let expected = expected.map(|texts| texts.iter().map(|text| (*text).to_owned()).collect());
         assert_eq!(actual, expected.map_err(str::to_owned), "{body:?}");
+    }
+
+    fn texts(replies: Vec<Reply>) -> Vec<String> {
+        let text = |Reply { name, payload }: Reply| match payload {
+            Some(payload) => format!("{name}={payload}"),
+            None => name.to_string(),
+        };
+        replies.into_iter().map(text).collect()
     }
 
     #[test]
@@ -185,19 +272,39 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_replies_is_accepted() {
-        for body in ["", "{}", "[]", "\"ok\"", "5", "null", r#"{"ok":true}"#, r#"{"reply":null}"#, r#"{"replies":[]}"#]
+    fn an_answer_may_say_that_there_is_no_reply() {
+        for body in
+            ["", " \r\n", "\u{feff}", r#"{"reply":null}"#, r#"{"replies":[]}"#, r#"{"reply":null,"replies":null}"#]
         {
             check(JSON, body, Ok(&[]));
+            check(None, body, Ok(&[]));
         }
     }
 
     #[test]
-    fn a_body_that_is_not_declared_as_json_is_not_read() {
-        for content_type in [None, Some("text/plain"), Some("text/html; x=application/json"), Some("")] {
-            check(content_type, r#"{"reply":{"name":"a"}}"#, Ok(&[]));
-            check(content_type, "OK", Ok(&[]));
+    fn a_reply_counts_whatever_its_content_type() {
+        for content_type in [None, JSON, Some("text/html; charset=utf-8"), Some("text/plain"), Some("")] {
+            check(content_type, r#"{"reply":{"name":"a"}}"#, Ok(&["a"]));
+            check(content_type, "\u{feff}{\"reply\":{\"name\":\"a\",\"payload\":[ 1 ]}}\r\n", Ok(&["a=[ 1 ]"]));
+            check(content_type, r#"{"reply":null,"replies":[{"name":"a"}]}"#, Ok(&["a"]));
         }
+    }
+
+    #[test]
+    fn anything_else_is_described() {
+        for content_type in [None, JSON, Some("text/plain")] {
+            check(content_type, "OK", Ok(&["? text that is not JSON"]));
+            check(content_type, "<html>", Ok(&["? HTML or XML"]));
+            check(content_type, "[]", Ok(&["? a JSON array"]));
+            check(content_type, "\"ok\"", Ok(&["? a JSON string"]));
+            check(content_type, "5", Ok(&["? a JSON number"]));
+            check(content_type, "null", Ok(&["? a JSON literal"]));
+            check(content_type, "{}", Ok(&["? an empty JSON object"]));
+            check(content_type, r#"{"id":1,"name":"secret"}"#, Ok(&[r#"? a JSON object with "id", "name""#]));
+        }
+        let many = r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1}"#;
+        check(None, many, Ok(&[r#"? a JSON object with "a", "b", "c", "d", "e", …"#]));
+        check(Some("text/plain"), "{not json}", Ok(&["? text that is not JSON"]));
     }
 
     #[test]
@@ -221,10 +328,15 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_declared_as_json_must_be_json() {
-        for body in ["OK", "{", "{\"reply\":", "<html>"] {
-            assert!(matches!(replies(JSON, &Bytes::from(body)), Err(AnswerError::NotJson { .. })), "{body}");
-        }
+    fn a_broken_reply_is_an_error() {
+        let broken = |content_type, body: &'static str| {
+            let error = meaning(content_type, &Bytes::from(body)).unwrap_err();
+            assert!(matches!(error, AnswerError::NotJson { .. }), "{body}: {error}");
+        };
+        broken(JSON, "{");
+        broken(JSON, "{\"reply\":");
+        broken(None, "{\"reply\":");
+        broken(Some("text/html"), "{'reply': {'name': 'a'}}");
     }
 
     #[test]
@@ -240,14 +352,15 @@ mod tests {
         #[test]
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             drop(excerpt(&bytes));
-            drop(replies(JSON, &Bytes::from(bytes)));
+            drop(describe(&bytes));
+            drop(meaning(JSON, &Bytes::from(bytes)));
         }
 
         #[test]
         fn a_truncated_answer_is_refused(cut in 1_usize..50) {
             let whole = r#"{"replies":[{"name":"a","payload":[1,"2",{"3":4}]}]}"#;
             let start = Bytes::from(&whole[..cut]);
-            prop_assert!(replies(JSON, &start).is_err());
+            prop_assert!(meaning(JSON, &start).is_err());
         }
     }
 }

@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::answer::{AnswerError, Reply, is_json, name_of, payload_of};
+use super::answer::{AnswerError, Meaning, Reply, is_essence, is_json, meaning, name_of, payload_of, without_mark};
 use crate::message::{Message, Payload, path_segment};
 
 /// Header that marks an answer as a binary-mode event.
@@ -38,25 +38,56 @@ pub(crate) fn attributes(message: &Message) -> Vec<(&'static str, String)> {
     headers
 }
 
-/// Reads a binary-mode event as a reply, from the value of `ce-type`, the content type if there is one, and the body.
-/// Errors: the [`AnswerError`] that names the header.
+/// Reads a binary-mode event as a reply, from the value of `ce-type`, the content type if there is one, and the body, which
+/// is JSON whatever its type. Errors: the [`AnswerError`] that names the header.
 pub(crate) fn event(ce_type: &str, content_type: Option<&str>, body: &Bytes) -> Result<Reply, AnswerError> {
     let name = decode(ce_type).ok_or(AnswerError::Field { field: TYPE_HEADER.into(), expected: "UTF-8" })?;
     let name = name_of(TYPE_HEADER, &name)?;
+    let body = without_mark(body);
     if body.is_empty() {
         return Ok(Reply { name, payload: None });
     }
-    if content_type.is_some_and(|content_type| !is_json(content_type)) {
-        return Err(AnswerError::Field { field: "content-type".into(), expected: "application/json" });
+    match Payload::parse(body) {
+        Ok(payload) => Ok(Reply { name, payload: Some(payload) }),
+        Err(_) if content_type.is_some_and(|content_type| !is_json(content_type)) => {
+            Err(AnswerError::Field { field: "content-type".into(), expected: "application/json, and the body JSON" })
+        }
+        Err(cause) => Err(AnswerError::Payload { field: "body".into(), cause }),
     }
-    let payload = Payload::parse(body.clone()).map_err(|cause| AnswerError::Payload { field: "body".into(), cause })?;
-    Ok(Reply { name, payload: Some(payload) })
 }
 
-/// Reads a structured-mode event (an `application/cloudevents+json` object) as a reply: its `type` and `data`.
-/// Errors: the [`AnswerError`] that names the attribute.
-pub(crate) fn structured_event(body: &Bytes) -> Result<Reply, AnswerError> {
-    let event: Structured<'_> = serde_json::from_slice(body).map_err(AnswerError::not_json)?;
+/// Reads the body of an answer without `ce-type`: a structured-mode event or a batch of them, with or without the content
+/// type that says so, or a body as [`meaning`] takes it. Errors: the [`AnswerError`] that names the attribute.
+pub(crate) fn event_meaning(content_type: Option<&str>, body: &Bytes) -> Result<Meaning, AnswerError> {
+    let body = without_mark(body);
+    let declared = |essence: &str| content_type.is_some_and(|content_type| is_essence(content_type, essence));
+    let replies = match body.first() {
+        Some(b'{') if declared("application/cloudevents+json") || is_event(&body) => {
+            vec![structured_event(&body, &body)?]
+        }
+        Some(b'[') if declared("application/cloudevents-batch+json") || is_batch(&body) => {
+            let events: Vec<&RawValue> = serde_json::from_slice(&body).map_err(AnswerError::not_json)?;
+            let reply = |event: &RawValue| structured_event(&body, event.get().as_bytes());
+            events.into_iter().map(reply).collect::<Result<_, _>>()?
+        }
+        _ => return meaning(content_type, &body),
+    };
+    Ok(Meaning::Replies(replies))
+}
+
+fn is_event(json: &[u8]) -> bool {
+    serde_json::from_slice::<Structured<'_>>(json)
+        .is_ok_and(|event| event.specversion.is_some() && event.r#type.is_some())
+}
+
+fn is_batch(json: &[u8]) -> bool {
+    let events: Result<Vec<&RawValue>, _> = serde_json::from_slice(json);
+    events.is_ok_and(|events| !events.is_empty() && events.iter().all(|event| is_event(event.get().as_bytes())))
+}
+
+/// Reads a structured-mode event, a part of `body`, as a reply: its `type` and `data`.
+fn structured_event(body: &Bytes, event: &[u8]) -> Result<Reply, AnswerError> {
+    let event: Structured<'_> = serde_json::from_slice(event).map_err(AnswerError::not_json)?;
     if event.data_base64.is_some() {
         return Err(AnswerError::Field { field: "data_base64".into(), expected: "absent: payloads must be JSON" });
     }
@@ -67,6 +98,8 @@ pub(crate) fn structured_event(body: &Bytes) -> Result<Reply, AnswerError> {
 
 #[derive(Deserialize)]
 struct Structured<'a> {
+    #[serde(borrow)]
+    specversion: Option<&'a RawValue>,
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -159,7 +192,8 @@ mod tests {
             Ok("users created Some(\"{\\\"a\\\" : 1}\")"),
         );
         check("done", None, "", Ok("done None"));
-        check("done", Some("text/plain"), "a", Err("\"content-type\" must be application/json"));
+        check("done", Some("text/plain"), "\u{feff}[ 1 ]", Ok("done Some(\"[ 1 ]\")"));
+        check("done", Some("text/plain"), "a", Err("\"content-type\" must be application/json, and the body JSON"));
         check("", None, "", Err("\"ce-type\": the message name is empty"));
         check("%ff", None, "", Err("\"ce-type\" must be UTF-8"));
     }
@@ -167,7 +201,11 @@ mod tests {
     #[test]
     fn a_structured_event_in_the_answer_is_a_reply() {
         let check = |body: &'static str, expected: Result<&str, &str>| {
-            let reply = structured_event(&Bytes::from(body));
+            let reply =
+                event_meaning(Some("application/cloudevents+json"), &Bytes::from(body)).map(|meaning| match meaning {
+                    Meaning::Replies(mut replies) => replies.remove(0),
+                    Meaning::Other(other) => panic!("{other:?}"),
+                });
             let actual = reply.map(|reply| format!("{} {:?}", reply.name, reply.payload.map(|json| json.to_string())));
             assert_eq!(actual.map_err(|error| error.to_string()), expected.map(str::to_owned).map_err(str::to_owned));
         };
@@ -176,6 +214,23 @@ mod tests {
         check(r#"{"data":1}"#, Err("\"type\" must be a string"));
         check(r#"{"type":5}"#, Err("\"type\" must be a string"));
         check(r#"{"type":"done","data_base64":"AA=="}"#, Err("\"data_base64\" must be absent: payloads must be JSON"));
+    }
+
+    #[test]
+    fn events_are_recognised_without_their_content_type() {
+        let names = |content_type, body: &'static str| match event_meaning(content_type, &Bytes::from(body)) {
+            Ok(Meaning::Replies(replies)) => replies.iter().map(|reply| reply.name.to_string()).collect::<Vec<_>>(),
+            other => vec![format!("{other:?}")],
+        };
+        let event = r#" {"specversion":"1.0","type":"done","data":1}"#;
+        assert_eq!(names(Some("text/html"), event), ["done"]);
+        assert_eq!(names(None, r#"{"reply":{"name":"a"}}"#), ["a"]);
+        assert_eq!(names(None, r#"{"type":"done"}"#), ["Ok(Other(NoReply))"]);
+        let batch = r#"[{"specversion":"1.0","type":"a"},{"specversion":"1.0","type":"b"}]"#;
+        assert_eq!(names(None, batch), ["a", "b"]);
+        assert_eq!(names(Some("application/cloudevents-batch+json"), r#"[{"type":"a"}]"#), ["a"]);
+        assert_eq!(names(None, "[]"), ["Ok(Other(NoObject))"]);
+        assert_eq!(names(Some("text/plain"), "OK"), ["Ok(Other(NoObject))"]);
     }
 
     proptest! {
@@ -189,7 +244,7 @@ mod tests {
         #[test]
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..100), text in ".*") {
             let body = Bytes::from(bytes);
-            drop(structured_event(&body));
+            drop(event_meaning(Some("application/cloudevents+json"), &body));
             drop(event(&text, None, &body));
         }
     }
