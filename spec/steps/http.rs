@@ -73,9 +73,19 @@ async fn post_reply(world: &mut World, body: String, place: String) {
     world.answers.push(call(Method::POST, &url, body.into_bytes(), Some(("exo-response-to".into(), got))).await);
 }
 
-#[given(regex = r#"^a request of "([^"]+)" is waiting at the api$"#)]
-async fn request_waits(world: &mut World, name: String) {
-    let url = world.url(&format!("api/request/{name}")).await;
+#[when(regex = r"^I POST `(.*)` to (\S+) (\d+) times$")]
+async fn post_many(world: &mut World, body: String, place: String, count: usize) {
+    let url = world.url(&place).await;
+    for _ in 0..count {
+        let answer = call(Method::POST, &url, body.clone().into_bytes(), None).await;
+        assert!(answer.status < 300, "{answer:?}");
+    }
+}
+
+#[given(regex = r#"^a request of "([^"]+)"(?: with a timeout of (\w+))? is waiting at the api$"#)]
+async fn request_waits(world: &mut World, name: String, timeout: String) {
+    let query = if timeout.is_empty() { String::new() } else { format!("?timeout={timeout}") };
+    let url = world.url(&format!("api/request/{name}{query}")).await;
     world.waiting = Some(tokio::spawn(async move { call(Method::POST, &url, b"1".to_vec(), None).await }));
     world.service().got(&name, 1).await;
 }

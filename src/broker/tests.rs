@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::{Address, Broker, Config, routes};
 use crate::http::{Answer, Client, ClientLimits, Limits, Listening, Serving};
 use crate::message::{
-    Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Receipt, Registration, Role, Verdict,
+    Delivery, Inbox, InstanceId, Message, MessageId, MessageName, Payload, Receipt, Registration, Role, Verdict,
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -192,7 +192,7 @@ async fn a_failed_delivery_is_retried_and_an_unknown_message_is_not() {
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_delivered_in_time_is_reported_to_its_sender() {
+async fn an_undelivered_message_comes_back_to_its_sender() {
     let config = Config { delivery_window_ms: 200, ..quick() };
     let broker = Broker::start(config);
     let web = RecordingInbox::answering(Vec::new());
@@ -201,14 +201,44 @@ async fn a_message_that_cannot_be_delivered_in_time_is_reported_to_its_sender() 
     broker.join_local(registration_web, web.clone()).unwrap();
     let address = Address::new("127.0.0.1", 1).unwrap();
     broker.register(registration("users", "u1", &["m"]), address).unwrap();
-    broker.publish(Some(&origin), message("1", "m"));
+    let sent = Message { payload: Payload::of("x").ok(), ..message("1", "m") };
+    broker.publish(Some(&origin), sent.clone());
     eventually(|| !web.ids().is_empty()).await;
     let notice = web.0.lock().unwrap()[0].clone();
     assert_eq!(notice.name.as_str(), "exocom.undelivered");
     assert_eq!(notice.response_to, Some(MessageId::parse("1").unwrap()));
     let payload: Value = notice.payload().unwrap();
     assert_eq!((&payload["name"], &payload["receiver"]), (&json!("m"), &json!("users")));
+    let returned = payload["message"].to_string().into();
+    assert_eq!(Message::from_json(None, &returned).unwrap().payload, sent.payload);
     assert_eq!(broker.undelivered().len(), 1);
+}
+
+#[tokio::test]
+async fn an_undelivered_message_of_a_sender_that_has_left_comes_back_to_another_one_of_its_role() {
+    let broker = Broker::start(Config { delivery_window_ms: 400, ..quick() });
+    let join = |instance: &str| {
+        let inbox = RecordingInbox::answering(Vec::new());
+        broker.join_local(registration("web", instance, &[]), inbox.clone()).unwrap();
+        inbox
+    };
+    let first = join("w1");
+    broker.register(registration("users", "u1", &["m"]), Address::new("127.0.0.1", 1).unwrap()).unwrap();
+    let web = |instance: &str| (Role::parse("web").unwrap(), InstanceId::parse(instance).unwrap());
+    let (role, instance) = web("w1");
+    let sent = Message { sender: Some(role.clone()), ..message("1", "m") };
+    assert_eq!(broker.publish(Some(&instance), sent.clone()), Verdict::Accepted);
+    broker.leave(&role, &instance);
+    eventually(|| broker.undelivered().len() == 1).await;
+    // There was nobody to inform; the next one of the role is.
+    let second = join("w2");
+    eventually(|| second.ids().len() == 1).await;
+    assert_eq!(
+        broker.publish(Some(&web("w2").1), Message { id: MessageId::parse("2").unwrap(), ..sent }),
+        Verdict::Accepted
+    );
+    eventually(|| second.ids().len() == 2).await;
+    assert!(first.ids().is_empty());
 }
 
 #[tokio::test]

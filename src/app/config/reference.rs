@@ -178,6 +178,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "broker.conversations_max",
         "Maximum conversations whose participants are remembered, so that replies reach the instance that asked.",
     ),
+    (
+        "broker.open_requests_max",
+        "Maximum requests that wait for replies, each for as long as its own timeout; more are refused with 503.",
+    ),
+    (
+        "broker.hops_max",
+        "Maximum messages that may answer one another in a chain; a longer chain is a loop, and its next message is refused.",
+    ),
     ("broker.conversation_idle_ms", "Time for which a conversation without messages is remembered."),
     ("broker.instances_max", "Maximum service instances in the landscape."),
     ("broker.undelivered_max", "Maximum undelivered messages to keep for `GET /undelivered`."),

@@ -15,7 +15,7 @@ use super::replies::Replies;
 use super::requests::{ReplyOutcome, Requests};
 use super::rules::{Dropped, Oldest};
 use crate::bus;
-use crate::message::{Message, MessageId, MessageName, Receipt, Role, Verdict};
+use crate::message::{Message, MessageId, MessageName, Receipt, ReplyTo, Role, Verdict};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::deadline::deadline_in;
 use crate::relay::events::EventSender;
@@ -91,7 +91,8 @@ impl Outgoing {
         call.reply.get_or_try_init(ask).await.cloned()
     }
 
-    async fn ask(&self, message: Message, timeout: Duration) -> Result<Message, Error> {
+    async fn ask(&self, mut message: Message, timeout: Duration) -> Result<Message, Error> {
+        message.properties.reply_to = Some(ReplyTo::new(self.identity.instance.clone(), timeout, false));
         let name = message.name.clone();
         let deadline = deadline_in(timeout);
         let (_guard, reply) = self.requests.wait_for_one(&message.id)?;
@@ -107,7 +108,8 @@ impl Outgoing {
 
     /// Makes a request and returns the stream of its replies. Errors: those that are known at once.
     pub(in crate::relay) fn replies(&self, draft: Draft, timeout: Duration) -> Result<Replies, Error> {
-        let message = self.compose(draft, None);
+        let mut message = self.compose(draft, None);
+        message.properties.reply_to = Some(ReplyTo::new(self.identity.instance.clone(), timeout, true));
         let name = message.name.clone();
         let waiting = self.requests.wait_for_many(&message.id)?;
         let deadline = deadline_in(timeout);
