@@ -57,6 +57,41 @@ Feature: In the place of older originals
                  "web":{"receives":["user created"],"sends":["create user"],"messageTranslations":[]}}}
       """
 
+  Scenario Outline: what a shell left of the configuration
+    Given the variable <VARIABLE> is `<VALUE>`
+    And exocom is running
+    And web is connected as it was done in 2016
+    And users is connected as it was done in 2016
+    When web sends "<NAME>" with {"id":"1"}
+    Then users gets "<NAME>" with {"id":"1"}
+
+    Examples:
+      | VARIABLE         | NAME              | VALUE                                                                                  |
+      | SERVICE_ROUTES   | users.create      | [{role:web,receives:[users.created],sends:[users.create]},{role:users,receives:[users.create]}] |
+      | SERVICE_ROUTES   | users.create.now  | [{role:web,sends:[users.create.now,],},{role:users,receives:[users.create.now,],namespace:},]   |
+      | SERVICE_ROUTES   | create a user     | [ {role: web, sends: [create a user]}, {role: users, receives: [ create a user ]} ]    |
+      | SERVICE_MESSAGES | users.create      | [{name:web,receives:[users.created],sends:[users.create]},{name:users,receives:[users.create]}] |
+
+  Scenario Outline: a configuration without services
+    Given the variable <VARIABLE> is `<VALUE>`
+    When exocom is started
+    Then /config.json is, as application/json:
+      """
+      {"clients":{},"routes":{}}
+      """
+
+    Examples:
+      | VARIABLE         | VALUE |
+      | SERVICE_ROUTES   | {}    |
+      | SERVICE_ROUTES   |       |
+      | SERVICE_MESSAGES |       |
+
+  Scenario: a configuration that is cut off
+    Given the variable SERVICE_ROUTES is `[{role:web,receives:[users.created`
+    When I run `exocom`
+    Then it ends with status 2
+    And it complains `SERVICE_ROUTES is not usable: not JSON: line 1, column 35: the array that begins at line 1, column 21 is not closed`
+
   Scenario: without a port it is 3100
     Given the variable SERVICE_ROUTES is `[{"role":"web"}]`
     And the variable EXOCOM_BIND is `127.0.0.1`

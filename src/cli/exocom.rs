@@ -26,8 +26,10 @@ const FRAME_BYTES_MAX: u64 = 64 * 1024 * 1024;
     after_help = "\
 Environment:
   SERVICE_DATA    the services: {\"users\":{\"receives\":[],\"sends\":[],\"translations\":[]}}
-  SERVICE_ROUTES  the same, as ExoCom before 0.27 takes it: [{\"role\":\"users\",\"receives\":[],\"sends\":[]}]
-  PORT            the port to listen on [default: 80 with SERVICE_DATA, 3100 with SERVICE_ROUTES]
+  SERVICE_ROUTES  the same, as ExoCom before 0.27 takes it: [{\"role\":\"users\",\"receives\":[],\"sends\":[]}],
+                  with or without quotes: [{role:users,receives:[],sends:[]}]
+  SERVICE_MESSAGES  the same, as ExoCom of 2016 takes it: [{name:users,receives:[],sends:[]}]
+  PORT            the port to listen on [default: 80 with SERVICE_DATA, otherwise 3100]
   EXOCOM_BIND     the host to listen on [default: every interface, as in the original]
   EXORELAY__…     any other broker setting, such as EXORELAY__BROKER__DELIVERY_WINDOW_MS=60000.
                   Defaults that differ from `exorelay broker`: EXORELAY__BROKER__LOG_MESSAGES and

@@ -1,14 +1,15 @@
 //! The settings of `exocom` from environment and command line, read as the originals did. exo 2.6, 3.7, 3.8.
 
 use super::Error;
-use crate::broker::{Form, Landscape};
+use crate::broker::{self, Form, Landscape};
 
 /// The variable of the latest originals, and their default port.
 const SERVICE_DATA: &str = "SERVICE_DATA";
 const PORT_OF_DATA: u16 = 80;
 
-/// The variable of earlier originals, and their default port.
+/// The variables of earlier originals, the later one first, and their default port. exo 3.8.
 const SERVICE_ROUTES: &str = "SERVICE_ROUTES";
+const SERVICE_MESSAGES: &str = "SERVICE_MESSAGES";
 const PORT_OF_ROUTES: u16 = 3100;
 
 /// The original broker to imitate.
@@ -38,17 +39,24 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Reads `--port` and the environment through `variable`; empty variables count as unset. `SERVICE_DATA`, else
-    /// `SERVICE_ROUTES`, means a broker of the WebSocket era; `--port` alone one of the HTTP era.
+    /// Reads `--port` and the environment through `variable`. `SERVICE_DATA`, else `SERVICE_ROUTES`, else
+    /// `SERVICE_MESSAGES` means a broker of the WebSocket era; `--port` alone one of the HTTP era. Empty variables count as
+    /// unset, except that without anything else the earlier two declare no services.
     ///
     /// Errors: [`Error::NoServiceData`], [`Error::Landscape`], [`Error::Form`], [`Error::PortFlag`].
     pub fn read(variable: impl Fn(&str) -> Option<String>, port: Option<&str>) -> Result<Self, Error> {
+        let earlier = [SERVICE_ROUTES, SERVICE_MESSAGES].map(|name| variable(name).map(|text| (name, text)));
+        let is_filled = |(_, text): &(&str, String)| !text.trim().is_empty();
+        let routes = earlier.iter().flatten().find(|routes| is_filled(routes));
         let variable = |name| variable(name).filter(|text| !text.is_empty());
-        let (landscape, default) = match (variable(SERVICE_DATA), variable(SERVICE_ROUTES)) {
+        let (landscape, default) = match (variable(SERVICE_DATA), routes) {
             (Some(data), _) => (Some(service_data(data)?), PORT_OF_DATA),
-            (None, Some(routes)) => (Some(service_routes(routes)?), PORT_OF_ROUTES),
+            (None, Some((name, text))) => (Some(service_routes(name, text)?), PORT_OF_ROUTES),
             (None, None) if port.is_some() => (None, PORT_OF_ROUTES),
-            (None, None) => return Err(Error::NoServiceData),
+            (None, None) => match earlier.iter().flatten().next() {
+                Some((name, empty)) => (Some(service_routes(name, empty)?), PORT_OF_ROUTES),
+                None => return Err(Error::NoServiceData),
+            },
         };
         let (port, port_is_ignored) = match (port, variable("PORT")) {
             (Some(text), _) => (text.parse().map_err(|_| Error::PortFlag { text: text.to_owned() })?, false),
@@ -65,7 +73,7 @@ impl Setup {
 }
 
 fn service_data(text: String) -> Result<Landscape, Error> {
-    let landscape = read(SERVICE_DATA, text)?;
+    let landscape = Landscape::from_json(&text.into()).map_err(unusable(SERVICE_DATA))?;
     match landscape.form {
         Form::Translations => Ok(landscape),
         Form::Http | Form::Namespaces | Form::MessageTranslations => {
@@ -76,22 +84,26 @@ fn service_data(text: String) -> Result<Landscape, Error> {
     }
 }
 
-fn service_routes(text: String) -> Result<Landscape, Error> {
-    let landscape = read(SERVICE_ROUTES, text)?;
+fn service_routes(variable: &'static str, text: &str) -> Result<Landscape, Error> {
+    let landscape = Landscape::from_relaxed_json(text).map_err(unusable(variable))?;
     match landscape.form {
+        // The brokers that were configured by it are all of that form.
+        Form::MessageTranslations if variable == SERVICE_MESSAGES => {
+            Ok(Landscape { form: Form::Namespaces, ..landscape })
+        }
         Form::Namespaces | Form::MessageTranslations => Ok(landscape),
         // An empty array has no recognizable form.
         Form::Http if landscape.roles.is_empty() => Ok(Landscape { form: Form::MessageTranslations, ..landscape }),
         Form::Http | Form::Translations => {
             let expected = "a JSON array like [{\"role\":\"users\",\"receives\":[…],\"sends\":[…]}] without ports; objects \
                             belong in SERVICE_DATA";
-            Err(Error::Form { variable: SERVICE_ROUTES, expected })
+            Err(Error::Form { variable, expected })
         }
     }
 }
 
-fn read(variable: &'static str, text: String) -> Result<Landscape, Error> {
-    Landscape::from_json(&text.into()).map_err(|cause| Error::Landscape { variable, cause })
+fn unusable(variable: &'static str) -> impl Fn(broker::Error) -> Error {
+    move |cause| Error::Landscape { variable, cause }
 }
 
 #[cfg(test)]
@@ -126,6 +138,21 @@ mod tests {
         check(&[ROUTES, DATA], None, Era::Go, 80, false);
         check(&[("SERVICE_DATA", ""), ("SERVICE_ROUTES", "[]")], None, Era::Go, 3100, false);
         check(&[], Some("3000"), Era::Http, 3000, false);
+        check(&[("SERVICE_ROUTES", "")], Some("3000"), Era::Http, 3000, false);
+    }
+
+    #[test]
+    fn the_variables_of_earlier_originals_may_be_relaxed_or_empty() {
+        let relaxed = "[{role:web,receives:[users.created],sends:[users.create]}]";
+        check(&[("SERVICE_ROUTES", relaxed)], None, Era::Namespaces, 3100, false);
+        let named = r#"[{"name":"web","receives":[],"sends":["ping"]}]"#;
+        check(&[("SERVICE_MESSAGES", named)], None, Era::Namespaces, 3100, false);
+        check(&[("SERVICE_MESSAGES", relaxed), ("SERVICE_ROUTES", "")], None, Era::Namespaces, 3100, false);
+        check(&[("SERVICE_MESSAGES", relaxed), ROUTES], None, Era::Go, 3100, false);
+        for nothing in ["", " ", "{}"] {
+            check(&[("SERVICE_ROUTES", nothing)], None, Era::Namespaces, 3100, false);
+            check(&[("SERVICE_MESSAGES", nothing), ("SERVICE_DATA", "")], None, Era::Namespaces, 3100, false);
+        }
     }
 
     #[test]
@@ -143,7 +170,13 @@ mod tests {
         check_refused(&[], "No service data provided", 2);
         check_refused(&[("SERVICE_DATA", "{")], "SERVICE_DATA is not usable: not JSON: ", 2);
         check_refused(&[("SERVICE_DATA", "[]")], "SERVICE_DATA is not usable: expected a JSON object like", 2);
-        check_refused(&[("SERVICE_ROUTES", "{}")], "SERVICE_ROUTES is not usable: expected a JSON array like", 2);
+        check_refused(&[("SERVICE_ROUTES", r#"{"web":{}}"#)], "SERVICE_ROUTES is not usable: expected a JSON array", 2);
+        check_refused(&[("SERVICE_DATA", "")], "No service data provided", 2);
+        let truncated =
+            "SERVICE_MESSAGES is not usable: not JSON: line 1, column 11: the object that begins at line 1, column 2";
+        check_refused(&[("SERVICE_MESSAGES", "[{role:web")], truncated, 2);
+        let relaxed = "[{name:web,port:1,receives:[]}]";
+        check_refused(&[("SERVICE_ROUTES", relaxed)], "SERVICE_ROUTES is not usable: service 0: \"port\" must be", 2);
         let of_the_http_era = r#"[{"name":"web","port":1,"receives":[]}]"#;
         check_refused(&[("SERVICE_ROUTES", of_the_http_era)], "SERVICE_ROUTES is not usable: expected a JSON array", 2);
         let wrong = r#"{"web":{"sends":5}}"#;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::{Form, Landscape, RoleRoutes};
+use super::{Form, Landscape, RoleRoutes, relaxed};
 use crate::broker::Error;
 use crate::broker::wire::announcement::Address;
 use crate::broker::wire::fields::Fields;
@@ -40,6 +40,38 @@ impl Landscape {
             }
         }
     }
+}
+
+impl Landscape {
+    /// Parses the variable of an original of 2016 or 2017: an array of roles, in JSON or in what a shell has left of it,
+    /// see [`super::relaxed`]. Empty texts and objects declare nothing. What is not JSON is of the form with namespaces, as
+    /// only brokers of that form took it. Errors: as [`Landscape::from_json`], with line and column.
+    pub fn from_relaxed_json(text: &str) -> Result<Self, Error> {
+        let text = unwrapped(text.trim());
+        match serde_json::from_str::<Value>(text) {
+            Ok(Value::Object(map)) if map.is_empty() => Self::of(Form::Namespaces, Vec::new()),
+            Ok(_) => Self::from_json(&Bytes::copy_from_slice(text.as_bytes())),
+            Err(_) if text.is_empty() => Self::of(Form::Namespaces, Vec::new()),
+            Err(_) => match relaxed::parse(text)? {
+                Value::Array(list) if list.iter().any(|service| service.get("port").is_some()) => {
+                    Self::of(Form::Http, each(&list, "name", service)?)
+                }
+                Value::Array(list) => {
+                    let Self { form, roles } = declared_by_array(&list)?;
+                    let has_pairs = roles.iter().any(|routes| !routes.translation.pairs().is_empty());
+                    Ok(Self { form: if has_pairs { form } else { Form::Namespaces }, roles })
+                }
+                Value::Object(map) if map.is_empty() => Self::of(Form::Namespaces, Vec::new()),
+                _ => Err(Error::Body { expected: "a JSON array of roles" }),
+            },
+        }
+    }
+}
+
+/// Returns the text inside quotes around the whole, which files of variables leave there.
+fn unwrapped(text: &str) -> &str {
+    let inner = |quote| text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    inner('\'').or_else(|| inner('"').filter(|inner| !inner.contains('\\'))).map_or(text, str::trim)
 }
 
 /// The empty array counts too: it removes all services.

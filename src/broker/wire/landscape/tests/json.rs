@@ -71,6 +71,46 @@ fn an_array_without_ports_declares_roles() {
 }
 
 #[test]
+fn a_variable_may_have_lost_its_quotes() {
+    let relaxed = Landscape::from_relaxed_json;
+    let web = role("web", &["users.created", "user has logged in"], &["users.create"], Translation::None);
+    for text in [
+        "[{role:web,receives:[users.created,user has logged in],sends:[users.create]}]",
+        "[{name: web, receives: [users.created, user has logged in,], sends: [users.create,], namespace:},]\n",
+        "'[{role:web,receives:[users.created,user has logged in],sends:[users.create]}]'",
+        r#""[{role:web,receives:[users.created,user has logged in],sends:[users.create]}]""#,
+        r#"[{"role":"web","receives":["users.created","user has logged in"],"sends":["users.create"],}]"#,
+    ] {
+        check_reads(relaxed(text), Form::Namespaces, std::slice::from_ref(&web));
+    }
+    let strict = r#"[{"role":"web","receives":["users.created","user has logged in"],"sends":["users.create"]}]"#;
+    check_reads(relaxed(strict), Form::MessageTranslations, &[web]);
+    for text in ["", " \n", "{}", "{ }", "''", "\"\""] {
+        check_reads(relaxed(text), Form::Namespaces, &[]);
+    }
+    let mongo = [role("users", &["mongo.create"], &[], Translation::Namespace("mongo".into()))];
+    check_reads(relaxed("[{role:users,receives:[mongo.create],namespace:mongo}]"), Form::Namespaces, &mongo);
+    let pair = [role("users", &["b"], &[], pairs(&[("a", "b")]))];
+    let translations = "[{role:users,receives:[b],messageTranslations:[{public:a,internal:b}]}]";
+    check_reads(relaxed(translations), Form::MessageTranslations, &pair);
+}
+
+#[test]
+fn a_broken_variable_is_refused_with_the_place_of_the_error() {
+    for (text, expected) in [
+        ("[{role:web,receives:[a}]", "not JSON: line 1, column 23: expected ',' or ']', got '}'"),
+        ("[{role:web}", "not JSON: line 1, column 12: the array that begins at line 1, column 1 is not closed"),
+        ("[{receives:[a]}]", "service 0: \"role\" must be a non-empty string"),
+        ("[{role:web},{role:web}]", "service 1: \"role\" must be unique, but \"web\" is used twice"),
+        ("[{role:web,receives:a}]", "service 0: \"receives\" must be an array of message names, at most 4096"),
+        ("[web]", "service 0: it must be a JSON object, like {\"role\":\"users\",\"receives\":[…],\"sends\":[…]}"),
+        ("{role:web}", "the body must be a JSON array of roles"),
+    ] {
+        check_refused(Landscape::from_relaxed_json(text), expected);
+    }
+}
+
+#[test]
 fn an_array_with_namespaces_is_of_that_form() {
     let expected = [role("users", &["mongo.create"], &[], Translation::Namespace("mongo".into()))];
     for key in ["namespace", "internalNamespace"] {
