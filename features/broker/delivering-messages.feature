@@ -120,6 +120,18 @@ Feature: Delivering messages
     And the instance "users-1" of users leaves
     Then GET /undelivered eventually says "no instance of the role was there"
 
+  Scenario: the broker says how much waits, and for how long
+    Given a broker
+    And the landscape:
+      | NAME  | NAMESPACE | SENDS | RECEIVES |
+      | users |           |       | create   |
+    And users is offline
+    When web sends "create" as "1"
+    And web sends "create" as "2"
+    Then GET /ready eventually says "'queuedMessages':2,'oldestMs':"
+    And GET /metrics eventually says "exorelay_broker_queued_messages 2"
+    And GET /metrics eventually says "exorelay_broker_queued_oldest_milliseconds "
+
   Scenario: a full queue refuses messages
     Given a broker with these settings:
       | queue_messages_max | 2 |

@@ -186,10 +186,28 @@ async fn health() -> Response {
     typed("application/json", Bytes::from_static(b"{\"status\":\"ok\"}"))
 }
 
+/// Body of `/ready`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ready {
+    status: &'static str,
+    /// Messages that wait for their receivers.
+    queued_messages: usize,
+    /// Time for which the oldest of them has been waiting.
+    oldest_ms: u128,
+}
+
+impl Ready {
+    fn of(broker: &Broker) -> Self {
+        let (load, wait) = broker.waiting();
+        Self { status: "ready", queued_messages: load.messages, oldest_ms: wait.as_millis() }
+    }
+}
+
 async fn ready(State(broker): State<Broker>) -> Result<Response, Problem> {
     match broker.is_draining() {
         true => Err(busy(&broker)),
-        false => Ok(typed("application/json", Bytes::from_static(b"{\"status\":\"ready\"}"))),
+        false => Ok(typed("application/json", json_text(&Ready::of(&broker)))),
     }
 }
 

@@ -16,7 +16,7 @@ use super::following::Following;
 use super::handle::InstanceHandle;
 use super::journal::{Journal, Sink};
 use super::message_log::MessageLog;
-use super::rules::{Endpoint, Filter};
+use super::rules::{Endpoint, Filter, Load};
 use super::traffic::Refusal;
 use super::wire::{Activity, Address, InstanceRow, Landscape, Lease, Listing, Undelivered};
 use crate::http::{Client, ClientLimits};
@@ -160,12 +160,18 @@ impl Broker {
         Following::start(&self.engine, filter, payloads)
     }
 
+    /// Returns what waits for its receivers, and for how long the oldest message has done so.
+    pub(crate) fn waiting(&self) -> (Load, Duration) {
+        let exchange = self.engine.exchange();
+        (exchange.load(), exchange.longest_wait(Instant::now()).unwrap_or_default())
+    }
+
     /// Returns the metrics in Prometheus' text format.
     pub fn metrics(&self) -> String {
-        let (load, instances, wait, open_requests) = {
+        let (load, wait) = self.waiting();
+        let (instances, open_requests) = {
             let exchange = self.engine.exchange();
-            let wait = exchange.longest_wait(Instant::now()).unwrap_or_default();
-            (exchange.load(), exchange.registry().len(), wait, exchange.open_requests())
+            (exchange.registry().len(), exchange.open_requests())
         };
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let metrics = self.engine.metrics();

@@ -61,7 +61,8 @@ use instance::{Instance, Interface};
 pub(crate) use key::InstanceKey;
 pub(crate) use queue::Lanes;
 use queue::Queue;
-use queues::{AWAY, Load, QueueLimits, Queues};
+pub(crate) use queues::Load;
+use queues::{AWAY, QueueLimits, Queues};
 #[cfg(test)]
 pub(crate) use record::Record;
 pub(crate) use record::{FailedDelivery, Filter, TimedRecord};
