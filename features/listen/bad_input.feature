@@ -28,7 +28,7 @@ Feature: Bad input
 
   Scenario: A body over the limit is answered completely
     When I POST 3000000 bytes of JSON to listen/run/hello
-    Then I get 413 with the problem "body-too-large" and the words "over the limit of 1064960 bytes"
+    Then I get 413 with the problem "body-too-large" and the words "over the limit of 1146880 bytes"
 
   Scenario: A content type that is no JSON
     When I POST `<a/>` to listen/run/hello with the header "content-type: application/xml"

@@ -6,7 +6,9 @@ use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 
 use crate::http::{Kind, Problem};
-use crate::message::{ActivityId, MessageId, MessageName, Payload, TextError, TraceParent};
+use crate::message::{
+    AUTH_BYTES_MAX, ActivityId, MessageId, MessageName, Payload, PayloadError, TextError, TraceParent,
+};
 use crate::relay::Draft;
 
 /// Id of the message that is answered.
@@ -26,9 +28,6 @@ pub(super) const MESSAGE_ID: &str = "exo-message-id";
 
 /// Maximum length of an idempotency key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
-
-/// Maximum length of an `auth` in a response header, in bytes.
-const AUTH_BYTES_MAX: usize = 16 * 1024;
 
 /// Maximum timeout of a request.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
@@ -64,8 +63,16 @@ fn parsed<T>(
 /// `null` counts as none, as in the original implementations.
 fn auth(headers: &HeaderMap) -> Result<Option<Payload>, Problem> {
     let Some(value) = headers.get(AUTH) else { return Ok(None) };
+    let bytes = value.as_bytes().len();
+    if bytes > AUTH_BYTES_MAX {
+        let detail = format!("{AUTH}: the header has {bytes} bytes, at most {AUTH_BYTES_MAX} are allowed");
+        return Err(Problem::new(Kind::InvalidRequest, detail));
+    }
     let auth = Payload::parse(Bytes::copy_from_slice(value.as_bytes()));
-    let wrong = |_| Problem::new(Kind::InvalidRequest, format!("{AUTH}: the header is not a JSON value"));
+    let wrong = |cause: PayloadError| match cause {
+        PayloadError::TooDeep { .. } => Problem::new(Kind::InvalidRequest, format!("{AUTH}: {cause}")),
+        _ => Problem::new(Kind::InvalidRequest, format!("{AUTH}: the header is not a JSON value")),
+    };
     Ok(Some(auth.map_err(wrong)?).filter(|auth| !auth.is_null()))
 }
 

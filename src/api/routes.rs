@@ -83,7 +83,7 @@ async fn request(State(api): State<Api>, request: Request<Body>) -> Result<Respo
 /// The HTTP-era `POST /send/{message}`: the body is an envelope, the response an empty 200.
 async fn send_envelope(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
     let name = name(&request, "/send/")?;
-    let incoming = json_body(request, &api.limits).await?;
+    let incoming = json_body(request, &api.limits.for_envelopes()).await?;
     let message = Message::from_json(Some(name), &incoming.body)?;
     api.relay.forward(message).await?;
     Ok(StatusCode::OK.into_response())

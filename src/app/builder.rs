@@ -153,7 +153,8 @@ impl Builder {
         self
     }
 
-    /// Limits of the listener.
+    /// Limits of the listener. `body_bytes_max` is also the largest payload that this relay sends, over every bus: see
+    /// [`Error::TooLarge`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -169,7 +170,7 @@ impl Builder {
     }
 
     /// As [`Builder::connect`], with metrics in `registry`.
-    pub(super) async fn connect_counted(self, registry: &mut Registry) -> Result<Relay, Error> {
+    pub(super) async fn connect_counted(mut self, registry: &mut Registry) -> Result<Relay, Error> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -178,6 +179,8 @@ impl Builder {
             problem: format!("{cause}; give the role of the service, such as \"users\""),
         })?;
         let instance = InstanceId::from_uuid(Uuid::now_v7());
+        let envelope_bytes_max = self.limits.envelope_bytes_max();
+        self.bus.frame_bytes_max = self.bus.frame_bytes_max.max(envelope_bytes_max);
         let transport = Transport::of(self.broker, &self.bus, &instance)?;
         let listening = match (self.listening, &self.listen, matches!(transport, Transport::Calls(_))) {
             (Some(listening), _, _) => Some(listening),
@@ -198,7 +201,8 @@ impl Builder {
         // The answer to a batch cannot carry the outcome of each handler.
         let batch = self.answer.answer == listen::Answer::Accepted;
         let token = Some(self.bus.token).filter(|token| !token.is_empty());
-        let identity = Identity { role, instance, bus, endpoint, online_port, batch, token };
+        let payload_bytes_max = self.limits.body_bytes_max;
+        let identity = Identity { role, instance, bus, endpoint, online_port, batch, token, payload_bytes_max };
         let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.handlers);
         if let Some(listening) = listening {
             let router = listen::router(relay.clone(), &self.answer, &self.limits);

@@ -61,7 +61,7 @@ pub async fn run(config: Config, embedded: EmbeddedBroker, threads: NonZeroUsize
     let broker = match (config.bus.url.as_str(), embedded) {
         ("embedded", EmbeddedBroker::Private) => {
             // No other process can register with it or follow its traffic.
-            let config = broker::Config { settle_ms: 0, traffic_messages_max: 0, ..config.broker.clone() };
+            let config = broker::Config { settle_ms: 0, traffic_messages_max: 0, ..broker_config(&config) };
             Some((Broker::start(config), None))
         }
         ("embedded", EmbeddedBroker::Listening) => {
@@ -138,11 +138,19 @@ async fn open_broker(
     configure: impl FnOnce(&Broker) -> Result<(), Error>,
 ) -> Result<(Broker, Serving), Error> {
     let listening = Listening::bind(flag, &config.broker.address).await?;
-    let broker = Broker::start(config.broker.clone());
+    let broker = Broker::start(broker_config(config));
     configure(&broker)?;
     let serving = listening.serve(broker::routes::router(broker.clone(), &config.http), &config.http);
     ready::announce("broker", serving.address());
     Ok((broker, serving))
+}
+
+/// Returns the settings of the broker with the bounds that follow from the largest payload.
+fn broker_config(config: &Config) -> broker::Config {
+    let mut broker = config.broker.clone();
+    broker.payload_bytes_max = config.http.body_bytes_max;
+    broker.frame_bytes_max = broker.frame_bytes_max.max(config.http.envelope_bytes_max());
+    broker
 }
 
 pub(super) async fn close_broker(config: &Config, broker: Broker, serving: Serving) -> usize {

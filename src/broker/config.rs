@@ -42,8 +42,11 @@ pub struct Config {
     pub delivery_timeout_ms: u64,
     /// Maximum wait between two attempts of a delivery.
     pub retry_wait_max_ms: u64,
+    /// Largest payload of a message; a larger one is refused. The commands set it to `http.body_bytes_max`.
+    #[serde(skip)]
+    pub payload_bytes_max: usize,
     /// Maximum size of a WebSocket frame; a client that sends a larger one is disconnected, a relay of ours with code
-    /// 1009. `exocom` allows 64 MiB.
+    /// 1009. The commands use more if the largest payload needs it; `exocom` allows 64 MiB.
     pub frame_bytes_max: usize,
     /// Silence after which a WebSocket is pinged; after three times as long it is closed.
     pub heartbeat_ms: u64,
@@ -105,6 +108,7 @@ impl Default for Config {
             batch_bytes_max: 512 * 1024,
             delivery_timeout_ms: 10_000,
             retry_wait_max_ms: 2_000,
+            payload_bytes_max: 1024 * 1024,
             frame_bytes_max: 16 * 1024 * 1024,
             heartbeat_ms: 5_000,
             origins: Vec::new(),

@@ -90,6 +90,10 @@ impl Engine {
 
     /// Publishes a message from `origin`, whose sender presented `token`.
     pub(crate) fn publish(&self, origin: Option<&InstanceId>, token: Option<&str>, message: Message) -> Verdict {
+        if let Err(error) = message.check_bounds(self.config.payload_bytes_max) {
+            self.metrics.refused.inc();
+            return Verdict::Refused { detail: error.to_string() };
+        }
         let mut effects = Vec::new();
         let verdict = {
             let mut exchange = self.exchange();
@@ -369,11 +373,11 @@ impl Engine {
 fn notice(envelope: &Envelope, row: &Undelivered, sent_as: MessageName) -> Message {
     let Undelivered { name, receiver, reason, .. } = row.clone();
     let message = Message { name: sent_as, ..envelope.message.clone() };
-    let mut notice = Undeliverable { name, receiver, reason, message: Payload::parse(message.to_json()).ok() };
-    let payload = Payload::of(&notice).or_else(|_| {
+    let mut notice = Undeliverable { name, receiver, reason, message: Payload::parse_carried(message.to_json()).ok() };
+    let payload = Payload::of_carried(&notice).or_else(|_| {
         // Nested too deep to be part of another message.
         notice.message = None;
-        Payload::of(&notice)
+        Payload::of_carried(&notice)
     });
     let name = MessageName::parse(UNDELIVERED).expect("a valid name");
     Message {

@@ -134,6 +134,7 @@ async fn send_single(State(api): State<Api>, uri: Uri, request: Request) -> Resu
     let origin = origin(&api.broker, &incoming.headers)?;
     let mut message = Message::from_json(Some(name.clone()), &incoming.body)?;
     message.trace = message.trace.or_else(|| trace(&incoming.headers));
+    message.check_bounds(api.broker.config().payload_bytes_max)?;
     let sender = message.sender.clone();
     match api.broker.publish_with(origin.as_ref(), bearer_token(&incoming.headers), message) {
         Verdict::Accepted => Ok(StatusCode::OK.into_response()),

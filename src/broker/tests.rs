@@ -91,7 +91,8 @@ async fn eventually(condition: impl Fn() -> bool) {
 }
 
 fn quick() -> Config {
-    Config { settle_ms: 0, delivery_timeout_ms: 500, retry_wait_max_ms: 50, ..Config::default() }
+    let payload_bytes_max = 64 * 1024 * 1024;
+    Config { settle_ms: 0, delivery_timeout_ms: 500, retry_wait_max_ms: 50, payload_bytes_max, ..Config::default() }
 }
 
 fn registration(role: &str, instance: &str, receives: &[&str]) -> Registration {

@@ -2,7 +2,7 @@
 
 use crate::message::Message;
 
-/// Maximum payload of a batch of several messages, in total.
+/// Maximum of payload and `auth` of a batch of several messages, in total.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
 
 /// Returns how many of the first messages to send together: at least one, at most `messages_max`, and no more payload than
@@ -10,7 +10,8 @@ const BATCH_BYTES_MAX: usize = 512 * 1024;
 pub(super) fn batch_len(batch: &[Message], messages_max: usize) -> usize {
     let mut bytes = 0;
     let fits = |message: &&Message| {
-        bytes += message.payload.as_ref().map_or(0, |payload| payload.as_bytes().len());
+        let values = [&message.payload, &message.auth].into_iter().flatten();
+        bytes += values.map(|value| value.as_bytes().len()).sum::<usize>();
         bytes <= BATCH_BYTES_MAX
     };
     batch.iter().take(messages_max).take_while(fits).count().max(1)

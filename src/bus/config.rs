@@ -24,7 +24,7 @@ pub struct Config {
     pub heartbeat_ms: u64,
     /// Close mode of a WebSocket when the relay leaves.
     pub close: Close,
-    /// Maximum size of a WebSocket frame in either direction.
+    /// Maximum size of a WebSocket frame in either direction; a relay uses more if its largest payload needs it.
     pub frame_bytes_max: usize,
 }
 

@@ -114,8 +114,9 @@ impl HttpBus {
         if later.contains(&status) || gateway.contains(&status) {
             return Ok(Verdict::Busy { retry_after: answer.retry_after().unwrap_or(RETRY_AFTER) });
         }
-        let detail = text.lines().next().unwrap_or_default();
-        Ok(Verdict::Refused { detail: format!("{status}: {detail:.200}") })
+        let detail =
+            problem_of(answer).unwrap_or_else(|| format!("{status}: {:.200}", text.lines().next().unwrap_or_default()));
+        Ok(Verdict::Refused { detail })
     }
 
     async fn register(&self, membership: &Membership) -> Result<Duration, Error> {
@@ -206,7 +207,11 @@ impl Bus for HttpBus {
 
 /// Returns the `detail` of a problem answer, or else its status.
 fn detail_of(answer: &Answer) -> String {
-    let problem: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
-    let detail = problem.and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));
-    detail.unwrap_or_else(|| format!("{}", answer.status))
+    problem_of(answer).unwrap_or_else(|| answer.status.to_string())
+}
+
+/// Returns the `detail` of a problem answer.
+fn problem_of(answer: &Answer) -> Option<String> {
+    let problem: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+    Some(problem.get("detail")?.as_str()?.to_owned())
 }

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes that an envelope may add to a payload: its longest names and ids, and some reserve.
-const ENVELOPE_BYTES_MAX: usize = 16 * 1024;
+use crate::message::ENVELOPE_BYTES_MAX;
+
+/// Bytes that may surround a payload: its envelope, that of a message which carries it to or from the security service, and
+/// that of the notice which brings it back.
+const AROUND_PAYLOAD_BYTES_MAX: usize = 3 * ENVELOPE_BYTES_MAX;
 
 /// Limits of every listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Largest request body; a larger one is answered 413.
+    /// Largest request body, and so the largest payload of a message on every bus; a larger one is answered 413.
     pub body_bytes_max: usize,
     /// Timeout for receiving a body; then 408.
     pub body_timeout_ms: u64,
@@ -38,7 +41,12 @@ impl Default for Limits {
 impl Limits {
     /// Returns limits for bodies that are envelopes, so that a payload accepted by one listener fits through the next.
     pub(crate) fn for_envelopes(&self) -> Self {
-        Self { body_bytes_max: self.body_bytes_max.saturating_add(ENVELOPE_BYTES_MAX), ..self.clone() }
+        Self { body_bytes_max: self.envelope_bytes_max(), ..self.clone() }
+    }
+
+    /// Returns the maximum size of an envelope with a payload of at most `body_bytes_max`.
+    pub(crate) fn envelope_bytes_max(&self) -> usize {
+        self.body_bytes_max.saturating_add(AROUND_PAYLOAD_BYTES_MAX)
     }
 
     pub(crate) fn body_timeout(&self) -> Duration {

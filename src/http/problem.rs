@@ -146,6 +146,16 @@ impl Problem {
     }
 }
 
+impl From<message::OutOfBounds> for Problem {
+    fn from(error: message::OutOfBounds) -> Self {
+        let kind = match &error {
+            message::OutOfBounds::Payload { .. } => Kind::BodyTooLarge,
+            message::OutOfBounds::Auth { .. } | message::OutOfBounds::Name(_) => Kind::InvalidMessage,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl From<message::Error> for Problem {
     fn from(error: message::Error) -> Self {
         Self::new(Kind::InvalidMessage, error)

@@ -3,6 +3,8 @@
 //! Pure: no clock, no socket, no randomness. Text from outside is parsed into one of these types once, at the edge. The
 //! format is that of the HTTP-era ExoCom protocol, with `activityId` from the WebSocket era.
 
+mod bounds;
+mod carried;
 mod delivery;
 mod envelope;
 mod error;
@@ -19,6 +21,7 @@ mod segment;
 mod text;
 mod trace;
 
+pub use bounds::{AUTH_BYTES_MAX, ENVELOPE_BYTES_MAX, OutOfBounds};
 pub use delivery::{Delivery, Verdict};
 pub use envelope::Message;
 pub use error::Error;

@@ -36,8 +36,11 @@ pub enum PayloadError {
         cause: String,
     },
     /// Arrays and objects are nested deeper than allowed.
-    #[error("the JSON is nested deeper than {} levels", Payload::DEPTH_MAX)]
-    TooDeep,
+    #[error("the JSON is nested deeper than {levels_max} levels")]
+    TooDeep {
+        /// Maximum nesting.
+        levels_max: usize,
+    },
 }
 
 impl PayloadError {
@@ -70,20 +73,42 @@ fn located(error: &serde_json::Error) -> String {
 pub struct Payload(Bytes);
 
 impl Payload {
-    /// Maximum nesting of arrays and objects: what JSON parsers of all languages accept.
-    pub const DEPTH_MAX: usize = 128;
+    /// Maximum nesting of arrays and objects in the payload of a message that is sent. With the envelopes, lists and notices
+    /// around it, it stays below the 128 levels that JSON parsers of all languages accept.
+    pub const DEPTH_MAX: usize = 120;
+
+    /// Maximum nesting of a payload that carries another message.
+    const CARRIED_DEPTH_MAX: usize = Self::DEPTH_MAX + 4;
 
     /// Checks that `json` is one JSON value in UTF-8, at most [`Payload::DEPTH_MAX`] levels deep.
     pub fn parse(json: Bytes) -> Result<Self, PayloadError> {
-        check_text(&json)?;
+        Self::parse_within(json, Self::DEPTH_MAX)
+    }
+
+    /// As [`Payload::parse`], for a payload that carries another message and so may be four levels deeper.
+    pub(crate) fn parse_carried(json: Bytes) -> Result<Self, PayloadError> {
+        Self::parse_within(json, Self::CARRIED_DEPTH_MAX)
+    }
+
+    fn parse_within(json: Bytes, levels_max: usize) -> Result<Self, PayloadError> {
+        check_text(&json, levels_max)?;
         serde_json::from_slice::<&RawValue>(&json).map_err(PayloadError::not_json)?;
         Ok(Self(json))
     }
 
     /// Serialises `value`. Errors: [`PayloadError::NotSerializable`], [`PayloadError::TooDeep`].
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
+        Self::of_within(value, Self::DEPTH_MAX)
+    }
+
+    /// As [`Payload::of`], for a payload that carries another message and so may be four levels deeper.
+    pub(crate) fn of_carried<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
+        Self::of_within(value, Self::CARRIED_DEPTH_MAX)
+    }
+
+    fn of_within<T: Serialize + ?Sized>(value: &T, levels_max: usize) -> Result<Self, PayloadError> {
         let json = serde_json::to_vec(value).map_err(PayloadError::not_serializable)?;
-        check_depth(&json)?;
+        check_depth(&json, levels_max)?;
         Ok(Self(json.into()))
     }
 
@@ -119,7 +144,7 @@ impl Serialize for Payload {
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Self::parse(Bytes::copy_from_slice(raw.get().as_bytes())).map_err(serde::de::Error::custom)
+        Self::parse_carried(Bytes::copy_from_slice(raw.get().as_bytes())).map_err(serde::de::Error::custom)
     }
 }
 
@@ -136,28 +161,35 @@ impl fmt::Display for Payload {
     }
 }
 
-/// Checks encoding and depth, which serde_json does not check for raw values.
-pub(super) fn check_text(json: &[u8]) -> Result<(), PayloadError> {
-    std::str::from_utf8(json).map_err(|error| PayloadError::NotUtf8 { position: error.valid_up_to() })?;
-    check_depth(json)
+/// Checks encoding and depth, which serde_json does not check for raw values. Returns the depth.
+pub(super) fn check_text(json: &[u8], levels_max: usize) -> Result<usize, PayloadError> {
+    check_utf8(json)?;
+    check_depth(json, levels_max)
 }
 
-/// Checks the depth by counting brackets outside of strings. Invalid JSON may pass; the parser refuses it.
-fn check_depth(json: &[u8]) -> Result<(), PayloadError> {
-    let mut depth = 0_usize;
+pub(super) fn check_utf8(json: &[u8]) -> Result<(), PayloadError> {
+    std::str::from_utf8(json).map(drop).map_err(|error| PayloadError::NotUtf8 { position: error.valid_up_to() })
+}
+
+/// Checks the depth by counting brackets outside of strings, and returns it. Invalid JSON may pass; the parser refuses it.
+fn check_depth(json: &[u8], levels_max: usize) -> Result<usize, PayloadError> {
+    let (mut depth, mut deepest) = (0_usize, 0);
     let mut bytes = json.iter();
     while let Some(byte) = bytes.next() {
         match byte {
-            b'{' | b'[' => depth += 1,
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
             b'}' | b']' => depth = depth.saturating_sub(1),
             b'"' => skip_string(&mut bytes),
             _ => {}
         }
-        if depth > Payload::DEPTH_MAX {
-            return Err(PayloadError::TooDeep);
+        if depth > levels_max {
+            return Err(PayloadError::TooDeep { levels_max });
         }
     }
-    Ok(())
+    Ok(deepest)
 }
 
 fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
@@ -203,8 +235,11 @@ mod tests {
     fn nesting_is_bounded_and_brackets_in_strings_do_not_count() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse(nested(Payload::DEPTH_MAX)).is_ok());
-        assert_eq!(parse(nested(Payload::DEPTH_MAX + 1)), Err(PayloadError::TooDeep));
-        assert_eq!(parse(nested(100_000)), Err(PayloadError::TooDeep));
+        assert_eq!(
+            parse(nested(Payload::DEPTH_MAX + 1)),
+            Err(PayloadError::TooDeep { levels_max: Payload::DEPTH_MAX })
+        );
+        assert_eq!(parse(nested(100_000)), Err(PayloadError::TooDeep { levels_max: Payload::DEPTH_MAX }));
         assert!(parse(format!("\"\\\"{}\"", "[".repeat(1_000))).is_ok());
     }
 

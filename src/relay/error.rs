@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::message::{ActivityId, MessageId, MessageName, Payload, PayloadError, Role, TextError};
+use crate::message::{ActivityId, MessageId, MessageName, OutOfBounds, Payload, PayloadError, Role, TextError};
 use crate::{bus, http};
 
 /// Error of the relay. Cheap to clone, since events carry it too.
@@ -21,6 +21,22 @@ pub enum Error {
         name: MessageName,
         /// Error of the serialiser.
         cause: PayloadError,
+    },
+    /// The payload is larger than any bus accepts, `http.body_bytes_max` in the configuration.
+    #[error("the payload has {bytes} bytes, at most {bytes_max} are allowed (http.body_bytes_max)")]
+    TooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+        /// Maximum size in bytes.
+        bytes_max: usize,
+    },
+    /// The value on whose behalf the message is sent is too large.
+    #[error("auth has {bytes} bytes, at most {bytes_max} are allowed")]
+    AuthTooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+        /// Maximum size in bytes.
+        bytes_max: usize,
     },
     /// The name already has a handler.
     #[error("there is already a handler for message '{0}': a name has one handler, give the second one another name")]
@@ -148,6 +164,16 @@ impl From<Infallible> for Error {
     }
 }
 
+impl From<OutOfBounds> for Error {
+    fn from(error: OutOfBounds) -> Self {
+        match error {
+            OutOfBounds::Payload { bytes, bytes_max } => Self::TooLarge { bytes, bytes_max },
+            OutOfBounds::Auth { bytes, bytes_max } => Self::AuthTooLarge { bytes, bytes_max },
+            OutOfBounds::Name(error) => Self::Name(error),
+        }
+    }
+}
+
 impl From<http::BindError> for Error {
     fn from(error: http::BindError) -> Self {
         Self::Listen(Arc::new(error))
@@ -159,6 +185,8 @@ impl From<Error> for http::Problem {
         use http::Kind;
         let kind = match &error {
             Error::Name(_) | Error::Payload { .. } => Kind::InvalidMessage,
+            Error::TooLarge { .. } => Kind::BodyTooLarge,
+            Error::AuthTooLarge { .. } => Kind::InvalidRequest,
             Error::Busy { .. } => Kind::Busy,
             Error::NoReceivers(_) => Kind::NoReceivers,
             Error::NoReply { .. } | Error::NothingInActivity { .. } => Kind::NoReply,

@@ -19,6 +19,8 @@ pub(crate) struct Identity {
     pub(crate) batch: bool,
     /// Credential for the role, if the broker requires one.
     pub(crate) token: Option<String>,
+    /// Largest payload that it sends, so that every listener on the way accepts it.
+    pub(crate) payload_bytes_max: usize,
 }
 
 impl Identity {

@@ -16,6 +16,9 @@ const TIME_MS_MAX: i64 = 365 * 24 * 60 * 60 * 1000;
 /// Maximum of every other number.
 const COUNT_MAX: i64 = u32::MAX as i64;
 
+/// Maximum length of a namespace: names that are sent leave room for it.
+const NAMESPACE_BYTES_MAX: usize = 255;
+
 /// Length of a webhook secret (Standard Webhooks, "Signature scheme").
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
@@ -71,9 +74,10 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
             text.is_empty() || is_address(text),
             "HOST:PORT such as 127.0.0.1:4002 (port 0 takes a free one), or an empty string",
         ),
-        "relay.namespace" => {
-            (is_namespace(text), "the part of a message name before its first dot, or an empty string")
-        }
+        "relay.namespace" => (
+            is_namespace(text),
+            "the part of a message name before its first dot, 255 bytes at most, or an empty string",
+        ),
         "log.level" => {
             (is_filter(text), "off, error, warn, info, debug, trace, or directives such as info,exorelay::bus=debug")
         }
@@ -115,7 +119,7 @@ fn is_secret(text: &str) -> bool {
 }
 
 fn is_namespace(text: &str) -> bool {
-    !text.contains(|letter: char| letter == '.' || letter.is_control())
+    text.len() <= NAMESPACE_BYTES_MAX && !text.contains(|letter: char| letter == '.' || letter.is_control())
 }
 
 /// Returns true for valid filter directives. A lone word must be a level: `loud` would be taken for a module name and

@@ -94,7 +94,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "bus.frame_bytes_max",
-        "Maximum WebSocket frame in either direction; a message that needs a larger frame is refused.",
+        "Maximum WebSocket frame in either direction; never less than `http.body_bytes_max` needs.",
     ),
     (
         "listen.address",
@@ -150,7 +150,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "broker.frame_bytes_max",
-        "Maximum WebSocket frame; a client that sends a longer one is disconnected, a relay of ours with code 1009. `exocom`: 64 MiB.",
+        "Maximum WebSocket frame, never less than `http.body_bytes_max` needs; a client that sends a longer one is disconnected, a relay of ours with code 1009. `exocom`: 64 MiB.",
     ),
     (
         "broker.heartbeat_ms",
@@ -283,7 +283,11 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("streams.cors_origins", "Origins whose pages may use the streams. `*` allows all."),
     ("streams.cors_credentials", "Allow pages of these origins to send credentials; has no effect together with `*`."),
     ("streams.cors_max_age_ms", "Time for which browsers may cache a preflight answer."),
-    ("http.body_bytes_max", "Maximum body that a listener accepts; a longer one is answered 413."),
+    (
+        "http.body_bytes_max",
+        "Maximum body that a listener accepts, and so the maximum payload of a message on every bus; a longer one is answered \
+         413.",
+    ),
     ("http.body_timeout_ms", "Timeout for receiving a body; then 408."),
     ("http.header_timeout_ms", "Timeout for receiving complete request headers; then the connection is closed."),
     ("http.write_timeout_ms", "Time after which a connection that accepts no data is closed."),

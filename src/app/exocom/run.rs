@@ -29,7 +29,8 @@ pub async fn run(config: Config, setup: Setup) -> Result<(), Error> {
         print_online(setup.era, port);
     }
     let listening = opened?;
-    let broker = Broker::start(config.broker.clone());
+    // The originals have no limit but that of a frame or body.
+    let broker = Broker::start(broker::Config { payload_bytes_max: usize::MAX, ..config.broker.clone() });
     if let Some(landscape) = setup.landscape {
         broker.configure(landscape).map_err(|cause| Error::Landscape { variable: "the landscape", cause })?;
     }

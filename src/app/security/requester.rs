@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::message::{self, ActivityId, Message, MessageId, MessageName, PayloadError};
+use crate::message::{self, ActivityId, Message, MessageId, MessageName, Payload};
 use crate::relay::{self, Relay};
 
 /// The envelope messages for requests of the security service and their replies. exo 3.6.
@@ -57,7 +56,7 @@ pub struct Requester {
 struct InnerRequest<'a> {
     name: &'a MessageName,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Box<RawValue>>,
+    payload: Option<Payload>,
     activity_id: &'a MessageId,
     id: &'a MessageId,
 }
@@ -79,15 +78,12 @@ impl Requester {
         relay::Error: From<N::Error>,
     {
         let name = name.try_into().map_err(relay::Error::from)?;
-        let payload = serde_json::value::to_raw_value(&payload).map_err(|cause| relay::Error::Payload {
-            name: name.clone(),
-            cause: PayloadError::not_serializable(cause),
-        })?;
+        let payload = Payload::of(&payload).map_err(|cause| relay::Error::Payload { name: name.clone(), cause })?;
         let deadline = Instant::now() + timeout;
         let late = || relay::Error::NoReply { name: name.clone(), timeout };
         let asking = async {
             let _guard = self.one_at_a_time.lock().await;
-            self.ask(&name, Some(payload).filter(|payload| payload.get() != "null"), deadline).await
+            self.ask(&name, Some(payload).filter(|payload| !payload.is_null()), deadline).await
         };
         match tokio::time::timeout_at(deadline, asking).await {
             Ok(Err(Error::Relay(relay::Error::NoReply { .. } | relay::Error::NothingInActivity { .. }))) | Err(_) => {
@@ -97,12 +93,7 @@ impl Requester {
         }
     }
 
-    async fn ask(
-        &self,
-        name: &MessageName,
-        payload: Option<Box<RawValue>>,
-        deadline: Instant,
-    ) -> Result<Message, Error> {
+    async fn ask(&self, name: &MessageName, payload: Option<Payload>, deadline: Instant) -> Result<Message, Error> {
         let (id, activity_id) = (&fresh(), &fresh());
         let request = InnerRequest { name, payload, activity_id, id };
         let left = || deadline.saturating_duration_since(Instant::now());

@@ -216,7 +216,7 @@ impl SecurityAdapter {
 
     /// Returns a message whose payload is `about`. exo 3.6.
     fn message_about(&mut self, name: &str, about: &Message, activity: ActivityId) -> Message {
-        let payload = Payload::parse(delivery_frame(about, Dialect::ActivityId, None)).ok();
+        let payload = Payload::parse_carried(delivery_frame(about, Dialect::ActivityId, None)).ok();
         let name = MessageName::parse(name).expect("a valid name");
         Message { payload, activity_id: Some(activity), ..Message::new(self.ids.next(), name) }
     }

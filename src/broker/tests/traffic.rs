@@ -147,7 +147,7 @@ async fn an_invalid_query_is_refused() {
 #[tokio::test]
 async fn a_follower_that_does_not_read_gets_the_number_of_missed_events() {
     // Long names, so that a few thousand messages exceed the socket buffers.
-    let (name, published) = ("x".repeat(MessageName::BYTES_MAX), 8_000_u64);
+    let (name, published) = ("x".repeat(MessageName::SENT_BYTES_MAX), 8_000_u64);
     let (broker, server) = serve(quick()).await;
     broker.join_local(registration("users", "u1", &[&name]), RecordingInbox::answering(Vec::new())).unwrap();
     let mut follower = Follower::start(&server, "").await;

@@ -115,7 +115,7 @@ impl Announcement {
             instance: InstanceId::parse(instance).map_err(Error::text("instance"))?,
             receives: receives.unwrap_or_default(),
             sends: fields.names("sends")?.unwrap_or_default(),
-            namespace: fields.text("namespace")?.map(str::to_owned),
+            namespace: fields.namespace("namespace")?,
             batch: fields.flag("batch")?,
             token: fields.text("token")?.map(str::to_owned),
             away: fields.flag("away")?,

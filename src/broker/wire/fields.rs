@@ -104,9 +104,19 @@ impl<'a> Fields<'a> {
         list.iter().map(pair).collect()
     }
 
+    /// Returns the prefix of a service's own names. It is bounded, so that a translated name stays valid.
+    pub(super) fn namespace(&self, field: &'static str) -> Result<Option<String>, Error> {
+        match self.text(field)? {
+            Some(text) if text.len() > Role::BYTES_MAX => {
+                Err(Error::Field { field, expected: "a text of at most 255 bytes" })
+            }
+            text => Ok(text.map(str::to_owned)),
+        }
+    }
+
     /// Returns the namespace or the pairs. Errors: [`Error::Translations`] if both are present.
     pub(super) fn translation(&self, namespace: &'static str, pairs: &'static str) -> Result<Translation, Error> {
-        let (prefix, list) = (self.text(namespace)?.map(str::to_owned), self.pairs(pairs)?);
+        let (prefix, list) = (self.namespace(namespace)?, self.pairs(pairs)?);
         match (prefix, list.is_empty()) {
             (prefix, true) => Ok(prefix.into()),
             (None, false) => Ok(Translation::Pairs(list.into())),

@@ -165,7 +165,7 @@ impl Hello {
             instance: instance.map(InstanceId::parse).transpose().map_err(Error::text("instance"))?,
             receives: told.names("receives")?.unwrap_or_default(),
             sends: told.names("sends")?.unwrap_or_default(),
-            namespace: told.text("namespace")?.map(str::to_owned),
+            namespace: told.namespace("namespace")?,
             token: told.text("token")?.map(str::to_owned),
             away: told.flag("away")?,
         })

@@ -81,7 +81,7 @@ impl Input {
     pub(super) fn json(self) -> Result<Bytes, Error> {
         let is_argument = matches!(self, Self::Text(_));
         let whole = self.whole()?;
-        let checked = Payload::parse(whole.clone());
+        let checked = Payload::parse_carried(whole.clone());
         checked.map(|_| whole).map_err(|source| match is_argument {
             true => Error::Payload { source },
             false => Error::InputNotJson { source },

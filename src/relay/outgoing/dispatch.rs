@@ -117,11 +117,14 @@ impl Outgoing {
         Replies::new(waiting, receipt, name, (timeout, deadline))
     }
 
-    /// Publishes a message at once if the bus is in this process, else puts it into the outbox. A request, whose requester
+    /// Checks a message, and publishes it at once if the bus is in this process, else puts it into the outbox. A request, whose requester
     /// waits until `until`, fails if the bus cannot be reached. The receipt says when the message is accepted.
     pub(in crate::relay) fn dispatch(&self, message: Message, until: Option<Instant>) -> Receipt<Result<(), Error>> {
         if self.outbox.is_closed() {
             return Receipt::Now(Err(Error::Closed));
+        }
+        if let Err(error) = message.check_bounds(self.identity.payload_bytes_max) {
+            return Receipt::Now(Err(error.into()));
         }
         match self.identity.bus.publish_now(&message) {
             None => match until.and_then(|_| self.presence.bus_error()) {

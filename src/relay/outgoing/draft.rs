@@ -43,7 +43,11 @@ impl Draft {
         Error: From<N::Error>,
     {
         let name = name.try_into()?;
-        let payload = Payload::of(payload).map_err(|cause| Error::Payload { name: name.clone(), cause })?;
+        let payload = match name.is_of_security() {
+            true => Payload::of_carried(payload),
+            false => Payload::of(payload),
+        };
+        let payload = payload.map_err(|cause| Error::Payload { name: name.clone(), cause })?;
         Ok(Self::new(name, Some(payload).filter(|payload| !payload.is_null())))
     }
 

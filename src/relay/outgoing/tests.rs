@@ -101,6 +101,7 @@ fn start(config: Config, logged: bool) -> World {
         online_port: 0,
         batch: true,
         token: None,
+        payload_bytes_max: 1024,
     };
     let storing = logged.then(|| Arc::clone(&log) as Arc<dyn Log>);
     let relay = Relay::start_with_log(identity, config, Metrics::default(), Handlers::default(), storing);

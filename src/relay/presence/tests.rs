@@ -73,6 +73,7 @@ fn relay(bus: &Arc<FragileBus>) -> Relay {
         online_port: 3100,
         batch: true,
         token: None,
+        payload_bytes_max: 1024,
     };
     Relay::start(identity, Config::default(), Metrics::default(), Handlers::default())
 }

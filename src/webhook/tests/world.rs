@@ -81,6 +81,7 @@ impl World {
             online_port: 0,
             batch: true,
             token: None,
+            payload_bytes_max: 1024,
         };
         let forward = if config.forward.is_empty() { service.url.clone() } else { config.forward.clone() };
         let metrics = Metrics::default();

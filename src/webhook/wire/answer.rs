@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn a_payload_that_is_nested_too_deep_is_refused() {
         let deep = format!(r#"{{"reply":{{"name":"a","payload":{}{}}}}}"#, "[".repeat(500), "]".repeat(500));
-        check(JSON, deep, Err("\"reply.payload\": the JSON is nested deeper than 128 levels"));
+        check(JSON, deep, Err("\"reply.payload\": the JSON is nested deeper than 120 levels"));
     }
 
     #[test]
