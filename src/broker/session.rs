@@ -59,9 +59,17 @@ impl Connection {
 
 /// The messages of one delivery that are not all answered yet.
 struct InFlight {
+    lanes: Lanes,
     count: usize,
     outcomes: Vec<Outcome>,
     deadline: Instant,
+}
+
+/// A pause in deliveries to a receiver that is full.
+struct Pause {
+    until: Instant,
+    /// The messages that are delivered nevertheless.
+    passing: Option<Lanes>,
 }
 
 /// Messages to and from one service.
@@ -70,8 +78,8 @@ struct ServiceSession {
     acks: Acks,
     in_flight: Option<InFlight>,
     intake: Intake,
-    /// End of the pause in deliveries, if the receiver is full.
-    paused_until: Option<Instant>,
+    /// The pause in deliveries, if the receiver is full.
+    pause: Option<Pause>,
     wake: Arc<Notify>,
     engine: Arc<Engine>,
 }
@@ -97,7 +105,7 @@ impl Session for ServiceSession {
 
     fn due(&self) -> Option<Instant> {
         let delivery = self.in_flight.as_ref().map(|in_flight| in_flight.deadline);
-        [delivery, self.paused_until, self.intake.retry_at()].into_iter().flatten().min()
+        [delivery, self.pause.as_ref().map(|pause| pause.until), self.intake.retry_at()].into_iter().flatten().min()
     }
 
     async fn wait(&mut self, _queue: QueueState) -> Event {
@@ -150,7 +158,7 @@ impl Session for ServiceSession {
         if self.in_flight.as_ref().is_some_and(|in_flight| in_flight.deadline <= now) {
             return Err(Ended::Silent("it does not read what it is sent"));
         }
-        self.paused_until = self.paused_until.filter(|until| *until > now);
+        self.pause = self.pause.take().filter(|pause| pause.until > now);
         self.intake.retry(&self.member, now);
         Ok(())
     }
@@ -158,15 +166,15 @@ impl Session for ServiceSession {
     /// Starts the next delivery, unless one is in flight; during a pause only one of urgent messages.
     fn fill(&mut self, queue: &mut SendQueue) -> Result<(), Ended> {
         let Some(key) = self.member.key().filter(|_| self.in_flight.is_none()) else { return Ok(()) };
-        // Replies that somebody waits for pass a receiver that is busy.
-        let lanes = if self.paused_until.is_some() { Lanes::Urgent } else { Lanes::All };
+        let passing = self.pause.as_ref().map_or(Some(Lanes::All), |pause| pause.passing);
+        let Some(lanes) = passing else { return Ok(()) };
         let Batch { messages, timings, .. } = match self.engine.take(key, lanes) {
             Work::Batch(batch) => batch,
             Work::Nothing => return Ok(()),
             Work::Gone => return Err(Ended::Replaced),
         };
         let deadline = now() + self.engine.config().delivery_timeout();
-        self.in_flight = Some(InFlight { count: messages.len(), outcomes: Vec::new(), deadline });
+        self.in_flight = Some(InFlight { lanes, count: messages.len(), outcomes: Vec::new(), deadline });
         let (dialect, acks) = (self.member.dialect(), self.acks);
         let clocks = (now(), SystemTime::now());
         for (message, timing) in messages.iter().zip(timings) {
@@ -188,7 +196,7 @@ impl ServiceSession {
             acks,
             in_flight: None,
             intake: Intake::new(acks, engine.config().delivery_timeout()),
-            paused_until: None,
+            pause: None,
             wake,
             engine,
         }
@@ -255,9 +263,11 @@ impl ServiceSession {
         if in_flight.outcomes.len() == in_flight.count {
             let outcomes = std::mem::take(&mut in_flight.outcomes);
             let busy = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Retry(_)));
+            // Replies that somebody waits for pass a receiver that is busy, unless it is too busy for them as well.
+            let passing = Some(Lanes::Urgent).filter(|_| in_flight.lanes == Lanes::All);
             self.in_flight = None;
             self.engine.record_outcome(key, Attempt::Answered(outcomes));
-            self.paused_until = busy.then(|| now() + BUSY_PAUSE);
+            self.pause = busy.then(|| Pause { until: now() + BUSY_PAUSE, passing });
         }
         Ok(())
     }
