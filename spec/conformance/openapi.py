@@ -168,7 +168,9 @@ class Journey:
             self.check_stream(answer, event)
             self.call("POST /messages/{id}/ack", 204, id=event["id"])
             self.call("POST /messages/{id}/ack", 404, id=event["id"])
-            next_event(lines)
+            event = next_event(lines)
+            self.call("POST /messages/{id}/retry", 204, id=event["id"])
+            self.call("POST /messages/{id}/retry", 404, id=event["id"])
             self.dead_letters()
 
     def check_stream(self, answer, event):

@@ -1,6 +1,7 @@
 //! Tests of the command line: output and exit codes.
 
 mod configuration;
+mod exec;
 mod program;
 mod sidecar;
 mod stream;

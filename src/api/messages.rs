@@ -38,8 +38,7 @@ pub(super) async fn acknowledge(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<impl IntoResponse, Problem> {
-    let id = MessageId::parse(&id).map_err(crate::message::Error::from)?;
-    let sender = values(query.as_deref(), "sender").next().map(sender).transpose()?;
+    let (id, sender) = meant(&id, query.as_deref())?;
     if api.relay.acknowledge(&id, sender.as_ref()) {
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -47,6 +46,26 @@ pub(super) async fn acknowledge(
     let detail =
         format!("no message {id}{from} waits for an acknowledgement: it was not delivered, or acknowledged before");
     Err(Problem::new(Kind::NotFound, detail))
+}
+
+/// Gives a message back that could not be handled. `204`: it is delivered again after the time of a lease, and this delivery
+/// counts as failed. `404`: the subscriber does not have it (any longer).
+pub(super) async fn retry(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, Problem> {
+    let (id, sender) = meant(&id, query.as_deref())?;
+    match api.relay.give_back(&id, sender.as_ref()) {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::new(Kind::NotFound, format!("no subscriber has a message {id}"))),
+    }
+}
+
+/// Parses the id and the sender of a message.
+fn meant(id: &str, query: Option<&str>) -> Result<(MessageId, Option<Role>), Problem> {
+    let id = MessageId::parse(id).map_err(crate::message::Error::from)?;
+    Ok((id, values(query, "sender").next().map(sender).transpose()?))
 }
 
 fn event(message: &Message, attempt: u32) -> Bytes {

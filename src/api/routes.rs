@@ -28,6 +28,7 @@ pub fn router(relay: Relay, config: &Config, limits: &Limits, operations: Operat
         .route("/reply/{*message}", post(reply))
         .route("/messages", get(messages::follow))
         .route("/messages/{id}/ack", post(messages::acknowledge))
+        .route("/messages/{id}/retry", post(messages::retry))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/{id}", delete(dead_letters::discard))
         .route("/dead-letters/{id}/replay", post(dead_letters::replay))

@@ -201,6 +201,14 @@ pub enum Error {
          landscape"
     )]
     NothingToLint,
+    /// The command that handles messages cannot be run at all.
+    #[error("cannot run {command:?}: {cause}; its message was not acknowledged and will be delivered again")]
+    Command {
+        /// The command.
+        command: String,
+        /// The reason.
+        cause: String,
+    },
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -240,6 +248,7 @@ impl Error {
             | Self::NotReady { .. }
             | Self::UnexpectedAnswer { .. }
             | Self::Unmatched { .. }
+            | Self::Command { .. }
             | Self::Output(_) => FAILED,
         }
     }

@@ -17,6 +17,7 @@ mod completions;
 mod config;
 mod dev;
 mod error;
+mod exec;
 mod exocom;
 mod follow;
 mod health;

@@ -7,8 +7,10 @@ use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
 use clap::Args;
 use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Error;
+use super::exec::{ExecOptions, Runner, path_of};
 use super::follow::EventSource;
 use super::output::{Output, one_line, print_line, warn};
 use super::server::{Api, CALL_TIMEOUT, Server};
@@ -17,15 +19,23 @@ use crate::http::sse::Event;
 use crate::message::{Message, path_segment};
 use crate::relay::service_envelope;
 
+/// Notice on stderr of a `tail` that prints.
+const ACKNOWLEDGES: &str =
+    "messages are acknowledged when they are printed (--no-ack: never; --exec CMD: when CMD has handled them)";
+
 /// Follow and acknowledge a service's incoming messages, or follow a broker's traffic
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples: wait for one message and extract its payload; follow the traffic of one role
+Examples: wait for one message and extract its payload; handle each message; follow the traffic of one role
   exorelay tail --name users.created --count 1 --output json | jq .payload
+  exorelay tail --name users.create --exec ./create-user --reply users.created --concurrent 4
   exorelay tail --broker localhost:3100 --role users
 
-An acknowledged message counts as handled. With --no-ack it is delivered again after its lease, a few
+Without --exec a message is acknowledged when it is printed, and then counts as handled. With --no-ack it is delivered again after its lease, a few
 times; at most 16 messages are shown before the first of them.
+With --exec CMD a message is acknowledged when CMD has exited with 0. After any other exit, and after --timeout, it is
+delivered again after its lease, with EXO_ATTEMPT one higher, and becomes a dead letter after the last attempt. Ctrl-C
+lets running commands finish. Output that is not a reply is printed.
 Following a broker does not affect its messages.")]
 pub(super) struct Tail {
     /// Only messages with these names, separated by commas
@@ -37,6 +47,8 @@ pub(super) struct Tail {
     /// Do not acknowledge the printed messages
     #[arg(long)]
     no_ack: bool,
+    #[command(flatten)]
+    exec: ExecOptions,
     /// Output format; json prints one envelope (of a broker: one trace) per line [default: text; of a broker json unless on
     /// a terminal]
     #[arg(long, value_enum)]
@@ -48,8 +60,12 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Follows until Ctrl-C, a closed stdout, or `--count` messages.
+    /// Follows until Ctrl-C, a closed stdout, or `--count` messages. With `--exec`, Ctrl-C or SIGTERM lets running commands
+    /// finish; a second one ends them.
     pub(super) async fn run(self) -> Result<(), Error> {
+        if self.exec.is_requested() {
+            return self.handle().await;
+        }
         tokio::select! {
             outcome = self.follow() => outcome,
             _ = tokio::signal::ctrl_c() => Ok(()),
@@ -61,9 +77,8 @@ impl Tail {
             return self.traffic.run(self.count, self.output).await;
         }
         let sidecar = Server::sidecar(self.api.url()?, CALL_TIMEOUT);
-        let names: Vec<String> = self.name.iter().map(|name| path_segment(name).to_string()).collect();
-        let query = if names.is_empty() { String::new() } else { format!("?name={}", names.join(",")) };
-        let source = EventSource { server: &sidecar, path: format!("/messages{query}"), greeting: None };
+        let greeting = (!self.no_ack).then(|| ACKNOWLEDGES.to_owned());
+        let source = EventSource { server: &sidecar, path: self.path(None), greeting };
         let mut left = self.count.unwrap_or(u64::MAX);
         let handle = async |event: Event| {
             left -= self.print(event, &sidecar).await?;
@@ -72,23 +87,67 @@ impl Tail {
         source.follow(handle).await
     }
 
+    async fn handle(&self) -> Result<(), Error> {
+        let url = self.api.url()?;
+        let (runner, mut end) = Runner::new(&self.exec, Server::sidecar(url.clone(), CALL_TIMEOUT), self.count)?;
+        let sidecar = Server::sidecar(url, CALL_TIMEOUT);
+        let source = EventSource { server: &sidecar, path: self.path(Some(self.exec.concurrent())), greeting: None };
+        let handle = async |event: Event| {
+            if let Some((message, attempt)) = self.message(event) {
+                runner.begin(message, attempt).await;
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        let follow = source.follow(handle);
+        tokio::pin!(follow);
+        let mut terminated = signal(SignalKind::terminate()).map_err(Error::Input)?;
+        let outcome = tokio::select! {
+            outcome = &mut follow => outcome,
+            Some(outcome) = end.recv() => outcome,
+            _ = tokio::signal::ctrl_c() => Ok(()),
+            _ = terminated.recv() => Ok(()),
+        };
+        // The connection stays open meanwhile: a lost follower's messages are delivered to others at once.
+        tokio::select! {
+            () = runner.stop() => {}
+            _ = &mut follow => runner.stop().await,
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
+        outcome
+    }
+
+    /// Returns the path to follow.
+    fn path(&self, unacknowledged: Option<u16>) -> String {
+        let names: Vec<String> = self.name.iter().map(|name| path_segment(name).to_string()).collect();
+        let names = Some(names).filter(|names| !names.is_empty()).map(|names| format!("name={}", names.join(",")));
+        let unacknowledged = unacknowledged.map(|max| format!("unacknowledged={max}"));
+        let query = names.into_iter().chain(unacknowledged).collect::<Vec<_>>().join("&");
+        if query.is_empty() { "/messages".to_owned() } else { format!("/messages?{query}") }
+    }
+
+    /// Returns the message of an event, and the number of its delivery; `None` if it is not one that was asked for.
+    fn message(&self, event: Event) -> Option<(Message, u32)> {
+        if event.name != "message" {
+            return None;
+        }
+        let attempt = Attempt::of(&event.data);
+        match Message::from_json(None, &Bytes::from(event.data)) {
+            Ok(message) => {
+                let is_wanted = self.name.is_empty() || self.name.iter().any(|name| name == message.name.as_str());
+                is_wanted.then_some((message, attempt))
+            }
+            Err(error) => {
+                warn(&format!("skipped an event that is not a message: {error}"));
+                None
+            }
+        }
+    }
+
     /// Prints a message, then acknowledges it, so that a message that could not be printed is delivered again.
     /// Returns the number of printed messages.
     async fn print(&self, event: Event, sidecar: &Server) -> Result<u64, Error> {
-        if event.name != "message" {
-            return Ok(0);
-        }
-        let attempt = Attempt::of(&event.data);
-        let message = match Message::from_json(None, &Bytes::from(event.data)) {
-            Ok(message) => message,
-            Err(error) => {
-                warn(&format!("skipped an event that is not a message: {error}"));
-                return Ok(0);
-            }
-        };
-        if !self.name.is_empty() && !self.name.iter().any(|name| name == message.name.as_str()) {
-            return Ok(0);
-        }
+        let Some((message, attempt)) = self.message(event) else { return Ok(0) };
         print_line(&match self.output.unwrap_or(Output::Text) {
             Output::Text => as_text(&message, SystemTime::now()),
             Output::Json => one_line(&String::from_utf8_lossy(&service_envelope(&message, attempt))),
@@ -102,8 +161,7 @@ impl Tail {
 
 /// Acknowledges a message. A failure only means that it is delivered again, so it does not end the command.
 async fn acknowledge(message: &Message, sidecar: &Server) {
-    let sender = message.sender.as_ref().map(|sender| format!("?sender={}", path_segment(sender.as_str())));
-    let path = format!("/messages/{}/ack{}", path_segment(message.id.as_str()), sender.unwrap_or_default());
+    let path = path_of(message, "ack");
     let answer = sidecar.call(Method::POST, &path, HeaderMap::new(), Bytes::new()).await;
     if let Err(error) = answer.and_then(|answer| sidecar.accepted(answer)) {
         warn(&format!("cannot acknowledge {}: {error}", message.id));

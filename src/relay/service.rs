@@ -304,6 +304,12 @@ impl Relay {
         self.0.incoming.subscribers().acknowledge(id, sender)
     }
 
+    /// Takes a message back that its subscriber cannot handle, to deliver it again after the time of a lease. Returns false if
+    /// no subscriber has such a message.
+    pub(crate) fn give_back(&self, id: &MessageId, sender: Option<&Role>) -> bool {
+        self.0.incoming.subscribers().give_back(id, sender)
+    }
+
     /// Sends an [`super::Event::Error`].
     pub(crate) fn emit_error(&self, error: Error) {
         self.0.events.error(error);

@@ -44,3 +44,4 @@ pub use error::Error;
 pub(crate) use metrics::Metrics;
 pub use service::Webhook;
 pub use wire::{AnswerError, SecretError};
+pub(crate) use wire::{Meaning, Reply, meaning};

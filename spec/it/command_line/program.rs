@@ -56,7 +56,7 @@ impl Program {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         let stdout = child.stdout.take().map(BufReader::new);
-        Running { child, stdout, _folder: self.folder }
+        Running { child, stdout, folder: self.folder }
     }
 
     pub(crate) fn finish(self) -> Finished {
@@ -68,7 +68,7 @@ impl Program {
 pub(crate) struct Running {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Running {
@@ -87,6 +87,11 @@ impl Running {
         let mut line = String::new();
         self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
         line.trim_end().to_owned()
+    }
+
+    /// Waits for a file in the working directory of the command.
+    pub(crate) fn wait_for_file(&self, name: &str) {
+        wait_for(name.to_owned(), || self.folder.path().join(name).exists().then_some(()));
     }
 
     /// Sends SIGINT, as Ctrl-C does.

@@ -121,6 +121,15 @@ impl Subscribers {
         was_dead_letter
     }
 
+    /// Takes a message back that its subscriber cannot handle: it is delivered again after the time of a lease, and this
+    /// delivery counts as failed. Returns false if no subscriber has such a message.
+    pub(in crate::relay) fn give_back(&self, id: &MessageId, sender: Option<&Role>) -> bool {
+        let woken = lock(&self.state).leases.give_back(id, sender, Instant::now());
+        let given_back = woken.is_some();
+        wake(woken.unwrap_or_default());
+        given_back
+    }
+
     /// Lets each subscription end once no message is left for it.
     pub(super) fn drain(&self) {
         let mut state = lock(&self.state);

@@ -40,6 +40,14 @@ struct Queued {
     /// The follower that got it last.
     holder: Option<Holder>,
     lease: Option<Lease>,
+    /// Time at which it waits again, after its follower has given it back.
+    rests_until: Option<Instant>,
+}
+
+impl Queued {
+    fn new(message: Message) -> Self {
+        Self { message, attempts: 0, expired: 0, holder: None, lease: None, rests_until: None }
+    }
 }
 
 struct Lease {
@@ -57,9 +65,11 @@ struct Lease {
 pub(crate) struct Leases<W> {
     limits: LeaseLimits,
     messages: BTreeMap<Ticket, Queued>,
-    /// Messages that are not leased.
+    /// Messages that are neither leased nor given back.
     waiting: HashMap<MessageName, BTreeSet<Ticket>>,
     by_id: HashMap<MessageId, Vec<Ticket>>,
+    /// Messages that their followers have given back, by the time at which they wait again.
+    resting: BTreeSet<(Instant, Ticket)>,
     followers: Followers<W>,
     next_ticket: Ticket,
     next_lease: u64,
@@ -72,6 +82,7 @@ impl<W: Clone> Leases<W> {
             messages: BTreeMap::new(),
             waiting: HashMap::new(),
             by_id: HashMap::new(),
+            resting: BTreeSet::new(),
             followers: Followers::new(),
             next_ticket: 0,
             next_lease: 0,
@@ -102,7 +113,7 @@ impl<W: Clone> Leases<W> {
         self.next_ticket += 1;
         self.by_id.entry(message.id.clone()).or_default().push(ticket);
         self.waiting.entry(message.name.clone()).or_default().insert(ticket);
-        self.messages.insert(ticket, Queued { message, attempts: 0, expired: 0, holder: None, lease: None });
+        self.messages.insert(ticket, Queued::new(message));
         Some(self.hand_out(now))
     }
 
@@ -120,27 +131,33 @@ impl<W: Clone> Leases<W> {
     /// and sender (any, if `None`) the one that was handed out first. Returns the followers to wake, or `None` if no such
     /// message was handed out, or it was acknowledged already.
     pub(crate) fn acknowledge(&mut self, id: &MessageId, sender: Option<&Role>, now: Instant) -> Option<Vec<W>> {
-        let handed_out = self.by_id.get(id)?.iter().filter_map(|ticket| {
-            let queued = &self.messages[ticket];
-            let matches = queued.attempts > 0 && (sender.is_none() || queued.message.sender.as_ref() == sender);
-            let order = queued.lease.as_ref().map_or(u64::MAX, |lease| lease.number);
-            matches.then_some((order, *ticket))
-        });
-        let (_, ticket) = handed_out.min()?;
-        let Queued { holder, lease, message, .. } = self.remove(ticket);
+        let ticket = self.handed_out(id, sender)?;
+        let Queued { holder, lease, message, rests_until, .. } = self.remove(ticket);
         match (lease, holder) {
-            (Some(lease), Some(holder)) => {
-                let after = self.followers.acknowledged(holder, lease.number);
-                for later in after {
-                    self.extend(later, now);
-                }
-            }
+            (Some(lease), Some(holder)) => self.end_lease(holder, lease.number, now),
             (None, Some(holder)) => {
-                self.forget_waiting(&message.name, ticket);
+                match rests_until {
+                    Some(until) => drop(self.resting.remove(&(until, ticket))),
+                    None => self.forget_waiting(&message.name, ticket),
+                }
                 self.followers.is_alive(holder);
             }
             (_, None) => {}
         }
+        Some(self.hand_out(now))
+    }
+
+    /// Takes a message back that its follower cannot handle: it is delivered again after the time of a lease, and this
+    /// delivery counts as failed. Meanwhile the follower may have another message. Returns the followers to wake, or `None`
+    /// if no follower has such a message.
+    pub(crate) fn give_back(&mut self, id: &MessageId, sender: Option<&Role>, now: Instant) -> Option<Vec<W>> {
+        let ticket = self.handed_out(id, sender)?;
+        let until = now + self.limits.lease;
+        let queued = self.messages.get_mut(&ticket).expect("a message that was handed out is in the queue");
+        let (lease, holder) = queued.lease.take_if(|_| queued.holder.is_some()).zip(queued.holder)?;
+        queued.rests_until = Some(until);
+        self.resting.insert((until, ticket));
+        self.end_lease(holder, lease.number, now);
         Some(self.hand_out(now))
     }
 
@@ -150,13 +167,21 @@ impl<W: Clone> Leases<W> {
         let ended = |queued: &Queued| queued.lease.as_ref().is_some_and(|lease| lease.until <= now);
         let mut over: Vec<Ticket> = self.followers.held().filter(|ticket| ended(&self.messages[ticket])).collect();
         over.sort_unstable();
-        let mut given_up = Vec::new();
+        let (mut given_up, mut again) = (Vec::new(), Vec::new());
+        while let Some((_, ticket)) = self.resting.first().copied().filter(|(until, _)| *until <= now) {
+            self.resting.pop_first();
+            again.push(ticket);
+        }
         for ticket in over {
-            let queued = self.messages.get_mut(&ticket).expect("a held message is in the queue");
+            let queued = &self.messages[&ticket];
+            if let Some((lease, holder)) = queued.lease.as_ref().zip(queued.holder) {
+                self.followers.expired(holder, lease.number);
+            }
+            again.push(ticket);
+        }
+        for ticket in again {
+            let queued = self.messages.get_mut(&ticket).expect("a message that was handed out is in the queue");
             queued.expired += 1;
-            let (number, holder) = (queued.lease.as_ref().map(|lease| lease.number), queued.holder);
-            let (number, holder) = number.zip(holder).expect("a held message has a lease and a holder");
-            self.followers.expired(holder, number);
             if queued.expired >= self.limits.deliveries_max {
                 let Queued { message, expired, .. } = self.remove(ticket);
                 given_up.push(Offered { message, attempt: expired });
@@ -224,8 +249,8 @@ impl<W: Clone> Leases<W> {
     }
 
     fn wait_again(&mut self, ticket: Ticket) {
-        let queued = self.messages.get_mut(&ticket).expect("a held message is in the queue");
-        queued.lease = None;
+        let queued = self.messages.get_mut(&ticket).expect("a message that was handed out is in the queue");
+        (queued.lease, queued.rests_until) = (None, None);
         self.waiting.entry(queued.message.name.clone()).or_default().insert(ticket);
     }
 
@@ -237,10 +262,24 @@ impl<W: Clone> Leases<W> {
         }
     }
 
-    fn extend(&mut self, ticket: Ticket, now: Instant) {
-        let queued = self.messages.get_mut(&ticket).expect("a held message is in the queue");
-        if let Some(lease) = &mut queued.lease {
-            lease.until = now + self.limits.lease;
+    /// Returns the message with this id and sender that was handed out first, leased ones before others.
+    fn handed_out(&self, id: &MessageId, sender: Option<&Role>) -> Option<Ticket> {
+        let tickets = self.by_id.get(id)?.iter().filter_map(|ticket| {
+            let queued = &self.messages[ticket];
+            let matches = queued.attempts > 0 && (sender.is_none() || queued.message.sender.as_ref() == sender);
+            let order = queued.lease.as_ref().map_or(u64::MAX, |lease| lease.number);
+            matches.then_some((order, *ticket))
+        });
+        tickets.min().map(|(_, ticket)| ticket)
+    }
+
+    /// Ends a lease that its follower has answered. Those that it got later start again.
+    fn end_lease(&mut self, holder: Holder, number: u64, now: Instant) {
+        for later in self.followers.acknowledged(holder, number) {
+            let queued = self.messages.get_mut(&later).expect("a held message is in the queue");
+            if let Some(lease) = &mut queued.lease {
+                lease.until = now + self.limits.lease;
+            }
         }
     }
 

@@ -218,6 +218,30 @@ fn a_follower_that_does_not_acknowledge_gets_one_at_a_time_after_all_others() {
 }
 
 #[test]
+fn a_message_that_is_given_back_rests_and_counts_as_failed() {
+    let mut stage = Stage::with(LeaseLimits { unacknowledged_max: 1, ..LIMITS }, 1);
+    stage.offer(["a", "b"]);
+    let give_back = |stage: &mut Stage| {
+        let id = MessageId::parse("a").unwrap();
+        stage.leases.give_back(&id, None, stage.now).is_some()
+    };
+    assert_eq!(stage.take_all(0), ["a"]);
+    assert!(give_back(&mut stage) && !give_back(&mut stage));
+    assert_eq!(stage.take_all(0), ["b"], "the failure of one message does not hold up others");
+    assert!(stage.acknowledge("b"));
+    stage.pass(LEASE - Duration::from_millis(1));
+    assert_eq!(stage.take(0), None);
+    stage.pass(Duration::from_millis(1));
+    assert_eq!(stage.take_all(0), ["a#2"]);
+    assert!(give_back(&mut stage));
+    assert_eq!(stage.pass(LEASE), ["a"]);
+    stage.offer(["a"]);
+    stage.take(0);
+    assert!(give_back(&mut stage) && stage.acknowledge("a"), "it was handled after all");
+    assert_eq!((stage.len(), stage.pass(LEASE), stage.take(0)), (0, vec![], None));
+}
+
+#[test]
 fn messages_with_the_same_id_are_two_messages() {
     let mut stage = Stage::new(1);
     for sender in ["web", "mobile", "admin"] {
