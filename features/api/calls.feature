@@ -116,6 +116,15 @@ Feature: Calls from a service to its sidecar
     And both answers are the same
     And the service has got "users.create" 1 times
 
+  Scenario: A reply that comes when nobody waits any more belongs to its idempotency key
+    Given the service answers with nothing
+    When I POST `1` to api/request/users.create?timeout=100ms with the header "idempotency-key: order-1"
+    Then I get 504 with the problem "no-reply" and the words "no reply to users.create within 100 ms"
+    When I POST `{"late":true}` to api/reply/users.created in answer to what the service got
+    And I POST `1` to api/request/users.create?timeout=10s with the header "idempotency-key: order-1"
+    Then I get 200 with `{"late":true}`
+    And the service has got "users.create" 1 times
+
   Scenario: The same idempotency key with another body
     When I POST `1` to api/send/users.create with the header "idempotency-key: order-1"
     And I POST `2` to api/send/users.create with the header "idempotency-key: order-1"

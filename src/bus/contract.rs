@@ -347,6 +347,7 @@ for_every_bus!([
     messages_keep_their_order,
     each_message_of_a_batch_gets_its_own_verdict,
     a_full_receiver_makes_the_bus_busy_and_loses_nothing,
+    a_full_receiver_holds_up_only_messages_of_its_own_name,
     refused_messages_are_repeated_in_order,
     a_message_that_is_answered_later_is_not_overtaken,
     a_message_whose_answer_is_dropped_is_repeated_in_order,
@@ -354,11 +355,6 @@ for_every_bus!([
     a_member_that_left_receives_nothing_and_may_leave_twice_and_rejoin,
     joining_again_updates_the_subscriptions,
 ]);
-
-#[tokio::test]
-async fn a_full_receiver_holds_up_only_messages_of_its_own_name_on_the_embedded_bus() {
-    a_full_receiver_holds_up_only_messages_of_its_own_name(Kind::Embedded).await;
-}
 
 #[tokio::test]
 async fn an_unreachable_broker_is_named_in_the_error() {

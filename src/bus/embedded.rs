@@ -1,6 +1,5 @@
 //! Bus to a broker in the same process.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -8,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Bus, Error, Membership};
 use crate::broker::Broker;
-use crate::message::{InstanceId, Message, MessageName, Verdict};
+use crate::message::{HeldNames, InstanceId, Message, Verdict};
 
 /// Renewal interval. Long, since the broker lives as long as the process.
 const RENEWAL: Duration = Duration::from_secs(60);
@@ -37,19 +36,11 @@ impl Bus for EmbeddedBus {
     }
 
     fn publish<'a>(&'a self, batch: &'a [Message]) -> BoxFuture<'a, Result<Vec<Verdict>, Error>> {
-        let mut busy: HashMap<&MessageName, Verdict> = HashMap::new();
-        let mut verdicts = Vec::with_capacity(batch.len());
-        for message in batch {
-            if let Some(verdict) = busy.get(&message.name) {
-                verdicts.push(verdict.clone());
-                continue;
-            }
-            let verdict = self.broker.publish(Some(&self.instance), message.clone());
-            if matches!(verdict, Verdict::Busy { .. }) {
-                busy.insert(&message.name, verdict.clone());
-            }
-            verdicts.push(verdict);
-        }
+        let mut held = HeldNames::default();
+        let mut publish = |message: &Message| {
+            held.publish(&message.name, || self.broker.publish(Some(&self.instance), message.clone()))
+        };
+        let verdicts = batch.iter().map(&mut publish).collect();
         async move { Ok(verdicts) }.boxed()
     }
 

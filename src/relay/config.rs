@@ -37,7 +37,7 @@ pub struct Config {
     pub seen_messages_max: usize,
     /// Time for which message ids are remembered.
     pub seen_window_ms: u64,
-    /// Number of idempotency keys that are remembered; the oldest is dropped first.
+    /// Maximum number of idempotency keys within their window; further ones are refused as busy.
     pub idempotency_keys_max: usize,
     /// Time for which idempotency keys are remembered.
     pub idempotency_window_ms: u64,

@@ -32,6 +32,7 @@ mod identity;
 mod incoming;
 mod metrics;
 mod outgoing;
+mod panics;
 mod presence;
 mod rules;
 mod service;

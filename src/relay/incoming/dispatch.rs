@@ -19,6 +19,7 @@ use crate::message::{Message, MessageId, MessageName, UNDELIVERED};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
 use crate::relay::outgoing::{Late, Outgoing, ReplyOutcome};
+use crate::relay::panics::panic_text;
 use crate::relay::{Config, Direction, Error, Metrics};
 use crate::sync::lock;
 
@@ -253,9 +254,4 @@ impl<H: Clone> Incoming<H> {
     pub(in crate::relay) fn is_closed(&self) -> bool {
         self.jobs.is_closed()
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

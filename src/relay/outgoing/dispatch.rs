@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::draft::{Draft, Sent};
-use super::idempotency::{Call, Calls};
+use super::idempotency::{Call, Calls, Joined, Purpose};
 use super::outbox::{Log, Outbox, Unconfirmed};
 use super::replies::Replies;
 use super::requests::{ReplyOutcome, Requests};
@@ -22,6 +22,13 @@ use crate::relay::events::EventSender;
 use crate::relay::identity::Identity;
 use crate::relay::presence::Presence;
 use crate::relay::{Config, Direction, Error, Metrics};
+
+/// Number of replies that a requester waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    One,
+    Many,
+}
 
 /// Sends messages and requests, and matches replies with requests.
 pub(in crate::relay) struct Outgoing {
@@ -59,18 +66,14 @@ impl Outgoing {
             let (sent, receipt) = self.start(draft);
             return receipt.wait().await.map(|()| sent);
         }
-        let call = self.call(&draft)?;
-        let dispatch = || async {
-            let message = self.compose(draft, Some(call.id.clone()));
-            self.dispatch(message, None).wait().await
-        };
-        call.accepted.get_or_try_init(dispatch).await?;
+        let call = self.call(draft, None, Instant::now())?;
+        call.accepted().await?;
         Ok(Sent { id: call.id.clone(), activity_id: call.activity_id.clone() })
     }
 
     /// Sends a draft, regardless of its idempotency key. The receipt says when it is accepted.
     pub(in crate::relay) fn start(&self, draft: Draft) -> (Sent, Receipt<Result<(), Error>>) {
-        let message = self.compose(draft, None);
+        let message = self.compose(draft);
         (Sent::of(&message), self.dispatch(message, None))
     }
 
@@ -80,23 +83,16 @@ impl Outgoing {
         self.dispatch(message, None).wait().await
     }
 
-    /// Makes a request and waits for its reply. Under an idempotency key only the first of equal requests is made.
-    /// Dropping the future ends the request; its message may have been sent.
+    /// Makes a request and waits for its reply. Under an idempotency key only the first of equal requests is made, and its
+    /// reply is kept for all of them. Dropping the future ends the request; its message may have been sent.
     pub(in crate::relay) async fn request(&self, draft: Draft, timeout: Duration) -> Result<Message, Error> {
-        if draft.idempotency_key.is_none() {
-            return self.ask(self.compose(draft, None), timeout).await;
-        }
-        let call = self.call(&draft)?;
-        let ask = || self.ask(self.compose(draft, Some(call.id.clone())), timeout);
-        call.reply.get_or_try_init(ask).await.cloned()
-    }
-
-    async fn ask(&self, mut message: Message, timeout: Duration) -> Result<Message, Error> {
-        message.properties.reply_to = Some(ReplyTo::new(self.identity.instance.clone(), timeout, false));
-        let name = message.name.clone();
-        let deadline = deadline_in(timeout);
-        let (_guard, reply) = self.requests.wait_for_one(&message.id)?;
+        let (name, deadline) = (draft.name.clone(), deadline_in(timeout));
         let exchange = async {
+            if draft.idempotency_key.is_some() {
+                return self.join(draft, deadline, Answers::One)?.next().await;
+            }
+            let message = self.compose_request(draft, timeout, Answers::One);
+            let (_guard, reply) = self.requests.wait_for_one(&message.id)?;
             self.dispatch(message, Some(deadline)).wait().await?;
             reply.await.unwrap_or(Err(Error::Closed))
         };
@@ -106,19 +102,54 @@ impl Outgoing {
         }
     }
 
-    /// Makes a request and returns the stream of its replies. Errors: those that are known at once.
+    /// Makes a request and returns the stream of its replies. Under an idempotency key it has the replies of the first of
+    /// equal requests. Errors: those that are known at once.
     pub(in crate::relay) fn replies(&self, draft: Draft, timeout: Duration) -> Result<Replies, Error> {
-        let mut message = self.compose(draft, None);
-        message.properties.reply_to = Some(ReplyTo::new(self.identity.instance.clone(), timeout, true));
-        let name = message.name.clone();
+        let (name, deadline) = (draft.name.clone(), deadline_in(timeout));
+        if draft.idempotency_key.is_some() {
+            return Ok(Replies::joined(self.join(draft, deadline, Answers::Many)?, name, (timeout, deadline)));
+        }
+        let message = self.compose_request(draft, timeout, Answers::Many);
         let waiting = self.requests.wait_for_many(&message.id)?;
-        let deadline = deadline_in(timeout);
         let receipt = self.dispatch(message, Some(deadline));
-        Replies::new(waiting, receipt, name, (timeout, deadline))
+        Replies::own(waiting, receipt, name, (timeout, deadline))
     }
 
-    /// Checks a message, and publishes it at once if the bus is in this process, else puts it into the outbox. A request, whose requester
-    /// waits until `until`, fails if the bus cannot be reached. The receipt says when the message is accepted.
+    /// Joins the call under the draft's idempotency key as a requester who waits until `deadline`.
+    fn join(&self, draft: Draft, deadline: Instant, answers: Answers) -> Result<Joined, Error> {
+        let guard = self.requests.join()?;
+        Ok(Joined::new(self.call(draft, Some(answers), deadline)?, guard))
+    }
+
+    /// Returns the call under the draft's idempotency key, after publishing its message, unless it is on its way. It is a
+    /// request if it expects `answers`.
+    fn call(&self, draft: Draft, answers: Option<Answers>, deadline: Instant) -> Result<Arc<Call>, Error> {
+        let now = Instant::now();
+        let purpose = if answers.is_some() { Purpose::Request } else { Purpose::Send };
+        let key = draft.idempotency_key.clone().unwrap_or_default();
+        let mark = (draft.fingerprint(purpose), purpose);
+        let mut message = self.compose(draft);
+        let (call, ends_at) = self.calls.enter(&key, mark, &message, deadline.into_std(), now.into_std())?;
+        if !call.start() {
+            return Ok(call);
+        }
+        let window = Instant::from_std(ends_at).saturating_duration_since(now);
+        if let Some(answers) = answers {
+            self.expect_replies(&mut message, window, answers);
+        }
+        let until = answers.map(|_| now + window);
+        message.id = call.id.clone();
+        message.activity_id = Some(call.activity_id.clone());
+        message.properties.repeat_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        if let Receipt::Now(outcome) = self.dispatch(message, until) {
+            call.accept(outcome);
+        }
+        Ok(call)
+    }
+
+    /// Checks a message, and publishes it at once if the bus is in this process, else puts it into the outbox. A request,
+    /// whose requester waits until `until`, fails if the bus cannot be reached. The receipt says when the message is
+    /// accepted.
     pub(in crate::relay) fn dispatch(&self, message: Message, until: Option<Instant>) -> Receipt<Result<(), Error>> {
         if self.outbox.is_closed() {
             return Receipt::Now(Err(Error::Closed));
@@ -138,14 +169,20 @@ impl Outgoing {
         }
     }
 
-    fn compose(&self, draft: Draft, id: Option<MessageId>) -> Message {
-        let id = id.unwrap_or_else(|| MessageId::from_uuid(Uuid::now_v7()));
-        draft.into_message(id, self.identity.role.clone())
+    fn compose(&self, draft: Draft) -> Message {
+        draft.into_message(MessageId::from_uuid(Uuid::now_v7()), self.identity.role.clone())
     }
 
-    fn call(&self, draft: &Draft) -> Result<Arc<Call>, Error> {
-        let key = draft.idempotency_key.as_deref().unwrap_or_default();
-        self.calls.enter(key, draft.fingerprint(), &self.compose(draft.clone(), None))
+    fn compose_request(&self, draft: Draft, timeout: Duration, answers: Answers) -> Message {
+        let mut message = self.compose(draft);
+        self.expect_replies(&mut message, timeout, answers);
+        message
+    }
+
+    /// Makes the message say that this instance waits for replies.
+    fn expect_replies(&self, message: &mut Message, timeout: Duration, answers: Answers) {
+        let instance = self.identity.instance.clone();
+        message.properties.reply_to = Some(ReplyTo::new(instance, timeout, answers == Answers::Many));
     }
 
     /// Publishes messages of the outbox: see [`bus::Bus::publish`].
@@ -162,7 +199,7 @@ impl Outgoing {
     pub(super) fn conclude(&self, message: &Message, verdict: &Verdict) {
         self.metrics.sent(verdict);
         let Some(error) = error_of(message, verdict) else { return };
-        if !self.requests.fail(&message.id, error.clone()) {
+        if !self.fail(&message.id, &error) {
             tracing::warn!(message_id = %message.id, name = %message.name, %error, "message was not sent");
             self.dead_letters.add(message, Direction::Outgoing, error.to_string());
             self.events.error(error);
@@ -171,38 +208,47 @@ impl Outgoing {
 
     /// Concludes a request that leaves the outbox without being published.
     pub(super) fn conclude_dropped(&self, dropped: Dropped) {
-        let message = match dropped {
-            Dropped::Overdue(message) => message,
-            Dropped::Busy(message, retry_after) => {
-                self.requests.fail(&message.id, receiver_busy(retry_after));
-                message
+        let (message, error) = match dropped {
+            Dropped::Overdue(message) => {
+                let (name, timeout) = (message.name.clone(), Duration::ZERO);
+                (message, Error::NoReply { name, timeout })
             }
+            Dropped::Busy(message, retry_after) => (message, receiver_busy(retry_after)),
         };
+        self.fail(&message.id, &error);
         self.outbox.give_up(&message);
     }
 
     /// Fails the requests that were not published yet, since the bus cannot be reached.
     pub(super) fn fail_unpublished(&self, error: &bus::Error) {
         for request in self.outbox.drop_unpublished_requests() {
-            self.requests.fail(&request.id, Error::Bus(error.clone()));
+            self.fail(&request.id, &Error::Bus(error.clone()));
         }
     }
 
     /// Accepts messages as the log stores them, until the outbox is closed.
     pub(in crate::relay) async fn confirm_all(self: Arc<Self>, unconfirmed: mpsc::Receiver<Unconfirmed>) {
-        self.outbox.confirm_all(unconfirmed, |_, _| {}).await;
+        self.outbox.confirm_all(unconfirmed, |id, stored| self.calls.accept(id, stored)).await;
     }
 
     /// Completes a request with a reply.
     pub(in crate::relay) fn complete(&self, request: &MessageId, reply: &Message) -> ReplyOutcome {
-        self.requests.complete(request, reply)
+        match self.requests.complete(request, reply) {
+            ReplyOutcome::Unknown => self.calls.complete(request, reply),
+            outcome @ (ReplyOutcome::Accepted | ReplyOutcome::Full | ReplyOutcome::Late(_)) => outcome,
+        }
+    }
+
+    /// Ends a request with an error. Returns false if it does not wait.
+    fn fail(&self, request: &MessageId, error: &Error) -> bool {
+        self.requests.fail(request, error.clone()) || self.calls.fail(request, error.clone())
     }
 
     /// Processes the notice of the broker that the message `id` could not be delivered: the requester gets the error,
     /// else it is an event.
     pub(in crate::relay) fn undelivered(&self, id: &MessageId, notice: &Message) {
         let error = undeliverable(notice);
-        if !self.requests.fail(id, error.clone()) {
+        if !self.fail(id, &error) {
             tracing::warn!(message_id = %id, %error, "message was not delivered");
             self.events.error(error);
         }
@@ -210,7 +256,7 @@ impl Outgoing {
 
     /// Returns true if a request with this id waits for a reply.
     pub(in crate::relay) fn awaits(&self, request: &MessageId) -> bool {
-        self.requests.contains(request)
+        self.requests.contains(request) || self.calls.contains(request)
     }
 
     pub(in crate::relay) fn waiting_requests(&self) -> usize {

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
 
+use super::idempotency::Purpose;
 use crate::message::{ActivityId, Message, MessageId, MessageName, Payload, Properties, Role, TraceParent};
 use crate::relay::Error;
 
@@ -83,8 +84,9 @@ impl Draft {
     }
 
     /// Hash of everything that must be equal in two calls under one idempotency key.
-    pub(super) fn fingerprint(&self) -> u64 {
+    pub(super) fn fingerprint(&self, purpose: Purpose) -> u64 {
         let mut hasher = DefaultHasher::new();
+        purpose.hash(&mut hasher);
         self.name.hash(&mut hasher);
         self.payload.as_ref().map(|payload| payload.as_bytes()).hash(&mut hasher);
         self.activity_id.hash(&mut hasher);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::rules::{Batch, Dropped, Lane, Oldest, Queue, Rejected, Waiting};
-use crate::message::{Completion, Message, Receipt, Verdict};
+use crate::message::{Completion, Message, MessageId, Receipt, Verdict};
 use crate::relay::{Config, Error};
 use crate::sync::lock;
 
@@ -103,12 +103,12 @@ impl Outbox {
         Error::Busy { what, places, retry_after: RETRY_AFTER }
     }
 
-    /// Accepts messages and moves them on to the publisher as the log stores them. `refused` gets those that it does not
-    /// store. Returns once the outbox is closed and no message waits for the log.
+    /// Accepts messages and moves them on to the publisher as the log stores them. `on_stored` gets the id of
+    /// each with the outcome. Returns once the outbox is closed and no message waits for the log.
     pub(super) async fn confirm_all(
         &self,
         mut unconfirmed: mpsc::Receiver<Unconfirmed>,
-        refused: impl Fn(&Message, &Error),
+        on_stored: impl Fn(&MessageId, &Result<(), Error>),
     ) {
         loop {
             let next = tokio::select! {
@@ -119,14 +119,12 @@ impl Outbox {
                 }
             };
             let Some(Unconfirmed { message, waiting, stored, accepted }) = next else { return };
-            let stored = stored.wait().await;
+            let (id, stored) = (message.id.clone(), stored.wait().await);
             match &stored {
                 Ok(()) => lock(&self.queue).push(message, waiting),
-                Err(error) => {
-                    lock(&self.queue).give_up(Lane::of(&message));
-                    refused(&message, error);
-                }
+                Err(_) => lock(&self.queue).give_up(Lane::of(&message)),
             }
+            on_stored(&id, &stored);
             self.changed.notify_one();
             accepted.complete(stored);
         }

@@ -5,27 +5,66 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::idempotency::Joined;
 use super::requests::{Reply, WaitGuard};
 use crate::message::{Message, MessageId, MessageName, Pending, Receipt};
 use crate::relay::Error;
 
 /// The replies to one request. Dropping it ends the request; its message may have been sent.
 pub struct Replies {
-    guard: WaitGuard,
-    replies: mpsc::Receiver<Reply>,
-    /// Confirmation that the request is accepted, until it has come.
-    acceptance: Option<Pending<Result<(), Error>>>,
+    id: MessageId,
+    /// `None` once there are no more replies: the request has ended, and what comes later is late.
+    source: Option<Source>,
     name: MessageName,
     timeout: Duration,
     deadline: Instant,
     last: Option<MessageName>,
     left: Option<usize>,
-    done: bool,
+}
+
+/// Source of the replies.
+enum Source {
+    /// A request of its own.
+    Own {
+        replies: mpsc::Receiver<Reply>,
+        /// Confirmation that the request is accepted, until it has come.
+        acceptance: Option<Pending<Result<(), Error>>>,
+        _guard: WaitGuard,
+    },
+    /// A call under an idempotency key, which others may have joined too.
+    Joined(Joined),
+}
+
+impl Source {
+    /// Waits until the request is accepted. Cancel-safe.
+    async fn accepted(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Joined(joined) => joined.call().accepted().await,
+            Self::Own { acceptance, .. } => {
+                let Some(pending) = acceptance else { return Ok(()) };
+                let outcome = pending.await;
+                *acceptance = None;
+                outcome
+            }
+        }
+    }
+
+    /// Returns the next reply, or the reason why there will be none. Cancel-safe.
+    async fn next(&mut self) -> Reply {
+        if let Self::Own { acceptance: Some(_), .. } = self {
+            self.accepted().await?;
+        }
+        match self {
+            Self::Joined(joined) => joined.next().await,
+            // The sender lives in the table of requests as long as the guard.
+            Self::Own { replies, .. } => replies.recv().await.unwrap_or(Err(Error::Closed)),
+        }
+    }
 }
 
 impl Replies {
     /// The stream of replies to the request `name`. Errors: those of the receipt, if it is known already.
-    pub(super) fn new(
+    pub(super) fn own(
         (guard, replies): (WaitGuard, mpsc::Receiver<Reply>),
         receipt: Receipt<Result<(), Error>>,
         name: MessageName,
@@ -35,7 +74,15 @@ impl Replies {
             Receipt::Now(outcome) => outcome.map(|()| None)?,
             Receipt::Later(pending) => Some(pending),
         };
-        Ok(Self { guard, replies, acceptance, name, timeout, deadline, last: None, left: None, done: false })
+        let id = guard.id().clone();
+        let source = Some(Source::Own { replies, acceptance, _guard: guard });
+        Ok(Self { id, source, name, timeout, deadline, last: None, left: None })
+    }
+
+    /// The stream of replies to a call under an idempotency key, from the first one on.
+    pub(super) fn joined(joined: Joined, name: MessageName, (timeout, deadline): (Duration, Instant)) -> Self {
+        let id = joined.call().id.clone();
+        Self { id, source: Some(Source::Joined(joined)), name, timeout, deadline, last: None, left: None }
     }
 
     pub(in crate::relay) fn until(mut self, last: Option<MessageName>) -> Self {
@@ -45,47 +92,43 @@ impl Replies {
 
     pub(in crate::relay) fn at_most(mut self, replies_max: Option<usize>) -> Self {
         self.left = replies_max;
+        if replies_max == Some(0) {
+            self.source = None;
+        }
         self
     }
 
     /// The id of the request.
     pub fn id(&self) -> &MessageId {
-        self.guard.id()
+        &self.id
     }
 
-    /// Waits until the request is accepted. Cancel-safe.
+    /// Waits until the request is accepted. Errors: [`Error::NoReply`] when the timeout has passed before. Cancel-safe.
     pub(in crate::relay) async fn accepted(&mut self) -> Result<(), Error> {
-        let Some(pending) = &mut self.acceptance else { return Ok(()) };
-        let outcome = pending.await;
-        self.acceptance = None;
-        outcome
+        let Some(source) = &mut self.source else { return Ok(()) };
+        let outcome = tokio::time::timeout_at(self.deadline, source.accepted()).await;
+        outcome.unwrap_or_else(|_| Err(self.no_reply()))
     }
 
     /// Returns the next reply. `None` after the last one, as set with [`super::super::Requesting::until`] or
     /// [`super::super::Requesting::at_most`]. [`Error::NoReply`] when the timeout has passed; other errors are those of
     /// [`super::super::Relay::request`]. After an error comes `None`. Cancel-safe.
     pub async fn next(&mut self) -> Option<Result<Message, Error>> {
-        if self.done || self.left == Some(0) {
-            return None;
-        }
-        let deadline = self.deadline;
-        let received = tokio::time::timeout_at(deadline, async {
-            match self.accepted().await {
-                Ok(()) => self.replies.recv().await,
-                Err(error) => Some(Err(error)),
-            }
-        });
-        let Ok(Some(outcome)) = received.await else {
-            self.done = true;
-            return Some(Err(Error::NoReply { name: self.name.clone(), timeout: self.timeout }));
+        let source = self.source.as_mut()?;
+        let received = tokio::time::timeout_at(self.deadline, source.next()).await;
+        let outcome = received.unwrap_or_else(|_| Err(self.no_reply()));
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        let is_last = match &outcome {
+            Ok(reply) => self.left == Some(0) || self.last.as_ref() == Some(&reply.name),
+            Err(_) => true,
         };
-        match &outcome {
-            Ok(reply) => {
-                self.left = self.left.map(|left| left - 1);
-                self.done = self.last.as_ref() == Some(&reply.name);
-            }
-            Err(_) => self.done = true,
+        if is_last {
+            self.source = None;
         }
         Some(outcome)
+    }
+
+    fn no_reply(&self) -> Error {
+        Error::NoReply { name: self.name.clone(), timeout: self.timeout }
     }
 }

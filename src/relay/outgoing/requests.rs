@@ -1,5 +1,6 @@
 //! Requests that wait for replies.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,13 +24,15 @@ pub(super) type Reply = Result<Message, Error>;
 enum Waiter {
     /// A request for a single reply.
     One(oneshot::Sender<Reply>),
-    /// A request that reads its replies as a stream.
+    /// A request that reads its replies as a stream. One place is left for the failure that ends it.
     Many(mpsc::Sender<Reply>),
 }
 
 /// Table of the requests that wait for replies. Bounded by `waiters_max`.
 pub(super) struct Requests {
     waiters: Mutex<Waiters<Waiter>>,
+    /// Callers that wait for the reply of a call under an idempotency key.
+    joined: AtomicUsize,
     waiters_max: usize,
 }
 
@@ -64,9 +67,18 @@ impl Drop for WaitGuard {
     }
 }
 
+/// Counts a caller that waits for the reply of a call under an idempotency key.
+pub(super) struct JoinGuard(Arc<Requests>);
+
+impl Drop for JoinGuard {
+    fn drop(&mut self) {
+        self.0.joined.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl Requests {
     pub(super) fn new(waiters_max: usize) -> Self {
-        Self { waiters: Mutex::new(Waiters::new(waiters_max)), waiters_max }
+        Self { waiters: Mutex::new(Waiters::new(waiters_max)), joined: AtomicUsize::new(0), waiters_max }
     }
 
     /// Waits for one reply to the message `id`. Errors: [`Error::Busy`].
@@ -80,17 +92,26 @@ impl Requests {
 
     /// Waits for any number of replies to the message `id`. Errors: [`Error::Busy`].
     pub(super) fn wait_for_many(self: &Arc<Self>, id: &MessageId) -> Result<(WaitGuard, mpsc::Receiver<Reply>), Error> {
-        let (sender, receiver) = mpsc::channel(REPLIES_WAITING_MAX);
+        let (sender, receiver) = mpsc::channel(REPLIES_WAITING_MAX + 1);
         Ok((self.insert(id, Waiter::Many(sender))?, receiver))
     }
 
+    /// Waits for the reply of a call under an idempotency key. Errors: [`Error::Busy`].
+    pub(super) fn join(self: &Arc<Self>) -> Result<JoinGuard, Error> {
+        if self.len() >= self.waiters_max {
+            return Err(self.full());
+        }
+        self.joined.fetch_add(1, Ordering::AcqRel);
+        Ok(JoinGuard(Arc::clone(self)))
+    }
+
     fn insert(self: &Arc<Self>, id: &MessageId, waiter: Waiter) -> Result<WaitGuard, Error> {
-        lock(&self.waiters).insert(id.clone(), waiter).map_err(|Full| Error::Busy {
-            what: "the table of waiting requests",
-            places: self.waiters_max,
-            retry_after: RETRY_AFTER,
-        })?;
+        lock(&self.waiters).insert(id.clone(), waiter).map_err(|Full| self.full())?;
         Ok(WaitGuard { requests: Arc::clone(self), id: id.clone() })
+    }
+
+    fn full(&self) -> Error {
+        Error::Busy { what: "the table of waiting requests", places: self.waiters_max, retry_after: RETRY_AFTER }
     }
 
     /// Completes the request `id` with `reply`.
@@ -98,6 +119,7 @@ impl Requests {
         let mut waiters = lock(&self.waiters);
         match waiters.get(id) {
             None => waiters.late(id).map_or(ReplyOutcome::Unknown, ReplyOutcome::Late),
+            Some(Waiter::Many(replies)) if replies.capacity() <= 1 => ReplyOutcome::Full,
             Some(Waiter::Many(replies)) => match replies.try_send(Ok(reply.clone())) {
                 Ok(()) => ReplyOutcome::Accepted,
                 Err(_) => ReplyOutcome::Full,
@@ -116,18 +138,11 @@ impl Requests {
 
     /// Ends the request `id` with an error. Returns false if no such request waits.
     pub(super) fn fail(&self, id: &MessageId, error: Error) -> bool {
-        let mut waiters = lock(&self.waiters);
-        match waiters.get(id) {
+        let waiter = lock(&self.waiters).remove(id);
+        match waiter {
             None => false,
+            Some(Waiter::One(waiter)) => waiter.send(Err(error)).is_ok(),
             Some(Waiter::Many(replies)) => replies.try_send(Err(error)).is_ok(),
-            Some(Waiter::One(_)) => {
-                let waiter = waiters.remove(id);
-                drop(waiters);
-                match waiter {
-                    Some(Waiter::One(waiter)) => waiter.send(Err(error)).is_ok(),
-                    Some(Waiter::Many(_)) | None => false,
-                }
-            }
         }
     }
 
@@ -136,6 +151,6 @@ impl Requests {
     }
 
     pub(super) fn len(&self) -> usize {
-        lock(&self.waiters).len()
+        lock(&self.waiters).len() + self.joined.load(Ordering::Acquire)
     }
 }

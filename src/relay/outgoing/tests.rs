@@ -1,5 +1,8 @@
 //! Sends through an outbox whose log confirms when the test says so.
 
+mod callbacks;
+mod keys;
+
 use std::collections::VecDeque;
 use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
@@ -35,7 +38,7 @@ impl SlowLog {
 /// A bus that records the names of published messages, and refuses those whose receiver is busy.
 #[derive(Default)]
 struct RecordingBus {
-    names: Mutex<Vec<String>>,
+    published: Mutex<Vec<Message>>,
     busy: Mutex<Option<&'static str>>,
     /// The failure of every call while it is set.
     away: Mutex<Option<bus::Error>>,
@@ -43,11 +46,10 @@ struct RecordingBus {
 
 impl RecordingBus {
     fn judge(&self, message: &Message) -> Verdict {
-        let name = message.name.to_string();
-        if *self.busy.lock().unwrap() == Some(&name) {
+        if *self.busy.lock().unwrap() == Some(message.name.as_str()) {
             return Verdict::Busy { retry_after: Duration::from_millis(100) };
         }
-        self.names.lock().unwrap().push(name);
+        self.published.lock().unwrap().push(message.clone());
         Verdict::Accepted
     }
 
@@ -124,7 +126,12 @@ impl World {
     }
 
     fn check_published(&self, names: &[&str]) {
-        assert_eq!(*self.bus.names.lock().unwrap(), names);
+        let published = self.published();
+        assert_eq!(published.iter().map(|message| message.name.as_str()).collect::<Vec<_>>(), names);
+    }
+
+    fn published(&self) -> Vec<Message> {
+        self.bus.published.lock().unwrap().clone()
     }
 }
 

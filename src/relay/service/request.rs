@@ -50,15 +50,21 @@ impl Requesting {
         self
     }
 
-    /// Makes the request once, however often this is called with the same key: later calls return the first one's reply.
+    /// Makes the request once, however often this is called with the same key: later calls return the first one's replies,
+    /// also those that came when nobody waited. Each waits for its own timeout. A failure at the receiver
+    /// ([`Error::Failed`]) is kept too; after any other error the next call makes the request again, under the same id.
+    /// At most 64 replies are kept; after them the stream ends with [`Error::Busy`].
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.draft = self.draft.map(|draft| draft.under_key(key));
         self
     }
 
-    /// Ends the stream of replies with the one of this name. An invalid name never ends it.
+    /// Ends the stream of replies with the one of this name. Errors: [`Error::Name`], when the request is made.
     pub fn until(mut self, name: &str) -> Self {
-        self.last = MessageName::parse(name).ok();
+        match MessageName::parse(name) {
+            Ok(name) => self.last = Some(name),
+            Err(error) => self.draft = self.draft.and(Err(error.into())),
+        }
         self
     }
 

@@ -65,7 +65,8 @@ impl Sending {
     }
 
     /// Sends the message once, however often this is called with the same key: later calls return the id of the first.
-    /// A different message under the same key is an [`Error::IdempotencyMismatch`].
+    /// A different message under the same key is an [`Error::IdempotencyMismatch`], as is a request. After any other error
+    /// the next call sends it, under the same id.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.draft = self.draft.map(|draft| draft.under_key(key));
         self

@@ -4,7 +4,7 @@ mod keys;
 mod queue;
 mod waiters;
 
-pub(super) use keys::{Keys, Mismatch};
+pub(super) use keys::{KeyRefused, Keys};
 pub(in crate::relay) use queue::Oldest;
 pub(super) use queue::{Batch, Dropped, Lane, Queue, Rejected, Waiting};
 pub(in crate::relay) use waiters::Late;
