@@ -8,7 +8,8 @@ use super::open_requests::{OpenRequest, OpenRequests};
 use crate::broker::config::Config;
 use crate::message::{ActivityId, InstanceId, Message, MessageId, ReplyTo, Role};
 
-/// Participants remembered per conversation; a further one replaces the first.
+/// Participants remembered per conversation; a further one replaces the first. While a request in it is open, all are
+/// remembered: any of them may be the one that replies.
 const PARTICIPANTS_MAX: usize = 64;
 
 /// Entries that recording one message may evict, so no message pays for all of them.
@@ -145,7 +146,11 @@ impl Conversations {
         let Exchanged { message, conversation, origin: (sender, origin), receivers } = exchanged;
         let (id, asker) = (&message.id, message.properties.reply_to.as_ref());
         let opens = id.as_str() == conversation.as_str();
-        let entry = self.join(now, id, conversation, origin, receivers);
+        let entry = self.touch(now, conversation.clone());
+        if asker.is_none() {
+            entry.make_space();
+        }
+        entry.join_all(id, origin, receivers);
         let entry = match opens {
             true => entry,
             false => self.touch(now, id.clone().into()),
@@ -167,7 +172,7 @@ impl Conversations {
 
     /// Records that a message of the conversation goes to another instance.
     pub(crate) fn redirect(&mut self, now: Instant, id: &MessageId, conversation: &ActivityId, to: InstanceKey) {
-        self.join(now, id, conversation, None, std::iter::once(to));
+        self.touch(now, conversation.clone()).join_all(id, None, std::iter::once(to));
         self.trim(now, TRIMMED_MAX);
     }
 
@@ -187,25 +192,6 @@ impl Conversations {
 
     fn entry(&self, now: Instant, id: &str) -> Option<&Entry> {
         self.entries.get(id).filter(|entry| entry.pins > 0 || now.duration_since(entry.used) < self.idle)
-    }
-
-    /// Adds the sender and the receivers of a message to its conversation.
-    fn join(
-        &mut self,
-        now: Instant,
-        id: &MessageId,
-        conversation: &ActivityId,
-        origin: Option<InstanceKey>,
-        receivers: impl Iterator<Item = InstanceKey>,
-    ) -> &mut Entry {
-        let entry = self.touch(now, conversation.clone());
-        if let Some(key) = origin {
-            entry.join(key, None);
-        }
-        for key in receivers {
-            entry.join(key, Some(id));
-        }
-        entry
     }
 
     /// Opens a request, or extends it if its sender repeats it.
@@ -304,6 +290,23 @@ impl Entry {
         }
     }
 
+    /// Removes participants that came first, unless a request waits for one of them.
+    fn make_space(&mut self) {
+        if self.pins == 0 && self.participants.len() > PARTICIPANTS_MAX {
+            self.participants.drain(..self.participants.len() - PARTICIPANTS_MAX);
+        }
+    }
+
+    /// Adds the sender and the receivers of a message.
+    fn join_all(&mut self, id: &MessageId, origin: Option<InstanceKey>, receivers: impl Iterator<Item = InstanceKey>) {
+        if let Some(key) = origin {
+            self.join(key, None);
+        }
+        for key in receivers {
+            self.join(key, Some(id));
+        }
+    }
+
     /// Adds a participant, or updates what it received last.
     fn join(&mut self, key: InstanceKey, received: Option<&MessageId>) {
         if let Some(known) = self.participants.iter_mut().find(|other| other.key == key) {
@@ -311,9 +314,6 @@ impl Entry {
                 known.last_received = received.cloned();
             }
             return;
-        }
-        if self.participants.len() >= PARTICIPANTS_MAX {
-            self.participants.remove(0);
         }
         self.participants.push(Participant { key, last_received: received.cloned() });
     }

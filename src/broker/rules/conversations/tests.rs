@@ -169,3 +169,20 @@ fn a_timeout_beyond_all_clocks_is_no_problem() {
     ask(&mut table, now, &request("r", Duration::MAX, false));
     assert!(table.is_open(&id("r")));
 }
+
+#[test]
+fn every_receiver_of_an_open_request_is_remembered() {
+    let (mut table, now) = (table(8, 9), Instant::now());
+    let (activity, sender) = (ActivityId::parse("activity").unwrap(), instance("web-1"));
+    let mut send = |message: &Message, receivers: std::ops::Range<u64>| {
+        let receivers = receivers.map(InstanceKey);
+        table.record(now, Exchanged { message, conversation: &activity, origin: (Some(&sender), None), receivers });
+        let known = |key: u64| table.last_received(now, &activity, InstanceKey(key)).is_some();
+        (table.participants(now, &activity).len(), known(0))
+    };
+    assert_eq!(send(&request("r", IDLE, false), 0..100), (100, true));
+    assert_eq!(send(&Message::new(id("m"), name("more")), 100..200), (200, true));
+    assert_eq!(send(&reply("r"), 200..201), (201, true));
+    let max = PARTICIPANTS_MAX + 1;
+    assert_eq!(send(&Message::new(id("n"), name("more")), 201..202), (max, false));
+}
