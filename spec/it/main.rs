@@ -13,6 +13,7 @@ mod embedding;
 mod eventually;
 mod limits;
 mod memory;
+mod rust_api;
 mod secure;
 mod sockets;
 mod stage;

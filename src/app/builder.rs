@@ -23,6 +23,11 @@ pub struct Builder {
     role: String,
     broker: Option<Broker>,
     bus: bus::Config,
+    /// Settings with methods of their own, which apply whatever the order of the calls.
+    url: Option<String>,
+    register: Option<Register>,
+    token: Option<String>,
+    receives: Vec<MessageName>,
     listen: Option<String>,
     listening: Option<Listening>,
     answer: listen::Config,
@@ -47,6 +52,10 @@ impl Relay {
             role: role.into(),
             broker: None,
             bus: bus::Config::default(),
+            url: None,
+            register: None,
+            token: None,
+            receives: Vec::new(),
             listen: None,
             listening: None,
             answer: listen::Config::default(),
@@ -62,7 +71,7 @@ impl Builder {
     /// The broker's URL: `http://localhost:3100`; `ws://localhost:3100` for one connection in both directions, so that the
     /// broker need not connect to this relay; or `embedded` for a private broker in this process.
     pub fn bus(mut self, url: impl Into<String>) -> Self {
-        self.bus.url = url.into();
+        self.url = Some(url.into());
         self
     }
 
@@ -122,7 +131,7 @@ impl Builder {
     {
         for name in names {
             match name.try_into() {
-                Ok(name) => self.relay.receives.push(name),
+                Ok(name) => self.receives.push(name),
                 Err(error) => self.error = Some(error.into()),
             }
         }
@@ -131,7 +140,13 @@ impl Builder {
 
     /// The registration mode; `Register::Off` for an original broker.
     pub fn register(mut self, register: Register) -> Self {
-        self.bus.register = register;
+        self.register = Some(register);
+        self
+    }
+
+    /// The token that proves that this relay may have its role, if the broker asks for one.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
         self
     }
 
@@ -141,13 +156,13 @@ impl Builder {
         self
     }
 
-    /// All other settings of the relay. Replaces those of earlier calls to [`Builder::receives`].
+    /// All other settings of the relay. What other methods set stays as it is, whether they are called before or after.
     pub fn config(mut self, config: Config) -> Self {
         self.relay = config;
         self
     }
 
-    /// All other settings of the bus. Replaces those set before.
+    /// All other settings of the bus. What other methods set stays as it is, whether they are called before or after.
     pub fn bus_config(mut self, config: bus::Config) -> Self {
         self.bus = config;
         self
@@ -179,6 +194,8 @@ impl Builder {
             problem: format!("{cause}; give the role of the service, such as \"users\""),
         })?;
         let instance = InstanceId::from_uuid(Uuid::now_v7());
+        self.apply_setters();
+        check_token(&self.bus.token)?;
         let envelope_bytes_max = self.limits.envelope_bytes_max();
         self.bus.frame_bytes_max = self.bus.frame_bytes_max.max(envelope_bytes_max);
         let transport = Transport::of(self.broker, &self.bus, &instance)?;
@@ -210,6 +227,17 @@ impl Builder {
         }
         relay.first_attempt().await;
         Ok(relay)
+    }
+}
+
+impl Builder {
+    /// Overrides the settings by those that have methods of their own.
+    fn apply_setters(&mut self) {
+        let Self { bus, relay, .. } = self;
+        bus.url = self.url.take().unwrap_or_else(|| std::mem::take(&mut bus.url));
+        bus.token = self.token.take().unwrap_or_else(|| std::mem::take(&mut bus.token));
+        bus.register = self.register.unwrap_or(bus.register);
+        relay.receives.append(&mut self.receives);
     }
 }
 
@@ -245,6 +273,17 @@ impl Transport {
             let expected = "\"embedded\" or a URL such as \"http://localhost:3100\" or \"ws://localhost:3100\"";
             Error::Setting { setting: "bus", problem: format!("{:?} is not a bus; expected {expected}", config.url) }
         })
+    }
+}
+
+/// Checks that a token can be sent in a header. The error does not repeat it.
+fn check_token(token: &str) -> Result<(), Error> {
+    match token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => {
+            let problem = "expected visible ASCII characters without spaces".to_owned();
+            Err(Error::Setting { setting: "token", problem })
+        }
     }
 }
 

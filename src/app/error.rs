@@ -8,16 +8,16 @@ use crate::{broker, http, relay, store, streams, webhook};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A listener could not be opened.
-    #[error("{0}")]
+    #[error(transparent)]
     Listen(#[from] http::BindError),
     /// The system refuses a worker thread or its I/O driver.
     #[error("cannot start: {0}")]
     Threads(std::io::Error),
     /// The relay could not be created.
-    #[error("{0}")]
+    #[error(transparent)]
     Relay(#[from] relay::Error),
     /// The webhook's settings are wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Webhook(#[from] webhook::Error),
     /// The landscape file cannot be read.
     #[error("cannot read the landscape {}: {cause}", path.display())]

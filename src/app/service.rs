@@ -32,6 +32,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// |---|---|
 /// | `ROLE` | the role, if [`Service::new`] got an empty one |
 /// | `EXOCOM_HOST`, `EXOCOM_PORT` | the address of ExoCom, by default `localhost` and `80`; reached at `ws://HOST:PORT/services` |
+/// | `EXORELAY__BUS__TOKEN` | the token of [`Service::token`], as for a sidecar |
 /// | `SERVICE_NAME`, `EXORELAY_PORT` | variables of the HTTP era: the role, and the port to listen on. With them ExoCom is reached at `http://HOST:PORT`, and `EXOCOM_PORT` is required |
 ///
 /// ```no_run
@@ -123,7 +124,13 @@ impl Service {
         self
     }
 
-    /// All other settings of the relay.
+    /// The token that proves that this service may have its role, in place of `EXORELAY__BUS__TOKEN`.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.explicit.token = Some(token.into());
+        self
+    }
+
+    /// All other settings of the relay. What other methods set stays as it is.
     pub fn config(mut self, config: Config) -> Self {
         self.relay = config;
         self
@@ -210,12 +217,13 @@ impl Service {
         if let Some(error) = self.error {
             return Err(error.into());
         }
-        let Settings { role, bus, listen } = environment::resolve(self.explicit, |name| match &self.environment {
-            Some(variables) => variables.get(name).cloned(),
-            None => std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()),
-        })?;
+        let Settings { role, bus, listen, token } =
+            environment::resolve(self.explicit, |name| match &self.environment {
+                Some(variables) => variables.get(name).cloned(),
+                None => std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()),
+            })?;
         let gate = watch::Sender::new(Gate::Closed);
-        let builder = Relay::builder(role).config(self.relay).bus(&bus).register(self.register);
+        let builder = Relay::builder(role).config(self.relay).bus(&bus).register(self.register).token(token);
         let builder = match listen {
             Some(address) => builder.listen(address),
             None => builder,

@@ -1,6 +1,5 @@
 //! Durable Streams as a [`System`].
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,8 +9,7 @@ use prometheus_client::registry::Registry;
 use super::Error;
 use super::system::{Routes, System};
 use crate::http::{Limits, Problem};
-use crate::store::{self, DiskConfig, DiskStore, MemoryStore, Store};
-use crate::streams::{self, StoreKind, Streams};
+use crate::streams::{self, Streams};
 
 /// Durable Streams and their store.
 pub(super) struct StreamsSystem {
@@ -21,7 +19,7 @@ pub(super) struct StreamsSystem {
 impl StreamsSystem {
     /// Opens the configured store and recovers the streams in it. Errors: [`Error::Store`], [`Error::Streams`].
     pub(super) async fn open(config: &streams::Config) -> Result<Arc<dyn System>, Error> {
-        let store = open_store(config).await?;
+        let store = streams::open_store(config).await?;
         let unreadable = |cause| Error::Streams { dir: PathBuf::from(&config.data_dir), cause };
         let streams = Streams::open(config.clone(), store).map_err(unreadable)?;
         Ok(Arc::new(Self { streams }))
@@ -59,24 +57,5 @@ impl System for StreamsSystem {
         // The last clone waits until the store is closed.
         drop(self);
         Box::pin(streams.close())
-    }
-}
-
-async fn open_store(config: &streams::Config) -> Result<Arc<dyn Store>, Error> {
-    match config.store {
-        StoreKind::Memory => Ok(Arc::new(MemoryStore::default())),
-        StoreKind::Disk => {
-            let dir = PathBuf::from(&config.data_dir);
-            let config = DiskConfig {
-                dir: dir.clone(),
-                durability: config.durability,
-                free_bytes_min: config.disk_free_bytes_min,
-                cache_bytes: config.disk_cache_bytes_max as u64,
-            };
-            let opening = tokio::task::spawn_blocking(move || DiskStore::open(&config)).await;
-            let panicked = |error| Err(store::Error::Open { dir, source: io::Error::other(error).into() });
-            let store = opening.unwrap_or_else(panicked)?;
-            Ok(Arc::new(store))
-        }
     }
 }

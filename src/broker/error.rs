@@ -9,10 +9,10 @@ use crate::message::{self, InstanceId, PayloadError, Role, TextError};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The body is not JSON.
-    #[error("{0}")]
+    #[error(transparent)]
     Payload(#[from] PayloadError),
     /// The frame is not a valid message.
-    #[error("{0}")]
+    #[error(transparent)]
     Message(#[from] message::Error),
     /// The body is JSON of the wrong type.
     #[error("the body must be {expected}")]

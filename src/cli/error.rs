@@ -20,7 +20,7 @@ const FAILED: u8 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Configuration(#[from] config::Errors),
     /// The variable for the number of threads is wrong.
     #[error("{variable} is {text:?}: expected a number of threads, at least 1")]
@@ -34,7 +34,7 @@ pub enum Error {
     #[error("cannot start: {0}")]
     Runtime(io::Error),
     /// A server ended with an error.
-    #[error("{0}")]
+    #[error(transparent)]
     App(#[from] app::Error),
     /// The JSON argument is not JSON.
     #[error(
@@ -52,7 +52,7 @@ pub enum Error {
         source: PayloadError,
     },
     /// A name or an id is malformed.
-    #[error("{0}")]
+    #[error(transparent)]
     Text(#[from] TextError),
     /// A value cannot be sent in a header.
     #[error("{flag} contains a character that is not allowed in a header")]
@@ -86,7 +86,7 @@ pub enum Error {
         url: String,
     },
     /// A call to a sidecar or broker failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Call(#[from] ClientError),
     /// An event stream cannot be opened.
     #[error("cannot follow {url}: {cause}")]

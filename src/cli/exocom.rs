@@ -74,10 +74,10 @@ pub enum ExocomError {
         name: String,
     },
     /// The broker cannot start.
-    #[error("{0}")]
+    #[error(transparent)]
     Broker(#[from] exocom::Error),
     /// An error that any command can have.
-    #[error("{0}")]
+    #[error(transparent)]
     Command(#[from] Error),
 }
 

@@ -6,10 +6,10 @@ use super::{PayloadError, TextError};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The body is not UTF-8, not JSON, or nested too deep.
-    #[error("{0}")]
+    #[error(transparent)]
     Payload(#[from] PayloadError),
     /// A name, role or id is invalid.
-    #[error("{0}")]
+    #[error(transparent)]
     Text(#[from] TextError),
     /// The envelope has no `id`. The wording is part of the ExoCom contract.
     #[error("missing message id")]

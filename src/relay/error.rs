@@ -130,10 +130,10 @@ pub enum Error {
     #[error("{0}")]
     Incoming(String),
     /// The bus cannot be reached, or refuses the registration.
-    #[error("{0}")]
+    #[error(transparent)]
     Bus(#[from] bus::Error),
     /// A listener could not be opened.
-    #[error("{0}")]
+    #[error(transparent)]
     Listen(Arc<http::BindError>),
     /// A setting of the builder is missing or invalid.
     #[error("{setting}: {problem}")]

@@ -104,7 +104,7 @@ pub enum Error {
 #[non_exhaustive]
 pub enum Cause {
     /// An I/O error.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// An I/O error of a known file.
     #[error("{}: {source}", path.display())]

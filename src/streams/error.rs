@@ -1,5 +1,6 @@
 //! Errors of the streams.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::rules::Refusal;
@@ -11,10 +12,10 @@ use crate::store::{self, CommitError};
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The request is malformed.
-    #[error("{0}")]
+    #[error(transparent)]
     Request(#[from] RequestError),
     /// The rules refuse the request; nothing has changed.
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] Refusal),
     /// No append ends at the offset.
     #[error("{offset} is not an offset of this stream")]
@@ -47,6 +48,9 @@ pub enum Error {
     /// The disk is full, except for a reserve; nothing has changed.
     #[error("{0}")]
     NoRoom(String),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(Arc<store::Error>),
     /// The store cannot be read.
     #[error("the store cannot be read: {cause}")]
     StoreRead {
@@ -54,7 +58,7 @@ pub enum Error {
         cause: String,
     },
     /// An entry in the store is malformed.
-    #[error("{0}")]
+    #[error(transparent)]
     MalformedEntry(#[from] EntryError),
     /// The server is shutting down.
     #[error("the server is shutting down")]
@@ -87,7 +91,9 @@ impl From<Error> for Problem {
             Error::Busy { .. } => Kind::Busy,
             Error::StoreFailed { .. } => Kind::StoreFailed,
             Error::NoRoom(_) => Kind::Full,
-            Error::Damaged { .. } | Error::StoreRead { .. } | Error::MalformedEntry(_) => Kind::Internal,
+            Error::Damaged { .. } | Error::Store(_) | Error::StoreRead { .. } | Error::MalformedEntry(_) => {
+                Kind::Internal
+            }
             Error::Draining => Kind::Draining,
         };
         if kind == Kind::Internal {

@@ -50,7 +50,8 @@ pub struct Description {
 }
 
 impl Streams {
-    /// Opens an empty set of streams in memory. Panics outside of a tokio runtime.
+    /// Opens an empty set of streams in memory, whatever `config.store` is: see [`Streams::configured`]. Panics outside of a
+    /// tokio runtime.
     pub fn in_memory(config: Config) -> Self {
         Self::open(config, Arc::new(MemoryStore::default())).expect("an empty store has no malformed entries")
     }

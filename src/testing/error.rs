@@ -10,10 +10,10 @@ use crate::message::{MessageName, PayloadError, Role, TextError};
 #[non_exhaustive]
 pub enum Error {
     /// No port is free.
-    #[error("{0}")]
+    #[error(transparent)]
     Listen(#[from] BindError),
     /// A role, name or id is empty, too long, or contains control characters.
-    #[error("{0}")]
+    #[error(transparent)]
     Text(#[from] TextError),
     /// A payload or an `auth` cannot be written as JSON.
     #[error("cannot send {name}: {field} cannot be written as JSON: {cause}")]

@@ -58,8 +58,8 @@ pub enum Error {
         port: u16,
     },
     /// Any other error at the start.
-    #[error("{0}")]
-    App(#[source] Box<app::Error>),
+    #[error(transparent)]
+    App(Box<app::Error>),
 }
 
 impl From<app::Error> for Error {

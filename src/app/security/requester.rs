@@ -21,7 +21,7 @@ const RESPONSE: &str = "security response";
 #[non_exhaustive]
 pub enum Error {
     /// The request could not be sent, or there was no reply in time.
-    #[error("{0}")]
+    #[error(transparent)]
     Relay(#[from] relay::Error),
     /// The reply is not a `security response`.
     #[error("unexpected reply '{got}' to '{asked}': expected 'security response'")]

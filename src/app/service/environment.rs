@@ -8,6 +8,9 @@ const HOST_DEFAULT: &str = "localhost";
 /// The default of `EXOCOM_PORT` in the WebSocket era.
 const PORT_DEFAULT: u16 = 80;
 
+/// The variable with the token for the role, which sidecars read as well.
+const TOKEN: &str = "EXORELAY__BUS__TOKEN";
+
 /// The prefix that Docker links and Kubernetes write into `<SERVICE>_PORT` for a service called `exocom` or `exorelay`.
 const LINKED: &str = "tcp://";
 
@@ -17,6 +20,7 @@ pub(super) struct Explicit {
     pub(super) role: String,
     pub(super) bus: Option<String>,
     pub(super) listen: Option<String>,
+    pub(super) token: Option<String>,
 }
 
 /// The resolved settings of a service.
@@ -26,6 +30,8 @@ pub(super) struct Settings {
     pub(super) bus: String,
     /// The configured listen address.
     pub(super) listen: Option<String>,
+    /// The token for the role; empty for none.
+    pub(super) token: String,
 }
 
 /// Combines the settings given in code, which have precedence, with the environment.
@@ -61,7 +67,8 @@ pub(super) fn resolve(explicit: Explicit, variable: impl Fn(&str) -> Option<Stri
             format!("ws://{host}:{}/services", port.unwrap_or(PORT_DEFAULT))
         }
     };
-    Ok(Settings { role, bus, listen })
+    let token = explicit.token.or_else(|| text(TOKEN)).unwrap_or_default();
+    Ok(Settings { role, bus, listen, token })
 }
 
 /// Returns the host of ExoCom, and its port if it is set.
@@ -133,12 +140,20 @@ mod tests {
 
     #[test]
     fn settings_in_code_override_the_environment() {
-        let explicit =
-            Explicit { role: "users".into(), bus: Some("http://exocom:1".into()), listen: Some("127.0.0.1:2".into()) };
+        let explicit = Explicit {
+            role: "users".into(),
+            bus: Some("http://exocom:1".into()),
+            listen: Some("127.0.0.1:2".into()),
+            token: None,
+        };
         let variables = [("ROLE", "other"), ("EXORELAY_PORT", "3001"), ("EXOCOM_PORT", "4100")];
         let settings = in_environment(explicit, &variables).unwrap();
-        let expected =
-            Settings { role: "users".into(), bus: "http://exocom:1".into(), listen: Some("127.0.0.1:2".into()) };
+        let expected = Settings {
+            role: "users".into(),
+            bus: "http://exocom:1".into(),
+            listen: Some("127.0.0.1:2".into()),
+            token: String::new(),
+        };
         assert_eq!(settings, expected);
     }
 

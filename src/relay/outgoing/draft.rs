@@ -72,6 +72,15 @@ impl Draft {
         self
     }
 
+    /// Makes the draft follow from `cause`, whose handler sends it: with its activity, trace and `auth`.
+    pub(in crate::relay) fn following(mut self, cause: &Message) -> Self {
+        self.activity_id = Some(cause.conversation());
+        self.auth = cause.auth.clone();
+        self.trace = cause.trace.clone();
+        self.properties = cause.properties.of_follower();
+        self
+    }
+
     pub(in crate::relay) fn on_behalf(mut self, auth: &impl Serialize) -> Result<Self, Error> {
         let auth = Payload::of(auth).map_err(|cause| Error::Payload { name: self.name.clone(), cause })?;
         self.auth = Some(auth).filter(|auth| !auth.is_null());

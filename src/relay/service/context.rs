@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::{Relay, Sending};
+use super::{Relay, Requesting, Sending};
 use crate::message::{Message, MessageId, MessageName, Payload};
 use crate::relay::Error;
 use crate::relay::outgoing::Draft;
@@ -55,16 +55,27 @@ impl Context {
         Ok(self.relay.send_draft(Draft::new(name, payload).answering(&self.message)).await?.id)
     }
 
-    /// Sends a message in an activity of its own, like [`Relay::send`], and without the `auth` of the received message.
+    /// Sends a message that follows from the received one, like [`Relay::send`] but in its activity and trace and with its
+    /// `auth`. Use [`Context::relay`] for one that has nothing to do with it.
     pub fn send<N>(&self, name: N, payload: impl Serialize) -> Sending
     where
         N: TryInto<MessageName>,
         Error: From<N::Error>,
     {
-        self.relay.send(name, payload)
+        self.relay.send(name, payload).following(&self.message)
     }
 
-    /// The relay that received the message.
+    /// Makes a request that follows from the received message, like [`Relay::request`] but in its activity and trace and
+    /// with its `auth`. Use [`Context::relay`] for one that has nothing to do with it.
+    pub fn request<N>(&self, name: N, payload: impl Serialize) -> Requesting
+    where
+        N: TryInto<MessageName>,
+        Error: From<N::Error>,
+    {
+        self.relay.request(name, payload).following(&self.message)
+    }
+
+    /// The relay that received the message. What is sent with it has an activity of its own.
     pub fn relay(&self) -> &Relay {
         &self.relay
     }

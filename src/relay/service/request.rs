@@ -28,6 +28,11 @@ impl Requesting {
         Self { relay, draft, timeout, last: None, replies_max: None }
     }
 
+    pub(super) fn following(mut self, cause: &Message) -> Self {
+        self.draft = self.draft.map(|draft| draft.following(cause));
+        self
+    }
+
     /// Sets the time to wait in all. The default is `request_timeout_ms` of the relay.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

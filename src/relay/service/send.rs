@@ -40,6 +40,11 @@ impl Sending {
         self
     }
 
+    pub(super) fn following(mut self, cause: &Message) -> Self {
+        self.draft = self.draft.map(|draft| draft.following(cause));
+        self
+    }
+
     /// Sets on whose behalf the message is sent: any value, opaque to the bus. Replies carry it back.
     pub fn auth(mut self, auth: impl Serialize) -> Self {
         self.draft = self.draft.and_then(|draft| draft.on_behalf(&auth));

@@ -23,8 +23,8 @@ pub enum CommitError {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The store did not commit a batch.
-    #[error("{0}")]
-    Store(#[source] store::Error),
+    #[error(transparent)]
+    Store(store::Error),
     /// The store panicked while it committed a batch.
     #[error("the store panicked")]
     StorePanicked,

@@ -68,7 +68,7 @@ pub enum Refusal {
         got: String,
     },
     /// The body is not JSON.
-    #[error("{0}")]
+    #[error(transparent)]
     Json(#[from] JsonError),
     /// The body is an empty array, which has no messages.
     #[error("the array is empty: there is nothing to append")]

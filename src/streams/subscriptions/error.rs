@@ -11,10 +11,10 @@ use crate::streams;
 #[derive(Debug, thiserror::Error)]
 pub(in crate::streams) enum Error {
     /// The rules refused it; nothing has changed.
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] Refusal),
     /// The URL of the webhook may not be called.
-    #[error("{0}")]
+    #[error(transparent)]
     UrlRejected(#[from] UrlRejected),
     /// A signing key cannot be generated or used.
     #[error("cannot sign: {cause}")]
@@ -23,7 +23,7 @@ pub(in crate::streams) enum Error {
         cause: String,
     },
     /// The streams refused or failed it.
-    #[error("{0}")]
+    #[error(transparent)]
     Streams(#[from] streams::Error),
     /// The request body cannot be read.
     #[error("{}", .0.detail())]

@@ -63,7 +63,7 @@ pub enum RequestError {
     #[error("live needs offset, such as offset=-1 or offset=now")]
     LiveWithoutOffset,
     /// The path is not that of a stream.
-    #[error("{0}")]
+    #[error(transparent)]
     Path(#[from] PathError),
 }
 

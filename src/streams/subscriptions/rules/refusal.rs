@@ -7,10 +7,10 @@ use crate::streams::wire::StreamPath;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     /// The request is malformed.
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(#[from] InvalidRequest),
     /// The id is malformed.
-    #[error("{0}")]
+    #[error(transparent)]
     Id(#[from] IdError),
     /// No subscription has this id.
     #[error("subscription {id} does not exist")]
