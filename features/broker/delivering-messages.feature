@@ -164,6 +164,17 @@ Feature: Delivering messages
     And log has received, in this order: 1, 2
     And GET /undelivered eventually says "'receiver':'users','reason':'the receiver"
 
+  Scenario: a receiver that needs another message before it answers
+    Given a broker
+    And the landscape:
+      | NAME  | NAMESPACE | SENDS | RECEIVES   |
+      | users |           |       | slow, fast |
+    And users answers "slow" only after "fast" has come
+    When web sends "slow" as "1"
+    And web sends "fast" as "2"
+    Then users has received, in this order: 2, 1
+    And users has been called 2 times
+
   Scenario: shutting down
     Given a broker
     And the landscape:

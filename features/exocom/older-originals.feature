@@ -121,3 +121,43 @@ Feature: In the place of older originals
       """
     When I GET /ready
     Then the answer is 200
+
+  Scenario: the broker of the HTTP era is that broker whole
+    Given the variable EXOCOM_BIND is `127.0.0.1`
+    When I run `exocom --port=0`
+    And I POST `[{"name":"web","port":9,"internalNamespace":"web","receives":["users.created"],"sends":[]},{"name":"users","port":9,"internalNamespace":"mongo","receives":["mongo.create"]}]` to /services
+    Then the answer is 200
+    When I POST `{"sender":"web","id":"1","payload":{"a": 1}}` to /send/users.create
+    Then the answer is 200
+    When I POST `{"sender":"web","id":"2"}` to /send/users.create
+    Then the answer is 200
+    When I POST `{"sender":"users","id":"3"}` to /send/mongo.created
+    Then the answer is 500 `Error: No receivers for message 'users.created' registered`
+    When I GET /services
+    Then the answer is 404 `Cannot GET /services`
+    And the log says from the beginning:
+      """
+      Exosphere Development Communications server 0.12.2
+
+      Ctrl-C to stop
+      ExoCom 0.12.2 online at port PORT
+      receiving routing setup:
+        --[ users.create ]-> users (localhost:9)
+        --[ web.created ]-> web (localhost:9)
+      web  --[ users.create ]-[ mongo.create ]->  users
+      {"a":1}
+      web  --[ users.create ]-[ mongo.create ]->  users
+      undefined
+      """
+
+  Scenario: a reply of 2017 to a request that is not known
+    Given the service routes:
+      | ROLE   | SENDS         | RECEIVES      | NAMESPACE |
+      | web    | users.create  | users.created |           |
+      | users  | mongo.created | mongo.create  | mongo     |
+    And exocom is running
+    And web is connected as it was done in 2016
+    And users is connected as it was done in 2016
+    When users sends "mongo.created" with {"id":"2","responseTo":"unheard-of"}
+    Then web gets "users.created" with {"id":"2","responseTo":"unheard-of"}
+    And the log says `users  --[ mongo.created ]-[ users.created ]->  web  (NaN ms)`

@@ -134,6 +134,18 @@ async fn answers(world: &mut World, name: String, status: u16) {
     world.service(&name).behave(Conduct::Answer(status));
 }
 
+#[given(regex = r#"^"?([\w-]+)"? answers "([^"]+)" only after "([^"]+)" has come$"#)]
+async fn answers_after(world: &mut World, name: String, message: String, other: String) {
+    world.service(&name).hold_until(&message, &other);
+}
+
+#[then(regex = r#"^"?([\w-]+)"? has received the body `(.+)`$"#)]
+async fn has_received_body(world: &mut World, name: String, body: String) {
+    let (service, expected) = (world.service(&name), serde_json::from_str::<Value>(&body).unwrap());
+    let what = || format!("{name} received {:?}", service.received());
+    eventually(what, async || service.received().iter().any(|received| received.body == expected)).await;
+}
+
 #[given(regex = r#"^"?([\w-]+)"? never answers$"#)]
 async fn never_answers(world: &mut World, name: String) {
     world.service(&name).behave(Conduct::Hang);

@@ -174,9 +174,18 @@ async fn web_page(world: &mut World, host: String) {
     request(world, "GET", "/services", &headers).await;
 }
 
+#[when(regex = r#"^I POST `(.+)` to (/\S*)$"#)]
+async fn post(world: &mut World, body: String, path: String) {
+    request_with(world, "POST", &path, &[("content-type", "application/json")], body).await;
+}
+
 async fn request(world: &mut World, method: &str, path: &str, headers: &[(&str, &str)]) {
+    request_with(world, method, path, headers, String::new()).await;
+}
+
+async fn request_with(world: &mut World, method: &str, path: &str, headers: &[(&str, &str)], body: String) {
     let url = format!("http://{}{path}", world.address().await);
-    let mut request = reqwest::Client::new().request(method.parse().expect("a method"), url);
+    let mut request = reqwest::Client::new().request(method.parse().expect("a method"), url).body(body);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -196,7 +205,8 @@ async fn status(world: &mut World, expected: u16) {
 #[then(regex = r"^the answer is (\d+) `(.*)`$")]
 async fn status_and_line(world: &mut World, expected: u16, line: String) {
     let answer = world.answer.clone().expect("there was a call");
-    assert_eq!(answer, (expected, "text/plain; charset=utf-8".into(), format!("{line}\n")));
+    let expected = (expected, "text/plain; charset=utf-8".to_owned(), line);
+    assert_eq!((answer.0, answer.1, answer.2.trim_end().to_owned()), expected);
 }
 
 #[then(regex = r"^/config.json is, as (\S+):$")]

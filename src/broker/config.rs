@@ -38,6 +38,12 @@ pub struct Config {
     pub batch_messages_max: usize,
     /// Maximum payload bytes of a delivery of several messages; a single message may be larger.
     pub batch_bytes_max: usize,
+    /// Maximum number of simultaneous deliveries to one service that is not one of our relays and listens for HTTP; more
+    /// messages wait.
+    pub deliveries_max: usize,
+    /// Time after which the next delivery to such a service begins although the last one is not answered yet. Always 0 with
+    /// `compat`.
+    pub delivery_overlap_ms: u64,
     /// Timeout of one delivery.
     pub delivery_timeout_ms: u64,
     /// Maximum wait between two attempts of a delivery.
@@ -106,6 +112,8 @@ impl Default for Config {
             queue_bytes_max: 256 * 1024 * 1024,
             batch_messages_max: 256,
             batch_bytes_max: 512 * 1024,
+            deliveries_max: 1_024,
+            delivery_overlap_ms: 100,
             delivery_timeout_ms: 10_000,
             retry_wait_max_ms: 2_000,
             payload_bytes_max: 1024 * 1024,
@@ -159,6 +167,10 @@ impl Config {
 
     pub(crate) fn delivery_timeout(&self) -> Duration {
         Duration::from_millis(self.delivery_timeout_ms)
+    }
+
+    pub(crate) fn delivery_overlap(&self) -> Duration {
+        if self.compat { Duration::ZERO } else { Duration::from_millis(self.delivery_overlap_ms) }
     }
 
     pub(crate) fn retry_wait_max(&self) -> Duration {

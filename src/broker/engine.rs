@@ -204,6 +204,12 @@ impl Engine {
         self.metrics.delivered.inc_by(delivered as u64);
     }
 
+    /// Ends a single delivery, see [`Exchange::record_single`].
+    pub(crate) fn record_single(&self, delivery: (InstanceKey, u64), attempt: Attempt) {
+        let delivered = self.run(|exchange, now, effects| exchange.record_single(now, delivery, attempt, effects));
+        self.metrics.delivered.inc_by(delivered as u64);
+    }
+
     /// Ends a delivery that was left to the instance's task, see [`InstanceHandle::push_unanswered`].
     pub(crate) fn complete_deferred(&self, key: InstanceKey, sequence: u64, delivery: Delivery) {
         let outcome = delivery.into();

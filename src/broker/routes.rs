@@ -33,7 +33,7 @@ pub fn router(broker: Broker, limits: &Limits) -> Router {
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
-        .fallback(not_found)
+        .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Api { broker, limits: limits.for_envelopes() })
 }
@@ -82,6 +82,9 @@ async fn services(State(api): State<Api>, request: Request) -> Result<Response, 
             Refusal::Handshake { .. } => Problem::new(Kind::InvalidRequest, refusal),
             Refusal::Draining => busy(&api.broker),
         });
+    }
+    if api.broker.config().compat {
+        return Ok(cannot(request.method(), request.uri()));
     }
     Ok(typed("application/json", json_text(&Services { services: api.broker.instances() })))
 }
@@ -216,8 +219,26 @@ async fn metrics(State(broker): State<Broker>) -> Response {
     typed("application/openmetrics-text; version=1.0.0; charset=utf-8", broker.metrics())
 }
 
-async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(Kind::MethodNotAllowed, format!("{} does not support {method}", uri.path()))
+async fn unknown(State(broker): State<Broker>, method: Method, uri: Uri) -> Response {
+    match broker.config().compat {
+        true => cannot(&method, &uri),
+        false => not_found(method, uri).await.into_response(),
+    }
+}
+
+async fn method_not_allowed(State(broker): State<Broker>, method: Method, uri: Uri) -> Response {
+    match broker.config().compat {
+        true => cannot(&method, &uri),
+        false => {
+            let detail = format!("{} does not support {method}", uri.path());
+            Problem::new(Kind::MethodNotAllowed, detail).into_response()
+        }
+    }
+}
+
+/// Answers a call that the original did not know as that did. exo 2.2.
+fn cannot(method: &Method, uri: &Uri) -> Response {
+    (StatusCode::NOT_FOUND, format!("Cannot {method} {}\n", uri.path())).into_response()
 }
 
 /// Returns the sending instance, if the call names one. An unregistered instance is refused before anything is

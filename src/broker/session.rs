@@ -19,9 +19,9 @@ use super::engine::Engine;
 use super::member::{Acks, Member};
 use super::rules::{Attempt, Batch, Lanes, Note, Outcome, Timing, Work};
 use super::service::Broker;
-use super::wire::{Frame, Hello, Stamp, delivery_frame};
+use super::wire::{Dialect, Frame, Hello, Stamp, delivery_frame};
 use crate::http::websocket::{Accepted, QueueState, Reading, SendQueue, Session, Socket, drive, now};
-use crate::message::{Delivery, MessageId};
+use crate::message::{Delivery, Message, MessageId};
 use ending::{Ended, refused};
 use intake::Intake;
 
@@ -178,9 +178,14 @@ impl Session for ServiceSession {
         let (dialect, acks) = (self.member.dialect(), self.acks);
         let clocks = (now(), SystemTime::now());
         for (message, timing) in messages.iter().zip(timings) {
-            let frame = match acks {
-                Acks::Each => message.to_json(),
-                Acks::None => delivery_frame(message, dialect, Some(&stamp(timing, clocks))),
+            let stamp = Some(&stamp(timing, clocks));
+            let frame = match (acks, dialect) {
+                (Acks::Each, _) => message.to_json(),
+                // The originals of that dialect did not pass it on.
+                (Acks::None, Dialect::ResponseTo) if self.engine.config().compat => {
+                    delivery_frame(&Message { sender: None, ..message.clone() }, dialect, stamp)
+                }
+                (Acks::None, _) => delivery_frame(message, dialect, stamp),
             };
             queue.text(frame);
         }

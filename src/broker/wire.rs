@@ -1,6 +1,7 @@
 //! Wire formats of the broker: registrations, leases, verdicts, frames and landscapes, for both ends of a call. Pure.
 
 mod announcement;
+mod delivery_body;
 mod fields;
 mod frame;
 mod landscape;
@@ -10,6 +11,7 @@ mod traffic;
 mod translation;
 
 pub use announcement::{Address, Announcement, Lease};
+pub use delivery_body::original_body;
 pub use frame::{ACKS_HEADER, Dialect, Frame, Hello, Stamp, alive_frame, delivery_frame, sending_frame};
 pub use landscape::{Application, Changes, Form, Landscape, Part, RoleRoutes};
 pub use listing::{

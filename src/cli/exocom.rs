@@ -35,7 +35,8 @@ Environment:
                   Defaults that differ from `exorelay broker`: EXORELAY__BROKER__LOG_MESSAGES and
                   ..__LOG_PAYLOADS are true, EXORELAY__BROKER__SETTLE_MS is 0,
                   EXORELAY__BROKER__FRAME_BYTES_MAX is 67108864 (64 MiB),
-                  EXORELAY__DRAIN__GRACE_MS is 8000, and EXORELAY__LOG__LEVEL is off
+                  EXORELAY__DRAIN__GRACE_MS is 8000, EXORELAY__LOG__LEVEL is off,
+                  and without service data EXORELAY__BROKER__COMPAT is true
 
 As in the original, any client that reaches the port can send and receive under any role. Require
 tokens with EXORELAY__BROKER__TOKENS=web=secret, or make the port reachable only to your services.
@@ -131,7 +132,7 @@ fn sources(setup: &Setup) -> Sources {
     match &setup.landscape {
         // The landscape lists the roles to wait for, so a message for any other role is refused at once.
         Some(_) => sources.default("broker.settle_ms", 0),
-        None => sources,
+        None => sources.default("broker.settle_ms", 0).default("broker.compat", true),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A service of the HTTP era that records what it receives and behaves as configured.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use exorelay::http::{Limits, Listening, Serving};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
+use tokio::sync::Notify;
 
 use super::eventually;
 
@@ -52,6 +54,10 @@ struct Shared {
     received: Arc<Mutex<Vec<Received>>>,
     calls: Arc<Mutex<usize>>,
     conduct: Arc<Mutex<Conduct>>,
+    /// Names of messages, and the name that has to arrive before each of them is answered.
+    held: Arc<Mutex<HashMap<String, String>>>,
+    /// Notified of every message.
+    came: Arc<Notify>,
 }
 
 impl RecordingService {
@@ -61,6 +67,8 @@ impl RecordingService {
             received: Arc::default(),
             calls: Arc::default(),
             conduct: Arc::new(Mutex::new(Conduct::Answer(200))),
+            held: Arc::default(),
+            came: Arc::default(),
         };
         let serving = serve("127.0.0.1:0", &state).await.expect("a free port");
         Self { state, address: serving.address(), serving: Some(serving), held: None }
@@ -72,6 +80,11 @@ impl RecordingService {
 
     pub(crate) fn behave(&self, conduct: Conduct) {
         *self.state.conduct.lock().unwrap() = conduct;
+    }
+
+    /// Answers the first message only once the other one has arrived.
+    pub(crate) fn hold_until(&self, name: &str, other: &str) {
+        self.state.held.lock().unwrap().insert(name.to_owned(), other.to_owned());
     }
 
     pub(crate) async fn go_offline(&mut self) {
@@ -144,9 +157,21 @@ async fn receive(State(state): State<Shared>, method: Method, uri: Uri, headers:
     }
     let encoded = uri.path().trim_start_matches("/run").trim_start_matches('/');
     let name = percent_decode_str(encoded).decode_utf8_lossy().into_owned();
+    let held = state.held.lock().unwrap().get(&name).cloned();
+    if let Some(other) = held {
+        let has_come = || state.received.lock().unwrap().iter().any(|received| received.name == other);
+        loop {
+            let came = state.came.notified();
+            if has_come() {
+                break;
+            }
+            came.await;
+        }
+    }
     let take = |name: String, body: Value| {
         if status.is_success() {
             state.received.lock().unwrap().push(Received { name, headers: headers.clone(), body });
+            state.came.notify_waiters();
         }
     };
     let Value::Array(messages) = body else {

@@ -172,6 +172,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "broker.batch_bytes_max",
         "Maximum payload bytes in one delivery of several messages; a single message may be larger.",
     ),
+    (
+        "broker.deliveries_max",
+        "Maximum number of simultaneous deliveries to one service that is not a relay of ours and listens for HTTP; more messages wait.",
+    ),
+    (
+        "broker.delivery_overlap_ms",
+        "Time after which the next delivery to such a service begins although the last one is not answered. Always 0 with `compat`.",
+    ),
     ("broker.delivery_timeout_ms", "Timeout for one delivery; then it counts as failed."),
     ("broker.retry_wait_max_ms", "Maximum wait between two attempts of one delivery."),
     (

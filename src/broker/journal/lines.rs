@@ -81,15 +81,19 @@ impl Style {
         let payload = payloads.then_some(routed.message.payload.as_ref());
         match self {
             Self::Http => {
-                let mut lines: Vec<_> = by_name(routed).map(|(way, roles)| Line::plain(way + &roles)).collect();
-                lines.extend(payload.flatten().map(|payload| Line::plain(one_line(payload))));
-                lines
+                let ways = by_name(routed).map(|(way, roles)| way + &roles);
+                with_payload(ways, payload, "undefined")
             }
             Self::Namespaces => {
-                let time = routed.response_time.filter(|time| !time.is_zero());
-                let time = time.map(|time| format!("  ({:.2} ms)", time.as_secs_f64() * 1_000.0)).unwrap_or_default();
+                // The time since a request that only its reply is known of is 0.
+                let time = match routed.response_time.filter(|time| !time.is_zero()) {
+                    Some(time) => format!("  ({:.2} ms)", time.as_secs_f64() * 1_000.0),
+                    // As the original wrote it for a reply to a request that it did not know.
+                    None if routed.message.response_to.is_some() => "  (NaN ms)".to_owned(),
+                    None => String::new(),
+                };
                 let ways = by_name(routed).map(|(way, roles)| way + &roles + &time);
-                with_payload(ways, payload)
+                with_payload(ways, payload, "null")
             }
             Self::Go => {
                 let time = routed.response_time.filter(|time| !time.is_zero());
@@ -98,7 +102,7 @@ impl Style {
                     .receivers
                     .iter()
                     .map(|(role, name)| format!("{}{role}{time}", route(routed, "", name.as_str())));
-                with_payload(ways, payload)
+                with_payload(ways, payload, "null")
             }
         }
     }
@@ -171,9 +175,9 @@ fn route(routed: &Routed, nobody: &str, name: &str) -> String {
     }
 }
 
-/// Adds the payload below each line, `null` if the message has none.
-fn with_payload(ways: impl Iterator<Item = String>, payload: Option<Option<&Payload>>) -> Vec<Line> {
-    let payload = payload.map(|payload| payload.map_or_else(|| "null".to_owned(), one_line));
+/// Adds the payload below each line, `none` if the message has none.
+fn with_payload(ways: impl Iterator<Item = String>, payload: Option<Option<&Payload>>, none: &str) -> Vec<Line> {
+    let payload = payload.map(|payload| payload.map_or_else(|| none.to_owned(), one_line));
     ways.flat_map(|way| std::iter::once(way).chain(payload.clone())).map(Line::plain).collect()
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::Envelope;
 use crate::broker::wire::Address;
 use crate::message::{Delivery, Message};
 
@@ -22,12 +23,42 @@ pub(crate) enum Work {
 pub(crate) struct Batch {
     /// The receiver's address; `None` for an instance in this process or behind a WebSocket.
     pub(crate) address: Option<Address>,
-    /// True if the receiver takes an array; otherwise there is exactly one message.
-    pub(crate) together: bool,
+    /// For a receiver that takes one message at a time: the number of this delivery, for [`super::Exchange::record_single`].
+    /// Other deliveries to it may be in progress. `None` if the receiver takes an array.
+    pub(crate) single: Option<u64>,
     /// In order.
     pub(crate) messages: Vec<Message>,
     /// One for each message.
     pub(crate) timings: Vec<Timing>,
+}
+
+/// The share of a queue that a delivery takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Portion {
+    /// Several messages, while no other delivery is in progress: the first, and those behind it within
+    /// both limits.
+    Batch {
+        /// Maximum number of messages.
+        messages_max: usize,
+        /// Maximum size.
+        bytes_max: usize,
+    },
+    /// One message, beside the other deliveries.
+    Single {
+        /// Maximum number of deliveries in progress.
+        deliveries_max: usize,
+    },
+}
+
+/// The messages of a delivery that begins.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// In order; none if there is nothing to deliver now.
+    pub(crate) messages: Vec<Message>,
+    /// One for each message.
+    pub(crate) timings: Vec<Timing>,
+    /// The number of the delivery, if it is a [`Portion::Single`].
+    pub(crate) single: Option<u64>,
 }
 
 /// When a message was accepted, and the time between its request and it.
@@ -35,6 +66,12 @@ pub(crate) struct Batch {
 pub(crate) struct Timing {
     pub(crate) accepted: Instant,
     pub(crate) response_time: Option<Duration>,
+}
+
+impl Timing {
+    pub(super) fn of(envelope: &Envelope) -> Self {
+        Self { accepted: envelope.accepted, response_time: envelope.response_time }
+    }
 }
 
 /// The result of one delivery.

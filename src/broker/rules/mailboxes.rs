@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::selection::{Correlation, Plan, Recipient};
 use super::{
-    Attempt, Batch, Conversations, Effect, Envelope, Exchanged, Instance, InstanceKey, Lanes, Outcome, QueueLimits,
-    Queues, Reason, Registry, Work, bytes_of,
+    Attempt, Batch, Conversations, Effect, Envelope, Exchanged, Instance, InstanceKey, Lanes, Occupancy, Outcome,
+    Portion, QueueLimits, Queues, Reason, Registry, Taken, Work, bytes_of,
 };
 use crate::broker::config::Config;
 use crate::broker::wire::Landscape;
@@ -240,15 +240,23 @@ impl<H: Clone> Mailboxes<H> {
             Some(instance) if !instance.gone => instance,
             Some(_) | None => return Work::Gone,
         };
-        let together = instance.takes_batches();
-        let messages_max = if together { self.config.batch_messages_max } else { 1 };
-        let (messages, timings, late) = self.queues.take(key, lanes, (messages_max, self.config.batch_bytes_max), now);
+        let Config { batch_messages_max: messages_max, batch_bytes_max: bytes_max, deliveries_max, .. } = self.config;
+        let portion = match instance.takes_batches() {
+            true => Portion::Batch { messages_max, bytes_max },
+            false => Portion::Single { deliveries_max },
+        };
+        let (Taken { messages, timings, single }, late) = self.queues.take(key, lanes, portion, now);
         let address = instance.address().cloned();
         self.give_up_late(late, effects);
         match messages.is_empty() {
             true => Work::Nothing,
-            false => Work::Batch(Batch { address, together, messages, timings }),
+            false => Work::Batch(Batch { address, single, messages, timings }),
         }
+    }
+
+    /// See [`super::Exchange::record_single`].
+    pub(super) fn conclude_single(&mut self, key: InstanceKey, sequence: u64) {
+        self.queues.conclude_single(key, sequence);
     }
 
     /// See [`super::Exchange::record_outcome`].
@@ -361,7 +369,13 @@ impl<H: Clone> Mailboxes<H> {
 
     fn enqueue(&mut self, key: InstanceKey, envelope: Envelope, effects: &mut Vec<Effect<H>>) {
         let urgent = envelope.urgent;
-        if self.queues.insert(key, envelope) || urgent {
+        let wakes = match self.queues.insert(key, envelope) {
+            Occupancy::Idle => true,
+            // A delivery may begin beside those in progress.
+            Occupancy::Delivering => urgent || !self.registry.get(key).is_some_and(Instance::takes_batches),
+            Occupancy::Waiting => urgent,
+        };
+        if wakes {
             self.wake(key, effects);
         }
     }

@@ -46,7 +46,7 @@ mod translation;
 mod views;
 
 pub(crate) use activity::activity;
-pub(crate) use attempt::{Attempt, Batch, Outcome, Reason, Timing, Work};
+pub(crate) use attempt::{Attempt, Batch, Outcome, Portion, Reason, Taken, Timing, Work};
 use backlog::Backlog;
 use conversations::{Conversations, Exchanged, Participant};
 use declared_roles::DeclaredRoles;
@@ -62,7 +62,7 @@ pub(crate) use key::InstanceKey;
 pub(crate) use queue::Lanes;
 use queue::Queue;
 pub(crate) use queues::Load;
-use queues::{AWAY, QueueLimits, Queues};
+use queues::{AWAY, Occupancy, QueueLimits, Queues};
 #[cfg(test)]
 pub(crate) use record::Record;
 pub(crate) use record::{FailedDelivery, Filter, TimedRecord};

@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::lane::Lane;
-use super::{Attempt, Envelope, Outcome, Reason, Timing};
-use crate::message::Message;
+use super::{Attempt, Envelope, Outcome, Portion, Reason, Taken, Timing};
 
 /// The envelopes that a delivery may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +23,8 @@ pub(crate) struct Queue {
     /// Envelopes moved here from another queue, until [`Queue::merge_staged`] puts them in order.
     staged: VecDeque<Envelope>,
     in_delivery: VecDeque<Envelope>,
-    /// Envelopes that an instance in this process has and will answer later.
+    /// Envelopes that the receiver answers each on its own: those that an instance in this process has and will answer
+    /// later, and the single deliveries in progress.
     deferred: VecDeque<Envelope>,
     /// Total size of all of these.
     bytes: usize,
@@ -87,6 +87,11 @@ impl Queue {
         self.bytes
     }
 
+    /// Returns true if nothing waits for a delivery to begin.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.urgent.len() + self.waiting.len() == 0
+    }
+
     /// Returns true if there is nothing to deliver and nothing in delivery.
     pub(crate) fn is_idle(&self) -> bool {
         self.len() == 0
@@ -126,19 +131,38 @@ impl Queue {
         }
     }
 
-    /// Starts a delivery of at most `messages_max` messages and, beyond the first, `bytes_max` bytes, and returns its
-    /// messages; none while another delivery is in progress. Expired envelopes go to `late`.
+    /// Starts a delivery and returns its messages; none while a batch is in progress. Expired envelopes go to `late`.
     pub(crate) fn take(
         &mut self,
         lanes: Lanes,
-        (messages_max, bytes_max): (usize, usize),
+        portion: Portion,
         (now, window): (Instant, Duration),
         late: &mut Vec<Envelope>,
-    ) -> (Vec<Message>, Vec<Timing>) {
-        if self.is_delivering() {
-            return (Vec::new(), Vec::new());
+    ) -> Taken {
+        match portion {
+            Portion::Single { deliveries_max }
+                if self.in_delivery.is_empty() && self.deferred.len() < deliveries_max =>
+            {
+                self.expire(now, window, late);
+                self.take_single()
+            }
+            Portion::Batch { messages_max, bytes_max } if !self.is_delivering() => {
+                self.expire(now, window, late);
+                self.take_batch(lanes, messages_max, bytes_max)
+            }
+            Portion::Single { .. } | Portion::Batch { .. } => Taken::default(),
         }
-        self.expire(now, window, late);
+    }
+
+    fn take_single(&mut self) -> Taken {
+        let Some(envelope) = self.urgent.pop().or_else(|| self.waiting.pop()) else { return Taken::default() };
+        let (messages, timings) = (vec![envelope.message.clone()], vec![Timing::of(&envelope)]);
+        let single = Some(envelope.sequence);
+        self.deferred.push_back(envelope);
+        Taken { messages, timings, single }
+    }
+
+    fn take_batch(&mut self, lanes: Lanes, messages_max: usize, bytes_max: usize) -> Taken {
         let (messages_max, mut bytes) = (messages_max.min(self.batch_messages).max(1), 0_usize);
         let waiting = (lanes == Lanes::All).then_some(&mut self.waiting);
         for lane in std::iter::once(&mut self.urgent).chain(waiting) {
@@ -150,9 +174,15 @@ impl Queue {
                 self.in_delivery.extend(lane.pop());
             }
         }
-        let timing =
-            |envelope: &Envelope| Timing { accepted: envelope.accepted, response_time: envelope.response_time };
-        self.in_delivery.iter().map(|envelope| (envelope.message.clone(), timing(envelope))).unzip()
+        let (messages, timings) =
+            self.in_delivery.iter().map(|envelope| (envelope.message.clone(), Timing::of(envelope))).unzip();
+        Taken { messages, timings, single: None }
+    }
+
+    /// Makes a single delivery the one whose outcome is recorded next.
+    pub(crate) fn conclude_single(&mut self, sequence: u64) {
+        let position = self.deferred.iter().position(|envelope| envelope.sequence == sequence);
+        self.in_delivery.extend(position.and_then(|position| self.deferred.remove(position)));
     }
 
     /// Adds an envelope that its receiver has, but has not answered. Nothing else is delivered until it has.

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{Attempt, Backlog, Envelope, InstanceKey, Lanes, Queue, Reason, Timing};
+use super::{Attempt, Backlog, Envelope, InstanceKey, Lanes, Portion, Queue, Reason, Taken};
 use crate::broker::config::Config;
-use crate::message::{Message, MessageName, Role};
+use crate::message::{MessageName, Role};
 
 /// The number of undelivered messages and their size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,6 +26,17 @@ pub(crate) struct QueueLimits {
     pub(crate) backlogs_max: usize,
     /// Time after which an undelivered message is given up.
     pub(crate) window: Duration,
+}
+
+/// State of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occupancy {
+    /// Nothing is in it.
+    Idle,
+    /// Everything in it is in delivery.
+    Delivering,
+    /// Something waits for its delivery to begin.
+    Waiting,
 }
 
 /// Ranking of the longest queue of a receiver whose service answers, and the shortest one of a receiver whose service
@@ -160,13 +171,17 @@ impl Queues {
         self.queues.get(&key).is_some_and(fits) && self.has_bytes(envelope.bytes())
     }
 
-    /// Adds an envelope to a queue. Returns true if the queue was idle, so its courier has to be woken.
-    pub(crate) fn insert(&mut self, key: InstanceKey, envelope: Envelope) -> bool {
-        let Some(queue) = self.queues.get_mut(&key) else { return false };
-        let was_idle = queue.is_idle();
+    /// Adds an envelope to a queue. Returns the state in which the queue was.
+    pub(crate) fn insert(&mut self, key: InstanceKey, envelope: Envelope) -> Occupancy {
+        let Some(queue) = self.queues.get_mut(&key) else { return Occupancy::Waiting };
+        let before = match (queue.is_idle(), queue.is_taken()) {
+            (true, _) => Occupancy::Idle,
+            (false, true) => Occupancy::Delivering,
+            (false, false) => Occupancy::Waiting,
+        };
         self.load.add(&envelope);
         queue.insert(envelope);
-        was_idle
+        before
     }
 
     /// Adds an envelope of another queue; [`Queues::merge_staged`] puts all of them in order at once.
@@ -216,15 +231,22 @@ impl Queues {
         &mut self,
         key: InstanceKey,
         lanes: Lanes,
-        batch: (usize, usize),
+        portion: Portion,
         now: Instant,
-    ) -> (Vec<Message>, Vec<Timing>, Vec<Late>) {
-        let Some(queue) = self.queues.get_mut(&key) else { return (Vec::new(), Vec::new(), Vec::new()) };
+    ) -> (Taken, Vec<Late>) {
+        let Some(queue) = self.queues.get_mut(&key) else { return (Taken::default(), Vec::new()) };
         let mut late = Vec::new();
-        let (messages, timings) = queue.take(lanes, batch, (now, self.limits.window), &mut late);
+        let taken = queue.take(lanes, portion, (now, self.limits.window), &mut late);
         late.iter().for_each(|envelope| self.load.subtract(envelope));
         let late = late.into_iter().map(|envelope| (envelope, queue.last_failure()));
-        (messages, timings, late.collect())
+        (taken, late.collect())
+    }
+
+    /// See [`Queue::conclude_single`].
+    pub(crate) fn conclude_single(&mut self, key: InstanceKey, sequence: u64) {
+        if let Some(queue) = self.queues.get_mut(&key) {
+            queue.conclude_single(sequence);
+        }
     }
 
     /// Ends a delivery. Returns the number of delivered messages, and the rejected ones.
@@ -300,91 +322,4 @@ impl Queues {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::broker::rules::Outcome;
-    use crate::message::{MessageId, Payload};
-
-    const KEY: InstanceKey = InstanceKey(1);
-
-    /// Queues with one open queue; limits of two messages per queue and 100 bytes in all.
-    fn queues() -> Queues {
-        let config = Config { queue_messages_max: 2, queue_bytes_max: 100, ..Config::default() };
-        let mut queues = Queues::new(QueueLimits::of(&config));
-        queues.open(KEY);
-        queues
-    }
-
-    fn envelope(sequence: u64, bytes: usize) -> Envelope {
-        let name = MessageName::parse("created").unwrap();
-        let payload = Payload::of(&"x".repeat(bytes - 2)).ok();
-        let message = Message::new(MessageId::parse(&sequence.to_string()).unwrap(), name.clone());
-        Envelope {
-            sequence,
-            accepted: Instant::now(),
-            message: Message { payload, ..message },
-            public: name,
-            role: Role::parse("users").unwrap(),
-            only: None,
-            origin: None,
-            response_time: None,
-            reported: true,
-            urgent: false,
-            logged: true,
-            tries: 0,
-        }
-    }
-
-    fn load(messages: usize, bytes: usize) -> Load {
-        Load { messages, bytes }
-    }
-
-    #[test]
-    fn the_load_covers_queues_and_backlogs() {
-        let mut queues = queues();
-        assert!(queues.insert(KEY, envelope(1, 10)));
-        assert!(!queues.insert(KEY, envelope(2, 20)));
-        assert!(queues.insert_backlog(envelope(3, 30)).is_none());
-        assert_eq!(queues.load(), load(3, 60));
-        assert_eq!(queues.take_backlog(&Role::parse("users").unwrap()).len(), 1);
-        assert_eq!(queues.load(), load(2, 30));
-        queues.take(KEY, Lanes::All, (1, usize::MAX), Instant::now());
-        assert_eq!(queues.load(), load(2, 30));
-        let (delivered, rejected) = queues.record_outcome(KEY, Attempt::Answered(vec![Outcome::Delivered]));
-        assert_eq!((delivered, rejected.len(), queues.load()), (1, 0, load(1, 20)));
-        assert_eq!(queues.close(KEY).len(), 1);
-        assert_eq!(queues.load(), Load::default());
-    }
-
-    #[test]
-    fn a_queue_takes_at_most_as_much_as_it_leaves_to_the_others() {
-        let mut queues = queues();
-        assert!(queues.has_capacity(KEY, 100) && !queues.has_capacity(KEY, 101));
-        queues.insert(KEY, envelope(1, 40));
-        assert!(queues.has_capacity(KEY, 20) && !queues.has_capacity(KEY, 21));
-        assert!(queues.has_backlog_capacity(&Role::parse("users").unwrap(), 60));
-        queues.insert(KEY, envelope(2, 10));
-        assert!(!queues.has_capacity(KEY, 0));
-    }
-
-    #[test]
-    fn staged_envelopes_are_put_in_order_with_the_others() {
-        let mut queues = queues();
-        queues.insert(KEY, envelope(2, 10));
-        [1, 3].into_iter().for_each(|sequence| queues.stage(KEY, envelope(sequence, 10)));
-        assert!(!queues.fits(KEY, &envelope(4, 10)));
-        queues.merge_staged(KEY);
-        let sequences: Vec<_> = queues.drain().iter().map(|envelope| envelope.sequence).collect();
-        assert_eq!((sequences, queues.load()), (vec![1, 2, 3], Load::default()));
-    }
-
-    #[test]
-    fn a_deferred_envelope_counts_until_it_is_answered() {
-        let mut queues = queues();
-        assert!(queues.defer(KEY, envelope(1, 10)).is_none());
-        assert!(queues.is_delivering(KEY) && queues.load() == load(1, 10));
-        assert!(queues.complete_deferred(KEY, 2).is_none());
-        assert!(queues.complete_deferred(KEY, 1).is_some());
-        assert!(queues.is_idle(KEY) && queues.load() == Load::default());
-    }
-}
+mod tests;

@@ -21,15 +21,15 @@ fn texts(lines: &[Line]) -> Vec<&str> {
     lines.iter().map(|line| line.text.as_str()).collect()
 }
 
-fn routed(receivers: &[(&str, &str)], millis: u64) -> Routed {
+fn routed(receivers: &[(&str, &str)], millis: impl Into<Option<u64>>) -> Routed {
     let body = Bytes::from("{\"id\":\"1\",\"sender\":\"web\",\"payload\":{\n\"a b\": \"c \\\" d\" }}");
     let message = Message::from_json(Some(name("tweets.create")), &body).unwrap();
     let receivers = receivers.iter().map(|(receiver, called)| (role(receiver), name(called))).collect();
-    Routed { message, receivers, response_time: Some(Duration::from_millis(millis)) }
+    Routed { message, receivers, response_time: millis.into().map(Duration::from_millis) }
 }
 
 fn check(style: Style, receivers: &[(&str, &str)], payloads: bool, expected: &[&str]) {
-    assert_eq!(texts(&style.routed(&routed(receivers, 0), payloads)), expected, "{style:?}");
+    assert_eq!(texts(&style.routed(&routed(receivers, None), payloads)), expected, "{style:?}");
 }
 
 #[test]
@@ -55,16 +55,16 @@ fn the_payload_follows_on_one_line_if_requested() {
     let payload = r#"{"a b":"c \" d"}"#;
     let receivers = [("tweets", "tweets.create"), ("log", "create")];
     let (first, second) = ("web  --[ tweets.create ]->  tweets", "web  --[ tweets.create ]-[ create ]->  log");
-    check(Style::Http, &receivers, true, &[second, first, payload]);
+    check(Style::Http, &receivers, true, &[second, payload, first, payload]);
     check(Style::Namespaces, &receivers, true, &[second, payload, first, payload]);
     check(Style::Go, &receivers, true, &[first, payload, second, payload]);
 }
 
 #[test]
 fn a_message_without_sender_and_payload_has_a_line_too() {
-    let message = Message { sender: None, payload: None, ..routed(&[], 0).message };
-    let routed = Routed { message, ..routed(&[("web", "tweets.create")], 0) };
-    assert_eq!(texts(&Style::Http.routed(&routed, true)), ["?  --[ tweets.create ]->  web"]);
+    let message = Message { sender: None, payload: None, ..routed(&[], None).message };
+    let routed = Routed { message, ..routed(&[("web", "tweets.create")], None) };
+    assert_eq!(texts(&Style::Http.routed(&routed, true)), ["?  --[ tweets.create ]->  web", "undefined"]);
     assert_eq!(texts(&Style::Go.routed(&routed, true)), ["  --[ tweets.create ]->  web", "null"]);
 }
 
@@ -75,6 +75,11 @@ fn a_reply_shows_its_response_time() {
     assert_eq!(texts(&Style::Http.routed(&routed, false)), [way]);
     assert_eq!(texts(&Style::Namespaces.routed(&routed, false)), [format!("{way}  (1500.00 ms)")]);
     assert_eq!(texts(&Style::Go.routed(&routed, false)), [format!("{way}  ( 1.5s )")]);
+    // Replies to requests that are not known, or no longer.
+    let message = Message { response_to: Some(routed.message.id.clone()), ..routed.message.clone() };
+    let stray = Routed { message, response_time: None, ..routed };
+    assert_eq!(texts(&Style::Namespaces.routed(&stray, false)), [format!("{way}  (NaN ms)")]);
+    assert_eq!(texts(&Style::Go.routed(&stray, false)), [way]);
 }
 
 #[test]
