@@ -68,6 +68,7 @@ pub mod store;
 pub mod streams;
 mod sync;
 pub mod testing;
+mod time;
 pub mod webhook;
 
 pub use app::{Builder, Service, security};

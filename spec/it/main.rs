@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // All of this is test code, but clippy recognizes only functions marked as tests.
 
 mod bounds;
+mod cancelling;
 mod command_line;
 mod crash;
 mod drain;

@@ -11,7 +11,7 @@ use crate::http::{Limits, Listening, tls};
 use crate::listen;
 use crate::message::{InstanceId, Message, MessageName, Role};
 use crate::relay::{
-    Config, Context, Error, Fallback, Handler, HandlerError, Handlers, Identity, Metrics, Relay, handler,
+    CloseOnDrop, Config, Context, Error, Fallback, Handler, HandlerError, Handlers, Identity, Metrics, Relay, handler,
 };
 
 /// The bus URL of an embedded broker.
@@ -179,7 +179,7 @@ impl Builder {
     /// retrying, sends wait in the outbox, and [`Relay::events`] reports when it is online.
     ///
     /// Errors: [`Error::Setting`] for a missing or wrong role or bus, [`Error::Name`], [`Error::HandlerExists`],
-    /// [`Error::Listen`].
+    /// [`Error::Listen`]. Cancel-safe: a dropped call closes the relay in the background, and no further handler runs.
     pub async fn connect(self) -> Result<Relay, Error> {
         self.connect_counted(&mut Registry::default()).await
     }
@@ -221,12 +221,13 @@ impl Builder {
         let payload_bytes_max = self.limits.body_bytes_max;
         let identity = Identity { role, instance, bus, endpoint, online_port, batch, token, payload_bytes_max };
         let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.handlers);
+        let started = CloseOnDrop::new(relay.clone());
         if let Some(listening) = listening {
             let router = listen::router(relay.clone(), &self.answer, &self.limits);
             relay.add_listener(listening.serve(router, &self.limits));
         }
         relay.first_attempt().await;
-        Ok(relay)
+        Ok(started.keep())
     }
 }
 

@@ -20,7 +20,7 @@ use super::signals::Signals;
 use super::{Builder, Error, telemetry};
 use crate::bus::Register;
 use crate::message::{Message, MessageName};
-use crate::relay::{self, Config, Context, Handler, HandlerError, Relay, handler};
+use crate::relay::{self, CloseOnDrop, Config, Context, Handler, HandlerError, Relay, handler};
 
 /// Default time for work in progress to finish at shutdown.
 const GRACE: Duration = Duration::from_secs(10);
@@ -155,16 +155,15 @@ impl Service {
     /// Connects, runs the hooks, and returns the relay, which handles messages until it is closed. An unreachable broker is
     /// not an error, see [`Builder::connect`]. For tests, and for processes that do more than run this service.
     ///
-    /// Errors: [`Error::Environment`] naming the variable, [`Error::Relay`], [`Error::BeforeAll`]. Not cancel-safe: a
-    /// dropped call leaves a relay that is never closed.
+    /// Errors: [`Error::Environment`] naming the variable, [`Error::Relay`], [`Error::BeforeAll`]. Cancel-safe: a dropped
+    /// call ends the running hook and closes the relay in the background, and no further handler runs.
     pub async fn connect(self) -> Result<Relay, Error> {
         let grace = self.grace;
-        let starting = self.join().await?;
-        let relay = starting.relay.clone();
+        let mut starting = self.join().await?;
         match starting.open().await {
-            Ok(()) => Ok(relay),
+            Ok(()) => Ok(starting.relay.keep()),
             Err(error) => {
-                relay.close_within(grace).await;
+                starting.close(grace).await;
                 Err(error)
             }
         }
@@ -179,13 +178,13 @@ impl Service {
     /// It is for processes that do nothing else, so it also changes the process: it handles SIGINT and SIGTERM from now on,
     /// raises the limit on open files to what the system allows, and logs to stderr unless the process already has a
     /// logger. [`Service::connect`] does none of this. Errors: those of [`Service::connect`], [`Error::Signals`].
-    /// Not cancel-safe: see [`Service::connect`].
+    /// Cancel-safe: a dropped call closes the service in the background. The signals stay handled.
     pub async fn run_from_env(self) -> Result<(), Error> {
         telemetry::start(&Log::default());
         let mut signals = Signals::listen()?;
         let grace = self.grace;
-        let starting = self.join().await?;
-        let (relay, bus) = (starting.relay.clone(), starting.bus.clone());
+        let mut starting = self.join().await?;
+        let (relay, bus) = (starting.relay.relay().clone(), starting.bus.clone());
         let opened = tokio::select! {
             opened = starting.open() => Some(opened),
             signal = signals.next() => {
@@ -194,7 +193,7 @@ impl Service {
             }
         };
         let Some(Ok(())) = opened else {
-            relay.close_within(grace).await;
+            starting.close(grace).await;
             return opened.unwrap_or(Ok(()));
         };
         if let Some(error) = relay.bus_error() {
@@ -209,6 +208,7 @@ impl Service {
             () = announced => {}
             () = signals.then_drain(relay.close_within(grace)) => {}
         }
+        starting.relay.keep();
         Ok(())
     }
 
@@ -233,25 +233,33 @@ impl Service {
         let handled = |builder: Builder, (name, handler)| builder.handle::<MessageName>(name, gated(handler));
         let builder = self.handlers.into_iter().fold(builder, handled);
         let relay = builder.connect().await?;
-        Ok(Starting { relay, bus, gate, before: self.before })
+        Ok(Starting { relay: CloseOnDrop::new(relay), bus, gate, before: self.before })
     }
 }
 
-/// A service that has joined the bus and still holds messages back.
+/// A service that has joined the bus and still holds messages back. Dropping it closes it, and the waiting messages fail.
 struct Starting {
-    relay: Relay,
+    relay: CloseOnDrop,
     bus: String,
     gate: watch::Sender<Gate>,
     before: Vec<Hook>,
 }
 
 impl Starting {
-    /// Runs the hooks, then opens the gate. If it fails or is dropped, the waiting messages fail.
-    async fn open(self) -> Result<(), Error> {
-        let Self { relay, gate, before, bus: _ } = self;
-        before::run(before, &relay).await.map_err(|reason| Error::BeforeAll { reason })?;
-        gate.send_replace(Gate::Open);
+    /// Runs the hooks, then opens the gate.
+    async fn open(&mut self) -> Result<(), Error> {
+        let before = std::mem::take(&mut self.before);
+        before::run(before, self.relay.relay()).await.map_err(|reason| Error::BeforeAll { reason })?;
+        self.gate.send_replace(Gate::Open);
         Ok(())
+    }
+
+    /// Fails the waiting messages and closes the relay.
+    async fn close(self, grace: Duration) {
+        let Self { relay, gate, .. } = self;
+        drop(gate);
+        relay.relay().close_within(grace).await;
+        relay.keep();
     }
 }
 

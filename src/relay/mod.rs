@@ -25,7 +25,6 @@
 
 mod config;
 mod dead_letters;
-mod deadline;
 mod error;
 mod events;
 mod identity;
@@ -48,4 +47,4 @@ pub(crate) use outgoing::Draft;
 pub use outgoing::Replies;
 pub use rules::{DeadLetter, DeadLetterId, Direction};
 pub use service::{Accepting, Context, Handler, HandlerError, Relay, Replied, Requesting, Sending, handler};
-pub(crate) use service::{Fallback, Handlers};
+pub(crate) use service::{CloseOnDrop, Fallback, Handlers};

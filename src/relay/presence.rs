@@ -1,7 +1,7 @@
 //! Presence on the bus: joining, renewing, noticing the loss of the bus, and leaving.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -14,6 +14,9 @@ use super::{Error, Event, Events};
 use crate::bus::{self, Membership};
 use crate::http::Backoff;
 
+/// Time to withdraw a registration that has no answer yet.
+const JOINING_GRACE: Duration = Duration::from_millis(500);
+
 /// Presence of one relay on the bus.
 pub(super) struct Presence {
     identity: Arc<Identity>,
@@ -24,6 +27,8 @@ pub(super) struct Presence {
     version: AtomicU64,
     renew: Notify,
     left: CancellationToken,
+    /// True while a call to join has no answer yet.
+    joining: AtomicBool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -45,6 +50,7 @@ impl Presence {
             version: AtomicU64::new(1),
             renew: Notify::new(),
             left: CancellationToken::new(),
+            joining: AtomicBool::new(false),
         }
     }
 
@@ -125,10 +131,12 @@ impl Presence {
         loop {
             let version = self.version.load(Ordering::Acquire);
             let current = membership();
+            self.joining.store(true, Ordering::Release);
             let joined = tokio::select! {
                 joined = self.identity.bus.join(&current) => joined,
                 () = self.left.cancelled() => return,
             };
+            self.joining.store(false, Ordering::Release);
             // Not the state: a sender may report the end of the last connection after this relay has joined again.
             let (has_joined, wait) = match joined {
                 Ok(renewal) => {
@@ -176,7 +184,10 @@ impl Presence {
         }
         self.left.cancel();
         let online = self.state.borrow().online;
-        if online {
+        // A registration without an answer may have arrived. It is given less time, since the bus may be away.
+        let joining = !online && self.joining.load(Ordering::Acquire);
+        let deadline = if joining { deadline.min(Instant::now() + JOINING_GRACE) } else { deadline };
+        if online || joining {
             match tokio::time::timeout_at(deadline, self.identity.bus.leave(membership)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "could not deregister from the bus"),

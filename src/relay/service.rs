@@ -1,5 +1,6 @@
 //! The relay's handle: joins its parts, and starts and closes them in order.
 
+mod closing;
 mod context;
 mod inbox;
 mod on_reply;
@@ -14,16 +15,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use closing::CloseOnDrop;
 pub use context::{Context, Handler, HandlerError, handler};
 pub use on_reply::Replied;
 pub use request::Requesting;
 pub use send::{Accepting, Sending};
 
 use super::dead_letters::DeadLetters;
-use super::deadline::deadline_in;
 use super::events::EventSender;
 use super::incoming::{Accepted, HandlerTable, Incoming, Outcome, Refused, Subscription, Watching};
 use super::outgoing::{self, Draft, Log, Outgoing, Sent};
@@ -318,44 +318,6 @@ impl Relay {
     /// Hands over a listener, which serves until this relay is closed.
     pub(crate) fn add_listener(&self, listener: Serving) {
         lock(&self.0.listeners).push(listener);
-    }
-
-    /// Closes within ten seconds: see [`Relay::close_within`].
-    pub async fn close(&self) {
-        self.close_within(Duration::from_secs(10)).await;
-    }
-
-    /// Accepts no more messages, lets running handlers and requests finish, sends what is in the outbox, leaves the bus,
-    /// and closes the listeners: all within `grace`. Returns the number of messages that were not handled or sent by
-    /// then. Closing twice does nothing.
-    pub async fn close_within(&self, grace: Duration) -> usize {
-        let deadline = deadline_in(grace);
-        self.0.incoming.close();
-        let idle = async {
-            while self.pending() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        // `pending` says below what is left after a timeout.
-        drop(tokio::time::timeout_at(deadline, idle).await);
-        self.0.outgoing.close();
-        self.0.incoming.subscribers().end();
-        // Before leaving, since the bus accepts nothing from a relay that has left.
-        drop(tokio::time::timeout_at(deadline, self.0.outgoing.emptied()).await);
-        let left = self.pending() + self.0.incoming.subscribers().without_reader();
-        if left > 0 {
-            tracing::error!(messages = left, "closed with unfinished messages");
-        }
-        self.0.presence.leave(&self.membership(), deadline).await;
-        let listeners = std::mem::take(&mut *lock(&self.0.listeners));
-        for listener in listeners {
-            listener.drain(deadline.saturating_duration_since(Instant::now())).await;
-        }
-        self.0.tasks.close();
-        if left == 0 && tokio::time::timeout_at(deadline, self.0.tasks.wait()).await.is_err() {
-            tracing::warn!("tasks of the relay did not end within the grace time");
-        }
-        left
     }
 
     /// Number of messages and requests in progress.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::Instant;
 
 use super::record::{Record, Reply};
 use super::routes::router;
@@ -16,6 +15,7 @@ use super::shared::Shared;
 use super::{Error, Sending};
 use crate::http::{Limits, Listening, Serving};
 use crate::message::{Message, MessageName, Role};
+use crate::time::deadline_in;
 
 /// Default timeout of waits, as in the original mock. exo 5.2.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -190,7 +190,7 @@ impl MockBroker {
         what: impl Fn() -> String,
         mut find: impl FnMut(&Record) -> Option<T>,
     ) -> Result<T, Error> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = deadline_in(self.patience);
         let mut changes = self.shared.changes();
         loop {
             if let Some(found) = find(&self.shared.record()) {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::message::{self, ActivityId, Message, MessageId, MessageName, Payload};
 use crate::relay::{self, Relay};
+use crate::time::deadline_in;
 
 /// The envelope messages for requests of the security service and their replies. exo 3.6.
 const REQUEST: &str = "security request";
@@ -79,7 +80,7 @@ impl Requester {
     {
         let name = name.try_into().map_err(relay::Error::from)?;
         let payload = Payload::of(&payload).map_err(|cause| relay::Error::Payload { name: name.clone(), cause })?;
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_in(timeout);
         let late = || relay::Error::NoReply { name: name.clone(), timeout };
         let asking = async {
             let _guard = self.one_at_a_time.lock().await;

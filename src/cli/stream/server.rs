@@ -7,7 +7,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use clap::Args;
 use reqwest::{RequestBuilder, Response, Url};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::name::{is_url, url_of};
 use crate::app::config::{Purpose, Sources};
@@ -16,6 +16,7 @@ use crate::cli::follow::{RETRY_WAIT_MAX, innermost};
 use crate::cli::output::warn;
 use crate::cli::server::{CONNECT_TIMEOUT, is_refused, problem_detail, reachable};
 use crate::http::{Backoff, tls};
+use crate::time::deadline_in;
 
 /// Timeout for response headers. Long-polls take most of it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
@@ -104,7 +105,7 @@ impl Server {
     /// Makes an idempotent call and returns its successful response, body unread. Retries temporary failures for up to
     /// `--retry-for`. Errors: [`Error::NoStreams`], [`Error::StreamCall`], [`Error::StreamRefused`].
     pub(super) async fn call(&self, make: impl Fn(&reqwest::Client) -> RequestBuilder) -> Result<Response, Error> {
-        let deadline = Instant::now() + self.retry_for;
+        let deadline = deadline_in(self.retry_for);
         let mut backoff = Backoff::new(RETRY_WAIT_MAX);
         loop {
             let failed = match self.try_once(&make).await {
@@ -113,7 +114,7 @@ impl Server {
             };
             let Some(asked) = failed.retry_after else { return Err(failed.error) };
             let wait = asked.max(backoff.next());
-            if Instant::now() + wait >= deadline {
+            if deadline_in(wait) >= deadline {
                 return Err(failed.error);
             }
             warn(&format!("{}: retrying", failed.error));

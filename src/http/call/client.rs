@@ -49,8 +49,8 @@ impl Answer {
 pub(crate) fn wait_asked(retry_after: &str, now: SystemTime) -> Option<Duration> {
     let text = retry_after.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number that does not fit is as good as forever.
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
+        // A number that does not fit is as good as forever, and a clock can represent this one.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u32::MAX).into()));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
@@ -314,6 +314,7 @@ mod tests {
         check("120", Some(120));
         check(" 0 ", Some(0));
         check("99999999999999999999999", Some(u64::from(u32::MAX)));
+        check("18446744073709551615", Some(u64::from(u32::MAX)));
         check("Sun, 06 Nov 1994 08:49:47 GMT", Some(10));
         check("Sun, 06 Nov 1994 08:49:00 GMT", Some(0));
         check("soon", None);

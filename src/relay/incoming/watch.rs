@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::rules::{Full, Watchers};
 use crate::message::{ActivityId, Message};
 use crate::relay::Error;
-use crate::relay::deadline::deadline_in;
 use crate::sync::lock;
+use crate::time::deadline_in;
 
 /// Wait suggested to a caller that found the table full.
 const RETRY_AFTER: Duration = Duration::from_millis(200);

@@ -17,11 +17,11 @@ use super::rules::{Dropped, Oldest};
 use crate::bus;
 use crate::message::{Message, MessageId, MessageName, Receipt, ReplyTo, Role, Verdict};
 use crate::relay::dead_letters::DeadLetters;
-use crate::relay::deadline::deadline_in;
 use crate::relay::events::EventSender;
 use crate::relay::identity::Identity;
 use crate::relay::presence::Presence;
 use crate::relay::{Config, Direction, Error, Metrics};
+use crate::time::deadline_in;
 
 /// Number of replies that a requester waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,102 @@
+//! Closing a relay, also when its owner is cancelled.
+
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::time::{Instant, timeout_at};
+
+use super::Relay;
+use crate::sync::lock;
+use crate::time::deadline_in;
+
+/// Grace time of [`Relay::close`].
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Grace time of a relay whose owner was cancelled before it could use it.
+const GRACE_OF_CANCELLED: Duration = Duration::from_secs(2);
+
+impl Relay {
+    /// Closes within ten seconds: see [`Relay::close_within`].
+    pub async fn close(&self) {
+        self.close_within(GRACE).await;
+    }
+
+    /// Accepts no more messages, lets running handlers and requests finish, sends what is in the outbox, leaves the bus,
+    /// and closes the listeners: all within `grace`, at most a year. Returns the number of messages that were not handled
+    /// or sent by then. Closing twice does nothing.
+    ///
+    /// Cancel-safe: once polled, a dropped call goes on in the background.
+    pub async fn close_within(&self, grace: Duration) -> usize {
+        let (relay, deadline) = (self.clone(), deadline_in(grace));
+        let closing = tokio::spawn(async move { relay.close_until(deadline).await });
+        match closing.await {
+            Ok(left) => left,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime shuts down, and every task of the relay with it.
+            Err(_) => self.pending(),
+        }
+    }
+
+    async fn close_until(&self, deadline: Instant) -> usize {
+        self.0.incoming.close();
+        let idle = async {
+            while self.pending() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        // `pending` says below what is left after a timeout.
+        drop(timeout_at(deadline, idle).await);
+        self.0.outgoing.close();
+        self.0.incoming.subscribers().end();
+        // Before leaving, since the bus accepts nothing from a relay that has left.
+        drop(timeout_at(deadline, self.0.outgoing.emptied()).await);
+        let left = self.pending() + self.0.incoming.subscribers().without_reader();
+        if left > 0 {
+            tracing::error!(messages = left, "closed with unfinished messages");
+        }
+        self.0.presence.leave(&self.membership(), deadline).await;
+        let listeners = std::mem::take(&mut *lock(&self.0.listeners));
+        for listener in listeners {
+            listener.drain(deadline.saturating_duration_since(Instant::now())).await;
+        }
+        self.0.tasks.close();
+        if left == 0 && timeout_at(deadline, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("tasks of the relay did not end within the grace time");
+        }
+        left
+    }
+}
+
+/// A relay that its caller does not have yet. Dropping it closes the relay in the background, so that no role stays behind
+/// on the bus whose owner is gone.
+#[must_use = "dropping it closes the relay"]
+pub(crate) struct CloseOnDrop {
+    relay: Option<Relay>,
+    runtime: runtime::Handle,
+}
+
+impl CloseOnDrop {
+    /// Guards `relay`. Panics outside of a tokio runtime.
+    pub(crate) fn new(relay: Relay) -> Self {
+        Self { relay: Some(relay), runtime: runtime::Handle::current() }
+    }
+
+    /// Returns the relay.
+    pub(crate) fn relay(&self) -> &Relay {
+        self.relay.as_ref().expect("only `keep` takes it, together with the guard")
+    }
+
+    /// Ends the guard: the relay is its caller's now.
+    pub(crate) fn keep(mut self) -> Relay {
+        self.relay.take().expect("only `keep` takes it, together with the guard")
+    }
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        let Some(relay) = self.relay.take() else { return };
+        // At once: no handler may start for a caller that is gone.
+        relay.0.incoming.close();
+        self.runtime.spawn(async move { relay.close_within(GRACE_OF_CANCELLED).await });
+    }
+}
