@@ -100,6 +100,16 @@ impl Running {
         assert!(sent.success());
     }
 
+    /// Sends SIGINT again and again, and waits for the command to end.
+    pub(crate) fn interrupt_until_it_ends(mut self) -> Finished {
+        let id = self.child.id().to_string();
+        wait_for("the command's end", || {
+            let ended = self.child.try_wait().unwrap().is_some();
+            ended.then_some(()).or_else(|| Command::new("kill").args(["-INT", &id]).status().map(|_| None).unwrap())
+        });
+        self.finish()
+    }
+
     /// Waits for the command to end.
     pub(crate) fn finish(mut self) -> Finished {
         let stdout = self.stdout.take().map(read_all);
