@@ -116,3 +116,35 @@ Feature: Following messages
     Given `exorelay run --role users --bus embedded --receives hello` is running
     When I GET api/messages?unacknowledged=0
     Then I get 400 with the problem "invalid-request" and the words "expected a number of messages"
+
+  Scenario: Messages of two senders with the same id are acknowledged separately
+    Given `exorelay run --role users --bus embedded --receives hello` is running
+    When I POST `{"id":"1","sender":"web","payload":1}` to listen/run/hello
+    And I POST `{"id":"1","sender":"mobile","payload":2}` to listen/run/hello
+    And somebody follows api/messages
+    Then the follower gets "hello" with the payload `1`
+    And the follower gets "hello" with the payload `2`
+    When I POST `` to api/messages/1/ack?sender=mobile
+    Then I get 204 with an empty body
+    When the follower goes away
+    And somebody follows api/messages
+    Then the follower gets "hello" with the payload `1`
+    And acknowledging it gives 204
+    And acknowledging it gives 404
+
+  Scenario: A message that could not be handled is given back
+    Given the setting EXORELAY__RELAY__SUBSCRIBER_LEASE_MS is 300
+    And `exorelay run --role users --bus embedded --receives hello` is running
+    And somebody follows api/messages?unacknowledged=1
+    When I POST `1` to api/send/hello
+    And I POST `2` to api/send/hello
+    Then the follower gets "hello" with the payload `1`
+    And giving it back makes room for "hello" with the payload `2`, and it comes again
+
+  Scenario: Only what the role receives
+    Given `exorelay run --role users --bus embedded --receives hello` is running
+    And somebody follows api/messages?declared=true
+    When I POST `{"id":"1","responseTo":"0"}` to listen/run/zonk
+    Then I get 200 with an empty body
+    When I POST `{"id":"2"}` to listen/run/hello
+    Then the follower gets "hello" with the id "2"

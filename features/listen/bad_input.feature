@@ -3,7 +3,7 @@ Feature: Bad input
 
   Background:
     Given a service that answers every message
-    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    And `exorelay run --role users --bus embedded --receives "hello,a/b?c#d" --forward {service}` is running
 
   Scenario Outline: A body that is no message
     When I POST `<body>` to listen/run/hello

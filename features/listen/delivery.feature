@@ -3,7 +3,7 @@ Feature: Delivery to a sidecar
 
   Background:
     Given a service that answers every message
-    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    And `exorelay run --role users --bus embedded --receives "hello,mongo create" --forward {service}` is running
 
   Scenario: The listener is alive
     When I GET listen/status
@@ -52,6 +52,27 @@ Feature: Delivery to a sidecar
     And I POST `{"id":"2"}` to listen/run/hello
     Then I get 200 with an empty body
     And the service has got "hello" 2 times once message "2" is there
+
+  Scenario: Two senders use the same id
+    When I POST `{"id":"1","sender":"web"}` to listen/run/hello
+    And I POST `{"id":"1","sender":"mobile"}` to listen/run/hello
+    And I POST `{"id":"1","sender":"mobile"}` to listen/run/hello
+    And I POST `{"id":"2"}` to listen/run/hello
+    Then I get 200 with an empty body
+    And the service has got "hello" 3 times once message "2" is there
+    And the metric "exorelay_relay_duplicates_total" of the sidecar becomes 1
+    And the metric "exorelay_relay_reused_ids_total" of the sidecar becomes 0
+
+  Scenario: A sender uses an id again for another message
+    When I POST `{"id":"1","sender":"web","payload":1}` to listen/run/hello
+    And I POST `{"id":"1","sender":"web","payload":2}` to listen/run/hello
+    And I POST `{"id":"1","sender":"web","payload":2}` to listen/run/hello
+    And I POST `{"id":"2"}` to listen/run/hello
+    Then I get 200 with an empty body
+    And the service has got "hello" 3 times once message "2" is there
+    And the metric "exorelay_relay_duplicates_total" of the sidecar becomes 1
+    And the metric "exorelay_relay_reused_ids_total" of the sidecar becomes 1
+    And the log of the sidecar says once "under the id 1 of another message"
 
   Scenario: Several messages at once, from our own broker
     When I POST `[{"id":"1","name":"hello"},{"name":"hello"},{"id":"2","name":"hello"}]` to listen/run

@@ -140,3 +140,36 @@ Feature: Webhook
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
     When I POST `1` to api/send/hello
     Then there is a dead letter "hello" with the words "redirect"
+
+  Scenario Outline: A service that answers everything gets no answer to its own messages
+    Given a service that answers with the body `{"reply":{"name":"users.created","payload":1}}`
+    And `exorelay run --role users --bus embedded --forward {service} --receives <RECEIVES>` is running
+    When I POST `1` to api/send/users.create
+    Then the service was called 1 times
+    And the metric "exorelay_relay_unwanted_replies_total" of the sidecar becomes 1
+    And the service was called 1 times
+    And there are no dead letters
+
+    Examples:
+      | RECEIVES               |
+      | users.create           |
+      | users.create,something |
+
+  Scenario: A role that declares what it receives gets nothing else
+    Given a service that answers every message
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `{"id":"1"}` to listen/run/zonk
+    Then I get 404 with `unknown message: 'zonk'`
+    When I POST `{"id":"2"}` to listen/run/hello
+    Then the service gets "hello" with no payload
+    And the service was called 1 times
+
+  Scenario: A reply that nobody waits for goes to a role that receives it
+    Given a service that answers every message
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `{"id":"1","responseTo":"0"}` to listen/run/hello
+    Then the service gets "hello" with no payload
+    When I POST `{"id":"2","responseTo":"0"}` to listen/run/zonk
+    Then I get 200 with an empty body
+    And the metric "exorelay_relay_unwanted_replies_total" of the sidecar becomes 1
+    And the service was called 1 times

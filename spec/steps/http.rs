@@ -172,6 +172,17 @@ async fn becomes_ready(world: &mut World, status: u16, words: String) {
     .await;
 }
 
+#[then(regex = r#"^the metric "([^"]+)" of the sidecar becomes (\d+)$"#)]
+async fn metric(world: &mut World, name: String, value: u64) {
+    let url = world.url("api/metrics").await;
+    let line = format!("{name} {value}");
+    eventually(line.clone(), || async {
+        let answer = call(Method::GET, &url, Vec::new(), None).await;
+        answer.body.lines().any(|other| other == line).then_some(())
+    })
+    .await;
+}
+
 #[then(regex = r#"^there is a dead letter "([^"]+)" with the words "([^"]+)"$"#)]
 async fn dead_letter(world: &mut World, name: String, words: String) {
     let url = world.url("api/dead-letters").await;
@@ -227,6 +238,17 @@ async fn follower_gets_again(world: &mut World, name: String, attempt: u64) {
     let message = world.follower.as_mut().expect("somebody follows").next().await;
     assert_eq!((message["name"].as_str(), message["attempt"].as_u64()), (Some(name.as_str()), Some(attempt)));
     assert_eq!(message["id"], world.followed);
+}
+
+#[then(regex = r#"^giving it back makes room for "([^"]+)" with the payload `(.*)`, and it comes again$"#)]
+async fn give_back(world: &mut World, name: String, payload: String) {
+    let given_back = world.followed.clone();
+    let url = world.url(&format!("api/messages/{given_back}/retry")).await;
+    assert_eq!(call(Method::POST, &url, Vec::new(), None).await.status, 204);
+    follower_gets(world, name.clone(), payload, String::new(), String::new()).await;
+    acknowledge(world, 204).await;
+    world.followed = given_back;
+    follower_gets_again(world, name, 2).await;
 }
 
 #[then(regex = r"^acknowledging it gives (\d+)$")]

@@ -6,6 +6,7 @@ use cucumber::{given, then, when};
 use ring::hmac;
 
 use crate::world::World;
+use crate::world::eventually::eventually;
 use crate::world::service::{Behaviour, Recorded, Service};
 
 #[given("a service that answers every message")]
@@ -92,6 +93,13 @@ async fn gets_without_payload(world: &mut World, name: String) {
 async fn gets_with_payload(world: &mut World, name: String, payload: String) {
     let recorded = world.service().got(&name, 1).await;
     assert_eq!(recorded.raw("payload"), Some(payload));
+}
+
+#[then(regex = r"^the service was called (\d+) times$")]
+async fn called_times(world: &mut World, count: usize) {
+    let called = || world.service().recorded().len();
+    eventually(("calls", count), || async { (called() >= count).then_some(()) }).await;
+    assert_eq!(called(), count);
 }
 
 #[then(regex = r#"^the service has got "([^"]+)" (\d+) times$"#)]

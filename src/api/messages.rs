@@ -19,11 +19,16 @@ use crate::relay::{Subscription, service_envelope};
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Streams messages: `event: message`, `id:` the id of the message, `data:` its envelope, from the second delivery on with
-/// `attempt`. `?name=a,b` selects names. At most `?unacknowledged=N` messages are sent before one is acknowledged. A message
+/// `attempt`. `?name=a,b` selects names, `?declared=true` those that the
+/// role receives. At most `?unacknowledged=N` messages are sent before one is acknowledged. A message
 /// that is not acknowledged within the lease is delivered again; those of a lost subscriber at once.
 pub(super) async fn follow(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let query = query.as_deref();
-    let subscription = api.relay.subscribe(names(query)?, unacknowledged_max(query)?);
+    let mut names = names(query)?;
+    if names.is_empty() && values(query, "declared").next() == Some("true") {
+        names.clone_from(&api.relay.config().receives);
+    }
+    let subscription = api.relay.subscribe(names, unacknowledged_max(query)?);
     let events = stream::unfold(subscription, |mut subscription: Subscription| async move {
         let (message, attempt) = subscription.next().await?;
         Some((event(&message, attempt), subscription))

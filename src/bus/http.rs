@@ -158,6 +158,10 @@ impl HttpBus {
 }
 
 impl Bus for HttpBus {
+    fn registers_names(&self) -> bool {
+        self.register == Register::Auto
+    }
+
     fn publish_now(&self, _message: &Message) -> Option<Verdict> {
         None
     }

@@ -51,6 +51,12 @@ pub trait Bus: Send + Sync + 'static {
     /// Leaves: nothing is delivered from now on. Does nothing if the relay is not a member.
     fn leave<'a>(&'a self, membership: &'a Membership) -> BoxFuture<'a, Result<(), Error>>;
 
+    /// Returns true if the broker learns from this relay which messages it receives. One that another process configures, as
+    /// the originals are, does not.
+    fn registers_names(&self) -> bool {
+        true
+    }
+
     /// Waits until the connection is lost and returns the cause. Never returns if this bus cannot lose its connection, or
     /// notices the loss only by using it. After a loss it returns at once until the relay joins again. Cancel-safe.
     fn lost(&self) -> BoxFuture<'_, Error> {

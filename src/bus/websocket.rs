@@ -171,6 +171,11 @@ impl WebSocketBus {
 }
 
 impl Bus for WebSocketBus {
+    fn registers_names(&self) -> bool {
+        let is_ours = |connection: Arc<Connection>| connection.peer == Peer::Acknowledging;
+        self.register == Register::Auto && self.current().is_some_and(is_ours)
+    }
+
     fn publish_now(&self, _message: &Message) -> Option<Verdict> {
         None
     }

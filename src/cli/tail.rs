@@ -121,7 +121,9 @@ impl Tail {
     fn path(&self, unacknowledged: Option<u16>) -> String {
         let names: Vec<String> = self.name.iter().map(|name| path_segment(name).to_string()).collect();
         let names = Some(names).filter(|names| !names.is_empty()).map(|names| format!("name={}", names.join(",")));
-        let unacknowledged = unacknowledged.map(|max| format!("unacknowledged={max}"));
+        // A command that answers whatever comes would answer the replies to its own messages, too.
+        let declared = if names.is_none() { "declared=true&" } else { "" };
+        let unacknowledged = unacknowledged.map(|max| format!("{declared}unacknowledged={max}"));
         let query = names.into_iter().chain(unacknowledged).collect::<Vec<_>>().join("&");
         if query.is_empty() { "/messages".to_owned() } else { format!("/messages?{query}") }
     }

@@ -35,8 +35,11 @@ pub struct Config {
     pub handlers_concurrent_max: usize,
     /// Number of message ids that are remembered to recognise duplicates; the oldest is dropped first.
     pub seen_messages_max: usize,
-    /// Time for which message ids are remembered.
+    /// Time for which message ids are remembered, and at least those that have an idempotency key.
     pub seen_window_ms: u64,
+    /// Maximum number of received messages with an idempotency key, each remembered for as long as its sender may repeat it;
+    /// further ones are refused as busy.
+    pub seen_keys_max: usize,
     /// Maximum number of idempotency keys within their window; further ones are refused as busy.
     pub idempotency_keys_max: usize,
     /// Time for which idempotency keys are remembered.
@@ -70,7 +73,8 @@ impl Default for Config {
             inbox_messages_max: 4_096,
             handlers_concurrent_max: 256,
             seen_messages_max: 16_384,
-            seen_window_ms: 120_000,
+            seen_window_ms: 600_000,
+            seen_keys_max: 65_536,
             idempotency_keys_max: 8_192,
             idempotency_window_ms: 600_000,
             dead_letters_max: 1_000,

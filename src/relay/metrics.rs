@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     received: Counter,
     refused: Counter,
     duplicates: Counter,
+    reused_ids: Counter,
+    unwanted_replies: Counter,
     dead_letters: Counter,
     waiters: Gauge,
     outbox: Gauge,
@@ -50,6 +52,8 @@ impl Metrics {
             ("received", "Messages accepted from the bus", &metrics.received),
             ("refused", "Messages from the bus that were not accepted", &metrics.refused),
             ("duplicates", "Messages received again and ignored", &metrics.duplicates),
+            ("reused_ids", "Messages whose sender had used their id for another message", &metrics.reused_ids),
+            ("unwanted_replies", "Replies that nobody waited for and no handler takes", &metrics.unwanted_replies),
             ("dead_letters", "Messages that could not be handled or sent", &metrics.dead_letters),
         ];
         for (name, help, counter) in counters {
@@ -88,6 +92,14 @@ impl Metrics {
 
     pub(super) fn duplicate(&self) {
         self.duplicates.inc();
+    }
+
+    pub(super) fn reused_id(&self) {
+        self.reused_ids.inc();
+    }
+
+    pub(super) fn unwanted_reply(&self) {
+        self.unwanted_replies.inc();
     }
 
     pub(super) fn dead_letter(&self) {

@@ -230,8 +230,9 @@ impl Relay {
         self.0.presence.first_attempt().await;
     }
 
-    /// Sends a draft: see [`Outgoing::send`].
-    pub(crate) async fn send_draft(&self, draft: Draft) -> Result<Sent, Error> {
+    /// Sends a draft: see [`Outgoing::send`]. If it answers a message, it has come one hop further.
+    pub(crate) async fn send_draft(&self, mut draft: Draft) -> Result<Sent, Error> {
+        draft.properties.hops = draft.properties.hops.max(self.hops_of_answer(draft.response_to.as_ref()));
         self.0.outgoing.send(draft).await
     }
 
@@ -241,8 +242,13 @@ impl Relay {
     }
 
     /// Sends a message that its service has composed: see [`Outgoing::forward`].
-    pub(crate) async fn forward(&self, message: Message) -> Result<(), Error> {
+    pub(crate) async fn forward(&self, mut message: Message) -> Result<(), Error> {
+        message.properties.hops = self.hops_of_answer(message.response_to.as_ref());
         self.0.outgoing.forward(message).await
+    }
+
+    fn hops_of_answer(&self, answered: Option<&MessageId>) -> u32 {
+        answered.map_or(0, |id| self.0.incoming.hops_of_answer(id))
     }
 
     /// Accepts a message from the bus and waits for its handler, as the HTTP-era implementations do.

@@ -1,7 +1,8 @@
 //! Delivers incoming messages to a service over HTTP. Reference: exo 2.1; CloudEvents 1.0.2 with its HTTP binding;
 //! Standard Webhooks 1.0.
 //!
-//! The webhook is the relay's fallback handler: it receives every message without a handler in this process. A service
+//! The webhook is the relay's fallback handler: it receives every message without a handler in this process
+//! that its role receives. A service
 //! accepts messages at `POST {forward}/run/{message}` and answers when it has handled one:
 //!
 //! ```text

@@ -41,7 +41,7 @@ fn check(sidecar: &Sidecar, arguments: &[&str], code: i32, calls: &[&str]) -> Fi
         exorelay(&[&["tail", "--api", &sidecar.url()], arguments].concat()).env("PATH", "/usr/bin:/bin").finish();
     assert_eq!(finished.code, Some(code), "{finished:?}");
     let mut lines = sidecar.lines(calls.len() + 1);
-    assert_eq!(lines.remove(0), "GET /messages?unacknowledged=1");
+    assert_eq!(lines.remove(0), "GET /messages?declared=true&unacknowledged=1");
     lines.sort();
     assert_eq!(lines, calls);
     finished
@@ -101,7 +101,7 @@ fn a_command_that_is_not_there_ends_tail_without_acknowledging() {
             exorelay(&["tail", "--api", &sidecar.url(), "--exec", command]).env("PATH", "/usr/bin:/bin").finish();
         finished.check(1, cause);
         finished.check(1, "was not acknowledged and will be delivered again");
-        assert_eq!(sidecar.lines(1), ["GET /messages?unacknowledged=1"]);
+        assert_eq!(sidecar.lines(1), ["GET /messages?declared=true&unacknowledged=1"]);
     }
 }
 
@@ -113,7 +113,7 @@ fn commands_run_side_by_side() {
     let finished = exorelay(&arguments).env("PATH", "/usr/bin:/bin").finish();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(begun.elapsed() < Duration::from_millis(3_500), "{:?}", begun.elapsed());
-    assert_eq!(sidecar.lines(5)[0], "GET /messages?unacknowledged=4");
+    assert_eq!(sidecar.lines(5)[0], "GET /messages?declared=true&unacknowledged=4");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn control_c_lets_running_commands_finish() {
     tail.interrupt();
     let finished = tail.finish();
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "done\n"), "{finished:?}");
-    assert_eq!(sidecar.lines(2), ["GET /messages?unacknowledged=1", "POST /messages/1/ack?sender=web"]);
+    assert_eq!(sidecar.lines(2), ["GET /messages?declared=true&unacknowledged=1", "POST /messages/1/ack?sender=web"]);
 }
 
 #[test]

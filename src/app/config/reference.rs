@@ -47,6 +47,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "Maximum ids of received messages to remember, so that a duplicate is not handled twice.",
     ),
     ("relay.seen_window_ms", "Time for which the id of a received message is remembered."),
+    (
+        "relay.seen_keys_max",
+        "Maximum received messages with an idempotency key, each remembered for as long as its sender may repeat it; more are refused as busy.",
+    ),
     ("relay.idempotency_keys_max", "Maximum idempotency keys within their window; more are refused as busy."),
     ("relay.idempotency_window_ms", "Time for which an idempotency key is remembered."),
     (

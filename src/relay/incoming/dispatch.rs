@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::handlers::HandlerTable;
 use super::jobs::{Job, Jobs};
 use super::outcome::{Outcome, RETRY_AFTER, Refused};
-use super::rules::Seen;
+use super::rules::{Fingerprint, Hops, Occasional, Seen, Sight};
 use super::subscribers::Subscribers;
 use super::watch::ActivityWatchers;
 use crate::message::{Message, MessageId, MessageName, UNDELIVERED};
@@ -50,6 +50,11 @@ pub(in crate::relay) struct Incoming<H> {
     events: EventSender,
     metrics: Metrics,
     inbox_messages_max: usize,
+    /// Names that the role declares to receive.
+    receives: Vec<MessageName>,
+    /// Hops of recent messages, for answers that name only the id of their message.
+    hops: Mutex<Hops>,
+    reused_warning: Mutex<Occasional>,
 }
 
 impl<H: Clone> Incoming<H> {
@@ -64,7 +69,7 @@ impl<H: Clone> Incoming<H> {
         let seen_window = Duration::from_millis(config.seen_window_ms);
         Self {
             handlers: RwLock::new(handlers),
-            seen: Mutex::new(Seen::new(config.seen_messages_max, seen_window)),
+            seen: Mutex::new(Seen::new(config.seen_messages_max, config.seen_keys_max, seen_window)),
             jobs: Jobs::new(config.handlers_concurrent_max, config.inbox_messages_max),
             subscribers: Arc::new(Subscribers::new(config, Arc::clone(&dead_letters), events.clone())),
             watchers: Arc::new(ActivityWatchers::new(config.waiters_max)),
@@ -73,6 +78,9 @@ impl<H: Clone> Incoming<H> {
             events,
             metrics,
             inbox_messages_max: config.inbox_messages_max,
+            receives: config.receives.clone(),
+            hops: Mutex::new(Hops::new(config.inbox_messages_max)),
+            reused_warning: Mutex::default(),
         }
     }
 
@@ -82,20 +90,53 @@ impl<H: Clone> Incoming<H> {
         message: Message,
         done: Option<oneshot::Sender<Outcome>>,
     ) -> Result<Accepted<H>, Refused> {
-        if !lock(&self.seen).insert(&message.id, Instant::now()) {
-            self.metrics.duplicate();
-            tracing::debug!(message_id = %message.id, name = %message.name, "duplicate, not handled again");
-            return Ok(Accepted::Done);
+        let fingerprint = Fingerprint::of(&message);
+        let repeat = Duration::from_millis(message.properties.repeat_ms);
+        let sight = lock(&self.seen).insert(fingerprint, repeat, Instant::now());
+        match sight {
+            Sight::New => {}
+            Sight::ReusedId => self.reused_id(&message),
+            Sight::Duplicate => {
+                self.metrics.duplicate();
+                tracing::debug!(message_id = %message.id, name = %message.name, "duplicate, not handled again");
+                return Ok(Accepted::Done);
+            }
+            Sight::Full => {
+                self.metrics.refused();
+                return Err(Refused::Busy { retry_after: RETRY_AFTER });
+            }
         }
-        let id = message.id.clone();
+        if message.properties.hops > 0 {
+            lock(&self.hops).insert(&message);
+        }
         let outcome = self.route(message, done);
         if outcome.is_ok() {
             self.metrics.received();
         } else {
             self.metrics.refused();
-            lock(&self.seen).remove(&id);
+            lock(&self.seen).remove(fingerprint);
         }
         outcome
+    }
+
+    /// Reports a message whose id its sender has used for another one.
+    fn reused_id(&self, message: &Message) {
+        self.metrics.reused_id();
+        let sender = message.sender.as_ref().map_or("a sender without a name", |sender| sender.as_str());
+        let (id, name) = (&message.id, &message.name);
+        let text = format!(
+            "{sender} has sent {name} under the id {id} of another message: both are handled, but a sender that uses an id \
+             twice cannot be protected from duplicates"
+        );
+        if lock(&self.reused_warning).is_due(Instant::now()) {
+            tracing::warn!("{text}");
+        }
+        self.events.error(Error::Incoming(text));
+    }
+
+    /// Returns the hops of an answer to the message with this id.
+    pub(in crate::relay) fn hops_of_answer(&self, id: &MessageId) -> u32 {
+        lock(&self.hops).get(id).saturating_add(1)
     }
 
     /// Accepts a dead letter again, although it is a duplicate.
@@ -144,7 +185,7 @@ impl<H: Clone> Incoming<H> {
         if late == Some(Late::First) {
             tracing::info!(message_id = %message.id, name = %message.name, "a reply came after its request had ended");
         }
-        let handler = self.handlers().find(&message.name);
+        let handler = self.handlers().find(&message.name, || self.fallback_wants(&message));
         if let Some(handler) = handler {
             let job = self.jobs.enter(Job { message, handler, done })?;
             return Ok(job.map_or(Accepted::Queued, Accepted::Run));
@@ -153,10 +194,21 @@ impl<H: Clone> Incoming<H> {
             let queued = self.subscribers.offer(message);
             return if queued { Ok(Accepted::Done) } else { Err(Refused::Busy { retry_after: RETRY_AFTER }) };
         }
-        if late.is_some() {
+        if message.response_to.is_some() {
+            self.metrics.unwanted_reply();
             return Ok(Accepted::Done);
         }
         Err(Refused::Unknown)
+    }
+
+    /// Returns true if a message without a handler goes to the webhook: it is one that the role receives. A role that
+    /// declares none takes all, but a reply that nobody waits for only if no broker knows what it receives: the webhook would
+    /// answer it, and the answer would come back like the reply.
+    fn fallback_wants(&self, message: &Message) -> bool {
+        match self.receives.is_empty() {
+            false => self.receives.contains(&message.name),
+            true => message.response_to.is_none() || !self.outgoing.registers_names(),
+        }
     }
 
     /// Runs `job` with `call`, then those that wait behind it. A handler that fails or panics makes its message a dead

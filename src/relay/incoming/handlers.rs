@@ -63,10 +63,10 @@ impl<H: Clone> HandlerTable<H> {
         self.handlers.contains_key(name)
     }
 
-    /// Returns the handler of `name`, else the fallback.
-    pub(super) fn find(&self, name: &MessageName) -> Option<H> {
-        let handler = self.handlers.get(name).or_else(|| self.fallback.as_ref().map(|fallback| &fallback.handler));
-        handler.cloned()
+    /// Returns the handler of `name`, else the fallback if it `wants` the message.
+    pub(super) fn find(&self, name: &MessageName, wants: impl FnOnce() -> bool) -> Option<H> {
+        let fallback = || self.fallback.as_ref().filter(|_| wants()).map(|fallback| &fallback.handler);
+        self.handlers.get(name).or_else(fallback).cloned()
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &MessageName> {

@@ -254,6 +254,11 @@ impl Outgoing {
         }
     }
 
+    /// Returns true if the broker learns from this relay which messages it receives.
+    pub(in crate::relay) fn registers_names(&self) -> bool {
+        self.identity.bus.registers_names()
+    }
+
     /// Returns true if a request with this id waits for a reply.
     pub(in crate::relay) fn awaits(&self, request: &MessageId) -> bool {
         self.requests.contains(request) || self.calls.contains(request)

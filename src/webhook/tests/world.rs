@@ -43,6 +43,10 @@ impl Bus for RecordingBus {
         ready(Ok(Duration::from_secs(3_600))).boxed()
     }
 
+    fn registers_names(&self) -> bool {
+        false
+    }
+
     fn leave<'a>(&'a self, _membership: &'a Membership) -> BoxFuture<'a, Result<(), bus::Error>> {
         ready(Ok(())).boxed()
     }
