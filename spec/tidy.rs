@@ -45,6 +45,11 @@ fn doc_comments_open_with_what_it_is_or_does() {
 }
 
 #[test]
+fn asynchronous_functions_say_what_a_drop_does() {
+    check_sources(&["src"], plain::undocumented_drops);
+}
+
+#[test]
 fn texts_are_plain_english() {
     let texts = project::texts(root());
     let checked = texts.iter().filter(|(path, _)| path != "LICENSE");

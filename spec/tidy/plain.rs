@@ -31,6 +31,29 @@ pub(crate) fn doc_openings(source: &Source) -> Vec<String> {
     findings
 }
 
+/// Finds public asynchronous functions whose documentation does not say what a dropped call leaves behind.
+pub(crate) fn undocumented_drops(source: &Source) -> Vec<String> {
+    let (function, says) = (regex(r"^\s*pub async fn (\w+)"), regex(r"(?i)cancel-safe|dropp"));
+    let mut findings = Vec::new();
+    let mut documentation = String::new();
+    for (index, line) in source.text.lines().enumerate() {
+        if let Some(found) = function.captures(line).filter(|_| !says.is_match(&documentation)) {
+            findings.push(format!(
+                "{}:{}: nothing says what a dropped call of `{}` leaves behind; write `Cancel-safe.` or what it is",
+                source.path,
+                index + 1,
+                &found[1]
+            ));
+        }
+        match line.trim_start() {
+            line if line.starts_with("///") => documentation.push_str(line),
+            line if line.starts_with("#[") => {}
+            _ => documentation.clear(),
+        }
+    }
+    findings
+}
+
 /// Finds the phrases in the text of any file.
 pub(crate) fn phrases(path: &str, text: &str) -> Vec<String> {
     let mut findings = Vec::new();
@@ -64,4 +87,13 @@ fn phrases_are_found_in_any_text() {
     check(format!("on so {} threads", "many"), 1);
     check(format!("the caller is {}, which {}s it", "told", "tell"), 2);
     check("tell, told, so much, many, this told".to_owned(), 0);
+}
+
+#[test]
+fn asynchronous_functions_without_a_word_on_drops_are_found() {
+    let check = |text: &str, count: usize| assert_eq!(undocumented_drops(&Source::new("src/a.rs", text)).len(), count);
+    check("/// Waits.\npub async fn wait() {}", 1);
+    check("/// Waits. Cancel-safe.\n#[inline]\npub async fn wait() {}", 0);
+    check("/// Waits. A dropped call has no effect.\npub async fn wait() {}\n\n/// Ends.\npub async fn end() {}", 1);
+    check("pub(crate) async fn own() {}\nasync fn own_too() {}", 0);
 }

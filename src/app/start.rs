@@ -27,6 +27,7 @@ pub enum EmbeddedBroker {
 }
 
 /// Runs broker, sidecar, edge and greeter until SIGTERM or Ctrl-C. The edge uses `threads` dedicated threads.
+/// Not cancel-safe: a dropped call does not drain.
 pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     if config.relay.role.is_none() {
@@ -55,7 +56,7 @@ pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error>
 }
 
 /// Runs the sidecar, and the edge if `edge.address` is set, until SIGTERM or Ctrl-C. The edge uses `threads` dedicated
-/// threads.
+/// threads. Not cancel-safe: a dropped call does not drain.
 pub async fn run(config: Config, embedded: EmbeddedBroker, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let broker = match (config.bus.url.as_str(), embedded) {
@@ -91,7 +92,7 @@ pub async fn run(config: Config, embedded: EmbeddedBroker, threads: NonZeroUsize
 }
 
 /// Runs the broker until SIGTERM or Ctrl-C. `landscape` is a path for [`landscape::read`](super::landscape::read); SIGHUP
-/// reloads it.
+/// reloads it. Not cancel-safe: a dropped call does not drain.
 pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let reloader = Reloader::start(landscape)?;
@@ -104,6 +105,7 @@ pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Er
 }
 
 /// Runs Durable Streams alone, on `threads` dedicated threads, until SIGTERM or Ctrl-C.
+/// Not cancel-safe: a dropped call does not drain.
 pub async fn streams(config: Config, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let listener = Listener { name: "streams", flag: "--listen HOST:PORT", address: &config.streams.address };

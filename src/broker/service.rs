@@ -204,13 +204,25 @@ impl Broker {
 
     /// Refuses messages and new services from now on, and delivers what is queued within `grace`. Returns the number of
     /// messages left over, each of which is reported. All tasks of the broker have ended then.
+    ///
+    /// Cancel-safe: once polled, a dropped call goes on in the background.
     pub async fn close(&self, grace: Duration) -> usize {
-        self.drain(grace).await;
-        self.stop().await
+        let broker = self.clone();
+        let closing = tokio::spawn(async move {
+            broker.drain(grace).await;
+            broker.stop().await
+        });
+        match closing.await {
+            Ok(left) => left,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime shuts down, and every task of the broker with it.
+            Err(_) => 0,
+        }
     }
 
     /// Refuses messages and new services from now on, and waits until what is queued is delivered, for `grace` at most.
     /// [`Broker::stop`] ends the broker. Close the port in between: a service whose connection ends comes back at once.
+    /// Cancel-safe: after a dropped call the broker goes on to deliver and to refuse.
     pub async fn drain(&self, grace: Duration) {
         if tokio::time::timeout(grace, self.engine.drain()).await.is_err() {
             tracing::warn!("shutting down with undelivered messages");
@@ -218,7 +230,7 @@ impl Broker {
     }
 
     /// Ends every connection and every task. Returns the number of messages that were not delivered, each of which is
-    /// reported.
+    /// reported. After a dropped call everything ends all the same, but those messages are not reported: call it again.
     pub async fn stop(&self) -> usize {
         self.engine.stop().cancel();
         self.couriers.join().await;

@@ -100,7 +100,7 @@ impl Exocom {
         server_threads().map(Threads::Many)
     }
 
-    /// Runs the command to its end.
+    /// Runs the command to its end. Not cancel-safe: a dropped call has done a part of it.
     pub async fn run(self) -> Result<(), ExocomError> {
         match self.command {
             Some(Command::Unknown(words)) => {

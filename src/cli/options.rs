@@ -76,7 +76,7 @@ impl Options {
         }
     }
 
-    /// Runs the command to its end.
+    /// Runs the command to its end. Not cancel-safe: a dropped call has done a part of it.
     pub async fn run(self) -> Result<(), Error> {
         match self.command {
             Command::Dev(dev) => dev.run().await,

@@ -32,7 +32,7 @@ pub struct Incoming {
 }
 
 /// Reads a JSON body. A missing content type and curl's default count as JSON.
-/// Errors: 415, and those of [`read_body`].
+/// Errors: 415, and those of [`read_body`]. Cancel-safe.
 pub async fn json_body(request: Request<Body>, limits: &Limits) -> Result<Incoming, Problem> {
     if let Some(content_type) = request.headers().get(CONTENT_TYPE) {
         let text = content_type.to_str().unwrap_or_default();

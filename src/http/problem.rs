@@ -180,7 +180,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Responds to a path that has no route.
+/// Responds to a path that has no route. Cancel-safe.
 pub async fn not_found(method: Method, uri: Uri) -> Problem {
     Problem::new(Kind::NotFound, format!("cannot {method} {}", uri.path()))
 }

@@ -155,7 +155,7 @@ impl Streams {
         Ok(appended)
     }
 
-    /// Deletes a stream. Durable when it returns. Not cancel-safe. Errors: as for [`Streams::create`].
+    /// Deletes a stream. Durable when it returns. Not cancel-safe: a dropped call may still delete it. Errors: as for [`Streams::create`].
     pub async fn delete(&self, path: &StreamPath) -> Result<(), Error> {
         self.delete_from(None, path).await
     }
@@ -252,7 +252,8 @@ impl Streams {
         self.shared.inner.draining.cancel();
     }
 
-    /// Drains, and ends the tasks. When it returns, the store is closed, unless a clone or a reader is left.
+    /// Drains, and ends the tasks. When it returns, the store is closed, unless a clone or a reader is left. A dropped call
+    /// ends them all the same; the store closes a little later.
     pub async fn close(self) {
         self.drain();
         self.shared.inner.stop.cancel();

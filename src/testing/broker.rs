@@ -33,7 +33,7 @@ pub struct MockBroker {
 }
 
 impl MockBroker {
-    /// Listens on a free port of the loopback address. Errors: [`Error::Listen`].
+    /// Listens on a free port of the loopback address. Cancel-safe. Errors: [`Error::Listen`].
     pub async fn start() -> Result<Self, Error> {
         let listening = Listening::bind("the mock broker's port", "127.0.0.1:0").await?;
         let limits = Limits::default().for_envelopes();
@@ -123,7 +123,7 @@ impl MockBroker {
         Ok(self.wait_until_received_times(name, 1).await?.remove(0))
     }
 
-    /// Like [`MockBroker::wait_until_received`], for the first `count` messages of this name.
+    /// Like [`MockBroker::wait_until_received`], for the first `count` messages of this name. Cancel-safe.
     pub async fn wait_until_received_times(&self, name: &str, count: usize) -> Result<Vec<Message>, Error> {
         let what = || match count {
             1 => format!("the message '{name}' was not received"),
@@ -174,7 +174,7 @@ impl MockBroker {
     }
 
     /// Stops listening, cuts every connection, and forgets every service. Received messages stay available. Closing twice
-    /// does nothing. Takes at most 2 s.
+    /// does nothing. Takes at most 2 s. A dropped call has stopped and forgotten all, without waiting for the connections.
     pub async fn close(&self) {
         let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.drop_connections();

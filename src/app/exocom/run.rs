@@ -18,7 +18,7 @@ const VERSION_OF_NAMESPACES: &str = "0.22.1";
 const BIND: &str = "EXOCOM_BIND and PORT";
 
 /// Runs the broker until SIGTERM or Ctrl-C. Errors: those of the listener, [`Error::App`], and [`Error::Landscape`] if the
-/// landscape is too large.
+/// landscape is too large. Not cancel-safe: a dropped call does not drain.
 pub async fn run(config: Config, setup: Setup) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     print_banner(&setup);

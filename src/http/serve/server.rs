@@ -81,6 +81,7 @@ pub struct Listening {
 
 impl Listening {
     /// Binds `address`. `option` is the way to choose another one, such as `--listen HOST:PORT`, for error messages.
+    /// Cancel-safe: a dropped call binds nothing.
     pub async fn bind(option: &'static str, address: &str) -> Result<Self, BindError> {
         let port =
             address.rsplit_once(':').and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
@@ -157,14 +158,15 @@ impl Serving {
     }
 
     /// Stops accepting and closes idle connections, and waits until the port is closed: clients that connect from then on
-    /// are refused by the system.
+    /// are refused by the system. Cancel-safe: the port closes all the same.
     pub async fn close_port(&self) {
         self.stop();
         self.port_closed.cancelled().await;
     }
 
     /// Stops accepting, lets requests that have begun finish for at most `grace`, then closes what is left.
-    /// Returns true if everything finished in time.
+    /// Returns true if everything finished in time. After a dropped call requests that have
+    /// begun go on, unless worker threads serve them.
     pub async fn drain(self, grace: Duration) -> bool {
         self.stop();
         let finished = tokio::time::timeout(grace, self.connections.wait()).await.is_ok();

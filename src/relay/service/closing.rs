@@ -16,7 +16,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const GRACE_OF_CANCELLED: Duration = Duration::from_secs(2);
 
 impl Relay {
-    /// Closes within ten seconds: see [`Relay::close_within`].
+    /// Closes within ten seconds: see [`Relay::close_within`]. Cancel-safe: a dropped call goes on in the background.
     pub async fn close(&self) {
         self.close_within(GRACE).await;
     }
