@@ -4,6 +4,7 @@ mod broker;
 mod building;
 mod exocom;
 mod exocom_messages;
+mod failures;
 mod files;
 mod http;
 mod original;

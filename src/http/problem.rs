@@ -115,17 +115,25 @@ pub struct Problem {
     kind: Kind,
     detail: String,
     retry_after: Option<Duration>,
+    /// Further members with their values in JSON. RFC 9457 3.2.
+    members: Vec<(&'static str, String)>,
 }
 
 impl Problem {
     /// Creates a problem with this detail.
     pub fn new(kind: Kind, detail: impl ToString) -> Self {
-        Self { kind, detail: detail.to_string(), retry_after: None }
+        Self { kind, detail: detail.to_string(), retry_after: None, members: Vec::new() }
     }
 
     /// Adds `Retry-After`, rounded up to whole seconds, at least one.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds a member with a value that can be written as JSON; another one is left out.
+    pub fn member(mut self, name: &'static str, value: &impl serde::Serialize) -> Self {
+        self.members.extend(serde_json::to_string(value).ok().map(|json| (name, json)));
         self
     }
 
@@ -165,14 +173,22 @@ impl From<message::Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (slug, status, title) = self.kind.row();
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "type": format!("urn:exorelay:problem:{slug}"),
             "title": title,
             "status": status.as_u16(),
             "detail": self.detail,
-        });
+        })
+        .to_string();
+        if !self.members.is_empty() {
+            body.pop();
+            for (name, json) in &self.members {
+                body.push_str(&format!(",\"{name}\":{json}"));
+            }
+            body.push('}');
+        }
         let content_type = HeaderValue::from_static("application/problem+json");
-        let mut response = (status, [(CONTENT_TYPE, content_type)], body.to_string()).into_response();
+        let mut response = (status, [(CONTENT_TYPE, content_type)], body).into_response();
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
         }
@@ -188,6 +204,16 @@ pub async fn not_found(method: Method, uri: Uri) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn members_are_part_of_the_body_unchanged() {
+        let payload: Box<serde_json::value::RawValue> = serde_json::from_str("{\"sum\": 1.00}").unwrap();
+        let problem = Problem::new(Kind::Failed, "no").member("role", &"shop \"1\"").member("payload", &payload);
+        let body = axum::body::to_bytes(problem.into_response().into_body(), 1000).await.unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(text.ends_with(r#","role":"shop \"1\"","payload":{"sum": 1.00}}"#), "{text}");
+        assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+    }
 
     #[test]
     fn a_wait_below_a_second_is_sent_as_one_second() {

@@ -207,6 +207,12 @@ impl From<Error> for http::Problem {
         match error {
             Error::Busy { retry_after, .. } => problem.retry_after(retry_after),
             Error::Closed | Error::Bus(_) => problem.retry_after(Duration::from_secs(1)),
+            Error::Failed { name, role, reason, payload } => {
+                let problem = problem.member("name", &name.as_str()).member("role", &role.as_str());
+                let problem = problem.member("reason", &reason);
+                payload.into_iter().fold(problem, |problem, payload| problem.member("payload", &payload))
+            }
+            Error::Undeliverable { name, reason } => problem.member("name", &name.as_str()).member("reason", &reason),
             _ => problem,
         }
     }

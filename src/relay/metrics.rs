@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     reused_ids: Counter,
     unwanted_replies: Counter,
     dead_letters: Counter,
+    late_notices: Counter,
     waiters: Gauge,
     outbox: Gauge,
     outbox_held: Gauge,
@@ -54,6 +55,7 @@ impl Metrics {
             ("duplicates", "Messages received again and ignored", &metrics.duplicates),
             ("reused_ids", "Messages whose sender had used their id for another message", &metrics.reused_ids),
             ("unwanted_replies", "Replies that nobody waited for and no handler takes", &metrics.unwanted_replies),
+            ("late_notices", "Failures of requests that had ended before", &metrics.late_notices),
             ("dead_letters", "Messages that could not be handled or sent", &metrics.dead_letters),
         ];
         for (name, help, counter) in counters {
@@ -100,6 +102,10 @@ impl Metrics {
 
     pub(super) fn unwanted_reply(&self) {
         self.unwanted_replies.inc();
+    }
+
+    pub(super) fn late_notice(&self) {
+        self.late_notices.inc();
     }
 
     pub(super) fn dead_letter(&self) {

@@ -1,27 +1,37 @@
 //! The incoming half of a relay.
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::failures::Failures;
 use super::handlers::HandlerTable;
 use super::jobs::{Job, Jobs};
 use super::outcome::{Outcome, RETRY_AFTER, Refused};
 use super::rules::{Fingerprint, Hops, Occasional, Seen, Sight};
 use super::subscribers::Subscribers;
 use super::watch::ActivityWatchers;
-use crate::message::{Message, MessageId, MessageName, UNDELIVERED};
+use crate::message::{FAILED, Message, MessageId, MessageName, UNDELIVERED};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
 use crate::relay::outgoing::{Late, Outgoing, ReplyOutcome};
 use crate::relay::panics::panic_text;
-use crate::relay::{Config, Direction, Error, Metrics};
+use crate::relay::{Config, Error, Metrics};
 use crate::sync::lock;
+
+/// Reason why requests are not answered by a relay that is closed.
+const CLOSED: &str = "the relay of the service was closed before the message was handled";
+
+/// Time for handlers of requests to end when they are abandoned.
+const ABANDONING: Duration = Duration::from_millis(100);
 
 /// Result of a handler.
 type Handled = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -46,8 +56,7 @@ pub(in crate::relay) struct Incoming<H> {
     subscribers: Arc<Subscribers>,
     watchers: Arc<ActivityWatchers>,
     outgoing: Arc<Outgoing>,
-    dead_letters: Arc<DeadLetters>,
-    events: EventSender,
+    failures: Arc<Failures>,
     metrics: Metrics,
     inbox_messages_max: usize,
     /// Names that the role declares to receive.
@@ -55,6 +64,9 @@ pub(in crate::relay) struct Incoming<H> {
     /// Hops of recent messages, for answers that name only the id of their message.
     hops: Mutex<Hops>,
     reused_warning: Mutex<Occasional>,
+    /// Requests in handlers, and the signal that ends them when the relay has no more time.
+    requests_running: AtomicUsize,
+    abandoned: CancellationToken,
 }
 
 impl<H: Clone> Incoming<H> {
@@ -66,21 +78,24 @@ impl<H: Clone> Incoming<H> {
         events: EventSender,
         metrics: Metrics,
     ) -> Self {
+        let failures = Failures::new(Arc::clone(&outgoing), Arc::clone(&dead_letters), events);
+        let failures = Arc::new(failures);
         let seen_window = Duration::from_millis(config.seen_window_ms);
         Self {
             handlers: RwLock::new(handlers),
             seen: Mutex::new(Seen::new(config.seen_messages_max, config.seen_keys_max, seen_window)),
             jobs: Jobs::new(config.handlers_concurrent_max, config.inbox_messages_max),
-            subscribers: Arc::new(Subscribers::new(config, Arc::clone(&dead_letters), events.clone())),
+            subscribers: Arc::new(Subscribers::new(config, dead_letters, Arc::clone(&failures))),
             watchers: Arc::new(ActivityWatchers::new(config.waiters_max)),
             outgoing,
-            dead_letters,
-            events,
+            failures,
             metrics,
             inbox_messages_max: config.inbox_messages_max,
             receives: config.receives.clone(),
             hops: Mutex::new(Hops::new(config.inbox_messages_max)),
             reused_warning: Mutex::default(),
+            requests_running: AtomicUsize::new(0),
+            abandoned: CancellationToken::new(),
         }
     }
 
@@ -131,7 +146,7 @@ impl<H: Clone> Incoming<H> {
         if lock(&self.reused_warning).is_due(Instant::now()) {
             tracing::warn!("{text}");
         }
-        self.events.error(Error::Incoming(text));
+        self.failures.event(Error::Incoming(text));
     }
 
     /// Returns the hops of an answer to the message with this id.
@@ -157,7 +172,7 @@ impl<H: Clone> Incoming<H> {
     /// Routes the message to its receiver, and shows it to callers that wait for its activity. A message that only they
     /// want counts as accepted.
     fn route(&self, message: Message, done: Option<oneshot::Sender<Outcome>>) -> Result<Accepted<H>, Refused> {
-        let watched = message.name.as_str() != UNDELIVERED && self.watchers.notify(&message);
+        let watched = !is_notice(&message) && self.watchers.notify(&message);
         match self.deliver(message, done) {
             Err(Refused::Unknown | Refused::Closing { .. }) if watched => Ok(Accepted::Done),
             outcome => outcome,
@@ -168,8 +183,8 @@ impl<H: Clone> Incoming<H> {
     fn deliver(&self, message: Message, done: Option<oneshot::Sender<Outcome>>) -> Result<Accepted<H>, Refused> {
         let late = match &message.response_to {
             None => None,
-            Some(request) if message.name.as_str() == UNDELIVERED => {
-                self.outgoing.undelivered(request, &message);
+            Some(request) if is_notice(&message) => {
+                self.outgoing.take_notice(request, &message);
                 return Ok(Accepted::Done);
             }
             Some(request) => match self.outgoing.complete(request, &message) {
@@ -228,14 +243,13 @@ impl<H: Clone> Incoming<H> {
             );
             let run = async {
                 // The call itself may panic too, before it returns a future.
-                let running = AssertUnwindSafe(async { call(&handler, message.clone()).await });
-                let outcome = match running.catch_unwind().await {
-                    Ok(Ok(())) => Ok(()),
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(panic) => Err(format!("the handler panicked: {}", panic_text(&*panic))),
+                let running = handled(async { call(&handler, message.clone()).await });
+                let outcome = match &message.properties.reply_to {
+                    None => running.await,
+                    Some(_) => self.unless_abandoned(running).await,
                 };
                 if let Err(reason) = &outcome {
-                    self.handler_failed(&message, reason);
+                    self.failures.report(&message, reason);
                 }
                 if let Some(done) = done {
                     // The caller may have gone away.
@@ -247,12 +261,37 @@ impl<H: Clone> Incoming<H> {
         }
     }
 
-    fn handler_failed(&self, message: &Message, reason: &str) {
-        let (message_id, name) = (&message.id, &message.name);
-        tracing::warn!(%message_id, %name, reason, "handler failed, the message is now a dead letter");
-        self.dead_letters.add(message, Direction::Incoming, reason.to_owned());
-        let (name, id) = (message.name.clone(), message.id.clone());
-        self.events.error(Error::HandlerFailed { name, id, reason: reason.to_owned() });
+    /// Waits for the handler of a request, until the relay is closed and has no more time for it.
+    async fn unless_abandoned(&self, running: impl Future<Output = Outcome>) -> Outcome {
+        self.requests_running.fetch_add(1, Ordering::AcqRel);
+        let outcome = tokio::select! {
+            // First, so that a handler that is done at once costs no wait for the other.
+            biased;
+            outcome = running => outcome,
+            () = self.abandoned.cancelled() => Err(CLOSED.into()),
+        };
+        self.requests_running.fetch_sub(1, Ordering::AcqRel);
+        outcome
+    }
+
+    /// Ends the requests in handlers and the messages that wait for one, and notifies the requesters: for a relay that is
+    /// closed and has no more time. Returns their number. Unanswered requests of subscribers are notified too.
+    pub(in crate::relay) async fn abandon(&self) -> usize {
+        let waiting = self.jobs.take_waiting();
+        let abandoned = waiting.len() + self.requests_running.load(Ordering::Acquire);
+        self.abandoned.cancel();
+        for message in waiting.into_iter().map(|job| job.message).chain(self.subscribers.requests()) {
+            self.failures.notify_requester(&message, CLOSED);
+        }
+        let ended = async {
+            while self.requests_running.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if tokio::time::timeout(ABANDONING, ended).await.is_err() {
+            tracing::warn!("handlers of requests did not end");
+        }
+        abandoned
     }
 
     /// Adds handlers, all or none. Errors: [`Error::HandlerExists`].
@@ -306,4 +345,18 @@ impl<H: Clone> Incoming<H> {
     pub(in crate::relay) fn is_closed(&self) -> bool {
         self.jobs.is_closed()
     }
+}
+
+/// Returns the outcome of a handler, which may panic.
+async fn handled(call: impl Future<Output = Handled>) -> Outcome {
+    match AssertUnwindSafe(call).catch_unwind().await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(panic) => Err(format!("the handler panicked: {}", panic_text(&*panic))),
+    }
+}
+
+/// Returns true for a notice about the fate of a message, which is not for handlers.
+fn is_notice(message: &Message) -> bool {
+    [FAILED, UNDELIVERED].contains(&message.name.as_str())
 }

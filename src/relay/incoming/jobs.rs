@@ -49,6 +49,11 @@ impl<H> Jobs<H> {
         lock(&self.gate).leave()
     }
 
+    /// Removes the jobs that wait.
+    pub(super) fn take_waiting(&self) -> Vec<Job<H>> {
+        lock(&self.gate).take_waiting()
+    }
+
     /// Number of jobs that run or wait.
     pub(super) fn len(&self) -> usize {
         lock(&self.gate).len()

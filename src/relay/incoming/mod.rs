@@ -1,6 +1,7 @@
 //! Messages from the bus to the service: the inbox, duplicates, handlers, subscribers, and waits for an activity.
 
 mod dispatch;
+mod failures;
 mod handlers;
 mod jobs;
 mod outcome;

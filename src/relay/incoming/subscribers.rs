@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::failures::Failures;
 use super::rules::{Holder, LeaseLimits, Leases, Offered};
 use crate::message::{Message, MessageId, MessageName, Role};
 use crate::relay::dead_letters::DeadLetters;
-use crate::relay::events::EventSender;
-use crate::relay::{Config, DeadLetterId, Direction, Error};
+use crate::relay::{Config, DeadLetterId};
 use crate::sync::lock;
 
 /// Interval at which leases are checked.
@@ -24,9 +24,9 @@ pub(in crate::relay) struct Subscribers {
     receives: Vec<MessageName>,
     ended: CancellationToken,
     dead_letters: Arc<DeadLetters>,
+    failures: Arc<Failures>,
     /// Number of dead letters that are remembered for a late acknowledgement.
     given_up_max: usize,
-    events: EventSender,
 }
 
 struct State {
@@ -45,7 +45,7 @@ struct GivenUp {
 }
 
 impl Subscribers {
-    pub(in crate::relay) fn new(config: &Config, dead_letters: Arc<DeadLetters>, events: EventSender) -> Self {
+    pub(super) fn new(config: &Config, dead_letters: Arc<DeadLetters>, failures: Arc<Failures>) -> Self {
         let limits = LeaseLimits {
             messages_max: config.inbox_messages_max,
             lease: Duration::from_millis(config.subscriber_lease_ms),
@@ -57,8 +57,8 @@ impl Subscribers {
             receives: config.receives.clone(),
             ended: CancellationToken::new(),
             dead_letters,
+            failures,
             given_up_max: config.dead_letters_max,
-            events,
         }
     }
 
@@ -74,6 +74,13 @@ impl Subscribers {
         let queued = woken.is_some();
         wake(woken.unwrap_or_default());
         queued
+    }
+
+    /// Returns the requests that nobody has acknowledged.
+    pub(super) fn requests(&self) -> Vec<Message> {
+        let state = lock(&self.state);
+        let requests = state.leases.messages().filter(|message| message.properties.reply_to.is_some());
+        requests.cloned().collect()
     }
 
     /// Number of messages that a connected subscriber holds or can still get.
@@ -155,19 +162,18 @@ impl Subscribers {
     }
 
     fn expire(&self) {
-        let mut state = lock(&self.state);
-        let (given_up, mut woken) = state.leases.expire(Instant::now());
+        let (given_up, mut woken) = lock(&self.state).leases.expire(Instant::now());
         for Offered { message, attempt } in given_up {
             let plural = if attempt == 1 { "delivery" } else { "deliveries" };
-            let reason = format!("not acknowledged after {attempt} {plural}");
-            tracing::warn!(message_id = %message.id, name = %message.name, reason, "message was not handled");
-            let letter = self.dead_letters.add(&message, Direction::Incoming, reason.clone());
+            // Not under the lock: a bus in this process may deliver the next message meanwhile.
+            let letter = self.failures.report(&message, &format!("not acknowledged after {attempt} {plural}"));
+            let mut state = lock(&self.state);
             if state.given_up.len() >= self.given_up_max {
                 state.given_up.pop_front();
             }
             state.given_up.push_back(GivenUp { id: message.id.clone(), sender: message.sender, letter });
-            self.events.error(Error::HandlerFailed { name: message.name, id: message.id, reason });
         }
+        let state = lock(&self.state);
         if state.draining {
             woken = state.leases.all();
         }

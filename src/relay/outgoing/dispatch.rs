@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::draft::{Draft, Sent};
 use super::idempotency::{Call, Calls, Joined, Purpose};
+use super::notices::{Notice, failure};
 use super::outbox::{Log, Outbox, Unconfirmed};
 use super::replies::Replies;
 use super::requests::{ReplyOutcome, Requests};
 use super::rules::{Dropped, Oldest};
 use crate::bus;
-use crate::message::{Message, MessageId, MessageName, Receipt, ReplyTo, Role, Verdict};
+use crate::message::{Message, MessageId, Payload, Receipt, ReplyTo, Verdict};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
 use crate::relay::identity::Identity;
@@ -244,14 +244,53 @@ impl Outgoing {
         self.requests.fail(request, error.clone()) || self.calls.fail(request, error.clone())
     }
 
-    /// Processes the notice of the broker that the message `id` could not be delivered: the requester gets the error,
-    /// else it is an event.
-    pub(in crate::relay) fn undelivered(&self, id: &MessageId, notice: &Message) {
-        let error = undeliverable(notice);
-        if !self.fail(id, &error) {
-            tracing::warn!(message_id = %id, %error, "message was not delivered");
-            self.events.error(error);
+    /// Sends the requester who waits for a reply to `request`, if there is one, the notice that there will be none. A payload
+    /// that is too large is left out. Errors: those of [`Outgoing::dispatch`] that are known at once.
+    pub(in crate::relay) fn report_failure(
+        &self,
+        request: &Message,
+        reason: &str,
+        payload: Option<Payload>,
+    ) -> Result<(), Error> {
+        if request.properties.reply_to.is_none() {
+            return Ok(());
         }
+        let notice = |payload| {
+            let (name, payload) = failure(request, &self.identity.role, reason, payload);
+            self.compose(Draft::new(name, payload).answering(request))
+        };
+        let mut message = notice(payload);
+        if message.check_bounds(self.identity.payload_bytes_max).is_err() {
+            message = notice(None);
+        }
+        match self.dispatch(message.clone(), None) {
+            Receipt::Now(Err(Error::Busy { .. })) => match self.outbox.push(message, None) {
+                Receipt::Now(outcome) => outcome,
+                Receipt::Later(_) => Ok(()),
+            },
+            Receipt::Now(outcome) => outcome,
+            Receipt::Later(_) => Ok(()),
+        }
+    }
+
+    /// Processes a notice that the message `id` was not delivered, or not handled: the requester gets the error. A message
+    /// that was sent without waiting for a reply becomes a dead letter.
+    pub(in crate::relay) fn take_notice(&self, id: &MessageId, notice: &Message) {
+        let Notice { error, message } = Notice::of(notice);
+        if self.fail(id, &error) {
+            return;
+        }
+        let is_late = matches!(error, Error::Failed { .. });
+        if is_late || message.as_ref().is_some_and(|message| message.properties.reply_to.is_some()) {
+            self.metrics.late_notice();
+            tracing::debug!(message_id = %id, %error, "a request that has ended had failed");
+            return;
+        }
+        tracing::warn!(message_id = %id, %error, "message was not delivered");
+        if let Some(message) = message {
+            self.dead_letters.add(&message, Direction::Outgoing, error.to_string());
+        }
+        self.events.error(error);
     }
 
     /// Returns true if the broker learns from this relay which messages it receives.
@@ -291,28 +330,6 @@ impl Outgoing {
     /// Returns the message of the outbox that has waited longest, and for how long.
     pub(in crate::relay) fn oldest(&self) -> Option<(Oldest, Duration)> {
         self.outbox.oldest()
-    }
-}
-
-/// Payload of the broker's notice that a message could not be delivered.
-#[derive(Deserialize)]
-struct Undelivered {
-    name: Option<MessageName>,
-    /// `None` if no service receives the message.
-    receiver: Option<Role>,
-    reason: String,
-}
-
-fn undeliverable(notice: &Message) -> Error {
-    let undelivered = notice.payload::<Undelivered>().unwrap_or_else(|_| Undelivered {
-        name: None,
-        receiver: None,
-        reason: "the broker gave no reason".into(),
-    });
-    let name = undelivered.name.unwrap_or_else(|| notice.name.clone());
-    match undelivered.receiver {
-        Some(_) => Error::Undeliverable { name, reason: undelivered.reason },
-        None => Error::NoReceivers(name),
     }
 }
 

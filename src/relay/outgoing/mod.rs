@@ -3,6 +3,7 @@
 mod dispatch;
 mod draft;
 mod idempotency;
+mod notices;
 mod outbox;
 mod publisher;
 mod replies;

@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod keys;
+mod notices;
 
 use std::collections::VecDeque;
 use std::future::IntoFuture;

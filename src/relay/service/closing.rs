@@ -15,6 +15,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Grace time of a relay whose owner was cancelled before it could use it.
 const GRACE_OF_CANCELLED: Duration = Duration::from_secs(2);
 
+/// Part of the grace time that is kept for the notices to requesters who get no reply; at most a tenth of it.
+const NOTICE_TIME: Duration = Duration::from_millis(500);
+
 impl Relay {
     /// Closes within ten seconds: see [`Relay::close_within`]. Cancel-safe: a dropped call goes on in the background.
     pub async fn close(&self) {
@@ -22,8 +25,9 @@ impl Relay {
     }
 
     /// Accepts no more messages, lets running handlers and requests finish, sends what is in the outbox, leaves the bus,
-    /// and closes the listeners: all within `grace`, at most a year. Returns the number of messages that were not handled
-    /// or sent by then. Closing twice does nothing.
+    /// and closes the listeners: all within `grace`, at most a year. Handlers of requests that take longer are dropped, and
+    /// the requesters get [`Error::Failed`](crate::Error::Failed). Returns the number of messages that were not handled or
+    /// sent by then. Closing twice does nothing.
     ///
     /// Cancel-safe: once polled, a dropped call goes on in the background.
     pub async fn close_within(&self, grace: Duration) -> usize {
@@ -44,13 +48,17 @@ impl Relay {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        // `pending` says below what is left after a timeout.
-        drop(timeout_at(deadline, idle).await);
+        // Requesters learn that they get no reply within the same time.
+        let grace = deadline.saturating_duration_since(Instant::now());
+        let abandoned = match timeout_at(deadline - (grace / 10).min(NOTICE_TIME), idle).await {
+            Ok(()) => 0,
+            Err(_) => self.0.incoming.abandon().await,
+        };
         self.0.outgoing.close();
         self.0.incoming.subscribers().end();
         // Before leaving, since the bus accepts nothing from a relay that has left.
         drop(timeout_at(deadline, self.0.outgoing.emptied()).await);
-        let left = self.pending() + self.0.incoming.subscribers().without_reader();
+        let left = abandoned + self.pending() + self.0.incoming.subscribers().without_reader();
         if left > 0 {
             tracing::error!(messages = left, "closed with unfinished messages");
         }

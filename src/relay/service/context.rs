@@ -55,6 +55,20 @@ impl Context {
         Ok(self.relay.send_draft(Draft::new(name, payload).answering(&self.message)).await?.id)
     }
 
+    /// Fails the message on purpose: its requester gets [`Error::Failed`] with this payload at once, as reason the payload if
+    /// that is a text. Does nothing if nobody waits for a reply. The message counts as handled when the handler returns `Ok`:
+    /// unlike an error of the handler, this makes no dead letter.
+    ///
+    /// Errors: [`Error::Payload`], [`Error::Closed`].
+    pub async fn fail(&self, payload: impl Serialize) -> Result<(), Error> {
+        let name = || self.message.name.clone();
+        let payload = Payload::of(&payload).map_err(|cause| Error::Payload { name: name(), cause })?;
+        let text = payload.to::<String>().ok();
+        let reason = text.as_deref().unwrap_or("the service says that it cannot handle it");
+        let payload = Some(payload).filter(|payload| !payload.is_null());
+        self.relay.0.outgoing.report_failure(&self.message, reason, payload)
+    }
+
     /// Sends a message that follows from the received one, like [`Relay::send`] but in its activity and trace and with its
     /// `auth`. Use [`Context::relay`] for one that has nothing to do with it.
     pub fn send<N>(&self, name: N, payload: impl Serialize) -> Sending

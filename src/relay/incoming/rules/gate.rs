@@ -48,6 +48,11 @@ impl<J> Gate<J> {
         next
     }
 
+    /// Removes the jobs that wait.
+    pub(crate) fn take_waiting(&mut self) -> Vec<J> {
+        self.waiting.drain(..).collect()
+    }
+
     /// Number of jobs that run or wait.
     pub(crate) fn len(&self) -> usize {
         self.running + self.waiting.len()

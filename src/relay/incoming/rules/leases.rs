@@ -197,6 +197,11 @@ impl<W: Clone> Leases<W> {
         self.followers.iter().any(|follower| follower.reads(name))
     }
 
+    /// Returns the messages, waiting or leased.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.messages.values().map(|queued| &queued.message)
+    }
+
     /// Number of messages whose name is `wanted`, waiting or leased.
     pub(crate) fn count(&self, wanted: impl Fn(&MessageName) -> bool) -> usize {
         self.messages.values().filter(|queued| wanted(&queued.message.name)).count()

@@ -1,0 +1,54 @@
+//! Notices about the fate of messages that this relay has sent.
+
+use crate::message::{FAILED, Failure, Message, MessageName, Payload, Role, Undeliverable};
+use crate::relay::Error;
+
+/// A notice that a message was not delivered, or not handled.
+pub(super) struct Notice {
+    pub(super) error: Error,
+    /// The message, if it has come back.
+    pub(super) message: Option<Message>,
+}
+
+impl Notice {
+    /// Reads a notice: one of the broker, or of the relay of a receiver.
+    pub(super) fn of(notice: &Message) -> Self {
+        if notice.name.as_str() == FAILED {
+            return Self { error: failed(notice), message: None };
+        }
+        let Ok(Undeliverable { name, receiver, reason, message }) = notice.payload() else {
+            let (name, reason) = (notice.name.clone(), "the broker gave no reason".into());
+            return Self { error: Error::Undeliverable { name, reason }, message: None };
+        };
+        let message = message.and_then(|envelope| Message::from_json(None, envelope.as_bytes()).ok());
+        let error = match receiver {
+            Some(_) => Error::Undeliverable { name, reason },
+            None => Error::NoReceivers(name),
+        };
+        Self { error, message }
+    }
+}
+
+fn failed(notice: &Message) -> Error {
+    match notice.payload::<Failure>() {
+        Ok(Failure { id: _, name, role, reason, payload }) => Error::Failed { name, role, reason, payload },
+        Err(_) => {
+            let role = notice.sender.clone().unwrap_or_else(|| Role::parse("unknown").expect("a valid role"));
+            let (name, reason) = (notice.name.clone(), "it gave no reason".into());
+            Error::Failed { name, role, reason, payload: None }
+        }
+    }
+}
+
+/// Returns name and payload of the notice that `request` was not handled by the service `role`.
+pub(super) fn failure(
+    request: &Message,
+    role: &Role,
+    reason: &str,
+    payload: Option<Payload>,
+) -> (MessageName, Option<Payload>) {
+    let (id, name) = (request.id.clone(), request.name.clone());
+    let failure = Failure { id, name, role: role.clone(), reason: reason.to_owned(), payload };
+    let name = MessageName::parse(FAILED).expect("a valid name");
+    (name, Payload::of(&failure).ok())
+}

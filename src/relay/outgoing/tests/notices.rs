@@ -1,0 +1,109 @@
+//! Notices about the fate of messages.
+
+use super::*;
+use crate::message::{
+    Delivery, FAILED, Failure, Inbox, MessageId, MessageName, Payload, ReplyTo, UNDELIVERED, Undeliverable,
+};
+use crate::relay::{Direction, Event};
+
+fn notice(name: &str, about: &str, payload: &impl serde::Serialize) -> Message {
+    let id = MessageId::parse(&format!("notice-{about}")).unwrap();
+    Message {
+        payload: Payload::of(payload).ok(),
+        response_to: MessageId::parse(about).ok(),
+        ..Message::new(id, MessageName::parse(name).unwrap())
+    }
+}
+
+fn failure(id: &MessageId) -> Failure {
+    Failure {
+        id: id.clone(),
+        name: MessageName::parse("ask").unwrap(),
+        role: Role::parse("users").unwrap(),
+        reason: "the disk is full".into(),
+        payload: None,
+    }
+}
+
+/// The message that comes back, a request if `is_request`.
+fn undeliverable(is_request: bool) -> Undeliverable {
+    let mut message = Message::new(MessageId::parse("lost").unwrap(), MessageName::parse("create").unwrap());
+    if is_request {
+        let web = InstanceId::parse("web-1").unwrap();
+        message.properties.reply_to = Some(ReplyTo::new(web, Duration::from_secs(1), false));
+    }
+    Undeliverable {
+        name: message.name.clone(),
+        receiver: Role::parse("users").ok(),
+        reason: "its lease has ended".into(),
+        message: Payload::parse(message.to_json()).ok(),
+    }
+}
+
+async fn deliver(world: &World, message: Message) {
+    assert_eq!(world.relay.deliver(message).wait().await, Delivery::Accepted);
+    world.run_tasks().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_ends_a_request_a_stream_and_a_callback() {
+    let world = start(Config::default(), false);
+    let mut events = world.relay.events();
+    let one = tokio::spawn(world.relay.request("ask", ()).into_future());
+    world.run_tasks().await;
+    let mut many = world.relay.request("ask", ()).replies().unwrap();
+    world.relay.send("ask", ()).on_reply(|_, _| async { panic!("there is no reply") }).await.unwrap();
+    world.run_tasks().await;
+    for message in world.published() {
+        deliver(&world, notice(FAILED, message.id.as_str(), &failure(&message.id))).await;
+    }
+    let expected = "'users' could not handle ask: the disk is full";
+    assert_eq!(one.await.unwrap().unwrap_err().to_string(), expected);
+    assert_eq!(many.next().await.unwrap().unwrap_err().to_string(), expected);
+    assert!(many.next().await.is_none());
+    assert!(matches!(events.next().await, Some(Event::Online { .. })));
+    let Some(Event::Error(error)) = events.next().await else { panic!("expected an error") };
+    assert_eq!((error.to_string().as_str(), world.relay.waiting()), (expected, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_kept_under_its_key() {
+    let world = start(Config::default(), false);
+    let ask = || world.relay.request("ask", ()).idempotency_key("k").into_future();
+    let first = tokio::spawn(ask());
+    world.run_tasks().await;
+    let id = world.published()[0].id.clone();
+    deliver(&world, notice(FAILED, id.as_str(), &failure(&id))).await;
+    for asking in [first, tokio::spawn(ask())] {
+        assert!(matches!(asking.await.unwrap(), Err(Error::Failed { .. })));
+    }
+    world.check_published(&["ask"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_that_nobody_waits_for_is_counted_and_reaches_no_handler() {
+    let world = start(Config::default(), false);
+    let mut events = world.relay.events();
+    let trap = |_, _| async { panic!("a notice is not for handlers") };
+    world.relay.on_many([FAILED, UNDELIVERED].map(|name| (name, crate::relay::handler(trap)))).unwrap();
+    let id = MessageId::parse("ended").unwrap();
+    deliver(&world, notice(FAILED, "ended", &failure(&id))).await;
+    deliver(&world, notice(FAILED, "gone", &"not a failure")).await;
+    deliver(&world, notice(UNDELIVERED, "lost", &undeliverable(true))).await;
+    assert!(matches!(events.next().await, Some(Event::Online { .. })));
+    assert!(futures_util::poll!(Box::pin(events.next())).is_pending(), "they are no events");
+    assert!(world.relay.dead_letters().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_back_is_a_dead_letter_that_can_be_sent_again() {
+    let world = start(Config::default(), false);
+    world.relay.ready().await;
+    deliver(&world, notice(UNDELIVERED, "lost", &undeliverable(false))).await;
+    let letters = world.relay.dead_letters();
+    assert_eq!((letters.len(), letters[0].direction), (1, Direction::Outgoing));
+    assert_eq!(letters[0].reason, "create could not be delivered: its lease has ended");
+    world.relay.replay(letters[0].id).await.unwrap().unwrap();
+    world.run_tasks().await;
+    assert_eq!(world.published()[0].id.as_str(), "lost");
+}
