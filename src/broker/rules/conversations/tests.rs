@@ -49,7 +49,7 @@ fn reply(to: &str) -> Message {
     Message { response_to: Some(id(to)), ..Message::new(id("reply"), name("created")) }
 }
 
-/// Records so many other messages that nothing evictable is left.
+/// Records enough other messages to evict everything that may be evicted.
 fn flood(table: &mut Conversations, now: Instant) {
     for number in 0..1_000 {
         record(table, now, &format!("m{number}"), &format!("m{number}"), "other");

@@ -41,7 +41,7 @@ pub(crate) enum Sight {
     ReusedId,
     /// Seen before.
     Duplicate,
-    /// Its sender may repeat it, and so many such messages are remembered already that no further one can be.
+    /// Its sender may repeat it, and the limit of such messages is reached.
     Full,
 }
 
