@@ -161,3 +161,22 @@ Feature: In the place of older originals
     When users sends "mongo.created" with {"id":"2","responseTo":"unheard-of"}
     Then web gets "users.created" with {"id":"2","responseTo":"unheard-of"}
     And the log says `users  --[ mongo.created ]-[ users.created ]->  web  (NaN ms)`
+
+  Scenario Outline: frames of 2017 have the keys of the original in compat mode
+    Given the service routes:
+      | ROLE   | SENDS         | RECEIVES      | NAMESPACE |
+      | web    | users.create  | users.created |           |
+      | users  | mongo.created | mongo.create  | mongo     |
+    And the variable EXORELAY__BROKER__COMPAT is `<COMPAT>`
+    And exocom is running
+    And web is connected as it was done in 2016
+    And users is connected as it was done in 2016
+    When web sends "users.create" with {"id":"1","payload":1}
+    Then users gets the frame of "mongo.create" with the keys <REQUEST>
+    When users sends "mongo.created" with {"id":"2","payload":2,"responseTo":"1"}
+    Then web gets the frame of "users.created" with the keys <REPLY>
+
+    Examples:
+      | COMPAT | REQUEST                              | REPLY                                                          |
+      | true   | name, id, payload, timestamp         | name, id, payload, timestamp, responseTime, responseTo         |
+      | false  | name, id, payload, sender, timestamp | name, id, payload, sender, timestamp, responseTime, responseTo |

@@ -140,6 +140,17 @@ async fn gets_with(world: &mut World, name: String, message: String, more: Strin
     check(&frame, &json(&more));
 }
 
+#[then(regex = r#"^(\S+) gets the frame of "([^"]+)" with the keys (.+)$"#)]
+async fn gets_keys(world: &mut World, name: String, message: String, keys: String) {
+    let frame = world.peer(&name).next().await;
+    check(&frame, &json!({ "name": message }));
+    let mut expected: Vec<&str> = keys.split(", ").collect();
+    expected.sort_unstable();
+    let mut found: Vec<&String> = frame.as_object().expect("an object").keys().collect();
+    found.sort_unstable();
+    assert_eq!(found, expected, "{frame}");
+}
+
 #[then(regex = r"^(\S+) has got nothing else$")]
 async fn gets_nothing(world: &mut World, name: String) {
     assert_eq!(world.peer(&name).unread(), 0);

@@ -49,6 +49,7 @@ impl Landscape {
     pub fn from_relaxed_json(text: &str) -> Result<Self, Error> {
         let text = unwrapped(text.trim());
         match serde_json::from_str::<Value>(text) {
+            Ok(Value::Null) => Self::of(Form::Namespaces, Vec::new()),
             Ok(Value::Object(map)) if map.is_empty() => Self::of(Form::Namespaces, Vec::new()),
             Ok(_) => Self::from_json(&Bytes::copy_from_slice(text.as_bytes())),
             Err(_) if text.is_empty() => Self::of(Form::Namespaces, Vec::new()),

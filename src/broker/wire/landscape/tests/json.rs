@@ -85,7 +85,7 @@ fn a_variable_may_have_lost_its_quotes() {
     }
     let strict = r#"[{"role":"web","receives":["users.created","user has logged in"],"sends":["users.create"]}]"#;
     check_reads(relaxed(strict), Form::MessageTranslations, &[web]);
-    for text in ["", " \n", "{}", "{ }", "''", "\"\""] {
+    for text in ["", " \n", "null", "{}", "{ }", "''", "\"\""] {
         check_reads(relaxed(text), Form::Namespaces, &[]);
     }
     let mongo = [role("users", &["mongo.create"], &[], Translation::Namespace("mongo".into()))];
