@@ -90,6 +90,19 @@ async fn request_waits(world: &mut World, name: String, timeout: String) {
     world.service().got(&name, 1).await;
 }
 
+#[when(regex = r#"^(\d+) requests of "([^"]+)" are made at the same time$"#)]
+async fn many_requests(world: &mut World, count: usize, name: String) {
+    let url = world.url(&format!("api/request/{name}")).await;
+    let requests = (0..count).map(|_| call(Method::POST, &url, b"1".to_vec(), None));
+    world.answers = futures_util::future::join_all(requests).await;
+}
+
+#[then(regex = r"^all of them get (\d+) with `(.*)`$")]
+async fn all_get(world: &mut World, status: u16, body: String) {
+    let answers: Vec<_> = world.answers.iter().map(|answer| (answer.status, answer.body.as_str())).collect();
+    assert_eq!(answers, vec![(status, body.as_str()); answers.len()]);
+}
+
 #[then(regex = r"^the waiting request gets (\d+) with `(.*)`$")]
 async fn waiting_gets(world: &mut World, status: u16, body: String) {
     let answer = world.waiting.take().expect("a request waits").await.expect("it ended");

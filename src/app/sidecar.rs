@@ -41,11 +41,16 @@ impl Sidecar {
         if let Some(broker) = broker {
             builder = builder.broker(broker);
         }
+        let mut webhook = None;
         if !config.webhook.forward.is_empty() {
-            let webhook = Webhook::start(&config.webhook, webhook::Metrics::register(&mut registry))?;
-            builder = builder.fallback(webhook.fallback());
+            let started = Webhook::start(&config.webhook, webhook::Metrics::register(&mut registry))?;
+            builder = builder.fallback(started.fallback());
+            webhook = Some(started);
         }
         let relay = builder.connect_counted(&mut registry).await?;
+        if let Some(webhook) = webhook {
+            relay.run_until_left(webhook.watch(relay.clone()));
+        }
         let operations = Operations { metrics: text_of(registry) };
         let router = api::router(relay.clone(), &config.api, &config.http, operations);
         relay.add_listener(api.serve(router, &config.http));

@@ -177,6 +177,11 @@ impl Presence {
         backoff.next()
     }
 
+    /// Waits until the relay leaves the bus. Cancel-safe.
+    pub(super) async fn left(&self) {
+        self.left.cancelled().await;
+    }
+
     /// Leaves the bus, waiting for its answer until `deadline`. Leaving twice does nothing.
     pub(super) async fn leave(&self, membership: &Membership, deadline: Instant) {
         if self.left.is_cancelled() {

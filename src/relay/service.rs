@@ -10,6 +10,7 @@ mod send;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ struct Parts {
     metrics: Metrics,
     tasks: TaskTracker,
     listeners: Mutex<Vec<Serving>>,
+    /// True while the service behind this relay does not answer.
+    away: AtomicBool,
 }
 
 impl Relay {
@@ -101,8 +104,20 @@ impl Relay {
         let (sender, online) = (Arc::clone(&outgoing), Arc::clone(&presence));
         tasks.spawn(outgoing::publish_all(sender, online, config.clone()));
         tasks.spawn(Arc::clone(incoming.subscribers()).expire_leases());
-        let parts =
-            Parts { identity, config, presence, outgoing, incoming, dead_letters, events, metrics, tasks, listeners };
+        let away = AtomicBool::new(false);
+        let parts = Parts {
+            identity,
+            config,
+            presence,
+            outgoing,
+            incoming,
+            dead_letters,
+            events,
+            metrics,
+            tasks,
+            listeners,
+            away,
+        };
         let relay = Self(Arc::new(parts));
         let member = relay.clone();
         relay.spawn(async move { member.0.presence.maintain(|| member.membership()).await });
@@ -316,6 +331,31 @@ impl Relay {
         self.0.incoming.subscribers().give_back(id, sender)
     }
 
+    /// Gives a message back to the bus, for another instance of this role whose service answers. Returns false if there is
+    /// none: it stays here.
+    pub(crate) async fn return_message(&self, message: &Message) -> bool {
+        self.0.incoming.give_back(message).await
+    }
+
+    /// Reports to the bus that the service behind this relay does not answer, or does again. While it does not, the bus gives
+    /// this relay nothing as long as another instance of the role answers.
+    pub(crate) fn set_away(&self, is_away: bool) {
+        if self.0.away.swap(is_away, Ordering::Relaxed) != is_away {
+            self.0.presence.renew(&self.membership());
+        }
+    }
+
+    /// Runs a task until this relay has left the bus.
+    pub(crate) fn run_until_left(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let presence = Arc::clone(&self.0.presence);
+        self.spawn(async move {
+            tokio::select! {
+                () = task => {}
+                () = presence.left() => {}
+            }
+        });
+    }
+
     /// Sends an [`super::Event::Error`].
     pub(crate) fn emit_error(&self, error: Error) {
         self.0.events.error(error);
@@ -338,7 +378,8 @@ impl Relay {
     /// The registration as it is now, for the bus.
     fn membership(&self) -> bus::Membership {
         let identity = &self.0.identity;
-        let registration = identity.registration(&self.0.config, self.0.incoming.handled_names());
+        let mut registration = identity.registration(&self.0.config, self.0.incoming.handled_names());
+        registration.away = self.0.away.load(Ordering::Relaxed);
         bus::Membership { registration, endpoint: identity.endpoint.clone(), inbox: Arc::new(self.clone()) }
     }
 }

@@ -32,8 +32,10 @@ pub struct Config {
     pub breaker_failures: u32,
     /// Pause before the first probe; each failed probe doubles it.
     pub breaker_open_ms: u64,
-    /// Maximum pause before a probe.
+    /// Maximum pause before a probe. When the service answers again after it did not, calls resume at once.
     pub breaker_open_max_ms: u64,
+    /// Time without an answer to calls that run, after which a service that does not answer a probe either counts as away.
+    pub hang_ms: u64,
 }
 
 impl Default for Config {
@@ -51,6 +53,7 @@ impl Default for Config {
             breaker_failures: 5,
             breaker_open_ms: 2_000,
             breaker_open_max_ms: 30_000,
+            hang_ms: 5_000,
         }
     }
 }
@@ -74,6 +77,10 @@ impl Config {
 
     pub(super) fn breaker_open(&self) -> Duration {
         Duration::from_millis(self.breaker_open_ms)
+    }
+
+    pub(super) fn hang(&self) -> Duration {
+        Duration::from_millis(self.hang_ms)
     }
 
     pub(super) fn breaker_open_max(&self) -> Duration {

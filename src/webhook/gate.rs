@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::timeout_at;
 
-use super::rules::{Admission, Breaker, Call, Change, Health, Hold, Limits};
+use super::rules::{Admission, Breaker, Call, Change, Health, Hold, Limits, Outcome};
 use crate::sync::lock;
 
 /// Concurrency limit and circuit breaker of one service.
@@ -23,6 +23,25 @@ struct State {
     breaker: Breaker,
     /// Reason why the breaker last opened.
     cause: String,
+    /// Number of calls that run.
+    running: usize,
+    /// Time of the last answer, or at which a call began while no other ran.
+    answered: Instant,
+    /// Reason why the service counts as away although calls are not paused.
+    absence: Option<String>,
+    /// True if the breaker opened because of a call without an answer.
+    opened_by_silence: bool,
+}
+
+/// State of the calls at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pulse {
+    /// True if the last call failed, or calls are restricted.
+    pub(super) is_failing: bool,
+    /// True while calls are paused.
+    pub(super) is_held: bool,
+    /// Time for which calls have run without an answer to any.
+    pub(super) silence: Duration,
 }
 
 /// Permission to make one call now. Holds a concurrency permit until [`CallPermit::finish`]; a permit dropped without
@@ -40,7 +59,14 @@ impl Gate {
         Self {
             permits: Semaphore::new(concurrent_max),
             concurrent_max,
-            state: Mutex::new(State { breaker: Breaker::new(limits), cause: String::new() }),
+            state: Mutex::new(State {
+                breaker: Breaker::new(limits),
+                cause: String::new(),
+                running: 0,
+                answered: Instant::now(),
+                absence: None,
+                opened_by_silence: false,
+            }),
             changed: Notify::new(),
         }
     }
@@ -50,7 +76,7 @@ impl Gate {
     pub(super) async fn acquire(&self, deadline: Instant) -> Result<CallPermit<'_>, String> {
         loop {
             let permit = self.permit(deadline).await?;
-            let admission = lock(&self.state).breaker.admit(Instant::now());
+            let admission = lock(&self.state).admit(Instant::now());
             match admission {
                 Admission::Go(call) => return Ok(CallPermit { gate: self, call, finished: false, _permit: permit }),
                 Admission::Held(_) => drop(permit),
@@ -62,7 +88,31 @@ impl Gate {
     /// Returns why calls are paused at the moment, or `None` if they are not.
     pub(super) fn trouble(&self) -> Option<String> {
         let state = lock(&self.state);
-        state.breaker.hold(Instant::now()).map(|_| state.cause.clone())
+        state.absence.clone().or_else(|| state.breaker.hold(Instant::now()).map(|_| state.cause.clone()))
+    }
+
+    /// Returns the state of the calls.
+    pub(super) fn pulse(&self) -> Pulse {
+        let (state, now) = (lock(&self.state), Instant::now());
+        let silence = if state.running == 0 { Duration::ZERO } else { now.saturating_duration_since(state.answered) };
+        Pulse { is_failing: state.breaker.is_failing(), is_held: state.breaker.hold(now).is_some(), silence }
+    }
+
+    /// Records why the service counts as away, or that it does not.
+    pub(super) fn set_absence(&self, absence: Option<String>) {
+        lock(&self.state).absence = absence;
+    }
+
+    /// Returns true, once, if the breaker has opened because of a call without an answer.
+    pub(super) fn take_silence(&self) -> bool {
+        std::mem::take(&mut lock(&self.state).opened_by_silence)
+    }
+
+    /// Lets the next call through, since the service was seen to answer again.
+    pub(super) fn probe_now(&self) {
+        if lock(&self.state).breaker.probe_now(Instant::now()) {
+            self.changed.notify_waiters();
+        }
     }
 
     async fn permit(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, String> {
@@ -96,13 +146,34 @@ impl Gate {
     }
 }
 
+impl State {
+    fn admit(&mut self, now: Instant) -> Admission {
+        let admission = self.breaker.admit(now);
+        if let Admission::Go(_) = admission {
+            if self.running == 0 {
+                self.answered = now;
+            }
+            self.running += 1;
+        }
+        admission
+    }
+}
+
 impl CallPermit<'_> {
     /// Releases the permit and reports the call's result to the breaker. `cause` is recorded if the breaker opens.
-    pub(super) fn finish(mut self, health: Health, cause: &str) -> Option<Change> {
+    pub(super) fn finish(mut self, outcome: Outcome, cause: &str) -> Option<Change> {
         self.finished = true;
+        let health = outcome.health();
         let change = {
-            let mut state = lock(&self.gate.state);
-            let change = state.breaker.ended(self.call, health, Instant::now());
+            let (mut state, now) = (lock(&self.gate.state), Instant::now());
+            state.running -= 1;
+            if health == Health::Alive {
+                state.answered = now;
+            }
+            let change = state.breaker.ended(self.call, health, now);
+            if let Some(Change::Opened(_)) = change {
+                state.opened_by_silence = outcome == Outcome::Silence;
+            }
             match change {
                 Some(Change::Opened(_) | Change::Reopened(_)) => cause.clone_into(&mut state.cause),
                 Some(Change::Closed) | None => {}
@@ -121,7 +192,11 @@ impl Drop for CallPermit<'_> {
         if self.finished {
             return;
         }
-        let change = lock(&self.gate.state).breaker.abandoned(self.call, Instant::now());
+        let change = {
+            let mut state = lock(&self.gate.state);
+            state.running -= 1;
+            state.breaker.abandoned(self.call, Instant::now())
+        };
         if change.is_some() {
             tracing::warn!("a probe of the service was cancelled, another one will follow");
             self.gate.changed.notify_waiters();
@@ -167,7 +242,7 @@ mod tests {
         let first = gate.acquire(late()).await.unwrap();
         let second = gate.acquire(late()).await.unwrap();
         check_refused(&gate, "the service is busy with 2 calls").await;
-        assert_eq!(first.finish(Health::Alive, ""), None);
+        assert_eq!(first.finish(Outcome::Status(200), ""), None);
         drop(second);
         assert!(gate.acquire(late()).now_or_never().is_some());
     }
@@ -175,7 +250,7 @@ mod tests {
     #[tokio::test]
     async fn a_caller_waiting_for_the_breaker_holds_no_permit() {
         let gate = gate(1);
-        assert!(gate.acquire(late()).await.unwrap().finish(Health::Failing, "it is down").is_some());
+        assert!(gate.acquire(late()).await.unwrap().finish(Outcome::Silence, "it is down").is_some());
         assert_eq!(gate.trouble().as_deref(), Some("it is down"));
         let waiting = gate.acquire(late());
         tokio::pin!(waiting);
@@ -188,12 +263,12 @@ mod tests {
     #[tokio::test]
     async fn an_abandoned_probe_is_replaced() {
         let gate = gate(2);
-        assert!(gate.acquire(late()).await.unwrap().finish(Health::Failing, "it is down").is_some());
+        assert!(gate.acquire(late()).await.unwrap().finish(Outcome::Silence, "it is down").is_some());
         let probe = gate.acquire(late()).await.unwrap();
         check_refused(&gate, "calls to the service are paused: it is down").await;
         drop(probe);
         let probe = gate.acquire(late()).await.unwrap();
-        let (next, change) = tokio::join!(gate.acquire(late()), async { probe.finish(Health::Alive, "") });
+        let (next, change) = tokio::join!(gate.acquire(late()), async { probe.finish(Outcome::Status(200), "") });
         assert_eq!(change, Some(Change::Closed));
         assert_eq!(next.unwrap().call, Call::Ordinary);
         assert_eq!(gate.trouble(), None);

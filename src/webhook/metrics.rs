@@ -11,7 +11,9 @@ pub(crate) struct Metrics {
     pub(super) failed: Counter,
     pub(super) retried: Counter,
     pub(super) other_answers: Counter,
+    pub(super) returned: Counter,
     pub(super) breaker_open: Gauge,
+    pub(super) away: Gauge,
 }
 
 impl Metrics {
@@ -22,6 +24,7 @@ impl Metrics {
             ("handled", "Messages the service handled", &metrics.handled),
             ("failed", "Messages that became dead letters at the webhook", &metrics.failed),
             ("other_answers", "Answers of the service that were neither empty nor a reply", &metrics.other_answers),
+            ("returned", "Messages given back for another instance, as the service does not answer", &metrics.returned),
             ("retried", "Calls to the service that were retried", &metrics.retried),
         ];
         for (name, help, counter) in counters {
@@ -29,6 +32,8 @@ impl Metrics {
         }
         let help = "1 while calls to the service are paused";
         registry.register("exorelay_webhook_breaker_open", help, metrics.breaker_open.clone());
+        let help = "1 while the service does not answer and other instances of the role are preferred";
+        registry.register("exorelay_webhook_away", help, metrics.away.clone());
         metrics
     }
 }

@@ -29,6 +29,7 @@
 //! A waiting message does not count towards `concurrent_max`, neither between attempts nor while the circuit breaker
 //! pauses calls because the service is not responding.
 
+mod absence;
 mod config;
 mod error;
 mod gate;
@@ -38,6 +39,7 @@ mod rules;
 mod service;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod wire;
 
 pub use config::{Config, Format};

@@ -55,6 +55,16 @@ impl Target {
         self.authority.as_str()
     }
 
+    /// Returns the base URL of the service.
+    pub(super) fn root(&self) -> Uri {
+        let base = self.path.strip_suffix("run/").unwrap_or("/");
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = PathAndQuery::try_from(base).ok();
+        Uri::from_parts(parts).expect("the parts of a valid URL form one")
+    }
+
     /// Builds the request for one attempt, counted from 1, at `now`. Errors: [`Error::Url`].
     pub(super) fn request(
         &self,

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{StatusCode, Uri};
 
-use super::gate::{Gate, pause};
+use super::absence::Absence;
+use super::gate::{CallPermit, Gate, pause};
 use super::request::Target;
 use super::rules::{Change, Disposition, Health, Limits, Next, Outcome, Schedule, Warnings};
 use super::wire::{self, AnswerError, Meaning, Reply};
@@ -27,6 +28,7 @@ struct Inner {
     config: Config,
     metrics: Metrics,
     warnings: Mutex<Warnings>,
+    absence: Absence,
 }
 
 /// Retry state of one message.
@@ -47,6 +49,8 @@ struct Failure {
 /// Result of one call.
 enum CallResult {
     Handled(Vec<Reply>),
+    /// The message was given back, and goes to another instance.
+    Returned,
     Retry(Failure),
 }
 
@@ -66,6 +70,7 @@ impl Webhook {
             config: config.clone(),
             metrics,
             warnings: Mutex::default(),
+            absence: Absence::new(),
         })))
     }
 
@@ -88,6 +93,32 @@ impl Webhook {
         Some(format!("the service at {} is not responding: {cause}", self.0.target.authority()))
     }
 
+    pub(super) fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
+    pub(super) fn absence(&self) -> &Absence {
+        &self.0.absence
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn hang(&self) -> Duration {
+        self.0.config.hang()
+    }
+
+    /// Returns host and port of the service, for messages and logs.
+    pub(super) fn authority(&self) -> &str {
+        self.0.target.authority()
+    }
+
+    /// Returns the URL below which the service takes messages.
+    pub(super) fn root(&self) -> Uri {
+        self.0.target.root()
+    }
+
     /// Delivers `message` to the service and sends the service's replies to the bus. Returns when the service has handled
     /// it and the outbox has taken the replies, or at the deadline. Holds no concurrency permit while it waits.
     ///
@@ -95,21 +126,25 @@ impl Webhook {
     async fn deliver(&self, message: &Message, context: &Context) -> Result<(), Error> {
         let outcome = self.deliver_with_retries(message, context).await;
         let counter = match &outcome {
-            Ok(()) => &self.0.metrics.handled,
+            Ok(CallResult::Returned) => &self.0.metrics.returned,
+            Ok(CallResult::Handled(_) | CallResult::Retry(_)) => &self.0.metrics.handled,
             Err(_) => &self.0.metrics.failed,
         };
         counter.inc();
-        outcome
+        outcome.map(drop)
     }
 
-    async fn deliver_with_retries(&self, message: &Message, context: &Context) -> Result<(), Error> {
+    async fn deliver_with_retries(&self, message: &Message, context: &Context) -> Result<CallResult, Error> {
         let mut attempts = self.attempts();
         let mut cause = None;
         let replies = loop {
             match self.call(message, context, &mut attempts.schedule).await? {
                 CallResult::Handled(replies) => break replies,
+                CallResult::Returned => return Ok(CallResult::Returned),
                 CallResult::Retry(failure) => {
-                    let waited = attempts.wait(&failure).await;
+                    let Some(waited) = self.unless_returned(message, context, attempts.wait(&failure)).await else {
+                        return Ok(CallResult::Returned);
+                    };
                     if !failure.cut_short || cause.is_none() {
                         cause = Some(failure.cause);
                     }
@@ -122,15 +157,56 @@ impl Webhook {
         for reply in replies {
             send(reply, context, &mut attempts).await?;
         }
-        Ok(())
+        Ok(CallResult::Handled(Vec::new()))
+    }
+
+    /// Waits for `waiting`. While the service is away, it tries meanwhile to give the message back for another instance.
+    /// Returns `None` once that has succeeded.
+    async fn unless_returned<T>(
+        &self,
+        message: &Message,
+        context: &Context,
+        waiting: impl Future<Output = T>,
+    ) -> Option<T> {
+        let absence = &self.0.absence;
+        tokio::pin!(waiting);
+        loop {
+            tokio::select! {
+                biased;
+                waited = &mut waiting => return Some(waited),
+                () = absence.is_due() => {}
+            }
+            // Not in the select: an attempt that has begun must be concluded.
+            let is_given_back = context.relay().return_message(message).await;
+            absence.tried(is_given_back);
+            if is_given_back {
+                tracing::debug!(message_id = %message.id, name = %message.name, "given back for another instance");
+                return None;
+            }
+        }
+    }
+
+    /// Waits for the permission to make a call. Returns `None` once the message was given back instead.
+    async fn admitted(
+        &self,
+        message: &Message,
+        context: &Context,
+        deadline: Instant,
+    ) -> Option<Result<CallPermit<'_>, String>> {
+        // A service that hangs takes the call and does not answer it: another instance first.
+        if self.0.absence.is_away() {
+            self.unless_returned(message, context, tokio::task::yield_now()).await?;
+        }
+        self.unless_returned(message, context, self.0.gate.acquire(deadline)).await
     }
 
     /// Calls the service once, as soon as the gate admits the call. Errors: everything that a retry would not fix.
     async fn call(&self, message: &Message, context: &Context, schedule: &mut Schedule) -> Result<CallResult, Error> {
         let inner = &*self.0;
-        let permit = match inner.gate.acquire(schedule.deadline()).await {
-            Ok(permit) => permit,
-            Err(cause) => return Err(gave_up(schedule, cause)),
+        let permit = match self.admitted(message, context, schedule.deadline()).await {
+            None => return Ok(CallResult::Returned),
+            Some(Ok(permit)) => permit,
+            Some(Err(cause)) => return Err(gave_up(schedule, cause)),
         };
         schedule.begin_attempt();
         let request = inner.target.request(message, schedule.attempts(), SystemTime::now())?;
@@ -144,7 +220,7 @@ impl Webhook {
             }),
         };
         let (outcome, cause) = classify(&answer);
-        if let Some(change) = permit.finish(outcome.health(), &cause) {
+        if let Some(change) = permit.finish(outcome, &cause) {
             self.report(change, cause.clone(), context.relay());
         }
         match (outcome.disposition(), answer) {

@@ -133,7 +133,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "Consecutive failures after which calls stop until a probe succeeds. 0 disables the circuit breaker.",
     ),
     ("webhook.breaker_open_ms", "Time without calls before the first probe; each failed probe doubles it."),
-    ("webhook.breaker_open_max_ms", "Maximum time between two probes."),
+    (
+        "webhook.breaker_open_max_ms",
+        "Maximum time between two probes. When the service answers again after it did not, calls resume at once.",
+    ),
+    (
+        "webhook.hang_ms",
+        "Time without an answer to running calls, after which a service that does not answer a probe either counts as away.",
+    ),
     ("broker.address", "Listen address of the broker."),
     ("broker.compat", "Behave like the original HTTP-era broker where this one differs."),
     ("broker.log_messages", "Print one line per delivery on stdout."),

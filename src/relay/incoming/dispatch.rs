@@ -149,6 +149,19 @@ impl<H: Clone> Incoming<H> {
         self.failures.event(Error::Incoming(text));
     }
 
+    /// Gives a message back that its handler cannot handle: see [`Outgoing::give_back`]. It may come again later.
+    pub(in crate::relay) async fn give_back(&self, message: &Message) -> bool {
+        let fingerprint = Fingerprint::of(message);
+        // Before it is given back: it may be here again before the bus has answered.
+        lock(&self.seen).remove(fingerprint);
+        let is_given_back = self.outgoing.give_back(message).await;
+        if !is_given_back {
+            let repeat = Duration::from_millis(message.properties.repeat_ms);
+            lock(&self.seen).insert(fingerprint, repeat, Instant::now());
+        }
+        is_given_back
+    }
+
     /// Returns the hops of an answer to the message with this id.
     pub(in crate::relay) fn hops_of_answer(&self, id: &MessageId) -> u32 {
         lock(&self.hops).get(id).saturating_add(1)

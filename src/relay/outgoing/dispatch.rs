@@ -293,6 +293,21 @@ impl Outgoing {
         self.events.error(error);
     }
 
+    /// Gives a message back to the bus, for another instance of this role whose service answers. Returns false if there is
+    /// none, or the broker is not ours. Not cancel-safe: the message of a dropped call may have been given back.
+    pub(in crate::relay) async fn give_back(&self, message: &Message) -> bool {
+        if !self.registers_names() {
+            return false;
+        }
+        let mut message = message.clone();
+        message.properties.returned = true;
+        let verdict = match self.identity.bus.publish_now(&message) {
+            Some(verdict) => Some(verdict),
+            None => self.identity.bus.publish(&[message]).await.ok().and_then(|verdicts| verdicts.into_iter().next()),
+        };
+        verdict == Some(Verdict::Accepted)
+    }
+
     /// Returns true if the broker learns from this relay which messages it receives.
     pub(in crate::relay) fn registers_names(&self) -> bool {
         self.identity.bus.registers_names()

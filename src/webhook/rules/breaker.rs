@@ -106,6 +106,22 @@ impl Breaker {
         }
     }
 
+    /// Returns true if the last call failed, or calls are restricted.
+    pub(crate) fn is_failing(&self) -> bool {
+        !matches!(self.state, State::Closed { failures: 0 })
+    }
+
+    /// Ends the wait for a probe: the service was seen to answer again. Returns true if there was one.
+    pub(crate) fn probe_now(&mut self, now: Instant) -> bool {
+        match &mut self.state {
+            State::Open { until, .. } if *until > now => {
+                *until = now;
+                true
+            }
+            State::Open { .. } | State::Closed { .. } | State::HalfOpen { .. } => false,
+        }
+    }
+
     /// Records the result of a call. Once the breaker is open only the probe counts; calls that started earlier carry no
     /// new information.
     pub(crate) fn ended(&mut self, call: Call, health: Health, now: Instant) -> Option<Change> {
@@ -226,6 +242,17 @@ mod tests {
                 Ask(Admit::Go(Ordinary)),
             ],
         );
+    }
+
+    #[test]
+    fn a_service_that_answers_again_is_probed_at_once() {
+        let (mut breaker, now) = (Breaker::new(Limits { failures: 1, ..LIMITS }), Instant::now());
+        assert!(!breaker.probe_now(now) && !breaker.is_failing());
+        breaker.ended(Ordinary, Health::Failing, now);
+        assert!(breaker.is_failing() && breaker.hold(now).is_some());
+        assert!(breaker.probe_now(now) && !breaker.probe_now(now));
+        assert_eq!(breaker.admit(now), Admission::Go(Probe));
+        assert!(!breaker.probe_now(now), "one probe at a time");
     }
 
     #[test]
