@@ -4,7 +4,7 @@ Feature: Operations
   Scenario: Ready means ready
     Given `exorelay run --role users --bus embedded` is running
     When I GET api/ready
-    Then I get 200 with `{"ready":true,"role":"users","bus":"ok","service":"ok","outbox":"ok","process":"ok"}`
+    Then I get 200 with `{"ready":true,"role":"users","bus":"ok","service":"ok","outbox":"ok","inbox":"ok","process":"ok"}`
 
   Scenario: Alive but not ready while the bus is away
     Given `exorelay run --role users --bus http://127.0.0.1:1` is running
@@ -17,6 +17,14 @@ Feature: Operations
     Given `exorelay run --role users --bus embedded --receives hello --forward http://127.0.0.1:1` is running
     When I POST `1` to api/send/hello
     Then api/ready becomes 503 with the words "127.0.0.1:1"
+
+  Scenario: Not ready while messages wait that nobody follows
+    Given the setting EXORELAY__RELAY__READY_WAIT_MAX_MS is 100
+    And `exorelay run --role users --bus embedded --receives hello` is running
+    When I POST `1` to api/send/hello
+    Then api/ready becomes 503 with the words "1 messages wait, the oldest, 'hello', for 0 s: no follower of GET /messages takes it"
+    When somebody follows api/messages
+    Then api/ready becomes 200 with the words "inbox"
 
   Scenario: Counters
     Given a service that answers every message

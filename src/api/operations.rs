@@ -25,6 +25,8 @@ pub(super) struct Ready {
     /// `ok`, or the problem.
     outbox: String,
     /// `ok`, or the problem.
+    inbox: String,
+    /// `ok`, or the problem.
     process: String,
 }
 
@@ -38,14 +40,15 @@ pub(super) async fn health() -> impl IntoResponse {
 pub(super) async fn ready(State(api): State<Api>) -> impl IntoResponse {
     let ok = || "ok".to_owned();
     let (bus, service, outbox) = (api.relay.bus_error(), api.relay.service_error(), api.relay.outbox_error());
-    let closing = api.relay.is_closing();
-    let ready = bus.is_none() && service.is_none() && outbox.is_none() && !closing;
+    let (inbox, closing) = (api.relay.inbox_error(), api.relay.is_closing());
+    let ready = [&bus, &service, &outbox, &inbox].into_iter().all(Option::is_none) && !closing;
     let body = Ready {
         ready,
         role: api.relay.role().to_string(),
         bus: bus.unwrap_or_else(ok),
         service: service.unwrap_or_else(ok),
         outbox: outbox.unwrap_or_else(ok),
+        inbox: inbox.unwrap_or_else(ok),
         process: if closing { "shutting down".into() } else { ok() },
     };
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))

@@ -26,13 +26,19 @@ struct Readiness {
     bus: String,
     service: String,
     outbox: String,
+    inbox: String,
     process: String,
 }
 
 impl Readiness {
     fn reasons(&self) -> Vec<String> {
-        let parts =
-            [("bus", &self.bus), ("service", &self.service), ("outbox", &self.outbox), ("process", &self.process)];
+        let parts = [
+            ("bus", &self.bus),
+            ("service", &self.service),
+            ("outbox", &self.outbox),
+            ("inbox", &self.inbox),
+            ("process", &self.process),
+        ];
         let wrong = parts.into_iter().filter(|(_, state)| !matches!(state.as_str(), "" | "ok"));
         wrong.map(|(part, state)| format!("{part}: {state}")).collect()
     }

@@ -27,6 +27,8 @@ pub(crate) struct Metrics {
     outbox: Gauge,
     outbox_held: Gauge,
     outbox_age: Gauge<f64, AtomicU64>,
+    inbox: Gauge,
+    inbox_age: Gauge<f64, AtomicU64>,
     online: Gauge,
 }
 
@@ -38,6 +40,10 @@ pub(super) struct Gauges {
     pub(super) outbox_held: usize,
     /// Time for which the oldest message of the outbox has waited.
     pub(super) outbox_age: Duration,
+    /// Messages in handlers, or waiting for a handler or a subscriber.
+    pub(super) inbox_messages: usize,
+    /// Time for which the oldest message has waited for a subscriber.
+    pub(super) inbox_age: Duration,
     pub(super) online: bool,
 }
 
@@ -70,6 +76,10 @@ impl Metrics {
         );
         let help = "Time for which the oldest message has waited for the bus";
         registry.register("exorelay_relay_outbox_age_seconds", help, metrics.outbox_age.clone());
+        let help = "Messages in handlers, or waiting for a handler or a follower";
+        registry.register("exorelay_relay_inbox", help, metrics.inbox.clone());
+        let help = "Time for which the oldest message has waited for a follower";
+        registry.register("exorelay_relay_inbox_age_seconds", help, metrics.inbox_age.clone());
         registry.register("exorelay_relay_online", "1 while the relay is on the bus", metrics.online.clone());
         metrics
     }
@@ -118,6 +128,8 @@ impl Metrics {
         self.outbox.set(count(gauges.outbox_messages));
         self.outbox_held.set(count(gauges.outbox_held));
         self.outbox_age.set(gauges.outbox_age.as_secs_f64());
+        self.inbox.set(count(gauges.inbox_messages));
+        self.inbox_age.set(gauges.inbox_age.as_secs_f64());
         self.online.set(i64::from(gauges.online));
     }
 }

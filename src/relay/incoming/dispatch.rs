@@ -344,6 +344,11 @@ impl<H: Clone> Incoming<H> {
         &self.watchers
     }
 
+    /// Number of messages in handlers, or waiting for a handler or a subscriber.
+    pub(in crate::relay) fn inbox(&self) -> usize {
+        self.jobs.len() + self.subscribers.waiting()
+    }
+
     /// Number of messages with a handler or a connected subscriber, and of callers that wait for an activity.
     pub(in crate::relay) fn pending(&self) -> usize {
         self.jobs.len() + self.subscribers.with_reader() + self.watchers.len()

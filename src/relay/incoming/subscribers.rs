@@ -76,6 +76,18 @@ impl Subscribers {
         queued
     }
 
+    /// Number of messages that wait for a subscriber.
+    pub(in crate::relay) fn waiting(&self) -> usize {
+        lock(&self.state).leases.waiting()
+    }
+
+    /// Returns the name of the message that has waited longest for a subscriber, and for how long.
+    pub(in crate::relay) fn oldest(&self) -> Option<(MessageName, Duration)> {
+        let state = lock(&self.state);
+        let (name, since) = state.leases.oldest()?;
+        Some((name.clone(), since.elapsed()))
+    }
+
     /// Returns the requests that nobody has acknowledged.
     pub(super) fn requests(&self) -> Vec<Message> {
         let state = lock(&self.state);

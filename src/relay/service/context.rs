@@ -59,7 +59,7 @@ impl Context {
     /// that is a text. Does nothing if nobody waits for a reply. The message counts as handled when the handler returns `Ok`:
     /// unlike an error of the handler, this makes no dead letter.
     ///
-    /// Errors: [`Error::Payload`], [`Error::Closed`].
+    /// Errors: [`Error::Payload`], [`Error::Closed`]. Cancel-safe: it does not wait.
     pub async fn fail(&self, payload: impl Serialize) -> Result<(), Error> {
         let name = || self.message.name.clone();
         let payload = Payload::of(&payload).map_err(|cause| Error::Payload { name: name(), cause })?;

@@ -27,6 +27,18 @@ impl Relay {
         Some(format!("{messages} messages wait, the oldest, '{name}', for {seconds} s: {reason}"))
     }
 
+    /// Returns the problem of the message that has waited in the inbox for too long, if there is one.
+    pub(crate) fn inbox_error(&self) -> Option<String> {
+        let subscribers = self.0.incoming.subscribers();
+        let (name, age) = subscribers.oldest()?;
+        if age < self.0.config.ready_wait_max()? {
+            return None;
+        }
+        let (messages, seconds) = (subscribers.waiting(), age.as_secs());
+        let reason = "no follower of GET /messages takes it";
+        Some(format!("{messages} messages wait, the oldest, '{name}', for {seconds} s: {reason}"))
+    }
+
     /// Returns true once the relay is shutting down.
     pub(crate) fn is_closing(&self) -> bool {
         self.0.incoming.is_closed()
@@ -39,6 +51,8 @@ impl Relay {
             outbox_messages: self.0.outgoing.queued(),
             outbox_held: self.0.outgoing.held(),
             outbox_age: self.0.outgoing.oldest().map_or(Duration::ZERO, |(_, age)| age),
+            inbox_messages: self.0.incoming.inbox(),
+            inbox_age: self.0.incoming.subscribers().oldest().map_or(Duration::ZERO, |(_, age)| age),
             online: self.bus_error().is_none(),
         });
     }

@@ -33,6 +33,8 @@ type Ticket = u64;
 /// A message that is not acknowledged yet.
 struct Queued {
     message: Message,
+    /// Time at which it came.
+    since: Instant,
     /// Number of times it was handed out.
     attempts: u32,
     /// Number of leases that ended without acknowledgement.
@@ -45,8 +47,8 @@ struct Queued {
 }
 
 impl Queued {
-    fn new(message: Message) -> Self {
-        Self { message, attempts: 0, expired: 0, holder: None, lease: None, rests_until: None }
+    fn new(message: Message, since: Instant) -> Self {
+        Self { message, since, attempts: 0, expired: 0, holder: None, lease: None, rests_until: None }
     }
 }
 
@@ -113,7 +115,7 @@ impl<W: Clone> Leases<W> {
         self.next_ticket += 1;
         self.by_id.entry(message.id.clone()).or_default().push(ticket);
         self.waiting.entry(message.name.clone()).or_default().insert(ticket);
-        self.messages.insert(ticket, Queued::new(message));
+        self.messages.insert(ticket, Queued::new(message, now));
         Some(self.hand_out(now))
     }
 
@@ -195,6 +197,17 @@ impl<W: Clone> Leases<W> {
     /// Returns true if a follower reads messages of this name.
     pub(crate) fn has_reader(&self, name: &MessageName) -> bool {
         self.followers.iter().any(|follower| follower.reads(name))
+    }
+
+    /// Number of messages that wait for a follower.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.values().map(BTreeSet::len).sum()
+    }
+
+    /// Returns the name of the message that has waited longest for a follower, and the time at which it came.
+    pub(crate) fn oldest(&self) -> Option<(&MessageName, Instant)> {
+        let first = self.waiting.values().filter_map(BTreeSet::first).min()?;
+        self.messages.get(first).map(|queued| (&queued.message.name, queued.since))
     }
 
     /// Returns the messages, waiting or leased.
