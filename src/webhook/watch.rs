@@ -43,7 +43,7 @@ impl Webhook {
         });
         let mut interval = tokio::time::interval(INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // The reason why the last probe had no answer; the next probe is due after so many intervals.
+        // The reason why the last probe had no answer, and the number of intervals until the next probe.
         let (mut absence, mut skipped) = (None, 0);
         loop {
             interval.tick().await;
