@@ -58,6 +58,7 @@ pub mod api;
 pub mod app;
 pub mod broker;
 pub mod bus;
+mod chain;
 pub mod cli;
 pub mod guide;
 pub mod http;
@@ -72,6 +73,7 @@ mod time;
 pub mod webhook;
 
 pub use app::{Builder, Service, security};
+pub use chain::chain;
 pub use message::{Message, MessageId, MessageName, Payload, Role};
 pub use relay::{
     Config, Context, DeadLetter, DeadLetterId, Direction, Error, Event, Events, Handler, HandlerError, Relay, Replied,

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let Err(error) = run(options) else { return ExitCode::SUCCESS };
     let code = error.exit_code();
     if code != 0 {
-        for line in error.to_string().lines() {
+        for line in exorelay::chain(&error).lines() {
             drop(writeln!(io::stderr(), "exorelay: {line}"));
         }
     }

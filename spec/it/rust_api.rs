@@ -1,4 +1,4 @@
-//! Tests of what a program in Rust can rely on: settings, tokens, streams on disk, and messages that follow from others.
+//! Tests of what a program in Rust can rely on: settings, tokens, streams on disk, requests of handlers, and errors.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ async fn streams_are_opened_in_the_configured_store() {
 }
 
 #[tokio::test]
-async fn what_a_handler_sends_stays_in_its_conversation() {
+async fn requests_of_a_handler_stay_in_its_conversation() {
     let broker = Broker::start(broker::Config { settle_ms: 0, ..broker::Config::default() });
     let (seen, mut messages) = mpsc::channel(8);
     let sent = seen.clone();
@@ -103,7 +103,6 @@ async fn what_a_handler_sends_stays_in_its_conversation() {
     let orders = Relay::builder("orders").broker(&broker).on("order", |_: Message, context: Context| async move {
         context.request("check", 1).await?;
         context.send("note", 2).await?;
-        context.relay().send("note", 3).await?;
         context.reply("ordered", ()).await?;
         Ok(())
     });
@@ -115,13 +114,41 @@ async fn what_a_handler_sends_stays_in_its_conversation() {
         assert_eq!(message.payload::<u32>().unwrap(), payload);
         assert_eq!(message.conversation().as_str() == "order-7", follows);
         assert_eq!(message.auth.map(|auth| auth.to_string()), follows.then(|| "\"ann\"".to_owned()));
-        assert_eq!(message.properties.hops, u32::from(follows));
+        assert_eq!(message.properties.hops, 1);
         assert_eq!(message.response_to, None);
     };
     check(1, true).await;
-    check(2, true).await;
-    check(3, false).await;
+    check(2, false).await;
     for relay in [web, orders, users] {
         relay.close().await;
     }
+}
+
+/// Checks that an error has a source, and that no text of the chain repeats a later one.
+fn check_chain(error: &dyn std::error::Error, expected: &str) {
+    let mut texts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(source) = next {
+        texts.push(source.to_string());
+        next = source.source();
+    }
+    assert!(texts.len() > 1, "{texts:?}");
+    for (index, text) in texts.iter().enumerate() {
+        assert!(texts[index + 1..].iter().all(|later| !text.contains(later.as_str())), "{texts:?}");
+    }
+    let whole = exorelay::chain(error);
+    assert!(whole.contains(expected) && whole == texts.join(": "), "{whole}");
+}
+
+#[tokio::test]
+async fn errors_name_their_sources_and_say_nothing_twice() {
+    let web = Relay::builder("web").bus("http://127.0.0.1:1").connect().await.unwrap();
+    check_chain(&web.request("hello", ()).await.unwrap_err(), "the bus is unreachable: cannot connect to 127.0.0.1:1");
+    let wrong = std::collections::HashMap::from([((1, 2), 3)]);
+    check_chain(&web.send("hello", wrong).await.unwrap_err(), "cannot be written as JSON: key must be a string");
+    web.close().await;
+    let listening = Relay::builder("web").listen("192.0.2.1:1").connect().await.map(drop).unwrap_err();
+    check_chain(&listening, "cannot listen on 192.0.2.1:1; choose another address with Builder::listen: ");
+    let landscape = exorelay::app::landscape::read(std::path::Path::new("/nowhere.toml")).unwrap_err();
+    check_chain(&landscape, "cannot read the landscape /nowhere.toml: No such file");
 }

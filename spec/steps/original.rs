@@ -186,7 +186,7 @@ async fn reports(world: &mut World, _role: String, words: String) {
     let seen = world.relays.events.clone();
     let words = words.replace("{broker}", &world.exocom().address);
     eventually((words.clone(), seen.clone()), || async {
-        let reported = |event: &Event| matches!(event, Event::Error(error) if error.to_string().contains(&words));
+        let reported = |event: &Event| matches!(event, Event::Error(error) if exorelay::chain(error).contains(&words));
         seen.lock().unwrap().iter().any(reported).then_some(())
     })
     .await;
@@ -261,7 +261,7 @@ async fn waits_for_activity(world: &mut World, role: String, name: String, timeo
             Ok(message) if message.name.as_str() == reply => "received",
             Ok(other) => panic!("{other:?}"),
             Err(error) => {
-                failures.lock().unwrap().push(error.to_string());
+                failures.lock().unwrap().push(exorelay::chain(&error));
                 "not received"
             }
         };

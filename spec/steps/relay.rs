@@ -122,7 +122,7 @@ async fn check_handler(world: &mut World, role: String, some: String, name: Stri
 
 #[then(regex = r#"^that fails(?: with the words)?:? "(.+)"$"#)]
 async fn fails(world: &mut World, words: String) {
-    let failure = world.relays.failure.as_ref().expect("a failure").to_string();
+    let failure = exorelay::chain(world.relays.failure.as_ref().expect("a failure"));
     assert!(failure.contains(&words), "{failure}");
 }
 

@@ -92,7 +92,7 @@ async fn streams(
     }
     let mut replies: Replies = request.replies().expect("it is sent");
     while let Some(reply) = replies.next().await {
-        let reported = reply.map(|reply| reply.name.to_string()).map_err(|error| error.to_string());
+        let reported = reply.map(|reply| reply.name.to_string()).map_err(|error| exorelay::chain(&error));
         world.relays.streamed.push(reported);
     }
 }

@@ -198,7 +198,7 @@ async fn waits(world: &mut World, name: String) {
             "" => broker.received_anything().await,
             name => broker.wait_until_received(name).await,
         };
-        outcome.map_err(|error| error.to_string())
+        outcome.map_err(|error| exorelay::chain(&error))
     };
     world.mock.waiting = Some(tokio::spawn(wait));
 }

@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 9] = [
     &["broker"],
     &["http", "store", "web"],
     &["message"],
-    &["sync", "time"],
+    &["chain", "sync", "time"],
 ];
 
 /// Crates that do I/O, read the clock or use randomness.

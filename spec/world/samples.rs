@@ -42,7 +42,7 @@ pub async fn run_asked() -> Option<ExitCode> {
     match service.run_from_env().await {
         Ok(()) => Some(ExitCode::SUCCESS),
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", exorelay::chain(&error));
             Some(ExitCode::FAILURE)
         }
     }

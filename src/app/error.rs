@@ -11,8 +11,8 @@ pub enum Error {
     #[error(transparent)]
     Listen(#[from] http::BindError),
     /// The system refuses a worker thread or its I/O driver.
-    #[error("cannot start: {0}")]
-    Threads(std::io::Error),
+    #[error("cannot start")]
+    Threads(#[source] std::io::Error),
     /// The relay could not be created.
     #[error(transparent)]
     Relay(#[from] relay::Error),
@@ -20,19 +20,21 @@ pub enum Error {
     #[error(transparent)]
     Webhook(#[from] webhook::Error),
     /// The landscape file cannot be read.
-    #[error("cannot read the landscape {}: {cause}", path.display())]
+    #[error("cannot read the landscape {}", path.display())]
     LandscapeFile {
         /// The file.
         path: PathBuf,
         /// The system's reason.
+        #[source]
         cause: std::io::Error,
     },
     /// The landscape file is malformed.
-    #[error("the landscape {} is not usable: {cause}", path.display())]
+    #[error("the landscape {} is not usable", path.display())]
     Landscape {
         /// The file.
         path: PathBuf,
         /// The reason.
+        #[source]
         cause: broker::Error,
     },
     /// A variable of a service's environment is missing or wrong.
@@ -60,22 +62,24 @@ pub enum Error {
         path: PathBuf,
     },
     /// The variable holds a malformed landscape.
-    #[error("{variable} is not usable: {cause}")]
+    #[error("{variable} is not usable")]
     LandscapeVariable {
         /// Its name.
         variable: &'static str,
         /// The reason.
+        #[source]
         cause: broker::Error,
     },
     /// The folder of the streams cannot be opened.
-    #[error("streams.data_dir: {0}")]
+    #[error("streams.data_dir")]
     Store(#[from] store::Error),
     /// The stored streams cannot be read.
-    #[error("streams.data_dir: {} cannot be read: {cause}", dir.display())]
+    #[error("streams.data_dir: {} cannot be read", dir.display())]
     Streams {
         /// The folder.
         dir: PathBuf,
         /// The reason.
+        #[source]
         cause: streams::Error,
     },
     /// Two systems of a listener have overlapping paths, or a path is malformed.
@@ -89,8 +93,8 @@ pub enum Error {
         problem: String,
     },
     /// The signal handlers cannot be installed.
-    #[error("cannot listen for signals: {0}")]
-    Signals(std::io::Error),
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
 }
 
 impl Error {

@@ -100,7 +100,7 @@ mod tests {
 
     fn check_refused(files: &[(&str, &str)], path: &str, expected: &str) {
         let folder = folder(files);
-        let error = read(&folder.path().join(path)).unwrap_err().to_string();
+        let error = crate::chain::chain(&read(&folder.path().join(path)).unwrap_err());
         let error = error.replace(&format!("{}/", folder.path().display()), "");
         assert!(error.starts_with(expected), "{error}");
         assert!(!error.contains('\n'), "{error}");
@@ -147,14 +147,14 @@ mod tests {
 
     #[test]
     fn devices_and_long_files_are_refused() {
-        let error = read_text(Path::new("/dev/zero")).unwrap_err().to_string();
+        let error = crate::chain::chain(&read_text(Path::new("/dev/zero")).unwrap_err());
         assert_eq!(error, "cannot read the landscape /dev/zero: it is not a file");
         let folder = folder(&[("a.toml", "")]);
         let path = folder.path().join("a.toml");
         File::options().write(true).open(&path).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
-        let error = read(&path).unwrap_err().to_string();
+        let error = crate::chain::chain(&read(&path).unwrap_err());
         assert!(error.ends_with("a.toml: it is longer than 16777216 bytes"), "{error}");
         File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
-        assert!(!read(&path).unwrap_err().to_string().contains("longer"));
+        assert!(!crate::chain::chain(&read(&path).unwrap_err()).contains("longer"));
     }
 }

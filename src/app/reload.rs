@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Error, landscape};
 use crate::broker::{Broker, Landscape};
+use crate::chain::chain;
 use crate::message::Role;
 
 /// The SIGHUP listener and the landscape file of a broker.
@@ -75,7 +76,11 @@ impl Source {
             Ok(landscape) => landscape,
             Err(error) => {
                 let generation = self.generation;
-                tracing::error!(%error, generation, "landscape not applied, the previous one stays in force");
+                tracing::error!(
+                    error = chain(&error),
+                    generation,
+                    "landscape not applied, the previous one stays in force"
+                );
                 return;
             }
         };

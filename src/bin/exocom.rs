@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let Err(error) = run(exocom) else { return ExitCode::SUCCESS };
     let code = error.exit_code();
     if code != 0 {
-        drop(writeln!(io::stderr(), "{error}"));
+        drop(writeln!(io::stderr(), "{}", exorelay::chain(&error)));
     }
     ExitCode::from(code)
 }

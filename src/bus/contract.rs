@@ -362,7 +362,7 @@ async fn an_unreachable_broker_is_named_in_the_error() {
     let bus = HttpBus::new(&config, &InstanceId::parse("web-1").unwrap());
     let error = bus.publish(&[message("1", "create")]).await.unwrap_err();
     assert!(matches!(error, Error::Away(_)), "{error}");
-    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+    assert!(crate::chain::chain(&error).contains("127.0.0.1:1"), "{error}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::http::ClientError;
 #[non_exhaustive]
 pub enum Error {
     /// The broker did not answer.
-    #[error("the bus is unreachable: {0}")]
+    #[error("the bus is unreachable")]
     Away(#[from] ClientError),
     /// The broker's answer is not part of the protocol.
     #[error("the broker at {url} answered {status} to {call}: {hint}")]

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chain::chain;
 use crate::message::{ActivityId, MessageId, MessageName, OutOfBounds, Payload, PayloadError, Role, TextError};
 use crate::{bus, http};
 
@@ -15,11 +16,12 @@ pub enum Error {
     #[error("cannot send this message: {0}; give it a name such as \"users.create\"")]
     Name(TextError),
     /// The payload cannot be written as JSON.
-    #[error("cannot send {name}: its payload cannot be written as JSON: {cause}")]
+    #[error("cannot send {name}: its payload cannot be written as JSON")]
     Payload {
         /// Name of the message.
         name: MessageName,
         /// Error of the serialiser.
+        #[source]
         cause: PayloadError,
     },
     /// The payload is larger than any bus accepts, `http.body_bytes_max` in the configuration.
@@ -203,7 +205,7 @@ impl From<Error> for http::Problem {
             | Error::Listen(_)
             | Error::Setting { .. } => Kind::Internal,
         };
-        let problem = Self::new(kind, &error);
+        let problem = Self::new(kind, chain(&error));
         match error {
             Error::Busy { retry_after, .. } => problem.retry_after(retry_after),
             Error::Closed | Error::Bus(_) => problem.retry_after(Duration::from_secs(1)),

@@ -12,6 +12,7 @@ use super::events::EventSender;
 use super::identity::Identity;
 use super::{Error, Event, Events};
 use crate::bus::{self, Membership};
+use crate::chain::chain;
 use crate::http::Backoff;
 
 /// Time to withdraw a registration that has no answer yet.
@@ -84,7 +85,7 @@ impl Presence {
         }
         Some(match &state.error {
             _ if state.left => "the relay is closed".into(),
-            Some(error) => error.to_string(),
+            Some(error) => chain(error),
             None => "not registered with the bus yet".into(),
         })
     }
@@ -195,7 +196,7 @@ impl Presence {
         if online || joining {
             match tokio::time::timeout_at(deadline, self.identity.bus.leave(membership)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "could not deregister from the bus"),
+                Ok(Err(error)) => tracing::warn!(error = chain(&error), "could not deregister from the bus"),
                 Err(_) => tracing::warn!("the bus did not confirm the deregistration in time"),
             }
         }
@@ -227,7 +228,7 @@ impl Presence {
     fn set_offline(&self, error: bus::Error) {
         self.state.send_modify(|state| {
             if std::mem::take(&mut state.online) {
-                tracing::warn!(role = %self.identity.role, %error, "offline");
+                tracing::warn!(role = %self.identity.role, error = chain(&error), "offline");
                 self.events.send(Event::Offline);
             }
             state.error = Some(error);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::wire::{AnswerError, SecretError};
+use crate::chain::chain;
 use crate::http::ClientError;
 use crate::{message, relay};
 
@@ -43,7 +44,7 @@ pub enum Error {
     #[error("the service handled the message, but its reply cannot be read: {0}")]
     AnswerTooLarge(ClientError),
     /// The service handled the message, but the relay did not accept the reply.
-    #[error("the service handled the message, but its reply {name} was not sent: {cause}")]
+    #[error("the service handled the message, but its reply {name} was not sent: {}", chain(cause))]
     Unsent {
         /// Name of the reply.
         name: message::MessageName,

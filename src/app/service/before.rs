@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+use crate::chain::chain;
 use crate::relay::{Handler, HandlerError, Relay, handler};
 
 /// A hook to run once.
@@ -39,7 +40,7 @@ pub(super) async fn run(hooks: Vec<Hook>, relay: &Relay) -> Result<(), String> {
         let running = AssertUnwindSafe(async { hook(relay.clone()).await });
         match running.catch_unwind().await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(error.to_string()),
+            Ok(Err(error)) => return Err(chain(&*error)),
             Err(_) => return Err("it panicked".to_owned()),
         }
     }

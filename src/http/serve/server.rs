@@ -62,7 +62,7 @@ pub enum BindError {
         port: u16,
     },
     /// The system does not allow it, or the host is not one of this machine.
-    #[error("cannot listen on {address}: {source}; choose another address with {option}")]
+    #[error("cannot listen on {address}; choose another address with {option}")]
     System {
         /// The way to choose another address, such as `--listen HOST:PORT`.
         option: &'static str,

@@ -19,6 +19,7 @@ use super::outcome::{Outcome, RETRY_AFTER, Refused};
 use super::rules::{Fingerprint, Hops, Occasional, Seen, Sight};
 use super::subscribers::Subscribers;
 use super::watch::ActivityWatchers;
+use crate::chain::chain;
 use crate::message::{FAILED, Message, MessageId, MessageName, UNDELIVERED};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
@@ -369,7 +370,7 @@ impl<H: Clone> Incoming<H> {
 async fn handled(call: impl Future<Output = Handled>) -> Outcome {
     match AssertUnwindSafe(call).catch_unwind().await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => Err(chain(&*error)),
         Err(panic) => Err(format!("the handler panicked: {}", panic_text(&*panic))),
     }
 }

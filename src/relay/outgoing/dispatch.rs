@@ -15,6 +15,7 @@ use super::replies::Replies;
 use super::requests::{ReplyOutcome, Requests};
 use super::rules::{Dropped, Oldest};
 use crate::bus;
+use crate::chain::chain;
 use crate::message::{Message, MessageId, Payload, Receipt, ReplyTo, Verdict};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
@@ -200,8 +201,8 @@ impl Outgoing {
         self.metrics.sent(verdict);
         let Some(error) = error_of(message, verdict) else { return };
         if !self.fail(&message.id, &error) {
-            tracing::warn!(message_id = %message.id, name = %message.name, %error, "message was not sent");
-            self.dead_letters.add(message, Direction::Outgoing, error.to_string());
+            tracing::warn!(message_id = %message.id, name = %message.name, error = chain(&error), "message was not sent");
+            self.dead_letters.add(message, Direction::Outgoing, chain(&error));
             self.events.error(error);
         }
     }
@@ -286,9 +287,9 @@ impl Outgoing {
             tracing::debug!(message_id = %id, %error, "a request that has ended had failed");
             return;
         }
-        tracing::warn!(message_id = %id, %error, "message was not delivered");
+        tracing::warn!(message_id = %id, error = chain(&error), "message was not delivered");
         if let Some(message) = message {
-            self.dead_letters.add(&message, Direction::Outgoing, error.to_string());
+            self.dead_letters.add(&message, Direction::Outgoing, chain(&error));
         }
         self.events.error(error);
     }

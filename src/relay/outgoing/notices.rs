@@ -3,6 +3,9 @@
 use crate::message::{FAILED, Failure, Message, MessageName, Payload, Role, Undeliverable};
 use crate::relay::Error;
 
+/// Length at which a reason is cut off, so that the notice stays within the bounds of a message.
+const REASON_CHARS_MAX: usize = 2_000;
+
 /// A notice that a message was not delivered, or not handled.
 pub(super) struct Notice {
     pub(super) error: Error,
@@ -48,7 +51,8 @@ pub(super) fn failure(
     payload: Option<Payload>,
 ) -> (MessageName, Option<Payload>) {
     let (id, name) = (request.id.clone(), request.name.clone());
-    let failure = Failure { id, name, role: role.clone(), reason: reason.to_owned(), payload };
+    let failure =
+        Failure { id, name, role: role.clone(), reason: reason.chars().take(REASON_CHARS_MAX).collect(), payload };
     let name = MessageName::parse(FAILED).expect("a valid name");
-    (name, Payload::of(&failure).ok())
+    (name, Payload::of_carried(&failure).ok())
 }

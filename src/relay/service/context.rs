@@ -69,18 +69,17 @@ impl Context {
         self.relay.0.outgoing.report_failure(&self.message, reason, payload)
     }
 
-    /// Sends a message that follows from the received one, like [`Relay::send`] but in its activity and trace and with its
-    /// `auth`. Use [`Context::relay`] for one that has nothing to do with it.
+    /// Sends a message in an activity of its own, like [`Relay::send`], and without the `auth` of the received message. It
+    /// counts as one more hop, which bounds loops.
     pub fn send<N>(&self, name: N, payload: impl Serialize) -> Sending
     where
         N: TryInto<MessageName>,
         Error: From<N::Error>,
     {
-        self.relay.send(name, payload).following(&self.message)
+        self.relay.send(name, payload).led_to_by(&self.message)
     }
 
-    /// Makes a request that follows from the received message, like [`Relay::request`] but in its activity and trace and
-    /// with its `auth`. Use [`Context::relay`] for one that has nothing to do with it.
+    /// Makes a request like [`Relay::request`], but in the activity and trace of the received message and with its `auth`.
     pub fn request<N>(&self, name: N, payload: impl Serialize) -> Requesting
     where
         N: TryInto<MessageName>,
@@ -89,7 +88,7 @@ impl Context {
         self.relay.request(name, payload).following(&self.message)
     }
 
-    /// The relay that received the message. What is sent with it has an activity of its own.
+    /// The relay that received the message. What is sent with it has nothing to do with the message.
     pub fn relay(&self) -> &Relay {
         &self.relay
     }

@@ -40,8 +40,10 @@ impl Sending {
         self
     }
 
-    pub(super) fn following(mut self, cause: &Message) -> Self {
-        self.draft = self.draft.map(|draft| draft.following(cause));
+    pub(super) fn led_to_by(mut self, cause: &Message) -> Self {
+        if let Ok(draft) = &mut self.draft {
+            draft.properties = cause.properties.of_follower();
+        }
         self
     }
 

@@ -22,7 +22,7 @@ use crate::message::{Payload, Role, Verdict};
 
 async fn check_cannot_join(config: Config, expected: &str) {
     let member = Member::new(config);
-    let error = member.bus.join(&member.membership).await.unwrap_err().to_string();
+    let error = crate::chain::chain(&member.bus.join(&member.membership).await.unwrap_err());
     assert!(error.contains(expected), "{error}");
 }
 
