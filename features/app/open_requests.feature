@@ -22,6 +22,16 @@ Feature: Requests that stay open
     And a request of "report.make" with a timeout of 90s is waiting at the api
     Then the waiting request gets 200 with `{"pages":3}`
 
+  Scenario: At the limit of open requests, a new one is refused and the others are answered
+    Given the setting EXORELAY__BROKER__OPEN_REQUESTS_MAX is 1
+    And `exorelay broker` is running
+    And `exorelay run --role reports --receives report.make --forward {service} --bus {broker}` is running as "reports"
+    And `exorelay run --role web --bus {broker}` is running as "web"
+    And a request of "report.make" is waiting at the api
+    When I POST `1` to api/request/report.make
+    Then I get 503 with the problem "busy"
+    And the waiting request gets 200 with `{"pages":3}`
+
   Scenario: The reply passes everything else that waits for its requester
     Given the setting EXORELAY__RELAY__INBOX_MESSAGES_MAX is 4
     And the setting EXORELAY__BROKER__QUEUE_MESSAGES_MAX is 16

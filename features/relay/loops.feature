@@ -12,6 +12,6 @@ Feature: Loops
     Given "ping" has a handler for "ping" that replies "pong" with `1`
     And "pong" has a handler for "pong" that replies "ping" with `1`
     When "web" sends "ping" with `1`
-    Then the dead letters of "ping" are "ping: the bus refused pong: 'pong' ends a chain of more than 32 messages that answer one another, which is a loop (broker.hops_max)"
+    Then the dead letters of "ping" are "ping: the bus refused pong: 'pong' ends a chain of more than 32 messages that follow from one another, which is a loop (broker.hops_max)"
     And "ping" has handled "ping" 17 times
     And "pong" has handled "pong" 16 times

@@ -63,8 +63,8 @@ pub struct Config {
     pub conversations_max: usize,
     /// Maximum number of requests that wait for replies, each for as long as its own timeout; more are refused as busy.
     pub open_requests_max: usize,
-    /// Maximum number of messages that may lead to one another by replies; a longer chain is a loop, and its next message is
-    /// refused.
+    /// Maximum number of messages that may follow from one another, as a reply follows from its request and what a handler
+    /// sends from the handled message; a longer chain is a loop, and its next message is refused.
     pub hops_max: u32,
     /// Time for which an idle conversation is remembered.
     pub conversation_idle_ms: u64,

@@ -97,11 +97,11 @@ impl Engine {
         let mut effects = Vec::new();
         let verdict = {
             let mut exchange = self.exchange();
-            // A message that is given back is still that of its first sender.
-            let is_forged = |sender: &&Role| {
-                !message.properties.returned && !exchange.registry().may_speak_for(sender, origin, token)
-            };
-            match message.sender.as_ref().filter(is_forged).cloned() {
+            let is_forged = |sender: &&Role| !exchange.registry().may_speak_for(sender, origin, token);
+            // A message that is given back is still that of its first sender, and comes from one of its receivers.
+            let own_role = || exchange.registry().instance(origin).map(|instance| &instance.role);
+            let speaker = if message.properties.returned { own_role() } else { message.sender.as_ref() };
+            match speaker.filter(is_forged).cloned() {
                 Some(role) => {
                     effects
                         .push(Effect::Note(Note::Forbidden { sender: Some(role.clone()), name: message.name.clone() }));

@@ -272,7 +272,9 @@ impl ServiceSession {
             let passing = Some(Lanes::Urgent).filter(|_| in_flight.lanes == Lanes::All);
             self.in_flight = None;
             self.engine.record_outcome(key, Attempt::Answered(outcomes));
-            self.pause = busy.then(|| Pause { until: now() + BUSY_PAUSE, passing });
+            if busy {
+                self.pause = Some(Pause { until: now() + BUSY_PAUSE, passing });
+            }
         }
         Ok(())
     }

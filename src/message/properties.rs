@@ -1,7 +1,8 @@
 //! Properties that only our relays and broker exchange: the `relay` key of an envelope.
 //!
 //! `{"hops":1,"replyTo":{"instance":"…","timeoutMs":30000,"many":true},"to":"…","repeatMs":600000,"returned":true}`,
-//! each left out at its default. Originals neither send nor get the key.
+//! each left out at its default. Originals do not send the key; those of the HTTP era ignore it, and those of the WebSocket
+//! era do not get it.
 
 use std::time::Duration;
 

@@ -203,7 +203,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "broker.hops_max",
-        "Maximum messages that may answer one another in a chain; a longer chain is a loop, and its next message is refused.",
+        "Maximum messages that may follow from one another, such as replies to replies; a longer chain is a loop and refused.",
     ),
     ("broker.conversation_idle_ms", "Time for which a conversation without messages is remembered."),
     ("broker.instances_max", "Maximum service instances in the landscape."),

@@ -66,6 +66,8 @@ pub(crate) struct Exchanged<'a, R> {
     /// The sending instance.
     pub(crate) origin: (Option<&'a InstanceId>, Option<InstanceKey>),
     pub(crate) receivers: R,
+    /// Number of absent roles that get it later.
+    pub(crate) absent: usize,
 }
 
 impl Conversations {
@@ -143,9 +145,11 @@ impl Conversations {
 
     /// Records a message that was routed. A request stays open from then on, and the reply to one ends it.
     pub(crate) fn record(&mut self, now: Instant, exchanged: Exchanged<'_, impl Iterator<Item = InstanceKey>>) {
-        let Exchanged { message, conversation, origin: (sender, origin), receivers } = exchanged;
+        let Exchanged { message, conversation, origin: (sender, origin), receivers, absent } = exchanged;
         let (id, asker) = (&message.id, message.properties.reply_to.as_ref());
         let opens = id.as_str() == conversation.as_str();
+        let mut receivers_len = absent;
+        let receivers = receivers.inspect(|_| receivers_len += 1);
         let entry = self.touch(now, conversation.clone());
         if asker.is_none() {
             entry.make_space();
@@ -162,12 +166,26 @@ impl Conversations {
             entry.hops = message.properties.hops;
         }
         if let Some(asker) = asker {
-            self.open(now, message, conversation, asker);
+            self.open(now, message, (conversation, receivers_len), asker);
         }
         if let Some(request) = &message.response_to {
             self.answered(&request.clone().into());
         }
         self.trim(now, TRIMMED_MAX);
+    }
+
+    /// Records that one receiver of a request will not answer it. Returns true if no other one may, which ends the request;
+    /// also if there is no such request.
+    pub(crate) fn failed(&mut self, id: &MessageId) -> bool {
+        let id = ActivityId::from(id.clone());
+        if let Some(request) = self.entries.get_mut(&id).and_then(|entry| entry.request.as_mut()) {
+            request.receivers = request.receivers.saturating_sub(1);
+            if request.receivers > 0 {
+                return false;
+            }
+        }
+        self.close(&id);
+        true
     }
 
     /// Records that a message of the conversation goes to another instance.
@@ -195,11 +213,18 @@ impl Conversations {
     }
 
     /// Opens a request, or extends it if its sender repeats it.
-    fn open(&mut self, now: Instant, message: &Message, conversation: &ActivityId, asker: &ReplyTo) {
+    fn open(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        (conversation, receivers): (&ActivityId, usize),
+        asker: &ReplyTo,
+    ) {
         let id = ActivityId::from(message.id.clone());
         self.close(&id);
         self.pin(conversation);
-        let request = self.open.insert(now, id.clone(), conversation.clone(), (asker, message.sender.clone()));
+        let mut request = self.open.insert(now, id.clone(), conversation.clone(), (asker, message.sender.clone()));
+        request.receivers = receivers;
         if let Some(entry) = self.pin(&id) {
             entry.request = Some(request);
         }

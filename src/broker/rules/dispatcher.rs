@@ -73,7 +73,7 @@ impl<H: Clone> Dispatcher<H> {
 
     pub(super) fn drain(&mut self) {
         self.is_draining = true;
-        self.mailboxes.drop_notices();
+        self.mailboxes.drain();
     }
 
     /// See [`super::Exchange::register`].
@@ -203,8 +203,8 @@ impl<H: Clone> Dispatcher<H> {
         ended
     }
 
-    /// Checks that one more request may be open, and that the message does not end a chain of replies to replies that is too
-    /// long to be anything but a loop. Returns the verdict if the message is refused.
+    /// Checks that one more request may be open, and that the message does not end a chain of messages that follow from one
+    /// another and is too long to be anything but a loop. Returns the verdict if the message is refused.
     pub(super) fn admit(
         &self,
         now: Instant,
@@ -223,7 +223,7 @@ impl<H: Clone> Dispatcher<H> {
         }
         let (name, activity) = (message.name.clone(), message.conversation());
         let detail = format!(
-            "'{name}' ends a chain of more than {hops_max} messages that answer one another, which is a loop \
+            "'{name}' ends a chain of more than {hops_max} messages that follow from one another, which is a loop \
              (broker.hops_max)"
         );
         effects.push(Effect::Note(Note::Loop { name, activity, hops_max }));
@@ -262,15 +262,20 @@ impl<H: Clone> Dispatcher<H> {
     /// Sends a message to one instance of every role that receives it.
     pub(super) fn send(&mut self, incoming: &Incoming, effects: &mut Vec<Effect<H>>) -> Verdict {
         let Incoming { now, origin, message, correlation } = incoming;
-        let plan = self.mailboxes.plan(*now, *origin, message, *correlation);
+        let mut plan = self.mailboxes.plan(*now, *origin, message, *correlation);
+        let asker = self.mailboxes.absent_asker(*now, message).filter(|_| !self.config.compat);
+        if let Some((_, role)) = &asker {
+            // The reply waits for the instance that asked.
+            plan.recipients.retain(|recipient| recipient.role != *role);
+        }
         if self.mailboxes.is_busy(&plan, message) {
             return Verdict::Busy { retry_after: RETRY_AFTER };
         }
-        let absentees = self.queue_for_absentees(*now, *origin, message, &plan, effects);
+        let absentees = self.queue_for_absentees(incoming, &plan, asker, effects);
         if plan.recipients.is_empty() && !absentees.accepts {
             return Verdict::NoReceivers;
         }
-        self.mailboxes.record(*now, *origin, message, &plan);
+        self.mailboxes.record(*now, *origin, message, &plan, absentees.roles.len());
         self.log(*now, message, &plan, effects);
         self.trace_routed(incoming, &plan, &absentees, effects);
         self.mailboxes.deliver(*now, *origin, message, plan, effects);
@@ -309,12 +314,12 @@ impl<H: Clone> Dispatcher<H> {
     /// those that the landscape declares, and during startup those that may still register.
     fn queue_for_absentees(
         &mut self,
-        now: Instant,
-        origin: Option<&InstanceId>,
-        message: &Message,
+        Incoming { now, origin, message, .. }: &Incoming,
         Plan { public, recipients, .. }: &Plan,
+        asker: Option<(InstanceId, Role)>,
         effects: &mut Vec<Effect<H>>,
     ) -> Absentees {
+        let (now, origin) = (*now, *origin);
         let is_present = |role: &Role| recipients.iter().any(|recipient| recipient.role == *role);
         let declared = self.mailboxes.registry().declared_receivers(public).iter().filter(|role| !is_present(role));
         let declared: Vec<Role> = declared.cloned().collect();
@@ -322,19 +327,18 @@ impl<H: Clone> Dispatcher<H> {
         if self.config.compat {
             return Absentees { accepts: !declared.is_empty(), roles: Vec::new() };
         }
-        if let Some((asker, role)) = self.mailboxes.absent_asker(now, message).filter(|(_, role)| !is_present(role)) {
-            let envelope = self.mailboxes.envelope(now, (message.clone(), public.clone()), role.clone(), origin);
-            let envelope = Envelope { only: Some(asker), urgent: true, logged: false, ..envelope };
-            self.mailboxes.queue_for_absent(envelope, effects);
-            return Absentees { accepts: true, roles: vec![role] };
-        }
         let mut roles = self.departed.expected(now, public);
         roles.retain(|role| !is_present(role) && !declared.contains(role));
         roles.extend(declared);
-        for role in &roles {
-            let envelope = self.mailboxes.envelope(now, (message.clone(), public.clone()), role.clone(), origin);
-            self.mailboxes.queue_for_absent(Envelope { logged: false, ..envelope }, effects);
+        let asker_role = asker.as_ref().map(|(_, role)| role.clone());
+        roles.retain(|role| Some(role) != asker_role.as_ref());
+        let receivers = roles.iter().cloned().map(|role| (None, role));
+        for (only, role) in receivers.chain(asker.map(|(asker, role)| (Some(asker), role))) {
+            let envelope = self.mailboxes.envelope(now, (message.clone(), public.clone()), role, origin);
+            let urgent = only.is_some();
+            self.mailboxes.queue_for_absent(Envelope { only, urgent, logged: false, ..envelope }, effects);
         }
+        roles.extend(asker_role);
         if !self.startup.is_in_progress(now) {
             return Absentees { accepts: !roles.is_empty(), roles };
         }

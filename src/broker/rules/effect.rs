@@ -102,7 +102,7 @@ pub(crate) enum Note {
         /// Activity of the verdict.
         activity: ActivityId,
     },
-    /// A chain of replies to replies is too long.
+    /// A chain of messages that follow from one another is too long.
     Loop {
         /// The message that was refused.
         name: MessageName,
@@ -161,7 +161,7 @@ impl fmt::Display for Note {
             }
             Self::Loop { name, activity, hops_max } => write!(
                 formatter,
-                "'{name}' for activityId '{activity}' is refused: more than {hops_max} messages answer one another, which \
+                "'{name}' for activityId '{activity}' is refused: more than {hops_max} messages follow from one another, which \
                  is a loop"
             ),
             Self::BadFrame { role, instance, raw, cause } => {

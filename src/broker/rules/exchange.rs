@@ -96,16 +96,22 @@ impl<H: Clone> Exchange<H> {
             let given_back = origin.map(|origin| self.dispatcher.give_back(now, origin, message, effects));
             return given_back.unwrap_or(Verdict::NoReceivers);
         }
-        if let Some(refused) = self.dispatcher.admit(now, origin, &mut message, effects) {
-            return refused;
-        }
         if message.sender.is_none() {
             message.sender = self.registry().instance(origin).map(|instance| instance.role.clone());
         }
-        if message.name.as_str() == FAILED && self.dispatcher.mailboxes().is_awaited(&message) {
-            // A failure is an answer that every receiver may give.
+        if message.name.as_str() == FAILED
+            && let Some(request) = message.response_to.clone()
+            && self.dispatcher.mailboxes().is_awaited(&message)
+        {
+            // A failure is an answer that every receiver may give. Another receiver may still give a better one.
+            if !self.mailboxes().is_final_failure(&request) {
+                return Verdict::Accepted;
+            }
             let correlation = self.dispatcher.correlate(now, origin, &mut message);
             return self.dispatcher.route(Incoming { now, origin, message, correlation }, effects);
+        }
+        if let Some(refused) = self.dispatcher.admit(now, origin, &mut message, effects) {
+            return refused;
         }
         if !self.registry().permits(message.sender.as_ref(), &message.name) {
             let (sender, name) = (message.sender.clone(), message.name.clone());

@@ -1,6 +1,7 @@
 //! Instances with their queues: gives envelopes to instances.
 
 mod moving;
+mod notices;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -21,6 +22,8 @@ pub(super) struct Mailboxes<H> {
     queues: Queues,
     conversations: Conversations,
     next_sequence: u64,
+    /// True once notices for absent senders are dropped.
+    is_draining: bool,
 }
 
 impl<H: Clone> Mailboxes<H> {
@@ -30,6 +33,7 @@ impl<H: Clone> Mailboxes<H> {
             queues: Queues::new(QueueLimits::of(&config)),
             conversations: Conversations::new(&config),
             next_sequence: 0,
+            is_draining: false,
             config,
         }
     }
@@ -145,12 +149,19 @@ impl<H: Clone> Mailboxes<H> {
         !plan.recipients.is_empty() && !recipients.any(|recipient| takes(recipient.key))
     }
 
-    /// Records the message in its conversation.
-    pub(super) fn record(&mut self, now: Instant, origin: Option<&InstanceId>, message: &Message, plan: &Plan) {
+    /// Records the message in its conversation; `absent` roles get it later.
+    pub(super) fn record(
+        &mut self,
+        now: Instant,
+        origin: Option<&InstanceId>,
+        message: &Message,
+        plan: &Plan,
+        absent: usize,
+    ) {
         let key = origin.and_then(|id| self.registry.key_of(id));
         let receivers = plan.recipients.iter().map(|recipient| recipient.key);
         let conversation = &plan.conversation;
-        self.conversations.record(now, Exchanged { message, conversation, origin: (origin, key), receivers });
+        self.conversations.record(now, Exchanged { message, conversation, origin: (origin, key), receivers, absent });
     }
 
     /// Hands the message to its receivers.
@@ -164,7 +175,7 @@ impl<H: Clone> Mailboxes<H> {
     ) {
         for Recipient { key, role, name, requested } in plan.recipients {
             let id = self.registry.get(key).and_then(|instance| instance.id.as_ref());
-            let only = id.filter(|_| requested).cloned();
+            let only = id.filter(|_| requested || plan.urgent == Some(key)).cloned();
             let message = Message { name, ..message.clone() };
             let envelope = self.envelope(now, (message, plan.public.clone()), role, origin);
             let urgent = plan.urgent == Some(key);
@@ -197,39 +208,6 @@ impl<H: Clone> Mailboxes<H> {
                 false
             }
         }
-    }
-
-    /// Queues a notice for the instance that sent a message of `role`; if it has left, for another one of the role, once
-    /// there is one. A failed delivery is not reported.
-    pub(super) fn notify(
-        &mut self,
-        now: Instant,
-        (id, role): (&InstanceId, Option<&Role>),
-        message: Message,
-        effects: &mut Vec<Effect<H>>,
-    ) {
-        let own = self.registry.key_of(id);
-        let Some(key) = own.or_else(|| self.registry.notice_taker(role?)) else {
-            if let Some(role) = role {
-                let public = message.name.clone();
-                let envelope = self.envelope(now, (message, public), role.clone(), None);
-                self.queue_for_absent(Envelope { only: Some(id.clone()), reported: false, ..envelope }, effects);
-            }
-            return;
-        };
-        let Some(instance) = self.registry.get(key).filter(|instance| instance.takes_notices()) else { return };
-        let role = instance.role.clone();
-        let urgent = self.is_awaited(&message);
-        if self.takes(key, bytes_of(&message), urgent) {
-            let public = message.name.clone();
-            let envelope = self.envelope(now, (message, public), role, None);
-            self.enqueue(key, Envelope { only: Some(id.clone()), urgent, reported: false, ..envelope }, effects);
-        }
-    }
-
-    /// Drops notices for senders that are absent.
-    pub(super) fn drop_notices(&mut self) {
-        self.queues.drop_notices();
     }
 
     /// See [`super::Exchange::take`].

@@ -15,6 +15,8 @@ pub(super) struct OpenRequest {
     pub(super) conversation: ActivityId,
     /// Role of the instance that waits.
     pub(super) role: Option<Role>,
+    /// Number of receivers that may still answer.
+    pub(super) receivers: usize,
     /// True if it waits for further replies after the first.
     pub(super) many: bool,
     /// Its position among the deadlines.
@@ -52,7 +54,7 @@ impl OpenRequests {
         let deadline = (now + asker.timeout().min(TIMEOUT_MAX), self.next);
         self.next += 1;
         self.deadlines.insert(deadline, id);
-        OpenRequest { conversation, role, many: asker.many, deadline }
+        OpenRequest { conversation, role, receivers: 0, many: asker.many, deadline }
     }
 
     pub(super) fn remove(&mut self, request: &OpenRequest) {

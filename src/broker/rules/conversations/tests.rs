@@ -21,7 +21,7 @@ fn record(table: &mut Conversations, now: Instant, message: &str, conversation: 
 fn record_message(table: &mut Conversations, now: Instant, message: &Message, activity: &ActivityId, sender: &str) {
     let (sender, receivers) = (instance(sender), [InstanceKey(2)].into_iter());
     let origin = (Some(&sender), Some(InstanceKey(1)));
-    table.record(now, Exchanged { message, conversation: activity, origin, receivers });
+    table.record(now, Exchanged { message, conversation: activity, origin, receivers, absent: 0 });
 }
 
 fn name(text: &str) -> MessageName {
@@ -176,7 +176,10 @@ fn every_receiver_of_an_open_request_is_remembered() {
     let (activity, sender) = (ActivityId::parse("activity").unwrap(), instance("web-1"));
     let mut send = |message: &Message, receivers: std::ops::Range<u64>| {
         let receivers = receivers.map(InstanceKey);
-        table.record(now, Exchanged { message, conversation: &activity, origin: (Some(&sender), None), receivers });
+        table.record(
+            now,
+            Exchanged { message, conversation: &activity, origin: (Some(&sender), None), receivers, absent: 0 },
+        );
         let known = |key: u64| table.last_received(now, &activity, InstanceKey(key)).is_some();
         (table.participants(now, &activity).len(), known(0))
     };

@@ -9,6 +9,9 @@ use crate::message::{Message, MessageName, Role};
 
 impl<H: Clone> Mailboxes<H> {
     pub(super) fn queue_for_role(&mut self, envelope: Envelope, effects: &mut Vec<Effect<H>>) {
+        if self.is_draining && !envelope.reported {
+            return;
+        }
         if let Some(envelope) = self.queues.insert_backlog(envelope) {
             Effect::give_up(envelope, Reason::QueueFull, effects);
         }
@@ -35,16 +38,36 @@ impl<H: Clone> Mailboxes<H> {
         envelopes: VecDeque<Envelope>,
         effects: &mut Vec<Effect<H>>,
     ) {
+        self.reroute_from(now, None, envelopes, effects);
+    }
+
+    /// Like [`Mailboxes::reroute`]; what finds no other instance with capacity returns to the queue of `from`.
+    fn reroute_from(
+        &mut self,
+        now: Instant,
+        from: Option<InstanceKey>,
+        envelopes: VecDeque<Envelope>,
+        effects: &mut Vec<Effect<H>>,
+    ) {
         let mut receivers = BTreeSet::new();
         for mut envelope in envelopes {
-            let Some((key, name)) = self.receiver_of(now, &envelope) else {
-                self.queue_for_role(envelope, effects);
-                continue;
+            let receiver = self.receiver_of(now, &envelope);
+            let fits = receiver.as_ref().is_some_and(|(key, _)| self.queues.fits(*key, &envelope));
+            let (key, name) = match (receiver, from) {
+                (Some(receiver), _) if fits => receiver,
+                (_, Some(from)) => {
+                    self.queues.insert(from, envelope);
+                    continue;
+                }
+                (Some(_), None) => {
+                    Effect::give_up(envelope, Reason::QueueFull, effects);
+                    continue;
+                }
+                (None, None) => {
+                    self.queue_for_role(envelope, effects);
+                    continue;
+                }
             };
-            if !self.queues.fits(key, &envelope) {
-                Effect::give_up(envelope, Reason::QueueFull, effects);
-                continue;
-            }
             let sent_as = std::mem::replace(&mut envelope.message.name, name);
             let is_late = !std::mem::replace(&mut envelope.logged, true);
             if is_late && self.config.log_messages {
@@ -61,12 +84,17 @@ impl<H: Clone> Mailboxes<H> {
 
     /// Returns an instance for an envelope that was accepted before, and its name for the message.
     fn receiver_of(&mut self, now: Instant, envelope: &Envelope) -> Option<(InstanceKey, MessageName)> {
-        if let Some(key) = envelope.only.as_ref().and_then(|id| self.registry.key_of(id)) {
-            return Some((key, envelope.message.name.clone()));
-        }
         let Envelope { message, role, public, .. } = envelope;
+        let name_at = |key| if envelope.reported { self.registry.internal_name(key, public) } else { public.clone() };
+        if let Some(key) = envelope.only.as_ref().and_then(|id| self.registry.key_of(id)) {
+            return Some((key, name_at(key)));
+        }
         if !envelope.reported {
-            return self.registry.notice_taker(role).map(|key| (key, message.name.clone()));
+            return self.registry.notice_taker(role).map(|key| (key, name_at(key)));
+        }
+        if envelope.urgent {
+            // Only the instance that asked waits for it.
+            return None;
         }
         let conversation = self.conversations.conversation_of(now, message);
         let participants = self.conversations.participants(now, &conversation);
@@ -99,7 +127,7 @@ impl<H: Clone> Mailboxes<H> {
         }
         for key in away {
             let envelopes = self.queues.take_movable(key);
-            self.reroute(now, envelopes, effects);
+            self.reroute_from(now, Some(key), envelopes, effects);
         }
     }
 
@@ -112,6 +140,11 @@ impl<H: Clone> Mailboxes<H> {
         message: Message,
         effects: &mut Vec<Effect<H>>,
     ) -> bool {
+        let conversation = self.conversations.conversation_of(now, &message);
+        if self.conversations.last_received(now, &conversation, key).is_none() {
+            // It never had the message.
+            return false;
+        }
         let Some(role) = self.registry.get(key).map(|instance| instance.role.clone()) else { return false };
         let public = self.registry.received_name(key, &message.name);
         let ranking = |other| if other == key { usize::MAX } else { self.queues.ranking(other) };
@@ -120,7 +153,6 @@ impl<H: Clone> Mailboxes<H> {
             return false;
         }
         let origin = self.conversations.sender(now, &message.id).cloned();
-        let conversation = self.conversations.conversation_of(now, &message);
         self.conversations.redirect(now, &message.id, &conversation, other);
         let message = Message { name, ..message };
         let envelope = self.envelope(now, (message, public), role, origin.as_ref());
