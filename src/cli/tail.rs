@@ -1,11 +1,13 @@
 //! `exorelay tail`
 
+use std::future::pending;
 use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
 use clap::Args;
+use futures_util::FutureExt;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -98,7 +100,8 @@ impl Tail {
             }
             Ok(ControlFlow::Continue(()))
         };
-        let follow = source.follow(handle);
+        // Fused: it is polled again below after it has ended.
+        let follow = source.follow(handle).fuse();
         tokio::pin!(follow);
         let mut terminated = signal(SignalKind::terminate()).map_err(Error::Input)?;
         let outcome = tokio::select! {
@@ -107,10 +110,11 @@ impl Tail {
             _ = tokio::signal::ctrl_c() => Ok(()),
             _ = terminated.recv() => Ok(()),
         };
-        // The connection stays open meanwhile: a lost follower's messages are delivered to others at once.
+        // The connection stays open meanwhile: a lost follower's messages are delivered to others at once. If it ends, the
+        // running commands still finish.
         tokio::select! {
             () = runner.stop() => {}
-            _ = &mut follow => runner.stop().await,
+            () = follow.then(|_| pending()) => {}
             _ = tokio::signal::ctrl_c() => {}
             _ = terminated.recv() => {}
         }

@@ -9,7 +9,7 @@ use axum::http::Response;
 use futures_util::{StreamExt, stream};
 
 use super::program::{Finished, exorelay};
-use super::sidecar::{Call, Sidecar, answer};
+use super::sidecar::{Call, Sidecar, answer, unused_address};
 
 fn event(id: usize, more: &str) -> String {
     let data = format!(
@@ -103,6 +103,28 @@ fn a_command_that_is_not_there_ends_tail_without_acknowledging() {
         finished.check(1, "was not acknowledged and will be delivered again");
         assert_eq!(sidecar.lines(1), ["GET /messages?declared=true&unacknowledged=1"]);
     }
+}
+
+#[test]
+fn exec_without_a_sidecar_ends_with_its_error() {
+    let address = unused_address();
+    let finished = exorelay(&["tail", "--api", &address, "--exec", "true"]).finish();
+    let expected = format!("exorelay: no sidecar at http://{address}: start one with `exorelay dev` or give --api\n");
+    assert_eq!((finished.code, finished.stderr), (Some(1), expected));
+}
+
+#[test]
+fn a_refusal_ends_exec_once_running_commands_have_finished() {
+    let sidecar = Sidecar::start(|call, before| match (call.line.starts_with("GET "), before) {
+        (true, 0) => answer(200, &[("content-type", "text/event-stream")], event(1, "")),
+        (true, _) => answer(403, &[], "{\"detail\":\"you may not follow\"}"),
+        (false, _) => answer(204, &[], ""),
+    });
+    let finished =
+        exorelay(&["tail", "--api", &sidecar.url(), "--exec", "sleep 2"]).env("PATH", "/usr/bin:/bin").finish();
+    finished.check(1, "exorelay: you may not follow\n");
+    let path = "GET /messages?declared=true&unacknowledged=1";
+    assert_eq!(sidecar.lines(3), [path, path, "POST /messages/1/ack?sender=web"]);
 }
 
 #[test]
