@@ -36,7 +36,7 @@ const ACKNOWLEDGED_MAX: usize = 256;
 #[command(next_help_heading = "Handling")]
 pub(super) struct ExecOptions {
     /// Shell command to run for each message: the payload is its stdin, EXO_MESSAGE, EXO_MESSAGE_ID, EXO_ACTIVITY_ID,
-    /// EXO_SENDER and EXO_ATTEMPT are variables; exit status 0 acknowledges the message
+    /// EXO_SENDER and EXO_ATTEMPT are variables; exit status 0 acknowledges the message, once its reply is sent
     #[arg(long, value_name = "CMD", conflicts_with_all = ["no_ack", "output", "broker"])]
     exec: Option<String>,
     /// Name of the reply, whose payload is the JSON that CMD prints [default: CMD prints {"reply":{"name","payload"}}]
@@ -163,19 +163,28 @@ impl Runner {
         }
     }
 
-    /// Runs the command; replies and acknowledges if it succeeds. Returns true if it does.
+    /// Runs the command; replies and acknowledges if it succeeds, else gives the message back. Returns true if it is handled.
     async fn handle(&self, message: &Message, attempt: u32) -> bool {
         let Inner { command, timeout, ended, .. } = &*self.0;
-        match command::run(command, message, attempt, *timeout).await {
-            Ran::Handled(output) => {
-                let rest = self.answer(message, &output).await;
+        let answered = match command::run(command, message, attempt, *timeout).await {
+            Ran::Handled(output) => self.answer(message, &output).await,
+            Ran::Failed(reason) => Err(reason),
+            Ran::Impossible(cause) => {
+                // Counts as a failed delivery: a message that is the cause would otherwise end each `tail` that gets it.
+                self.give_back(message).await;
+                drop(ended.try_send(Err(Error::Command { command: command.clone(), cause })));
+                return false;
+            }
+        };
+        match answered {
+            Ok(rest) => {
                 self.acknowledge(message).await;
                 if let Some(Err(error)) = rest.map(|text| print_line(&text)) {
                     drop(ended.try_send(Err(error)));
                 }
                 true
             }
-            Ran::Failed(reason) => {
+            Err(reason) => {
                 warn(&format!(
                     "attempt {attempt} to handle {} {} failed: {reason}; it is delivered again",
                     message.name, message.id
@@ -183,44 +192,34 @@ impl Runner {
                 self.give_back(message).await;
                 false
             }
-            Ran::Impossible(cause) => {
-                drop(ended.try_send(Err(Error::Command { command: command.clone(), cause })));
-                false
-            }
         }
     }
 
-    /// Sends the replies in an output. Returns the output if it is something else, to be printed.
-    async fn answer(&self, message: &Message, output: &Bytes) -> Option<String> {
+    /// Sends the replies in an output. Returns the output if it is something else, to be printed. Errors: the reason, for
+    /// people, why a reply is malformed or was not sent; the replies before it are sent.
+    async fn answer(&self, message: &Message, output: &Bytes) -> Result<Option<String>, String> {
         let text = output.trim_ascii();
         if text.is_empty() {
-            return None;
+            return Ok(None);
         }
         let replies = match &self.0.reply {
-            Some(name) => match Payload::parse(output.slice_ref(text)) {
-                Ok(payload) => vec![Reply { name: name.clone(), payload: Some(payload) }],
-                Err(error) => {
-                    warn(&format!("{} {} has no reply: the output of the command: {error}", message.name, message.id));
-                    return Some(String::from_utf8_lossy(text).into_owned());
-                }
-            },
-            None => match meaning(None, output) {
-                Ok(Meaning::Replies(replies)) => replies,
-                Ok(Meaning::Other(_)) => return Some(String::from_utf8_lossy(text).into_owned()),
-                Err(error) => {
-                    warn(&format!("{} {} has no reply: {error}", message.name, message.id));
-                    return None;
-                }
+            Some(name) => {
+                let payload = Payload::parse(output.slice_ref(text))
+                    .map_err(|error| format!("its output is not the payload of {name}: {error}"))?;
+                vec![Reply { name: name.clone(), payload: Some(payload) }]
+            }
+            None => match meaning(None, output).map_err(|error| format!("its output is not a reply: {error}"))? {
+                Meaning::Replies(replies) => replies,
+                Meaning::Other(_) => return Ok(Some(String::from_utf8_lossy(text).into_owned())),
             },
         };
-        for reply in replies {
-            let path = format!("/reply/{}", path_segment(reply.name.as_str()));
-            let body = reply.payload.map(|payload| payload.as_bytes().clone()).unwrap_or_default();
-            if let Err(error) = self.call(&path, reply_headers(message), body).await {
-                warn(&format!("the reply {} to {} {} was not sent: {error}", reply.name, message.name, message.id));
-            }
+        for Reply { name, payload } in replies {
+            let path = format!("/reply/{}", path_segment(name.as_str()));
+            let body = payload.map(|payload| payload.as_bytes().clone()).unwrap_or_default();
+            let sent = self.call(&path, reply_headers(message), body).await;
+            sent.map_err(|error| format!("its reply {name} was not sent: {error}"))?;
         }
-        None
+        Ok(None)
     }
 
     async fn acknowledge(&self, message: &Message) {

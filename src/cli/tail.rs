@@ -35,9 +35,10 @@ Examples: wait for one message and extract its payload; handle each message; fol
 
 Without --exec a message is acknowledged when it is printed, and then counts as handled. With --no-ack it is delivered again after its lease, a few
 times; at most 16 messages are shown before the first of them.
-With --exec CMD a message is acknowledged when CMD has exited with 0. After any other exit, and after --timeout, it is
-delivered again after its lease, with EXO_ATTEMPT one higher, and becomes a dead letter after the last attempt. Ctrl-C
-lets running commands finish. Output that is not a reply is printed.
+With --exec CMD a message is acknowledged when CMD has exited with 0 and its reply, if any, is sent. After any other exit,
+after --timeout, and when the reply is malformed or cannot be sent, it is delivered again after its lease, with EXO_ATTEMPT
+one higher, and becomes a dead letter after the last attempt. Ctrl-C lets running commands finish. Output that is not a reply
+is printed.
 Following a broker does not affect its messages.")]
 pub(super) struct Tail {
     /// Only messages with these names, separated by commas

@@ -94,14 +94,38 @@ fn a_failed_message_is_given_back_and_others_are_handled() {
 }
 
 #[test]
-fn a_command_that_is_not_there_ends_tail_without_acknowledging() {
+fn a_message_whose_reply_is_malformed_or_not_sent_is_given_back() {
+    let refused = "{\"reply\":{\"name\":\"refused\"}}";
+    for (output, reply, reason) in [
+        ("{\"user\": ", &["--reply", "users.created"][..], "its output is not the payload of users.created: "),
+        ("OK", &["--reply", "users.created"], "its output is not the payload of users.created: "),
+        ("{\"reply\": ", &[], "its output is not a reply: the answer is not valid JSON: "),
+        ("{\"reply\":{\"payload\":1}}", &[], "its output is not a reply: "),
+        (refused, &[], "its reply refused was not sent: not allowed"),
+        ("1", &["--reply", "refused"], "its reply refused was not sent: not allowed"),
+    ] {
+        let sidecar = answering(event(1, "") + &event(2, ""), |call| match call.line.as_str() {
+            "POST /reply/refused" => answer(403, &[], "{\"detail\":\"not allowed\"}"),
+            _ => answer(204, &[], ""),
+        });
+        let command = format!("test $(cat) = 2 || echo '{output}'");
+        let arguments = [&["--count", "1", "--exec", &command][..], reply].concat();
+        let mut calls = vec!["POST /messages/1/retry?sender=web", "POST /messages/2/ack?sender=web"];
+        calls.extend(reason.starts_with("its reply").then_some("POST /reply/refused"));
+        let finished = check(&sidecar, &arguments, 0, &calls);
+        let expected = format!("exorelay: attempt 1 to handle hello 1 failed: {reason}");
+        assert!(finished.stderr.contains(&expected), "{finished:?}");
+        assert_eq!(finished.stdout, "");
+    }
+}
+
+#[test]
+fn a_command_that_is_not_there_ends_tail_and_gives_its_message_back() {
     for (command, cause) in [("./nope", "does not find a command"), ("/", "cannot execute")] {
         let sidecar = sidecar(event(1, ""));
-        let finished =
-            exorelay(&["tail", "--api", &sidecar.url(), "--exec", command]).env("PATH", "/usr/bin:/bin").finish();
+        let finished = check(&sidecar, &["--exec", command], 1, &["POST /messages/1/retry?sender=web"]);
         finished.check(1, cause);
         finished.check(1, "was not acknowledged and will be delivered again");
-        assert_eq!(sidecar.lines(1), ["GET /messages?declared=true&unacknowledged=1"]);
     }
 }
 

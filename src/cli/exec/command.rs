@@ -51,7 +51,7 @@ impl Drop for Group {
 pub(super) async fn run(command: &str, message: &Message, attempt: u32, timeout: Duration) -> Ran {
     let mut child = match start(command, message, attempt) {
         Ok(child) => child,
-        Err(error) => return Ran::Impossible(format!("cannot start a shell: {error}")),
+        Err(error) => return not_started(&error),
     };
     let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let payload = message.payload.as_ref().map(|payload| payload.as_bytes().clone()).unwrap_or_default();
@@ -68,6 +68,16 @@ pub(super) async fn run(command: &str, message: &Message, attempt: u32, timeout:
         Some(NOT_FOUND) => Ran::Impossible("the shell does not find a command in it (exit status 127)".to_owned()),
         Some(NOT_EXECUTABLE) => Ran::Impossible("the shell cannot execute it (exit status 126)".to_owned()),
         _ => Ran::Failed(status.to_string()),
+    }
+}
+
+/// Returns the result of a run without a shell. Most causes pass, such as too many processes, or belong to the message, such
+/// as long variables.
+fn not_started(error: &io::Error) -> Ran {
+    let reason = format!("cannot start a shell: {error}");
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Ran::Impossible(reason),
+        _ => Ran::Failed(reason),
     }
 }
 
@@ -135,5 +145,23 @@ async fn read(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> io::Result<(
     match output.len() as u64 > OUTPUT_BYTES_MAX {
         true => Err(io::Error::other(format!("its output is over the limit of {OUTPUT_BYTES_MAX} bytes"))),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_shell_makes_every_run_impossible() {
+        for (kind, is_impossible) in [
+            (io::ErrorKind::NotFound, true),
+            (io::ErrorKind::PermissionDenied, true),
+            (io::ErrorKind::WouldBlock, false),
+            (io::ErrorKind::OutOfMemory, false),
+            (io::ErrorKind::ArgumentListTooLong, false),
+        ] {
+            assert_eq!(matches!(not_started(&kind.into()), Ran::Impossible(_)), is_impossible, "{kind}");
+        }
     }
 }
