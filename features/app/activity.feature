@@ -46,5 +46,5 @@ Feature: Watching the traffic of a broker
     Given `exorelay tail --broker {broker}` follows along
     When the broker is killed and started again
     Then it follows along again
-    When I POST `{"name":"Will"}` to api/request/users.create
+    When I POST `{"name":"Will"}` to api/request/users.create, and again while it is refused as unavailable
     Then it prints a line of JSON each for: users.create, users.created

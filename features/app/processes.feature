@@ -15,7 +15,7 @@ Feature: Services in several languages
 
   Scenario: The broker is killed and comes back
     When the broker is killed and started again
-    And I POST `{"name":"Will Riker"}` to web.mjs/signup
+    And I POST `{"name":"Will Riker"}` to web.mjs/signup, and again while it is refused as unavailable
     Then I get 201 with a user called "Will Riker"
 
   Scenario: The users' sidecar is killed and comes back

@@ -25,7 +25,7 @@ Feature: Sidecars over WebSockets
   Scenario: A killed broker is noticed, and everybody is back when it is
     Given `exorelay run --role web --bus ws://{broker.address}` is running as "web"
     When the broker is killed and started again
-    And I POST `{"name":"Will"}` to api/request/users.create
+    And I POST `{"name":"Will"}` to api/request/users.create, and again while it is refused as unavailable
     Then I get 200 with `{"id":456}`
 
   Scenario: A sidecar that stops leaves at once

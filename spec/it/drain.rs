@@ -9,7 +9,9 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::eventually::eventually;
-use crate::stage::{ORDER, Process, Raw, Sender, Service, Traffic, Transport, call, get, post, reserve_address};
+use crate::stage::{
+    ORDER, Process, Raw, Response, Sender, Service, Traffic, Transport, call, get, post, reserve_address,
+};
 
 /// A request that the service answers with the same payload.
 const CHECK: &str = "order.check";
@@ -195,6 +197,12 @@ fn orders() -> Vec<Vec<Part>> {
     orders
 }
 
+/// Asks again while the bus cannot be reached, which is answered 503 at once.
+async fn ask(url: &str) -> Response {
+    let answer = || async { Some(post(url, &json!("who?")).await).filter(|answer| answer.status != 503) };
+    eventually("an answer other than 503", answer).await
+}
+
 async fn check_order(order: &[Part]) {
     let (broker_at, service_at, web_at) = (reserve_address(), reserve_address(), reserve_address());
     let mut processes = Vec::new();
@@ -219,7 +227,7 @@ async fn check_order(order: &[Part]) {
             assert_eq!(post(&format!("http://{web_at}/send/{ORDER}"), &entry).await.status, 202);
         }
     }
-    let asked = post(&format!("http://{web_at}/request/{CHECK}?timeout=60s"), &json!("who?")).await;
+    let asked = ask(&format!("http://{web_at}/request/{CHECK}?timeout=60s")).await;
     assert_eq!((asked.status, asked.json()), (200, json!("who?")), "{order:?}");
     let service = service.unwrap();
     service.received().wait_for("web", 0..1).await;

@@ -30,6 +30,17 @@ async fn put(world: &mut World, body: String, place: String, content_type: Strin
     world.answers.push(call(Method::PUT, &url, body.into_bytes(), header).await);
 }
 
+/// As a caller does who is told to try again later.
+#[when(regex = r"^I POST `(.*)` to (\S+), and again while it is refused as unavailable$")]
+async fn post_again(world: &mut World, body: String, place: String) {
+    let url = world.url(&place).await;
+    let answer = eventually("another answer than 502 and 503", || async {
+        let answer = call(Method::POST, &url, body.clone().into_bytes(), None).await;
+        (![502, 503].contains(&answer.status)).then_some(answer)
+    });
+    world.answers.push(answer.await);
+}
+
 #[when(regex = r"^I POST `(.*)` to (\S+) until it is refused$")]
 async fn post_until_refused(world: &mut World, body: String, place: String) {
     let url = world.url(&place).await;

@@ -198,7 +198,7 @@ impl Builder {
         check_token(&self.bus.token)?;
         let envelope_bytes_max = self.limits.envelope_bytes_max();
         self.bus.frame_bytes_max = self.bus.frame_bytes_max.max(envelope_bytes_max);
-        let transport = Transport::of(self.broker, &self.bus, &instance)?;
+        let transport = Transport::of(self.broker, &self.bus, (&instance, self.limits.body_bytes_max))?;
         let listening = match (self.listening, &self.listen, matches!(transport, Transport::Calls(_))) {
             (Some(listening), _, _) => Some(listening),
             (None, Some(address), _) => Some(Listening::bind("Builder::listen", address).await?),
@@ -253,7 +253,11 @@ enum Transport {
 }
 
 impl Transport {
-    fn of(broker: Option<Broker>, config: &bus::Config, instance: &InstanceId) -> Result<Self, Error> {
+    fn of(
+        broker: Option<Broker>,
+        config: &bus::Config,
+        (instance, payload_bytes_max): (&InstanceId, usize),
+    ) -> Result<Self, Error> {
         if let Some(broker) = broker {
             return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
         }
@@ -263,8 +267,13 @@ impl Transport {
         }
         if config.url == EMBEDDED {
             // No other process can register with it.
-            let broker =
-                Broker::start(crate::broker::Config { settle_ms: 0, traffic_messages_max: 0, ..Default::default() });
+            let config = crate::broker::Config {
+                settle_ms: 0,
+                traffic_messages_max: 0,
+                payload_bytes_max,
+                ..Default::default()
+            };
+            let broker = Broker::start(config);
             return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
         }
         if config.url.starts_with("http://") || config.url.starts_with("https://") {

@@ -34,7 +34,7 @@ pub struct Config {
     pub breaker_open_ms: u64,
     /// Maximum pause before a probe. When the service answers again after it did not, calls resume at once.
     pub breaker_open_max_ms: u64,
-    /// Time without an answer to calls that run, after which a service that does not answer a probe either counts as away.
+    /// Time without an answer to any of the calls that run, after which the service counts as away until it answers one.
     pub hang_ms: u64,
 }
 

@@ -27,6 +27,8 @@ struct State {
     running: usize,
     /// Time of the last answer, or at which a call began while no other ran.
     answered: Instant,
+    /// Number of calls that were answered so far.
+    answers: u64,
     /// Reason why the service counts as away although calls are not paused.
     absence: Option<String>,
     /// True if the breaker opened because of a call without an answer.
@@ -42,6 +44,8 @@ pub(super) struct Pulse {
     pub(super) is_held: bool,
     /// Time for which calls have run without an answer to any.
     pub(super) silence: Duration,
+    /// Number of calls that were answered so far.
+    pub(super) answers: u64,
 }
 
 /// Permission to make one call now. Holds a concurrency permit until [`CallPermit::finish`]; a permit dropped without
@@ -64,6 +68,7 @@ impl Gate {
                 cause: String::new(),
                 running: 0,
                 answered: Instant::now(),
+                answers: 0,
                 absence: None,
                 opened_by_silence: false,
             }),
@@ -95,7 +100,12 @@ impl Gate {
     pub(super) fn pulse(&self) -> Pulse {
         let (state, now) = (lock(&self.state), Instant::now());
         let silence = if state.running == 0 { Duration::ZERO } else { now.saturating_duration_since(state.answered) };
-        Pulse { is_failing: state.breaker.is_failing(), is_held: state.breaker.hold(now).is_some(), silence }
+        Pulse {
+            is_failing: state.breaker.is_failing(),
+            is_held: state.breaker.hold(now).is_some(),
+            silence,
+            answers: state.answers,
+        }
     }
 
     /// Records why the service counts as away, or that it does not.
@@ -169,6 +179,7 @@ impl CallPermit<'_> {
             state.running -= 1;
             if health == Health::Alive {
                 state.answered = now;
+                state.answers += 1;
             }
             let change = state.breaker.ended(self.call, health, now);
             if let Some(Change::Opened(_)) = change {

@@ -1,6 +1,6 @@
 //! Watches the service behind a webhook: finds out that it hangs, and that it answers again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Method, Request};
@@ -22,8 +22,32 @@ const SILENT_INTERVALS: u32 = 4;
 /// Time for the answer to a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Time for which a service counts as away after it has let calls run without an answer, unless it answers one.
+const HANG_MEMORY: Duration = Duration::from_secs(10);
+
 /// Longest answer to a probe that is read.
 const PROBE_BYTES_MAX: usize = 16 * 1024;
+
+/// A service that lets calls run without an answer, although it may answer probes.
+#[derive(Default)]
+struct Hang(Option<Hung>);
+
+struct Hung {
+    /// Number of calls that it had answered before.
+    answers: u64,
+    until: Instant,
+}
+
+impl Hang {
+    /// Updates the state. Returns the reason why the service counts as away, if it does.
+    fn update(&mut self, pulse: Pulse, hang: Duration, now: Instant) -> Option<String> {
+        if pulse.silence >= hang {
+            self.0 = Some(Hung { answers: pulse.answers, until: now + HANG_MEMORY });
+        }
+        self.0 = self.0.take().filter(|hung| hung.answers == pulse.answers && now < hung.until);
+        self.0.as_ref().map(|_| format!("no call to it was answered for {} ms", hang.as_millis()))
+    }
+}
 
 /// Result of a probe.
 enum Probe {
@@ -44,7 +68,7 @@ impl Webhook {
         let mut interval = tokio::time::interval(INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The reason why the last probe had no answer, and the number of intervals until the next probe.
-        let (mut absence, mut skipped) = (None, 0);
+        let (mut absence, mut skipped, mut hang) = (None, 0, Hang::default());
         loop {
             interval.tick().await;
             let pulse = self.gate().pulse();
@@ -69,11 +93,13 @@ impl Webhook {
                     }
                 }
             }
-            self.report_absence(&relay, absence.as_deref(), self.gate().pulse());
+            let pulse = self.gate().pulse();
+            let hung = hang.update(pulse, self.hang(), Instant::now());
+            self.report_absence(&relay, absence.as_deref().or(hung.as_deref()), pulse);
         }
     }
 
-    /// Reports that the service is away while it does not answer probes, or calls to it are paused.
+    /// Reports that the service is away while it answers no probes or no calls, or calls to it are paused.
     fn report_absence(&self, relay: &Relay, absence: Option<&str>, pulse: Pulse) {
         let is_away = absence.is_some() || pulse.is_held;
         self.gate().set_absence(absence.map(str::to_owned));
@@ -109,5 +135,31 @@ impl Webhook {
             Err(error @ ClientError::Connect { .. }) => Probe::Refuses(error.to_string()),
             Err(error) => Probe::IsSilent(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HANG: Duration = Duration::from_secs(5);
+
+    fn pulse(silence: Duration, answers: u64) -> Pulse {
+        Pulse { is_failing: false, is_held: false, silence, answers }
+    }
+
+    #[test]
+    fn a_service_hangs_until_it_answers_a_call_or_has_had_no_call_for_a_while() {
+        let (mut hang, now) = (Hang::default(), Instant::now());
+        let mut is_away = |silence: Duration, answers: u64, after: Duration| {
+            hang.update(pulse(silence, answers), HANG, now + after).is_some()
+        };
+        assert!(!is_away(HANG / 2, 3, HANG / 2));
+        assert!(is_away(HANG, 3, HANG));
+        // Its calls have timed out, and nothing new goes to it.
+        assert!(is_away(Duration::ZERO, 3, HANG * 2));
+        assert!(!is_away(Duration::ZERO, 3, HANG + HANG_MEMORY));
+        assert!(is_away(HANG, 3, HANG * 4));
+        assert!(!is_away(Duration::ZERO, 4, HANG * 4));
     }
 }

@@ -10,7 +10,7 @@ mod received;
 mod service;
 mod traffic;
 
-pub(crate) use calls::{call, get, post};
+pub(crate) use calls::{Response, call, get, post};
 pub(crate) use instances::{instances, wait_until_registered};
 pub(crate) use peer::{Peer, declare};
 pub(crate) use process::{Process, Transport, raise_file_limit, reserve_address};

@@ -139,7 +139,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "webhook.hang_ms",
-        "Time without an answer to running calls, after which a service that does not answer a probe either counts as away.",
+        "Time without an answer to any running call, after which the service counts as away until it answers one.",
     ),
     ("broker.address", "Listen address of the broker."),
     ("broker.compat", "Behave like the original HTTP-era broker where this one differs."),
