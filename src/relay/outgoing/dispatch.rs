@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::draft::{Draft, Sent};
 use super::idempotency::{Call, Calls, Joined, Purpose};
-use super::notices::{Notice, failure};
+use super::notices::{Notice, failure, request_of};
 use super::outbox::{Log, Outbox, Unconfirmed};
 use super::replies::Replies;
 use super::requests::{ReplyOutcome, Requests};
 use super::rules::{Dropped, Oldest};
 use crate::bus;
 use crate::chain::chain;
-use crate::message::{Message, MessageId, Payload, Receipt, ReplyTo, Verdict};
+use crate::message::{FAILED, Message, MessageId, Payload, Receipt, ReplyTo, Verdict};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
 use crate::relay::identity::Identity;
@@ -196,22 +196,39 @@ impl Outgoing {
     }
 
     /// Concludes a message of the outbox, on which the bus has decided. A failure goes to the requester who waits for a
-    /// reply, else to the dead letters.
+    /// reply, else to the dead letters; that of a reply also to the requester elsewhere who waits for it.
     pub(super) fn conclude(&self, message: &Message, verdict: &Verdict) {
         self.metrics.sent(verdict);
         let Some(error) = error_of(message, verdict) else { return };
-        if !self.fail(&message.id, &error) {
-            tracing::warn!(message_id = %message.id, name = %message.name, error = chain(&error), "message was not sent");
-            self.dead_letters.add(message, Direction::Outgoing, chain(&error));
-            self.events.error(error);
+        if self.fail(&message.id, &error) {
+            return;
         }
+        if message.name.as_str() == FAILED {
+            return self.late_notice(&message.id, &error);
+        }
+        tracing::warn!(message_id = %message.id, name = %message.name, error = chain(&error), "message was not sent");
+        self.dead_letters.add(message, Direction::Outgoing, chain(&error));
+        if let Some(request) = request_of(message) {
+            let reason = format!("its reply was not sent: {}", chain(&error));
+            if let Err(error) = self.report_failure(&request, &reason, None) {
+                tracing::warn!(message_id = %message.id, error = chain(&error), "the requester was not notified of the failure");
+            }
+        }
+        self.events.error(error);
+    }
+
+    /// Counts a failure that reaches nobody, since its request has ended.
+    fn late_notice(&self, id: &MessageId, error: &Error) {
+        self.metrics.late_notice();
+        tracing::debug!(message_id = %id, error = chain(error), "a request that has ended had failed");
     }
 
     /// Concludes a request that leaves the outbox without being published.
     pub(super) fn conclude_dropped(&self, dropped: Dropped) {
         let (message, error) = match dropped {
             Dropped::Overdue(message) => {
-                let (name, timeout) = (message.name.clone(), Duration::ZERO);
+                let timeout_ms = message.properties.reply_to.as_ref().map_or(0, |reply_to| reply_to.timeout_ms);
+                let (name, timeout) = (message.name.clone(), Duration::from_millis(timeout_ms));
                 (message, Error::NoReply { name, timeout })
             }
             Dropped::Busy(message, retry_after) => (message, receiver_busy(retry_after)),
@@ -281,11 +298,11 @@ impl Outgoing {
         if self.fail(id, &error) {
             return;
         }
-        let is_late = matches!(error, Error::Failed { .. });
-        if is_late || message.as_ref().is_some_and(|message| message.properties.reply_to.is_some()) {
-            self.metrics.late_notice();
-            tracing::debug!(message_id = %id, %error, "a request that has ended had failed");
-            return;
+        // What comes back may itself be the notice of a failure.
+        let is_of_request =
+            |message: &Message| message.properties.reply_to.is_some() || message.name.as_str() == FAILED;
+        if matches!(error, Error::Failed { .. }) || message.as_ref().is_some_and(is_of_request) {
+            return self.late_notice(id, &error);
         }
         tracing::warn!(message_id = %id, error = chain(&error), "message was not delivered");
         if let Some(message) = message {

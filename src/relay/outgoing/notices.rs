@@ -1,6 +1,8 @@
 //! Notices about the fate of messages that this relay has sent.
 
-use crate::message::{FAILED, Failure, Message, MessageName, Payload, Role, Undeliverable};
+use std::time::Duration;
+
+use crate::message::{FAILED, Failure, Message, MessageName, Payload, Properties, ReplyTo, Role, Undeliverable};
 use crate::relay::Error;
 
 /// Length at which a reason is cut off, so that the notice stays within the bounds of a message.
@@ -55,4 +57,16 @@ pub(super) fn failure(
         Failure { id, name, role: role.clone(), reason: reason.chars().take(REASON_CHARS_MAX).collect(), payload };
     let name = MessageName::parse(FAILED).expect("a valid name");
     (name, Payload::of_carried(&failure).ok())
+}
+
+/// Returns the request that `reply` answers, as far as the reply shows it: its name is that of the reply. `None` if no
+/// instance waits for the reply.
+pub(super) fn request_of(reply: &Message) -> Option<Message> {
+    let (id, asker) = (reply.response_to.clone()?, reply.properties.to.clone()?);
+    let properties = Properties {
+        hops: reply.properties.hops.saturating_sub(1),
+        reply_to: Some(ReplyTo::new(asker, Duration::ZERO, false)),
+        ..Properties::default()
+    };
+    Some(Message { id, response_to: None, properties, ..reply.clone() })
 }

@@ -107,3 +107,50 @@ async fn a_message_that_comes_back_is_a_dead_letter_that_can_be_sent_again() {
     world.run_tasks().await;
     assert_eq!(world.published()[0].id.as_str(), "lost");
 }
+
+/// A request of the instance web-2.
+fn request() -> Message {
+    let mut message = Message::new(MessageId::parse("asked").unwrap(), MessageName::parse("ask").unwrap());
+    let asker = InstanceId::parse("web-2").unwrap();
+    message.properties.reply_to = Some(ReplyTo::new(asker, Duration::from_secs(30), false));
+    message
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_the_bus_refuses_fails_its_request() {
+    let world = start(Config::default(), false);
+    *world.bus.unknown.lock().unwrap() = vec!["answer"];
+    let answer = |_, context: crate::relay::Context| async move { Ok(context.reply("answer", ()).await.map(drop)?) };
+    world.relay.on("ask", answer).unwrap();
+    world.relay.ready().await;
+    deliver(&world, request()).await;
+    world.check_published(&[FAILED]);
+    let notice = &world.published()[0];
+    assert_eq!(notice.response_to.as_ref().unwrap().as_str(), "asked");
+    assert_eq!((notice.properties.to.as_ref().unwrap().as_str(), notice.properties.hops), ("web-2", 1));
+    let reason = notice.payload::<Failure>().unwrap().reason;
+    assert_eq!(
+        reason,
+        "its reply was not sent: no service receives 'answer': check the name, and that its service is registered"
+    );
+    let letters = world.relay.dead_letters();
+    assert_eq!((letters.len(), letters[0].message.name.as_str()), (1, "answer"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_notice_of_a_failure_whose_requester_is_gone_is_counted_only() {
+    let world = start(Config::default(), false);
+    *world.bus.unknown.lock().unwrap() = vec![FAILED];
+    world.relay.on("ask", |_, _| async { Err("the disk is full".into()) }).unwrap();
+    world.relay.ready().await;
+    let mut events = world.relay.events();
+    deliver(&world, request()).await;
+    let lost = Message::new(MessageId::parse("lost").unwrap(), MessageName::parse(FAILED).unwrap());
+    let undeliverable = Undeliverable { message: Payload::parse(lost.to_json()).ok(), ..undeliverable(false) };
+    deliver(&world, notice(UNDELIVERED, "lost", &undeliverable)).await;
+    let letters: Vec<_> = world.relay.dead_letters().into_iter().map(|letter| letter.direction).collect();
+    assert_eq!(letters, [Direction::Incoming], "the request that failed");
+    assert!(matches!(events.next().await, Some(Event::Online { .. })));
+    assert!(matches!(events.next().await, Some(Event::Error(Error::HandlerFailed { .. }))));
+    assert!(futures_util::poll!(Box::pin(events.next())).is_pending(), "the notices are no events");
+}
