@@ -157,7 +157,8 @@ impl Relay {
     /// Sends `name` and waits for the reply to it. Await the result, or take its [`Requesting::replies`].
     ///
     /// Errors: those of [`Relay::send`], and [`Error::NoReply`] after the timeout, [`Error::NoReceivers`] if no service
-    /// receives such messages, [`Error::Undeliverable`] if the service that does cannot be reached.
+    /// receives such messages, [`Error::Undeliverable`] if the service that does cannot be reached, [`Error::Failed`] if it
+    /// could not handle the request, [`Error::Bus`] while the bus cannot be reached.
     /// Dropping the future ends the request; its message may have been sent.
     pub fn request<N>(&self, name: N, payload: impl Serialize) -> Requesting
     where

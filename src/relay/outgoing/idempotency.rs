@@ -42,12 +42,12 @@ struct Progress {
 }
 
 impl Call {
-    /// Starts an attempt. Returns false if the message is on its way already, or the call has failed for good: what the
-    /// receiver could not handle it will not handle better under the same id.
+    /// Starts an attempt. Returns false if the message is on its way already, or has been handled: the receiver ignores it
+    /// under the same id, whether it has replied or failed.
     pub(super) fn start(&self) -> bool {
         let start = |progress: &mut Progress| {
             let is_final = matches!(progress.failure, Some(Error::Failed { .. }));
-            let starts = !progress.started && !is_final;
+            let starts = !progress.started && !is_final && progress.replies.is_empty();
             if starts {
                 *progress = Progress { started: true, ..Progress::default() };
             }

@@ -73,8 +73,7 @@ async fn publish_once(outgoing: &Outgoing, batch: &mut Batch) -> Result<(), bus:
     };
     assert!(verdicts.len() <= batch.messages.len(), "the bus returned more verdicts than it was given messages");
     for ((message, waiting), verdict) in batch.messages.iter().zip(&batch.waiting).zip(verdicts) {
-        let is_request = waiting.until.is_some();
-        if is_request || !matches!(verdict, Verdict::Busy { .. }) {
+        if waiting.fails_if_busy() || !matches!(verdict, Verdict::Busy { .. }) {
             outgoing.conclude(message, verdict);
         }
     }

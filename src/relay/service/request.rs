@@ -57,8 +57,9 @@ impl Requesting {
 
     /// Makes the request once, however often this is called with the same key: later calls return the first one's replies,
     /// also those that came when nobody waited. Each waits for its own timeout. A failure at the receiver
-    /// ([`Error::Failed`]) is kept too; after any other error the next call makes the request again, under the same id.
-    /// At most 64 replies are kept; after them the stream ends with [`Error::Busy`].
+    /// ([`Error::Failed`]) is kept too. After [`Error::NoReply`] the next call goes on waiting; after any other error it
+    /// makes the request again, under the same id, unless a reply has come. At most 64 replies are kept; after them the
+    /// stream ends with [`Error::Busy`].
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.draft = self.draft.map(|draft| draft.under_key(key));
         self

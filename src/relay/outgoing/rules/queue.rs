@@ -46,6 +46,18 @@ pub(crate) struct Waiting {
     pub(crate) attempted: bool,
 }
 
+impl Waiting {
+    /// Returns true for a request that fails when its receiver is busy. One that may have been published already does not:
+    /// its reply may be on the way.
+    pub(crate) fn fails_if_busy(&self) -> bool {
+        self.until.is_some() && !self.attempted
+    }
+
+    fn is_overdue(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
 type Entry = (Message, Waiting);
 
 /// Messages that are published together, in order.
@@ -55,7 +67,7 @@ pub(crate) struct Batch {
     pub(crate) waiting: Vec<Waiting>,
 }
 
-/// A request that leaves the queue unpublished.
+/// A request that leaves the queue without a verdict.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Dropped {
     /// Its requester no longer waits.
@@ -159,11 +171,12 @@ impl Queue {
     }
 
     /// Moves up to `messages_max` messages into the empty `batch`: replies first, one message of each route that is to be
-    /// tried again, then the others. Messages whose receiver is busy are held back; requests leave the queue instead.
+    /// tried again, then the others. Messages whose receiver is busy are held back; new requests leave the queue instead.
     pub(crate) fn take(&mut self, now: Instant, messages_max: usize, batch: &mut Batch, dropped: &mut Vec<Dropped>) {
         // Replies leave a quarter to the others, so that neither lane starves.
         let reserved = self.ordinary.len().min(messages_max / 4);
         self.fill(Lane::Reply, now, messages_max - reserved, batch, dropped);
+        self.drop_overdue(now, dropped);
         for held in self.held.values_mut().filter(|held| !held.probing && held.retry_at <= now) {
             if batch.messages.len() >= messages_max {
                 break;
@@ -178,10 +191,23 @@ impl Queue {
         self.in_flight = oldest.map(|(waiting, message)| (message.name.clone(), waiting.since));
     }
 
+    /// Drops the requests whose turn to be tried again comes when their requesters no longer wait.
+    fn drop_overdue(&mut self, now: Instant, dropped: &mut Vec<Dropped>) {
+        self.held.retain(|_, held| {
+            while !held.probing
+                && held.retry_at <= now
+                && let Some((message, _)) = held.entries.pop_front_if(|(_, waiting)| waiting.is_overdue(now))
+            {
+                dropped.push(Dropped::Overdue(message));
+            }
+            held.probing || !held.entries.is_empty()
+        });
+    }
+
     fn fill(&mut self, lane: Lane, now: Instant, len_max: usize, batch: &mut Batch, dropped: &mut Vec<Dropped>) {
         while batch.messages.len() < len_max {
             let Some((message, waiting)) = self.ready(lane).pop_front() else { return };
-            if waiting.until.is_some_and(|until| until <= now) {
+            if waiting.is_overdue(now) {
                 dropped.push(Dropped::Overdue(message));
                 continue;
             }
@@ -191,7 +217,7 @@ impl Queue {
             }
             match self.held.get_mut(&Route::of(&message)) {
                 None => batch.push((message, waiting)),
-                Some(held) if waiting.until.is_some() => {
+                Some(held) if waiting.fails_if_busy() => {
                     let retry_after = held.retry_at.saturating_duration_since(now);
                     dropped.push(Dropped::Busy(message, retry_after.max(Duration::from_millis(1))));
                 }
@@ -201,7 +227,7 @@ impl Queue {
     }
 
     /// Takes back what the bus has not decided on, after a call that gave `verdicts` on the first messages of `batch`.
-    /// Messages whose receiver is busy are held back, in order; requests are not, and leave with the others. Empties
+    /// Messages whose receiver is busy are held back, in order; new requests are not, and leave with the others. Empties
     /// the batch. The places of the messages that leave are free.
     pub(crate) fn settle(&mut self, batch: &mut Batch, verdicts: &[Verdict], now: Instant) {
         for (message, verdict) in batch.messages.iter().zip(verdicts) {
@@ -219,7 +245,7 @@ impl Queue {
         // From the last to the first, so that each goes in front of those behind it.
         for (index, (message, waiting)) in entries {
             let busy = index < judged && matches!(verdicts[index], Verdict::Busy { .. });
-            if index < judged && !(busy && waiting.until.is_none()) {
+            if index < judged && (!busy || waiting.fails_if_busy()) {
                 self.give_up(Lane::of(&message));
                 continue;
             }

@@ -78,6 +78,20 @@ async fn a_request_that_was_not_published_is_made_again_under_its_id() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_keeps_its_reply_when_another_receiver_cannot_be_reached() {
+    let world = online().await;
+    let first = tokio::spawn(world.ask(SECOND).into_future());
+    world.answer(1, "paid").await;
+    first.await.unwrap().unwrap();
+    let id = world.published()[0].id.clone();
+    let name = MessageName::parse(crate::message::UNDELIVERED).unwrap();
+    let notice = Message { response_to: Some(id), ..Message::new(MessageId::parse("notice").unwrap(), name) };
+    assert_eq!(world.relay.deliver(notice).wait().await, Delivery::Accepted);
+    assert_eq!(world.ask(SECOND).await.unwrap().id.as_str(), "reply-1");
+    world.check_published(&["pay"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn repeated_streams_of_replies_join_the_first() {
     let world = online().await;
     let mut first = world.ask(30 * SECOND).until("done").replies().unwrap();

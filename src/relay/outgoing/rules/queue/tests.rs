@@ -153,6 +153,23 @@ fn requests_are_not_held_back_but_fail_at_once() {
 }
 
 #[test]
+fn a_request_that_may_have_been_published_is_held_back_until_its_time_is_over() {
+    let mut bench = Bench::new();
+    let later = Some(bench.now + Duration::from_millis(150));
+    bench.accept(message("a-1"), later).unwrap();
+    bench.accept(message("a-2"), later).unwrap();
+    bench.queue.take(bench.now, 8, &mut bench.batch, &mut bench.dropped);
+    bench.batch.waiting.iter_mut().for_each(|waiting| waiting.attempted = true);
+    bench.queue.settle(&mut bench.batch, &[], bench.now);
+    bench.publish(&["a-1", "a-2"], &[BUSY, BUSY]).publish(&[], &[]);
+    assert_eq!((bench.queue.held(), bench.dropped.len()), (2, 0));
+    bench.after(100).publish(&["a-1"], &[BUSY]).check_due(300);
+    bench.after(200).publish(&[], &[]);
+    assert_eq!(bench.dropped, [Dropped::Overdue(message("a-1")), Dropped::Overdue(message("a-2"))]);
+    assert_eq!((bench.queue.held(), bench.queue.due()), (0, None));
+}
+
+#[test]
 fn requests_leave_when_their_time_is_over_or_the_bus_is_away() {
     let mut bench = Bench::new();
     let soon = Some(bench.now + Duration::from_millis(50));
