@@ -41,6 +41,14 @@ struct State {
     left: bool,
 }
 
+impl State {
+    /// See [`Presence::bus_error`].
+    fn bus_error(&self) -> Option<&bus::Error> {
+        let error = self.error.as_ref().filter(|_| !self.online);
+        error.filter(|error| !matches!(error, bus::Error::Unregistered { .. }))
+    }
+}
+
 impl Presence {
     pub(super) fn new(identity: Arc<Identity>, events: EventSender, retry_wait_max: Duration) -> Self {
         Self {
@@ -71,6 +79,11 @@ impl Presence {
         self.wait_until(|state| state.online).await;
     }
 
+    /// Waits until the relay is online, or has a [`Presence::bus_error`]. Cancel-safe.
+    pub(super) async fn decided(&self) {
+        self.wait_until(|state| state.online || state.bus_error().is_some()).await;
+    }
+
     async fn wait_until(&self, reached: impl FnMut(&State) -> bool) {
         let mut state = self.state.subscribe();
         // Fails only if the sender is dropped, which `self` prevents.
@@ -93,11 +106,7 @@ impl Presence {
     /// Returns the failure because of which the bus cannot be reached. `None` if it can, or if the relay is only about to
     /// join: for the first time, or a broker that has restarted.
     pub(super) fn bus_error(&self) -> Option<bus::Error> {
-        let state = self.state.borrow();
-        if state.online {
-            return None;
-        }
-        state.error.clone().filter(|error| !matches!(error, bus::Error::Unregistered { .. }))
+        self.state.borrow().bus_error().cloned()
     }
 
     pub(super) fn is_online(&self) -> bool {
@@ -110,8 +119,12 @@ impl Presence {
         self.events.subscribe(state.online.then(|| self.online_event()))
     }
 
-    /// Updates the registration: at once if the bus is in this process, else in the background.
+    /// Updates the registration: at once if the bus is in this process, else in the background. Does nothing once the relay
+    /// has left.
     pub(super) fn renew(&self, membership: &Membership) {
+        if self.left.is_cancelled() {
+            return;
+        }
         let version = self.version.fetch_add(1, Ordering::AcqRel) + 1;
         match self.identity.bus.join_now(membership) {
             Some(Ok(_)) => self.set_online(version),
@@ -134,8 +147,9 @@ impl Presence {
             let current = membership();
             self.joining.store(true, Ordering::Release);
             let joined = tokio::select! {
-                joined = self.identity.bus.join(&current) => joined,
+                biased;
                 () = self.left.cancelled() => return,
+                joined = self.identity.bus.join(&current) => joined,
             };
             self.joining.store(false, Ordering::Release);
             // Not the state: a sender may report the end of the last connection after this relay has joined again.
@@ -210,6 +224,9 @@ impl Presence {
     }
 
     fn set_online(&self, version: u64) {
+        if self.left.is_cancelled() {
+            return;
+        }
         // Sent while the state is locked, so that a new subscriber receives `Online` exactly once.
         self.state.send_modify(|state| {
             let before =

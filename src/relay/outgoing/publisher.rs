@@ -18,13 +18,7 @@ pub(in crate::relay) async fn publish_all(outgoing: Arc<Outgoing>, presence: Arc
     let mut backoff = Backoff::new(config.retry_wait_max());
     while !outgoing.outbox().has_ended() {
         if !presence.is_online() {
-            if let Some(error) = presence.bus_error() {
-                outgoing.fail_unpublished(&error);
-            }
-            tokio::select! {
-                () = presence.online() => {}
-                () = outgoing.outbox().changed() => {}
-            }
+            wait_offline(&outgoing, &presence).await;
             continue;
         }
         let due = outgoing.outbox().take(batch_max, &mut batch, &mut dropped);
@@ -43,6 +37,25 @@ pub(in crate::relay) async fn publish_all(outgoing: Arc<Outgoing>, presence: Arc
             tokio::time::sleep(backoff.next()).await;
         } else {
             backoff.reset();
+        }
+    }
+}
+
+/// Waits while the bus is not there. Requests wait with it only as long as the relay may be about to join.
+async fn wait_offline(outgoing: &Outgoing, presence: &Presence) {
+    match presence.bus_error() {
+        Some(error) => {
+            outgoing.fail_unpublished(&error);
+            tokio::select! {
+                () = presence.online() => {}
+                () = outgoing.outbox().changed() => {}
+            }
+        }
+        None => {
+            tokio::select! {
+                () = presence.decided() => {}
+                () = outgoing.outbox().changed() => {}
+            }
         }
     }
 }

@@ -45,6 +45,7 @@ struct RecordingBus {
     unknown: Mutex<Vec<&'static str>>,
     /// The failure of every call while it is set.
     away: Mutex<Option<bus::Error>>,
+    joining_time: Mutex<Duration>,
 }
 
 impl RecordingBus {
@@ -80,7 +81,12 @@ impl Bus for RecordingBus {
 
     fn join<'a>(&'a self, _membership: &'a Membership) -> BoxFuture<'a, Result<Duration, bus::Error>> {
         let outcome = self.check_away().map(|()| Duration::from_secs(60));
-        async move { outcome }.boxed()
+        let time = *self.joining_time.lock().unwrap();
+        async move {
+            tokio::time::sleep(time).await;
+            outcome
+        }
+        .boxed()
     }
 
     fn leave<'a>(&'a self, _membership: &'a Membership) -> BoxFuture<'a, Result<(), bus::Error>> {
@@ -240,4 +246,15 @@ async fn a_request_fails_at_once_while_the_bus_cannot_be_reached() {
     *world.bus.away.lock().unwrap() = None;
     tokio::time::sleep(Duration::from_secs(3)).await;
     world.check_published(&["note"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_made_while_the_relay_joins_fails_when_that_fails() {
+    let world = start(Config::default(), false);
+    *world.bus.joining_time.lock().unwrap() = Duration::from_secs(5);
+    *world.bus.away.lock().unwrap() = Some(bus::Error::NotConnected { authority: "localhost:3100".into() });
+    let start = tokio::time::Instant::now();
+    let error = world.relay.request("ask", ()).await.unwrap_err();
+    assert_eq!(error.to_string(), "not connected to the broker at localhost:3100");
+    assert_eq!(start.elapsed().as_secs(), 5);
 }

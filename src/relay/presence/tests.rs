@@ -147,3 +147,12 @@ async fn a_subscriber_that_starts_as_a_relay_comes_online_gets_the_event_once() 
         assert!(matches!(received[..], [Event::Online { .. }, Event::Offline]), "{received:?}");
     }
 }
+
+#[tokio::test]
+async fn a_relay_that_has_left_does_not_come_back() {
+    let relay = Relay::builder("web").bus("embedded").connect().await.unwrap();
+    relay.ready().await;
+    relay.close().await;
+    relay.on("late", |_, _| async { Ok(()) }).unwrap();
+    assert_eq!(relay.bus_error().unwrap(), "the relay is closed");
+}
