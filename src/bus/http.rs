@@ -79,7 +79,10 @@ impl HttpBus {
             return Box::pin(self.publish_batch(&batch[..batch.len() / 2])).await;
         }
         if answer.status != StatusCode::OK {
-            return Ok(vec![self.verdict(&answer)?]);
+            let verdict = self.verdict(&answer)?;
+            // Who has no time for the call has none for any of its messages: the rest is not to be sent at once.
+            let judged = if matches!(verdict, Verdict::Busy { .. }) { batch.len() } else { 1 };
+            return Ok(vec![verdict; judged]);
         }
         let verdicts = Verdict::list_from_json(&answer.body)
             .map_err(|error| self.unexpected("POST /send", &answer, error.to_string()))?;
@@ -218,4 +221,27 @@ fn detail_of(answer: &Answer) -> String {
 fn problem_of(answer: &Answer) -> Option<String> {
     let problem: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
     Some(problem.get("detail")?.as_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::post;
+
+    use super::*;
+    use crate::message::{MessageId, MessageName};
+
+    #[tokio::test]
+    async fn an_answer_that_there_is_no_time_holds_for_every_message_of_the_call() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router =
+            Router::new().route("/send", post(async || (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "3")])));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let bus = HttpBus::new(&Config { url, ..Config::default() }, &InstanceId::parse("web-1").unwrap());
+        bus.batch_max.store(9, Ordering::Relaxed);
+        let message = |name| Message::new(MessageId::parse("1").unwrap(), MessageName::parse(name).unwrap());
+        let verdicts = bus.publish(&[message("a"), message("b"), message("a")]).await.unwrap();
+        assert_eq!(verdicts, vec![Verdict::Busy { retry_after: Duration::from_secs(3) }; 3]);
+    }
 }
