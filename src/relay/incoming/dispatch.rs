@@ -1,5 +1,7 @@
 //! The incoming half of a relay.
 
+mod closing;
+
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,9 +32,6 @@ use crate::sync::lock;
 
 /// Reason why requests are not answered by a relay that is closed.
 const CLOSED: &str = "the relay of the service was closed before the message was handled";
-
-/// Time for handlers of requests to end when they are abandoned.
-const ABANDONING: Duration = Duration::from_millis(100);
 
 /// Result of a handler.
 type Handled = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -286,26 +285,6 @@ impl<H: Clone> Incoming<H> {
         };
         self.requests_running.fetch_sub(1, Ordering::AcqRel);
         outcome
-    }
-
-    /// Ends the requests in handlers and the messages that wait for one, and notifies the requesters: for a relay that is
-    /// closed and has no more time. Returns their number. Unanswered requests of subscribers are notified too.
-    pub(in crate::relay) async fn abandon(&self) -> usize {
-        let waiting = self.jobs.take_waiting();
-        let abandoned = waiting.len() + self.requests_running.load(Ordering::Acquire);
-        self.abandoned.cancel();
-        for message in waiting.into_iter().map(|job| job.message).chain(self.subscribers.requests()) {
-            self.failures.notify_requester(&message, CLOSED);
-        }
-        let ended = async {
-            while self.requests_running.load(Ordering::Acquire) > 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        if tokio::time::timeout(ABANDONING, ended).await.is_err() {
-            tracing::warn!("handlers of requests did not end");
-        }
-        abandoned
     }
 
     /// Adds handlers, all or none. Errors: [`Error::HandlerExists`].

@@ -95,6 +95,11 @@ impl Subscribers {
         requests.cloned().collect()
     }
 
+    /// Removes and returns the messages that no subscriber has at the moment.
+    pub(super) fn take_unleased(&self) -> Vec<Message> {
+        lock(&self.state).leases.take_unleased()
+    }
+
     /// Number of messages that a connected subscriber holds or can still get.
     pub(in crate::relay) fn with_reader(&self) -> usize {
         let leases = &lock(&self.state).leases;

@@ -1,6 +1,7 @@
 //! Sends through an outbox whose log confirms when the test says so.
 
 mod callbacks;
+mod closing;
 mod keys;
 mod notices;
 

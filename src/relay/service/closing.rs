@@ -15,7 +15,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Grace time of a relay whose owner was cancelled before it could use it.
 const GRACE_OF_CANCELLED: Duration = Duration::from_secs(2);
 
-/// Part of the grace time that is kept for the notices to requesters who get no reply; at most a tenth of it.
+/// Part of the grace time that is kept for messages that are given back, and for the notices to requesters who get no reply;
+/// at most a tenth of it.
 const NOTICE_TIME: Duration = Duration::from_millis(500);
 
 impl Relay {
@@ -26,8 +27,9 @@ impl Relay {
 
     /// Accepts no more messages, lets running handlers and requests finish, sends what is in the outbox, leaves the bus,
     /// and closes the listeners: all within `grace`, at most a year. Handlers of requests that take longer are dropped, and
-    /// the requesters get [`Error::Failed`](crate::Error::Failed). Returns the number of messages that were not handled or
-    /// sent by then. Closing twice does nothing.
+    /// the requesters get [`Error::Failed`](crate::Error::Failed). Messages that then still wait are given back to the bus for
+    /// another instance; without one they become dead letters, which are logged. Returns the number of messages that were
+    /// not handled, given back or sent by then. Closing twice does nothing.
     ///
     /// Cancel-safe: once polled, a dropped call goes on in the background.
     pub async fn close_within(&self, grace: Duration) -> usize {
@@ -50,10 +52,10 @@ impl Relay {
         };
         // Requesters learn that they get no reply within the same time.
         let grace = deadline.saturating_duration_since(Instant::now());
-        let abandoned = match timeout_at(deadline - (grace / 10).min(NOTICE_TIME), idle).await {
-            Ok(()) => 0,
-            Err(_) => self.0.incoming.abandon().await,
-        };
+        let notice_time = (grace / 10).min(NOTICE_TIME);
+        let in_time = timeout_at(deadline - notice_time, idle).await.is_ok();
+        let kept = self.0.incoming.return_waiting(deadline - notice_time / 2).await;
+        let abandoned = if in_time { kept } else { kept + self.0.incoming.abandon().await };
         self.0.outgoing.close();
         self.0.incoming.subscribers().end();
         // Before leaving, since the bus accepts nothing from a relay that has left.

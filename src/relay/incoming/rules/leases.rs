@@ -215,6 +215,15 @@ impl<W: Clone> Leases<W> {
         self.messages.values().map(|queued| &queued.message)
     }
 
+    /// Removes and returns the messages that no follower has at the moment, in order of arrival.
+    pub(crate) fn take_unleased(&mut self) -> Vec<Message> {
+        let unleased = self.messages.iter().filter(|(_, queued)| queued.lease.is_none());
+        let tickets: Vec<Ticket> = unleased.map(|(ticket, _)| *ticket).collect();
+        self.waiting.clear();
+        self.resting.clear();
+        tickets.into_iter().map(|ticket| self.remove(ticket).message).collect()
+    }
+
     /// Number of messages whose name is `wanted`, waiting or leased.
     pub(crate) fn count(&self, wanted: impl Fn(&MessageName) -> bool) -> usize {
         self.messages.values().filter(|queued| wanted(&queued.message.name)).count()

@@ -1,0 +1,41 @@
+//! Messages that a relay has accepted and has not begun to handle when it is closed.
+
+use super::*;
+use crate::message::{Delivery, Inbox, MessageId, MessageName};
+
+async fn closed_with_a_waiting_message(unknown: &[&'static str], receives: &str) -> (World, usize) {
+    let receives = vec![MessageName::parse(receives).unwrap()];
+    let world = start(Config { handlers_concurrent_max: 1, receives, ..Config::default() }, false);
+    world.bus.unknown.lock().unwrap().extend(unknown);
+    world.relay.on("slow", |_, _| std::future::pending()).unwrap();
+    world.relay.on("note", |_, _| async { Ok(()) }).unwrap();
+    world.relay.ready().await;
+    for name in ["slow", "note", "unread"] {
+        let message = Message::new(MessageId::parse(name).unwrap(), MessageName::parse(name).unwrap());
+        if name == "unread" && !world.relay.config().receives.contains(&message.name) {
+            continue;
+        }
+        assert_eq!(world.relay.deliver(message).wait().await, Delivery::Accepted);
+    }
+    let left = world.relay.close_within(Duration::from_secs(1)).await;
+    (world, left)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_when_the_relay_closes_goes_to_another_instance() {
+    let (world, left) = closed_with_a_waiting_message(&[], "unread").await;
+    world.check_published(&["note", "unread"]);
+    assert!(world.published().iter().all(|message| message.properties.returned));
+    assert!(world.relay.dead_letters().is_empty());
+    assert_eq!(left, 1, "the handler that runs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_when_the_last_instance_closes_becomes_a_dead_letter() {
+    let (world, left) = closed_with_a_waiting_message(&["note", "unread"], "unread").await;
+    world.check_published(&[]);
+    let letters = world.relay.dead_letters();
+    assert_eq!(letters.iter().map(|letter| letter.message.name.as_str()).collect::<Vec<_>>(), ["note", "unread"]);
+    assert_eq!(letters[0].reason, "the relay of the service was closed before the message was handled");
+    assert_eq!(left, 3);
+}
