@@ -30,7 +30,7 @@ async fn put(world: &mut World, body: String, place: String, content_type: Strin
     world.answers.push(call(Method::PUT, &url, body.into_bytes(), header).await);
 }
 
-/// As a caller does who is told to try again later.
+/// As a caller does who gets the answer to try again later.
 #[when(regex = r"^I POST `(.*)` to (\S+), and again while it is refused as unavailable$")]
 async fn post_again(world: &mut World, body: String, place: String) {
     let url = world.url(&place).await;
