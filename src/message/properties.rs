@@ -1,6 +1,6 @@
 //! Properties that only our relays and broker exchange: the `relay` key of an envelope.
 //!
-//! `{"hops":1,"replyTo":{"instance":"…","timeoutMs":30000,"many":true},"to":"…","repeatMs":600000,"returned":true}`,
+//! `{"hops":1,"replyTo":{"instance":"…","timeoutMs":30000,"many":true},"to":"…","repeatMs":600000,"returned":true,"leaving":true}`,
 //! each left out at its default. Originals do not send the key; those of the HTTP era ignore it, and those of the WebSocket
 //! era do not get it.
 
@@ -30,6 +30,9 @@ pub struct Properties {
     /// True if a receiver gives the message back to the bus, for another instance of its own role.
     #[serde(skip_serializing_if = "is_default")]
     pub returned: bool,
+    /// True if that receiver leaves: without another instance the message waits for the next one of the role.
+    #[serde(skip_serializing_if = "is_default")]
+    pub leaving: bool,
 }
 
 /// Instance that waits for the reply to a request.
@@ -98,7 +101,8 @@ mod tests {
     #[test]
     fn properties_survive_the_round_trip_and_defaults_are_left_out() {
         let reply_to = Some(ReplyTo::new(instance("web-1"), Duration::from_secs(30), true));
-        let all = Properties { hops: 3, reply_to, to: Some(instance("web-2")), repeat_ms: 9, returned: true };
+        let all =
+            Properties { hops: 3, reply_to, to: Some(instance("web-2")), repeat_ms: 9, returned: true, leaving: true };
         for properties in [all, Properties::default(), Properties { hops: 1, ..Properties::default() }] {
             let json = message(properties.clone()).to_json();
             assert_eq!(Message::from_json(None, &json).unwrap().properties, properties);

@@ -131,15 +131,16 @@ impl<H: Clone> Mailboxes<H> {
         }
     }
 
-    /// Gives a message that `key` gives back to a healthy instance of its role. Returns false if there is none, or none with
-    /// capacity.
+    /// Gives a message that `key` gives back to a healthy instance of its role. Without one it waits for the next instance if
+    /// `key` leaves; otherwise returns false.
     pub(in crate::broker::rules) fn give_back(
         &mut self,
         now: Instant,
         key: InstanceKey,
-        message: Message,
+        mut message: Message,
         effects: &mut Vec<Effect<H>>,
     ) -> bool {
+        let is_leaving = std::mem::take(&mut message.properties.leaving);
         let conversation = self.conversations.conversation_of(now, &message);
         if self.conversations.last_received(now, &conversation, key).is_none() {
             // It never had the message.
@@ -148,15 +149,26 @@ impl<H: Clone> Mailboxes<H> {
         let Some(role) = self.registry.get(key).map(|instance| instance.role.clone()) else { return false };
         let public = self.registry.received_name(key, &message.name);
         let ranking = |other| if other == key { usize::MAX } else { self.queues.ranking(other) };
-        let Some((other, name)) = self.registry.select_of(&role, &public, &[], ranking) else { return false };
-        if other == key || self.queues.is_away(other) || !self.takes(other, bytes_of(&message), false) {
-            return false;
-        }
+        let other = self.registry.select_of(&role, &public, &[], ranking);
+        let is_healthy = |other: InstanceKey| {
+            other != key && !self.queues.is_away(other) && self.takes(other, bytes_of(&message), false)
+        };
+        let other = other.filter(|(other, _)| is_healthy(*other));
         let origin = self.conversations.sender(now, &message.id).cloned();
-        self.conversations.redirect(now, &message.id, &conversation, other);
-        let message = Message { name, ..message };
-        let envelope = self.envelope(now, (message, public), role, origin.as_ref());
-        self.hand_over(other, envelope, effects);
-        true
+        match other {
+            Some((other, name)) => {
+                self.conversations.redirect(now, &message.id, &conversation, other);
+                let message = Message { name, ..message };
+                let envelope = self.envelope(now, (message, public), role, origin.as_ref());
+                self.hand_over(other, envelope, effects);
+                true
+            }
+            None if is_leaving => {
+                let envelope = self.envelope(now, (message, public), role, origin.as_ref());
+                self.queue_for_absent(envelope, effects);
+                true
+            }
+            None => false,
+        }
     }
 }

@@ -116,6 +116,20 @@ fn a_message_that_is_given_back_goes_to_another_instance_of_the_role() {
 }
 
 #[test]
+fn a_message_that_a_leaving_instance_gives_back_waits_for_the_next_one() {
+    let mut bench = Bench::with(stable(), &[2]);
+    publish(&mut bench, Some("i0"), message("1", "created"));
+    bench.round(2, usize::MAX);
+    let properties = Properties { returned: true, leaving: true, ..Properties::default() };
+    let returned = Message { properties, ..message("1", "created") };
+    assert_eq!(publish(&mut bench, Some("i2"), returned), Verdict::Accepted);
+    bench.leave(2);
+    bench.register(3);
+    bench.finish();
+    assert_eq!((ids(&bench, 2), ids(&bench, 3)), (vec!["1"], vec!["1"]));
+}
+
+#[test]
 fn a_reply_does_not_go_to_another_instance_of_the_requesting_role() {
     let mut bench = small(stable());
     [0, 1].into_iter().for_each(|instance| bench.register(instance));
