@@ -31,7 +31,7 @@ Feature: Outages
     And "web" sends 3 messages called "users.create"
     Then "users" gets the 3 messages in the order of sending
     When "web" requests "report.make" without payload
-    Then that fails with the words "the receiver's queue is full: try again in"
+    Then that fails with the words "a receiver's queue, or the table of open requests of the broker, is full: try again in"
 
   Scenario: A request fails at once while the bus is away
     Given nothing listens where the broker should be

@@ -305,6 +305,8 @@ impl Outgoing {
             return self.late_notice(id, &error);
         }
         tracing::warn!(message_id = %id, error = chain(&error), "message was not delivered");
+        // The next call under its idempotency key sends it again.
+        self.calls.accept(id, &Err(error.clone()));
         if let Some(message) = message {
             self.dead_letters.add(&message, Direction::Outgoing, chain(&error));
         }
@@ -379,5 +381,5 @@ fn error_of(message: &Message, verdict: &Verdict) -> Option<Error> {
 }
 
 fn receiver_busy(retry_after: Duration) -> Error {
-    Error::Busy { what: "the receiver's queue", places: 0, retry_after }
+    Error::Busy { what: "a receiver's queue, or the table of open requests of the broker,", places: 0, retry_after }
 }

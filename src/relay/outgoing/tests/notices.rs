@@ -154,3 +154,18 @@ async fn the_notice_of_a_failure_whose_requester_is_gone_is_counted_only() {
     assert!(matches!(events.next().await, Some(Event::Error(Error::HandlerFailed { .. }))));
     assert!(futures_util::poll!(Box::pin(events.next())).is_pending(), "the notices are no events");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_send_that_came_back_is_sent_by_the_next_call_under_its_key() {
+    let world = start(Config::default(), false);
+    let send = || world.relay.send("create", 1).idempotency_key("order-1");
+    let id = send().await.unwrap();
+    assert_eq!(send().await.unwrap(), id);
+    world.run_tasks().await;
+    deliver(&world, notice(UNDELIVERED, id.as_str(), &undeliverable(false))).await;
+    assert_eq!(world.relay.dead_letters().len(), 1);
+    assert_eq!(send().await.unwrap(), id);
+    world.run_tasks().await;
+    let published: Vec<_> = world.published().into_iter().map(|message| message.id).collect();
+    assert_eq!(published, [id.clone(), id]);
+}
