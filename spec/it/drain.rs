@@ -139,6 +139,33 @@ async fn a_stopping_sidecar_reports_messages_without_a_follower() {
     assert!(sidecar.log().contains(r#""message":"closed with unfinished messages","messages":1"#), "{}", sidecar.log());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stopping_sidecar_has_not_handled_waits_for_the_next_one() {
+    let broker = Process::start("broker", &[]).await;
+    for scheme in ["http:", "ws:"] {
+        let url = broker.url("broker").replace("http:", scheme);
+        // One message is with the service, one waits for it, and both have no end.
+        let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let grace = ("EXORELAY__DRAIN__GRACE_MS", "500");
+        let line = format!("run --role users --receives hello --bus {url}");
+        let busy = format!("{line} --forward http://{}", service.local_addr().unwrap());
+        let mut stopping = Process::start(&busy, &[grace, ("EXORELAY__WEBHOOK__CONCURRENT_MAX", "1")]).await;
+        let web = Process::start(&format!("run --role web --bus {url}"), &[]).await;
+        for number in 0..2 {
+            assert_eq!(post(&format!("{}/send/hello", web.url("api")), &json!(number)).await.status, 202);
+        }
+        let inbox = async |process: &Process| get(&format!("{}/metrics", process.url("api"))).await.body;
+        let has_both =
+            async |process: &Process| inbox(process).await.contains("exorelay_relay_inbox 2\n").then_some(());
+        eventually("both messages", || has_both(&stopping)).await;
+        stopping.stop().await;
+        assert!(stopping.log().contains("no unfinished messages"), "{}", stopping.log());
+        // Nobody follows it, so they stay in its inbox.
+        let next = Process::start(&line, &[]).await;
+        eventually("both messages again", || has_both(&next)).await;
+    }
+}
+
 /// Sends SIGTERM twice: after the first one alone, the process would use up its grace time.
 async fn check_second_signal(mut process: Process, system: &str) {
     process.signal("TERM");

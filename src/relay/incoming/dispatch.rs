@@ -66,6 +66,8 @@ pub(in crate::relay) struct Incoming<H> {
     reused_warning: Mutex<Occasional>,
     /// Requests in handlers, and the signal that ends them when the relay has no more time.
     requests_running: AtomicUsize,
+    /// Other messages in handlers, which are given back then.
+    others_running: AtomicUsize,
     abandoned: CancellationToken,
 }
 
@@ -95,6 +97,7 @@ impl<H: Clone> Incoming<H> {
             hops: Mutex::new(Hops::new(config.inbox_messages_max)),
             reused_warning: Mutex::default(),
             requests_running: AtomicUsize::new(0),
+            others_running: AtomicUsize::new(0),
             abandoned: CancellationToken::new(),
         }
     }
@@ -154,7 +157,7 @@ impl<H: Clone> Incoming<H> {
         let fingerprint = Fingerprint::of(message);
         // Before it is given back: it may be here again before the bus has answered.
         lock(&self.seen).remove(fingerprint);
-        let is_given_back = self.outgoing.give_back(message).await;
+        let is_given_back = self.outgoing.give_back(message, self.is_closed()).await;
         if !is_given_back {
             let repeat = Duration::from_millis(message.properties.repeat_ms);
             lock(&self.seen).insert(fingerprint, repeat, Instant::now());
@@ -258,6 +261,7 @@ impl<H: Clone> Incoming<H> {
                 // The call itself may panic too, before it returns a future.
                 let running = handled(async { call(&handler, message.clone()).await });
                 let outcome = match &message.properties.reply_to {
+                    None if done.is_none() => self.unless_given_back(&message, running).await,
                     None => running.await,
                     Some(_) => self.unless_abandoned(running).await,
                 };

@@ -313,17 +313,21 @@ impl Outgoing {
         self.events.error(error);
     }
 
-    /// Gives a message back to the bus, for another instance of this role whose service answers. Returns false if there is
-    /// none, or the broker is not ours. Not cancel-safe: the message of a dropped call may have been given back.
-    pub(in crate::relay) async fn give_back(&self, message: &Message) -> bool {
+    /// Gives a message back to the bus, for another instance of this role whose service answers, or the next one to come if
+    /// this one `is_leaving`. Returns false if there is none, or the broker is not ours. Not cancel-safe: the message of a dropped call may have been given back.
+    pub(in crate::relay) async fn give_back(&self, message: &Message, is_leaving: bool) -> bool {
         if !self.registers_names() {
             return false;
         }
         let mut message = message.clone();
         message.properties.returned = true;
+        // A broker in this process does not outlive it, so the message cannot wait there.
         let verdict = match self.identity.bus.publish_now(&message) {
             Some(verdict) => Some(verdict),
-            None => self.identity.bus.publish(&[message]).await.ok().and_then(|verdicts| verdicts.into_iter().next()),
+            None => {
+                message.properties.leaving = is_leaving;
+                self.identity.bus.publish(&[message]).await.ok().and_then(|verdicts| verdicts.into_iter().next())
+            }
         };
         verdict == Some(Verdict::Accepted)
     }

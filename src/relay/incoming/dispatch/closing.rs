@@ -1,13 +1,17 @@
 //! The end of the incoming half: nothing that was accepted vanishes.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{CLOSED, Incoming};
+use crate::message::Message;
+use crate::relay::incoming::Outcome;
 
-/// Time for handlers of requests to end when they are abandoned.
+/// Time for handlers to end when they are abandoned.
 const ABANDONING: Duration = Duration::from_millis(100);
 
 impl<H: Clone> Incoming<H> {
@@ -37,8 +41,8 @@ impl<H: Clone> Incoming<H> {
         kept
     }
 
-    /// Ends the requests in handlers, and notifies the requesters: for a relay that is closed and has no more time. Returns
-    /// their number. Unanswered requests of subscribers are notified too.
+    /// Ends the requests in handlers, and notifies the requesters; gives other messages in handlers back: for a relay that is
+    /// closed and has no more time. Returns the number of the requests. Unanswered requests of subscribers are notified too.
     pub(in crate::relay) async fn abandon(&self) -> usize {
         let abandoned = self.requests_running.load(Ordering::Acquire);
         self.abandoned.cancel();
@@ -46,13 +50,31 @@ impl<H: Clone> Incoming<H> {
             self.failures.notify_requester(&message, CLOSED);
         }
         let ended = async {
-            while self.requests_running.load(Ordering::Acquire) > 0 {
+            while self.requests_running.load(Ordering::Acquire) + self.others_running.load(Ordering::Acquire) > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         if timeout(ABANDONING, ended).await.is_err() {
-            tracing::warn!("handlers of requests did not end");
+            tracing::warn!("handlers did not end");
         }
         abandoned
+    }
+
+    /// Waits for the handler of a message that nobody waits for. When the relay is closed and has no more time the message is
+    /// given back, which ends the handler; if nobody else can have it, the handler goes on.
+    pub(super) async fn unless_given_back(&self, message: &Message, running: impl Future<Output = Outcome>) -> Outcome {
+        let mut running = pin!(running);
+        self.others_running.fetch_add(1, Ordering::AcqRel);
+        let outcome = tokio::select! {
+            // First, so that a handler that is done at once costs no wait for the other.
+            biased;
+            outcome = &mut running => Some(outcome),
+            () = self.abandoned.cancelled() => self.give_back(message).await.then_some(Ok(())),
+        };
+        self.others_running.fetch_sub(1, Ordering::AcqRel);
+        match outcome {
+            Some(outcome) => outcome,
+            None => running.await,
+        }
     }
 }
