@@ -43,8 +43,8 @@ impl Landscape {
 }
 
 impl Landscape {
-    /// Parses the variable of an original of 2016 or 2017: an array of roles, in JSON or in what a shell has left of it,
-    /// see [`super::relaxed`]. Empty texts and objects declare nothing. What is not JSON is of the form with namespaces, as
+    /// Parses the variable of an original of 2016 or 2017: an array of roles, in JSON or in what a shell has left of it:
+    /// stripped or single quotes and trailing commas are accepted. Empty texts and objects declare nothing. What is not JSON is of the form with namespaces, as
     /// only brokers of that form took it. Errors: as [`Landscape::from_json`], with line and column.
     pub fn from_relaxed_json(text: &str) -> Result<Self, Error> {
         let text = unwrapped(text.trim());
