@@ -62,8 +62,8 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
         .max_frame_size(Some(config.frame_bytes_max))
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES);
-    if acks == Acks::None
-        && let Some(control) = parts.extensions.remove::<CloseControl>()
+    let control = parts.extensions.remove::<CloseControl>().filter(|_| acks == Acks::None);
+    if let Some(control) = &control
         && let Err(error) = control.reset_at_the_end()
     {
         tracing::warn!(%error, "cannot make a connection end with a reset; an original client may not survive its end");
@@ -74,7 +74,7 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
     tasks.spawn(async move {
         if let Some(socket) = connection.socket(bounds).await {
             // Borrowed, because a future that owns `connection` would hold it twice.
-            let mut connection = Connection::new(broker, socket, acks);
+            let mut connection = Connection::new(broker, socket, acks, control);
             connection.serve().await;
         }
         drop(permit);

@@ -20,6 +20,7 @@ use super::member::{Acks, Member};
 use super::rules::{Attempt, Batch, Lanes, Note, Outcome, Timing, Work};
 use super::service::Broker;
 use super::wire::{Dialect, Frame, Hello, Stamp, delivery_frame};
+use crate::http::CloseControl;
 use crate::http::websocket::{Accepted, QueueState, Reading, SendQueue, Session, Socket, drive, now};
 use crate::message::{Delivery, Message, MessageId};
 use ending::{Ended, refused};
@@ -38,18 +39,31 @@ const SHORT_FRAME_BYTES: usize = 4 * 1024;
 pub(crate) struct Connection {
     socket: Socket<Accepted>,
     session: ServiceSession,
+    /// Of the connection of an original.
+    control: Option<CloseControl>,
 }
 
 impl Connection {
-    pub(crate) fn new(broker: Broker, stream: WebSocketStream<Accepted>, acks: Acks) -> Self {
-        Self { socket: Socket::new(stream), session: ServiceSession::new(broker, acks) }
+    pub(crate) fn new(
+        broker: Broker,
+        stream: WebSocketStream<Accepted>,
+        acks: Acks,
+        control: Option<CloseControl>,
+    ) -> Self {
+        Self { socket: Socket::new(stream), session: ServiceSession::new(broker, acks), control }
     }
 
     /// Serves the connection until it ends or the broker stops. The connection cannot be used afterwards.
     pub(crate) async fn serve(&mut self) {
-        let Self { socket, session } = self;
+        let Self { socket, session, control } = self;
         let heartbeat = session.engine.config().heartbeat();
         let ended = drive(socket, heartbeat, session).await;
+        if let (Ended::Silent(_), Some(_), Some(control)) = (&ended, &session.in_flight, control)
+            && let Err(error) = control.send_the_rest()
+        {
+            // It does not read, so a reset would discard messages that count as delivered.
+            tracing::warn!(%error, "messages to an original client that does not read may be lost");
+        }
         session.finish(&ended, socket.queue());
         if let Some(ending) = ended.ending(session.acks) {
             socket.close(ending).await;

@@ -21,4 +21,9 @@ impl CloseControl {
     pub(crate) fn reset_at_the_end(&self) -> io::Result<()> {
         self.0.set_zero_linger()
     }
+
+    /// Makes the system send what is written before the socket ends, which is not a reset then.
+    pub(crate) fn send_the_rest(&self) -> io::Result<()> {
+        self.0.unset_linger()
+    }
 }

@@ -83,6 +83,12 @@ impl SharedConnection<Stalled<TcpStream>> {
         lock(&self.0).connection.as_ref().map_or(Ok(()), |connection| connection.inner().set_zero_linger())
     }
 
+    /// Undoes [`SharedConnection::set_zero_linger`].
+    #[allow(deprecated, reason = "only a time to linger blocks the thread that drops the socket, and none is set")]
+    pub(super) fn unset_linger(&self) -> io::Result<()> {
+        lock(&self.0).connection.as_ref().map_or(Ok(()), |connection| connection.inner().set_linger(None))
+    }
+
     /// Returns an error once the client is gone while its request is being answered. hyper could detect this, too, but
     /// would allocate 8 KiB to read into for every request.
     pub(super) fn poll_disconnect(&self, context: &mut Context<'_>) -> Poll<io::Error> {
