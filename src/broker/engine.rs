@@ -225,7 +225,7 @@ impl Engine {
 
     /// Refuses messages and new instances from now on, and waits until everything accepted is delivered or given up.
     pub(crate) async fn drain(&self) {
-        self.exchange().drain();
+        self.run(|exchange, _, effects| exchange.drain(effects));
         loop {
             let progress = self.progress.notified();
             if self.exchange().load().messages == 0 {

@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Time after which an unanswered delivery holds up the next one no longer, after a failure.
-const PROBE_OVERLAP: Duration = Duration::from_secs(1);
-
 /// Decides when the next single delivery begins. A receiver may need a further message before it answers the last one, so
 /// that one is not waited for without end.
 pub(super) struct Pace {
@@ -16,7 +13,7 @@ pub(super) struct Pace {
     last: Option<(u64, Instant)>,
     /// End of the pause after a failure.
     resume_at: Option<Instant>,
-    /// True after a failure until a delivery succeeds; until then deliveries begin further apart.
+    /// True after a failure until a delivery succeeds; until then one begins at a time.
     is_probing: bool,
 }
 
@@ -47,7 +44,7 @@ impl Pace {
     pub(super) fn next_at(&self) -> Option<Instant> {
         match (self.resume_at, self.last) {
             (Some(resume_at), _) => Some(resume_at),
-            (None, Some((_, began))) if self.is_probing => Some(began + self.overlap.max(PROBE_OVERLAP)),
+            (None, Some(_)) if self.is_probing => None,
             (None, Some((_, began))) => Some(began + self.overlap),
             (None, None) => Some(Instant::now()),
         }
@@ -72,7 +69,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_a_failure_deliveries_begin_further_apart_until_one_succeeds() {
+    async fn after_a_failure_one_delivery_begins_at_a_time_until_one_succeeds() {
         let (mut pace, now, second) = (Pace::new(OVERLAP), Instant::now(), Duration::from_secs(1));
         pace.begin(1, now);
         pace.begin(2, now);
@@ -80,7 +77,7 @@ mod tests {
         pace.end(2, Some(Duration::ZERO), now);
         assert_eq!((pace.is_paused(), pace.next_at()), (true, Some(now + second)));
         pace.begin(1, now + second);
-        assert_eq!((pace.is_paused(), pace.next_at()), (false, Some(now + second + PROBE_OVERLAP)));
+        assert_eq!((pace.is_paused(), pace.next_at()), (false, None));
         pace.end(1, None, now + second);
         assert_eq!(pace.next_at(), Some(now));
     }

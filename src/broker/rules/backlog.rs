@@ -38,15 +38,6 @@ impl Backlog {
         self.bytes -= self.envelopes.expire(now, |_| window, late);
     }
 
-    /// Removes and returns the envelopes whose failed delivery would not be reported.
-    pub(crate) fn drop_notices(&mut self) -> VecDeque<Envelope> {
-        let (reported, notices) = self.envelopes.take_all().into_iter().partition(|envelope| envelope.reported);
-        let reported: VecDeque<Envelope> = reported;
-        self.bytes = reported.iter().map(Envelope::bytes).sum();
-        self.envelopes.merge(reported);
-        notices
-    }
-
     /// Returns all envelopes, in order.
     pub(crate) fn into_envelopes(mut self) -> VecDeque<Envelope> {
         self.envelopes.take_all()

@@ -71,9 +71,9 @@ impl<H: Clone> Dispatcher<H> {
         self.is_draining
     }
 
-    pub(super) fn drain(&mut self) {
+    pub(super) fn drain(&mut self, effects: &mut Vec<Effect<H>>) {
         self.is_draining = true;
-        self.mailboxes.drain();
+        self.mailboxes.drain(effects);
     }
 
     /// See [`super::Exchange::register`].

@@ -232,9 +232,9 @@ impl<H: Clone> Exchange<H> {
         ended
     }
 
-    /// Refuses messages and new instances from now on.
-    pub(crate) fn drain(&mut self) {
-        self.dispatcher.drain();
+    /// Refuses messages and new instances from now on, and gives up what waits for absent roles.
+    pub(crate) fn drain(&mut self, effects: &mut Vec<Effect<H>>) {
+        self.dispatcher.drain(effects);
     }
 
     /// Gives up everything that is not delivered. Returns the number of messages.

@@ -22,7 +22,7 @@ pub(super) struct Mailboxes<H> {
     queues: Queues,
     conversations: Conversations,
     next_sequence: u64,
-    /// True once notices for absent senders are dropped.
+    /// True once nothing waits for absent roles any more.
     is_draining: bool,
 }
 

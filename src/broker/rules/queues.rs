@@ -212,11 +212,11 @@ impl Queues {
         None
     }
 
-    /// Drops unreported envelopes for absent roles.
-    pub(crate) fn drop_notices(&mut self) {
-        for backlog in self.backlogs.values_mut() {
-            backlog.drop_notices().iter().for_each(|envelope| self.load.subtract(envelope));
-        }
+    /// Removes and returns what waits for absent roles.
+    pub(crate) fn take_backlogs(&mut self) -> Vec<Envelope> {
+        let waiting: Vec<_> = self.backlogs.drain().flat_map(|(_, backlog)| backlog.into_envelopes()).collect();
+        waiting.iter().for_each(|envelope| self.load.subtract(envelope));
+        waiting
     }
 
     /// Removes the backlog of a role and returns it, in order.

@@ -196,7 +196,7 @@ async fn the_close_code_of_a_refused_registration_says_whether_to_retry() {
     assert_eq!(end_of(&mut late).await, 1013);
     drop(web);
     eventually(|| server.count() == 0).await;
-    server.broker.engine().exchange().drain();
+    server.broker.engine().exchange().drain(&mut Vec::new());
     let mut later = connect_relay_only(&server, "users").await;
     later.send(register).await;
     assert_eq!(end_of(&mut later).await, 1001);

@@ -36,7 +36,7 @@ async fn refused_registrations_end_with_a_reset() {
     let mut late = Peer::connect_only(&server, "users").await;
     late.send(register.clone()).await;
     check_reset(&mut late, "full").await;
-    server.broker.engine().exchange().drain();
+    server.broker.engine().exchange().drain(&mut Vec::new());
     early.send(register).await;
     check_reset(&mut early, "draining").await;
 }
@@ -44,7 +44,7 @@ async fn refused_registrations_end_with_a_reset() {
 #[tokio::test]
 async fn an_upgrade_is_refused_while_the_broker_drains() {
     let server = TestBroker::new(quick(), users_and_web()).await;
-    server.broker.engine().exchange().drain();
+    server.broker.engine().exchange().drain(&mut Vec::new());
     let mut stream = TcpStream::connect(server.serving.address()).await.unwrap();
     let request = "GET /services HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";

@@ -9,8 +9,8 @@ use crate::message::{Message, MessageName, Role};
 
 impl<H: Clone> Mailboxes<H> {
     pub(super) fn queue_for_role(&mut self, envelope: Envelope, effects: &mut Vec<Effect<H>>) {
-        if self.is_draining && !envelope.reported {
-            return;
+        if self.is_draining {
+            return Effect::give_up(envelope, Reason::Closed, effects);
         }
         if let Some(envelope) = self.queues.insert_backlog(envelope) {
             Effect::give_up(envelope, Reason::QueueFull, effects);

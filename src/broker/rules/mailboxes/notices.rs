@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Mailboxes;
-use crate::broker::rules::{Effect, Envelope, bytes_of};
+use crate::broker::rules::{Effect, Envelope, Reason, bytes_of};
 use crate::message::{InstanceId, Message, MessageId, Role};
 
 impl<H: Clone> Mailboxes<H> {
@@ -43,9 +43,10 @@ impl<H: Clone> Mailboxes<H> {
         self.conversations.failed(request)
     }
 
-    /// Drops notices for senders that are absent, from now on.
-    pub(in crate::broker::rules) fn drain(&mut self) {
+    /// Gives up what waits for absent roles, now and from now on: nobody can register any more.
+    pub(in crate::broker::rules) fn drain(&mut self, effects: &mut Vec<Effect<H>>) {
         self.is_draining = true;
-        self.queues.drop_notices();
+        let waiting = self.queues.take_backlogs();
+        waiting.into_iter().for_each(|envelope| Effect::give_up(envelope, Reason::Closed, effects));
     }
 }
