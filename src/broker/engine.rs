@@ -90,7 +90,9 @@ impl Engine {
 
     /// Publishes a message from `origin`, whose sender presented `token`.
     pub(crate) fn publish(&self, origin: Option<&InstanceId>, token: Option<&str>, message: Message) -> Verdict {
-        if let Err(error) = message.check_bounds(self.config.payload_bytes_max) {
+        if let Err(error) = message.check_bounds(self.config.payload_bytes_max)
+            && !self.exchange().registry().is_original_socket(origin)
+        {
             self.metrics.refused.inc();
             return Verdict::Refused { detail: error.to_string() };
         }

@@ -224,6 +224,11 @@ impl<H> Registry<H> {
         instance.map_or_else(|| internal.clone(), |instance| self.routes.received_name(instance, internal))
     }
 
+    /// Returns true for a service of the WebSocket era, whose messages only the limit of a frame bounds.
+    pub(crate) fn is_original_socket(&self, id: Option<&InstanceId>) -> bool {
+        self.instance(id).is_some_and(|instance| instance.endpoint == Endpoint::Socket && !instance.batch)
+    }
+
     /// Returns an instance of a role that takes notices about its messages.
     pub(crate) fn notice_taker(&self, role: &Role) -> Option<InstanceKey> {
         let keys = self.roster.of_role(role).iter();
