@@ -16,8 +16,8 @@ const ABANDONING: Duration = Duration::from_millis(100);
 
 impl<H: Clone> Incoming<H> {
     /// Gives the messages back that no handler and no subscriber has: for a relay that is closed and does not wait for them.
-    /// What is not given back until `deadline` becomes a dead letter, and its requester is notified. Returns the number of
-    /// these. Not cancel-safe.
+    /// A message that nobody takes until `deadline` becomes a dead letter, and its requester is notified. Returns the number
+    /// of dead letters. Not cancel-safe.
     pub(in crate::relay) async fn return_waiting(&self, deadline: Instant) -> usize {
         let (mut kept, mut in_time) = (0, true);
         let jobs = self.jobs.take_waiting().into_iter().map(|job| (job.message, job.done));

@@ -10,7 +10,7 @@ use crate::store::disk::recovery::recover;
 use crate::store::disk::retained::RetainedSegments;
 use crate::store::disk::store::DiskStore;
 use crate::store::disk::testing::{TINY_LIMITS, config, disk_usage, open, open_flushing};
-use crate::store::{Batch, Error, LogId, Owner, Store, Table};
+use crate::store::{Batch, Error, LogId, Owner, Run, Store, Table};
 
 const TABLE: Table = Owner::Streams.table("names");
 
@@ -85,7 +85,9 @@ impl Model {
                 let run = store.read(LogId(*id), *start..end, usize::MAX).unwrap();
                 assert_eq!(run.chunks.concat(), &bytes[*start as usize..]);
                 let now = store.read_now(LogId(*id), *start..end, usize::MAX);
-                assert!(now.is_none_or(|now| now.unwrap() == run));
+                // A flush between the two reads divides the same bytes into other chunks.
+                let bytes = |run: &Run| (run.chunks.concat(), run.end);
+                assert!(now.is_none_or(|now| bytes(&now.unwrap()) == bytes(&run)));
             }
         }
         let keys = store.scan(TABLE, None, usize::MAX).unwrap();
