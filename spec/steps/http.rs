@@ -15,6 +15,14 @@ async fn get(world: &mut World, method: String, place: String) {
     world.answers.push(call(method, &url, Vec::new(), None).await);
 }
 
+/// As a person does who has no other client.
+#[when(regex = r"^I open (\S+) in a browser$")]
+async fn open(world: &mut World, place: String) {
+    let url = world.url(&place).await;
+    let accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8".to_owned();
+    world.answers.push(call(Method::GET, &url, Vec::new(), Some(("accept".to_owned(), accept))).await);
+}
+
 #[when(regex = r#"^I POST `(.*)` to (\S+?)(?: with the header "([^:]+): (.+)")?$"#)]
 async fn post(world: &mut World, body: String, place: String, name: String, value: String) {
     let url = world.url(&place).await;

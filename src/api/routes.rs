@@ -12,7 +12,7 @@ use axum::routing::{delete, get, post};
 
 use super::state::{Api, Operations};
 use super::{Config, Envelope, dead_letters, headers, messages, openapi, operations};
-use crate::http::{Kind, Limits, Problem, json_body, message_name, not_found};
+use crate::http::{Introduction, Kind, Landing, Limits, Problem, json_body, message_name};
 use crate::message::{Message, MessageName};
 use crate::relay::{Draft, Relay};
 
@@ -22,7 +22,8 @@ pub fn router(relay: Relay, config: &Config, limits: &Limits, operations: Operat
         Envelope::Plain => post(send),
         Envelope::Exocom => post(send_envelope),
     };
-    Router::new()
+    let landing = introduced(&relay);
+    let router = Router::new()
         .route("/send/{*message}", send)
         .route("/request/{*message}", post(request))
         .route("/reply/{*message}", post(reply))
@@ -35,10 +36,34 @@ pub fn router(relay: Relay, config: &Config, limits: &Limits, operations: Operat
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))
-        .route("/openapi.json", get(openapi::document))
-        .fallback(not_found)
-        .method_not_allowed_fallback(operations::method_not_allowed)
-        .with_state(Api { relay, limits: Arc::new(limits.clone()), operations })
+        .route("/openapi.json", get(openapi::document));
+    landing.fallback(router).method_not_allowed_fallback(operations::method_not_allowed).with_state(Api {
+        relay,
+        limits: Arc::new(limits.clone()),
+        operations,
+    })
+}
+
+/// The page for a person who opens this listener.
+fn introduced(relay: &Relay) -> Landing {
+    let curl = "curl -d '{\"name\":\"world\"}' http://{host}";
+    let part = Introduction {
+        about: "A service sends and receives its messages here, with one HTTP call for each. This is for the service \
+                itself; other services reach it through the bus."
+            .into(),
+        tries: vec![
+            ("Send a message and wait for the reply", format!("{curl}/request/hello")),
+            ("Send a message", format!("{curl}/send/hello")),
+            ("Follow the messages that arrive", "curl -N http://{host}/messages".into()),
+        ],
+        links: vec![
+            ("/ready", "whether messages can be sent and handled"),
+            ("/dead-letters", "messages that could not be handled"),
+            ("/metrics", "counters"),
+            ("/openapi.json", "every call of this listener"),
+        ],
+    };
+    Landing::new(format!("ExoRelay, the api of the sidecar of {}", relay.role()), vec![part])
 }
 
 /// `202 {"id","activityId"}`: the message is accepted.

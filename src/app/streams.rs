@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 
 use super::Error;
 use super::system::{Routes, System};
-use crate::http::{Limits, Problem};
+use crate::http::{Introduction, Limits, Problem};
 use crate::streams::{self, Streams};
 
 /// Durable Streams and their store.
@@ -34,6 +34,33 @@ impl System for StreamsSystem {
     fn routes(&self, limits: &Limits) -> Routes {
         let answers = streams::routes::server(self.streams.clone(), limits);
         Routes { paths: vec![streams::routes::PATH.to_owned()], answers: Arc::new(answers) }
+    }
+
+    fn introduction(&self) -> Introduction {
+        let url = "http://{host}/v1/stream/notes";
+        let curl = "curl -H 'content-type: text/plain'";
+        Introduction {
+            about:
+                "Durable Streams: append-only logs that are written and read with HTTP, and followed live. Each has a \
+                    URL below /v1/stream/."
+                    .into(),
+            tries: vec![
+                ("Create a stream", format!("{curl} -X PUT -d hello {url}")),
+                ("Append to it", format!("{curl} -d ' again' {url}")),
+                ("Read it", format!("curl {url}")),
+                ("Follow it", format!("curl -N '{url}?offset=-1&live=sse'")),
+                (
+                    "Follow it in a page",
+                    format!(
+                        "new EventSource('{url}?offset=-1&live=sse').addEventListener('data', e => console.log(e.data))"
+                    ),
+                ),
+            ],
+            links: match self.streams.config().registry {
+                true => vec![("/v1/stream/__registry__", "which streams exist, as a stream")],
+                false => Vec::new(),
+            },
+        }
     }
 
     fn readiness(&self) -> Result<(), Problem> {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 
-use crate::http::{Answers, Limits, Problem};
+use crate::http::{Answers, Introduction, Limits, Problem};
 
 /// A protocol for browsers, agents and other clients outside the bus. The edge serves a list of systems on one
 /// listener; each system can also be served alone.
 ///
-/// Called in this order: `register_metrics` and `routes` once at the start; then `readiness` and `refresh_metrics` at any
+/// Called in this order: `register_metrics`, `introduction` and `routes` once at the start; then `readiness` and `refresh_metrics` at any
 /// time; at the end `drain`, and `close` after the listener has drained.
 pub trait System: Send + Sync + 'static {
     /// The name in ready lines, problem answers and the log, unique among the systems of a process.
@@ -18,6 +18,9 @@ pub trait System: Send + Sync + 'static {
 
     /// Returns the paths that belong to this system and the handler of their requests.
     fn routes(&self, limits: &Limits) -> Routes;
+
+    /// Returns the part about this system on the page of its listener.
+    fn introduction(&self) -> Introduction;
 
     /// Returns the problem that `GET /ready` reports while the system cannot do its work. Must not block.
     fn readiness(&self) -> Result<(), Problem>;

@@ -16,7 +16,7 @@ use super::service::Broker;
 use super::traffic_routes;
 use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
 use crate::http::access::bearer_token;
-use crate::http::{Kind, Limits, Peer, Problem, json_body, message_name, not_found};
+use crate::http::{Introduction, Kind, Landing, Limits, Peer, Problem, is_browser, json_body, message_name, not_found};
 use crate::message::{self, HeldNames, InstanceId, Message, MessageName, Role, TraceParent, Verdict};
 
 /// Builds the router: the original API (exo 2.2), registration with leases, batches, and endpoints for operators.
@@ -219,11 +219,41 @@ async fn metrics(State(broker): State<Broker>) -> Response {
     typed("application/openmetrics-text; version=1.0.0; charset=utf-8", broker.metrics())
 }
 
-async fn unknown(State(broker): State<Broker>, method: Method, uri: Uri) -> Response {
-    match broker.config().compat {
-        true => cannot(&method, &uri),
-        false => not_found(method, uri).await.into_response(),
+/// Answers a path without a route: the page of this listener, or 404. Programs get what the original answered in `compat`.
+async fn unknown(State(broker): State<Broker>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let compat = broker.config().compat;
+    let has_page = !compat || is_browser(&headers);
+    let page = if has_page { introduced(compat).find(&method, uri.path(), &headers) } else { None };
+    match page {
+        Some(page) => page,
+        None if compat => cannot(&method, &uri),
+        None => not_found(method, uri).await.into_response(),
     }
+}
+
+/// The page for a person who opens this listener.
+fn introduced(compat: bool) -> Landing {
+    let mut links = vec![("/config.json", "services, and the messages that they send and receive")];
+    if !compat {
+        links.push(("/services", "the running services"));
+    }
+    links.extend([
+        ("/undelivered", "messages that could not be delivered"),
+        ("/ready", "whether messages can be sent"),
+        ("/metrics", "counters"),
+    ]);
+    let part = Introduction {
+        about: "Services send their messages here, and it delivers each to the services that receive it.".into(),
+        tries: vec![
+            ("Watch the messages", "curl -N http://{host}/traffic".into()),
+            (
+                "Connect a service that listens on port 5000",
+                "exorelay run --role web --bus http://{host} --forward http://127.0.0.1:5000".into(),
+            ),
+        ],
+        links,
+    };
+    Landing::new("ExoRelay, the message broker", vec![part])
 }
 
 async fn method_not_allowed(State(broker): State<Broker>, method: Method, uri: Uri) -> Response {

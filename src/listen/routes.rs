@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::{Answer, Config};
-use crate::http::{Kind, Limits, Problem, json_body, message_name, not_found};
+use crate::http::{Introduction, Kind, Landing, Limits, Problem, json_body, message_name, not_found};
 use crate::message::{self, Delivery, Inbox, Message, Receipt, TraceParent};
 use crate::relay::Relay;
 
@@ -23,13 +23,27 @@ struct Listener {
 
 /// Returns the routes of the bus-facing listener of `relay`.
 pub fn router(relay: Relay, config: &Config, limits: &Limits) -> Router {
-    Router::new()
+    let part = Introduction {
+        about: "The broker, or any other bus, delivers the messages of one service here. The service itself uses the \
+                listener `api` of this sidecar."
+            .into(),
+        tries: vec![(
+            "Deliver a message by hand",
+            "curl -H 'content-type: application/json' -d '{\"id\":\"1\",\"payload\":{}}' http://{host}/run/hello"
+                .into(),
+        )],
+        links: vec![("/status", "200 as long as it runs")],
+    };
+    let landing = Landing::new("ExoRelay, the bus-facing listener of a sidecar", vec![part]);
+    let router = Router::new()
         .route("/status", get(StatusCode::OK))
         .route("/run", post(run_many))
-        .route("/run/{*message}", post(run))
-        .fallback(not_found)
-        .method_not_allowed_fallback(not_found)
-        .with_state(Listener { relay, answer: config.answer, limits: Arc::new(limits.for_envelopes()) })
+        .route("/run/{*message}", post(run));
+    landing.fallback(router).method_not_allowed_fallback(not_found).with_state(Listener {
+        relay,
+        answer: config.answer,
+        limits: Arc::new(limits.for_envelopes()),
+    })
 }
 
 /// Receives one message: 200 with an empty body, 400 `missing message id`, 404 `unknown message: '…'`, 503 if the inbox is

@@ -13,10 +13,10 @@ use prometheus_client::registry::Registry;
 
 use crate::app::metrics;
 use crate::app::system::System;
-use crate::http::{Kind, Problem, not_found};
+use crate::http::{Introduction, Kind, Landing, Problem};
 
 /// The paths that no system can have.
-pub(super) const PATHS: [&str; 3] = ["/health", "/ready", "/metrics"];
+pub(super) const PATHS: [&str; 4] = ["/health", "/ready", "/metrics", "/guide"];
 
 /// The systems of a listener and the registry of all their metrics.
 struct Operations {
@@ -30,15 +30,24 @@ pub(super) fn router(systems: &[Arc<dyn System>]) -> Router {
     for system in systems {
         system.register_metrics(&mut registry);
     }
-    let [health_path, ready_path, metrics_path] = PATHS;
-    Router::new()
+    let [health_path, ready_path, metrics_path, _] = PATHS;
+    let router = Router::new()
         .route(health_path, get(health))
         .route(ready_path, get(ready))
-        .route(metrics_path, get(metrics_text))
-        .fallback(not_found)
+        .route(metrics_path, get(metrics_text));
+    introduced(systems)
+        .fallback(router)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(map_response(secured))
         .with_state(Arc::new(Operations { systems: systems.to_vec(), registry }))
+}
+
+/// The page for a person who opens this listener: its systems, then its operations.
+fn introduced(systems: &[Arc<dyn System>]) -> Landing {
+    let mut parts: Vec<Introduction> = systems.iter().map(|system| system.introduction()).collect();
+    let links = vec![("/ready", "whether it can work"), ("/metrics", "counters")];
+    parts.push(Introduction { links, ..Introduction::default() });
+    Landing::new("ExoRelay, for browsers and other clients", parts)
 }
 
 /// `200` as long as the process can answer at all.

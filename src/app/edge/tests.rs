@@ -17,7 +17,7 @@ use super::{Edge, Listener};
 use crate::app::Error;
 use crate::app::streams::StreamsSystem;
 use crate::app::system::{Routes, System};
-use crate::http::{Client, ClientLimits, Kind, Limits, Problem, not_found};
+use crate::http::{Client, ClientLimits, Introduction, Kind, Limits, Problem, not_found};
 use crate::streams;
 
 /// A system that answers `GET <path>/hello` and records the end of its life.
@@ -51,6 +51,10 @@ impl System for Greeter {
         });
         let router = Router::new().route(&format!("{}/hello", self.path), hello).fallback(not_found);
         Routes { paths: vec![self.path.to_owned()], answers: Arc::new(router) }
+    }
+
+    fn introduction(&self) -> Introduction {
+        Introduction { about: "It greets.".into(), ..Introduction::default() }
     }
 
     fn readiness(&self) -> Result<(), Problem> {
@@ -103,6 +107,8 @@ async fn two_systems_share_a_listener_and_its_operations() {
     check(&edge, Method::GET, "/v1/streams/hello", 200, "hello").await;
     check(&edge, Method::GET, "/v1/streams/other", 404, "not-found").await;
     check(&edge, Method::GET, "/other", 404, "not-found").await;
+    check(&edge, Method::GET, "/", 200, "Durable Streams").await;
+    check(&edge, Method::GET, "/", 200, "It greets.").await;
     check(&edge, Method::POST, "/health", 405, "method-not-allowed").await;
     check(&edge, Method::GET, "/health", 200, "{\"status\":\"ok\"}").await;
     check(&edge, Method::GET, "/ready", 200, "{\"status\":\"ready\"}").await;
