@@ -35,6 +35,7 @@ pub(super) const fn table_of(space: KeySpace) -> Table {
         KeySpace::Subscriptions => SUBSCRIPTIONS,
         KeySpace::SubscriptionLinks => SUBSCRIPTION_LINKS,
         KeySpace::SubscriptionSecrets => SUBSCRIPTION_SECRETS,
+        KeySpace::Counters => COUNTERS,
     }
 }
 

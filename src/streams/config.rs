@@ -49,6 +49,12 @@ pub struct Config {
     pub fork_segments_max: usize,
     /// Keeps the stream `__registry__`, which lists all streams.
     pub registry: bool,
+    /// Maximum time for which it keeps rows of streams that are gone, and rows that later ones replace. Then it is written again
+    /// without them, and a reader at an offset from before gets 410 and starts again.
+    pub registry_gone_ms: u64,
+    /// Maximum bytes of such rows, unless the rows of existing streams are more; in the memory store also at most a sixteenth of
+    /// `content_bytes_max`.
+    pub registry_gone_bytes_max: usize,
     /// Maximum lifecycle events that a listener in this process may be behind; a slower one misses the oldest.
     pub lifecycle_events_max: usize,
     /// Maximum number of subscriptions; more are refused.
@@ -113,6 +119,8 @@ impl Default for Config {
             producer_idle_ms: 7 * 24 * 60 * 60 * 1000,
             fork_segments_max: 256,
             registry: true,
+            registry_gone_ms: 24 * 60 * 60 * 1000,
+            registry_gone_bytes_max: 4 * 1024 * 1024,
             lifecycle_events_max: 1024,
             subscriptions_max: 1_000,
             subscriptions_links_max: 100_000,

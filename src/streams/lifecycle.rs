@@ -6,7 +6,7 @@ use super::rules::LifecycleEvent;
 
 /// A listener was too slow and missed the oldest events that it had not taken yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{events} lifecycle events were missed; the registry has them all")]
+#[error("{events} lifecycle events were missed; the registry lists what exists")]
 pub struct Missed {
     /// The number of missed events.
     pub events: u64,

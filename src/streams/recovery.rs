@@ -8,7 +8,7 @@ use super::commit::{COUNTERS, NEXT_LOG, PRODUCERS, STREAMS, batch_of, updates_of
 use super::config::{Config, StoreKind};
 use super::error::Error;
 use super::read_view::{ReadView, ReadableStream, Update};
-use super::rules::{Ledger, Limits};
+use super::rules::{Ledger, Limits, ROWS_SINCE};
 use super::wire::{Offset, ProducerEntry, StreamEntry, StreamPath, log_of_producer_key};
 use crate::store::{Gap, Owner, Store, Table};
 
@@ -23,22 +23,31 @@ const LOGS_PER_MS: u64 = 1 << 20;
 
 /// Returns the state of all streams, and the view of it for readers. Errors: [`Error::StoreRead`], [`Error::MalformedEntry`].
 pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result<(Ledger, ReadView), Error> {
+    let content_bytes_max = match config.store {
+        StoreKind::Memory => config.content_bytes_max as u64,
+        StoreKind::Disk => u64::MAX,
+    };
     let limits = Limits {
         streams_max: config.streams_max,
-        content_bytes_max: match config.store {
-            StoreKind::Memory => config.content_bytes_max as u64,
-            StoreKind::Disk => u64::MAX,
-        },
+        content_bytes_max,
         producers_max: config.producers_max,
         producer_idle_ms: config.producer_idle_ms,
         fork_segments_max: config.fork_segments_max,
         registry: config.registry,
+        registry_gone_ms: config.registry_gone_ms,
+        // A small memory store has little space for them.
+        registry_gone_bytes_max: (config.registry_gone_bytes_max as u64).min(content_bytes_max / 16),
     };
     // Numbers start from the time, so that entity tags stay unique across restarts even if nothing is stored.
-    let next_log = store.get(COUNTERS, NEXT_LOG)?.and_then(|bytes| Some(u64::from_be_bytes((*bytes).try_into().ok()?)));
+    let number = |key| -> Result<Option<u64>, Error> {
+        let value = store.get(COUNTERS, key)?;
+        Ok(value.and_then(|bytes| Some(u64::from_be_bytes((*bytes).try_into().ok()?))))
+    };
+    let next_log = number(NEXT_LOG)?;
     let mut ledger = Ledger::new(limits, now_ms.saturating_mul(LOGS_PER_MS).max(next_log.unwrap_or(0)));
     let view = ReadView::default();
     restore_streams(store, (&mut ledger, now_ms), &view)?;
+    ledger.restore_rows_since(number(ROWS_SINCE)?);
     let mut changes = Vec::new();
     ledger.reconcile_registry(now_ms, &mut changes);
     let batch = batch_of(changes.iter(), &ledger);

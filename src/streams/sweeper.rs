@@ -1,4 +1,4 @@
-//! Removes streams that have expired.
+//! Removes streams that have expired, and has the registry compacted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ pub(super) async fn sweep_when_due(writer: Arc<Writer>, stop: CancellationToken)
         let wait = writer.plan_sweep().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(writer.clock.now_ms())));
         let due = async {
             match wait {
+                Some(Duration::ZERO) => {}
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => std::future::pending().await,
             }

@@ -27,4 +27,4 @@ pub use offset::Offset;
 pub(super) use path::RESERVED;
 pub use path::{PathError, StreamPath};
 pub use query::{Begin, Live, ReadRequest};
-pub(crate) use registry::{Row, registry_record};
+pub(crate) use registry::{Row, registry_record, registry_record_bytes};

@@ -1,5 +1,8 @@
 //! The description of every setting, from which the reference file and the table of the user guide are generated.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write;
 
 use super::merge::defaults;
@@ -255,9 +258,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("streams.producers_max", "Maximum producers to remember per stream; more are refused as busy."),
     ("streams.producer_idle_ms", "Minimum time for which an idle producer is remembered."),
     ("streams.fork_segments_max", "Maximum streams that a fork shares content with; deeper forks are refused."),
+    ("streams.registry", "Maintain the stream `__registry__`, which lists all streams. If it is false, it is removed."),
     (
-        "streams.registry",
-        "Maintain the stream `__registry__`, which lists created, forked, closed, deleted and expired streams. If it is false, an existing registry is removed.",
+        "streams.registry_gone_ms",
+        "Time after which rows of gone streams leave it; a reader that is behind then gets 410.",
+    ),
+    (
+        "streams.registry_gone_bytes_max",
+        "Maximum size of such rows; beyond it, and the size of the others, they leave.",
     ),
     (
         "streams.lifecycle_events_max",
@@ -361,39 +369,4 @@ fn comment(text: &str) -> String {
         comment += &format!("{}\n", line.trim_end());
     }
     comment
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::super::Config;
-    use super::*;
-
-    #[test]
-    fn every_setting_has_exactly_one_description() {
-        let described: BTreeSet<String> = KEYS.iter().map(|(key, _)| (*key).to_owned()).collect();
-        let existing: BTreeSet<String> = defaults().into_keys().collect();
-        let difference: Vec<&String> = described.symmetric_difference(&existing).collect();
-        assert!(difference.is_empty(), "in KEYS or in Config, but not in both: {difference:?}");
-        assert_eq!(described.len(), KEYS.len(), "a key is described twice");
-    }
-
-    #[test]
-    fn the_reference_file_is_up_to_date() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docker/exorelay.toml");
-        let written = std::fs::read_to_string(file).unwrap();
-        assert!(written == toml_file(), "run: exorelay config show --format reference > docker/exorelay.toml");
-    }
-
-    #[test]
-    fn the_reference_file_holds_the_defaults() {
-        assert_eq!(toml::from_str::<Config>(&toml_file()).unwrap(), Config::default());
-    }
-
-    #[test]
-    fn the_table_has_a_row_for_every_key() {
-        assert_eq!(markdown().lines().count(), KEYS.len() + 2);
-        assert!(markdown().contains("| `bus.url` | `\"http://127.0.0.1:3100\"` | "));
-    }
 }

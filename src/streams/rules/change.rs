@@ -37,4 +37,6 @@ pub(crate) enum KeySpace {
     SubscriptionLinks,
     /// The secret of tokens, and signing keys by their names.
     SubscriptionSecrets,
+    /// Single numbers.
+    Counters,
 }

@@ -21,14 +21,18 @@ impl Ledger {
         self.sweeps.first().map(|(at_ms, _)| *at_ms)
     }
 
-    /// Looks at the streams that are due, at most `streams_max` of them: ends those that have expired, and writes the time of
-    /// the last access of the others.
+    /// Looks at the streams that are due, at most `streams_max` of them: ends those that have expired, writes the time of
+    /// the last access of the others, and compacts the registry.
     pub(crate) fn sweep(&mut self, now_ms: u64, streams_max: usize, changes: &mut Vec<Change>) {
         for _ in 0..streams_max {
             let Some((at_ms, path)) = self.sweeps.first().filter(|(at_ms, _)| *at_ms <= now_ms).cloned() else {
                 return;
             };
             self.sweeps.remove(&(at_ms, path.clone()));
+            if path.is_registry() {
+                self.compact_registry(now_ms, changes);
+                continue;
+            }
             let Some(stream) = self.streams.get_mut(&path) else { continue };
             stream.sweep_at_ms = None;
             if stream.has_expired(now_ms) {

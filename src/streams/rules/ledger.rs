@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::change::Change;
 use super::content::Record;
 use super::refusal::Refusal;
+use super::registry::Rows;
 use super::stream::Stream;
 use crate::streams::wire::{Offset, ProducerEntry, StreamEntry, StreamPath};
 
@@ -19,6 +20,10 @@ pub(crate) struct Limits {
     pub(crate) fork_segments_max: usize,
     /// True if there is a registry.
     pub(crate) registry: bool,
+    /// Maximum time for which the registry keeps rows of streams that are gone.
+    pub(crate) registry_gone_ms: u64,
+    /// Maximum bytes of such rows, unless those of existing streams are more.
+    pub(crate) registry_gone_bytes_max: u64,
 }
 
 /// The state of every stream.
@@ -33,6 +38,7 @@ pub(crate) struct Ledger {
     pub(super) content_bytes: u64,
     /// The name of the registry.
     pub(super) registry: StreamPath,
+    pub(super) rows: Rows,
     next_log: u64,
 }
 
@@ -40,8 +46,8 @@ impl Ledger {
     /// An empty ledger. `first_log` must be greater than the number of every log that ever existed.
     pub(crate) fn new(limits: Limits, first_log: u64) -> Self {
         let (streams, sweeps) = (HashMap::new(), BTreeSet::new());
-        let registry = StreamPath::registry();
-        Self { limits, streams, sweeps, content_bytes: 0, registry, next_log: first_log }
+        let (registry, rows) = (StreamPath::registry(), Rows::default());
+        Self { limits, streams, sweeps, content_bytes: 0, registry, rows, next_log: first_log }
     }
 
     /// Restores a stream from the store. The last accesses may not have been written, so the stream counts as used until the
@@ -55,6 +61,7 @@ impl Ledger {
             stream.entry.accessed_ms = latest.min(now_ms);
         }
         self.content_bytes += stream.own_bytes();
+        self.rows.restore(&path, &stream.entry);
         stream.sweep_at_ms = stream.next_sweep_ms(now_ms);
         stream.sweep_at_ms.map(|at_ms| self.sweeps.insert((at_ms, path.clone())));
         self.streams.insert(path, Box::new(stream));
@@ -156,8 +163,13 @@ impl Ledger {
 
     /// Schedules the next look of the sweep at the stream.
     pub(super) fn plan_sweep(&mut self, path: &StreamPath, now_ms: u64) {
+        let next = self.streams.get(path).and_then(|stream| stream.next_sweep_ms(now_ms));
+        self.sweep_next(path, next);
+    }
+
+    /// Lets the sweep look at the stream at this time next, or not at all.
+    pub(super) fn sweep_next(&mut self, path: &StreamPath, next: Option<u64>) {
         let Some(stream) = self.streams.get_mut(path) else { return };
-        let next = stream.next_sweep_ms(now_ms);
         let before = std::mem::replace(&mut stream.sweep_at_ms, next);
         if before == next {
             return;

@@ -27,3 +27,4 @@ pub use event::{Happened, LifecycleEvent};
 pub(crate) use forking::AppendAfter;
 pub(crate) use ledger::{Ledger, Limits};
 pub use refusal::Refusal;
+pub(crate) use registry::ROWS_SINCE;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
@@ -12,8 +13,8 @@ use super::world::{append, config, create, path, seen, text, text_stream, until}
 use crate::store::test_store::{OnCommit, TestStore};
 use crate::store::{MemoryStore, Store};
 use crate::streams::{
-    AppendRequest, Begin, Config, CreateRequest, Error, ForkRequest, Happened, Missed, Refusal, StreamPath, Streams,
-    router,
+    AppendRequest, Begin, Config, ContentType, CreateRequest, Error, ForkRequest, Happened, Missed, Refusal,
+    StreamPath, Streams, router,
 };
 
 const REGISTRY: &str = "__registry__";
@@ -137,7 +138,7 @@ async fn a_listener_gets_durable_events_in_order_with_the_offset_in_the_registry
         let streams = streams.clone();
         tokio::spawn(async move { create(&streams, "a", &text_stream()).await })
     };
-    until("the commit has begun", || store.commits() == 1).await;
+    until("the commit has begun", || store.commits() == 2).await;
     let early = futures_util::poll!(std::pin::pin!(events.next()));
     assert!(early.is_pending(), "there is no event before it is durable");
     store.on_commit(OnCommit::Succeed);
@@ -166,4 +167,72 @@ async fn a_slow_listener_learns_how_many_events_it_missed_and_finds_them_in_the_
     assert_eq!(events.next().await, Some(Err(Missed { events: 3 })));
     assert_eq!(events.next().await.unwrap().unwrap().path, path("d"));
     assert_eq!(listed(&streams).await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_fresh_server_has_one() {
+    let streams = Streams::in_memory(config());
+    assert_eq!(answer(&streams, "GET", &[]).await.0, 200);
+    assert!(listed(&streams).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_streams_that_are_gone_leave_also_after_a_restart() {
+    let store = Arc::new(MemoryStore::default());
+    let settings = Config { registry_gone_ms: 5_000, ..config() };
+    let before = open(settings.clone(), &store);
+    create(&before, "secret", &text_stream()).await.unwrap();
+    create(&before, "other", &text_stream()).await.unwrap();
+    before.delete(&path("secret")).await.unwrap();
+    let text = seen(&before, REGISTRY).await.unwrap();
+    assert!(text.contains("\"secret\""), "{text}");
+    before.close().await;
+    let after = open(settings.clone(), &store);
+    until_gone(&after).await;
+    assert_eq!(listed(&after).await.keys().collect::<Vec<_>>(), ["other"]);
+    after.close().await;
+    let again = open(settings, &store);
+    assert_eq!(listed(&again).await.keys().collect::<Vec<_>>(), ["other"]);
+    assert!(!seen(&again, REGISTRY).await.unwrap().contains("secret"));
+}
+
+/// Lets time pass until the rows of a deleted stream are gone.
+async fn until_gone(streams: &Streams) {
+    for _ in 0..100 {
+        if !seen(streams, REGISTRY).await.unwrap().contains("secret") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the rows never leave");
+}
+
+#[tokio::test]
+async fn many_creations_and_deletions_fit_into_a_small_memory_store() {
+    let streams = Streams::in_memory(Config { content_bytes_max: 1024 * 1024, ..config() });
+    let long = format!("text/plain; x={}", "y".repeat(10_000));
+    let request = CreateRequest { content_type: ContentType::parse(&long), ..text_stream() };
+    for round in 0..335 {
+        let created = create(&streams, "a", &request).await;
+        assert!(created.is_ok(), "round {round}: {created:?}");
+        streams.delete(&path("a")).await.unwrap();
+        // The compaction is a task of its own.
+        until("the rows are gone", || streams.with_ledger(|ledger, _| ledger.content_bytes()) < 100_000).await;
+    }
+    assert!(listed(&streams).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_follower_of_it_learns_of_a_compaction() {
+    let streams = Streams::in_memory(Config { registry_gone_bytes_max: 1, ..config() });
+    create(&streams, "a", &text_stream()).await.unwrap();
+    let mut reader = streams.read(&path(REGISTRY), Begin::Now).unwrap();
+    for _ in 0..4 {
+        create(&streams, "b", &text_stream()).await.unwrap();
+        streams.delete(&path("b")).await.unwrap();
+    }
+    let compacted = |reader: &crate::streams::Reader| reader.position_and_end().is_err();
+    until("it is compacted", || compacted(&reader)).await;
+    assert!(matches!(reader.take(usize::MAX).await, Err(Error::Refused(Refusal::NotFound { .. }))));
+    assert_eq!(listed(&streams).await.keys().collect::<Vec<_>>(), ["a"]);
 }

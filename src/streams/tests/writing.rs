@@ -23,7 +23,7 @@ async fn everything_that_waits_is_written_in_one_commit() {
         let streams = streams.clone();
         async move { append(&streams, "a", "1").await }
     });
-    until("the first append is being written", || store.commits() == 2).await;
+    until("the first append is being written", || store.commits() == 3).await;
     let waiting: Vec<_> = (0..20)
         .map(|index| {
             let streams = streams.clone();
@@ -41,7 +41,7 @@ async fn everything_that_waits_is_written_in_one_commit() {
     for call in waiting {
         call.await.unwrap().unwrap();
     }
-    assert_eq!(store.commits(), 3, "one for a, one for the first append, one for the twenty");
+    assert_eq!(store.commits(), 4, "one for the registry, one for a, one for the first append, one for the twenty");
     assert_eq!(seen(&streams, "a").await.unwrap(), format!("1{}", "2".repeat(19)));
 }
 
@@ -59,7 +59,7 @@ async fn nothing_is_seen_or_answered_before_it_is_durable() {
     });
     until("it is decided", || streams.with_ledger(|ledger, _| ledger.streams_count() == 2)).await;
     let repeated = call(0);
-    until("it is being written", || store.commits() >= 2).await;
+    until("it is being written", || store.commits() >= 3).await;
     assert_eq!(seen(&streams, "a").await.unwrap(), "");
     assert!(streams.describe(&path("b")).is_err());
     assert!(!original.is_finished() && !repeated.is_finished() && !created.is_finished());
@@ -111,7 +111,7 @@ async fn a_decision_is_written_even_if_its_callers_go_away() {
         tokio::spawn(async move { append(&streams, "a", body).await })
     };
     let first = call("1");
-    until("the first append is being written", || store.commits() == 2).await;
+    until("the first append is being written", || store.commits() == 3).await;
     let waiting = [call("2"), call("2")];
     until("the others wait", || content_bytes(&streams) == 3).await;
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
@@ -159,7 +159,7 @@ async fn content_that_waits_has_a_limit() {
         tokio::spawn(async move { append(&streams, "a", body).await })
     };
     let first = call("being written");
-    until("the first is being written", || store.commits() == 2).await;
+    until("the first is being written", || store.commits() == 3).await;
     let second = call("waiting for its turn");
     until("the second waits", || content_bytes(&streams) == 33).await;
     let refused = append(&streams, "a", "too much").await;

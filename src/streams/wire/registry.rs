@@ -80,6 +80,12 @@ pub(crate) fn registry_record(row: Row, path: &StreamPath, entry: &StreamEntry, 
     record.freeze()
 }
 
+/// Returns roughly the length of a record about the stream: at least half of it.
+pub(crate) fn registry_record_bytes(path: &StreamPath, entry: &StreamEntry) -> u64 {
+    let source = entry.origin.as_ref().map_or(0, |origin| origin.source.len() + 80);
+    (2 * path.as_str().len() + entry.content_type.as_str().len() + source + 200) as u64
+}
+
 fn describe<'a>(path: &'a StreamPath, entry: &'a StreamEntry) -> Description<'a> {
     let (ttl_seconds, expires_at) = match &entry.lifetime {
         Lifetime::Unlimited => (None, None),

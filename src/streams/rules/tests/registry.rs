@@ -135,3 +135,43 @@ fn switching_it_off_removes_it_and_switching_it_on_lists_what_exists() {
     stage.reconcile_registry(true);
     assert_eq!(rows(&stage).len(), 3, "a second time changes nothing");
 }
+
+#[test]
+fn rows_of_streams_that_are_gone_leave_after_their_time_in_a_new_life() {
+    let mut stage = Stage::new();
+    stage.ledger.limits.registry_gone_ms = 5_000;
+    stage.reconcile_registry(true);
+    for path in ["a", "b"] {
+        stage.run(&created(path, None));
+    }
+    let before = stage.ledger.stream(&name(REGISTRY)).unwrap().entry.log;
+    stage.run(&Command::Delete { path: "a" });
+    stage.run(&Command::Pass { ms: 4_999 });
+    stage.run(&Command::Sweep);
+    assert_eq!(rows(&stage).len(), 4, "it is too early");
+    stage.run(&Command::Pass { ms: 1 });
+    stage.run(&Command::Sweep);
+    let keys: Vec<String> = rows(&stage).iter().map(|row| row.get().to_owned()).collect();
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    assert!(!keys.concat().contains("\"a\""), "{keys:?}");
+    assert!(stage.ledger.stream(&name(REGISTRY)).unwrap().entry.log > before);
+    // Without further ends there is no further compaction.
+    assert_eq!(stage.ledger.next_sweep_ms(), None);
+    stage.run(&Command::Delete { path: "b" });
+    assert_eq!(stage.ledger.next_sweep_ms(), Some(stage.now_ms + 5_000));
+}
+
+#[test]
+fn streams_that_come_and_go_do_not_fill_the_server() {
+    let mut stage = Stage::new();
+    stage.ledger.limits.registry_gone_bytes_max = 1_000;
+    stage.run(&created("a", None));
+    for round in 0..500 {
+        assert_eq!(stage.run(&created("b", None)).0, 201, "round {round}");
+        assert_eq!(stage.run(&Command::Delete { path: "b" }).0, 204);
+        stage.run(&Command::Sweep);
+    }
+    assert!(stage.ledger.content_bytes() < 2_500, "{}", stage.ledger.content_bytes());
+    let keys: Vec<String> = materialised(&rows(&stage)).into_keys().collect();
+    assert_eq!(keys, [REGISTRY, "a"]);
+}

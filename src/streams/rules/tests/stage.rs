@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::streams::rules::{
-    AppendAfter, Appended, Change, Content, Created, Effect, Ledger, LifecycleEvent, Limits, Refusal,
+    AppendAfter, Appended, Change, Content, Created, Effect, KeySpace, Ledger, LifecycleEvent, Limits, Refusal,
 };
 use crate::streams::wire::{
     AppendRequest, ContentType, CreateRequest, ForkRequest, Lifetime, Offset, ProducerStamp, StreamPath,
@@ -35,6 +35,8 @@ pub(super) const LIMITS: Limits = Limits {
     producer_idle_ms: 5_000,
     fork_segments_max: 4,
     registry: true,
+    registry_gone_ms: u64::MAX,
+    registry_gone_bytes_max: u64::MAX,
 };
 
 /// The ledger, the records that it wrote, and the time.
@@ -128,6 +130,7 @@ impl Stage {
                 records.insert(start, record.bytes().clone());
             }
             Change::Removed { log, .. } => drop(self.records.remove(&log)),
+            Change::Value { space: KeySpace::Counters, .. } => {}
             Change::Value { space, .. } => panic!("no command on streams changes {space:?}"),
             Change::Created { path } | Change::Entry { path } | Change::Producer { path, .. } => {
                 // Later changes of the same command may have removed it again.

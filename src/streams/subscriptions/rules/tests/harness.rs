@@ -66,6 +66,8 @@ impl Harness {
             producer_idle_ms: 1_000,
             fork_segments_max: 8,
             registry: false,
+            registry_gone_ms: u64::MAX,
+            registry_gone_bytes_max: u64::MAX,
         };
         let mut harness = Self {
             set: new_set(links_max),
