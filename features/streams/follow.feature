@@ -59,3 +59,47 @@ Feature: Following
     When the server shuts down
     Then the long-poll gets 204 with ``
     And the events end at "0000000000000000_0000000000000000"
+
+  Scenario: A page that follows from the start connects again
+    Given I append `[1,2]` to "orders"
+    And somebody follows "orders" from the start
+    Then the follower gets `[1,2]`
+    When I append `3` to "orders"
+    And the follower connects again, as an EventSource does
+    Then the follower gets `[3]`
+
+  Scenario: A page that follows from now on connects again
+    Given I append `[1,2]` to "orders"
+    And somebody follows "orders" from now
+    When I append `3` to "orders"
+    Then the follower gets `[3]`
+    When I append `4` to "orders"
+    And the follower connects again, as an EventSource does
+    Then the follower gets `[4]`
+
+  Scenario: A page that has everything of a closed stream stays closed
+    Given somebody follows "orders" from the start
+    When I close "orders" with `{"last":true}`
+    Then the follower gets `[{"last":true}]`
+    And the follower learns that the stream is closed, and its events end
+    And a follower that connects again, as an EventSource does, gets 204
+
+  Scenario: A page learns that its stream was deleted
+    Given I append `[1,2]` to "orders"
+    And somebody follows "orders" from the start
+    Then the follower gets `[1,2]`
+    When I delete "orders"
+    Then the follower learns that the stream was deleted, and its events end
+    And a follower that connects again, as an EventSource does, gets 404
+
+  Scenario: Blanks at the beginning of a line
+    Given the stream "notes" as text/plain
+    And somebody follows "notes" from the start
+    When I append `  two blanks` to "notes"
+    Then the follower gets `  two blanks`
+
+  Scenario: Text of another charset arrives as its bytes
+    Given the stream "notes" as text/plain;charset=iso-8859-1
+    And somebody follows "notes" from the start
+    When I append `abc` to "notes"
+    Then the follower gets `YWJj`

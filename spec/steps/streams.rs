@@ -182,10 +182,28 @@ fn live_readers(metrics: &str) -> u64 {
     line.and_then(|number| number.parse().ok()).expect("the metrics count live readers")
 }
 
-#[given(regex = r#"^somebody follows "([^"]+)" from the start$"#)]
-async fn follow(world: &mut World, stream: String) {
-    let url = world.url(&format!("{stream}?offset=-1&live=sse"));
+#[given(regex = r#"^somebody follows "([^"]+)" from (the start|now)$"#)]
+async fn follow(world: &mut World, stream: String, from: String) {
+    let offset = if from == "now" { "now" } else { "-1" };
+    let url = world.url(&format!("{stream}?offset={offset}&live=sse"));
     world.follower = Some(Follower::start(&url).await);
+}
+
+#[when("the follower connects again, as an EventSource does")]
+async fn connect_again(world: &mut World) {
+    let again = world.follower.as_ref().expect("somebody follows").again().await;
+    world.follower = Some(again.unwrap_or_else(|status| panic!("it gets {status}")));
+}
+
+#[then(regex = r"^a follower that connects again, as an EventSource does, gets (\d+)$")]
+async fn connecting_again_gets(world: &mut World, status: u16) {
+    let again = world.follower.as_ref().expect("somebody follows").again().await;
+    assert_eq!(again.err(), Some(status));
+}
+
+#[then("the follower learns that the stream was deleted, and its events end")]
+async fn learns_of_the_deletion(world: &mut World) {
+    assert_eq!(last_control(world).await["streamDeleted"], true);
 }
 
 #[when("the server shuts down")]

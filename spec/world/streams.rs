@@ -117,14 +117,31 @@ pub async fn call(method: Method, url: &str, headers: &[(&str, &str)], body: Vec
 
 /// A client that follows a stream by events.
 pub struct Follower {
-    events: mpsc::Receiver<(String, String)>,
+    url: String,
+    events: mpsc::Receiver<[String; 3]>,
+    /// The id of the last event.
+    pub id: String,
     reading: JoinHandle<()>,
 }
 
 impl Follower {
     pub async fn start(url: &str) -> Self {
-        let answer = Client::builder().no_proxy().build().expect("a client").get(url).send().await.expect("a stream");
-        assert_eq!(answer.status(), 200);
+        Self::start_after(url, "").await.unwrap_or_else(|status| panic!("{url}: {status}"))
+    }
+
+    /// Connects again, as an `EventSource` does: to the same URL, with the id of the last event. Errors: the status of an answer
+    /// that is no stream of events.
+    pub async fn again(&self) -> Result<Self, u16> {
+        Self::start_after(&self.url, &self.id).await
+    }
+
+    async fn start_after(url: &str, id: &str) -> Result<Self, u16> {
+        let request = Client::builder().no_proxy().build().expect("a client").get(url);
+        let request = if id.is_empty() { request } else { request.header("last-event-id", id) };
+        let answer = request.send().await.expect("an answer");
+        if answer.status() != 200 {
+            return Err(answer.status().as_u16());
+        }
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         let (sender, events) = mpsc::channel(100);
         let reading = tokio::spawn(async move {
@@ -133,19 +150,30 @@ impl Follower {
                 text.push_str(&String::from_utf8_lossy(&chunk));
                 while let Some(end) = text.find("\n\n") {
                     let event: String = text.drain(..end + 2).collect();
-                    let name = event.lines().find_map(|line| line.strip_prefix("event: ")).unwrap_or_default();
-                    let data: Vec<&str> = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
-                    sender.send((name.to_owned(), data.join("\n"))).await.ok();
+                    sender.send(fields(&event)).await.ok();
                 }
             }
         });
-        Self { events, reading }
+        Ok(Self { url: url.to_owned(), events, id: id.to_owned(), reading })
     }
 
     /// Name and data of the next event; `None` at the end.
     pub async fn next(&mut self) -> Option<(String, String)> {
-        tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("an event, or the end, in time")
+        let next = tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("an event, or the end, in time");
+        let [name, data, id] = next?;
+        self.id = id;
+        Some((name, data))
     }
+}
+
+/// Name, data and id of an event. HTML Standard 9.2.6.
+fn fields(event: &str) -> [String; 3] {
+    let values = |name: &'static str| {
+        let fields = event.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(':'));
+        fields.map(|value| value.strip_prefix(' ').unwrap_or(value).to_owned())
+    };
+    let one = |name| values(name).next().unwrap_or_default();
+    [one("event"), values("data").collect::<Vec<_>>().join("\n"), one("id")]
 }
 
 impl Drop for Follower {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use bytes::Bytes;
 
 use super::read_view::ReadableStream;
+use super::wire::Form;
 use crate::sync::lock;
 
 /// Larger events are not cached.
@@ -20,6 +21,14 @@ pub(super) struct EventKey {
     pub(super) to: u64,
     pub(super) closed: bool,
     pub(super) cursor: Option<u64>,
+    pub(super) form: Form,
+}
+
+/// Encoded events, and the bytes after them that wait for what follows: a part of a character, or of a line break.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CachedEvents {
+    pub(super) events: Bytes,
+    pub(super) waiting: Bytes,
 }
 
 /// The last events of a few streams, at most [`SLOTS`] of them.
@@ -33,21 +42,21 @@ struct Entry {
     /// Keeps the address in use, so that no other stream can have it.
     stream: Weak<ReadableStream>,
     key: EventKey,
-    events: Bytes,
+    cached: CachedEvents,
 }
 
 impl EventCache {
     /// Returns the events if they are those that were inserted last for this stream.
-    pub(super) fn get(&self, stream: &Arc<ReadableStream>, key: &EventKey) -> Option<Bytes> {
+    pub(super) fn get(&self, stream: &Arc<ReadableStream>, key: &EventKey) -> Option<CachedEvents> {
         let slot = lock(self.slot(stream));
         let is_same = |entry: &&Entry| entry.key == *key && std::ptr::eq(entry.stream.as_ptr(), &**stream);
-        slot.as_ref().filter(is_same).map(|entry| entry.events.clone())
+        slot.as_ref().filter(is_same).map(|entry| entry.cached.clone())
     }
 
     /// Replaces the events in the stream's slot, unless these are too large.
-    pub(super) fn insert(&self, stream: &Arc<ReadableStream>, key: EventKey, events: &Bytes) {
-        if events.len() <= EVENTS_BYTES_MAX {
-            let entry = Entry { stream: Arc::downgrade(stream), key, events: events.clone() };
+    pub(super) fn insert(&self, stream: &Arc<ReadableStream>, key: EventKey, cached: &CachedEvents) {
+        if cached.events.len() <= EVENTS_BYTES_MAX {
+            let entry = Entry { stream: Arc::downgrade(stream), key, cached: cached.clone() };
             *lock(self.slot(stream)) = Some(entry);
         }
     }
@@ -71,18 +80,19 @@ mod tests {
     #[test]
     fn only_the_last_events_of_the_same_stream_and_key_are_found() {
         let (cache, one, other) = (EventCache::default(), stream(7), stream(7));
-        let key = EventKey { from: 3, to: 5, closed: false, cursor: Some(9) };
-        let events = Bytes::from_static(b"event: data\n");
+        let key = EventKey { from: 3, to: 5, closed: false, cursor: Some(9), form: Form::Text };
+        let events = CachedEvents { events: Bytes::from_static(b"event: data\n"), waiting: Bytes::new() };
         cache.insert(&one, key, &events);
         assert_eq!(cache.get(&one, &key), Some(events.clone()));
         assert_eq!(cache.get(&other, &key), None);
         let others = [EventKey { from: 4, ..key }, EventKey { to: 6, ..key }, EventKey { closed: true, ..key }];
-        for other in others.into_iter().chain([EventKey { cursor: None, ..key }, EventKey { cursor: Some(10), ..key }])
-        {
+        let cursors = [EventKey { cursor: None, ..key }, EventKey { cursor: Some(10), ..key }];
+        for other in others.into_iter().chain(cursors).chain([EventKey { form: Form::Base64, ..key }]) {
             assert_eq!(cache.get(&one, &other), None, "{other:?}");
         }
         let next = EventKey { from: 5, to: 6, ..key };
-        cache.insert(&one, next, &vec![b'x'; EVENTS_BYTES_MAX + 1].into());
+        let large = CachedEvents { events: vec![b'x'; EVENTS_BYTES_MAX + 1].into(), ..events.clone() };
+        cache.insert(&one, next, &large);
         assert_eq!(cache.get(&one, &next), None, "too large");
         cache.insert(&other, key, &events);
         assert_eq!(cache.get(&one, &key), None, "they share a slot");

@@ -99,6 +99,27 @@ impl Reader {
         Ok((self.position.min(end.tail), end.tail, end.closed))
     }
 
+    /// Returns to an earlier position: the next read returns the content after it again.
+    pub(super) fn return_to(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// Returns true if it is at the end of a closed stream. Errors: [`Error::Refused`] if the stream was deleted.
+    pub(super) fn is_at_closed_end(&self) -> Result<bool, Error> {
+        let end = alive(&self.stream)?;
+        Ok(end.closed && self.position >= end.tail)
+    }
+
+    /// The current position.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The offset `bytes` before the current position, which must not be more than were read.
+    pub(super) fn offset_before(&self, bytes: usize) -> Offset {
+        Offset::at(self.position - bytes as u64)
+    }
+
     /// Advances past content that the caller got elsewhere.
     pub(super) fn advance_to(&mut self, position: u64) {
         self.shared.metrics().bytes_read.inc_by(position - self.position.min(position));

@@ -18,7 +18,7 @@ pub use content_type::{ContentType, Kind};
 pub(crate) use entry::{
     Closing, EntryError, Origin, ProducerEntry, Segment, StreamEntry, log_of_producer_key, producer_key, producers_of,
 };
-pub(crate) use events::{Control, control_event, data_event};
+pub(crate) use events::{Control, Following, Form, control_event, data_event, joined, text_until};
 pub use headers::{AppendRequest, CreateRequest, ForkRequest, Lifetime, ProducerStamp, RequestError};
 pub use json::JsonError;
 pub(crate) use json::{messages_end, record_of};

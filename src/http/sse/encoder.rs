@@ -10,7 +10,7 @@ const LINE_BREAKS: [char; 2] = ['\r', '\n'];
 pub(crate) enum DataPrefix {
     /// `data: text`.
     Spaced,
-    /// `data:text`, the form of Durable Streams.
+    /// `data:text`, the form of Durable Streams; with a space before a line that begins with one.
     Bare,
 }
 
@@ -18,16 +18,12 @@ pub(crate) enum DataPrefix {
 #[must_use = "an event without its end is never dispatched"]
 pub(crate) struct Encoder<'a> {
     out: &'a mut BytesMut,
-    prefix: &'static [u8],
+    prefix: DataPrefix,
 }
 
 impl<'a> Encoder<'a> {
     /// Begins an event called `name`.
     pub(crate) fn begin(out: &'a mut BytesMut, name: &str, prefix: DataPrefix) -> Self {
-        let prefix: &[u8] = match prefix {
-            DataPrefix::Spaced => b"data: ",
-            DataPrefix::Bare => b"data:",
-        };
         Self { out, prefix }.line(b"event: ", name)
     }
 
@@ -47,7 +43,10 @@ impl<'a> Encoder<'a> {
 
     /// Adds one line of data, which must not contain a line break: for long texts that are known to have none.
     pub(crate) fn data_line(self, line: &str) -> Self {
-        let prefix = self.prefix;
+        let prefix: &[u8] = match self.prefix {
+            DataPrefix::Bare if !line.starts_with(' ') => b"data:",
+            DataPrefix::Bare | DataPrefix::Spaced => b"data: ",
+        };
         self.line(prefix, line)
     }
 
@@ -95,10 +94,16 @@ mod tests {
         assert_eq!(encode(DataPrefix::Bare, "a\nb\r\nc\r"), expected);
     }
 
+    #[test]
+    fn the_blank_at_the_beginning_of_a_line_is_not_the_one_that_readers_drop() {
+        assert_eq!(encode(DataPrefix::Bare, " a\nb\n  c"), "event: message\ndata:  a\ndata:b\ndata:   c\nid: 7\n\n");
+        assert_eq!(encode(DataPrefix::Spaced, " a"), "event: message\ndata:  a\nid: 7\n\n");
+    }
+
     proptest! {
         #[test]
-        fn text_survives_encoding_and_decoding(text in "[ab\r\n: ]{0,40}") {
-            let event = encode(DataPrefix::Spaced, &text);
+        fn text_survives_encoding_and_decoding(text in "[ab\r\n: ]{0,40}", bare: bool) {
+            let event = encode(if bare { DataPrefix::Bare } else { DataPrefix::Spaced }, &text);
             let events = Decoder::default().push(event.as_bytes()).unwrap();
             prop_assert_eq!(events.len(), 1);
             prop_assert_eq!(&events[0].data, &text.replace("\r\n", "\n").replace('\r', "\n"));

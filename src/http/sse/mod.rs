@@ -6,4 +6,4 @@ mod response;
 
 pub(crate) use decoder::{Decoder, Event};
 pub(crate) use encoder::{DataPrefix, Encoder};
-pub(crate) use response::{keep_alive, respond};
+pub(crate) use response::{RETRY, keep_alive, respond, with_retry};

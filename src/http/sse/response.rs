@@ -11,6 +11,10 @@ use futures_util::stream::{self, Stream, StreamExt};
 
 use crate::http::live;
 
+/// The time after which a browser's `EventSource` connects again, at the beginning of the first event of a stream: one
+/// second, so that rarely anything is late.
+pub(crate) const RETRY: &[u8] = b"retry: 1000\n";
+
 /// An empty comment.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
@@ -24,6 +28,17 @@ pub(crate) fn respond(events: impl Stream<Item = Bytes> + Send + 'static) -> Res
     // Keeps nginx from holding events back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+/// Begins `events` with [`RETRY`] at once, also where the first event may take long, and with the id from which a reader
+/// continues that loses its connection before that.
+pub(crate) fn with_retry(
+    id: Option<String>,
+    events: impl Stream<Item = Bytes> + Send + 'static,
+) -> impl Stream<Item = Bytes> + Send + 'static {
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    let opening = Bytes::from([RETRY, id.as_bytes(), b"\n"].concat());
+    stream::once(async { opening }).chain(events)
 }
 
 /// Adds a comment to `events` whenever there was none for `interval`, so that proxies keep an idle connection open and
@@ -44,6 +59,15 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use super::*;
+
+    #[tokio::test]
+    async fn the_time_to_connect_again_comes_before_the_first_event() {
+        let events = || stream::once(async { Bytes::from_static(b"data: 1\n\n") });
+        let seen: Vec<Bytes> = with_retry(None, events()).collect().await;
+        assert_eq!(seen, ["retry: 1000\n\n", "data: 1\n\n"]);
+        let seen: Vec<Bytes> = with_retry(Some("7-3".into()), events()).collect().await;
+        assert_eq!(seen, ["retry: 1000\nid: 7-3\n\n", "data: 1\n\n"]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_filled_with_comments_and_the_end_is_passed_on() {

@@ -10,37 +10,55 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use tokio::time::{Instant, Sleep};
 
-use super::answers::set;
+use super::answers::{Failure, set};
 use super::caching;
 use crate::http::sse;
-use crate::streams::event_cache::EventKey;
+use crate::streams::error::Error;
+use crate::streams::event_cache::{CachedEvents, EventKey};
 use crate::streams::metrics::LiveReader;
 use crate::streams::reader::{Reader, Slice};
 use crate::streams::service::Streams;
-use crate::streams::wire::{Control, Kind, control_event, data_event, header};
+use crate::streams::wire::{Control, Following, Form, control_event, data_event, header, joined, text_until};
 
 /// Follows the stream from the reader's position on, until the stream ends, the connection has lasted long enough, or the
-/// server shuts down. The last event always has the offset to continue at.
-pub(super) fn follow(streams: &Streams, reader: Reader, client_cursor: Option<String>) -> Response {
+/// server shuts down. The last event always has the offset to continue at. Errors: the first content cannot be read.
+pub(super) async fn follow(
+    streams: &Streams,
+    reader: Reader,
+    client_cursor: Option<String>,
+) -> Result<Response, Failure> {
     let ends_at = Instant::now() + streams.config().sse_lifetime();
-    let follower = Follower {
+    let mut follower = Follower {
         ends_at,
         timer: Box::pin(tokio::time::sleep_until(ends_at)),
         _live_reader: LiveReader::begin(streams.metrics()),
         streams: streams.clone(),
+        form: Form::of(reader.content_type()),
         reader,
         client_cursor,
+        waiting: Bytes::new(),
         next: Next::Read,
     };
-    let kind = follower.reader.content_type().kind();
-    let mut response = sse::respond(stream::unfold(follower, |mut follower| async move {
-        let events = follower.next().await?;
-        Some((events, follower))
+    let first = match follower.batch().await? {
+        Some(events) => events,
+        None => {
+            follower.form = Form::Base64;
+            follower.batch().await?.expect("base64 can hold everything")
+        }
+    };
+    let first = Bytes::from([sse::RETRY, &first].concat());
+    let form = follower.form;
+    let mut response = sse::respond(stream::unfold((Some(first), follower), |(first, mut follower)| async move {
+        let events = match first {
+            Some(first) => first,
+            None => follower.next().await?,
+        };
+        Some((events, (None, follower)))
     }));
-    if kind == Kind::Binary {
+    if form == Form::Base64 {
         set(response.headers_mut(), &header::DATA_ENCODING, "base64");
     }
-    response
+    Ok(response)
 }
 
 /// The next action of a follower.
@@ -57,29 +75,53 @@ enum Next {
 struct Follower {
     streams: Streams,
     reader: Reader,
+    form: Form,
     client_cursor: Option<String>,
     ends_at: Instant,
     /// Reset for each wait, which is much cheaper than a new timer.
     timer: Pin<Box<Sleep>>,
+    /// The last bytes that were read, if they wait for what follows: a part of a character, or of a line break.
+    waiting: Bytes,
     next: Next,
     _live_reader: LiveReader,
 }
 
 impl Follower {
-    /// Returns the next events; `None` at the end, and if the stream was deleted.
+    /// Returns the next events; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         match self.next {
             Next::End => return None,
             Next::Wait => self.wait().await,
             Next::Read => {}
         }
-        let key = self.key_of_rest()?;
-        let (events, up_to_date, closed) = match self.streams.event_cache().get(self.reader.stream(), &key) {
-            Some(events) => {
-                self.reader.advance_to(key.to);
-                (events, true, key.closed)
+        match self.batch().await {
+            Ok(events) => events,
+            // The client learns why nothing more comes: at once, and from the answer when it connects again.
+            Err(Error::Refused(_)) => {
+                self.next = Next::End;
+                Some(self.farewell())
             }
-            None => self.read(key.cursor).await?,
+            Err(_) => None,
+        }
+    }
+
+    /// Returns the events from here to the end of the stream, or as many as fit into a batch. `None` if the content cannot be
+    /// sent in the form of this connection: the client continues on another one, whose form is chosen for it. Errors:
+    /// [`Error::Refused`] if the stream was deleted, and those of a read.
+    async fn batch(&mut self) -> Result<Option<Bytes>, Error> {
+        let (read, to, closed) = self.reader.position_and_end()?;
+        let from = read - self.waiting.len() as u64;
+        let key = EventKey { from, to, closed, cursor: self.cursor(closed), form: self.form };
+        let (events, up_to_date, closed) = match self.streams.event_cache().get(self.reader.stream(), &key) {
+            Some(CachedEvents { events, waiting }) => {
+                self.reader.advance_to(to);
+                self.waiting = waiting;
+                (events, true, closed)
+            }
+            None => match self.read(key).await? {
+                Some(read) => read,
+                None => return Ok(None),
+            },
         };
         let over = Instant::now() >= self.ends_at || self.streams.is_draining();
         self.next = match closed || over {
@@ -87,29 +129,50 @@ impl Follower {
             false if up_to_date => Next::Wait,
             false => Next::Read,
         };
-        Some(events)
-    }
-
-    /// The key of the events from here to the end of the stream; `None` if the stream was deleted.
-    fn key_of_rest(&self) -> Option<EventKey> {
-        let (from, to, closed) = self.reader.position_and_end().ok()?;
-        Some(EventKey { from, to, closed, cursor: self.cursor(closed) })
+        Ok(Some(events))
     }
 
     /// Reads and encodes events. Returns them, with true if they reach the end of the stream, and true if it is closed there.
-    async fn read(&mut self, cursor: Option<u64>) -> Option<(Bytes, bool, bool)> {
-        let slice = self.reader.take(self.streams.config().event_bytes_max).await.ok()?;
-        let cursor = if slice.closed { None } else { cursor.or_else(|| self.cursor(false)) };
+    async fn read(&mut self, key: EventKey) -> Result<Option<(Bytes, bool, bool)>, Error> {
+        let Some(slice) = self.slice().await? else { return Ok(None) };
+        let cursor = if slice.closed { None } else { key.cursor.or_else(|| self.cursor(false)) };
         let events = self.encode(&slice, cursor);
         // A cursor that jumps beyond a client's own is for that client only.
         let is_common = cursor.is_none_or(|cursor| cursor == caching::cursor(&self.streams, None));
-        if let (true, Some(from), Some(to)) =
-            (is_common && slice.up_to_date, slice.start.position(), slice.next.position())
-        {
-            let key = EventKey { from, to, closed: slice.closed, cursor };
-            self.streams.event_cache().insert(self.reader.stream(), key, &events);
+        if is_common && slice.up_to_date {
+            let key = EventKey { to: self.reader.position(), closed: slice.closed, cursor, ..key };
+            let cached = CachedEvents { events: events.clone(), waiting: self.waiting.clone() };
+            self.streams.event_cache().insert(self.reader.stream(), key, &cached);
         }
-        Some((events, slice.up_to_date, slice.closed))
+        Ok(Some((events, slice.up_to_date, slice.closed)))
+    }
+
+    /// Reads the content of the next event. Text ends with a whole character and a whole line break; `None` if this is no text.
+    async fn slice(&mut self) -> Result<Option<Slice>, Error> {
+        let bytes_max = self.streams.config().event_bytes_max;
+        let start = self.reader.position();
+        let mut slice = self.reader.take(bytes_max).await?;
+        if self.form != Form::Text {
+            return Ok(Some(slice));
+        }
+        loop {
+            let waiting = Some(std::mem::take(&mut self.waiting)).filter(|waiting| !waiting.is_empty());
+            let chunks: Vec<Bytes> = waiting.into_iter().chain(slice.chunks).collect();
+            let content = joined(&chunks);
+            let following = if slice.closed { Following::Nothing } else { Following::More };
+            let Some(until) = text_until(&content, following) else {
+                self.reader.return_to(start);
+                return Ok(None);
+            };
+            self.waiting = Bytes::copy_from_slice(&content[until..]);
+            if until == 0 && !slice.up_to_date {
+                slice = self.reader.take(bytes_max).await?;
+                continue;
+            }
+            slice.chunks = if until == 0 { Vec::new() } else { vec![content.slice(..until)] };
+            slice.next = self.reader.offset_before(self.waiting.len());
+            return Ok(Some(slice));
+        }
     }
 
     /// The cursor to send; none at the end of a closed stream.
@@ -131,10 +194,18 @@ impl Follower {
     fn encode(&self, slice: &Slice, cursor: Option<u64>) -> Bytes {
         let mut events = BytesMut::new();
         if !slice.is_empty() {
-            data_event(&mut events, self.reader.content_type().kind(), &slice.chunks);
+            data_event(&mut events, self.form, &slice.chunks, slice.next);
         }
-        let control = Control { next: slice.next, cursor, up_to_date: slice.up_to_date, closed: slice.closed };
-        control_event(&mut events, &control);
+        let Slice { next, up_to_date, closed, .. } = *slice;
+        control_event(&mut events, &Control { next, cursor, up_to_date, closed, deleted: false });
+        events.freeze()
+    }
+
+    /// The last event of a stream that was deleted.
+    fn farewell(&self) -> Bytes {
+        let mut events = BytesMut::new();
+        let next = self.reader.offset_before(self.waiting.len());
+        control_event(&mut events, &Control { next, cursor: None, up_to_date: false, closed: false, deleted: true });
         events.freeze()
     }
 }

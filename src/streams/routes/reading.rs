@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -16,20 +16,44 @@ use crate::http::access::compress;
 use crate::streams::metrics::LiveReader;
 use crate::streams::reader::{Reader, Slice};
 use crate::streams::service::Streams;
-use crate::streams::wire::{Begin, Kind, Live, ReadRequest, header, matches_any};
+use crate::streams::wire::{Begin, Kind, Live, Offset, ReadRequest, RequestError, header, matches_any};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 pub(super) async fn read(streams: &Streams, request: Request) -> Result<Response, Failure> {
     let (uri, headers) = (request.uri(), request.headers());
     let path = stream_path(uri)?;
     let call = ReadRequest::parse(uri.query().unwrap_or_default())?;
-    let reader = streams.read(&path, call.from)?;
+    let resumed = if call.live == Live::Events { last_event(headers)? } else { None };
+    let reader = streams.read(&path, resumed.unwrap_or(call.from))?;
     let response = match call.live {
         Live::No if call.from == Begin::Now => now(streams, reader).await?,
         Live::No => catch_up(streams, reader, headers).await?,
         Live::LongPoll => long_poll(streams, reader, call.cursor.as_deref()).await?,
-        Live::Events => return Ok(events::follow(streams, reader, call.cursor)),
+        Live::Events if resumed.is_some() && reader.is_at_closed_end()? => return Ok(over(&reader)),
+        Live::Events => return events::follow(streams, reader, call.cursor).await,
     };
     Ok(compress(response, headers).await)
+}
+
+/// The position after the last event that an `EventSource` got, which sends it when it connects again. HTML Standard 9.2.3.
+fn last_event(headers: &HeaderMap) -> Result<Option<Begin>, RequestError> {
+    let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) else { return Ok(None) };
+    let offset = id.to_str().ok().and_then(Offset::parse);
+    let got = || String::from_utf8_lossy(id.as_bytes()).chars().take(100).collect();
+    let wrong =
+        || RequestError::Header { name: LAST_EVENT_ID, got: got(), expected: "the id of an event of this stream" };
+    offset.map(|offset| Some(Begin::After(offset))).ok_or_else(wrong)
+}
+
+/// Answers an `EventSource` that has got everything of a closed stream: 204 keeps it from connecting again.
+fn over(reader: &Reader) -> Response {
+    let mut headers = HeaderMap::new();
+    set(&mut headers, &header::NEXT_OFFSET, reader.offset_before(0));
+    set(&mut headers, &header::UP_TO_DATE, "true");
+    set(&mut headers, &header::CLOSED, "true");
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer(StatusCode::NO_CONTENT, headers, Body::empty())
 }
 
 /// Answers with the current end of the stream, without content.

@@ -36,7 +36,9 @@ async fn data_and_close_come_together_and_end_the_events() {
         tokio::join!(next_events(&mut body), streams.append(&path, &last, Bytes::from_static(b"end")));
     appended.unwrap();
     let events = events.unwrap();
-    assert!(events.starts_with("event: data\ndata:end\n\nevent: control\ndata:{"), "{events}");
+    let id = format!("id: {}", Offset::at(3));
+    assert!(events.starts_with(&format!("event: data\ndata:end\n{id}\n\nevent: control\ndata:{{")), "{events}");
+    assert!(events.ends_with(&format!("\n{id}\n\n")), "{events}");
     assert!(events.contains("\"streamClosed\":true") && !events.contains("streamCursor"), "{events}");
     assert_eq!(next_events(&mut body).await, None);
 }
@@ -78,6 +80,8 @@ async fn deleting_a_stream_ends_every_wait_for_it() {
     };
     let (answer, ()) = tokio::join!(poll, delete);
     assert_eq!(answer.status(), 404);
+    let last = next_events(&mut body).await.unwrap();
+    assert!(last.starts_with("event: control\n") && last.contains("\"streamDeleted\":true"), "{last}");
     assert_eq!(next_events(&mut body).await, None);
 }
 
@@ -122,8 +126,9 @@ async fn a_slow_reader_of_events_holds_one_batch_and_loses_nothing() {
     let mut bytes = 0;
     while bytes < 100 {
         let events = next_events(&mut body).await.unwrap();
-        assert!(events.starts_with("event: data\ndata:abab\n\nevent: control\n"), "{events}");
         bytes += 4;
+        let data = format!("event: data\ndata:abab\nid: {}\n\nevent: control\n", Offset::at(bytes));
+        assert!(events.trim_start_matches("retry: 1000\n").starts_with(&data), "{events}");
         assert_eq!(events.contains("upToDate"), bytes == 100);
     }
 }

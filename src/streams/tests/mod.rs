@@ -4,6 +4,7 @@ mod following;
 mod registry;
 mod restart;
 mod single_writer;
+mod text;
 mod time;
 pub(super) mod world;
 mod writing;

@@ -62,6 +62,15 @@ impl ContentType {
         }
     }
 
+    /// Returns true if its text is UTF-8: it names that charset or ASCII, which is a part of it, or none.
+    pub(crate) fn is_utf8(&self) -> bool {
+        let parameters = self.0.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+        let mut charsets = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+        let Some((_, charset)) = charsets.next() else { return true };
+        let charset = charset.trim().trim_matches('"');
+        ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
+    }
+
     fn shared(text: &str) -> Self {
         Self(COMMON.iter().find(|common| ***common == *text).cloned().unwrap_or_else(|| text.into()))
     }
@@ -134,6 +143,20 @@ mod tests {
             ("application/octet-stream", Kind::Binary),
         ] {
             assert_eq!(ContentType::parse(text).unwrap().kind(), kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_is_utf8_unless_it_names_another_charset() {
+        for (text, expected) in [
+            ("text/plain", true),
+            ("text/plain; charset=utf-8", true),
+            ("text/plain;format=flowed; Charset=\"UTF-8\"", true),
+            ("text/plain; charset=us-ascii", true),
+            ("text/plain; charset=iso-8859-1", false),
+            ("text/html;charset=\"UTF-16\"", false),
+        ] {
+            assert_eq!(ContentType::parse(text).unwrap().is_utf8(), expected, "{text}");
         }
     }
 

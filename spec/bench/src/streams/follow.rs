@@ -148,7 +148,9 @@ impl Subscriber {
         loop {
             let event = self.event().await?;
             if let Some(data) = event.strip_prefix(b"event: data\n") {
-                return Ok(data.strip_prefix(b"data:").unwrap_or(data).to_vec());
+                // One line of data, and the id of the event if the server gives one.
+                let line = data.split(|byte| *byte == b'\n').next().unwrap_or(data);
+                return Ok(line.strip_prefix(b"data:").unwrap_or(line).to_vec());
             }
         }
     }
