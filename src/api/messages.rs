@@ -33,7 +33,7 @@ pub(super) async fn follow(State(api): State<Api>, RawQuery(query): RawQuery) ->
         let (message, attempt) = subscription.next().await?;
         Some((event(&message, attempt), subscription))
     });
-    Ok(sse::respond(sse::keep_alive(events, KEEP_ALIVE)))
+    Ok(sse::respond(sse::with_retry(None, sse::keep_alive(events, KEEP_ALIVE))))
 }
 
 /// Acknowledges a message, from this `?sender=` if one is given. `204`: it is handled and will not be delivered again.

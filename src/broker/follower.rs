@@ -1,6 +1,7 @@
 //! One follower of the traffic: its filter, and a bounded queue of events.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Mutex;
 
 use tokio::sync::Notify;
@@ -11,7 +12,7 @@ use crate::message::Payload;
 use crate::sync::lock;
 
 /// Events queued for one follower; further ones are dropped and counted.
-const EVENTS_MAX: usize = 1_024;
+pub(super) const EVENTS_MAX: usize = 1_024;
 
 /// Payload bytes queued for one follower. A single event may have more.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -25,6 +26,27 @@ pub(crate) enum Event {
     Undelivered(Undelivered),
     /// This number of events was dropped here because the follower was too slow.
     Missed(u64),
+}
+
+/// The id of an event: the start of the record, and the number of the event in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EventId {
+    pub(crate) begun_ms: u64,
+    pub(crate) number: u64,
+}
+
+impl EventId {
+    /// Parses the text of an id.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (begun_ms, number) = text.split_once('-')?;
+        Some(Self { begun_ms: begun_ms.parse().ok()?, number: number.parse().ok()? })
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}-{}", self.begun_ms, self.number)
+    }
 }
 
 /// Includes payloads in the events of a follower, or leaves them out.
@@ -44,9 +66,12 @@ pub(crate) struct Follower {
 
 #[derive(Default)]
 struct Queue {
-    events: VecDeque<Event>,
+    /// Numbers and events.
+    events: VecDeque<(u64, Event)>,
     bytes: usize,
     missed: u64,
+    /// Number of the last one that was missed.
+    missed_until: u64,
     is_closed: bool,
 }
 
@@ -54,22 +79,24 @@ struct Queue {
 struct Empty;
 
 impl Follower {
-    pub(crate) fn new(filter: Filter, payloads: Payloads) -> Self {
-        Self { filter, payloads, queue: Mutex::default(), wake: Notify::new() }
+    /// A follower that first gets the `recorded` events.
+    pub(crate) fn new(filter: Filter, payloads: Payloads, recorded: Vec<(u64, Event)>) -> Self {
+        let queue = Queue { events: recorded.into(), ..Queue::default() };
+        Self { filter, payloads, queue: Mutex::new(queue), wake: Notify::new() }
     }
 
     /// Queues a message, if it matches the filter.
-    pub(crate) fn message(&self, record: &TimedRecord, payload: Option<&Payload>) {
+    pub(crate) fn message(&self, number: u64, record: &TimedRecord, payload: Option<&Payload>) {
         if self.filter.matches(&record.record) {
             let payload = payload.filter(|_| self.payloads == Payloads::Shown).cloned();
-            self.push(Event::Message(Box::new(record.clone()), payload));
+            self.push(number, Event::Message(Box::new(record.clone()), payload));
         }
     }
 
     /// Queues a failed delivery, if it matches the filter.
-    pub(crate) fn failure(&self, failure: &FailedDelivery) {
+    pub(crate) fn failure(&self, number: u64, failure: &FailedDelivery) {
         if self.filter.matches_failure(failure) {
-            self.push(Event::Undelivered(failure.row.clone()));
+            self.push(number, Event::Undelivered(failure.row.clone()));
         }
     }
 
@@ -79,8 +106,8 @@ impl Follower {
         self.wake.notify_one();
     }
 
-    /// Returns the next event; `None` once it is closed. Cancel-safe.
-    pub(crate) async fn next(&self) -> Option<Event> {
+    /// Returns the next event with its number; `None` once it is closed. Cancel-safe.
+    pub(crate) async fn next(&self) -> Option<(u64, Event)> {
         loop {
             match self.take() {
                 Ok(next) => return next,
@@ -89,35 +116,36 @@ impl Follower {
         }
     }
 
-    fn push(&self, event: Event) {
+    fn push(&self, number: u64, event: Event) {
         let mut queue = lock(&self.queue);
         let bytes = event.payload_bytes();
         let fits = queue.bytes + bytes <= BYTES_MAX || queue.events.is_empty();
         // The event about missed ones may come on top.
         if queue.events.len() >= EVENTS_MAX || !fits {
             queue.missed += 1;
+            queue.missed_until = number;
             return;
         }
         if queue.missed > 0 {
-            let missed = std::mem::take(&mut queue.missed);
-            queue.events.push_back(Event::Missed(missed));
+            let missed = (queue.missed_until, Event::Missed(std::mem::take(&mut queue.missed)));
+            queue.events.push_back(missed);
         }
         queue.bytes += bytes;
-        queue.events.push_back(event);
+        queue.events.push_back((number, event));
         drop(queue);
         self.wake.notify_one();
     }
 
-    fn take(&self) -> Result<Option<Event>, Empty> {
+    fn take(&self) -> Result<Option<(u64, Event)>, Empty> {
         let mut queue = lock(&self.queue);
-        if let Some(event) = queue.events.pop_front() {
+        if let Some((number, event)) = queue.events.pop_front() {
             queue.bytes -= event.payload_bytes();
-            return Ok(Some(event));
+            return Ok(Some((number, event)));
         }
         match (queue.missed, queue.is_closed) {
             (0, false) => Err(Empty),
             (0, true) => Ok(None),
-            (_, _) => Ok(Some(Event::Missed(std::mem::take(&mut queue.missed)))),
+            (_, _) => Ok(Some((queue.missed_until, Event::Missed(std::mem::take(&mut queue.missed))))),
         }
     }
 }
@@ -141,7 +169,7 @@ mod tests {
     use crate::message::{MessageId, MessageName};
 
     fn follower() -> Follower {
-        Follower::new(Filter::default(), Payloads::Shown)
+        Follower::new(Filter::default(), Payloads::Shown, Vec::new())
     }
 
     fn event(payload_bytes: usize) -> Event {
@@ -170,7 +198,7 @@ mod tests {
     /// Expects these events in the queue: a dot for a message, a number for missed ones.
     fn check(follower: &Follower, expected: &str) {
         let mut actual = String::new();
-        while let Ok(Some(event)) = follower.take() {
+        while let Ok(Some((_, event))) = follower.take() {
             match event {
                 Event::Message(..) | Event::Undelivered(_) => actual.push('.'),
                 Event::Missed(missed) => actual += &missed.to_string(),
@@ -182,25 +210,25 @@ mod tests {
     #[test]
     fn missed_events_are_reported_at_their_position() {
         let follower = follower();
-        (0..EVENTS_MAX + 3).for_each(|_| follower.push(event(1)));
+        (0..EVENTS_MAX + 3).for_each(|_| follower.push(0, event(1)));
         assert!(follower.take().is_ok());
-        follower.push(event(1));
+        follower.push(0, event(1));
         check(&follower, &format!("{}3.", ".".repeat(EVENTS_MAX - 1)));
     }
 
     #[test]
     fn missed_events_at_the_end_are_reported_without_a_further_event() {
         let follower = follower();
-        (0..EVENTS_MAX + 7).for_each(|_| follower.push(event(1)));
+        (0..EVENTS_MAX + 7).for_each(|_| follower.push(0, event(1)));
         check(&follower, &format!("{}7", ".".repeat(EVENTS_MAX)));
     }
 
     #[test]
     fn queued_payloads_are_bounded_except_for_a_single_one() {
         let follower = follower();
-        (0..3).for_each(|_| follower.push(event(BYTES_MAX)));
+        (0..3).for_each(|_| follower.push(0, event(BYTES_MAX)));
         check(&follower, ".2");
-        (0..3).for_each(|_| follower.push(event(BYTES_MAX / 2 - 2)));
+        (0..3).for_each(|_| follower.push(0, event(BYTES_MAX / 2 - 2)));
         check(&follower, "..1");
     }
 }

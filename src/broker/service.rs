@@ -11,7 +11,7 @@ use super::config::Config;
 use super::courier::CourierPool;
 use super::engine::Engine;
 use super::error::Error;
-use super::follower::Payloads;
+use super::follower::{EventId, Payloads};
 use super::following::Following;
 use super::handle::InstanceHandle;
 use super::journal::{Journal, Sink};
@@ -156,8 +156,13 @@ impl Broker {
     }
 
     /// Follows the traffic from now on.
-    pub(super) fn follow(&self, filter: Filter, payloads: Payloads) -> Result<Following, Refusal> {
-        Following::start(&self.engine, filter, payloads)
+    pub(super) fn follow(
+        &self,
+        filter: Filter,
+        payloads: Payloads,
+        last: Option<EventId>,
+    ) -> Result<Following, Refusal> {
+        Following::start(&self.engine, filter, payloads, last)
     }
 
     /// Returns what waits for its receivers, and for how long the oldest message has done so.

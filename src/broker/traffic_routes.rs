@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::follower::{self, Payloads};
+use super::follower::{self, EventId, Payloads};
 use super::response::{busy, json_text, typed};
 use super::rules::{Filter, TimedRecord};
 use super::service::Broker;
@@ -35,9 +36,10 @@ pub(super) struct FollowQuery {
 
 /// Streams traffic from now on: `event: message` for a message that was routed or stopped, `event: undelivered` for a
 /// message that was given up, `event: missed` for a gap because the client read too slowly. Ends when the broker shuts
-/// down.
+/// down. With `Last-Event-ID`, first what was recorded after that event, without payloads.
 pub(super) async fn follow(
     State(broker): State<Broker>,
+    headers: HeaderMap,
     query: Result<Query<FollowQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::new(Kind::InvalidRequest, error.body_text()))?;
@@ -47,7 +49,7 @@ pub(super) async fn follow(
         return Err(Problem::new(Kind::Forbidden, detail));
     }
     let filter = Filter { message: query.message, role: query.role, activity: query.activity };
-    let following = broker.follow(filter, payloads).map_err(|refusal| match refusal {
+    let following = broker.follow(filter, payloads, last_event(&headers)?).map_err(|refusal| match refusal {
         Refusal::Full => Problem::new(
             Kind::Busy,
             format!("{FOLLOWERS_MAX} clients already follow the traffic, which is the maximum; try again later"),
@@ -55,11 +57,20 @@ pub(super) async fn follow(
         .retry_after(Duration::from_secs(5)),
         Refusal::Closed => busy(&broker),
     })?;
+    let began = following.began();
     let events = stream::unfold(following, |mut following| async move {
-        let next = following.next().await?;
-        Some((event(&next), following))
+        let (id, next) = following.next().await?;
+        Some((event(id, &next), following))
     });
-    Ok(sse::respond(sse::keep_alive(events, KEEP_ALIVE)))
+    Ok(sse::respond(sse::with_retry(Some(began.to_string()), sse::keep_alive(events, KEEP_ALIVE))))
+}
+
+/// The last event that an `EventSource` got, which sends it when it connects again. HTML Standard 9.2.3.
+fn last_event(headers: &HeaderMap) -> Result<Option<EventId>, Problem> {
+    let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) else { return Ok(None) };
+    let parsed = id.to_str().ok().and_then(EventId::parse);
+    let wrong = || Problem::new(Kind::InvalidRequest, format!("Last-Event-ID is {id:?}, expected the id of an event"));
+    parsed.map(Some).ok_or_else(wrong)
 }
 
 /// Returns the recorded messages of one activity in order, or `404` if there are none.
@@ -80,14 +91,14 @@ fn no_record(id: &ActivityId, messages_max: usize) -> String {
     }
 }
 
-fn event(event: &follower::Event) -> Bytes {
+fn event(id: EventId, event: &follower::Event) -> Bytes {
     let (name, data) = match event {
         follower::Event::Message(seen, payload) => ("message", message(seen, payload.as_ref())),
         follower::Event::Undelivered(row) => ("undelivered", json_text(row)),
         follower::Event::Missed(missed) => ("missed", json_text(&Missed { missed: *missed })),
     };
     let mut out = BytesMut::new();
-    Encoder::begin(&mut out, name, DataPrefix::Spaced).data(&String::from_utf8_lossy(&data)).end();
+    Encoder::begin(&mut out, name, DataPrefix::Spaced).data(&String::from_utf8_lossy(&data)).id(&id.to_string()).end();
     out.freeze()
 }
 

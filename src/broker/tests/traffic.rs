@@ -12,8 +12,18 @@ struct Follower(BufReader<TcpStream>);
 impl Follower {
     /// Follows from now on.
     async fn start(server: &Serving, query: &str) -> Self {
+        Self::start_with(server, query, "").await
+    }
+
+    /// Follows from the event `id` on.
+    async fn start_after(server: &Serving, query: &str, id: &str) -> Self {
+        Self::start_with(server, query, &format!("last-event-id: {id}\r\n")).await
+    }
+
+    async fn start_with(server: &Serving, query: &str, headers: &str) -> Self {
         let mut socket = TcpStream::connect(server.address()).await.unwrap();
-        socket.write_all(format!("GET /traffic{query} HTTP/1.1\r\nhost: broker\r\n\r\n").as_bytes()).await.unwrap();
+        let request = format!("GET /traffic{query} HTTP/1.1\r\nhost: broker\r\n{headers}\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
         let mut follower = Self(BufReader::new(socket));
         assert_eq!(follower.line().await.as_deref(), Some("HTTP/1.1 200 OK"));
         while follower.line().await.is_some_and(|line| !line.is_empty()) {}
@@ -43,6 +53,15 @@ impl Follower {
             }
             if let Some(data) = line.strip_prefix("data: ") {
                 return Some((name, serde_json::from_str(data).unwrap()));
+            }
+        }
+    }
+
+    /// Returns the next id.
+    async fn id(&mut self) -> String {
+        loop {
+            if let Some(id) = self.line().await.expect("an id").strip_prefix("id: ") {
+                return id.to_owned();
             }
         }
     }
@@ -266,4 +285,31 @@ async fn a_message_sent_for_a_role_without_its_token_is_recorded() {
     let row = &activity.messages[0].message;
     assert_eq!(row.fate, crate::broker::Fate::Forbidden);
     assert!(row.detail.as_ref().unwrap().contains("web"), "{row:?}");
+}
+
+#[tokio::test]
+async fn a_follower_that_comes_again_goes_on_after_its_last_event() {
+    let (broker, server) = users_and_web(Config { traffic_messages_max: 3, ..quick() }).await;
+    let mut follower = Follower::start(&server, "").await;
+    let begin = follower.id().await;
+    let publish = |id: &str| broker.publish(None, message_of("web", id, "create", None));
+    publish("1");
+    follower.expect_event("message", json!({ "id": "1" })).await;
+    let first = follower.id().await;
+    drop(follower);
+    publish("2");
+    publish("3");
+    let mut follower = Follower::start_after(&server, "", &first).await;
+    follower.expect_event("message", json!({ "id": "2" })).await;
+    follower.expect_event("message", json!({ "id": "3" })).await;
+    publish("4");
+    follower.expect_event("message", json!({ "id": "4" })).await;
+    // Before any event, too; only the last three are recorded.
+    let mut follower = Follower::start_after(&server, "", &begin).await;
+    follower.expect_event("missed", json!({ "missed": 1 })).await;
+    follower.expect_event("message", json!({ "id": "2" })).await;
+    // After a restart of the broker, all that it has is new.
+    let mut follower = Follower::start_after(&server, "?message=create", "7-99").await;
+    follower.expect_event("missed", json!({ "missed": 1 })).await;
+    follower.expect_event("message", json!({ "id": "2" })).await;
 }
