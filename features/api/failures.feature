@@ -16,6 +16,17 @@ Feature: A request that fails is answered at once
       | answers with the body `{"reply":{"payload":1}}`     | name                |
       | redirects to "http://127.0.0.1:1/"                  | redirect            |
 
+  Scenario Outline: The service goes on failing
+    Given a service that answers <status> to every message
+    And `exorelay run --role users --bus embedded --receives users.create --forward {service}` is running
+    When I POST `1` to api/request/users.create?timeout=3s
+    Then I get 502 with the problem "failed" and the words "the service answered <status>"
+
+    Examples:
+      | status |
+      | 500    |
+      | 503    |
+
   Scenario: The bus cannot be reached
     Given `exorelay run --role web --bus http://127.0.0.1:1` is running
     When I POST `1` to api/request/users.create?timeout=20s

@@ -13,7 +13,7 @@ use super::rules::{Change, Disposition, Health, Limits, Next, Outcome, Schedule,
 use super::wire::{self, AnswerError, Meaning, Reply};
 use super::{Config, Error, Format, Metrics};
 use crate::http::{Answer, Backoff, Client, ClientError};
-use crate::message::Message;
+use crate::message::{Message, ReplyTo};
 use crate::relay::{self, Context, Fallback, Relay, handler};
 use crate::sync::lock;
 
@@ -135,7 +135,7 @@ impl Webhook {
     }
 
     async fn deliver_with_retries(&self, message: &Message, context: &Context) -> Result<CallResult, Error> {
-        let mut attempts = self.attempts();
+        let mut attempts = self.attempts(message);
         let mut cause = None;
         let replies = loop {
             match self.call(message, context, &mut attempts.schedule).await? {
@@ -203,7 +203,7 @@ impl Webhook {
     /// Calls the service once, as soon as the gate admits the call. Errors: everything that a retry would not fix.
     async fn call(&self, message: &Message, context: &Context, schedule: &mut Schedule) -> Result<CallResult, Error> {
         let inner = &*self.0;
-        let permit = match self.admitted(message, context, schedule.deadline()).await {
+        let permit = match self.admitted(message, context, schedule.retry_until()).await {
             None => return Ok(CallResult::Returned),
             Some(Ok(permit)) => permit,
             Some(Err(cause)) => return Err(gave_up(schedule, cause)),
@@ -284,17 +284,18 @@ impl Webhook {
         }
     }
 
-    fn attempts(&self) -> Attempts {
+    fn attempts(&self, message: &Message) -> Attempts {
         let config = &self.0.config;
+        let patience = message.properties.reply_to.as_ref().map(ReplyTo::timeout);
         Attempts {
-            schedule: Schedule::new(Instant::now(), config.deadline()),
+            schedule: Schedule::new(Instant::now(), config.deadline(), patience),
             backoff: Backoff::new(config.retry_wait_max()),
         }
     }
 }
 
 impl Attempts {
-    /// Waits before the next attempt. Returns `None` at once if that would be after the deadline.
+    /// Waits before the next attempt. Returns `None` at once if that would be too late.
     async fn wait(&mut self, failure: &Failure) -> Option<()> {
         let backoff = self.backoff.next();
         match self.schedule.next(Instant::now(), backoff, failure.retry_after) {
