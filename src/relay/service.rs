@@ -32,7 +32,7 @@ use super::presence::Presence;
 use super::{Config, DeadLetter, DeadLetterId, Direction, Error, Events, Identity, Metrics};
 use crate::bus;
 use crate::http::Serving;
-use crate::message::{ActivityId, Message, MessageId, MessageName, Role};
+use crate::message::{ActivityId, Message, MessageId, MessageName, Properties, Role};
 use crate::sync::lock;
 
 /// Handlers that a relay starts with.
@@ -248,7 +248,7 @@ impl Relay {
 
     /// Sends a draft: see [`Outgoing::send`]. If it answers a message, it has come one hop further.
     pub(crate) async fn send_draft(&self, mut draft: Draft) -> Result<Sent, Error> {
-        draft.properties.hops = draft.properties.hops.max(self.hops_of_answer(draft.response_to.as_ref()));
+        self.complete_answer(draft.response_to.as_ref(), &mut draft.properties);
         self.0.outgoing.send(draft).await
     }
 
@@ -259,12 +259,15 @@ impl Relay {
 
     /// Sends a message that its service has composed: see [`Outgoing::forward`].
     pub(crate) async fn forward(&self, mut message: Message) -> Result<(), Error> {
-        message.properties.hops = self.hops_of_answer(message.response_to.as_ref());
+        message.properties = Properties::default();
+        self.complete_answer(message.response_to.as_ref(), &mut message.properties);
         self.0.outgoing.forward(message).await
     }
 
-    fn hops_of_answer(&self, answered: Option<&MessageId>) -> u32 {
-        answered.map_or(0, |id| self.0.incoming.hops_of_answer(id))
+    fn complete_answer(&self, answered: Option<&MessageId>, properties: &mut Properties) {
+        if let Some(id) = answered {
+            self.0.incoming.complete_answer(id, properties);
+        }
     }
 
     /// Accepts a message from the bus and waits for its handler, as the HTTP-era implementations do.

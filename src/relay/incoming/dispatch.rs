@@ -13,16 +13,17 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::failures::Failures;
 use super::handlers::HandlerTable;
 use super::jobs::{Job, Jobs};
 use super::outcome::{Outcome, RETRY_AFTER, Refused};
-use super::rules::{Fingerprint, Hops, Occasional, Seen, Sight};
+use super::rules::{Answerable, Fingerprint, Occasional, Seen, Sight};
 use super::subscribers::Subscribers;
 use super::watch::ActivityWatchers;
 use crate::chain::chain;
-use crate::message::{FAILED, Message, MessageId, MessageName, UNDELIVERED};
+use crate::message::{FAILED, Message, MessageId, MessageName, Properties, UNDELIVERED};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
 use crate::relay::outgoing::{Late, Outgoing, ReplyOutcome};
@@ -52,6 +53,8 @@ pub(in crate::relay) enum Accepted<H> {
 pub(in crate::relay) struct Incoming<H> {
     handlers: RwLock<HandlerTable<H>>,
     seen: Mutex<Seen>,
+    /// Seed of the fingerprints in `seen`.
+    seed: u64,
     jobs: Jobs<H>,
     subscribers: Arc<Subscribers>,
     watchers: Arc<ActivityWatchers>,
@@ -61,8 +64,8 @@ pub(in crate::relay) struct Incoming<H> {
     inbox_messages_max: usize,
     /// Names that the role declares to receive.
     receives: Vec<MessageName>,
-    /// Hops of recent messages, for answers that name only the id of their message.
-    hops: Mutex<Hops>,
+    /// For answers that name only the id of their message.
+    answerable: Mutex<Answerable>,
     reused_warning: Mutex<Occasional>,
     /// Requests in handlers, and the signal that ends them when the relay has no more time.
     requests_running: AtomicUsize,
@@ -86,6 +89,7 @@ impl<H: Clone> Incoming<H> {
         Self {
             handlers: RwLock::new(handlers),
             seen: Mutex::new(Seen::new(config.seen_messages_max, config.seen_keys_max, seen_window)),
+            seed: Uuid::new_v4().as_u64_pair().0,
             jobs: Jobs::new(config.handlers_concurrent_max, config.inbox_messages_max),
             subscribers: Arc::new(Subscribers::new(config, dead_letters, Arc::clone(&failures))),
             watchers: Arc::new(ActivityWatchers::new(config.waiters_max)),
@@ -94,7 +98,7 @@ impl<H: Clone> Incoming<H> {
             metrics,
             inbox_messages_max: config.inbox_messages_max,
             receives: config.receives.clone(),
-            hops: Mutex::new(Hops::new(config.inbox_messages_max)),
+            answerable: Mutex::new(Answerable::new(config.inbox_messages_max)),
             reused_warning: Mutex::default(),
             requests_running: AtomicUsize::new(0),
             others_running: AtomicUsize::new(0),
@@ -108,7 +112,7 @@ impl<H: Clone> Incoming<H> {
         message: Message,
         done: Option<oneshot::Sender<Outcome>>,
     ) -> Result<Accepted<H>, Refused> {
-        let fingerprint = Fingerprint::of(&message);
+        let fingerprint = Fingerprint::of(&message, self.seed);
         let repeat = Duration::from_millis(message.properties.repeat_ms);
         let sight = lock(&self.seen).insert(fingerprint, repeat, Instant::now());
         match sight {
@@ -123,9 +127,6 @@ impl<H: Clone> Incoming<H> {
                 self.metrics.refused();
                 return Err(Refused::Busy { retry_after: RETRY_AFTER });
             }
-        }
-        if message.properties.hops > 0 {
-            lock(&self.hops).insert(&message);
         }
         let outcome = self.route(message, done);
         if outcome.is_ok() {
@@ -154,7 +155,7 @@ impl<H: Clone> Incoming<H> {
 
     /// Gives a message back that its handler cannot handle: see [`Outgoing::give_back`]. It may come again later.
     pub(in crate::relay) async fn give_back(&self, message: &Message) -> bool {
-        let fingerprint = Fingerprint::of(message);
+        let fingerprint = Fingerprint::of(message, self.seed);
         // Before it is given back: it may be here again before the bus has answered.
         lock(&self.seen).remove(fingerprint);
         let is_given_back = self.outgoing.give_back(message, self.is_closed()).await;
@@ -165,9 +166,9 @@ impl<H: Clone> Incoming<H> {
         is_given_back
     }
 
-    /// Returns the hops of an answer to the message with this id.
-    pub(in crate::relay) fn hops_of_answer(&self, id: &MessageId) -> u32 {
-        lock(&self.hops).get(id).saturating_add(1)
+    /// Completes the properties of an answer to the message with this id.
+    pub(in crate::relay) fn complete_answer(&self, id: &MessageId, answer: &mut Properties) {
+        lock(&self.answerable).complete(id, answer);
     }
 
     /// Accepts a dead letter again, although it is a duplicate.
@@ -216,6 +217,7 @@ impl<H: Clone> Incoming<H> {
         if late == Some(Late::First) {
             tracing::info!(message_id = %message.id, name = %message.name, "a reply came after its request had ended");
         }
+        lock(&self.answerable).insert(&message);
         let handler = self.handlers().find(&message.name, || self.fallback_wants(&message));
         if let Some(handler) = handler {
             let job = self.jobs.enter(Job { message, handler, done })?;

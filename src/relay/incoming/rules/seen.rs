@@ -1,12 +1,33 @@
 //! Recently received messages, to recognise duplicates. Bounded in number and time.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::message::Message;
+
+/// Hasher for keys that are hashes already.
+#[derive(Default)]
+struct Prehashed(u64);
+
+impl Hasher for Prehashed {
+    fn write(&mut self, bytes: &[u8]) {
+        // Keys of other types than `u64` come here; there are none.
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+type ByHash = BuildHasherDefault<Prehashed>;
 
 /// Identity of a message, as hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,9 +39,10 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Computes the identity of a message: sender, id, name and payload.
-    pub(crate) fn of(message: &Message) -> Self {
-        let mut hasher = Xxh3::new();
+    /// Computes the identity of a message: sender, id, name and payload. Without the `seed` no sender can choose messages
+    /// that collide.
+    pub(crate) fn of(message: &Message, seed: u64) -> Self {
+        let mut hasher = Xxh3::with_seed(seed);
         message.sender.hash(&mut hasher);
         message.id.hash(&mut hasher);
         let origin = hasher.finish();
@@ -48,13 +70,13 @@ pub(crate) enum Sight {
 /// Latest messages. Of the ordinary ones the oldest is dropped at the limit; those that their senders may repeat for a time
 /// are remembered for that time, whatever else passes.
 pub(crate) struct Seen {
-    recent: HashSet<u64>,
+    recent: HashSet<u64, ByHash>,
     order: VecDeque<(Instant, Fingerprint)>,
     /// Messages that may be repeated, until when.
-    repeatable: HashMap<u64, Instant>,
+    repeatable: HashMap<u64, Instant, ByHash>,
     ends: BTreeSet<(Instant, Fingerprint)>,
     /// Number of remembered messages by origin.
-    origins: HashMap<u64, u32>,
+    origins: HashMap<u64, u32, ByHash>,
     messages_max: usize,
     repeatable_max: usize,
     window: Duration,
@@ -64,11 +86,11 @@ impl Seen {
     /// Remembers up to `messages_max` messages for `window`, and as many as `repeatable_max` that may be repeated.
     pub(crate) fn new(messages_max: usize, repeatable_max: usize, window: Duration) -> Self {
         Self {
-            recent: HashSet::new(),
+            recent: HashSet::default(),
             order: VecDeque::new(),
-            repeatable: HashMap::new(),
+            repeatable: HashMap::default(),
             ends: BTreeSet::new(),
-            origins: HashMap::new(),
+            origins: HashMap::default(),
             messages_max: messages_max.max(1),
             repeatable_max: repeatable_max.max(1),
             window,
@@ -156,7 +178,7 @@ mod tests {
         let mut message = Message::new(MessageId::parse(id).unwrap(), MessageName::parse(name).unwrap());
         message.sender = Some(Role::parse(sender).unwrap());
         message.payload = Some(Payload::of(&payload).unwrap());
-        Fingerprint::of(&message)
+        Fingerprint::of(&message, 17)
     }
 
     fn id(text: &str) -> Fingerprint {

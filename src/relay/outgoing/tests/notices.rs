@@ -138,6 +138,23 @@ async fn a_reply_that_the_bus_refuses_fails_its_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_answer_that_names_only_the_id_of_its_request_fails_it_too() {
+    let world = start(Config::default(), false);
+    *world.bus.unknown.lock().unwrap() = vec!["answer"];
+    world.relay.on("ask", |_, _| async { Ok(()) }).unwrap();
+    world.relay.ready().await;
+    deliver(&world, request()).await;
+    let mut answer = Message::new(MessageId::parse("answer-1").unwrap(), MessageName::parse("answer").unwrap());
+    answer.response_to = Some(MessageId::parse("asked").unwrap());
+    world.relay.forward(answer).await.unwrap();
+    world.run_tasks().await;
+    world.check_published(&[FAILED]);
+    let notice = &world.published()[0];
+    assert_eq!(notice.response_to.as_ref().unwrap().as_str(), "asked");
+    assert_eq!((notice.properties.to.as_ref().unwrap().as_str(), notice.properties.hops), ("web-2", 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_notice_of_a_failure_whose_requester_is_gone_is_counted_only() {
     let world = start(Config::default(), false);
     *world.bus.unknown.lock().unwrap() = vec![FAILED];
