@@ -3,6 +3,7 @@
 mod configuration;
 mod exec;
 mod program;
+mod service;
 mod sidecar;
 mod stream;
 mod tail;

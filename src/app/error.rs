@@ -1,5 +1,6 @@
 //! The errors of starting a process.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
 use crate::{broker, http, relay, store, streams, webhook};
@@ -92,12 +93,37 @@ pub enum Error {
         /// The problem with the path.
         problem: String,
     },
+    /// The service cannot be started.
+    #[error("cannot run {program:?}: {cause}")]
+    ServiceNotStarted {
+        /// Its program.
+        program: String,
+        /// The system's reason.
+        cause: String,
+    },
+    /// The service has ended, and the sidecar with it.
+    #[error("the service has ended: {status}")]
+    ServiceEnded {
+        /// Its status.
+        status: std::process::ExitStatus,
+    },
+    /// No port is free for the service or its sidecar.
+    #[error("no port is free for the service: give one with --forward http://127.0.0.1:PORT")]
+    NoPort,
     /// The signal handlers cannot be installed.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
 }
 
 impl Error {
+    /// Returns the exit code of a service that has ended, as a shell reports it: 128 more than the number of the signal that
+    /// ended it. `None` for every other error.
+    pub fn service_code(&self) -> Option<u8> {
+        let Self::ServiceEnded { status } = self else { return None };
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        Some(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    }
+
     /// Returns true if the user has to correct the configuration: exit code 78.
     pub fn is_configuration(&self) -> bool {
         match self {
@@ -114,6 +140,9 @@ impl Error {
             | Self::Store(_)
             | Self::Streams { .. }
             | Self::Threads(_)
+            | Self::ServiceNotStarted { .. }
+            | Self::ServiceEnded { .. }
+            | Self::NoPort
             | Self::Signals(_) => false,
         }
     }

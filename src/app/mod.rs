@@ -5,6 +5,7 @@
 //! logger. Nothing else in the crate changes the process that uses it.
 
 mod builder;
+mod child;
 pub mod config;
 mod edge;
 mod error;
@@ -25,6 +26,8 @@ mod system;
 pub mod telemetry;
 
 pub use builder::Builder;
+pub(crate) use child::{ProcessGroup, reachable};
+pub use child::{Restart, ServiceCommand};
 pub use config::Config;
 pub use error::Error;
 pub use service::Service;

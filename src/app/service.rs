@@ -13,7 +13,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
-use self::before::{Gate, Hook};
+use self::before::Hook;
+pub(super) use self::before::{Gate, behind};
 use self::environment::{Explicit, Settings};
 use super::config::Log;
 use super::signals::Signals;

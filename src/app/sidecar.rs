@@ -4,24 +4,29 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 
+use super::child::{Prepared, Supervised};
+use super::service::{Gate, behind};
 use super::{Config, Error, metrics, ready};
 use crate::api::{self, Operations};
 use crate::broker::Broker;
 use crate::http::Listening;
-use crate::relay::Relay;
+use crate::relay::{Fallback, Relay};
 use crate::webhook::{self, Webhook};
 
 /// A running sidecar. Closing its relay also closes its listeners.
 pub(super) struct Sidecar {
     pub(super) relay: Relay,
     pub(super) api: SocketAddr,
+    gate: watch::Sender<Gate>,
 }
 
 impl Sidecar {
     /// Opens and announces the listeners and makes the first attempt to join the bus, which is `broker` if given.
-    /// A WebSocket bus delivers over its own connection, so it needs no bus-facing listener.
-    pub(super) async fn start(config: &Config, broker: Option<&Broker>) -> Result<Self, Error> {
+    /// A WebSocket bus delivers over its own connection, so it needs no bus-facing listener. With `Gate::Closed`, messages wait
+    /// for the service of [`Sidecar::supervise`].
+    pub(super) async fn start(config: &Config, broker: Option<&Broker>, gate: Gate) -> Result<Self, Error> {
         let listen = match broker.is_none() && config.bus.is_websocket() {
             true => None,
             false => Some(Listening::bind("--listen HOST:PORT", &config.listen.address).await?),
@@ -41,13 +46,18 @@ impl Sidecar {
         if let Some(broker) = broker {
             builder = builder.broker(broker);
         }
-        let mut webhook = None;
+        let (mut webhook, is_gated) = (None, gate == Gate::Closed);
+        let gate = watch::Sender::new(gate);
         if !config.webhook.forward.is_empty() {
             let started = Webhook::start(&config.webhook, webhook::Metrics::register(&mut registry))?;
-            builder = builder.fallback(started.fallback());
+            builder = builder.fallback(match is_gated {
+                true => waiting(started.fallback(), &gate),
+                false => started.fallback(),
+            });
             webhook = Some(started);
         }
         let relay = builder.connect_counted(&mut registry).await?;
+        relay.set_away(is_gated);
         if let Some(webhook) = webhook {
             relay.run_until_left(webhook.watch(relay.clone()));
         }
@@ -58,8 +68,26 @@ impl Sidecar {
             ready::announce("listen", address);
         }
         ready::announce("api", api_address);
-        Ok(Self { relay, api: api_address })
+        Ok(Self { relay, api: api_address, gate })
     }
+
+    /// Starts the service, which gets its first message once it accepts connections.
+    pub(super) fn supervise(&self, service: Prepared) -> Result<Supervised, Error> {
+        let (relay, gate) = (self.relay.clone(), self.gate.clone());
+        let accepts = move || {
+            gate.send_replace(Gate::Open);
+            relay.set_away(false);
+        };
+        Supervised::start(service, accepts).map_err(Error::Signals)
+    }
+}
+
+/// Returns a fallback that calls `inner` once the gate is open.
+fn waiting(inner: Fallback, gate: &watch::Sender<Gate>) -> Fallback {
+    let (handler, opened, error) = (behind(gate.subscribe(), inner.handler), gate.subscribe(), inner.error);
+    let starting = || Some("it does not accept connections yet".to_owned());
+    let error = Arc::new(move || if *opened.borrow() == Gate::Open { error() } else { starting() });
+    Fallback { handler, error }
 }
 
 fn text_of(registry: Registry) -> Arc<dyn Fn() -> String + Send + Sync> {

@@ -29,7 +29,18 @@ impl Signals {
 
     /// Waits for a signal, then runs `drain`, which returns the number of unfinished messages. A second signal cancels it.
     pub(super) async fn then_drain<F: Future<Output = usize>>(&mut self, drain: F) {
-        let signal = self.next().await;
+        self.drain_after(std::future::pending::<()>(), drain).await;
+    }
+
+    /// As [`Signals::then_drain`], but drains also once `end` is over. Returns its output then.
+    pub(super) async fn drain_after<T, F>(&mut self, end: impl Future<Output = T>, drain: F) -> Option<T>
+    where
+        F: Future<Output = usize>,
+    {
+        let (signal, output) = tokio::select! {
+            signal = self.next() => (signal, None),
+            output = end => ("none, the service has ended", Some(output)),
+        };
         tracing::info!(
             signal,
             "draining: finishing work in progress, accepting nothing new (repeat the signal to stop at once)"
@@ -41,5 +52,6 @@ impl Signals {
             },
             signal = self.next() => tracing::warn!(signal, "stopped before the drain was complete"),
         }
+        output
     }
 }

@@ -4,8 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::child::{Prepared, ServiceCommand, Supervised};
 use super::edge::{Edge, Listener};
 use super::reload::Reloader;
+use super::service::Gate;
 use super::sidecar::Sidecar;
 use super::signals::Signals;
 use super::streams::StreamsSystem;
@@ -13,6 +15,7 @@ use super::system::System;
 use super::{Config, Error, greeter, ready};
 use crate::broker::{self, Broker};
 use crate::http::{Listening, Serving};
+use crate::time::deadline_in;
 
 /// The address at which `exorelay dev` serves the edge by default.
 const EDGE_ADDRESS_DEFAULT: &str = "127.0.0.1:4002";
@@ -40,7 +43,7 @@ pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error>
     // All services are in this process, so a message without a receiver can be refused from the start.
     config.broker.settle_ms = 0;
     let (broker, serving) = open_broker(&config, "--broker HOST:PORT", |_| Ok(())).await?;
-    let sidecar = Sidecar::start(&config, Some(&broker)).await?;
+    let sidecar = Sidecar::start(&config, Some(&broker), Gate::Open).await?;
     let greeter = greeter::start(&broker).await?;
     let edge = open_edge(&config, threads).await?;
     print_tour(&sidecar, &edge);
@@ -55,10 +58,19 @@ pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error>
     Ok(())
 }
 
-/// Runs the sidecar, and the edge if `edge.address` is set, until SIGTERM or Ctrl-C. The edge uses `threads` dedicated
-/// threads. Not cancel-safe: a dropped call does not drain.
-pub async fn run(config: Config, embedded: EmbeddedBroker, threads: NonZeroUsize) -> Result<(), Error> {
+/// Runs the sidecar, the edge if `edge.address` is set, and `service` beside them, until SIGTERM or Ctrl-C, or the service
+/// has ended for good. The edge uses `threads` dedicated threads. Not cancel-safe: a dropped call does not drain.
+pub async fn run(
+    mut config: Config,
+    embedded: EmbeddedBroker,
+    threads: NonZeroUsize,
+    service: Option<ServiceCommand>,
+) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
+    let service = match service {
+        Some(service) => Some(service.prepare(&mut config).await?),
+        None => None,
+    };
     let broker = match (config.bus.url.as_str(), embedded) {
         ("embedded", EmbeddedBroker::Private) => {
             // No other process can register with it or follow its traffic.
@@ -71,24 +83,42 @@ pub async fn run(config: Config, embedded: EmbeddedBroker, threads: NonZeroUsize
         }
         _ => None,
     };
-    let sidecar = Sidecar::start(&config, broker.as_ref().map(|(broker, _)| broker)).await?;
+    // A service that receives nothing need not listen.
+    let is_awaited = service.is_some() && !config.relay.receives.is_empty();
+    let gate = if is_awaited { Gate::Closed } else { Gate::Open };
+    let sidecar = Sidecar::start(&config, broker.as_ref().map(|(broker, _)| broker), gate).await?;
     let edge = match config.edge.address.is_empty() {
         true => None,
         false => Some(open_edge(&config, threads).await?),
     };
+    let program = service.as_ref().map(Prepared::program).unwrap_or_default();
+    let service = service.map(|service| sidecar.supervise(service)).transpose()?;
+    let ended = service.as_ref().map(Supervised::ended);
+    let ended = async move {
+        match ended {
+            Some(ended) => ended.await,
+            None => std::future::pending().await,
+        }
+    };
     let drain = async {
+        let deadline = deadline_in(config.drain.grace());
         if let Some(edge) = edge {
             edge.close(config.drain.grace()).await;
         }
         let left = sidecar.relay.close_within(config.drain.grace()).await;
+        if let Some(service) = service {
+            service.stop(deadline).await;
+        }
         match broker {
             Some((broker, Some(serving))) => left + close_broker(&config, broker, serving).await,
             Some((broker, None)) => left + broker.close(config.drain.grace()).await,
             None => left,
         }
     };
-    signals.then_drain(drain).await;
-    Ok(())
+    match signals.drain_after(ended, drain).await {
+        Some(ended) => ended.into_result(program),
+        None => Ok(()),
+    }
 }
 
 /// Runs the broker until SIGTERM or Ctrl-C. `landscape` is a path for [`landscape::read`](super::landscape::read); SIGHUP

@@ -230,6 +230,7 @@ impl Error {
             | Self::NothingToAppend => USAGE,
             Self::Configuration(_) | Self::WorkerThreads { .. } | Self::NothingToLint => CONFIGURATION,
             Self::App(error) if error.is_configuration() => CONFIGURATION,
+            Self::App(error) if error.service_code().is_some() => error.service_code().unwrap_or(FAILED),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Runtime(_)
             | Self::App(_)

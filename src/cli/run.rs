@@ -1,18 +1,26 @@
 //! `exorelay run`
 
+use std::ffi::OsString;
+
 use clap::Args;
 
 use super::Error;
 use super::process::{Flag, Process};
 use super::runtime::sidecar_threads;
 use crate::app::config::Purpose;
-use crate::app::{self, EmbeddedBroker};
+use crate::app::{self, EmbeddedBroker, Restart, ServiceCommand};
 
-/// Run the sidecar of a service
+/// Run the sidecar of a service, and the service with it
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
-Example: a service on port 3000 that handles hello
+Examples: start the service, too, with the port to listen on in PORT; a service that runs on port 3000
+  exorelay run --role greeter --receives hello -- node greeter.mjs
   exorelay run --role greeter --receives hello --forward http://127.0.0.1:3000
+
+CMD gets a free port in PORT (that of --forward, if given) and the sidecar's URL in SIDECAR, and its first message once it
+accepts connections. Its output is printed with the role before each line. When it ends it is started again, after a
+pause that grows. SIGTERM and Ctrl-C drain the sidecar, then stop CMD and all processes that it has started; SIGHUP, SIGUSR1
+and SIGUSR2 are passed on.
 
 Every flag also has a key in exorelay.toml and an environment variable: see exorelay config show")]
 pub(super) struct Run {
@@ -64,16 +72,30 @@ pub(super) struct Run {
     /// Answer a delivery when the message is queued, or after its handler [default: accepted]
     #[arg(long, value_name = "WHEN", value_parser = ["accepted", "handled"], help_heading = "Bus")]
     answer: Option<String>,
+    /// End with CMD, and with its exit status, instead of starting it again
+    #[arg(long, requires = "command", help_heading = "Service")]
+    once: bool,
     #[command(flatten)]
     process: Process,
+    /// Command that starts the service
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<OsString>,
 }
 
 impl Run {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         let process = std::mem::take(&mut self.process);
+        let service = self.service();
         let embedded = if self.broker.is_some() { EmbeddedBroker::Listening } else { EmbeddedBroker::Private };
         let config = process.start(Purpose::Sidecar, self.flags())?;
-        Ok(app::run(config, embedded, sidecar_threads()?).await?)
+        Ok(app::run(config, embedded, sidecar_threads()?, service).await?)
+    }
+
+    /// Removes and returns the command of the service, if one is given.
+    fn service(&mut self) -> Option<ServiceCommand> {
+        let mut words = std::mem::take(&mut self.command).into_iter();
+        let restart = if self.once { Restart::Never } else { Restart::Always };
+        Some(ServiceCommand { program: words.next()?, arguments: words.collect(), restart })
     }
 
     fn flags(self) -> [Flag; 16] {

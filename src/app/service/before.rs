@@ -1,4 +1,4 @@
-//! The `before_all` hooks, and the gate that holds messages back until they have run.
+//! The `before_all` hooks, and the gate that holds messages back until a service is ready for them.
 
 use std::panic::AssertUnwindSafe;
 
@@ -14,15 +14,15 @@ pub(super) type Hook = Box<dyn FnOnce(Relay) -> BoxFuture<'static, Result<(), Ha
 
 /// The state of the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gate {
+pub(in crate::app) enum Gate {
     /// Messages wait.
     Closed,
-    /// The hooks have run, so handlers may run.
+    /// Handlers may run.
     Open,
 }
 
 /// Returns a handler that waits for the gate before it calls `inner`. It fails if the gate is dropped instead.
-pub(super) fn behind(gate: watch::Receiver<Gate>, inner: Handler) -> Handler {
+pub(in crate::app) fn behind(gate: watch::Receiver<Gate>, inner: Handler) -> Handler {
     handler(move |message, context| {
         let (mut gate, inner) = (gate.clone(), inner.clone());
         async move {

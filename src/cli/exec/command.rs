@@ -5,10 +5,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use crate::app::ProcessGroup;
 use crate::message::Message;
 
 /// Maximum length of the output of one run.
@@ -34,26 +34,13 @@ pub(super) enum Ran {
     Impossible(String),
 }
 
-/// All processes of a run, ended on drop.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // Fails if all of them have ended.
-            kill_process_group(group, Signal::KILL).ok();
-        }
-    }
-}
-
 /// Runs `command` in a shell: the payload is its stdin, the envelope is in variables. Ends it, with all its processes, after
 /// `timeout`, and when the future is dropped.
 pub(super) async fn run(command: &str, message: &Message, attempt: u32, timeout: Duration) -> Ran {
-    let mut child = match start(command, message, attempt) {
-        Ok(child) => child,
+    let (mut child, mut group) = match start(command, message, attempt) {
+        Ok(started) => started,
         Err(error) => return not_started(&error),
     };
-    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let payload = message.payload.as_ref().map(|payload| payload.as_bytes().clone()).unwrap_or_default();
     let ended = tokio::time::timeout(timeout, finish(&mut child, payload)).await;
     let (status, output) = match ended {
@@ -62,7 +49,7 @@ pub(super) async fn run(command: &str, message: &Message, attempt: u32, timeout:
         Err(_) => return Ran::Failed(format!("it was ended after {}", humantime::format_duration(timeout))),
     };
     // What it has left in the background on purpose goes on.
-    group.0 = None;
+    group.release();
     match status.code() {
         Some(0) => Ran::Handled(output),
         Some(NOT_FOUND) => Ran::Impossible("the shell does not find a command in it (exit status 127)".to_owned()),
@@ -81,11 +68,9 @@ fn not_started(error: &io::Error) -> Ran {
     }
 }
 
-fn start(command: &str, message: &Message, attempt: u32) -> io::Result<Child> {
+fn start(command: &str, message: &Message, attempt: u32) -> io::Result<(Child, ProcessGroup)> {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(command).stdin(Stdio::piped()).stdout(Stdio::piped());
-    // A group of its own: Ctrl-C in the terminal reaches only this process, which lets running commands finish.
-    shell.process_group(0).kill_on_drop(true);
     let auth = message.auth.as_ref().map(|auth| String::from_utf8_lossy(auth.as_bytes()));
     let conversation = message.conversation();
     let variables = [
@@ -103,7 +88,8 @@ fn start(command: &str, message: &Message, attempt: u32) -> io::Result<Child> {
             None => shell.env_remove(name),
         };
     }
-    shell.env("EXO_ATTEMPT", attempt.to_string()).spawn()
+    // In a group of its own: Ctrl-C in the terminal reaches only this process, which lets running commands finish.
+    ProcessGroup::spawn(shell.env("EXO_ATTEMPT", attempt.to_string()))
 }
 
 /// Writes the payload, and reads the output until the shell has ended. Errors: the output is too long, or cannot be read.

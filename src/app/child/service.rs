@@ -1,0 +1,118 @@
+//! The command of a service, and its place beside the sidecar.
+
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
+
+use axum::http::Uri;
+use tokio::process::Command;
+
+use super::address::{free_port, reachable};
+use crate::app::{Config, Error};
+
+/// The command that starts a service.
+#[derive(Debug, Clone)]
+pub struct ServiceCommand {
+    /// The program.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// What follows its end.
+    pub restart: Restart,
+}
+
+/// What follows the end of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// It is started again.
+    Always,
+    /// The sidecar drains, and ends with its status.
+    Never,
+}
+
+/// A service with its place: the port that it listens on, and the sidecar that it calls.
+#[derive(Debug, Clone)]
+pub(in crate::app) struct Prepared {
+    pub(super) command: ServiceCommand,
+    pub(super) role: String,
+    /// Host and port at which the sidecar calls the service.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// `HOST:PORT` of the sidecar's service-facing listener.
+    api: String,
+}
+
+impl ServiceCommand {
+    /// Chooses the port of the service, unless `webhook.forward` names one, and that of the sidecar's service-facing listener
+    /// if it is 0; sets both in `config`. Errors: [`Error::NoPort`], and a `webhook.forward` without a host.
+    pub(in crate::app) async fn prepare(self, config: &mut Config) -> Result<Prepared, Error> {
+        if config.webhook.forward.is_empty() {
+            config.webhook.forward = format!("http://{}:{}", local_host().await, free_port().ok_or(Error::NoPort)?);
+        }
+        if let Some(host) = config.api.address.strip_suffix(":0") {
+            config.api.address = format!("{host}:{}", free_port().ok_or(Error::NoPort)?);
+        }
+        let forward: Uri = config.webhook.forward.parse().map_err(|_| Error::NoPort)?;
+        let default_port = if forward.scheme_str() == Some("https") { 443 } else { 80 };
+        Ok(Prepared {
+            command: self,
+            role: config.relay.role.as_ref().map(ToString::to_string).unwrap_or_default(),
+            host: forward.host().unwrap_or("127.0.0.1").trim_matches(['[', ']']).to_owned(),
+            port: forward.port_u16().unwrap_or(default_port),
+            api: reachable(&config.api.address),
+        })
+    }
+}
+
+/// Returns the name of this host, by which a service is found on either loopback address; the usual one if there is no such
+/// name, as in an empty container.
+async fn local_host() -> String {
+    let is_local = |found: &std::net::SocketAddr| found.ip() == Ipv4Addr::LOCALHOST;
+    let found = tokio::net::lookup_host(("localhost", 0)).await;
+    let is_known = found.is_ok_and(|mut found| found.any(|found| is_local(&found)));
+    if is_known { "localhost".to_owned() } else { Ipv4Addr::LOCALHOST.to_string() }
+}
+
+impl Prepared {
+    /// Returns the command with its environment: `PORT` to listen on; the sidecar in `SIDECAR`, and for its own tools in
+    /// `EXORELAY__API__ADDRESS`.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.command.program);
+        command.args(&self.command.arguments);
+        command.env("PORT", self.port.to_string()).env("SIDECAR", format!("http://{}", self.api));
+        command.env("EXORELAY__API__ADDRESS", &self.api);
+        command
+    }
+
+    pub(in crate::app) fn program(&self) -> String {
+        self.command.program.to_string_lossy().into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn prepared(forward: &str, api: &str) -> (Prepared, Config) {
+        let mut config = Config::default();
+        forward.clone_into(&mut config.webhook.forward);
+        api.clone_into(&mut config.api.address);
+        let command = ServiceCommand { program: "true".into(), arguments: Vec::new(), restart: Restart::Always };
+        (command.prepare(&mut config).await.unwrap(), config)
+    }
+
+    #[tokio::test]
+    async fn a_service_without_a_port_gets_a_free_one() {
+        let (service, config) = prepared("", "127.0.0.1:0").await;
+        assert_eq!(config.webhook.forward, format!("http://{}:{}", service.host, service.port));
+        assert!(service.port >= 20_000);
+        assert_eq!(config.api.address, service.api);
+        assert!(!service.api.ends_with(":0"));
+    }
+
+    #[tokio::test]
+    async fn the_port_of_the_forward_url_is_kept() {
+        let (service, config) = prepared("http://[::1]:3000/base", "0.0.0.0:4001").await;
+        assert_eq!((service.host.as_str(), service.port, service.api.as_str()), ("::1", 3000, "127.0.0.1:4001"));
+        assert_eq!(config.webhook.forward, "http://[::1]:3000/base");
+    }
+}
