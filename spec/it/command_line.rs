@@ -62,7 +62,7 @@ fn wrong_usage_exits_with_64_and_explains_on_stderr() {
         (&["sned"], "'send'"),
         (&["run", "--rolle", "x"], "'--role'"),
         (&["run", "--register", "maybe"], "[possible values: auto, off]"),
-        (&["request", "hello", "--timeout", "soon"], "'--timeout <TIME>'"),
+        (&["request", "hello", "--timeout", "soon"], "expected seconds, or a time with its unit"),
         (&["tail", "--count", "0"], "'--count <N>'"),
         (&["send", "", "--api", "localhost:1"], "the message name is empty"),
         (&["send", "hello", "--api", "ftp://localhost"], "--api is \"ftp://localhost\": expected a URL"),

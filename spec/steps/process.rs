@@ -190,6 +190,22 @@ async fn printed(world: &mut World, name: String, exact: String, words: String, 
     .await;
 }
 
+#[then(regex = r#"^"([^"]+)" prints the row "(.+)"$"#)]
+async fn prints_row(world: &mut World, name: String, pattern: String) {
+    let pattern = regex::Regex::new(&pattern).expect("a pattern");
+    let process = world.process(&name);
+    eventually((name, pattern.clone()), || async {
+        process.lines().iter().any(|line| pattern.is_match(line)).then_some(())
+    })
+    .await;
+}
+
+#[then(regex = r#"^the log of "([^"]+)" says "(.+)"$"#)]
+async fn log_of(world: &mut World, name: String, words: String) {
+    let process = world.process(&name);
+    eventually((name, words.clone()), || async { process.log().contains(&words).then_some(()) }).await;
+}
+
 #[then(regex = r#"^the broker knows the role "([^"]+)"$"#)]
 async fn broker_knows(world: &mut World, role: String) {
     let url = format!("http://{}/services", world.address("broker").await);

@@ -107,7 +107,7 @@ impl World {
             let listen = self.address("listen").await;
             line = line.replace("{listen.port}", listen.rsplit_once(':').expect("host and port").1);
         }
-        for system in ["edge", "streams"] {
+        for system in ["edge", "streams", "api"] {
             let place = format!("{{{system}}}");
             if line.contains(&place) {
                 line = line.replace(&place, &self.address(system).await);

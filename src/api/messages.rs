@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use percent_encoding::percent_decode_str;
 
+use super::following;
 use super::state::Api;
 use crate::http::sse::{self, DataPrefix, Encoder};
 use crate::http::{Kind, Problem, message_name};
@@ -28,12 +29,15 @@ pub(super) async fn follow(State(api): State<Api>, RawQuery(query): RawQuery) ->
     if names.is_empty() && values(query, "declared").next() == Some("true") {
         names.clone_from(&api.relay.config().receives);
     }
-    let subscription = api.relay.subscribe(names, unacknowledged_max(query)?);
+    let unacknowledged_max = unacknowledged_max(query)?;
+    let subscription = api.relay.subscribe(names.clone(), unacknowledged_max);
+    let about = following::headers(&api.relay, &names);
     let events = stream::unfold(subscription, |mut subscription: Subscription| async move {
         let (message, attempt) = subscription.next().await?;
         Some((event(&message, attempt), subscription))
     });
-    Ok(sse::respond(sse::with_retry(None, sse::keep_alive(events, KEEP_ALIVE))))
+    let events = sse::respond(sse::with_retry(None, sse::keep_alive(events, KEEP_ALIVE)));
+    Ok((about, events).into_response())
 }
 
 /// Acknowledges a message, from this `?sender=` if one is given. `204`: it is handled and will not be delivered again.

@@ -10,6 +10,7 @@
 
 mod config;
 mod dead_letters;
+mod following;
 mod headers;
 mod messages;
 mod openapi;
@@ -18,5 +19,6 @@ mod routes;
 mod state;
 
 pub use config::{Config, Envelope};
+pub(crate) use following::{FOLLOWERS_HEADER, NOT_RECEIVED_HEADER, ROLE_HEADER};
 pub use routes::router;
 pub use state::Operations;

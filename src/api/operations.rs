@@ -32,7 +32,7 @@ pub(super) struct Ready {
 
 /// Returns `200` as long as the process can answer.
 pub(super) async fn health() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], "{\"status\":\"ok\"}")
+    crate::http::health("api")
 }
 
 /// Returns `200` if messages can be sent and handled: the relay is on the bus, the service is reachable, no message has

@@ -6,7 +6,6 @@ use axum::http::header::UPGRADE;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
@@ -187,7 +186,7 @@ async fn undelivered(State(broker): State<Broker>) -> Response {
 }
 
 async fn health() -> Response {
-    typed("application/json", Bytes::from_static(b"{\"status\":\"ok\"}"))
+    crate::http::health("broker")
 }
 
 /// Body of `/ready`.

@@ -5,8 +5,7 @@ use bytes::Bytes;
 use clap::Args;
 
 use super::output::{Output, one_line, print_line};
-use super::server::{Server, base_url, configured_broker};
-use super::server_kind::ServerKind;
+use super::server::BrokerAddress;
 use super::{Error, rendering};
 use crate::broker;
 use crate::message::{ActivityId, path_segment};
@@ -22,23 +21,24 @@ of a line count from the first message; `answered after` counts from the request
 pub(super) struct Activity {
     /// The id of the activity
     id: String,
-    /// The broker [default: the configured bus.url, http://127.0.0.1:3100]
-    #[arg(long, value_name = "URL", help_heading = "Broker")]
-    broker: Option<String>,
     /// Output format; json prints {"activityId","messages"}
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
+    #[command(flatten)]
+    broker: BrokerAddress,
 }
 
 impl Activity {
     pub(super) async fn run(self) -> Result<(), Error> {
         let id = ActivityId::parse(&self.id)?;
-        let url = self.broker.as_deref().map_or_else(configured_broker, |given| base_url(ServerKind::Broker, given))?;
-        let broker = Server::broker(url);
+        let broker = self.broker.open()?;
         let path = format!("/activities/{}", path_segment(id.as_str()));
-        let answer = broker.accepted(broker.call(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?)?;
-        let activity: broker::Activity =
-            serde_json::from_slice(&answer.body).map_err(|error| broker.unexpected(error))?;
+        let answer = broker.call(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?;
+        let answer = broker.accepted(answer).await?;
+        let activity: broker::Activity = match serde_json::from_slice(&answer.body) {
+            Ok(activity) => activity,
+            Err(error) => return Err(broker.unexpected(error).await),
+        };
         match self.output {
             Output::Text => print_line(&rendering::timeline(&activity)),
             Output::Json => print_line(&one_line(&String::from_utf8_lossy(&answer.body))),

@@ -96,9 +96,24 @@ pub enum Error {
         /// The reason.
         cause: String,
     },
+    /// Another kind of server answers at the address.
+    #[error(
+        "{url} is a {found}, not a {expected}: {}; {} takes a {expected}, such as {}",
+        found.usage(), expected.flag().0, expected.flag().1
+    )]
+    OtherServer {
+        /// The called URL.
+        url: String,
+        /// The server that answers.
+        found: ServerKind,
+        /// The server that was meant.
+        expected: ServerKind,
+    },
     /// The server refuses the call.
     #[error("{detail}")]
     Refused {
+        /// The status of its answer.
+        status: u16,
         /// Its explanation.
         detail: String,
     },
@@ -121,6 +136,24 @@ pub enum Error {
         url: String,
         /// The reason.
         cause: String,
+    },
+    /// The stream does not exist.
+    #[error("no stream {name} at {root}{}", similar.as_ref().map(|name| format!(": did you mean {name}?")).unwrap_or_default())]
+    NoStream {
+        /// The name, as the user wrote it.
+        name: String,
+        /// The server's base URL.
+        root: String,
+        /// An existing stream whose name is nearly the same.
+        similar: Option<String>,
+    },
+    /// The server has its streams at another path.
+    #[error("there are no streams at {url}: did you mean --url {meant}?")]
+    StreamRoot {
+        /// The given URL.
+        url: String,
+        /// The URL of the streams.
+        meant: String,
     },
     /// The server of streams refuses the call.
     #[error("{detail}")]
@@ -239,7 +272,10 @@ impl Error {
             | Self::NotRunning { .. }
             | Self::Call(_)
             | Self::Stream { .. }
+            | Self::OtherServer { .. }
             | Self::Refused { .. }
+            | Self::NoStream { .. }
+            | Self::StreamRoot { .. }
             | Self::NoStreams { .. }
             | Self::StreamCall { .. }
             | Self::StreamRefused { .. }

@@ -17,8 +17,9 @@ use tokio_util::task::TaskTracker;
 
 use self::command::Ran;
 use super::Error;
-use super::follow::RETRY_WAIT_MAX;
+use super::duration::duration;
 use super::output::{print_line, warn};
+use super::retry::RETRY_WAIT_MAX;
 use super::server::Server;
 use crate::http::Backoff;
 use crate::message::{Message, MessageId, MessageName, Payload, Role, path_segment};
@@ -47,7 +48,7 @@ pub(super) struct ExecOptions {
         value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrent: u16,
     /// Time after which a command is ended, with all its processes; its message is delivered again
-    #[arg(long, value_name = "TIME", default_value = "25s", requires = "exec", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "25s", requires = "exec", value_parser = duration)]
     timeout: Duration,
 }
 
@@ -243,7 +244,7 @@ impl Runner {
                 Err(error) => matches!(error, Error::NotRunning { .. } | Error::Call(_)),
             };
             if !is_temporary || Instant::now() >= deadline {
-                return called.and_then(|answer| self.0.sidecar.accepted(answer)).map(drop);
+                return self.0.sidecar.accepted(called?).await.map(drop);
             }
             tokio::time::sleep(backoff.next()).await;
         }

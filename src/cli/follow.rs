@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
+
 use super::Error;
 use super::output::warn;
+use super::retry::RETRY_WAIT_MAX;
 use super::server::{CONNECT_TIMEOUT, Server, is_refused};
 use crate::http::sse::{Decoder, Event};
 use crate::http::{Backoff, tls};
-
-/// Maximum wait between attempts to reconnect.
-pub(super) const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Idle time before TCP keep-alive probes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -21,8 +21,8 @@ pub(super) struct EventSource<'a> {
     pub(super) server: &'a Server,
     /// Path and query of the endpoint.
     pub(super) path: String,
-    /// A line to print on stderr after each connect.
-    pub(super) greeting: Option<String>,
+    /// Returns lines to print on stderr after each connect, given the headers of the answer.
+    pub(super) greeting: &'a (dyn Fn(&HeaderMap) -> Vec<String> + Sync),
 }
 
 /// The reason why a connection ended without an error.
@@ -36,8 +36,8 @@ enum Ended {
 impl EventSource<'_> {
     /// Calls `handle` with each event until it returns `Break`. A lost connection is reopened, without end.
     ///
-    /// Errors: those of `handle`; those of the first attempt to connect; [`Error::Refused`] and
-    /// [`Error::UnexpectedAnswer`] at any time.
+    /// Errors: those of `handle`; those of the first connection, for which the user may allow several attempts;
+    /// [`Error::Refused`], [`Error::OtherServer`] and [`Error::UnexpectedAnswer`] at any time.
     pub(super) async fn follow(
         &self,
         mut handle: impl AsyncFnMut(Event) -> Result<ControlFlow<()>, Error>,
@@ -45,7 +45,7 @@ impl EventSource<'_> {
         let client = streaming_client(self.server)?;
         let mut backoff = Backoff::new(RETRY_WAIT_MAX);
         // A refused connection is an error at the start; later it is a server that restarts.
-        let mut opened = Some(self.open(&client).await?);
+        let mut opened = Some(self.open_first(&client).await?);
         loop {
             let ended = match opened.take() {
                 Some(response) => self.read(response, &mut backoff, &mut handle).await?,
@@ -63,6 +63,17 @@ impl EventSource<'_> {
         }
     }
 
+    async fn open_first(&self, client: &reqwest::Client) -> Result<reqwest::Response, Error> {
+        let mut attempts = self.server.attempts();
+        loop {
+            let opened = self.open(client).await;
+            let Err(error @ (Error::NotRunning { .. } | Error::Stream { .. })) = opened else { return opened };
+            if !attempts.wait(&error.to_string(), Duration::ZERO).await {
+                return Err(error);
+            }
+        }
+    }
+
     /// Connects. Errors: [`Error::Stream`] and [`Error::NotRunning`], which are temporary; [`Error::Refused`], which is
     /// not.
     async fn open(&self, client: &reqwest::Client) -> Result<reqwest::Response, Error> {
@@ -70,7 +81,7 @@ impl EventSource<'_> {
         let response = call.send().await.map_err(|error| stream_error(self.server, &error))?;
         let status = response.status();
         if status.is_success() {
-            self.greeting.iter().for_each(|greeting| warn(greeting));
+            (self.greeting)(response.headers()).iter().for_each(|line| warn(line));
             return Ok(response);
         }
         let body = response.bytes().await.map_err(|error| stream_error(self.server, &error))?;
@@ -78,7 +89,7 @@ impl EventSource<'_> {
         if status.is_server_error() {
             return Err(Error::Stream { url: self.server.url().to_owned(), cause: detail });
         }
-        Err(Error::Refused { detail })
+        Err(self.server.explained(Error::Refused { status: status.as_u16(), detail }).await)
     }
 
     async fn read(
@@ -89,7 +100,11 @@ impl EventSource<'_> {
     ) -> Result<Ended, Error> {
         let mut decoder = Decoder::default();
         while let Ok(Some(bytes)) = response.chunk().await {
-            for event in decoder.push(&bytes).map_err(|error| self.server.unexpected(error))? {
+            let events = match decoder.push(&bytes) {
+                Ok(events) => events,
+                Err(error) => return Err(self.server.unexpected(error).await),
+            };
+            for event in events {
                 backoff.reset();
                 if handle(event).await?.is_break() {
                     return Ok(Ended::Complete);

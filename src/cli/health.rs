@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Error;
 use super::output::print_line;
-use super::server::{Api, CALL_TIMEOUT, Server};
+use super::server::{Api, CALL_TIMEOUT};
 
 /// Check that a sidecar is ready
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ impl Readiness {
 
 impl Health {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let sidecar = Server::sidecar(self.api.url()?, CALL_TIMEOUT);
+        let sidecar = self.api.open(CALL_TIMEOUT)?;
         let answer = sidecar.call(Method::GET, "/ready", HeaderMap::new(), Bytes::new()).await?;
         if answer.status.is_success() {
             return print_line("ready");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Error;
+use super::duration::with_unit;
 use crate::app::config::{Purpose, Sources};
 use crate::app::{Config, telemetry};
 
@@ -31,7 +32,10 @@ impl Process {
     pub(super) fn start(self, purpose: Purpose, flags: impl IntoIterator<Item = Flag>) -> Result<Config, Error> {
         let sources = Sources::of_process(self.config.clone());
         let flags = flags.into_iter().chain(self.flags());
-        let sources = flags.fold(sources, |sources, (flag, key, text)| sources.flag(flag, key, text));
+        let sources = flags.fold(sources, |sources, (flag, key, text)| {
+            let text = if key.ends_with("_ms") { text.map(with_unit) } else { text };
+            sources.flag(flag, key, text)
+        });
         let config = sources.resolve(purpose)?.config;
         telemetry::start(&config.log);
         Ok(config)

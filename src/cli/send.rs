@@ -6,7 +6,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::output::{Output, print_line};
-use super::server::{Api, CALL_TIMEOUT, Server};
+use super::server::{Api, CALL_TIMEOUT};
+use super::similar::with_similar;
 use super::{Error, payload};
 use crate::message::{ActivityId, MessageId, MessageName, path_segment};
 
@@ -51,9 +52,13 @@ impl Send {
         let path = format!("/send/{}", path_segment(MessageName::parse(&self.name)?.as_str()));
         let headers = self.headers()?;
         let body = payload::read(self.json.as_deref())?.map(|payload| payload.as_bytes().clone()).unwrap_or_default();
-        let sidecar = Server::sidecar(self.api.url()?, CALL_TIMEOUT);
-        let answer = sidecar.accepted(sidecar.call(Method::POST, &path, headers, body).await?)?;
-        let sent: Sent = serde_json::from_slice(&answer.body).map_err(|error| sidecar.unexpected(error))?;
+        let sidecar = self.api.open(CALL_TIMEOUT)?;
+        let answer = sidecar.call(Method::POST, &path, headers, body).await?;
+        let answer = with_similar(&self.name, sidecar.accepted(answer).await).await?;
+        let sent: Sent = match serde_json::from_slice(&answer.body) {
+            Ok(sent) => sent,
+            Err(error) => return Err(sidecar.unexpected(error).await),
+        };
         match self.output {
             Output::Text => print_line(&sent.id),
             Output::Json => print_line(&serde_json::to_string(&sent).expect("strings can be written as JSON")),

@@ -1,6 +1,5 @@
 //! A client for a sidecar's service-facing listener or a broker.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
@@ -10,8 +9,10 @@ use http_body_util::Full;
 use serde::Deserialize;
 
 use super::Error;
-use super::server_kind::ServerKind;
+use super::retry::{Attempts, RetryOptions};
+use super::server_kind::{ServerKind, found_at};
 use crate::app::config::{Purpose, Sources};
+use crate::app::reachable;
 use crate::http::{Answer, Client, ClientError, ClientLimits, join};
 
 /// Timeout for opening a connection.
@@ -23,10 +24,11 @@ pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum length of a response body.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Returns the base URL for an address given by the user, without a trailing slash; `http` by default.
-/// Errors: [`Error::Url`].
+/// Returns the base URL for an address given by the user, without a trailing slash: a URL, HOST:PORT, or a port of this host;
+/// `http` by default. Errors: [`Error::Url`].
 pub(super) fn base_url(kind: ServerKind, given: &str) -> Result<String, Error> {
-    let url = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
+    let url = completed(given);
+    let url = if kind == ServerKind::Broker { over_http(&url).unwrap_or(url) } else { url };
     let parsed = url.parse::<Uri>().ok();
     match parsed.as_ref().and_then(Uri::scheme_str) {
         Some("http" | "https") => Ok(url.trim_end_matches('/').to_owned()),
@@ -34,13 +36,26 @@ pub(super) fn base_url(kind: ServerKind, given: &str) -> Result<String, Error> {
     }
 }
 
-/// The flag that selects the sidecar.
-#[derive(Debug, Default, Args)]
+/// Adds to an address given by the user what it leaves out: the scheme, and the host of a port.
+pub(super) fn completed(given: &str) -> String {
+    let port = given.strip_prefix(':').unwrap_or(given);
+    match port.parse::<u16>() {
+        Ok(port) if !given.starts_with('+') => format!("http://127.0.0.1:{port}"),
+        _ if given.contains("://") => given.to_owned(),
+        _ => format!("http://{given}"),
+    }
+}
+
+/// The flags that select the sidecar.
+#[derive(Debug, Default, Clone, Args)]
 #[command(next_help_heading = "Sidecar")]
 pub(super) struct Api {
-    /// The sidecar's service-facing address [default: the configured api.address, http://127.0.0.1:4001]
+    /// The sidecar's service-facing address: a URL, HOST:PORT or a port [default: the configured api.address,
+    /// http://127.0.0.1:4001]
     #[arg(long, value_name = "URL")]
     api: Option<String>,
+    #[command(flatten)]
+    retry: RetryOptions,
 }
 
 impl Api {
@@ -51,6 +66,35 @@ impl Api {
         }
         let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
         Ok(format!("http://{}", reachable(&config.api.address)))
+    }
+
+    /// Returns a client of the sidecar; `timeout` applies to each call.
+    pub(super) fn open(&self, timeout: Duration) -> Result<Server, Error> {
+        Ok(Server::new(ServerKind::Sidecar, self.url()?, timeout).retrying(self.retry.clone()))
+    }
+
+    pub(super) fn retry(&self) -> &RetryOptions {
+        &self.retry
+    }
+}
+
+/// The flags that select the broker.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Broker")]
+pub(super) struct BrokerAddress {
+    /// The broker: a URL, HOST:PORT or a port [default: the configured bus.url, http://127.0.0.1:3100]
+    #[arg(long, value_name = "URL")]
+    broker: Option<String>,
+    #[command(flatten)]
+    retry: RetryOptions,
+}
+
+impl BrokerAddress {
+    /// Returns a client of the broker.
+    pub(super) fn open(&self) -> Result<Server, Error> {
+        let given = self.broker.as_deref();
+        let url = given.map_or_else(configured_broker, |given| base_url(ServerKind::Broker, given))?;
+        Ok(Server::broker(url, self.retry.clone()))
     }
 }
 
@@ -72,40 +116,37 @@ fn over_http(bus: &str) -> Option<String> {
     }
 }
 
-/// Replaces an unspecified host such as `0.0.0.0`, which a client cannot connect to, with loopback.
-pub(super) fn reachable(address: &str) -> String {
-    match address.parse::<SocketAddr>() {
-        Ok(any) if any.ip().is_unspecified() && any.is_ipv4() => format!("127.0.0.1:{}", any.port()),
-        Ok(any) if any.ip().is_unspecified() => format!("[::1]:{}", any.port()),
-        _ => address.to_owned(),
-    }
-}
-
 /// A client of one sidecar or broker.
 pub(super) struct Server {
     kind: ServerKind,
     url: String,
     client: Client,
+    retry: RetryOptions,
 }
 
 impl Server {
-    /// Returns a client of the sidecar at this base URL; `timeout` applies to each call.
-    pub(super) fn sidecar(url: String, timeout: Duration) -> Self {
-        Self::new(ServerKind::Sidecar, url, timeout)
-    }
-
     /// Returns a client of the broker at this base URL.
-    pub(super) fn broker(url: String) -> Self {
-        Self::new(ServerKind::Broker, url, CALL_TIMEOUT)
+    pub(super) fn broker(url: String, retry: RetryOptions) -> Self {
+        Self::new(ServerKind::Broker, url, CALL_TIMEOUT).retrying(retry)
     }
 
-    fn new(kind: ServerKind, url: String, timeout: Duration) -> Self {
+    /// Returns a client that makes one attempt of each call; `timeout` applies to it.
+    pub(super) fn new(kind: ServerKind, url: String, timeout: Duration) -> Self {
         let limits = ClientLimits { connect_timeout: CONNECT_TIMEOUT, timeout, answer_bytes_max: ANSWER_BYTES_MAX };
-        Self { kind, url, client: Client::new(limits) }
+        Self { kind, url, client: Client::new(limits), retry: RetryOptions::default() }
+    }
+
+    fn retrying(self, retry: RetryOptions) -> Self {
+        Self { retry, ..self }
     }
 
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Returns the attempts that the user allows for one call.
+    pub(super) fn attempts(&self) -> Attempts {
+        self.retry.attempts()
     }
 
     /// Returns the error for a refused connection.
@@ -113,12 +154,15 @@ impl Server {
         Error::NotRunning { kind: self.kind, url: self.url.clone() }
     }
 
-    /// Returns the error for an answer that a server of this kind would not give.
-    pub(super) fn unexpected(&self, cause: impl ToString) -> Error {
-        Error::UnexpectedAnswer { kind: self.kind, url: self.url.clone(), cause: cause.to_string() }
+    /// Returns the error for an answer that a server of this kind would not give. If the server says that it is of another
+    /// kind, the error says so.
+    pub(super) async fn unexpected(&self, cause: impl ToString) -> Error {
+        let error = Error::UnexpectedAnswer { kind: self.kind, url: self.url.clone(), cause: cause.to_string() };
+        self.explained(error).await
     }
 
-    /// Makes a call and returns the answer, of any status. Errors: [`Error::NotRunning`], [`Error::Call`].
+    /// Makes a call and returns the answer, of any status. While there is no server, or it is busy, the call is made again for
+    /// as long as the user allows: nothing has been done then. Errors: [`Error::NotRunning`], [`Error::Call`].
     pub(super) async fn call(
         &self,
         method: Method,
@@ -126,22 +170,53 @@ impl Server {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, Error> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = join(&self.url, path)?;
-        *request.headers_mut() = headers;
-        self.client.call(request).await.map_err(|error| match error {
-            ClientError::Connect { cause, .. } if is_refused(&cause) => self.not_running(),
-            error => Error::Call(error),
-        })
+        let mut attempts = self.attempts();
+        loop {
+            let mut request = Request::new(Full::new(body.clone()));
+            *request.method_mut() = method.clone();
+            *request.uri_mut() = join(&self.url, path)?;
+            *request.headers_mut() = headers.clone();
+            let called = self.client.call(request).await.map_err(|error| match error {
+                ClientError::Connect { cause, .. } if is_refused(&cause) => self.not_running(),
+                error => Error::Call(error),
+            });
+            let (reason, asked) = match &called {
+                Err(error @ (Error::NotRunning { .. } | Error::Call(ClientError::Connect { .. }))) => {
+                    (error.to_string(), Duration::ZERO)
+                }
+                Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+                    (self.detail(answer.status, &answer.body), answer.retry_after().unwrap_or_default())
+                }
+                Ok(_) | Err(_) => return called,
+            };
+            if !attempts.wait(&reason, asked).await {
+                return called;
+            }
+        }
     }
 
-    /// Returns the answer if its status is a success, else [`Error::Refused`] with the server's explanation.
-    pub(super) fn accepted(&self, answer: Answer) -> Result<Answer, Error> {
+    /// Returns the answer if its status is a success, else [`Error::Refused`] with the server's explanation, or the error that
+    /// it is a server of another kind.
+    pub(super) async fn accepted(&self, answer: Answer) -> Result<Answer, Error> {
         if answer.status.is_success() {
             return Ok(answer);
         }
-        Err(Error::Refused { detail: self.detail(answer.status, &answer.body) })
+        let refused =
+            Error::Refused { status: answer.status.as_u16(), detail: self.detail(answer.status, &answer.body) };
+        match answer.status.is_client_error() {
+            true => Err(self.explained(refused).await),
+            false => Err(refused),
+        }
+    }
+
+    /// Returns [`Error::OtherServer`] if the server says that it is of another kind, else `error`.
+    pub(super) async fn explained(&self, error: Error) -> Error {
+        match found_at(&self.url).await {
+            Some(found) if found != self.kind => {
+                Error::OtherServer { url: self.url.clone(), found, expected: self.kind }
+            }
+            Some(_) | None => error,
+        }
     }
 
     /// Returns the explanation in an unsuccessful answer: the `detail` of its problem (RFC 9457), else its status.
@@ -173,7 +248,7 @@ mod tests {
     use super::*;
 
     fn check(api: &str, expected: Option<&str>) {
-        let url = Api { api: Some(api.to_owned()) }.url();
+        let url = Api { api: Some(api.to_owned()), ..Api::default() }.url();
         assert_eq!(url.ok().as_deref(), expected, "{api}");
     }
 
@@ -181,6 +256,19 @@ mod tests {
     fn an_address_without_a_scheme_means_http() {
         check("localhost:4001", Some("http://localhost:4001"));
         check("https://relay.example/base/", Some("https://relay.example/base"));
+    }
+
+    #[test]
+    fn a_port_means_one_of_this_host() {
+        check("4001", Some("http://127.0.0.1:4001"));
+        check(":4001", Some("http://127.0.0.1:4001"));
+    }
+
+    #[test]
+    fn the_bus_url_of_a_broker_is_accepted() {
+        for given in ["3100", "127.0.0.1:3100", "ws://127.0.0.1:3100", "ws://127.0.0.1:3100/services/"] {
+            assert_eq!(base_url(ServerKind::Broker, given).unwrap(), "http://127.0.0.1:3100", "{given}");
+        }
     }
 
     #[test]
@@ -201,12 +289,5 @@ mod tests {
         for api in ["ftp://localhost", "http://", "a b"] {
             check(api, None);
         }
-    }
-
-    #[test]
-    fn a_listener_on_every_interface_is_called_on_loopback() {
-        assert_eq!(reachable("0.0.0.0:4001"), "127.0.0.1:4001");
-        assert_eq!(reachable("[::]:4001"), "[::1]:4001");
-        assert_eq!(reachable("relay:4001"), "relay:4001");
     }
 }

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
 use clap::Args;
 use futures_util::FutureExt;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,14 +17,11 @@ use super::exec::{ExecOptions, Runner, path_of};
 use super::follow::EventSource;
 use super::output::{Output, one_line, print_line, warn};
 use super::server::{Api, CALL_TIMEOUT, Server};
-use super::traffic::TrafficOptions;
+use super::traffic::{Following, TrafficOptions};
+use crate::api::{FOLLOWERS_HEADER, NOT_RECEIVED_HEADER, ROLE_HEADER};
 use crate::http::sse::Event;
-use crate::message::{Message, path_segment};
+use crate::message::{Message, MessageName, path_segment};
 use crate::relay::service_envelope;
-
-/// Notice on stderr of a `tail` that prints.
-const ACKNOWLEDGES: &str =
-    "messages are acknowledged when they are printed (--no-ack: never; --exec CMD: when CMD has handled them)";
 
 /// Follow and acknowledge a service's incoming messages, or follow a broker's traffic
 #[derive(Debug, Args)]
@@ -41,8 +39,8 @@ one higher, and becomes a dead letter after the last attempt. Ctrl-C lets runnin
 is printed.
 Following a broker does not affect its messages.")]
 pub(super) struct Tail {
-    /// Only messages with these names, separated by commas
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    /// Only messages with these names, separated by commas; of a broker, as the sender, a receiver or the public calls them
+    #[arg(long, alias = "message", value_name = "A,B", value_delimiter = ',')]
     name: Vec<String>,
     /// Stop after this many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -76,12 +74,15 @@ impl Tail {
     }
 
     async fn follow(&self) -> Result<(), Error> {
+        let names = self.names()?;
         if self.traffic.is_requested() {
-            return self.traffic.run(self.count, self.output).await;
+            let retry = self.api.retry();
+            let following = Following { names: &names, count: self.count, output: self.output, retry };
+            return self.traffic.run(following).await;
         }
-        let sidecar = Server::sidecar(self.api.url()?, CALL_TIMEOUT);
-        let greeting = (!self.no_ack).then(|| ACKNOWLEDGES.to_owned());
-        let source = EventSource { server: &sidecar, path: self.path(None), greeting };
+        let sidecar = self.api.open(CALL_TIMEOUT)?;
+        let greeting = |headers: &HeaderMap| self.greeting(headers, &sidecar);
+        let source = EventSource { server: &sidecar, path: self.path(None), greeting: &greeting };
         let mut left = self.count.unwrap_or(u64::MAX);
         let handle = async |event: Event| {
             left -= self.print(event, &sidecar).await?;
@@ -91,10 +92,12 @@ impl Tail {
     }
 
     async fn handle(&self) -> Result<(), Error> {
-        let url = self.api.url()?;
-        let (runner, mut end) = Runner::new(&self.exec, Server::sidecar(url.clone(), CALL_TIMEOUT), self.count)?;
-        let sidecar = Server::sidecar(url, CALL_TIMEOUT);
-        let source = EventSource { server: &sidecar, path: self.path(Some(self.exec.concurrent())), greeting: None };
+        self.names()?;
+        let (runner, mut end) = Runner::new(&self.exec, self.api.open(CALL_TIMEOUT)?, self.count)?;
+        let sidecar = self.api.open(CALL_TIMEOUT)?;
+        let greeting = |headers: &HeaderMap| self.greeting(headers, &sidecar);
+        let path = self.path(Some(self.exec.concurrent()));
+        let source = EventSource { server: &sidecar, path, greeting: &greeting };
         let handle = async |event: Event| {
             if let Some((message, attempt)) = self.message(event) {
                 runner.begin(message, attempt).await;
@@ -120,6 +123,47 @@ impl Tail {
             _ = terminated.recv() => {}
         }
         outcome
+    }
+
+    /// Returns the names of messages to follow; all, if there are none. Errors: one is malformed.
+    fn names(&self) -> Result<Vec<MessageName>, Error> {
+        Ok(self.name.iter().map(|name| MessageName::parse(name)).collect::<Result<_, _>>()?)
+    }
+
+    /// Returns what is followed and on which sidecar, who shares it, and which names its service does not receive.
+    fn greeting(&self, headers: &HeaderMap, sidecar: &Server) -> Vec<String> {
+        let text = |header: &str| headers.get(header).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let messages = match (self.name.as_slice(), self.exec.is_requested()) {
+            ([], true) => "the messages that the service receives".to_owned(),
+            ([], false) => "all messages".to_owned(),
+            (names, _) => names.join(", "),
+        };
+        let role = Some(text(ROLE_HEADER)).filter(|role| !role.is_empty());
+        let of_role = role.map(|role| format!(" of {}", decoded(role))).unwrap_or_default();
+        let acknowledged = match (self.no_ack, self.exec.is_requested()) {
+            (true, _) => "none is acknowledged",
+            (_, true) => "each is acknowledged when the command has handled it",
+            (_, false) => {
+                "each is acknowledged when it is printed (--no-ack: never; --exec CMD: when CMD has handled it)"
+            }
+        };
+        let mut lines =
+            vec![format!("following {messages} on the sidecar{of_role} at {}; {acknowledged}", sidecar.url())];
+        let others = text(FOLLOWERS_HEADER).parse::<u64>().unwrap_or(1).saturating_sub(1);
+        if others > 0 {
+            lines.push(format!("shared with {others} more: each message goes to one of the followers"));
+        }
+        for name in text(NOT_RECEIVED_HEADER).split(',').filter(|name| !name.is_empty()) {
+            let (name, similar) = name.split_once('=').unwrap_or((name, ""));
+            let meant = match similar {
+                "" => String::new(),
+                similar => format!("; did you mean {}?", decoded(similar)),
+            };
+            let name = decoded(name);
+            lines.push(format!("no such message is received here: {name}{meant} (it can still come as a reply)"));
+        }
+        lines
     }
 
     /// Returns the path to follow.
@@ -169,8 +213,11 @@ impl Tail {
 /// Acknowledges a message. A failure only means that it is delivered again, so it does not end the command.
 async fn acknowledge(message: &Message, sidecar: &Server) {
     let path = path_of(message, "ack");
-    let answer = sidecar.call(Method::POST, &path, HeaderMap::new(), Bytes::new()).await;
-    if let Err(error) = answer.and_then(|answer| sidecar.accepted(answer)) {
+    let acknowledged = async {
+        let answer = sidecar.call(Method::POST, &path, HeaderMap::new(), Bytes::new()).await?;
+        sidecar.accepted(answer).await
+    };
+    if let Err(error) = acknowledged.await {
         warn(&format!("cannot acknowledge {}: {error}", message.id));
     }
 }

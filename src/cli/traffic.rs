@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 
+use axum::http::HeaderMap;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,6 +12,7 @@ use super::Error;
 use super::follow::EventSource;
 use super::output::{Output, one_line, print_line, warn};
 use super::rendering;
+use super::retry::RetryOptions;
 use super::server::{Server, base_url};
 use super::server_kind::ServerKind;
 use crate::broker::{Missed, TrafficRow, Undelivered};
@@ -21,12 +23,9 @@ use crate::message::{ActivityId, MessageName, Role, path_segment};
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Broker")]
 pub(super) struct TrafficOptions {
-    /// Follow the traffic of the broker at this URL
-    #[arg(long, value_name = "URL", conflicts_with_all = ["api", "name", "no_ack"])]
+    /// Follow the traffic of the broker at this address: a URL, HOST:PORT or a port
+    #[arg(long, value_name = "URL", conflicts_with_all = ["api", "no_ack"])]
     broker: Option<String>,
-    /// Only messages with this name, as the sender, a receiver or the public calls it
-    #[arg(long, value_name = "NAME", requires = "broker")]
-    message: Option<String>,
     /// Only messages that this role sends or receives
     #[arg(long, value_name = "ROLE", requires = "broker")]
     role: Option<String>,
@@ -36,6 +35,31 @@ pub(super) struct TrafficOptions {
     /// Show payloads; requires a broker started with --log-payloads
     #[arg(long, requires = "broker")]
     payloads: bool,
+}
+
+/// What `tail` follows and prints.
+pub(super) struct Following<'a> {
+    /// Only messages that the sender, a receiver or the public calls so; all, if there are none.
+    pub(super) names: &'a [MessageName],
+    /// Number of messages to print; without it, there is no end.
+    pub(super) count: Option<u64>,
+    pub(super) output: Option<Output>,
+    pub(super) retry: &'a RetryOptions,
+}
+
+/// The names in a message event or an event of a failed delivery.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Names {
+    name: MessageName,
+    public_name: Option<MessageName>,
+    #[serde(default)]
+    receivers: Vec<ReceiverName>,
+}
+
+#[derive(Deserialize)]
+struct ReceiverName {
+    name: MessageName,
 }
 
 /// The payload field of a message event.
@@ -51,29 +75,34 @@ impl TrafficOptions {
         self.broker.is_some()
     }
 
-    /// Follows until `count` messages have been printed; without `count` forever.
-    pub(super) async fn run(&self, count: Option<u64>, output: Option<Output>) -> Result<(), Error> {
-        let path = self.path()?;
-        let broker = Server::broker(base_url(ServerKind::Broker, self.broker.as_deref().unwrap_or_default())?);
+    /// Follows until enough messages have been printed.
+    pub(super) async fn run(&self, following: Following<'_>) -> Result<(), Error> {
+        let Following { names, count, output, retry } = following;
+        let path = self.path(names)?;
+        let url = base_url(ServerKind::Broker, self.broker.as_deref().unwrap_or_default())?;
+        let broker = Server::broker(url, retry.clone());
         let output = output.unwrap_or(match io::stdout().is_terminal() {
             true => Output::Text,
             false => Output::Json,
         });
-        let greeting = Some(format!("following the traffic of {}", broker.url()));
-        let mut left = count.unwrap_or(u64::MAX);
+        let greeting = |_: &HeaderMap| vec![format!("following the traffic of {}", broker.url())];
+        let (mut left, names) = (count.unwrap_or(u64::MAX), if names.len() > 1 { names } else { &[] });
         let handle = async |event: Event| {
-            left -= print(&event, output)?;
+            if has_name(&event, names) {
+                left -= print(&event, output)?;
+            }
             Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
-        EventSource { server: &broker, path, greeting }.follow(handle).await
+        EventSource { server: &broker, path, greeting: &greeting }.follow(handle).await
     }
 
-    fn path(&self) -> Result<String, Error> {
-        let message = self.message.as_deref().map(MessageName::parse).transpose()?;
+    /// Returns the path to follow. The broker selects one name; several are selected here.
+    fn path(&self, names: &[MessageName]) -> Result<String, Error> {
+        let message = names.first().filter(|_| names.len() == 1);
         let role = self.role.as_deref().map(Role::parse).transpose()?;
         let activity = self.activity.as_deref().map(ActivityId::parse).transpose()?;
         let filters = [
-            ("message", message.as_ref().map(MessageName::as_str)),
+            ("message", message.map(MessageName::as_str)),
             ("role", role.as_ref().map(Role::as_str)),
             ("activity", activity.as_ref().map(ActivityId::as_str)),
             ("payloads", self.payloads.then_some("true")),
@@ -82,6 +111,17 @@ impl TrafficOptions {
         let query = given.collect::<Vec<_>>().join("&");
         Ok(if query.is_empty() { "/traffic".to_owned() } else { format!("/traffic?{query}") })
     }
+}
+
+/// Returns true if an event is about a message that anybody calls by one of these names, or if there are no names.
+fn has_name(event: &Event, names: &[MessageName]) -> bool {
+    if names.is_empty() || !matches!(event.name.as_str(), "message" | "undelivered") {
+        return true;
+    }
+    let Ok(of) = serde_json::from_str::<Names>(&event.data) else { return true };
+    let received = of.receivers.iter().map(|receiver| &receiver.name);
+    let mut all = received.chain([&of.name]).chain(&of.public_name);
+    all.any(|name| names.contains(name))
 }
 
 /// Prints an event. Returns 1 for a message, 0 for a failed delivery, a gap or an unknown event.
@@ -149,9 +189,22 @@ mod tests {
 
     #[test]
     fn filters_are_sent_in_the_query() {
-        let options = TrafficOptions { message: Some("a b&c".into()), payloads: true, ..TrafficOptions::default() };
-        assert_eq!(options.path().unwrap(), "/traffic?message=a%20b%26c&payloads=true");
-        assert_eq!(TrafficOptions::default().path().unwrap(), "/traffic");
-        assert!(TrafficOptions { role: Some(String::new()), ..TrafficOptions::default() }.path().is_err());
+        let names = ["a b&c", "d"].map(|name| MessageName::parse(name).unwrap());
+        let options = TrafficOptions { payloads: true, ..TrafficOptions::default() };
+        assert_eq!(options.path(&names[..1]).unwrap(), "/traffic?message=a%20b%26c&payloads=true");
+        assert_eq!(options.path(&names).unwrap(), "/traffic?payloads=true");
+        assert_eq!(TrafficOptions::default().path(&[]).unwrap(), "/traffic");
+        assert!(TrafficOptions { role: Some(String::new()), ..TrafficOptions::default() }.path(&[]).is_err());
+    }
+
+    #[test]
+    fn several_names_are_those_of_anybody() {
+        let names = ["mine", "theirs"].map(|name| MessageName::parse(name).unwrap());
+        let has = |name: &str, data: &str| has_name(&Event { name: name.to_owned(), data: data.to_owned() }, &names);
+        assert!(has("message", r#"{"name":"mine","publicName":"x","receivers":[]}"#));
+        assert!(has("message", r#"{"name":"x","publicName":"x","receivers":[{"name":"theirs"}]}"#));
+        assert!(!has("message", r#"{"name":"x","publicName":"y","receivers":[{"name":"z"}]}"#));
+        assert!(!has("undelivered", r#"{"name":"x"}"#));
+        assert!(has("missed", r#"{"missed":1}"#));
     }
 }

@@ -5,6 +5,7 @@
 pub(crate) mod access;
 mod body;
 mod call;
+mod health;
 mod landing;
 mod limits;
 mod problem;
@@ -17,6 +18,7 @@ pub use body::{Incoming, json_body, message_name, read_body};
 pub(crate) use call::HostLookup;
 pub use call::{Answer, Client, ClientError, ClientLimits};
 pub(crate) use call::{Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, join, tls, wait_asked};
+pub(crate) use health::{SYSTEM_HEADER, health};
 pub use landing::{Introduction, Landing, is_browser};
 pub use limits::Limits;
 pub use problem::{Kind, Problem, not_found};

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::{Answer, Config};
-use crate::http::{Introduction, Kind, Landing, Limits, Problem, json_body, message_name, not_found};
+use crate::http::{Introduction, Kind, Landing, Limits, Problem, health, json_body, message_name, not_found};
 use crate::message::{self, Delivery, Inbox, Message, Receipt, TraceParent};
 use crate::relay::Relay;
 
@@ -37,6 +37,7 @@ pub fn router(relay: Relay, config: &Config, limits: &Limits) -> Router {
     let landing = Landing::new("ExoRelay, the bus-facing listener of a sidecar", vec![part]);
     let router = Router::new()
         .route("/status", get(StatusCode::OK))
+        .route("/health", get(async || health("listen")))
         .route("/run", post(run_many))
         .route("/run/{*message}", post(run));
     landing.fallback(router).method_not_allowed_fallback(not_found).with_state(Listener {

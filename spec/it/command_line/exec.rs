@@ -53,7 +53,12 @@ fn a_message_is_acknowledged_once_its_command_has_succeeded() {
     let command = "echo $EXO_MESSAGE $EXO_MESSAGE_ID $EXO_ACTIVITY_ID $EXO_SENDER $EXO_ATTEMPT $(cat)";
     let calls = ["POST /messages/1/ack?sender=web", "POST /messages/2/ack?sender=web"];
     let finished = check(&sidecar, &["--count", "2", "--exec", command], 0, &calls);
-    assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("hello 1 a web 1 1\nhello 2 a web 3 2\n", ""));
+    let greeting = format!(
+        "exorelay: following the messages that the service receives on the sidecar at {}; each is acknowledged when the command \
+         has handled it\n",
+        sidecar.url()
+    );
+    assert_eq!((finished.stdout.as_str(), finished.stderr), ("hello 1 a web 1 1\nhello 2 a web 3 2\n", greeting));
 }
 
 #[test]

@@ -31,7 +31,15 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     /// Starts it. `answer` gets the call and the number of earlier calls.
     pub(crate) fn start(answer: impl Fn(&Call, usize) -> Response<Body> + Clone + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::start_at("127.0.0.1:0", answer)
+    }
+
+    /// As [`Sidecar::start`], at this address.
+    pub(crate) fn start_at(
+        address: &str,
+        answer: impl Fn(&Call, usize) -> Response<Body> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let calls = Arc::new(Mutex::new(Vec::new()));
@@ -67,9 +75,9 @@ impl Sidecar {
         format!("http://{}", self.address)
     }
 
-    /// Returns all calls so far.
+    /// Returns all calls so far, except the question which server it is.
     pub(crate) fn calls(&self) -> Vec<Call> {
-        self.calls.lock().unwrap().clone()
+        self.calls.lock().unwrap().iter().filter(|call| call.line != "GET /health").cloned().collect()
     }
 
     /// Waits for `count` calls and returns the request lines of all.

@@ -75,7 +75,9 @@ fn a_stream_can_be_created_appended_read_forked_closed_and_removed() {
     let end = streams.succeed(&["append", name, "[1.50, {\"a\": [2]}]"]);
     assert_eq!(streams.succeed(&["append", url.trim(), "\"three\""]).len(), end.len());
     assert_eq!(streams.succeed(&["read", name]), "1.50\n{\"a\": [2]}\n\"three\"\n");
-    assert_eq!(streams.succeed(&["read", name, "--offset", end.trim()]), "\"three\"\n");
+    for flag in ["--from", "--offset"] {
+        assert_eq!(streams.succeed(&["read", name, flag, end.trim()]), "\"three\"\n");
+    }
     streams.succeed(&["create", "copy", "--fork-from", name, "--fork-offset", end.trim()]);
     assert_eq!(streams.succeed(&["read", "copy"]), "1.50\n{\"a\": [2]}\n");
     streams.succeed(&["close", name]);
@@ -85,7 +87,6 @@ fn a_stream_can_be_created_appended_read_forked_closed_and_removed() {
     assert!(line.contains("application/json") && line.ends_with("closed"), "{listed}");
     streams.succeed(&["rm", name, "copy"]);
     assert_eq!(streams.succeed(&["ls", "an"]), "");
-    streams.run(&["read", name]).check(1, "there is no stream");
     streams.run(&["rm", "__registry__"]).check(1, "the server's own");
 }
 
@@ -144,7 +145,7 @@ const TEXT_HEADER: &str = "content-type: text/plain";
 fn a_refusal_is_printed_with_its_detail_and_not_retried() {
     for (status, body, words) in [
         (409, "{\"detail\":\"the stream a is closed\"}", "exorelay: the stream a is closed\n"),
-        (404, "Stream not found", "/s/a answered 404 Not Found: Stream not found\n"),
+        (403, "Not for you", "/s/a answered 403 Forbidden: Not for you\n"),
         (507, "", "/s/a answered 507 Insufficient Storage\n"),
     ] {
         let server = Sidecar::start(move |_, _| answer(status, &[], body));
@@ -294,9 +295,79 @@ fn the_configured_address_is_the_default_url() {
 fn a_missing_server_or_registry_is_an_error() {
     let away = format!("http://{}/v1/stream", unused_address());
     stream_command(&away, &["read", "a"], "").check(1, "start a server with `exorelay streams` or give --url");
-    stream_command(&Streams::start().url, &["ls"], "").check(1, "has no registry");
+    let without = Sidecar::start(|_, _| answer(404, &[], ""));
+    stream_command(&root(&without), &["ls"], "").check(1, "has no registry");
     stream_command("ftp://localhost", &["ls"], "").check(64, "is not the URL of a stream");
-    stream_command(&away, &["append", "a", "--from", "no such file"], "").check(1, "cannot read no such file");
+    for flag in ["--file", "--from"] {
+        stream_command(&away, &["append", "a", flag, "no such file"], "").check(1, "cannot read no such file");
+    }
+}
+
+#[test]
+fn a_missing_stream_is_named_and_so_is_the_one_that_was_meant() {
+    let streams = Streams::start();
+    streams.succeed(&["create", "orders"]);
+    let meant = format!("exorelay: no stream ordres at {}: did you mean orders?\n", streams.url);
+    let unknown = format!("exorelay: no stream nope at {}\n", streams.url);
+    for command in [
+        &["read", "NAME"][..],
+        &["follow", "NAME"],
+        &["append", "NAME", "x"],
+        &["close", "NAME"],
+        &["rm", "NAME"],
+        &["create", "copy", "--fork-from", "NAME"],
+    ] {
+        for (name, stderr) in [("ordres", &meant), ("nope", &unknown)] {
+            let words: Vec<&str> = command.iter().map(|word| if *word == "NAME" { name } else { word }).collect();
+            let finished = streams.run(&words);
+            assert_eq!((finished.code, &finished.stderr), (Some(1), stderr), "{words:?}");
+        }
+    }
+    let server = streams.url.strip_suffix("/v1/stream").unwrap();
+    let finished = stream_command(server, &["read", "orders"], "");
+    finished.check(1, &format!("there are no streams at {server}: did you mean --url {}?", streams.url));
+    let port = server.rsplit_once(':').unwrap().1;
+    assert_eq!(stream_command(port, &["read", "orders"], "").code, Some(0));
+}
+
+#[test]
+fn reading_and_following_can_go_on_at_the_printed_offset() {
+    let streams = Streams::start();
+    streams.succeed(&["create", "a", "--type", "application/json"]);
+    streams.succeed(&["append", "a", "1"]);
+    let first = streams.run(&["read", "a", "--print-offset"]);
+    assert_eq!(first.stdout, "1\n");
+    streams.succeed(&["append", "a", "2"]);
+    let second = streams.run(&["read", "a", "--print-offset", "--from", first.stderr.trim()]);
+    assert_eq!(second.stdout, "2\n");
+    let follow = ["stream", "follow", "a", "--url", &streams.url, "--print-offset", "--from", second.stderr.trim()];
+    let mut following = exorelay(&follow).start();
+    streams.succeed(&["append", "a", "3"]);
+    assert_eq!(following.line(), "3");
+    following.interrupt();
+    let third = following.finish();
+    streams.succeed(&["append", "a", "4"]);
+    assert_eq!(streams.succeed(&["read", "a", "--from", third.stderr.trim()]), "4\n");
+    let none = streams.run(&["read", "a", "--from", "now", "--print-offset"]);
+    streams.succeed(&["append", "a", "5"]);
+    assert_eq!(
+        (none.stdout.as_str(), streams.succeed(&["read", "a", "--from", none.stderr.trim()]).as_str()),
+        ("", "5\n")
+    );
+}
+
+#[test]
+fn append_and_ls_wait_for_a_server_that_is_not_up_yet() {
+    for command in [&["append", "a", "hello"][..], &["ls"], &["read", "a"]] {
+        let address = reserve_address();
+        let url = format!("http://{address}/s");
+        let running = exorelay(&[&["stream"], command, &["--url", &url, "--retry-for", "30"]].concat()).start();
+        let _server = Sidecar::start_at(&address, |call: &Call, _| match call.line.split(' ').next() {
+            Some("HEAD") => head(TEXT),
+            _ => answer(200, &[TEXT, ("stream-next-offset", "12"), UP_TO_DATE], ""),
+        });
+        assert_eq!(running.finish().code, Some(0), "{command:?}");
+    }
 }
 
 #[test]

@@ -8,9 +8,14 @@ use super::super::eventually::pause;
 use super::program::exorelay;
 use super::sidecar::{Call, Sidecar, answer};
 
-/// Line on stderr of a `tail` that acknowledges.
-const NOTICE: &str = "exorelay: messages are acknowledged when they are printed (--no-ack: never; --exec CMD: when CMD has \
-                      handled them)\n";
+/// Returns the line on stderr of a `tail` that acknowledges.
+fn greeting(sidecar: &Sidecar) -> String {
+    format!(
+        "exorelay: following all messages on the sidecar at {}; each is acknowledged when it is printed (--no-ack: never; \
+         --exec CMD: when CMD has handled it)\n",
+        sidecar.url()
+    )
+}
 
 fn event(id: usize) -> String {
     format!("event: message\nid: {id}\ndata: {{\"id\":\"{id}\",\"name\":\"hello\",\ndata: \"payload\":{id}}}\n\n")
@@ -102,7 +107,7 @@ fn control_c_ends_tail_cleanly() {
     assert!(tail.line().ends_with("Z hello - 1"));
     tail.interrupt();
     let finished = tail.finish();
-    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), NOTICE));
+    assert_eq!((finished.code, finished.stderr), (Some(0), greeting(&sidecar)));
 }
 
 #[test]
@@ -112,5 +117,47 @@ fn a_closed_stdout_ends_tail_cleanly() {
     assert!(tail.line().ends_with("Z hello - 1"));
     drop(tail.stdout());
     let finished = tail.finish();
-    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+    let greeting =
+        format!("exorelay: following all messages on the sidecar at {}; none is acknowledged\n", sidecar.url());
+    assert_eq!((finished.code, finished.stderr), (Some(0), greeting));
+}
+
+#[test]
+fn tail_says_whose_messages_it_follows_who_shares_them_and_which_names_are_misspelt() {
+    let sidecar = Sidecar::start(|call: &Call, _| match call.line.starts_with("GET /messages") {
+        false => answer(204, &[], ""),
+        true => {
+            let headers = [
+                ("content-type", "text/event-stream"),
+                ("exo-role", "us%20ers"),
+                ("exo-followers", "3"),
+                ("exo-not-received", "helo=hello,wor%2Cld"),
+            ];
+            answer(200, &headers, event(1).replace("hello", "helo"))
+        }
+    });
+    let finished = exorelay(&["tail", "--api", &sidecar.url(), "--name", "helo", "--count", "1"]).finish();
+    let lines: Vec<&str> = finished.stderr.lines().collect();
+    assert!(lines[0].starts_with(&format!("exorelay: following helo on the sidecar of us ers at {};", sidecar.url())));
+    assert_eq!(
+        lines[1..],
+        [
+            "exorelay: shared with 2 more: each message goes to one of the followers",
+            "exorelay: no such message is received here: helo; did you mean hello? (it can still come as a reply)",
+            "exorelay: no such message is received here: wor,ld (it can still come as a reply)",
+        ]
+    );
+}
+
+#[test]
+fn tail_waits_for_a_sidecar_that_is_not_up_yet() {
+    let address = super::super::stage::reserve_address();
+    let tail = exorelay(&["tail", "--api", &address, "--count", "1", "--retry-for", "30"]).start();
+    let sidecar = Sidecar::start_at(&address, |call: &Call, _| match call.line.starts_with("GET /messages") {
+        true => events(event(1)),
+        false => answer(204, &[], ""),
+    });
+    let finished = tail.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(sidecar.lines(2), ["GET /messages", "POST /messages/1/ack"]);
 }

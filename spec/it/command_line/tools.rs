@@ -112,6 +112,65 @@ fn a_missing_reply_is_an_error() {
 }
 
 #[test]
+fn a_call_is_made_again_for_as_long_as_the_user_allows() {
+    let sidecar = Sidecar::start(|call, before| if before == 0 { refused(call) } else { sent(call) });
+    let finished = exorelay(&["send", "hello", "--api", &sidecar.url(), "--retry-for", "30"]).finish();
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "0199\n"), "{finished:?}");
+    assert_eq!(finished.stderr, "exorelay: the outbox is full: retrying\n");
+    let api = unused_address();
+    let finished = exorelay(&["send", "hello", "--api", &api, "--retry-for", "0.3"]).finish();
+    let lines: Vec<&str> = finished.stderr.lines().collect();
+    assert!(lines.len() == 2 && lines[0] == format!("{}: retrying", lines[1]), "{finished:?}");
+}
+
+#[test]
+fn a_server_of_another_kind_says_what_it_is() {
+    let server = |system: &'static str| {
+        Sidecar::start(move |call: &Call, _| match call.line.as_str() {
+            "GET /health" => answer(200, &[("exo-system", system)], ""),
+            _ => answer(404, &[], "{\"detail\":\"cannot\"}"),
+        })
+    };
+    let broker = server("broker");
+    let stderr = format!(
+        "exorelay: {} is a broker, not a sidecar: it takes `exorelay tail`, `activity` and `ps` with --broker; --api takes a \
+         sidecar, such as http://127.0.0.1:4001\n",
+        broker.url()
+    );
+    for tool in [&["send", "hello"][..], &["request", "hello"], &["tail"]] {
+        let finished = exorelay(&[tool, &["--api", &broker.url()]].concat()).finish();
+        assert_eq!((finished.code, &finished.stderr), (Some(1), &stderr), "{tool:?}");
+    }
+    for (system, words) in [
+        ("api", "is a sidecar, not a broker: it takes `exorelay send`"),
+        ("edge", "is a server of streams, not a broker"),
+        ("listen", "is a sidecar's bus-facing listener, not a broker"),
+    ] {
+        let other = server(system);
+        for tool in [&["activity", "a"][..], &["tail"]] {
+            exorelay(&[tool, &["--broker", &other.url()]].concat()).finish().check(1, words);
+        }
+    }
+    let stream = exorelay(&["stream", "ls", "--url", &broker.url()]).finish();
+    stream.check(1, "is a broker, not a server of streams");
+}
+
+#[test]
+fn a_message_without_a_receiver_may_be_a_misspelt_one() {
+    let broker = Sidecar::start(|_, _| {
+        answer(200, &[], "{\"services\":[{\"role\":\"a\",\"receives\":[\"users.create\",\"hello\"]}]}")
+    });
+    let sidecar = Sidecar::start(|_, _| answer(404, &[], "{\"detail\":\"no service receives 'helo'\"}"));
+    for (name, end) in [("helo", "; did you mean hello?\n"), ("zonk", "no service receives 'helo'\n")] {
+        for tool in ["send", "request"] {
+            let program = exorelay(&[tool, name, "--api", &sidecar.url()]);
+            let finished = program.env("EXORELAY__BUS__URL", &broker.url()).finish();
+            assert!(finished.code == Some(1) && finished.stderr.ends_with(end), "{finished:?}");
+        }
+    }
+}
+
+#[test]
 fn health_prints_ready_or_the_reasons() {
     let call = check(&["health"], |_| answer(200, &[], "{\"ready\":true}"), 0, "ready\n", "");
     assert_eq!(call.line, "GET /ready");

@@ -63,7 +63,7 @@ fn json_output_has_a_line_for_each_event() {
 
 #[test]
 fn filters_are_sent_to_the_broker() {
-    let arguments = ["--message", "a b", "--role", "users", "--activity", "x&y", "--payloads", "--count", "1"];
+    let arguments = ["--name", "a b", "--role", "users", "--activity", "x&y", "--payloads", "--count", "1"];
     let call = "GET /traffic?message=a%20b&role=users&activity=x%26y&payloads=true";
     check(|_| events(message("1", "")), &arguments, &format!("{}\n", row("1", "")), &[call]);
 }

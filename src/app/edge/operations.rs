@@ -52,7 +52,7 @@ fn introduced(systems: &[Arc<dyn System>]) -> Landing {
 
 /// `200` as long as the process can answer at all.
 async fn health() -> Response {
-    typed("application/json", "{\"status\":\"ok\"}".to_owned())
+    crate::http::health("edge")
 }
 
 /// `200` if every system is ready, else `503` with the name and the cause of each one that is not.

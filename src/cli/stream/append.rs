@@ -5,10 +5,11 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::batches::Batches;
+use super::explain::named;
 use super::import::{Import, Pace, Producer};
 use super::input::{Content, Input};
 use super::messages::Form;
-use super::server::{ServerOptions, text_of};
+use super::server::{Server, ServerOptions, text_of};
 use crate::cli::Error;
 use crate::cli::output::{print_line, warn};
 
@@ -18,9 +19,9 @@ use crate::cli::output::{print_line, warn};
 Examples: one message; a binary file; lines of JSON, safe to run again
   exorelay stream append orders '{\"id\":1}'
   exorelay stream append backups/monday - < monday.tar
-  exorelay stream append orders --lines --from orders.jsonl --producer-id import-7
+  exorelay stream append orders --lines --file orders.jsonl --producer-id import-7
 
-Retries never append twice. More than 1 MiB of bytes is sent as several appends.")]
+Without CONTENT and --file it reads stdin. Retries never append twice. More than 1 MiB of bytes is sent as several appends.")]
 pub(in crate::cli) struct Append {
     /// The name or URL of the stream
     name: String,
@@ -41,7 +42,11 @@ pub(in crate::cli) struct Append {
 
 impl Append {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let server = self.server.open()?;
+        let (server, name) = (self.server.open()?, self.name.clone());
+        named(&server, &name, self.append(&server).await).await
+    }
+
+    async fn append(self, server: &Server) -> Result<(), Error> {
         let url = server.url_of(&self.name)?;
         let pace = if self.producer_id.is_some() { Pace::Repeatable } else { Pace::Prompt };
         let id = self.producer_id.unwrap_or_else(|| format!("exorelay-{}", Uuid::now_v7()));
@@ -49,7 +54,8 @@ impl Append {
         let head = server.call(|client| client.head(&url)).await?;
         let content_type = text_of(head.headers(), &CONTENT_TYPE).unwrap_or("application/octet-stream");
         let form = Form::of(content_type);
-        let mut import = Import::new(&server, &url, content_type, Producer { id, epoch: self.epoch });
+        let producer = Producer { id, epoch: self.epoch };
+        let mut import = Import::new(server, &url, content_type, producer, input.bytes());
         match (self.lines, form) {
             (true, form) => import.lines(input.chunks(), Batches::of(form), pace).await?,
             (false, Form::Messages) => import.one(input.json()?).await?,

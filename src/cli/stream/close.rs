@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::explain::named;
 use super::server::{ServerOptions, text_of};
 use crate::cli::Error;
 use crate::cli::output::print_line;
@@ -23,7 +24,8 @@ impl Close {
     pub(super) async fn run(self) -> Result<(), Error> {
         let server = self.server.open()?;
         let url = server.url_of(&self.name)?;
-        let answer = server.call(|client| client.post(&url).header(&header::CLOSED, "true")).await?;
+        let closed = server.call(|client| client.post(&url).header(&header::CLOSED, "true"));
+        let answer = named(&server, &self.name, closed.await).await?;
         print_line(text_of(answer.headers(), &header::NEXT_OFFSET).unwrap_or_default())
     }
 }

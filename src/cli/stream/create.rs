@@ -7,9 +7,11 @@ use axum::http::header::CONTENT_TYPE;
 use clap::Args;
 use reqwest::Url;
 
+use super::explain::{explained, named};
 use super::input::Content;
 use super::server::ServerOptions;
 use crate::cli::Error;
+use crate::cli::duration::duration;
 use crate::cli::output::{print_line, warn};
 use crate::streams::header;
 
@@ -29,7 +31,7 @@ pub(in crate::cli) struct Create {
     #[arg(long = "type", value_name = "TYPE")]
     content_type: Option<String>,
     /// Delete the stream this long after its last use, such as 90s or 2h
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     ttl: Option<Duration>,
     /// Delete the stream at this time, such as 2030-01-01T00:00:00Z
     #[arg(long, value_name = "INSTANT", conflicts_with = "ttl")]
@@ -54,12 +56,13 @@ impl Create {
     pub(super) async fn run(self) -> Result<(), Error> {
         let server = self.server.open()?;
         let url = server.url_of(&self.name)?;
+        let fork_from = self.fork_from.clone();
         let source = self.fork_from.as_deref().map(|source| server.url_of(source)).transpose()?;
         // The protocol identifies the source by the path of its URL.
         let source = source.and_then(|source| Url::parse(&source).ok()).map(|source| source.path().to_owned());
         let given = [
             (&CONTENT_TYPE, self.content_type),
-            (&header::TTL, self.ttl.map(|ttl| ttl.as_secs().to_string())),
+            (&header::TTL, self.ttl.map(|ttl| ttl.as_millis().div_ceil(1_000).to_string())),
             (&header::EXPIRES_AT, self.expires_at),
             (&header::CLOSED, self.closed.then(|| true.to_string())),
             (&header::FORKED_FROM, source),
@@ -74,7 +77,11 @@ impl Create {
                 None => request,
             })
         });
-        if made.await?.status() == StatusCode::OK {
+        let made = match &fork_from {
+            Some(source) => named(&server, source, made.await).await?,
+            None => explained(&server, &url, made.await).await?,
+        };
+        if made.status() == StatusCode::OK {
             warn("an identical stream exists: nothing to do");
         }
         print_line(&url)

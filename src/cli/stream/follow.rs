@@ -1,21 +1,26 @@
 //! `exorelay stream follow`
 
+use std::cell::RefCell;
+
 use axum::http::header::CONTENT_TYPE;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use reqwest::Response;
 use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
+use super::explain::named;
 use super::messages::Form;
 use super::pages::read_page;
+use super::position::Position;
 use super::printer::Printer;
 use super::progress::Progress;
 use super::server::{Server, ServerOptions, text_of, with_query};
 use crate::cli::Error;
-use crate::cli::follow::{RETRY_WAIT_MAX, innermost};
-use crate::cli::output::warn;
+use crate::cli::follow::innermost;
+use crate::cli::retry::{Notice, RETRY_WAIT_MAX};
 use crate::http::Backoff;
 use crate::http::sse::{Decoder, Event};
 use crate::streams::header;
@@ -31,9 +36,8 @@ Follow reconnects after lost connections and server restarts without gaps or rep
 pub(in crate::cli) struct Follow {
     /// The name or URL of the stream
     name: String,
-    /// Start position: start, now, or an offset from the server
-    #[arg(long, value_name = "start|now|OFFSET", default_value = "start")]
-    from: String,
+    #[command(flatten)]
+    position: Position,
     #[command(flatten)]
     server: ServerOptions,
 }
@@ -73,41 +77,46 @@ struct Follower<'a> {
     server: &'a Server,
     url: &'a str,
     /// Everything before it has been printed.
-    offset: String,
+    offset: &'a RefCell<String>,
     cursor: Option<String>,
     printer: Printer,
     backoff: Backoff,
+    notice: Notice,
 }
 
 impl Follow {
     pub(super) async fn run(self) -> Result<(), Error> {
-        tokio::select! {
-            outcome = self.follow() => outcome,
+        let server = self.server.open_for_content()?;
+        let offset = RefCell::new(self.position.offset().to_owned());
+        let mut terminated = signal(SignalKind::terminate()).map_err(Error::Input)?;
+        let outcome = tokio::select! {
+            outcome = self.follow(&server, &offset) => named(&server, &self.name, outcome).await,
             _ = tokio::signal::ctrl_c() => Ok(()),
-        }
+            _ = terminated.recv() => Ok(()),
+        };
+        self.position.print(&offset.borrow());
+        outcome
     }
 
-    async fn follow(&self) -> Result<(), Error> {
-        let server = self.server.open()?;
+    async fn follow(&self, server: &Server, offset: &RefCell<String>) -> Result<(), Error> {
         let url = server.url_of(&self.name)?;
         let head = server.call(|client| client.head(&url)).await?;
         let content_type = text_of(head.headers(), &CONTENT_TYPE).unwrap_or_default().to_owned();
-        let offset = match self.from.as_str() {
-            "start" => "-1".to_owned(),
+        if self.position.offset() == "now" {
             // The current end offset, so that nothing is lost if the first connection breaks.
-            "now" => text_of(head.headers(), &header::NEXT_OFFSET).unwrap_or("now").to_owned(),
-            offset => offset.to_owned(),
-        };
+            text_of(head.headers(), &header::NEXT_OFFSET).unwrap_or("now").clone_into(&mut offset.borrow_mut());
+        }
         // Events cannot carry a text's exact line breaks and leading spaces; long-polls return the exact bytes.
         let transport = if content_type.starts_with("text/") { Transport::Polls } else { Transport::Events };
         let printer = Printer::new(Progress::silent());
         let follower = Follower {
-            server: &server,
+            server,
             url: &url,
             offset,
             cursor: None,
             printer,
             backoff: Backoff::new(RETRY_WAIT_MAX),
+            notice: Notice::lines(),
         };
         follower.run(transport, Form::of(&content_type)).await
     }
@@ -126,11 +135,11 @@ impl Follower<'_> {
                 Ok(Ended::Over) => {}
                 // The server answered before, so it is restarting; wait as long as it takes.
                 Err(error @ (Error::NoStreams { .. } | Error::StreamCall { .. })) => {
-                    warn(&format!("{error}: retrying"));
+                    self.notice.show(&error.to_string(), None);
                     sleep(self.backoff.next()).await;
                 }
                 Err(Error::StreamRefused { status: 500..600, detail }) => {
-                    warn(&format!("{detail}: retrying"));
+                    self.notice.show(&detail, None);
                     sleep(self.backoff.next()).await;
                 }
                 Err(error) => return Err(error),
@@ -138,13 +147,8 @@ impl Follower<'_> {
         }
     }
 
-    fn query<'a>(&'a self, live: &'a str) -> Vec<(&'static str, &'a str)> {
-        let cursor = self.cursor.as_deref().map(|cursor| ("cursor", cursor));
-        cursor.into_iter().chain([("live", live), ("offset", self.offset.as_str())]).collect()
-    }
-
     async fn poll(&mut self) -> Result<Ended, Error> {
-        let (offset, cursor) = (self.offset.clone(), self.cursor.clone());
+        let (offset, cursor) = (self.offset.borrow().clone(), self.cursor.clone());
         let cursor = cursor.as_deref().map(|cursor| ("cursor", cursor));
         let query: Vec<_> = cursor.into_iter().chain([("live", "long-poll"), ("offset", offset.as_str())]).collect();
         let began = Instant::now();
@@ -153,18 +157,22 @@ impl Follower<'_> {
         let moved = page.next.as_ref().is_some_and(|next| *next != offset);
         if moved || began.elapsed() > RETRY_WAIT_MAX {
             self.backoff.reset();
+            self.notice.reset();
         } else if !page.closed {
             // A server that is shutting down answers at once.
             sleep(self.backoff.next()).await;
         }
-        self.offset = page.next.unwrap_or(offset);
+        self.offset.replace(page.next.unwrap_or(offset));
         self.cursor = page.cursor;
         Ok(if page.closed { Ended::Closed } else { Ended::Over })
     }
 
     async fn events(&mut self, form: Form) -> Result<Ended, Error> {
         let opened = {
-            let url = with_query(self.url, &self.query("sse"))?;
+            let (offset, cursor) = (self.offset.borrow().clone(), self.cursor.as_deref());
+            let cursor = cursor.map(|cursor| ("cursor", cursor));
+            let query: Vec<_> = cursor.into_iter().chain([("live", "sse"), ("offset", offset.as_str())]).collect();
+            let url = with_query(self.url, &query)?;
             self.server.call(|client| client.get(url.clone()).header("accept", "text/event-stream")).await
         };
         let mut response = match opened {
@@ -227,7 +235,9 @@ impl Follower<'_> {
         }
         self.printer.flush()?;
         self.backoff.reset();
-        (self.offset, self.cursor) = (control.stream_next_offset, control.stream_cursor);
+        self.notice.reset();
+        self.offset.replace(control.stream_next_offset);
+        self.cursor = control.stream_cursor;
         Ok(control.stream_closed)
     }
 }

@@ -49,8 +49,15 @@ pub(super) struct Import<'a> {
 }
 
 impl<'a> Import<'a> {
-    pub(super) fn new(server: &'a Server, url: &'a str, content_type: &'a str, producer: Producer) -> Self {
-        let progress = Progress::start();
+    /// Returns the appends to the stream at `url` by `producer`; `bytes` is the size of the whole input, if it is known.
+    pub(super) fn new(
+        server: &'a Server,
+        url: &'a str,
+        content_type: &'a str,
+        producer: Producer,
+        bytes: Option<u64>,
+    ) -> Self {
+        let progress = Progress::start(bytes);
         Self { server, url, content_type, producer, seq: 0, progress, next: None, repeated: 0 }
     }
 
@@ -77,9 +84,7 @@ impl<'a> Import<'a> {
                 None => break,
             }
         }
-        self.append_all(batches.end()?).await?;
-        self.progress.end();
-        Ok(())
+        self.append_all(batches.end()?).await
     }
 
     /// Appends bytes, 1 MiB at a time. Errors: as [`Import::lines`].
@@ -95,7 +100,6 @@ impl<'a> Import<'a> {
         if !held.is_empty() {
             self.append(Batch { body: held.into(), lines: 0 }).await?;
         }
-        self.progress.end();
         Ok(())
     }
 

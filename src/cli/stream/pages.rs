@@ -55,6 +55,9 @@ pub(super) async fn read_page(
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(page);
         }
+        if let Some(bytes) = response.content_length().filter(|_| page.up_to_date || page.closed) {
+            printer.expect(bytes.saturating_sub(taken));
+        }
         if taken == 0 {
             printer.begin(Form::of(text_of(response.headers(), &CONTENT_TYPE).unwrap_or_default()));
         }

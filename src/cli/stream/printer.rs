@@ -41,7 +41,11 @@ impl Printer {
 
     /// Flushes stdout and removes the progress line. Errors: [`Error::Output`].
     pub(super) fn end(mut self) -> Result<(), Error> {
-        self.progress.end();
         self.flush()
+    }
+
+    /// Records the size of a body that reaches the end of the stream.
+    pub(super) fn expect(&mut self, bytes: u64) {
+        self.progress.expect(bytes);
     }
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use clap::Args;
 
+use super::explain::named;
 use super::server::ServerOptions;
 use crate::cli::Error;
 
@@ -24,7 +25,7 @@ impl Rm {
     pub(super) async fn run(self) -> Result<(), Error> {
         let server = self.server.open()?;
         let urls: Vec<String> = self.names.iter().map(|name| server.url_of(name)).collect::<Result<_, _>>()?;
-        for url in urls {
+        for (name, url) in self.names.iter().zip(urls) {
             // A retry after a delete that went through finds nothing, which is a success.
             let attempts = Cell::new(0);
             let deleted = server.call(|client| {
@@ -33,7 +34,7 @@ impl Rm {
             });
             match deleted.await {
                 Err(Error::StreamRefused { status: 404 | 410, .. }) if attempts.get() > 1 => {}
-                outcome => drop(outcome?),
+                outcome => drop(named(&server, name, outcome).await?),
             }
         }
         Ok(())

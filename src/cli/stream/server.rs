@@ -7,22 +7,26 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use clap::Args;
 use reqwest::{RequestBuilder, Response, Url};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::name::{is_url, url_of};
 use crate::app::config::{Purpose, Sources};
+use crate::app::reachable;
 use crate::cli::Error;
-use crate::cli::follow::{RETRY_WAIT_MAX, innermost};
-use crate::cli::output::warn;
-use crate::cli::server::{CONNECT_TIMEOUT, is_refused, problem_detail, reachable};
-use crate::http::{Backoff, tls};
-use crate::time::deadline_in;
+use crate::cli::duration::duration;
+use crate::cli::follow::innermost;
+use crate::cli::retry::{Attempts, Notice};
+use crate::cli::server::{CONNECT_TIMEOUT, completed, is_refused, problem_detail};
+use crate::http::tls;
 
 /// Timeout for response headers. Long-polls take most of it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Maximum bytes read from an error response.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
+
+/// Time to keep retrying if the user gives none, once the server has answered.
+const RETRY_FOR: Duration = Duration::from_secs(30);
 
 /// Idle time before TCP keep-alive probes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -31,20 +35,28 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub(super) struct ServerOptions {
-    /// The base URL of the streams [default: the configured streams.address, http://127.0.0.1:4437/v1/stream]
+    /// The base URL of the streams, or the port of a server on this host [default: the configured streams.address,
+    /// http://127.0.0.1:4437/v1/stream]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Time to keep retrying while the server is down, busy or failing
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
-    retry_for: Duration,
+    /// Time to keep retrying while the server is down, busy or failing [default: 30s once it has answered, and one attempt
+    /// to reach it]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    retry_for: Option<Duration>,
 }
 
 impl ServerOptions {
+    /// As [`ServerOptions::open`], for a command that prints the content of a stream: on a terminal, a notice that is
+    /// rewritten would overwrite it.
+    pub(super) fn open_for_content(&self) -> Result<Server, Error> {
+        Ok(Server { notice: Notice::lines, ..self.open()? })
+    }
+
     /// Returns a client for the server, without making a call. Errors: [`Error::StreamUrl`], [`Error::Configuration`].
     pub(super) fn open(&self) -> Result<Server, Error> {
         let root = match &self.url {
-            Some(given) if given.contains("://") => given.clone(),
-            Some(given) => format!("http://{given}"),
+            Some(given) if is_port(given) => format!("{}/v1/stream", completed(given)),
+            Some(given) => completed(given),
             None => {
                 let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
                 format!("http://{}/v1/stream", reachable(&config.streams.address))
@@ -52,8 +64,13 @@ impl ServerOptions {
         };
         check_url(&root)?;
         let root = root.trim_end_matches('/').to_owned();
-        Ok(Server { client: client()?, root, retry_for: self.retry_for, reached: AtomicBool::new(false) })
+        let (retry_for, reached) = (self.retry_for.unwrap_or(RETRY_FOR), AtomicBool::new(self.retry_for.is_some()));
+        Ok(Server { client: client()?, root, retry_for, reached, notice: Notice::new })
     }
+}
+
+fn is_port(given: &str) -> bool {
+    given.strip_prefix(':').unwrap_or(given).parse::<u16>().is_ok()
 }
 
 fn check_url(url: &str) -> Result<(), Error> {
@@ -75,8 +92,11 @@ pub(super) struct Server {
     client: reqwest::Client,
     root: String,
     retry_for: Duration,
-    /// True once the server has answered. Before that a refused connection is not retried.
+    /// True once the server has answered, or if the user asks to wait for it. Before that a refused connection is not
+    /// retried.
     reached: AtomicBool,
+    /// Creates the notice of a call that is made again.
+    notice: fn() -> Notice,
 }
 
 /// A failed attempt.
@@ -105,20 +125,16 @@ impl Server {
     /// Makes an idempotent call and returns its successful response, body unread. Retries temporary failures for up to
     /// `--retry-for`. Errors: [`Error::NoStreams`], [`Error::StreamCall`], [`Error::StreamRefused`].
     pub(super) async fn call(&self, make: impl Fn(&reqwest::Client) -> RequestBuilder) -> Result<Response, Error> {
-        let deadline = deadline_in(self.retry_for);
-        let mut backoff = Backoff::new(RETRY_WAIT_MAX);
+        let mut attempts = Attempts::new(self.retry_for, (self.notice)());
         loop {
             let failed = match self.try_once(&make).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
             let Some(asked) = failed.retry_after else { return Err(failed.error) };
-            let wait = asked.max(backoff.next());
-            if deadline_in(wait) >= deadline {
+            if !attempts.wait(&failed.error.to_string(), asked).await {
                 return Err(failed.error);
             }
-            warn(&format!("{}: retrying", failed.error));
-            sleep(wait).await;
         }
     }
 
@@ -212,7 +228,7 @@ mod tests {
     use super::*;
 
     fn root(url: &str) -> Option<String> {
-        let options = ServerOptions { url: Some(url.into()), retry_for: Duration::ZERO };
+        let options = ServerOptions { url: Some(url.into()), retry_for: None };
         options.open().ok().map(|server| server.root().to_owned())
     }
 
@@ -220,6 +236,7 @@ mod tests {
     fn a_base_url_is_an_http_url_with_an_optional_scheme() {
         assert_eq!(root("localhost:4437/v1/stream/").as_deref(), Some("http://localhost:4437/v1/stream"));
         assert_eq!(root("https://streams.example/s").as_deref(), Some("https://streams.example/s"));
+        assert_eq!(root("4437").as_deref(), Some("http://127.0.0.1:4437/v1/stream"));
         for url in ["ftp://localhost", "http://", "http://localhost/?a=b", "a b"] {
             assert_eq!(root(url), None, "{url}");
         }

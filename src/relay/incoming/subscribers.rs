@@ -124,6 +124,11 @@ impl Subscribers {
         Subscription { subscribers: Arc::clone(self), holder, arrived }
     }
 
+    /// Number of connected subscribers.
+    pub(in crate::relay) fn connected(&self) -> usize {
+        lock(&self.state).leases.followers()
+    }
+
     /// Records that a message was handled: one with this id that was handed to a subscriber, from this sender if one is
     /// given. Counts also after the lease, and for a message that has become a dead letter meanwhile. Returns false if there
     /// is none, or it was acknowledged before.

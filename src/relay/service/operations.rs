@@ -3,9 +3,20 @@
 use std::time::Duration;
 
 use super::Relay;
+use crate::message::MessageName;
 use crate::relay::metrics::Gauges;
 
 impl Relay {
+    /// Returns the names of the messages that the service declares to receive, or has handlers for.
+    pub(crate) fn receives(&self) -> Vec<MessageName> {
+        self.membership().registration.receives
+    }
+
+    /// Returns the number of connected subscribers.
+    pub(crate) fn followers(&self) -> usize {
+        self.0.incoming.subscribers().connected()
+    }
+
     /// Returns the reason why the relay is not on the bus, or `None` if it is.
     pub(crate) fn bus_error(&self) -> Option<String> {
         self.0.presence.error()

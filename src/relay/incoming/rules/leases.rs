@@ -98,6 +98,11 @@ impl<W: Clone> Leases<W> {
         self.followers.add(names, unacknowledged_max.map_or(max, |wanted| wanted.clamp(1, max)), wake)
     }
 
+    /// Number of connected followers.
+    pub(crate) fn followers(&self) -> usize {
+        self.followers.iter().count()
+    }
+
     /// Removes a follower. Its messages wait again; these deliveries do not count as failed. Returns the followers to wake.
     pub(crate) fn disconnect(&mut self, holder: Holder, now: Instant) -> Vec<W> {
         for ticket in self.followers.remove(holder) {
