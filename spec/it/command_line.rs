@@ -23,11 +23,16 @@ fn check(arguments: &[&str], code: i32, text: &str) -> Finished {
 
 #[test]
 fn help_goes_to_stdout_and_ends_with_an_example() {
-    for command in ["dev", "run", "broker", "send", "request", "tail", "activity", "lint", "health", "completions"] {
+    for command in
+        ["dev", "run", "broker", "send", "request", "tail", "activity", "ps", "lint", "health", "completions"]
+    {
         assert_eq!(check(&[command, "--help"], 0, "\nExample").stderr, "");
     }
     for command in ["create", "append", "read", "follow", "close", "ls", "rm"] {
         check(&["stream", command, "--help"], 0, "\nExample");
+    }
+    for command in ["ls", "show", "replay", "discard"] {
+        check(&["dead-letters", command, "--help"], 0, "\nExample");
     }
     check(&["--help"], 0, "Exit codes: 0 success, 1 failure, 64 wrong usage, 78 wrong configuration");
     check(&["config", "show", "--help"], 0, "Example: ");

@@ -43,6 +43,13 @@ pub(super) async fn list(State(api): State<Api>) -> Json<Vec<Row>> {
     Json(api.relay.dead_letters().into_iter().map(Row::from).collect())
 }
 
+/// Returns one dead letter. `404`: no such dead letter.
+pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Row>, Problem> {
+    let parsed = parse(&id)?;
+    let found = api.relay.dead_letters().into_iter().find(|letter| letter.id == parsed);
+    found.map(|letter| Json(Row::from(letter))).ok_or_else(|| missing(&id))
+}
+
 /// Handles or sends a message again. `202`: it is no longer a dead letter, unless it fails again. `404`: no such dead
 /// letter.
 pub(super) async fn replay(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {

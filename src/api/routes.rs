@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 
 use super::state::{Api, Operations};
 use super::{Config, Envelope, dead_letters, headers, messages, openapi, operations};
@@ -31,7 +31,7 @@ pub fn router(relay: Relay, config: &Config, limits: &Limits, operations: Operat
         .route("/messages/{id}/ack", post(messages::acknowledge))
         .route("/messages/{id}/retry", post(messages::retry))
         .route("/dead-letters", get(dead_letters::list))
-        .route("/dead-letters/{id}", delete(dead_letters::discard))
+        .route("/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard))
         .route("/dead-letters/{id}/replay", post(dead_letters::replay))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))

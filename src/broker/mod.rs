@@ -52,8 +52,8 @@ pub use error::Error;
 pub use matching::{Spoken, Unmatched};
 pub use service::Broker;
 pub use wire::{
-    ACKS_HEADER, Activity, ActivityRow, Address, Announcement, Application, Changes, ClientRow, Configuration, Dialect,
-    Fate, Form, Frame, Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Listing, Missed, NamespaceRow, Pair,
-    Part, ReceiverRow, Receivers, RoleRoutes, RouteRow, ServiceRow, Stamp, TrafficRow, Translation, Undelivered,
-    UndeliveredRow, alive_frame, delivery_frame, sending_frame,
+    ACKS_HEADER, AbsentRow, Activity, ActivityRow, Address, Announcement, Application, Changes, ClientRow,
+    Configuration, Dialect, Fate, Form, Frame, Hello, INSTANCE_HEADER, InstanceRow, Landscape, Lease, Listing, Missed,
+    NamespaceRow, Pair, Part, ReceiverRow, Receivers, RoleRoutes, RouteRow, ServiceRow, Stamp, TrafficRow, Translation,
+    Undelivered, UndeliveredRow, alive_frame, delivery_frame, sending_frame,
 };

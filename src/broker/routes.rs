@@ -13,7 +13,7 @@ use super::opening::{Refusal, open};
 use super::response::{busy, json_text, typed};
 use super::service::Broker;
 use super::traffic_routes;
-use super::wire::{Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
+use super::wire::{AbsentRow, Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
 use crate::http::access::bearer_token;
 use crate::http::{Introduction, Kind, Landing, Limits, Peer, Problem, is_browser, json_body, message_name, not_found};
 use crate::message::{self, HeldNames, InstanceId, Message, MessageName, Role, TraceParent, Verdict};
@@ -71,6 +71,7 @@ pub(super) fn configuration(broker: &Broker) -> Response {
 #[derive(Serialize)]
 struct Services {
     services: Vec<InstanceRow>,
+    absent: Vec<AbsentRow>,
 }
 
 /// Lists the services, or opens the WebSocket of one if the request is an upgrade.
@@ -85,7 +86,8 @@ async fn services(State(api): State<Api>, request: Request) -> Result<Response, 
     if api.broker.config().compat {
         return Ok(cannot(request.method(), request.uri()));
     }
-    Ok(typed("application/json", json_text(&Services { services: api.broker.instances() })))
+    let services = Services { services: api.broker.instances(), absent: api.broker.absent() };
+    Ok(typed("application/json", json_text(&services)))
 }
 
 async fn replace_services(State(api): State<Api>, request: Request) -> Result<StatusCode, Problem> {

@@ -18,7 +18,7 @@ use super::journal::{Journal, Sink};
 use super::message_log::MessageLog;
 use super::rules::{Endpoint, Filter, Load};
 use super::traffic::Refusal;
-use super::wire::{Activity, Address, InstanceRow, Landscape, Lease, Listing, Undelivered};
+use super::wire::{AbsentRow, Activity, Address, InstanceRow, Landscape, Lease, Listing, Undelivered};
 use crate::http::{Client, ClientLimits};
 use crate::message::{ActivityId, Inbox, InstanceId, Message, MessageName, Registration, Role, Verdict};
 
@@ -135,6 +135,11 @@ impl Broker {
     /// Returns every registered instance.
     pub fn instances(&self) -> Vec<InstanceRow> {
         self.engine.exchange().instances(Instant::now())
+    }
+
+    /// Returns the roles without an instance that the landscape declares, or for which messages wait.
+    pub fn absent(&self) -> Vec<AbsentRow> {
+        self.engine.exchange().absent(Instant::now())
     }
 
     /// Returns the public name of the message that `sender`, or the role of `origin`, calls `name`.

@@ -15,7 +15,8 @@ pub use delivery_body::original_body;
 pub use frame::{ACKS_HEADER, Dialect, Frame, Hello, Stamp, alive_frame, delivery_frame, sending_frame};
 pub use landscape::{Application, Changes, Form, Landscape, Part, RoleRoutes};
 pub use listing::{
-    ClientRow, Configuration, InstanceRow, Listing, NamespaceRow, Receivers, RouteRow, ServiceRow, Undelivered,
+    AbsentRow, ClientRow, Configuration, InstanceRow, Listing, NamespaceRow, Receivers, RouteRow, ServiceRow,
+    Undelivered,
 };
 pub(super) use traffic::millis;
 pub use traffic::{Activity, ActivityRow, Fate, Missed, ReceiverRow, TrafficRow, UndeliveredRow};

@@ -7,9 +7,11 @@ use super::activity::Activity;
 use super::broker::Broker;
 use super::completions::Completions;
 use super::config::ConfigCommand;
+use super::dead_letters::DeadLettersCommand;
 use super::dev::Dev;
 use super::health::Health;
 use super::lint::Lint;
+use super::ps::Ps;
 use super::request::Request;
 use super::run::Run;
 use super::runtime::{Threads, server_threads, sidecar_threads};
@@ -46,6 +48,9 @@ enum Command {
     Request(Request),
     Tail(Box<Tail>),
     Activity(Activity),
+    Ps(Ps),
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     #[command(subcommand)]
     Stream(StreamCommand),
     #[command(subcommand)]
@@ -68,6 +73,8 @@ impl Options {
             | Command::Request(_)
             | Command::Tail(_)
             | Command::Activity(_)
+            | Command::Ps(_)
+            | Command::DeadLetters(_)
             | Command::Stream(_)
             | Command::Config(_)
             | Command::Lint(_)
@@ -87,6 +94,8 @@ impl Options {
             Command::Request(request) => request.run().await,
             Command::Tail(tail) => tail.run().await,
             Command::Activity(activity) => activity.run().await,
+            Command::Ps(ps) => ps.run().await,
+            Command::DeadLetters(dead_letters) => dead_letters.run().await,
             Command::Stream(stream) => stream.run().await,
             Command::Config(config) => config.run(),
             Command::Lint(lint) => lint.run(),

@@ -116,7 +116,7 @@ fn failed(row: &UndeliveredRow) -> String {
 }
 
 /// Formats a duration with about three digits: `0.04 ms`, `7.6 ms`, `1.24 s`.
-fn duration(ms: f64) -> String {
+pub(super) fn duration(ms: f64) -> String {
     match ms {
         ms if ms < 1.0 => format!("{ms:.2} ms"),
         ms if ms < 1_000.0 => format!("{ms:.1} ms"),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::broker::Error;
 use crate::broker::config::Config;
-use crate::broker::wire::{InstanceRow, Landscape};
+use crate::broker::wire::{AbsentRow, InstanceRow, Landscape};
 use crate::message::{FAILED, InstanceId, Message, Registration, Role, Verdict};
 
 /// Wait suggested to a sender while the broker shuts down.
@@ -262,7 +262,12 @@ impl<H: Clone> Exchange<H> {
 
     /// Returns every instance.
     pub(crate) fn instances(&self, now: Instant) -> Vec<InstanceRow> {
-        self.registry().instances(now, |key| self.dispatcher.mailboxes().queues().len(key))
+        self.registry().instances(now, |key| self.dispatcher.mailboxes().queues().view(key))
+    }
+
+    /// Returns the roles without an instance, and what waits for them.
+    pub(crate) fn absent(&self, now: Instant) -> Vec<AbsentRow> {
+        self.registry().absent(now, self.dispatcher.mailboxes().queues().backlogs())
     }
 
     /// Returns the number of undelivered messages and their size.

@@ -62,7 +62,7 @@ pub(crate) use key::InstanceKey;
 pub(crate) use queue::Lanes;
 use queue::Queue;
 pub(crate) use queues::Load;
-use queues::{AWAY, Occupancy, QueueLimits, Queues};
+use queues::{AWAY, Occupancy, QueueLimits, QueueView, Queues};
 #[cfg(test)]
 pub(crate) use record::Record;
 pub(crate) use record::{FailedDelivery, Filter, TimedRecord};

@@ -72,6 +72,12 @@ impl Queue {
         [&self.urgent, &self.waiting].into_iter().filter_map(|lane| Some(lane.first()?.accepted)).min()
     }
 
+    /// Returns the time at which the oldest envelope was accepted, those in delivery included.
+    pub(crate) fn oldest_of_all(&self) -> Option<Instant> {
+        let delivered = [&self.staged, &self.in_delivery, &self.deferred].into_iter().flatten();
+        delivered.map(|envelope| envelope.accepted).chain(self.oldest()).min()
+    }
+
     /// Returns the number of envelopes, those in delivery included.
     pub(crate) fn len(&self) -> usize {
         self.urgent.len() + self.waiting.len() + self.staged.len() + self.in_delivery.len() + self.deferred.len()

@@ -28,6 +28,17 @@ pub(crate) struct QueueLimits {
     pub(crate) window: Duration,
 }
 
+/// A queue as operators see it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct QueueView {
+    /// Number of envelopes, those in delivery included.
+    pub(crate) messages: usize,
+    /// Time at which the oldest of them was accepted.
+    pub(crate) oldest: Option<Instant>,
+    /// True if the service behind the receiver does not answer.
+    pub(crate) is_away: bool,
+}
+
 /// State of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Occupancy {
@@ -98,9 +109,20 @@ impl Queues {
         envelopes
     }
 
-    /// Returns the number of envelopes in a queue; `usize::MAX` if there is no such queue.
-    pub(crate) fn len(&self, key: InstanceKey) -> usize {
-        self.queues.get(&key).map_or(usize::MAX, Queue::len)
+    /// Returns the queue of an instance for a listing.
+    pub(crate) fn view(&self, key: InstanceKey) -> QueueView {
+        let view = |queue: &Queue| QueueView {
+            messages: queue.len(),
+            oldest: queue.oldest_of_all(),
+            is_away: queue.is_away(),
+        };
+        self.queues.get(&key).map(view).unwrap_or_default()
+    }
+
+    /// Returns the backlogs of absent roles for a listing.
+    pub(crate) fn backlogs(&self) -> impl Iterator<Item = (&Role, QueueView)> {
+        let view = |backlog: &Backlog| QueueView { messages: backlog.len(), oldest: backlog.oldest(), is_away: true };
+        self.backlogs.iter().map(move |(role, backlog)| (role, view(backlog)))
     }
 
     /// Returns the number of envelopes in a queue for the choice of a receiver: [`AWAY`] more for one whose service does

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::selection::{Context, Correlation, Recipient};
 use super::{
-    DeclaredRoles, Endpoint, Instance, InstanceKey, Interface, Participant, Roster, Routes, Tokens, TranslationRules,
-    views,
+    DeclaredRoles, Endpoint, Instance, InstanceKey, Interface, Participant, QueueView, Roster, Routes, Tokens,
+    TranslationRules, views,
 };
 use crate::broker::Error;
 use crate::broker::config::Config;
-use crate::broker::wire::{Configuration, InstanceRow, Landscape, Listing};
+use crate::broker::wire::{AbsentRow, Configuration, InstanceRow, Landscape, Listing};
 use crate::message::{InstanceId, MessageName, Registration, Role};
 
 /// The known services. Keeps the routes in step with the roster.
@@ -293,9 +293,18 @@ impl<H> Registry<H> {
         views::configuration(&self.roster, &self.routes)
     }
 
-    /// Returns every instance; `queue_length` returns the number of messages queued for one.
-    pub(crate) fn instances(&self, now: Instant, queue_length: impl Fn(InstanceKey) -> usize) -> Vec<InstanceRow> {
-        views::instances(&self.roster, now, queue_length)
+    /// Returns every instance; `queue` returns the queue of one.
+    pub(crate) fn instances(&self, now: Instant, queue: impl Fn(InstanceKey) -> QueueView) -> Vec<InstanceRow> {
+        views::instances(&self.roster, now, queue)
+    }
+
+    /// Returns the roles without an instance, given the backlogs of all that have one.
+    pub(crate) fn absent<'a>(
+        &self,
+        now: Instant,
+        backlogs: impl Iterator<Item = (&'a Role, QueueView)>,
+    ) -> Vec<AbsentRow> {
+        views::absent(&self.declared, &self.roster, backlogs, now)
     }
 
     fn set_interface(&mut self, key: InstanceKey, interface: Arc<Interface>) -> bool {

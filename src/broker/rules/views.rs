@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::{DeclaredRoles, Endpoint, Instance, InstanceKey, Interface, Roster, Routes};
+use super::{DeclaredRoles, Endpoint, Instance, InstanceKey, Interface, QueueView, Roster, Routes};
 use crate::broker::wire::{
-    ClientRow, Configuration, Form, InstanceRow, Listing, NamespaceRow, Receivers, RouteRow, ServiceRow,
+    AbsentRow, ClientRow, Configuration, Form, InstanceRow, Listing, NamespaceRow, Receivers, RouteRow, ServiceRow,
 };
 use crate::message::Role;
 
@@ -43,15 +43,13 @@ pub(super) fn configuration<H>(roster: &Roster<H>, routes: &Routes) -> Configura
     configuration
 }
 
-/// Returns every instance; `queue_length` returns the number of messages queued for one.
+/// Returns every instance; `queue` returns the queue of one.
 pub(super) fn instances<H>(
     roster: &Roster<H>,
     now: Instant,
-    queue_length: impl Fn(InstanceKey) -> usize,
+    queue: impl Fn(InstanceKey) -> QueueView,
 ) -> Vec<InstanceRow> {
-    let millis =
-        |expires: Instant| u64::try_from(expires.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX);
-    let row = |(key, instance): (InstanceKey, &Instance<H>)| InstanceRow {
+    let row = |instance: &Instance<H>, queue: QueueView| InstanceRow {
         role: instance.role.clone(),
         instance: instance.id.clone(),
         kind: match (&instance.id, &instance.endpoint) {
@@ -65,10 +63,37 @@ pub(super) fn instances<H>(
         batch: instance.batch,
         receives: instance.interface.receives.clone(),
         sends: instance.interface.sends.clone(),
-        lease_left_ms: instance.expires.map(millis),
-        queue_length: queue_length(key),
+        lease_left_ms: instance.expires.map(|expires| millis_between(now, expires)),
+        away: queue.is_away,
+        queue_length: queue.messages,
+        oldest_ms: queue.oldest.map(|oldest| millis_between(oldest, now)),
     };
-    roster.present().map(row).collect()
+    roster.present().map(|(key, instance)| row(instance, queue(key))).collect()
+}
+
+/// Returns the roles without an instance: those that the landscape declares, and those for which messages wait.
+pub(super) fn absent<'a, H>(
+    declared: &DeclaredRoles,
+    roster: &Roster<H>,
+    backlogs: impl Iterator<Item = (&'a Role, QueueView)>,
+    now: Instant,
+) -> Vec<AbsentRow> {
+    let declared = declared.roles().map(|(role, _)| (role.clone(), QueueView::default()));
+    let mut roles: BTreeMap<Role, QueueView> = declared.collect();
+    roles.extend(backlogs.map(|(role, view)| (role.clone(), view)));
+    for (_, instance) in roster.present() {
+        roles.remove(&instance.role);
+    }
+    let row = |(role, queue): (Role, QueueView)| AbsentRow {
+        role,
+        queue_length: queue.messages,
+        oldest_ms: queue.oldest.map(|oldest| millis_between(oldest, now)),
+    };
+    roles.into_iter().map(row).collect()
+}
+
+fn millis_between(from: Instant, until: Instant) -> u64 {
+    u64::try_from(until.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
 }
 
 fn client<H>(instance: &Instance<H>) -> NamespaceRow {

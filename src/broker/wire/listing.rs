@@ -125,8 +125,24 @@ pub struct InstanceRow {
     pub sends: Vec<MessageName>,
     /// Remaining time of its lease; `None` if it does not expire.
     pub lease_left_ms: Option<u64>,
+    /// True if the service behind it does not answer.
+    pub away: bool,
     /// Number of messages waiting for it.
     pub queue_length: usize,
+    /// Age of the oldest of them; `None` if there are none.
+    pub oldest_ms: Option<u64>,
+}
+
+/// One role without an instance in `GET /services`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AbsentRow {
+    /// The role.
+    pub role: Role,
+    /// Number of messages waiting for it.
+    pub queue_length: usize,
+    /// Age of the oldest of them; `None` if there are none.
+    pub oldest_ms: Option<u64>,
 }
 
 /// An undelivered message, in `GET /undelivered` and in `undelivered` events of `GET /traffic`.
