@@ -316,6 +316,7 @@ async fn the_http_interface_refuses_invalid_requests() {
     check(&server, ("DELETE", "/services/users?instance=a", ""), 404, "not an instance").await;
     check(&server, ("DELETE", "/services/users", ""), 400, "instance=ID").await;
     check(&server, ("GET", "/nothing", ""), 404, "cannot GET /nothing").await;
+    check(&server, ("GET", "/", ""), 200, "the message broker").await;
     check(&server, ("GET", "/send", ""), 405, "does not support GET").await;
     check(&server, ("GET", "/ready", ""), 200, "ready").await;
     check(&server, ("GET", "/metrics", ""), 200, "exorelay_broker_messages_without_receivers_total 1").await;
@@ -346,4 +347,13 @@ async fn a_registration_without_a_host_is_reached_where_it_came_from() {
     assert_eq!(users.seen.lock().unwrap()[0].1["traceparent"], trace);
     check(&server, ("DELETE", "/services/users?instance=u1", ""), 204, "").await;
     check(&server, ("GET", "/services", ""), 200, "[]").await;
+}
+
+#[tokio::test]
+async fn a_broker_in_compat_mode_answers_programs_at_its_root_as_the_original_and_browsers_with_a_page() {
+    let (_broker, server) = serve(Config { compat: true, ..quick() }).await;
+    check(&server, ("GET", "/", ""), 404, "Cannot GET /\n").await;
+    let answer = call(&server, "GET", "/", &[("accept", "text/html")], "").await;
+    assert_eq!(answer.status, 200);
+    assert!(String::from_utf8_lossy(&answer.body).contains("the message broker"));
 }

@@ -22,7 +22,7 @@ const CLOCK_AGE_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Traffic {
     messages_max: usize,
     undelivered_max: usize,
-    /// Start of this record, in milliseconds since 1970, which tells its ids from those of an earlier process.
+    /// Start of this record, in milliseconds since 1970; ids of an earlier process have another one.
     begun_ms: u64,
     state: Mutex<State>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::change::Change;
 use super::content::Record;
 use super::refusal::Refusal;
-use super::registry::Rows;
+use super::registry_rows::Rows;
 use super::stream::Stream;
 use crate::streams::wire::{Offset, ProducerEntry, StreamEntry, StreamPath};
 

@@ -15,6 +15,7 @@ mod ledger;
 mod producing;
 mod refusal;
 mod registry;
+mod registry_rows;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -9,43 +9,15 @@ use bytes::{Bytes, BytesMut};
 use super::change::{Change, KeySpace};
 use super::event::{Happened, LifecycleEvent};
 use super::ledger::Ledger;
+use super::registry_rows::Rows;
 use super::stream::Stream;
-use crate::streams::wire::{
-    ContentType, Lifetime, Offset, Row, StreamEntry, StreamPath, registry_record, registry_record_bytes,
-};
+use crate::streams::wire::{ContentType, Lifetime, Offset, Row, StreamEntry, StreamPath, registry_record};
 
 /// The key of the time of the oldest row of a stream that is gone, in milliseconds since 1970; 0 if there is none.
 pub(crate) const ROWS_SINCE: &[u8] = b"registry-gone-since";
 
 /// Length of the records in which a new registry lists streams.
 const RECORD_BYTES: usize = 64 * 1024;
-
-/// The state of the registry's rows.
-#[derive(Debug, Default)]
-pub(super) struct Rows {
-    /// Approximate length of one row for each stream that exists.
-    live_bytes: u64,
-    /// The time of the oldest row of a stream that is gone, or of a row that replaced another.
-    gone_since_ms: Option<u64>,
-}
-
-impl Rows {
-    /// Counts a stream that is restored from the store.
-    pub(super) fn restore(&mut self, path: &StreamPath, entry: &StreamEntry) {
-        if !entry.deleted {
-            self.count(Row::Insert, path, entry);
-        }
-    }
-
-    fn count(&mut self, row: Row, path: &StreamPath, entry: &StreamEntry) {
-        let bytes = registry_record_bytes(path, entry);
-        match row {
-            Row::Insert => self.live_bytes += bytes,
-            Row::Update => {}
-            Row::Deleted | Row::Expired => self.live_bytes = self.live_bytes.saturating_sub(bytes),
-        }
-    }
-}
 
 impl Ledger {
     /// Records what has just happened, or is about to happen, to a stream: in the registry and as an event.
