@@ -26,9 +26,9 @@ Feature: What an operator sees and does at a shell
     Given `exorelay run --role users --bus embedded --receives hello` is running
     And somebody follows api/messages
     When I run `exorelay tail --api {api} --name helo`
-    Then the log of "run" says "following helo on the sidecar of users at http://"
-    And the log of "run" says "shared with 1 more: each message goes to one of the followers"
-    And the log of "run" says "no such message is received here: helo; did you mean hello?"
+    Then "run" logs "following helo on the sidecar of users at http://"
+    And "run" logs "shared with 1 more: each message goes to one of the followers"
+    And "run" logs "no such message is received here: helo; did you mean hello?"
 
   Scenario: Dead letters are listed, shown, tried again and discarded
     Given a service that answers 400 to every message

@@ -7,6 +7,7 @@ mod service;
 mod sidecar;
 mod stream;
 mod tail;
+mod terminal;
 mod tools;
 mod watching;
 

@@ -200,7 +200,7 @@ async fn prints_row(world: &mut World, name: String, pattern: String) {
     .await;
 }
 
-#[then(regex = r#"^the log of "([^"]+)" says "(.+)"$"#)]
+#[then(regex = r#"^"([^"]+)" logs "(.+)"$"#)]
 async fn log_of(world: &mut World, name: String, words: String) {
     let process = world.process(&name);
     eventually((name, words.clone()), || async { process.log().contains(&words).then_some(()) }).await;

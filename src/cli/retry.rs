@@ -77,7 +77,7 @@ impl Notice {
         self.attempts += 1;
         if self.status.is_visible() {
             let left = left.map(|left| format!(", {} s left", left.as_secs())).unwrap_or_default();
-            return self.status.show(&format!("exorelay: {reason}: retrying (attempt {}{left})", self.attempts));
+            return self.status.show(&format!("exorelay: retrying (attempt {}{left}): {reason}", self.attempts));
         }
         if self.reason != reason {
             reason.clone_into(&mut self.reason);

@@ -37,7 +37,7 @@ pub(super) struct TrafficOptions {
     payloads: bool,
 }
 
-/// What `tail` follows and prints.
+/// Selection and form of the messages that `tail` prints.
 pub(super) struct Following<'a> {
     /// Only messages that the sender, a receiver or the public calls so; all, if there are none.
     pub(super) names: &'a [MessageName],

@@ -16,11 +16,11 @@ pub struct ServiceCommand {
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// What follows its end.
+    /// Reaction to its end.
     pub restart: Restart,
 }
 
-/// What follows the end of a service.
+/// Reaction to the end of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
     /// It is started again.

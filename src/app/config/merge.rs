@@ -181,13 +181,18 @@ fn list(text: &str) -> Option<Value> {
     Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
 }
 
-/// Adds the loopback host, which every address has by default, to a bare `:4000`.
+/// Adds to a bare port, such as `4000` or `:4000`, what it leaves out: the loopback host, which every address has by default,
+/// and the scheme of a URL.
 fn complete(key: &str, value: Value) -> Value {
-    match value {
-        Value::String(text) if key.ends_with(".address") && text.starts_with(':') => {
-            Value::String(format!("127.0.0.1{text}"))
-        }
-        value => value,
+    let scheme = match key {
+        "bus.url" | "webhook.forward" => "http://",
+        key if key.ends_with(".address") => "",
+        _ => return value,
+    };
+    let port = value.as_str().map(|text| text.strip_prefix(':').unwrap_or(text));
+    match port.filter(|port| port.parse::<u16>().is_ok() && !port.starts_with('+')) {
+        Some(port) => Value::String(format!("{scheme}127.0.0.1:{port}")),
+        None => value,
     }
 }
 

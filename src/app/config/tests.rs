@@ -183,6 +183,19 @@ fn values_out_of_bounds_are_refused() {
 }
 
 #[test]
+fn a_bare_port_is_one_of_this_host() {
+    let layers = Layers {
+        environment: &[("EXORELAY__WEBHOOK__FORWARD", "3000")],
+        flags: &[("--api", "api.address", "4011"), ("--bus", "bus.url", ":3111"), ("--listen", "listen.address", ":0")],
+        file: "[broker]\naddress = \"3111\"\n",
+    };
+    let config = resolve(layers, Purpose::Other).unwrap().config;
+    let addresses = [&config.api.address, &config.listen.address, &config.broker.address];
+    assert_eq!(addresses, ["127.0.0.1:4011", "127.0.0.1:0", "127.0.0.1:3111"]);
+    assert_eq!([config.bus.url, config.webhook.forward], ["http://127.0.0.1:3111", "http://127.0.0.1:3000"]);
+}
+
+#[test]
 fn errors_never_show_a_secret() {
     check_refused(
         in_file("[webhook]\nsecret = \"open sesame\"\n[bus]\nurl = \"ftp://me:sesame@host\"\n"),
