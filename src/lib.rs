@@ -64,6 +64,7 @@ pub mod guide;
 pub mod http;
 pub mod listen;
 pub mod message;
+mod metrics;
 pub mod relay;
 pub mod store;
 pub mod streams;

@@ -130,7 +130,7 @@ Feature: Delivering messages
     And web sends "create" as "2"
     Then GET /ready eventually says "'queuedMessages':2,'oldestMs':"
     And GET /metrics eventually says "exorelay_broker_queued_messages 2"
-    And GET /metrics eventually says "exorelay_broker_queued_oldest_milliseconds "
+    And GET /metrics eventually says "exorelay_broker_queued_oldest_seconds "
 
   Scenario: a full queue refuses messages
     Given a broker with these settings:

@@ -4,7 +4,7 @@ use crate::source::{Source, line_of, regex};
 
 /// Top-level modules by layer. A module may use modules of later layers only: none of an earlier one, none of its own.
 /// `main.rs`, `lib.rs` and `bin/` join modules, so they may use all of them, and so may the guide's examples.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["cli"],
     &["app", "testing"],
     &["listen", "api", "webhook", "streams", "resources", "users", "skylink"],
@@ -12,6 +12,7 @@ const LAYERS: [&[&str]; 9] = [
     &["bus"],
     &["broker"],
     &["http", "store", "web"],
+    &["metrics"],
     &["message"],
     &["chain", "sync", "time"],
 ];

@@ -3,15 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, StatusCode, Uri};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::state::Api;
 use crate::http::{Kind, Problem};
-
-/// The content type of `/metrics`.
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Body of `/ready`.
 #[derive(Serialize)]
@@ -54,10 +51,9 @@ pub(super) async fn ready(State(api): State<Api>) -> impl IntoResponse {
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
 }
 
-/// Returns counters and gauges in OpenMetrics text format.
-pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
-    api.relay.refresh_metrics();
-    ([(CONTENT_TYPE, OPENMETRICS)], (api.operations.metrics)())
+/// Returns the metrics in the text format that the client prefers.
+pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Response {
+    api.operations.metrics.respond(&headers)
 }
 
 /// Response to a method that the path does not support.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::http::Limits;
+use crate::metrics::Exposition;
 use crate::relay::Relay;
 
 /// Sources of operational data other than the relay.
 #[derive(Clone)]
 pub struct Operations {
-    /// Returns the text of `/metrics`.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The answer to `/metrics`.
+    pub(crate) metrics: Arc<Exposition>,
 }
 
 /// State of every route.

@@ -219,8 +219,9 @@ impl Builder {
         let batch = self.answer.answer == listen::Answer::Accepted;
         let token = Some(self.bus.token).filter(|token| !token.is_empty());
         let payload_bytes_max = self.limits.body_bytes_max;
+        let metrics = Metrics::register(registry, &role);
         let identity = Identity { role, instance, bus, endpoint, online_port, batch, token, payload_bytes_max };
-        let relay = Relay::start(identity, self.relay, Metrics::register(registry), self.handlers);
+        let relay = Relay::start(identity, self.relay, metrics, self.handlers);
         let started = CloseOnDrop::new(relay.clone());
         if let Some(listening) = listening {
             let router = listen::router(relay.clone(), &self.answer, &self.limits);

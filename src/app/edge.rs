@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use super::system::System;
 use super::{Error, ready};
-use crate::http::{Limits, Listening, Serving, Workers};
+use crate::http::{Limits, ListenerMetrics, Listening, Serving, Workers};
+use crate::metrics::process_registry;
 use dispatch::Dispatch;
 
 /// The name and address of a listener for systems.
@@ -44,8 +45,10 @@ impl Edge {
     ) -> Result<Self, Error> {
         let workers = Workers::start(threads).map_err(Error::Threads)?;
         let listening = Listening::bind(listener.flag, listener.address).await?;
+        let mut registry = process_registry();
+        let listening = listening.counted(&ListenerMetrics::register(&mut registry), listener.name);
         let systems = systems.await?;
-        let dispatch = Dispatch::new(&systems, limits)?;
+        let dispatch = Dispatch::new(&systems, registry, limits)?;
         let serving = listening.serve_with(workers, dispatch, limits);
         ready::announce(listener.name, serving.address());
         Ok(Self { systems, serving })

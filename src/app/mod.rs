@@ -12,7 +12,6 @@ mod error;
 pub mod exocom;
 mod greeter;
 pub mod landscape;
-mod metrics;
 mod open_files;
 pub mod ready;
 mod reload;

@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use super::child::{Prepared, Supervised};
 use super::service::{Gate, behind};
-use super::{Config, Error, metrics, ready};
+use super::{Config, Error, ready};
 use crate::api::{self, Operations};
 use crate::broker::Broker;
-use crate::http::Listening;
+use crate::http::{ListenerMetrics, Listening};
+use crate::metrics::{Exposition, process_registry};
 use crate::relay::{Fallback, Relay};
 use crate::webhook::{self, Webhook};
 
@@ -33,9 +33,11 @@ impl Sidecar {
         };
         let api = Listening::bind("--api HOST:PORT", &config.api.address).await?;
         let (listen_address, api_address) = (listen.as_ref().map(Listening::address), api.address());
-        let mut registry = Registry::default();
+        let mut registry = process_registry();
+        let listeners = ListenerMetrics::register(&mut registry);
+        let (listen, api) = (listen.map(|listen| listen.counted(&listeners, "listen")), api.counted(&listeners, "api"));
         let role = config.relay.role.as_ref().map(ToString::to_string).unwrap_or_default();
-        let mut builder = Relay::builder(role)
+        let mut builder = Relay::builder(role.clone())
             .config(config.relay.clone())
             .bus_config(config.bus.clone())
             .answer(config.listen.answer)
@@ -49,7 +51,7 @@ impl Sidecar {
         let (mut webhook, is_gated) = (None, gate == Gate::Closed);
         let gate = watch::Sender::new(gate);
         if !config.webhook.forward.is_empty() {
-            let started = Webhook::start(&config.webhook, webhook::Metrics::register(&mut registry))?;
+            let started = Webhook::start(&config.webhook, webhook::Metrics::register(&mut registry, &role))?;
             builder = builder.fallback(match is_gated {
                 true => waiting(started.fallback(), &gate),
                 false => started.fallback(),
@@ -61,7 +63,9 @@ impl Sidecar {
         if let Some(webhook) = webhook {
             relay.run_until_left(webhook.watch(relay.clone()));
         }
-        let operations = Operations { metrics: text_of(registry) };
+        let measured = relay.clone();
+        let metrics = Exposition::new(registry, move || measured.refresh_metrics());
+        let operations = Operations { metrics: Arc::new(metrics) };
         let router = api::router(relay.clone(), &config.api, &config.http, operations);
         relay.add_listener(api.serve(router, &config.http));
         if let Some(address) = listen_address {
@@ -88,8 +92,4 @@ fn waiting(inner: Fallback, gate: &watch::Sender<Gate>) -> Fallback {
     let starting = || Some("it does not accept connections yet".to_owned());
     let error = Arc::new(move || if *opened.borrow() == Gate::Open { error() } else { starting() });
     Fallback { handler, error }
-}
-
-fn text_of(registry: Registry) -> Arc<dyn Fn() -> String + Send + Sync> {
-    Arc::new(move || metrics::text(&registry))
 }

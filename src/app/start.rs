@@ -14,7 +14,8 @@ use super::streams::StreamsSystem;
 use super::system::System;
 use super::{Config, Error, greeter, ready};
 use crate::broker::{self, Broker};
-use crate::http::{Listening, Serving};
+use crate::http::{ListenerMetrics, Listening, Serving};
+use crate::metrics::process_registry;
 use crate::time::deadline_in;
 
 /// The address at which `exorelay dev` serves the edge by default.
@@ -169,10 +170,13 @@ async fn open_broker(
     flag: &'static str,
     configure: impl FnOnce(&Broker) -> Result<(), Error>,
 ) -> Result<(Broker, Serving), Error> {
+    let mut registry = process_registry();
     let listening = Listening::bind(flag, &config.broker.address).await?;
+    let listening = listening.counted(&ListenerMetrics::register(&mut registry), "broker");
     let broker = Broker::start(broker_config(config));
     configure(&broker)?;
-    let serving = listening.serve(broker::routes::router(broker.clone(), &config.http), &config.http);
+    let router = broker::routes::router_with(broker.clone(), &config.http, registry);
+    let serving = listening.serve(router, &config.http);
     ready::announce("broker", serving.address());
     Ok((broker, serving))
 }

@@ -203,21 +203,21 @@ impl Engine {
     /// Ends a delivery, see [`Exchange::record_outcome`].
     pub(crate) fn record_outcome(&self, key: InstanceKey, attempt: Attempt) {
         let delivered = self.run(|exchange, now, effects| exchange.record_outcome(now, key, attempt, effects));
-        self.metrics.delivered.inc_by(delivered as u64);
+        self.metrics.delivered(&delivered);
     }
 
     /// Ends a single delivery, see [`Exchange::record_single`].
     pub(crate) fn record_single(&self, delivery: (InstanceKey, u64), attempt: Attempt) {
         let delivered = self.run(|exchange, now, effects| exchange.record_single(now, delivery, attempt, effects));
-        self.metrics.delivered.inc_by(delivered as u64);
+        self.metrics.delivered(&delivered);
     }
 
     /// Ends a delivery that was left to the instance's task, see [`InstanceHandle::push_unanswered`].
     pub(crate) fn complete_deferred(&self, key: InstanceKey, sequence: u64, delivery: Delivery) {
         let outcome = delivery.into();
-        if self.run(|exchange, now, effects| exchange.complete_deferred(now, (key, sequence), outcome, effects)) {
-            self.metrics.delivered.inc();
-        }
+        let delivered =
+            self.run(|exchange, now, effects| exchange.complete_deferred(now, (key, sequence), outcome, effects));
+        self.metrics.delivered(delivered.as_slice());
     }
 
     /// Gives up a message that none of its receivers had capacity for.
@@ -310,7 +310,7 @@ impl Engine {
     fn deliver(&self, handle: &InstanceHandle, key: InstanceKey, envelope: Envelope) {
         let Some(inbox) = handle.inbox() else { return };
         match inbox.deliver(envelope.message.clone()) {
-            Receipt::Now(Delivery::Accepted) => drop(self.metrics.delivered.inc()),
+            Receipt::Now(Delivery::Accepted) => self.metrics.delivered(&[envelope]),
             Receipt::Now(Delivery::Busy { .. }) => self.put_back(key, envelope),
             Receipt::Now(Delivery::Unknown) => self.report(envelope, &Reason::Unknown),
             Receipt::Now(Delivery::Refused { detail }) => self.report(envelope, &Reason::Refused(detail)),
@@ -342,8 +342,8 @@ impl Engine {
         let receiver = Some(envelope.role.clone()).filter(|_| !matches!(reason, Reason::NoReceivers));
         // The log has a note about these already.
         let is_noted = matches!(reason, Reason::Unauthorized | Reason::NoReceivers);
+        self.metrics.given_up(&envelope, reason);
         let reason = reason.to_string();
-        self.metrics.undelivered.inc();
         tracing::warn!(
             message_id = envelope.message.id.as_str(),
             name = envelope.public.as_str(),

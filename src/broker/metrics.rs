@@ -1,72 +1,108 @@
 //! Broker metrics for `GET /metrics`.
 
-use prometheus_client::encoding::text::encode;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// The broker's metrics. Gauges are set on each scrape.
+use super::rules::{Envelope, Load, Reason};
+use crate::metrics::{Histogram, Labelled};
+
+/// The broker's self. Gauges are set on each scrape.
 pub(crate) struct Metrics {
-    registry: Registry,
     pub(crate) accepted: Counter,
     pub(crate) unrouted: Counter,
     pub(crate) refused: Counter,
-    pub(crate) delivered: Counter,
     pub(crate) retried: Counter,
-    pub(crate) undelivered: Counter,
-    pub(crate) queued: Gauge,
-    pub(crate) queued_bytes: Gauge,
-    pub(crate) instances: Gauge,
-    pub(crate) oldest_ms: Gauge,
-    pub(crate) open_requests: Gauge,
+    delivered: Counter,
+    undelivered: Counter,
+    given_up: Labelled<2, Counter>,
+    delivery_duration: Labelled<2, Histogram>,
+    queued: Gauge,
+    queued_bytes: Gauge,
+    oldest: Gauge<f64, AtomicU64>,
+    instances: Gauge,
+    open_requests: Gauge,
+}
+
+/// Values of the gauges at one moment.
+pub(crate) struct Gauges {
+    pub(crate) load: Load,
+    /// Time for which the oldest message has waited for its receiver.
+    pub(crate) oldest: Duration,
+    pub(crate) instances: usize,
+    pub(crate) open_requests: usize,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("exorelay_broker");
-        let mut counter = |name: &str, help: &str| {
-            let counter = Counter::default();
-            registry.register(name, help, counter.clone());
-            counter
-        };
-        let accepted = counter("messages_accepted", "Messages accepted for delivery");
-        let unrouted = counter("messages_without_receivers", "Messages that no service receives");
-        let refused = counter("messages_refused", "Messages refused because queues were full or the broker shut down");
-        let delivered = counter("deliveries", "Deliveries that a receiver accepted");
-        let retried = counter("delivery_retries", "Delivery calls that failed and were retried");
-        let undelivered = counter("deliveries_given_up", "Deliveries that were given up and reported");
-        let mut gauge = |name: &str, help: &str| {
-            let gauge = Gauge::default();
-            registry.register(name, help, gauge.clone());
-            gauge
-        };
-        let queued = gauge("queued_messages", "Messages waiting for their receivers");
-        let queued_bytes = gauge("queued_bytes", "Payload bytes waiting for their receivers");
-        let instances = gauge("instances", "Instances on the roster");
-        let oldest_ms = gauge("queued_oldest_milliseconds", "Time for which the oldest message waits for its receiver");
-        let open_requests = gauge("open_requests", "Requests that wait for their replies");
         Self {
-            oldest_ms,
-            open_requests,
-            registry,
-            accepted,
-            unrouted,
-            refused,
-            delivered,
-            retried,
-            undelivered,
-            queued,
-            queued_bytes,
-            instances,
+            accepted: Counter::default(),
+            unrouted: Counter::default(),
+            refused: Counter::default(),
+            retried: Counter::default(),
+            delivered: Counter::default(),
+            undelivered: Counter::default(),
+            given_up: Labelled::new(["role", "cause"]),
+            delivery_duration: Labelled::new(["role", "message"]),
+            queued: Gauge::default(),
+            queued_bytes: Gauge::default(),
+            oldest: Gauge::default(),
+            instances: Gauge::default(),
+            open_requests: Gauge::default(),
         }
     }
 
-    /// Returns the metrics in the OpenMetrics text format.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        if let Err(error) = encode(&mut text, &self.registry) {
-            tracing::error!(%error, "cannot encode the metrics");
+    /// Registers every metric with `registry`, whose prefix is `exorelay_broker`.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let mut counter = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        counter("messages_accepted", "Messages accepted for delivery", &self.accepted);
+        counter("messages_without_receivers", "Messages that no service receives", &self.unrouted);
+        let help = "Messages refused because queues were full or the broker shut down";
+        counter("messages_refused", help, &self.refused);
+        counter("deliveries", "Deliveries that a receiver accepted", &self.delivered);
+        counter("delivery_retries", "Delivery calls that failed and were retried", &self.retried);
+        counter("deliveries_given_up", "Deliveries that were given up and reported", &self.undelivered);
+        let mut gauge = |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
+        gauge("queued_messages", "Messages waiting for their receivers", &self.queued);
+        gauge("queued_bytes", "Payload bytes waiting for their receivers", &self.queued_bytes);
+        gauge("instances", "Instances on the roster", &self.instances);
+        gauge("open_requests", "Requests that wait for their replies", &self.open_requests);
+        let help = "Time for which the oldest message waits for its receiver";
+        registry.register("queued_oldest_seconds", help, self.oldest.clone());
+        let help = "Deliveries that were given up and reported, by role of the receiver and cause";
+        registry.register("deliveries_given_up_by_cause", help, self.given_up.clone());
+        let help = "Time from the acceptance of a message until its receiver has it, by role of the receiver and name";
+        registry.register("delivery_duration_seconds", help, self.delivery_duration.clone());
+    }
+
+    /// Counts messages that their receivers have accepted.
+    pub(crate) fn delivered(&self, envelopes: &[Envelope]) {
+        if envelopes.is_empty() {
+            return;
         }
-        text
+        let now = Instant::now();
+        self.delivered.inc_by(envelopes.len() as u64);
+        for envelope in envelopes {
+            let duration = now.saturating_duration_since(envelope.accepted);
+            self.delivery_duration.get([envelope.role.as_str(), envelope.public.as_str()]).observe(duration);
+        }
+    }
+
+    /// Counts a message that was given up.
+    pub(crate) fn given_up(&self, envelope: &Envelope, reason: &Reason) {
+        self.undelivered.inc();
+        self.given_up.get([envelope.role.as_str(), reason.label()]).inc();
+    }
+
+    pub(crate) fn set(&self, gauges: &Gauges) {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.queued.set(count(gauges.load.messages));
+        self.queued_bytes.set(count(gauges.load.bytes));
+        self.oldest.set(gauges.oldest.as_secs_f64());
+        self.instances.set(count(gauges.instances));
+        self.open_requests.set(count(gauges.open_requests));
     }
 }

@@ -37,6 +37,7 @@ mod message_log;
 mod metrics;
 mod opening;
 mod response;
+mod role_metrics;
 pub mod routes;
 mod rules;
 mod service;

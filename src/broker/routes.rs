@@ -1,11 +1,15 @@
 //! The broker's HTTP API. exo 2.2.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{FromRef, Path, Query, Request, State};
 use axum::http::header::UPGRADE;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
+use bytes::Bytes;
+use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
@@ -17,9 +21,18 @@ use super::wire::{AbsentRow, Address, Announcement, INSTANCE_HEADER, InstanceRow
 use crate::http::access::bearer_token;
 use crate::http::{Introduction, Kind, Landing, Limits, Peer, Problem, is_browser, json_body, message_name, not_found};
 use crate::message::{self, HeldNames, InstanceId, Message, MessageName, Role, TraceParent, Verdict};
+use crate::metrics::Exposition;
 
 /// Builds the router: the original API (exo 2.2), registration with leases, batches, and endpoints for operators.
 pub fn router(broker: Broker, limits: &Limits) -> Router {
+    router_with(broker, limits, Registry::default())
+}
+
+/// Builds the router as [`router`] does. The broker's metrics join those of `registry`.
+pub(crate) fn router_with(broker: Broker, limits: &Limits, mut registry: Registry) -> Router {
+    broker.register_metrics(&mut registry);
+    let measured = broker.clone();
+    let exposition = Arc::new(Exposition::new(registry, move || measured.refresh_metrics()));
     Router::new()
         .route("/config.json", any(config))
         .route("/services", get(services).post(replace_services))
@@ -34,7 +47,7 @@ pub fn router(broker: Broker, limits: &Limits) -> Router {
         .route("/metrics", get(metrics))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Api { broker, limits: limits.for_envelopes() })
+        .with_state(Api { broker, limits: limits.for_envelopes(), exposition })
 }
 
 /// State shared by all routes.
@@ -42,6 +55,7 @@ pub fn router(broker: Broker, limits: &Limits) -> Router {
 struct Api {
     broker: Broker,
     limits: Limits,
+    exposition: Arc<Exposition>,
 }
 
 impl FromRef<Api> for Broker {
@@ -216,8 +230,8 @@ async fn ready(State(broker): State<Broker>) -> Result<Response, Problem> {
     }
 }
 
-async fn metrics(State(broker): State<Broker>) -> Response {
-    typed("application/openmetrics-text; version=1.0.0; charset=utf-8", broker.metrics())
+async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Response {
+    api.exposition.respond(&headers)
 }
 
 /// Answers a path without a route: the page of this listener, or 404. Programs get what the original answered in `compat`.

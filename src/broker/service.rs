@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use prometheus_client::registry::Registry;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -16,11 +17,14 @@ use super::following::Following;
 use super::handle::InstanceHandle;
 use super::journal::{Journal, Sink};
 use super::message_log::MessageLog;
+use super::metrics::Gauges;
+use super::role_metrics::Roles;
 use super::rules::{Endpoint, Filter, Load};
 use super::traffic::Refusal;
 use super::wire::{AbsentRow, Activity, Address, InstanceRow, Landscape, Lease, Listing, Undelivered};
 use crate::http::{Client, ClientLimits};
 use crate::message::{ActivityId, Inbox, InstanceId, Message, MessageName, Registration, Role, Verdict};
+use crate::metrics::openmetrics;
 
 /// Timeout for opening a connection to a receiver.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -176,21 +180,29 @@ impl Broker {
         (exchange.load(), exchange.longest_wait(Instant::now()).unwrap_or_default())
     }
 
-    /// Returns the metrics in Prometheus' text format.
+    /// Returns the metrics in the OpenMetrics text format.
     pub fn metrics(&self) -> String {
-        let (load, wait) = self.waiting();
+        let mut registry = Registry::default();
+        self.register_metrics(&mut registry);
+        self.refresh_metrics();
+        openmetrics(&registry)
+    }
+
+    /// Registers the metrics under the prefix `exorelay_broker`.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("exorelay_broker");
+        self.engine.metrics().register(registry);
+        registry.register_collector(Box::new(Roles(Arc::clone(&self.engine))));
+    }
+
+    /// Updates the gauges that are computed on request.
+    pub fn refresh_metrics(&self) {
+        let (load, oldest) = self.waiting();
         let (instances, open_requests) = {
             let exchange = self.engine.exchange();
             (exchange.registry().len(), exchange.open_requests())
         };
-        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let metrics = self.engine.metrics();
-        metrics.queued.set(gauge(load.messages));
-        metrics.queued_bytes.set(gauge(load.bytes));
-        metrics.instances.set(gauge(instances));
-        metrics.oldest_ms.set(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-        metrics.open_requests.set(gauge(open_requests));
-        metrics.text()
+        self.engine.metrics().set(&Gauges { load, oldest, instances, open_requests });
     }
 
     /// Returns true once [`Broker::close`] has begun.

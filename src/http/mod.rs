@@ -25,4 +25,4 @@ pub use problem::{Kind, Problem, not_found};
 pub use serve::{
     Answering, Answers, BindError, Caller, ConnectionPermit, Listening, Peer, Serving, WorkerHandle, Workers,
 };
-pub(crate) use serve::{CloseControl, Streak, live};
+pub(crate) use serve::{CloseControl, ListenerMetrics, Streak, live};

@@ -66,8 +66,8 @@ async fn run(State(listener): State<Listener>, request: Request<Body>) -> Result
         Answer::Accepted => listener.relay.deliver(message).wait().await,
         Answer::Handled => match listener.relay.receive_handled(message).await {
             Ok(Ok(())) => Delivery::Accepted,
-            Ok(Err(reason)) => {
-                let detail = format!("the handler of '{name}' failed: {reason}");
+            Ok(Err(failure)) => {
+                let detail = format!("the handler of '{name}' failed: {}", failure.reason);
                 return Err(Problem::new(Kind::Internal, detail));
             }
             Err(refused) => refused.into(),

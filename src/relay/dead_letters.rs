@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use super::metrics::Metrics;
-use super::rules::{DeadLetter, DeadLetterId, DeadLetterQueue, Direction};
+use super::rules::{Cause, DeadLetter, DeadLetterId, DeadLetterQueue, Direction};
 use crate::message::Message;
 use crate::sync::lock;
 
@@ -20,8 +20,13 @@ impl DeadLetters {
     }
 
     /// Adds a message and returns the id of its dead letter. At the limit the oldest dead letter is lost, which is logged.
-    pub(super) fn add(&self, message: &Message, direction: Direction, reason: String) -> DeadLetterId {
-        self.metrics.dead_letter();
+    pub(super) fn add(
+        &self,
+        message: &Message,
+        (direction, cause): (Direction, Cause),
+        reason: String,
+    ) -> DeadLetterId {
+        self.metrics.dead_letter(direction, cause);
         let (id, oldest) = lock(&self.queue).push(message.clone(), direction, reason, SystemTime::now());
         if let Some(lost) = oldest {
             tracing::error!(message_id = %lost, "dead letters are full: the oldest one is lost");
@@ -32,6 +37,10 @@ impl DeadLetters {
     /// Returns all dead letters, oldest first.
     pub(super) fn list(&self) -> Vec<DeadLetter> {
         lock(&self.queue).list()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        lock(&self.queue).len()
     }
 
     /// Removes and returns a dead letter.

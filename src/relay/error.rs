@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::rules::Cause;
 use crate::chain::chain;
 use crate::message::{ActivityId, MessageId, MessageName, OutOfBounds, Payload, PayloadError, Role, TextError};
 use crate::{bus, http};
@@ -145,6 +146,19 @@ pub enum Error {
         /// Problem with its value.
         problem: String,
     },
+}
+
+impl Error {
+    /// Returns the cause of the dead letter of a message that was not sent, for counting.
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Self::NoReceivers(_) => Cause::NoReceivers,
+            Self::Refused { .. } => Cause::BusRefused,
+            Self::Undeliverable { .. } => Cause::Undelivered,
+            Self::Busy { .. } => Cause::ReceiverBusy,
+            _ => Cause::Other,
+        }
+    }
 }
 
 fn limit(places: usize) -> String {

@@ -45,6 +45,7 @@ pub(crate) use incoming::{Subscription, service_envelope};
 pub(crate) use metrics::Metrics;
 pub(crate) use outgoing::Draft;
 pub use outgoing::Replies;
+pub(crate) use rules::{Attributed, Cause};
 pub use rules::{DeadLetter, DeadLetterId, Direction};
 pub use service::{Accepting, Context, Handler, HandlerError, Relay, Replied, Requesting, Sending, handler};
 pub(crate) use service::{CloseOnDrop, Fallback, Handlers};

@@ -26,10 +26,10 @@ pub use send::{Accepting, Sending};
 
 use super::dead_letters::DeadLetters;
 use super::events::EventSender;
-use super::incoming::{Accepted, HandlerTable, Incoming, Outcome, Refused, Subscription, Watching};
+use super::incoming::{Accepted, Failure, HandlerTable, Incoming, Outcome, Refused, Subscription, Watching};
 use super::outgoing::{self, Draft, Log, Outgoing, Sent};
 use super::presence::Presence;
-use super::{Config, DeadLetter, DeadLetterId, Direction, Error, Events, Identity, Metrics};
+use super::{Cause, Config, DeadLetter, DeadLetterId, Direction, Error, Events, Identity, Metrics};
 use crate::bus;
 use crate::http::Serving;
 use crate::message::{ActivityId, Message, MessageId, MessageName, Properties, Role};
@@ -277,7 +277,7 @@ impl Relay {
             Accepted::Done => return Ok(Ok(())),
             accepted @ (Accepted::Queued | Accepted::Run(_)) => self.run(accepted),
         }
-        Ok(finished.await.unwrap_or_else(|_| Err("the relay was closed".into())))
+        Ok(finished.await.unwrap_or_else(|_| Err(Failure::new(Cause::RelayClosed, "the relay was closed"))))
     }
 
     fn run(&self, accepted: Accepted<Handler>) {

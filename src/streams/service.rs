@@ -1,10 +1,9 @@
 //! The handle to all streams: runs commands through the writer, and opens readers.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
@@ -14,7 +13,7 @@ use super::config::Config;
 use super::error::Error;
 use super::event_cache::EventCache;
 use super::lifecycle::LifecycleEvents;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, StoreState};
 use super::read_view::{Deleted, ReadableStream};
 use super::reader::Reader;
 use super::recovery::recover;
@@ -26,6 +25,7 @@ use super::sweeper::sweep_when_due;
 use super::wire::{AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Kind, Lifetime, Offset, StreamPath};
 use super::writer::{Origin, Writer};
 use crate::http::WorkerHandle;
+use crate::metrics::openmetrics;
 use crate::store::{MemoryStore, Pace, Store, checksum_of};
 
 /// A handle to all streams. Cheap to clone; its tasks end with the last clone.
@@ -140,7 +140,7 @@ impl Streams {
         body: Bytes,
     ) -> Result<Appended, Error> {
         self.check_accepting()?;
-        let bytes = body.len() as u64;
+        let (bytes, began) = (body.len() as u64, Instant::now());
         let reservation = if bytes > 0 { Some(self.writer().reserve(bytes)?) } else { None };
         let kind = request.content_type.as_ref().map_or(Kind::Binary, ContentType::kind);
         let content = self.prepare(body, kind);
@@ -151,6 +151,7 @@ impl Streams {
         if appended.effect == Effect::Wrote {
             self.metrics().appended.inc();
             self.metrics().bytes_appended.inc_by(bytes);
+            self.metrics().append_duration.observe(began.elapsed());
         }
         Ok(appended)
     }
@@ -226,7 +227,7 @@ impl Streams {
 
     /// Registers the metrics under the prefix `exorelay_streams`.
     pub fn register_metrics(&self, registry: &mut Registry) {
-        self.metrics().register(registry);
+        self.metrics().register(self.config(), registry);
     }
 
     /// Updates the gauges that are computed on request.
@@ -234,6 +235,12 @@ impl Streams {
         let (streams, bytes) = self.with_ledger(|ledger, _| (ledger.streams_count(), ledger.content_bytes()));
         self.metrics().streams.set(i64::try_from(streams).unwrap_or(i64::MAX));
         self.metrics().content_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let state = match (self.failure(), self.writer().reserve(0)) {
+            (Some(_), _) => StoreState::Failed,
+            (None, Err(_)) => StoreState::Full,
+            (None, Ok(_)) => StoreState::Ok,
+        };
+        self.metrics().set_store(self.config(), state);
     }
 
     /// Returns the current metrics in the OpenMetrics text form.
@@ -241,9 +248,7 @@ impl Streams {
         let mut registry = Registry::default();
         self.register_metrics(&mut registry);
         self.refresh_metrics();
-        let mut text = String::new();
-        encode(&mut text, &registry).expect("writing to a string cannot fail");
-        text
+        openmetrics(&registry)
     }
 
     /// Accepts no new commands from now on, answers long-polls, and ends event streams, whose clients can continue where they

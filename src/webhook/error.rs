@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::wire::{AnswerError, SecretError};
 use crate::chain::chain;
 use crate::http::ClientError;
+use crate::relay::Cause;
 use crate::{message, relay};
 
 /// Reason why a webhook cannot start or a message was not handled; for the latter, its text becomes the reason of the
@@ -61,4 +62,16 @@ pub enum Error {
         /// Cause of the last failure, or the reason why there was no call.
         last: String,
     },
+}
+
+impl Error {
+    /// Returns the cause of the dead letter, for counting.
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Self::Refused { .. } | Self::Redirected { .. } => Cause::ServiceRefused,
+            Self::GaveUp { .. } => Cause::ServiceAway,
+            Self::Answer(_) | Self::AnswerTooLarge(_) | Self::Unsent { .. } => Cause::ReplyInvalid,
+            Self::Forward(_) | Self::Secret(_) | Self::Url(_) => Cause::Other,
+        }
+    }
 }

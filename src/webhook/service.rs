@@ -14,7 +14,7 @@ use super::wire::{self, AnswerError, Meaning, Reply};
 use super::{Config, Error, Format, Metrics};
 use crate::http::{Answer, Backoff, Client, ClientError};
 use crate::message::{Message, ReplyTo};
-use crate::relay::{self, Context, Fallback, Relay, handler};
+use crate::relay::{self, Attributed, Context, Fallback, Relay, handler};
 use crate::sync::lock;
 
 /// Delivers messages to one service. Cheap to clone; clones share connections, concurrency limit and breaker.
@@ -80,7 +80,10 @@ impl Webhook {
         Fallback {
             handler: handler(move |message, context| {
                 let webhook = webhook.clone();
-                async move { Ok(webhook.deliver(&message, &context).await?) }
+                async move {
+                    let delivered = webhook.deliver(&message, &context).await;
+                    delivered.map_err(|error| Attributed { cause: error.cause(), error: error.into() }.into())
+                }
             }),
             error: Arc::new(move || health.trouble()),
         }
@@ -210,7 +213,7 @@ impl Webhook {
         };
         schedule.begin_attempt();
         let request = inner.target.request(message, schedule.attempts(), SystemTime::now())?;
-        let call = inner.client.call(request);
+        let (made, call) = (Instant::now(), inner.client.call(request));
         let timeout = inner.config.client_limits().timeout;
         let cut = schedule.shortened(Instant::now(), timeout);
         let answer = match cut {
@@ -220,6 +223,11 @@ impl Webhook {
             }),
         };
         let (outcome, cause) = classify(&answer);
+        let status = match outcome {
+            Outcome::Status(status) => Some(status),
+            Outcome::Silence => None,
+        };
+        inner.metrics.called(&message.name, made, status);
         if let Some(change) = permit.finish(outcome, &cause) {
             self.report(change, cause.clone(), context.relay());
         }

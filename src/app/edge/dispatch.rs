@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use prometheus_client::registry::Registry;
 
 use super::operations;
 use crate::app::Error;
@@ -28,8 +29,8 @@ struct Mount {
 }
 
 impl Dispatch {
-    /// Collects the routes of all systems. Errors: [`Error::SystemPath`] if two paths overlap or one is malformed.
-    pub(super) fn new(systems: &[Arc<dyn System>], limits: &Limits) -> Result<Self, Error> {
+    /// Collects the routes of all systems, whose metrics join those of `registry`. Errors: [`Error::SystemPath`] if two paths overlap or one is malformed.
+    pub(super) fn new(systems: &[Arc<dyn System>], registry: Registry, limits: &Limits) -> Result<Self, Error> {
         let mut mounts: Vec<Mount> = Vec::new();
         for system in systems {
             let routes = system.routes(limits);
@@ -40,7 +41,7 @@ impl Dispatch {
                 mounts.push(Mount { path, system: system.name(), answers: Arc::clone(&routes.answers) });
             }
         }
-        Ok(Self { mounts, operations: operations::router(systems) })
+        Ok(Self { mounts, operations: operations::router(systems, registry) })
     }
 }
 

@@ -5,31 +5,33 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, Method, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 
-use crate::app::metrics;
 use crate::app::system::System;
 use crate::http::{Introduction, Kind, Landing, Problem};
+use crate::metrics::Exposition;
 
 /// The paths that no system can have.
 pub(super) const PATHS: [&str; 4] = ["/health", "/ready", "/metrics", "/guide"];
 
-/// The systems of a listener and the registry of all their metrics.
+/// The systems of a listener and the metrics of all of them.
 struct Operations {
     systems: Vec<Arc<dyn System>>,
-    registry: Registry,
+    metrics: Exposition,
 }
 
-/// Returns the routes for operators, and a problem answer for every other path or method.
-pub(super) fn router(systems: &[Arc<dyn System>]) -> Router {
-    let mut registry = Registry::default();
+/// Returns the routes for operators, and a problem answer for every other path or method. The metrics of the systems join
+/// those of `registry`.
+pub(super) fn router(systems: &[Arc<dyn System>], mut registry: Registry) -> Router {
     for system in systems {
         system.register_metrics(&mut registry);
     }
+    let measured = systems.to_vec();
+    let metrics = Exposition::new(registry, move || measured.iter().for_each(|system| system.refresh_metrics()));
     let [health_path, ready_path, metrics_path, _] = PATHS;
     let router = Router::new()
         .route(health_path, get(health))
@@ -39,7 +41,7 @@ pub(super) fn router(systems: &[Arc<dyn System>]) -> Router {
         .fallback(router)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(map_response(secured))
-        .with_state(Arc::new(Operations { systems: systems.to_vec(), registry }))
+        .with_state(Arc::new(Operations { systems: systems.to_vec(), metrics }))
 }
 
 /// The page for a person who opens this listener: its systems, then its operations.
@@ -68,11 +70,8 @@ async fn ready(State(operations): State<Arc<Operations>>) -> Result<Response, Pr
     }
 }
 
-async fn metrics_text(State(operations): State<Arc<Operations>>) -> Response {
-    for system in &operations.systems {
-        system.refresh_metrics();
-    }
-    typed(metrics::CONTENT_TYPE, metrics::text(&operations.registry))
+async fn metrics_text(State(operations): State<Arc<Operations>>, headers: HeaderMap) -> Response {
+    operations.metrics.respond(&headers)
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {

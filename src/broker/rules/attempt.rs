@@ -142,6 +142,22 @@ pub(crate) enum Reason {
     NoReceivers,
 }
 
+impl Reason {
+    /// Returns the text by which a cause is counted.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Window { .. } => "not_delivered_in_time",
+            Self::QueueFull => "queue_full",
+            Self::Unknown => "unknown_to_receiver",
+            Self::Refused(_) => "refused_by_receiver",
+            Self::Unauthorized => "unauthorized",
+            Self::NotAuthorized { .. } => "not_authorized_in_time",
+            Self::Closed => "broker_closed",
+            Self::NoReceivers => "no_receivers",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

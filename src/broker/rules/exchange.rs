@@ -2,13 +2,14 @@
 
 mod authorizing;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::dispatcher::{Incoming, nobody};
 use super::mailboxes::Mailboxes;
 use super::{
     Attempt, Dispatcher, Effect, Endpoint, Envelope, InstanceKey, Lanes, Load, Note, Outcome, Reason, Registry,
-    SecurityAdapter, Work,
+    RoleFigures, SecurityAdapter, Work,
 };
 use crate::broker::Error;
 use crate::broker::config::Config;
@@ -181,25 +182,25 @@ impl<H: Clone> Exchange<H> {
         self.mailboxes().take(now, key, lanes, effects)
     }
 
-    /// Ends the delivery that [`Exchange::take`] has started. Returns the number of delivered messages.
+    /// Ends the delivery that [`Exchange::take`] has started. Returns the delivered messages.
     pub(crate) fn record_outcome(
         &mut self,
         now: Instant,
         key: InstanceKey,
         attempt: Attempt,
         effects: &mut Vec<Effect<H>>,
-    ) -> usize {
+    ) -> Vec<Envelope> {
         self.mailboxes().record_outcome(now, key, attempt, effects)
     }
 
-    /// Ends a delivery that [`Exchange::take`] has started beside others. Returns the number of delivered messages.
+    /// Ends a delivery that [`Exchange::take`] has started beside others. Returns the delivered messages.
     pub(crate) fn record_single(
         &mut self,
         now: Instant,
         (key, sequence): (InstanceKey, u64),
         attempt: Attempt,
         effects: &mut Vec<Effect<H>>,
-    ) -> usize {
+    ) -> Vec<Envelope> {
         self.mailboxes().conclude_single(key, sequence);
         self.record_outcome(now, key, attempt, effects)
     }
@@ -210,14 +211,14 @@ impl<H: Clone> Exchange<H> {
         self.mailboxes().defer(key, envelope)
     }
 
-    /// Records the answer to a deferred envelope. Returns true if it was delivered.
+    /// Records the answer to a deferred envelope. Returns it if it was delivered.
     pub(crate) fn complete_deferred(
         &mut self,
         now: Instant,
         envelope: (InstanceKey, u64),
         outcome: Outcome,
         effects: &mut Vec<Effect<H>>,
-    ) -> bool {
+    ) -> Option<Envelope> {
         self.mailboxes().complete_deferred(now, envelope, outcome, effects)
     }
 
@@ -278,6 +279,22 @@ impl<H: Clone> Exchange<H> {
     /// Returns the time for which the oldest message has been waiting for its receiver.
     pub(crate) fn longest_wait(&self, now: Instant) -> Option<Duration> {
         self.dispatcher.mailboxes().queues().oldest().map(|accepted| now.saturating_duration_since(accepted))
+    }
+
+    /// Returns the figures of every role that is present or has messages waiting, in order.
+    pub(crate) fn figures_by_role(&self, now: Instant) -> Vec<(Role, RoleFigures)> {
+        let (registry, queues) = (self.registry(), self.dispatcher.mailboxes().queues());
+        let mut roles: BTreeMap<Role, RoleFigures> = BTreeMap::new();
+        let mut add = |role: &Role, instances, (messages, oldest): (usize, Option<Instant>)| {
+            let figures = roles.entry(role.clone()).or_default();
+            figures.instances += instances;
+            figures.messages += messages;
+            let oldest = oldest.map(|accepted| now.saturating_duration_since(accepted)).unwrap_or_default();
+            figures.oldest = figures.oldest.max(oldest);
+        };
+        registry.present().for_each(|(key, instance)| add(&instance.role, 1, queues.waiting(key)));
+        queues.waiting_for_absent().for_each(|(role, waiting)| add(role, 0, waiting));
+        roles.into_iter().collect()
     }
 
     /// Returns the number of requests that wait for their replies.

@@ -244,7 +244,7 @@ impl<H: Clone> Mailboxes<H> {
         key: InstanceKey,
         attempt: Attempt,
         effects: &mut Vec<Effect<H>>,
-    ) -> usize {
+    ) -> Vec<Envelope> {
         let (delivered, rejected) = self.queues.record_outcome(key, attempt);
         for (envelope, reason) in rejected {
             Effect::give_up(envelope, reason, effects);
@@ -265,11 +265,11 @@ impl<H: Clone> Mailboxes<H> {
         (key, sequence): (InstanceKey, u64),
         outcome: Outcome,
         effects: &mut Vec<Effect<H>>,
-    ) -> bool {
-        let Some(mut envelope) = self.queues.complete_deferred(key, sequence) else { return false };
-        let is_delivered = outcome == Outcome::Delivered;
+    ) -> Option<Envelope> {
+        let mut envelope = self.queues.complete_deferred(key, sequence)?;
+        let mut delivered = None;
         match outcome {
-            Outcome::Delivered => {}
+            Outcome::Delivered => delivered = Some(envelope),
             Outcome::Rejected(reason) => Effect::give_up(envelope, reason, effects),
             Outcome::Retry(_) => {
                 envelope.tries += 1;
@@ -278,7 +278,7 @@ impl<H: Clone> Mailboxes<H> {
             }
         }
         self.remove_if_gone(now, key, effects);
-        is_delivered
+        delivered
     }
 
     /// See [`super::Exchange::put_back`].

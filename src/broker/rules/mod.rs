@@ -61,8 +61,8 @@ use instance::{Instance, Interface};
 pub(crate) use key::InstanceKey;
 pub(crate) use queue::Lanes;
 use queue::Queue;
-pub(crate) use queues::Load;
 use queues::{AWAY, Occupancy, QueueLimits, QueueView, Queues};
+pub(crate) use queues::{Load, RoleFigures};
 #[cfg(test)]
 pub(crate) use record::Record;
 pub(crate) use record::{FailedDelivery, Filter, TimedRecord};

@@ -15,6 +15,17 @@ pub(crate) struct Load {
     pub(crate) bytes: usize,
 }
 
+/// Figures of one role.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RoleFigures {
+    /// Instances on the roster.
+    pub(crate) instances: usize,
+    /// Messages that are not delivered.
+    pub(crate) messages: usize,
+    /// Time for which the oldest of them that is not in delivery has waited.
+    pub(crate) oldest: Duration,
+}
+
 /// Limits on undelivered messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QueueLimits {
@@ -158,6 +169,17 @@ impl Queues {
         queues.chain(self.backlogs.values().filter_map(Backlog::oldest)).min()
     }
 
+    /// Returns the length of the queue of an instance, and the time at which the oldest envelope was accepted that is not in
+    /// delivery.
+    pub(crate) fn waiting(&self, key: InstanceKey) -> (usize, Option<Instant>) {
+        self.queues.get(&key).map_or((0, None), |queue| (queue.len(), queue.oldest()))
+    }
+
+    /// Returns the same of the roles that have no instance.
+    pub(crate) fn waiting_for_absent(&self) -> impl Iterator<Item = (&Role, (usize, Option<Instant>))> {
+        self.backlogs.iter().map(|(role, backlog)| (role, (backlog.len(), backlog.oldest())))
+    }
+
     pub(crate) fn is_idle(&self, key: InstanceKey) -> bool {
         self.queues.get(&key).is_some_and(Queue::is_idle)
     }
@@ -271,13 +293,17 @@ impl Queues {
         }
     }
 
-    /// Ends a delivery. Returns the number of delivered messages, and the rejected ones.
-    pub(crate) fn record_outcome(&mut self, key: InstanceKey, attempt: Attempt) -> (usize, Vec<(Envelope, Reason)>) {
-        let Some(queue) = self.queues.get_mut(&key) else { return (0, Vec::new()) };
+    /// Ends a delivery. Returns the delivered messages, and the rejected ones.
+    pub(crate) fn record_outcome(
+        &mut self,
+        key: InstanceKey,
+        attempt: Attempt,
+    ) -> (Vec<Envelope>, Vec<(Envelope, Reason)>) {
+        let Some(queue) = self.queues.get_mut(&key) else { return (Vec::new(), Vec::new()) };
         let (delivered, rejected) = queue.record_outcome(attempt);
         let finished = delivered.iter().chain(rejected.iter().map(|(envelope, _)| envelope));
         finished.for_each(|envelope| self.load.subtract(envelope));
-        (delivered.len(), rejected)
+        (delivered, rejected)
     }
 
     /// Adds an envelope that its receiver has, but has not answered, see [`Queue::defer`]. Returns it if there is no such

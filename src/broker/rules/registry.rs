@@ -78,6 +78,11 @@ impl<H> Registry<H> {
         self.roster.posted(role)
     }
 
+    /// Returns the instances that have not left, with their keys.
+    pub(crate) fn present(&self) -> impl Iterator<Item = (InstanceKey, &Instance<H>)> {
+        self.roster.present()
+    }
+
     /// Returns the number of instances that have not left.
     pub(crate) fn present_len(&self) -> usize {
         self.roster.present().count()

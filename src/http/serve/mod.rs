@@ -3,6 +3,7 @@
 mod answering;
 mod closing;
 mod live;
+mod metrics;
 mod permit;
 mod server;
 mod shared;
@@ -13,6 +14,7 @@ mod workers;
 pub use answering::{Answering, Answers, Caller, Peer};
 pub(crate) use closing::CloseControl;
 pub(crate) use live::live;
+pub(crate) use metrics::ListenerMetrics;
 pub use permit::ConnectionPermit;
 pub use server::{BindError, Listening, Serving};
 pub(crate) use workers::Streak;

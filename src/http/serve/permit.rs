@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
+use super::metrics::OpenConnection;
 use super::workers::{WorkerHandle, WorkerSlot};
 
 /// One of `connections_max` connections, and its slot with a worker. An extension of upgrade requests: the handler that
@@ -14,12 +15,13 @@ pub struct ConnectionPermit(Arc<Held>);
 
 struct Held {
     _permit: OwnedSemaphorePermit,
+    _open: Option<OpenConnection>,
     slot: Option<WorkerSlot>,
 }
 
 impl ConnectionPermit {
-    pub(super) fn new(permit: OwnedSemaphorePermit, slot: Option<WorkerSlot>) -> Self {
-        Self(Arc::new(Held { _permit: permit, slot }))
+    pub(super) fn new(permit: OwnedSemaphorePermit, slot: Option<WorkerSlot>, open: Option<OpenConnection>) -> Self {
+        Self(Arc::new(Held { _permit: permit, _open: open, slot }))
     }
 
     /// Returns the worker that serves the connection, if the listener has workers.

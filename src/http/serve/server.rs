@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Request;
@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use super::answering::{Answers, Caller, Peer};
 use super::closing::CloseControl;
 use super::live::send_chunks;
+use super::metrics::{Counted, ListenerMetrics};
 use super::permit::ConnectionPermit;
 use super::shared::SharedConnection;
 use super::stalled::Stalled;
@@ -77,6 +78,7 @@ pub enum BindError {
 pub struct Listening {
     listener: TcpListener,
     address: SocketAddr,
+    counted: Option<Counted>,
 }
 
 impl Listening {
@@ -90,7 +92,7 @@ impl Listening {
         let opened = async {
             let listener = TcpListener::bind(&address).await?;
             let local = listener.local_addr()?;
-            Ok(Self { listener, address: local })
+            Ok(Self { listener, address: local, counted: None })
         };
         opened.await.map_err(|source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => BindError::InUse { option, address, port },
@@ -101,6 +103,12 @@ impl Listening {
     /// Returns the bound address, with the real port even if 0 was requested.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Counts its connections and requests in `metrics`, under this name.
+    pub(crate) fn counted(mut self, metrics: &ListenerMetrics, name: &'static str) -> Self {
+        self.counted = Some(metrics.of(name));
+        self
     }
 
     /// Starts serving `answers` on the current runtime.
@@ -116,7 +124,11 @@ impl Listening {
     fn serve_at(self, workers: Option<Workers>, answers: impl Answers, limits: &Limits) -> Serving {
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
+        if let Some(counted) = &self.counted {
+            counted.limited(limits.connections_max);
+        }
         let accepting = Accepting {
+            counted: self.counted,
             answers: Arc::new(answers),
             workers: workers.as_ref().map(Workers::share),
             http: http_of(limits),
@@ -188,6 +200,7 @@ fn http_of(limits: &Limits) -> http1::Builder {
 
 /// State of the accept loop.
 struct Accepting {
+    counted: Option<Counted>,
     answers: Arc<dyn Answers>,
     workers: Option<Workers>,
     http: http1::Builder,
@@ -234,10 +247,11 @@ impl Accepting {
             None => (stream, None),
             Some(workers) => workers.assign(stream).map(|(stream, slot)| (stream, Some(slot)))?,
         };
+        tracing::debug!(%peer, "connection accepted");
         let stream = Stalled::new(stream, self.write_timeout);
-        let permit = ConnectionPermit::new(permit, slot);
+        let permit = ConnectionPermit::new(permit, slot, self.counted.as_ref().map(Counted::connected));
         let tasks = (self.stop.clone(), self.connections.clone());
-        let served = (peer, permit.clone());
+        let served = (peer, permit.clone(), self.counted.clone());
         let serving = serve_connection(stream, served, self.http.clone(), Arc::clone(&self.answers), tasks);
         permit.spawn(&self.connections, serving);
         Ok(())
@@ -246,7 +260,7 @@ impl Accepting {
 
 async fn serve_connection(
     stream: Stalled<TcpStream>,
-    (peer, permit): (SocketAddr, ConnectionPermit),
+    (peer, permit, counted): (SocketAddr, ConnectionPermit, Option<Counted>),
     mut http: http1::Builder,
     answers: Arc<dyn Answers>,
     (stop, connections): (CancellationToken, TaskTracker),
@@ -259,6 +273,7 @@ async fn serve_connection(
     let service = service_fn(move |request: Request<Incoming>| {
         let open_request = caller.worker.as_ref().map(|worker: &WorkerHandle| worker.open_request(number));
         let (method, version, connection) = (request.method().clone(), request.version(), connection.clone());
+        let counted = counted.clone().map(|counted| (counted, Instant::now()));
         let mut request = request.map(Body::new);
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(permit.clone());
@@ -266,6 +281,9 @@ async fn serve_connection(
         }
         answers.answer(request, caller.clone()).map(move |mut response| {
             drop(open_request);
+            if let Some((counted, began)) = counted {
+                counted.answered(&method, response.status(), began.elapsed());
+            }
             connection.keep_live(&method, version, &mut response);
             Ok::<_, Infallible>(response)
         })

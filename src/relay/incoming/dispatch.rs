@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::failures::Failures;
 use super::handlers::HandlerTable;
 use super::jobs::{Job, Jobs};
-use super::outcome::{Outcome, RETRY_AFTER, Refused};
+use super::outcome::{Failure, Outcome, RETRY_AFTER, Refused};
 use super::rules::{Answerable, Fingerprint, Occasional, Seen, Sight};
 use super::subscribers::Subscribers;
 use super::watch::ActivityWatchers;
@@ -28,7 +28,7 @@ use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
 use crate::relay::outgoing::{Late, Outgoing, ReplyOutcome};
 use crate::relay::panics::panic_text;
-use crate::relay::{Config, Error, Metrics};
+use crate::relay::{Attributed, Cause, Config, Error, Metrics};
 use crate::sync::lock;
 
 /// Reason why requests are not answered by a relay that is closed.
@@ -128,9 +128,10 @@ impl<H: Clone> Incoming<H> {
                 return Err(Refused::Busy { retry_after: RETRY_AFTER });
             }
         }
+        let name = message.name.clone();
         let outcome = self.route(message, done);
         if outcome.is_ok() {
-            self.metrics.received();
+            self.metrics.received(&name);
         } else {
             self.metrics.refused();
             lock(&self.seen).remove(fingerprint);
@@ -220,7 +221,7 @@ impl<H: Clone> Incoming<H> {
         lock(&self.answerable).insert(&message);
         let handler = self.handlers().find(&message.name, || self.fallback_wants(&message));
         if let Some(handler) = handler {
-            let job = self.jobs.enter(Job { message, handler, done })?;
+            let job = self.jobs.enter(Job { message, accepted: Instant::now(), handler, done })?;
             return Ok(job.map_or(Accepted::Queued, Accepted::Run));
         }
         if self.subscribers.accepts(&message.name) {
@@ -252,7 +253,7 @@ impl<H: Clone> Incoming<H> {
         call: impl Fn(&H, Message) -> BoxFuture<'static, Handled> + Send + Sync,
     ) {
         let mut next = Some(job);
-        while let Some(Job { message, handler, done }) = next {
+        while let Some(Job { message, accepted, handler, done }) = next {
             let span = tracing::debug_span!(
                 "message",
                 message_id = %message.id,
@@ -267,8 +268,9 @@ impl<H: Clone> Incoming<H> {
                     None => running.await,
                     Some(_) => self.unless_abandoned(running).await,
                 };
-                if let Err(reason) = &outcome {
-                    self.failures.report(&message, reason);
+                self.metrics.handled(&message.name, accepted);
+                if let Err(failure) = &outcome {
+                    self.failures.report(&message, failure);
                 }
                 if let Some(done) = done {
                     // The caller may have gone away.
@@ -287,7 +289,7 @@ impl<H: Clone> Incoming<H> {
             // First, so that a handler that is done at once costs no wait for the other.
             biased;
             outcome = running => outcome,
-            () = self.abandoned.cancelled() => Err(CLOSED.into()),
+            () = self.abandoned.cancelled() => Err(closed()),
         };
         self.requests_running.fetch_sub(1, Ordering::AcqRel);
         outcome
@@ -351,12 +353,23 @@ impl<H: Clone> Incoming<H> {
     }
 }
 
+/// Returns the failure of a message that a closed relay has not handled.
+fn closed() -> Failure {
+    Failure::new(Cause::RelayClosed, CLOSED)
+}
+
 /// Returns the outcome of a handler, which may panic.
 async fn handled(call: impl Future<Output = Handled>) -> Outcome {
     match AssertUnwindSafe(call).catch_unwind().await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(chain(&*error)),
-        Err(panic) => Err(format!("the handler panicked: {}", panic_text(&*panic))),
+        Ok(Err(error)) => {
+            let cause = error.downcast_ref::<Attributed>().map_or(Cause::HandlerFailed, |known| known.cause);
+            Err(Failure::new(cause, chain(&*error)))
+        }
+        Err(panic) => {
+            let reason = format!("the handler panicked: {}", panic_text(&*panic));
+            Err(Failure::new(Cause::HandlerPanicked, reason))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::outcome::Failure;
 use crate::message::Message;
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
@@ -26,13 +27,14 @@ impl Failures {
     }
 
     /// Makes a message a dead letter and an event, and notifies the requester who waits for its reply.
-    pub(super) fn report(&self, message: &Message, reason: &str) -> DeadLetterId {
+    pub(super) fn report(&self, message: &Message, failure: &Failure) -> DeadLetterId {
+        let Failure { cause, reason } = failure;
         let (message_id, name) = (&message.id, &message.name);
         tracing::warn!(%message_id, %name, reason, "message was not handled, it is now a dead letter");
-        let letter = self.dead_letters.add(message, Direction::Incoming, reason.to_owned());
+        let letter = self.dead_letters.add(message, (Direction::Incoming, *cause), reason.clone());
         self.notify_requester(message, reason);
         let (name, id) = (message.name.clone(), message.id.clone());
-        self.events.error(Error::HandlerFailed { name, id, reason: reason.to_owned() });
+        self.events.error(Error::HandlerFailed { name, id, reason: reason.clone() });
         letter
     }
 

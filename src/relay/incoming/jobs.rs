@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -13,6 +14,8 @@ use crate::sync::lock;
 /// A message with the handler that it goes to.
 pub(in crate::relay) struct Job<H> {
     pub(super) message: Message,
+    /// Time at which it was accepted.
+    pub(super) accepted: Instant,
     pub(super) handler: H,
     /// Receives the outcome, if a caller waits for it.
     pub(super) done: Option<oneshot::Sender<Outcome>>,

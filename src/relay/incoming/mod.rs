@@ -11,7 +11,7 @@ mod watch;
 
 pub(super) use dispatch::{Accepted, Incoming};
 pub(crate) use handlers::{Fallback, HandlerTable};
-pub(crate) use outcome::{Outcome, Refused};
+pub(crate) use outcome::{Failure, Outcome, Refused};
 pub(crate) use rules::service_envelope;
 pub(crate) use subscribers::Subscription;
 pub use watch::Watching;

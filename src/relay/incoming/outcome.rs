@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::message::Delivery;
+use crate::relay::Cause;
 
 /// Wait suggested to a broker that found the inbox full.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -33,5 +34,19 @@ impl From<Refused> for Delivery {
     }
 }
 
-/// Result of a handler. The error is the reason of the dead letter.
-pub(crate) type Outcome = Result<(), String>;
+/// Failure of a handler, which makes its message a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) cause: Cause,
+    /// Reason of the dead letter, for people.
+    pub(crate) reason: String,
+}
+
+impl Failure {
+    pub(crate) fn new(cause: Cause, reason: impl Into<String>) -> Self {
+        Self { cause, reason: reason.into() }
+    }
+}
+
+/// Result of a handler.
+pub(crate) type Outcome = Result<(), Failure>;

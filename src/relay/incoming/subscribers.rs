@@ -8,10 +8,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::failures::Failures;
+use super::outcome::Failure;
 use super::rules::{Holder, LeaseLimits, Leases, Offered};
 use crate::message::{Message, MessageId, MessageName, Role};
 use crate::relay::dead_letters::DeadLetters;
-use crate::relay::{Config, DeadLetterId};
+use crate::relay::{Cause, Config, DeadLetterId};
 use crate::sync::lock;
 
 /// Interval at which leases are checked.
@@ -188,7 +189,8 @@ impl Subscribers {
         for Offered { message, attempt } in given_up {
             let plural = if attempt == 1 { "delivery" } else { "deliveries" };
             // Not under the lock: a bus in this process may deliver the next message meanwhile.
-            let letter = self.failures.report(&message, &format!("not acknowledged after {attempt} {plural}"));
+            let reason = format!("not acknowledged after {attempt} {plural}");
+            let letter = self.failures.report(&message, &Failure::new(Cause::NotAcknowledged, reason));
             let mut state = lock(&self.state);
             if state.given_up.len() >= self.given_up_max {
                 state.given_up.pop_front();

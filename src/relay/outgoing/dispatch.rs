@@ -87,7 +87,7 @@ impl Outgoing {
     /// Makes a request and waits for its reply. Under an idempotency key only the first of equal requests is made, and its
     /// reply is kept for all of them. Dropping the future ends the request; its message may have been sent.
     pub(in crate::relay) async fn request(&self, draft: Draft, timeout: Duration) -> Result<Message, Error> {
-        let (name, deadline) = (draft.name.clone(), deadline_in(timeout));
+        let (name, deadline, made) = (draft.name.clone(), deadline_in(timeout), std::time::Instant::now());
         let exchange = async {
             if draft.idempotency_key.is_some() {
                 return self.join(draft, deadline, Answers::One)?.next().await;
@@ -97,10 +97,10 @@ impl Outgoing {
             self.dispatch(message, Some(deadline)).wait().await?;
             reply.await.unwrap_or(Err(Error::Closed))
         };
-        match tokio::time::timeout_at(deadline, exchange).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Error::NoReply { name, timeout }),
-        }
+        let ended = tokio::time::timeout_at(deadline, exchange).await;
+        let outcome = ended.unwrap_or_else(|_| Err(Error::NoReply { name: name.clone(), timeout }));
+        self.metrics.requested(&name, made, &outcome);
+        outcome
     }
 
     /// Makes a request and returns the stream of its replies. Under an idempotency key it has the replies of the first of
@@ -164,7 +164,7 @@ impl Outgoing {
                 None => self.outbox.push(message, until),
             },
             Some(verdict) => {
-                self.metrics.sent(&verdict);
+                self.metrics.sent(&message.name, &verdict);
                 Receipt::Now(error_of(&message, &verdict).map_or(Ok(()), Err))
             }
         }
@@ -195,10 +195,11 @@ impl Outgoing {
         &self.outbox
     }
 
-    /// Concludes a message of the outbox, on which the bus has decided. A failure goes to the requester who waits for a
+    /// Concludes a message that is in the outbox `since` then, on which the bus has decided. A failure goes to the requester who waits for a
     /// reply, else to the dead letters; that of a reply also to the requester elsewhere who waits for it.
-    pub(super) fn conclude(&self, message: &Message, verdict: &Verdict) {
-        self.metrics.sent(verdict);
+    pub(super) fn conclude(&self, message: &Message, since: std::time::Instant, verdict: &Verdict) {
+        self.metrics.sent(&message.name, verdict);
+        self.metrics.published(&message.name, since, verdict);
         let Some(error) = error_of(message, verdict) else { return };
         if self.fail(&message.id, &error) {
             return;
@@ -207,7 +208,7 @@ impl Outgoing {
             return self.late_notice(&message.id, &error);
         }
         tracing::warn!(message_id = %message.id, name = %message.name, error = chain(&error), "message was not sent");
-        self.dead_letters.add(message, Direction::Outgoing, chain(&error));
+        self.dead_letters.add(message, (Direction::Outgoing, error.cause()), chain(&error));
         if let Some(request) = request_of(message) {
             let reason = format!("its reply was not sent: {}", chain(&error));
             if let Err(error) = self.report_failure(&request, &reason, None) {
@@ -308,7 +309,7 @@ impl Outgoing {
         // The next call under its idempotency key sends it again.
         self.calls.accept(id, &Err(error.clone()));
         if let Some(message) = message {
-            self.dead_letters.add(&message, Direction::Outgoing, chain(&error));
+            self.dead_letters.add(&message, (Direction::Outgoing, error.cause()), chain(&error));
         }
         self.events.error(error);
     }

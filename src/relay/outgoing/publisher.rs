@@ -87,7 +87,7 @@ async fn publish_once(outgoing: &Outgoing, batch: &mut Batch) -> Result<(), bus:
     assert!(verdicts.len() <= batch.messages.len(), "the bus returned more verdicts than it was given messages");
     for ((message, waiting), verdict) in batch.messages.iter().zip(&batch.waiting).zip(verdicts) {
         if waiting.fails_if_busy() || !matches!(verdict, Verdict::Busy { .. }) {
-            outgoing.conclude(message, verdict);
+            outgoing.conclude(message, waiting.since, verdict);
         }
     }
     outgoing.outbox().settle(batch, verdicts);

@@ -69,6 +69,10 @@ impl DeadLetterQueue {
         (id, self.letters.pop_front().map(|oldest| oldest.message.id))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.letters.len()
+    }
+
     /// Removes a dead letter, to replay or discard it.
     pub(crate) fn take(&mut self, id: DeadLetterId) -> Option<DeadLetter> {
         let index = self.letters.iter().position(|letter| letter.id == id)?;

@@ -1,6 +1,8 @@
 //! Pure rules that both directions share.
 
+mod cause;
 mod dead_letters;
 
+pub(crate) use cause::{Attributed, Cause};
 pub(crate) use dead_letters::DeadLetterQueue;
 pub use dead_letters::{DeadLetter, DeadLetterId, Direction};

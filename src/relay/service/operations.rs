@@ -65,6 +65,7 @@ impl Relay {
             inbox_messages: self.0.incoming.inbox(),
             inbox_age: self.0.incoming.subscribers().oldest().map_or(Duration::ZERO, |(_, age)| age),
             online: self.bus_error().is_none(),
+            dead_letters: self.0.dead_letters.len(),
         });
     }
 }

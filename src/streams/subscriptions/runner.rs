@@ -1,6 +1,6 @@
 //! The task that runs what is due: wakes, retries and ends of leases.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -80,8 +80,11 @@ impl SubscriptionService {
             });
             for attempt in attempts.await? {
                 let call = self.webhook_client.deliver(attempt.clone(), self.writer.clock.now_ms() / 1000);
+                let duration = self.webhooks.duration.clone();
                 calls.spawn(async move {
+                    let began = Instant::now();
                     let outcome = call.await;
+                    duration.observe(began.elapsed());
                     (attempt, outcome)
                 });
             }

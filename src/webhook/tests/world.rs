@@ -105,7 +105,7 @@ impl World {
     /// Delivers one message and waits until it is handled or a dead letter. Errors: the reason of the dead letter.
     pub(super) async fn handle(&self, message: Message) -> Result<(), String> {
         let before = self.relay.dead_letters().len();
-        let outcome = self.relay.receive_handled(message).await.unwrap();
+        let outcome = self.relay.receive_handled(message).await.unwrap().map_err(|failure| failure.reason);
         let letters = self.relay.dead_letters();
         let reason = letters.get(before).map(|letter| letter.reason.clone());
         assert_eq!(outcome.as_ref().err(), reason.as_ref());

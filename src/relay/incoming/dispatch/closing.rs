@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{CLOSED, Incoming};
+use super::{CLOSED, Incoming, closed};
 use crate::message::Message;
 use crate::relay::incoming::Outcome;
 
@@ -31,10 +31,10 @@ impl<H: Clone> Incoming<H> {
                     Err(_) => in_time = false,
                 }
             }
-            self.failures.report(&message, CLOSED);
+            self.failures.report(&message, &closed());
             if let Some(done) = done {
                 // The caller may have gone away.
-                drop(done.send(Err(CLOSED.into())));
+                drop(done.send(Err(closed())));
             }
             kept += 1;
         }
