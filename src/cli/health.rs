@@ -7,9 +7,12 @@ use serde::Deserialize;
 
 use super::Error;
 use super::output::print_line;
-use super::server::{Api, CALL_TIMEOUT};
+use super::server::{Api, CALL_TIMEOUT, Server};
+use super::server_kind::ServerKind;
+use crate::app::config::{Purpose, Sources};
+use crate::app::reachable;
 
-/// Check that a sidecar is ready
+/// Check that a sidecar, or another server of this host, is ready
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: a health check in a Dockerfile
@@ -17,6 +20,9 @@ Example: a health check in a Dockerfile
 pub(super) struct Health {
     #[command(flatten)]
     api: Api,
+    /// Check every server that answers at the configured addresses (api, broker, streams): for a container that runs any of them
+    #[arg(long, conflicts_with = "api")]
+    any: bool,
 }
 
 /// The body of `GET /ready`: for each part `ok` or the problem.
@@ -46,16 +52,43 @@ impl Readiness {
 
 impl Health {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let sidecar = self.api.open(CALL_TIMEOUT)?;
-        let answer = sidecar.call(Method::GET, "/ready", HeaderMap::new(), Bytes::new()).await?;
-        if answer.status.is_success() {
-            return print_line("ready");
+        match self.any {
+            true => check_any().await?,
+            false => check(&self.api.open(CALL_TIMEOUT)?).await?,
         }
-        let readiness: Readiness = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let reasons = readiness.reasons();
-        if reasons.is_empty() {
-            return Err(Error::NotReady { reasons: sidecar.detail(answer.status, &answer.body) });
-        }
-        Err(Error::NotReady { reasons: reasons.join("; ") })
+        print_line("ready")
     }
+}
+
+/// Checks each server that accepts connections at its configured address; there has to be one.
+async fn check_any() -> Result<(), Error> {
+    let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
+    let addresses = [&config.api.address, &config.broker.address, &config.streams.address];
+    let (mut found, mut closed) = (false, Vec::new());
+    for address in addresses.map(|address| reachable(address)) {
+        let server = Server::new(ServerKind::Sidecar, format!("http://{address}"), CALL_TIMEOUT);
+        match check(&server).await {
+            Ok(()) => found = true,
+            Err(Error::NotRunning { .. }) => closed.push(address),
+            Err(error) => return Err(error),
+        }
+    }
+    match found {
+        true => Ok(()),
+        false => Err(Error::NotReady { reasons: format!("nothing listens on {}", closed.join(", ")) }),
+    }
+}
+
+/// Checks that a server is ready. Errors: [`Error::NotReady`] with the reasons, [`Error::NotRunning`].
+async fn check(server: &Server) -> Result<(), Error> {
+    let answer = server.call(Method::GET, "/ready", HeaderMap::new(), Bytes::new()).await?;
+    if answer.status.is_success() {
+        return Ok(());
+    }
+    let readiness: Readiness = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let reasons = readiness.reasons();
+    if reasons.is_empty() {
+        return Err(Error::NotReady { reasons: server.detail(answer.status, &answer.body) });
+    }
+    Err(Error::NotReady { reasons: reasons.join("; ") })
 }
