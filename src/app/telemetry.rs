@@ -3,6 +3,10 @@
 use std::io::{self, IsTerminal};
 
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use super::config::{Log, LogFormat};
@@ -24,13 +28,23 @@ pub fn start(log: &Log) {
         LogFormat::Json => false,
     };
     let subscriber = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(people && on_terminal);
-    let started = if people { subscriber.try_init() } else { subscriber.json().flatten_event(true).try_init() };
+    let started = match people {
+        true => subscriber.finish().with(filter_fn(is_discreet)).try_init(),
+        false => subscriber.json().flatten_event(true).finish().with(filter_fn(is_discreet)).try_init(),
+    };
     if let Err(error) = started {
         tracing::debug!(%error, "logging was already started");
     }
     if let Some(complaint) = complaint {
         tracing::warn!(%complaint, "RUST_LOG is malformed: using log.level");
     }
+}
+
+/// Returns true for events that do not print what was sent or received: at TRACE, libraries print whole frames and calls, with
+/// the tokens and payloads in them. No level shows those.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    let package = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::DEBUG || ["exorelay", "exocom"].contains(&package)
 }
 
 /// Returns the filter, and the problem with `rust_log` if it was ignored.

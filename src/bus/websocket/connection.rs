@@ -39,6 +39,7 @@ impl Connection {
         let (leave, leaving) = oneshot::channel();
         let (ended, end) = watch::channel(None);
         let authority = setup.authority.clone();
+        tracing::debug!(authority, "connected to the broker");
         let session = BusSession::new(peer, inbox, setup, receiver, leaving);
         let task = tokio::spawn(session.run(stream, ended));
         Self { peer, authority, batches, leave: Mutex::new(Some(leave)), end, task: Mutex::new(Some(task)) }

@@ -129,6 +129,7 @@ impl Pool {
         };
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (connection, running) = handshake.map_err(|error| failed(innermost(&error)))?;
+        tracing::debug!(host = server.host(), port = server.port_u16(), "connected");
         // Ends when `connection` is dropped or the other side closes.
         tokio::spawn(async move {
             if let Err(error) = running.await {
