@@ -63,6 +63,10 @@ impl System for StreamsSystem {
         }
     }
 
+    fn openapi(&self) -> &'static str {
+        streams::routes::OPENAPI
+    }
+
     fn readiness(&self) -> Result<(), Problem> {
         self.streams.readiness().map_err(Problem::from)
     }

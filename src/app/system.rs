@@ -22,6 +22,11 @@ pub trait System: Send + Sync + 'static {
     /// Returns the part about this system on the page of its listener.
     fn introduction(&self) -> Introduction;
 
+    /// Returns the system's part of `GET /openapi.json`: an OpenAPI document with its paths and schemas.
+    fn openapi(&self) -> &'static str {
+        "{}"
+    }
+
     /// Returns the problem that `GET /ready` reports while the system cannot do its work. Must not block.
     fn readiness(&self) -> Result<(), Problem>;
 

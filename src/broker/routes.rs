@@ -45,6 +45,7 @@ pub(crate) fn router_with(broker: Broker, limits: &Limits, mut registry: Registr
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
+        .route("/openapi.json", get(openapi))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Api { broker, limits: limits.for_envelopes(), exposition })
@@ -232,6 +233,11 @@ async fn ready(State(broker): State<Broker>) -> Result<Response, Problem> {
 
 async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Response {
     api.exposition.respond(&headers)
+}
+
+/// Returns the contract of this listener. `spec/conformance/openapi` checks it against the running server.
+async fn openapi() -> Response {
+    typed("application/json", Bytes::from_static(include_bytes!("openapi.json")))
 }
 
 /// Answers a path without a route: the page of this listener, or 404. Programs get what the original answered in `compat`.

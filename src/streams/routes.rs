@@ -29,6 +29,9 @@ use crate::http::{Answering, Answers, Caller, Kind, Limits, Problem, WorkerHandl
 /// The path that covers every route of this module.
 pub const PATH: &str = "/v1/stream";
 
+/// The OpenAPI document of every route of this module.
+pub(crate) const OPENAPI: &str = include_str!("routes/openapi.json");
+
 /// The prefix of every stream's path.
 const ROOT: &str = "/v1/stream/";
 
