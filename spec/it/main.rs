@@ -5,6 +5,7 @@
 mod bounds;
 mod cancelling;
 mod command_line;
+mod container;
 mod crash;
 mod drain;
 mod durable;
