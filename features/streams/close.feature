@@ -22,7 +22,7 @@ Feature: Closing
     Given I close "notes"
     When I append `more` to "notes"
     Then I get 409 with the problem "stream-closed"
-    And the header "stream-next-offset" is "0000000000000000_0000000000000003"
+    And the header "stream-next-offset" ends with "_0000000000000003"
 
   Scenario: A long-poll at the end of a closed stream does not wait
     Given I close "notes"

@@ -31,6 +31,22 @@ Feature: Creating streams
     When I create the stream "__ds/mine" as text/plain
     Then I get no stream
 
+  Scenario Outline: A path that is not the only one of its stream, or looks like the server's own
+    When I create the stream "<path>" as text/plain
+    Then I get 400 with the problem "invalid-request" and the words "<words>"
+    When I read "<path>" from the start
+    Then I get 400 with the problem "invalid-request"
+
+    Examples:
+      | path            | words         |
+      | orders/         | empty segment |
+      | orders//one     | empty segment |
+      | orders%2F       | empty segment |
+      | __DS/mine       | __ds          |
+      | __Registry__    | __registry__  |
+      | __registry__/   | __registry__  |
+      | __registry__%20 | __registry__  |
+
   Scenario: A browser's preflight request
     When a page of "https://app.example" asks whether it may POST to "orders"
     Then the header "access-control-allow-origin" is "*"

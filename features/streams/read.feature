@@ -26,9 +26,34 @@ Feature: Reading
     When I read "notes" from the start
     And I read "notes" from the start if the tag has changed
     Then I get 304
+    And the header "cache-control" is "private, no-cache"
+    And the header "vary" has "authorization"
     When I append `two` to "notes"
     And I read "notes" from the start if the tag has changed
     Then I get 200 with `onetwo`
+
+  Scenario: A cache revalidates a stream that was deleted and made again
+    Given I append `same` to "notes"
+    And I read "notes" from the start
+    When I delete "notes"
+    And I read "notes" from the start if the tag has changed
+    Then I get 404
+    And the header "cache-control" is "no-store"
+    When I create the stream "notes" as text/plain with `same`
+    And I read "notes" from the start if the tag has changed
+    Then I get 200 with `same`
+
+  Scenario: Only what can never change is cached for long
+    Given I append `one` to "notes"
+    And I append `two` to "notes"
+    When I read "notes" from byte 3
+    Then the header "cache-control" is "private, no-cache"
+    When I close "notes"
+    And I read "notes" from byte 3
+    Then I get 200 with `two`
+    And the header "cache-control" is "private, max-age=31536000, immutable"
+    When I read "notes" from the start
+    Then the header "cache-control" is "private, no-cache"
 
   Scenario: More than fits into one read
     Given a streams server with read_bytes_max 10
@@ -42,10 +67,54 @@ Feature: Reading
     Then I get 200 with `abcdefgh`
     And the header "stream-up-to-date" is "true"
 
-  Scenario: An offset that the stream never returned
+  Scenario: A read returns everything up to the end
+    Given I append 3000000 bytes to "notes"
+    And I append 3000000 bytes to "notes"
+    And I append 5 bytes to "notes"
+    Then reading "notes" whole gives 6000005 bytes
+
+  Scenario: An offset inside an append is answered with that append
+    Given I append `one` to "notes"
+    And I append `two` to "notes"
+    When I read "notes" from byte 4
+    Then I get 200 with `two`
+    When I read "notes" from byte 2
+    Then I get 200 with `onetwo`
+    Given the stream "list" as application/json with `[1,22]`
+    And I append `{"id":333}` to "list"
+    When I read "list" from byte 6
+    Then I get 200 with `[{"id":333}]`
+    When I read "list" from byte 3
+    Then I get 200 with `[1,22,{"id":333}]`
+
+  Scenario: An offset beyond the end
     Given I append `abc` to "notes"
-    When I read "notes" from "0000000000000000_0000000000000001"
-    Then I get 400 with the problem "invalid-request"
+    When I read "notes" from byte 99
+    Then I get 200 with ``
+    And the header "stream-up-to-date" is "true"
+    And the header "stream-next-offset" ends with "_0000000000000003"
+
+  Scenario: An offset of a stream that was deleted and made again
+    Given I append `old content` to "notes"
+    And I read "notes" from the start
+    When I delete "notes"
+    And I create the stream "notes" as text/plain with `new`
+    And I read "notes" from there
+    Then I get 410 with the problem "gone" and the words "offset=-1"
+    When I read "notes" from the start
+    Then I get 200 with `new`
+    When I read "notes" from "9999999999999999_9999999999999999"
+    Then I get 410 with the problem "gone"
+
+  Scenario: An old offset of a stream in the memory of a server that has lost it
+    Given I append `old content` to "notes"
+    And I read "notes" from the start
+    And a streams server
+    And the stream "notes" as text/plain with `new`
+    When I read "notes" from there
+    Then I get 410 with the problem "gone"
+
+  Scenario: An offset that is none
     When I read "notes" from "yesterday"
     Then I get 400 with the problem "invalid-request" and the words "yesterday"
 
@@ -61,4 +130,4 @@ Feature: Reading
     When I ask about "notes"
     Then I get 200 with ``
     And the header "content-type" is "text/plain"
-    And the header "stream-next-offset" is "0000000000000000_0000000000000003"
+    And the header "stream-next-offset" ends with "_0000000000000003"

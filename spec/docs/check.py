@@ -40,6 +40,7 @@ SERVERS = re.compile(r"^(\w+=('[^']*'|\S+) )*(exorelay (dev|broker|run|streams)\
 PLACEHOLDERS = [  # what may differ between a printed example and a run
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", r"\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?Z"),
+    (r"\d{16}_", r"\\d{16}_"),  # the era of an offset
     (r'"streamCursor":"\d+"', r'"streamCursor":"\\d+"'),
     (r"\d+(\.\d+)? ms", r"\\d+(\\.\\d+)? ms"),
 ]

@@ -41,6 +41,13 @@ async fn has(world: &mut World, field: String, stream: String, expected: String)
     assert_eq!(rows(world).await[&stream][&field].to_string(), expected);
 }
 
+#[then(regex = r#"^the registry has the offset "(\w+)" of "([^"]+)" at byte (\d+)$"#)]
+async fn has_offset(world: &mut World, field: String, stream: String, byte: String) {
+    let rows = rows(world).await;
+    let offset = rows[&stream][&field].as_str().expect("an offset");
+    assert!(offset.ends_with(&format!("_{byte:0>16}")), "{offset}");
+}
+
 #[then(regex = r#"^the registry shows that "([^"]+)" was (deleted|expired)$"#)]
 async fn shows_the_end(world: &mut World, stream: String, reason: String) {
     let world = &*world;

@@ -121,10 +121,21 @@ async fn delete(world: &mut World, stream: String) {
     world.call(Method::DELETE, &stream, &[], Vec::new()).await;
 }
 
-#[given(regex = r#"^I fork "([^"]+)" as "([^"]+)"(?: at "([^"]+)")?(?: and (\d+) further)?$"#)]
-#[when(regex = r#"^I fork "([^"]+)" as "([^"]+)"(?: at "([^"]+)")?(?: and (\d+) further)?$"#)]
-async fn fork(world: &mut World, source: String, stream: String, offset: String, sub_offset: String) {
+/// Returns the offset of a byte of a stream, in the era that the stream ends in.
+async fn offset_at(world: &World, stream: &str, byte: &str) -> String {
+    let answer = call(Method::HEAD, &world.url(stream), &[], Vec::new()).await;
+    let (era, _) = answer.header("stream-next-offset").and_then(|end| end.split_once('_')).expect("an offset");
+    format!("{era}_{byte:0>16}")
+}
+
+#[given(regex = r#"^I fork "([^"]+)" as "([^"]+)"(?: at (byte \d+|"[^"]+"))?(?: and (\d+) further)?$"#)]
+#[when(regex = r#"^I fork "([^"]+)" as "([^"]+)"(?: at (byte \d+|"[^"]+"))?(?: and (\d+) further)?$"#)]
+async fn fork(world: &mut World, source: String, stream: String, at: String, sub_offset: String) {
     let from = format!("/v1/stream/{source}");
+    let offset = match at.strip_prefix("byte ") {
+        Some(byte) => offset_at(world, &source, byte).await,
+        None => at.trim_matches('"').to_owned(),
+    };
     let headers = [
         ("stream-forked-from", from.as_str()),
         ("stream-fork-offset", offset.as_str()),
@@ -136,13 +147,17 @@ async fn fork(world: &mut World, source: String, stream: String, offset: String,
     world.types.insert(stream, content_type);
 }
 
-#[when(regex = r#"^I read "([^"]+)" from (the start|now|there|"[^"]*")(, compressed| by long-poll)?$"#)]
+#[given(regex = r#"^I read "([^"]+)" from (the start|now|there)(, compressed| by long-poll)?$"#)]
+#[when(regex = r#"^I read "([^"]+)" from (the start|now|there|byte \d+|"[^"]*")(, compressed| by long-poll)?$"#)]
 async fn read(world: &mut World, stream: String, from: String, how: String) {
     let offset = match from.as_str() {
-        "the start" => "-1",
-        "now" => "now",
-        "there" => &world.place,
-        quoted => quoted.trim_matches('"'),
+        "the start" => "-1".to_owned(),
+        "now" => "now".to_owned(),
+        "there" => world.place.clone(),
+        other => match other.strip_prefix("byte ") {
+            Some(byte) => offset_at(world, &stream, byte).await,
+            None => other.trim_matches('"').to_owned(),
+        },
     };
     let live = if how == " by long-poll" { "&live=long-poll" } else { "" };
     let target = format!("{stream}?offset={offset}{live}");
@@ -306,7 +321,16 @@ async fn learns_of_the_close(world: &mut World) {
     assert_eq!(last_control(world).await["streamClosed"], true);
 }
 
-#[then(regex = r#"^the events end at "([^"]+)"$"#)]
-async fn events_end(world: &mut World, offset: String) {
-    assert_eq!(last_control(world).await["streamNextOffset"], offset.as_str());
+#[then(regex = r"^the events end at byte (\d+)$")]
+async fn events_end(world: &mut World, byte: String) {
+    let last = last_control(world).await;
+    let offset = last["streamNextOffset"].as_str().expect("an offset");
+    assert!(offset.ends_with(&format!("_{byte:0>16}")), "{offset}");
+}
+
+#[then(regex = r#"^reading "([^"]+)" whole gives (\d+) bytes$"#)]
+async fn reading_gives_bytes(world: &mut World, stream: String, bytes: usize) {
+    let answer = call(Method::GET, &world.url(&format!("{stream}?offset=-1")), &[], Vec::new()).await;
+    assert_eq!((answer.status, answer.body.len()), (200, bytes));
+    assert_eq!(answer.header("stream-up-to-date"), Some("true"));
 }

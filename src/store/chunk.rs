@@ -48,6 +48,14 @@ impl<B: AsRef<[u8]>> Chunk<B> {
         self.ends.iter().zip(starts).map(|(end, start)| end - start)
     }
 
+    /// Returns the start of the record that holds the byte at `position`; `None` if none does.
+    pub(super) fn record_start(&self, position: u64) -> Option<u64> {
+        let at = usize::try_from(position.checked_sub(self.start)?).ok()?;
+        let index = self.ends.partition_point(|end| (*end as usize) <= at);
+        let before = if index == 0 { 0 } else { self.ends[index - 1] };
+        (index < self.ends.len()).then(|| self.start + u64::from(before))
+    }
+
     /// Returns the bytes of the records from position `from` that fit into `bytes_max`, cut at `until`. With
     /// `one_at_least`, the first record need not fit. `None` if no record begins at `from`.
     pub(super) fn records(&self, from: u64, until: u64, bytes_max: usize, one_at_least: bool) -> Option<Range<usize>> {

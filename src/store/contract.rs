@@ -92,6 +92,21 @@ fn a_read_begins_where_a_record_does() {
 }
 
 #[test]
+fn the_record_that_holds_a_byte_is_found() {
+    every_store(|store| {
+        append(&*store, 5, &[b"one", b"two", &[b'x'; 70_000], b"four"]);
+        let starts = [(5, 5), (7, 5), (8, 8), (10, 8), (11, 11), (70_010, 11), (70_011, 70_011), (70_014, 70_011)];
+        for (position, start) in starts {
+            assert_eq!(store.record_start(LOG, position).unwrap(), start, "{position}");
+        }
+        for position in [0, 4, 70_015, 80_000] {
+            assert!(matches!(store.record_start(LOG, position), Err(Error::NoRecord { .. })), "{position}");
+        }
+        assert!(store.record_start(LogId(8), 5).is_err());
+    });
+}
+
+#[test]
 fn a_batch_with_one_bad_record_changes_nothing() {
     every_store(|store| {
         append(&*store, 0, &[b"one"]);

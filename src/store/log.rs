@@ -92,6 +92,13 @@ impl Log {
         self.full.drain(..count);
     }
 
+    /// Returns the start of the record that holds the byte at `position`; `None` if none does.
+    pub(super) fn record_start(&self, position: u64) -> Option<u64> {
+        let first = self.full.partition_point(|chunk| chunk.end() <= position);
+        let full = self.full.get(first).map(|chunk| chunk.record_start(position));
+        full.unwrap_or_else(|| self.growing.record_start(position))
+    }
+
     /// Reads as [`super::Store::read`] does; `None` if no record begins at the start of the range. Without `one_at_least`,
     /// the first record is also left out if it does not fit.
     pub(super) fn read(&self, range: Range<u64>, bytes_max: usize, one_at_least: bool) -> Option<Run> {

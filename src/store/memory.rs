@@ -64,6 +64,11 @@ impl Store for MemoryStore {
         Ok(self.reading().logs.get(&log).map(Log::end))
     }
 
+    fn record_start(&self, log: LogId, position: u64) -> Result<u64, Error> {
+        let start = self.reading().logs.get(&log).and_then(|records| records.record_start(position));
+        start.ok_or(Error::NoRecord { log, position })
+    }
+
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
         Ok(self.reading().tables.get(&table).and_then(|keys| keys.get(key)).cloned())
     }

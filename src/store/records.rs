@@ -84,6 +84,15 @@ pub trait Store: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Returns true if more was lost than [`Store::gaps`] names: the last records of any log may be missing.
+    fn has_lost_unknown(&self) -> bool {
+        false
+    }
+
+    /// Returns the start of the record that holds the byte at `position`. May block. Errors: [`Error::NoRecord`],
+    /// [`Error::Damaged`], [`Error::Database`].
+    fn record_start(&self, log: LogId, position: u64) -> Result<u64, Error>;
+
     /// Returns the value of a key. May block. Errors: [`Error::Database`].
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error>;
 

@@ -84,6 +84,10 @@ impl Store for TestStore {
         self.inner.end(log)
     }
 
+    fn record_start(&self, log: LogId, position: u64) -> Result<u64, Error> {
+        self.inner.record_start(log, position)
+    }
+
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
         self.inner.get(table, key)
     }

@@ -11,11 +11,14 @@ use crate::store::{self, Batch, Owner, Table};
 /// Streams: path to entry.
 pub(super) const STREAMS: Table = Owner::Streams.table("streams");
 
-/// Single values: the number of the next log.
+/// Single values: the numbers of the next log and of the next era.
 pub(super) const COUNTERS: Table = Owner::Streams.table("streams-counters");
 
 /// The key of the number of the next log.
 pub(super) const NEXT_LOG: &[u8] = b"next-log";
+
+/// The key of the number of the next era.
+pub(super) const NEXT_ERA: &[u8] = b"next-era";
 
 /// Producers: log and id to entry.
 pub(super) const PRODUCERS: Table = Owner::Streams.table("stream-producers");
@@ -64,9 +67,11 @@ pub(super) fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &L
                 batch.remove(STREAMS, key_of(path));
             }
             Change::Created { path } => {
-                // Keeps log numbers unique even if the clock, which they start from, is set back.
-                let next = bytes::Bytes::copy_from_slice(&ledger.next_log().to_be_bytes());
-                batch.put(COUNTERS, bytes::Bytes::from_static(NEXT_LOG), next);
+                // Keeps numbers unique even if the clock, which they start from, is set back.
+                for (key, next) in [(NEXT_LOG, ledger.next_log()), (NEXT_ERA, ledger.next_era())] {
+                    let next = bytes::Bytes::copy_from_slice(&next.to_be_bytes());
+                    batch.put(COUNTERS, bytes::Bytes::from_static(key), next);
+                }
                 entries.insert(path);
             }
             Change::Entry { path } => drop(entries.insert(path)),
@@ -113,7 +118,7 @@ pub(super) fn updates_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: 
                     continue;
                 };
                 let (log, end) = (stream.entry.log, End::of(&stream.entry, stream.tail));
-                updates.push(Update::End { path: path.clone(), log, end });
+                updates.push(Update::End { path: path.clone(), log, end, next: stream.next() });
             }
             Change::Producer { .. } | Change::Value { .. } | Change::Happened(_) => {}
             Change::Removed { path, log } => updates.push(Update::Removed { path: path.clone(), log: *log }),

@@ -24,7 +24,7 @@ pub struct Config {
     pub long_poll_timeout_ms: u64,
     /// Maximum duration of one event stream; the client then reconnects and continues where it was.
     pub sse_lifetime_ms: u64,
-    /// Maximum bytes that one read returns; a single append may be larger.
+    /// Maximum bytes that one read returns; a single append may be larger. 0 for everything up to the end of the stream.
     pub read_bytes_max: usize,
     /// Maximum bytes of one event; a single append may be larger.
     pub event_bytes_max: usize,
@@ -85,7 +85,7 @@ pub struct Config {
     pub subscriptions_key_rotation_ms: u64,
     /// Minimum time that a replaced signing key stays published.
     pub subscriptions_key_overlap_ms: u64,
-    /// Caches that may store the answers to reads.
+    /// Caches that may store the answers to reads. They use one without asking only if it can never change.
     pub cache: Cache,
     /// Interval in which cursors of the protocol change.
     pub cursor_interval_ms: u64,
@@ -107,7 +107,7 @@ impl Default for Config {
             public_url: String::new(),
             long_poll_timeout_ms: 30_000,
             sse_lifetime_ms: 60_000,
-            read_bytes_max: 4 * 1024 * 1024,
+            read_bytes_max: 0,
             event_bytes_max: 256 * 1024,
             body_bytes_max: 16 * 1024 * 1024,
             content_bytes_max: 1024 * 1024 * 1024,
@@ -135,7 +135,7 @@ impl Default for Config {
             subscriptions_token_ttl_ms: 60 * 60 * 1000,
             subscriptions_key_rotation_ms: 90 * 24 * 60 * 60 * 1000,
             subscriptions_key_overlap_ms: 7 * 24 * 60 * 60 * 1000,
-            cache: Cache::Public,
+            cache: Cache::Private,
             cursor_interval_ms: 20_000,
             cors_origins: vec!["*".into()],
             cors_credentials: false,

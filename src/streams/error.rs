@@ -17,9 +17,14 @@ pub enum Error {
     /// The rules refuse the request; nothing has changed.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// No append ends at the offset.
-    #[error("{offset} is not an offset of this stream")]
-    NoOffset {
+    /// The offset is from another life of the stream.
+    #[error(
+        "{offset} is not an offset of this stream {path}: it was deleted and made again since, or damage cost it records; \
+         read it from the start, offset=-1"
+    )]
+    OffsetGone {
+        /// The stream.
+        path: StreamPath,
         /// The offset.
         offset: Offset,
     },
@@ -86,7 +91,8 @@ impl From<CommitError> for Error {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let kind = match &error {
-            Error::Request(_) | Error::NoOffset { .. } => Kind::InvalidRequest,
+            Error::Request(_) => Kind::InvalidRequest,
+            Error::OffsetGone { .. } => Kind::Gone,
             Error::Refused(refusal) => kind_of(refusal),
             Error::Busy { .. } => Kind::Busy,
             Error::StoreFailed { .. } => Kind::StoreFailed,

@@ -1,11 +1,12 @@
 //! The streams and their ends as readers see them: everything that is durable, and nothing else.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
-use super::wire::{ContentType, Lifetime, Segment, StreamEntry, StreamPath};
+use super::wire::{ContentType, Layout, Lifetime, Offset, Segment, StreamEntry, StreamPath};
 use crate::sync::lock;
 
 /// One life of a stream: from its creation to its deletion.
@@ -13,12 +14,15 @@ use crate::sync::lock;
 pub(super) struct ReadableStream {
     pub(super) path: StreamPath,
     pub(super) log: u64,
+    era: u64,
     pub(super) content_type: ContentType,
     pub(super) lifetime: Lifetime,
     /// The segments of other logs that hold the content before that of its own log.
     inherited: Arc<[Segment]>,
     end: Mutex<End>,
     changed: Notify,
+    /// The position of the damage that was found last; `u64::MAX` if none was.
+    damaged_at: AtomicU64,
 }
 
 /// The end of a stream.
@@ -44,17 +48,41 @@ impl ReadableStream {
         Self {
             path: path.clone(),
             log: entry.log,
+            era: entry.era,
             content_type: entry.content_type.clone(),
             lifetime: entry.lifetime.clone(),
             inherited: Arc::clone(&entry.inherited),
             end: Mutex::new(End::of(entry, tail)),
             changed: Notify::new(),
+            damaged_at: AtomicU64::new(u64::MAX),
         }
     }
 
-    /// The segments that hold its content, in order; that of its own log is the last one.
-    pub(super) fn segments(&self) -> impl Iterator<Item = Segment> {
-        self.inherited.iter().copied().chain([Segment::rest_of(self.log)])
+    /// The parts of its content.
+    pub(super) fn layout(&self) -> Layout<'_> {
+        Layout { inherited: &self.inherited, log: self.log, era: self.era }
+    }
+
+    /// The offset of a position.
+    pub(super) fn offset_at(&self, position: u64) -> Offset {
+        self.layout().offset_at(position)
+    }
+
+    /// A number that identifies this life, also after damage: its era. Logs of streams that are older than eras are greater
+    /// than all eras.
+    pub(super) fn life(&self) -> u64 {
+        if self.era == 0 { self.log } else { self.era }
+    }
+
+    /// Notes damage, so that the next reader can be answered with what is before it.
+    pub(super) fn note_damage(&self, position: u64) {
+        self.damaged_at.store(position, Ordering::Relaxed);
+    }
+
+    /// Returns the position up to which a read from `start` to `end` can succeed, as far as that is known.
+    pub(super) fn readable_until(&self, start: u64, end: u64) -> u64 {
+        let damaged_at = self.damaged_at.load(Ordering::Relaxed);
+        if start < damaged_at { end.min(damaged_at) } else { end }
     }
 
     pub(super) fn end(&self) -> End {
@@ -92,8 +120,8 @@ impl End {
 pub(super) enum Update {
     /// A stream was created.
     Created(Arc<ReadableStream>),
-    /// A stream has another end.
-    End { path: StreamPath, log: u64, end: End },
+    /// A stream has another end, at the offset `next`.
+    End { path: StreamPath, log: u64, end: End, next: Offset },
     /// A stream was removed.
     Removed { path: StreamPath, log: u64 },
 }
@@ -112,7 +140,7 @@ impl ReadView {
     /// Makes a durable change visible, and wakes the readers that wait for it.
     pub(super) fn publish(&self, update: Update) {
         match update {
-            Update::End { path, log, end } => {
+            Update::End { path, log, end, .. } => {
                 if let Some(stream) = self.find(&path).filter(|stream| stream.log == log) {
                     stream.set_end(end);
                 }

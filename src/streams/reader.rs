@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::error::Error;
 use super::read_view::{Deleted, End, ReadableStream};
 use super::rules::Refusal;
-use super::segments::read_segments;
+use super::segments::{Found, read_segments};
 use super::shared::Shared;
 use super::wire::{Begin, ContentType, Lifetime, Offset};
 
@@ -16,6 +16,8 @@ pub struct Reader {
     shared: Shared,
     stream: Arc<ReadableStream>,
     position: u64,
+    /// True if a read inside an append returns the rest of it, and not the whole of it.
+    cuts_appends: bool,
     _in_use: Option<InUse>,
 }
 
@@ -47,12 +49,21 @@ impl Reader {
         let position = match begin {
             Begin::Start => 0,
             Begin::Now => tail,
-            // An offset beyond the end is from another life of the stream: the reader continues at the end.
-            Begin::After(offset) => offset.position().unwrap_or(u64::MAX).min(tail),
+            // One beyond the end is at the end.
+            Begin::After(offset) => match stream.layout().position_of(offset) {
+                Some(position) => position.min(tail),
+                None => return Err(Error::OffsetGone { path: stream.path.clone(), offset }),
+            },
         };
         let idle = matches!(stream.lifetime, Lifetime::Idle { .. });
         let in_use = idle.then(|| InUse::begin(shared, &stream)).transpose()?;
-        Ok(Self { shared: shared.clone(), stream, position, _in_use: in_use })
+        Ok(Self { shared: shared.clone(), stream, position, cuts_appends: false, _in_use: in_use })
+    }
+
+    /// Goes on exactly at its position from now on, also inside an append: events of text end between characters, which need
+    /// not be between appends.
+    pub(super) fn cutting_appends(self) -> Self {
+        Self { cuts_appends: true, ..self }
     }
 
     /// The media type of the stream.
@@ -67,29 +78,45 @@ impl Reader {
 
     /// A number that identifies this life of the stream.
     pub fn life(&self) -> u64 {
-        self.stream.log
+        self.stream.life()
     }
 
     /// Returns the content from the current position on, and advances past it: whole appends of at most `bytes_max` bytes
-    /// in all, but at least one append if there is one. Errors: [`Error::Refused`] if the stream was deleted,
-    /// [`Error::NoOffset`], [`Error::Damaged`], [`Error::StoreRead`]. Cancel-safe.
+    /// in all, but at least one append if there is one. From a position inside an append, the whole of it is returned, as if
+    /// the reader had been at its beginning. Errors: [`Error::Refused`] if the stream was deleted, [`Error::Damaged`],
+    /// [`Error::StoreRead`]. Cancel-safe.
     pub async fn take(&mut self, bytes_max: usize) -> Result<Slice, Error> {
         let end = alive(&self.stream)?;
-        let start = self.position.min(end.tail);
-        let (chunks, next) = match start == end.tail {
-            true => (Vec::new(), start),
-            false => self.read(start, end.tail, bytes_max).await?,
+        self.take_until((end.tail, end.closed), bytes_max).await
+    }
+
+    /// Does as [`Reader::take`] for a stream that ends at this position, and is closed there if that is true. Cancel-safe.
+    pub(super) async fn take_until(&mut self, (end, closed): (u64, bool), bytes_max: usize) -> Result<Slice, Error> {
+        let start = self.position.min(end);
+        let Found { start, chunks, next } = match start == end {
+            true => Found { start, chunks: Vec::new(), next: start },
+            false => self.read(start, end, bytes_max).await?,
         };
         self.position = next;
         self.shared.metrics().bytes_read.inc_by(next - start);
-        let up_to_date = next == end.tail;
-        let (start, next) = (Offset::at(start), Offset::at(next));
-        Ok(Slice { chunks, start, next, up_to_date, closed: up_to_date && end.closed })
+        let up_to_date = next == end;
+        let (start, next) = (self.stream.offset_at(start), self.stream.offset_at(next));
+        Ok(Slice { chunks, start, next, up_to_date, closed: up_to_date && closed })
     }
 
     /// The stream.
     pub(super) fn stream(&self) -> &Arc<ReadableStream> {
         &self.stream
+    }
+
+    /// Returns the position up to which the stream can be read from here to `end`, as far as that is known.
+    pub(super) fn readable_until(&self, end: u64) -> u64 {
+        self.stream.readable_until(self.position, end)
+    }
+
+    /// The offset of a position.
+    pub(super) fn offset_at(&self, position: u64) -> Offset {
+        self.stream.offset_at(position)
     }
 
     /// Returns the current position, the end of the stream, and true if that is closed. Errors: [`Error::Refused`] if the
@@ -117,7 +144,7 @@ impl Reader {
 
     /// The offset `bytes` before the current position, which must not be more than were read.
     pub(super) fn offset_before(&self, bytes: usize) -> Offset {
-        Offset::at(self.position - bytes as u64)
+        self.stream.offset_at(self.position - bytes as u64)
     }
 
     /// Advances past content that the caller got elsewhere.
@@ -132,10 +159,17 @@ impl Reader {
         self.stream.wait_for(move |end| end.tail > position || end.closed || end.deleted.is_some()).await;
     }
 
-    async fn read(&self, start: u64, end: u64, bytes_max: usize) -> Result<(Vec<Bytes>, u64), Error> {
+    async fn read(&self, start: u64, end: u64, bytes_max: usize) -> Result<Found, Error> {
         let read = read_segments(self.shared.store(), &self.stream, (start, end), bytes_max).await;
-        // A read may fail because the stream was removed meanwhile: that is no fault of the store.
-        read.or_else(|error| alive(&self.stream).and(Err(error)))
+        let read = read.map(|found| if self.cuts_appends { found.cut_before(start) } else { found });
+        read.or_else(|error| {
+            // A read may fail because the stream was removed meanwhile: that is no fault of the store.
+            alive(&self.stream)?;
+            if let Error::Damaged { offset, .. } = &error {
+                self.stream.note_damage(offset.position());
+            }
+            Err(error)
+        })
     }
 }
 

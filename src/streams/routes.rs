@@ -2,9 +2,9 @@
 
 mod answers;
 mod caching;
+mod content;
 mod cors;
 mod events;
-mod frames;
 mod reading;
 
 use std::sync::Arc;
@@ -122,7 +122,7 @@ impl Handlers {
     }
 
     async fn create(&self, worker: Option<&WorkerHandle>, request: Request) -> Result<Response, Failure> {
-        let path = stream_path(request.uri())?;
+        let path = stream_path(&self.streams, request.uri())?;
         let (parts, body) = request.into_parts();
         let original = parts.extensions.get().map_or(&parts.uri, |OriginalUri(original)| original);
         let create = CreateRequest::parse(&parts.headers, mount(original, &parts.uri))?;
@@ -133,7 +133,7 @@ impl Handlers {
     }
 
     async fn append(&self, worker: Option<&WorkerHandle>, request: Request) -> Result<Response, Failure> {
-        let path = stream_path(request.uri())?;
+        let path = stream_path(&self.streams, request.uri())?;
         let (parts, body) = request.into_parts();
         let append = AppendRequest::parse(&parts.headers);
         // The body is read even if the headers are malformed, so that the client gets the answer.
@@ -143,12 +143,12 @@ impl Handlers {
     }
 
     async fn delete(&self, worker: Option<&WorkerHandle>, uri: &Uri) -> Result<Response, Failure> {
-        self.streams.delete_from(worker, &stream_path(uri)?).await?;
+        self.streams.delete_from(worker, &stream_path(&self.streams, uri)?).await?;
         Ok(answers::deleted())
     }
 
     fn describe(&self, uri: &Uri) -> Result<Response, Failure> {
-        Ok(answers::described(&self.streams.describe(&stream_path(uri)?)?))
+        Ok(answers::described(&self.streams.describe(&stream_path(&self.streams, uri)?)?))
     }
 }
 
@@ -158,9 +158,12 @@ fn other_method(uri: &Uri, method: &Method) -> Response {
     ([(ALLOW, "GET, HEAD, PUT, POST, DELETE, OPTIONS")], problem).into_response()
 }
 
-/// The path of the stream in a URL. Read from the URL, because the router decodes percent-encoding.
-fn stream_path(uri: &Uri) -> Result<StreamPath, RequestError> {
-    Ok(StreamPath::parse(uri.path().strip_prefix(ROOT).unwrap_or_default())?)
+/// The path of the stream in a URL. Read from the URL, because the router decodes percent-encoding. A stream that an earlier
+/// version created may have a path that new ones may not have.
+fn stream_path(streams: &Streams, uri: &Uri) -> Result<StreamPath, RequestError> {
+    let text = uri.path().strip_prefix(ROOT).unwrap_or_default();
+    let stored = || StreamPath::stored(text).ok().filter(|path| streams.exists(path));
+    StreamPath::parse(text).or_else(|error| stored().ok_or(error.into()))
 }
 
 /// The prefix of every stream's path in the URL that the client used.

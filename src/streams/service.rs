@@ -175,7 +175,13 @@ impl Streams {
         let stream = self.find(path)?;
         let end = stream.end();
         let (content_type, lifetime) = (stream.content_type.clone(), stream.lifetime.clone());
-        Ok(Description { content_type, next: Offset::at(end.tail), lifetime, closed: end.closed, life: stream.log })
+        Ok(Description {
+            content_type,
+            next: stream.offset_at(end.tail),
+            lifetime,
+            closed: end.closed,
+            life: stream.life(),
+        })
     }
 
     /// Opens a reader, which counts as a use of the stream. Errors: [`Error::Refused`].
@@ -334,6 +340,11 @@ impl Streams {
         if self.is_draining() { Err(Error::Draining) } else { Ok(()) }
     }
 
+    /// Returns true if there is a stream of this path, in any state.
+    pub(super) fn exists(&self, path: &StreamPath) -> bool {
+        self.writer().view().find(path).is_some()
+    }
+
     /// Finds a stream that can be read. Errors: [`Refusal::NotFound`], also for one that has expired; [`Refusal::Deleted`].
     fn find(&self, path: &StreamPath) -> Result<Arc<ReadableStream>, Error> {
         let not_found = || Refusal::NotFound { path: path.clone() };
@@ -371,19 +382,16 @@ impl Streams {
         }
     }
 
-    /// Reads the append after the offset of a fork, unless that offset is the end of the source.
+    /// Reads the append that holds the byte after the offset of a fork, unless that offset is the end of the source.
     async fn append_after(&self, fork: &ForkRequest) -> Result<Option<AppendAfter>, Error> {
-        let Some(position) = fork.offset.and_then(Offset::position) else { return Ok(None) };
+        let Some(offset) = fork.offset else { return Ok(None) };
         let Some(stream) = self.writer().view().find(&fork.source) else { return Ok(None) };
+        let Some(position) = stream.layout().position_of(offset) else { return Ok(None) };
         let tail = stream.end().tail;
         if position >= tail {
             return Ok(None);
         }
-        let log = stream.log;
-        match read_segments(self.store(), &stream, (position, tail), 1).await {
-            Ok((chunks, _)) => Ok(Some(AppendAfter { log, record: Some(chunks.concat().into()) })),
-            Err(Error::NoOffset { .. }) => Ok(Some(AppendAfter { log, record: None })),
-            Err(error) => Err(error),
-        }
+        let found = read_segments(self.store(), &stream, (position, tail), 1).await?;
+        Ok(Some(AppendAfter { log: stream.log, start: found.start, record: found.chunks.concat().into() }))
     }
 }

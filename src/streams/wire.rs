@@ -6,6 +6,7 @@ mod entry;
 mod events;
 mod headers;
 mod json;
+mod layout;
 mod names;
 mod offset;
 mod path;
@@ -16,12 +17,13 @@ mod time;
 pub(crate) use caching::{EntityTag, matches_any, next_cursor};
 pub use content_type::{ContentType, Kind};
 pub(crate) use entry::{
-    Closing, EntryError, Origin, ProducerEntry, Segment, StreamEntry, log_of_producer_key, producer_key, producers_of,
+    Closing, EntryError, Origin, ProducerEntry, StreamEntry, log_of_producer_key, producer_key, producers_of,
 };
 pub(crate) use events::{Control, Following, Form, control_event, data_event, joined, text_until};
 pub use headers::{AppendRequest, CreateRequest, ForkRequest, Lifetime, ProducerStamp, RequestError};
 pub use json::JsonError;
-pub(crate) use json::{messages_end, record_of};
+pub(crate) use json::{messages_end, record_of, whole_messages};
+pub(crate) use layout::{Layout, Segment};
 pub use names::header;
 pub use offset::Offset;
 pub(super) use path::RESERVED;

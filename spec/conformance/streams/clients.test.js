@@ -127,6 +127,16 @@ describe("the client", () => {
     expect((await handle.head()).streamClosed).toBe(true)
   })
 
+  test("reads everything that is there with one request, however much that is", async () => {
+    const handle = await json()
+    const producer = new IdempotentProducer(handle, "writer", { maxInFlight: 5 })
+    const all = range(0, 5_000).map((item) => ({ ...item, text: "x".repeat(1_000) }))
+    for (const item of all) producer.append(JSON.stringify(item))
+    await producer.flush()
+    expect(await items(handle.url)).toEqual(all)
+    expect(await items(handle.url, { offset: (await handle.head()).offset })).toEqual([])
+  })
+
   test("fences a producer off when another takes over", async () => {
     const handle = await json()
     const errors = []

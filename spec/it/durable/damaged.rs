@@ -240,6 +240,9 @@ async fn check_reported(record: &str, readable: &str) {
         }
     }
     let (_, end) = caller.read("one", "-1").await.unwrap();
+    let (_, other_end) = caller.read("other", "-1").await.unwrap();
+    let tagged = caller.call(Method::GET, "one?offset=-1", &[], Vec::new()).await.unwrap();
+    let tag = tagged.headers()["etag"].to_str().unwrap().to_owned();
     streams.process.kill().await;
     flip_text(streams.dir.path(), record.as_bytes());
     streams.process.restart().await;
@@ -262,7 +265,19 @@ async fn check_reported(record: &str, readable: &str) {
             streams.kill_and_revive().await;
             caller = streams.caller();
         }
-        assert_eq!(caller.read("one", &end).await.unwrap().0, b"later", "offsets do not change");
+        let (status, problem) = caller.read("one", &end).await.unwrap_err();
+        assert!(status == 410 && problem.contains("damage cost it records"), "{start} start: {status} {problem}");
+        let changed = caller.call(Method::GET, "one?offset=-1", &[("if-none-match", &tag)], Vec::new()).await.unwrap();
+        assert_ne!(changed.status(), 304, "the tag is from before the damage");
+        let position = end.split_once('_').unwrap().1;
+        let later = caller.call(Method::HEAD, "one", &[], Vec::new()).await.unwrap();
+        let era = later.headers()["stream-next-offset"].to_str().unwrap().split_once('_').unwrap().0.to_owned();
+        assert_eq!(
+            caller.read("one", &format!("{era}_{position}")).await.unwrap().0,
+            b"later",
+            "positions do not change"
+        );
+        assert!(caller.read("other", &other_end).await.unwrap().0.is_empty(), "the other stream keeps its offsets");
     }
 }
 
@@ -274,6 +289,35 @@ async fn a_damaged_last_record_is_reported_with_its_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_first_record_is_reported_with_its_stream() {
     check_reported("first of one", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_that_nothing_is_left_of_makes_every_earlier_offset_a_former_one() {
+    let kind = "text/plain";
+    let mut streams = Streams::start(&[]).await;
+    let caller = streams.caller();
+    assert_eq!(caller.create("one", kind).await, 201);
+    assert_eq!(caller.append("one", kind, b"kept;".to_vec()).await, 204);
+    let length = files(streams.dir.path(), "journal").iter().map(|file| written(file)).max().unwrap();
+    assert_eq!(caller.append("one", kind, b"lost;".to_vec()).await, 204);
+    let (_, end) = caller.read("one", "-1").await.unwrap();
+    streams.process.kill().await;
+    for file in files(streams.dir.path(), "journal").into_iter().filter(|file| written(file) > length) {
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[length..].fill(0);
+        std::fs::write(file, bytes).unwrap();
+    }
+    streams.process.restart().await;
+    let caller = Caller { client: client(), ..streams.caller() };
+    assert_eq!(caller.read("one", "-1").await.unwrap().0, b"kept;");
+    assert_eq!(caller.append("one", kind, b"other".to_vec()).await, 204);
+    assert_eq!(caller.read("one", &end).await.unwrap_err().0, 410);
+    assert_eq!(caller.read("one", "-1").await.unwrap().0, b"kept;other");
+}
+
+/// Returns the length of a file without the zeros at its end.
+fn written(file: &Path) -> usize {
+    std::fs::read(file).unwrap().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,6 +77,47 @@ async fn readers_that_read_nothing_delay_nobody_and_lose_nothing() {
     followed(&streams, 0).await;
 }
 
+/// Maximum growth of memory for a slow reader of everything: a part, and the largest append.
+const PART_KIB_MAX: u64 = 4 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_is_whole_and_a_slow_one_holds_a_part_until_the_stream_is_deleted() {
+    let streams = Streams::start(&[]).await;
+    let caller = streams.caller();
+    assert_eq!(caller.create("a", KIND).await, 201);
+    for number in 0..UNREAD {
+        assert_eq!(caller.append("a", KIND, vec![number as u8; RECORD]).await, 204);
+    }
+    let whole = caller.call(Method::GET, "a?offset=-1", &[], Vec::new()).await.unwrap();
+    assert_eq!(whole.headers()["stream-up-to-date"], "true");
+    assert_eq!(whole.headers()["content-length"], (UNREAD * RECORD).to_string().as_str());
+    assert_eq!(whole.bytes().await.unwrap().len(), UNREAD * RECORD);
+    let packed = caller.call(Method::GET, "a?offset=-1", &[("accept-encoding", "gzip")], Vec::new()).await.unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    assert!(packed.bytes().await.unwrap().len() < RECORD, "these bytes are all the same");
+
+    let before = resident_kib(streams.process.id());
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let mut raw = Raw::connect(streams.process.address("streams")).await;
+        assert!(raw.send("GET /v1/stream/a?offset=-1 HTTP/1.1\r\nhost: a\r\n\r\n").await);
+        slow.push(raw);
+    }
+    let sends = format!("{}/metrics", streams.process.url("streams"));
+    eventually("all of them are sent a part", || async {
+        let metrics = crate::stage::get(&sends).await.body;
+        let read = metrics.lines().find_map(|line| line.strip_prefix("exorelay_streams_bytes_read_total "));
+        (read.and_then(|bytes| bytes.parse::<usize>().ok())? >= (2 * UNREAD + 20) * RECORD).then_some(())
+    })
+    .await;
+    let grown = resident_kib(streams.process.id()).saturating_sub(before);
+    assert!(grown <= 20 * PART_KIB_MAX, "grew by {grown} KiB");
+    let deleted = caller.call(Method::DELETE, "a", &[], Vec::new()).await.unwrap();
+    assert_eq!(deleted.status(), 204);
+    let ended = slow.pop().unwrap().answer().await;
+    assert!(ended.is_none(), "an answer that is not whole is broken off");
+}
+
 const IDLE: usize = 5_000;
 
 /// Maximum memory of one idle follower.

@@ -241,7 +241,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     ("streams.long_poll_timeout_ms", "Maximum wait of a long-poll for data."),
     ("streams.sse_lifetime_ms", "Lifetime of one event-stream connection; the client then reconnects and resumes."),
-    ("streams.read_bytes_max", "Maximum bytes returned by one read; a single append may be larger."),
+    ("streams.read_bytes_max", "Maximum bytes of one read; one append may be larger. 0: everything up to the end."),
     ("streams.event_bytes_max", "Maximum bytes in one event; a single append may be larger."),
     ("streams.body_bytes_max", "Maximum body of a `PUT` or `POST`; a longer one is answered 413."),
     (

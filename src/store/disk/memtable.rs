@@ -156,6 +156,14 @@ impl MemTable {
         }
     }
 
+    /// Returns the start of the record that holds a byte; `None` if none here does: it may be in a page.
+    pub(super) fn record_start(&self, log: LogId, position: u64) -> Option<u64> {
+        match self.logs.get(&log)? {
+            LogState::Growing(growing) => growing.log.record_start(position),
+            LogState::Paged { .. } => None,
+        }
+    }
+
     /// Applies the changes of a commit; `locations` are those of its large records, in order.
     pub(super) fn apply_all(&mut self, changes: Vec<Change>, locations: Vec<RecordLocation>) {
         let mut locations = locations.into_iter();

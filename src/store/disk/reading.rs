@@ -78,6 +78,12 @@ pub(super) fn read_cached(
     (whole || run.end < page.end()).then_some(whole)
 }
 
+/// Returns the start of the record in a page that holds the byte at `position`.
+pub(super) fn record_start(pages: &Pages<'_>, log: LogId, position: u64) -> Result<u64, Error> {
+    let page = pages.holding(log, position).map_err(|source| Error::Damaged { log, position, source })?;
+    page.and_then(|page| page.record_start(position)).ok_or(Error::NoRecord { log, position })
+}
+
 impl Pages<'_> {
     /// Returns the page that holds the record at this position, or ends before it; `None` if the log has no page there.
     fn holding(&self, log: LogId, position: u64) -> Result<Option<Chunk<Bytes>>, Cause> {

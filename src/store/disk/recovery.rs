@@ -16,12 +16,15 @@ pub(super) struct Recovered {
     pub(super) memtable: MemTable,
     /// Lost records.
     pub(super) gaps: Vec<Gap>,
+    /// True if records were lost that are not among the gaps.
+    pub(super) has_lost_unknown: bool,
     dropped: HashSet<LogId>,
 }
 
 /// Applies the journal to `memtable`, then notes what was lost of it. Errors: [`Cause::Malformed`].
 pub(super) fn recover(memtable: MemTable, replay: &Replay) -> Result<Recovered, Cause> {
-    let mut recovered = Recovered { memtable, gaps: Vec::new(), dropped: HashSet::new() };
+    let (gaps, has_lost_unknown, dropped) = (Vec::new(), replay.has_lost_unknown, HashSet::new());
+    let mut recovered = Recovered { memtable, gaps, has_lost_unknown, dropped };
     for body in &replay.bodies {
         if !body.whole {
             for (change, intact) in changes_in_parts(&body.bytes) {
@@ -33,14 +36,17 @@ pub(super) fn recover(memtable: MemTable, replay: &Replay) -> Result<Recovered, 
         changes.into_iter().for_each(|change| recovered.apply(change));
     }
     let mut records = Vec::new();
-    for change in replay.damaged.iter().flat_map(|body| changes_in(body).0) {
-        match change {
-            Change::Append { log, start, record } => records.push((log, start..start + record.len() as u64)),
-            Change::Put { key, .. } | Change::Remove { key } => {
-                let key = String::from_utf8_lossy(&key).replace('\0', " ");
-                tracing::error!(key, "the journal is damaged: a change of this key is lost");
+    for (changes, whole) in replay.damaged.iter().map(changes_in) {
+        recovered.has_lost_unknown |= !whole;
+        for change in changes {
+            match change {
+                Change::Append { log, start, record } => records.push((log, start..start + record.len() as u64)),
+                Change::Put { key, .. } | Change::Remove { key } => {
+                    let key = String::from_utf8_lossy(&key).replace('\0', " ");
+                    tracing::error!(key, "the journal is damaged: a change of this key is lost");
+                }
+                Change::Drop { .. } => {}
             }
-            Change::Drop { .. } => {}
         }
     }
     records.sort_unstable_by_key(|(log, range)| (*log, range.start));

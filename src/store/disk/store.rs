@@ -16,7 +16,7 @@ use super::keys::table_key;
 use super::maintenance::{Maintained, Maintenance};
 use super::memtable::{Lookup, MemTable};
 use super::page_cache::PageCache;
-use super::reading::{Pages, read_cached, read_pages};
+use super::reading::{Pages, read_cached, read_pages, record_start};
 use super::recovery::{Recovered, recover};
 use super::retained::RetainedSegments;
 use crate::store::batch::{Batch, LogId, Table};
@@ -39,6 +39,7 @@ pub struct DiskStore {
     free_space: Arc<FreeSpace>,
     reservations: Reservations,
     gaps: Vec<Gap>,
+    has_lost_unknown: bool,
     limits: FlushLimits,
 }
 
@@ -63,7 +64,7 @@ impl DiskStore {
         let synced = config.durability == Durability::Sync;
         let (mut journal, replay) =
             open_journal(config, next_commit, &retained, &acknowledged, synced).map_err(unusable)?;
-        let Recovered { mut memtable, gaps, .. } =
+        let Recovered { mut memtable, gaps, has_lost_unknown, .. } =
             recover(MemTable::over(page_ends.into_iter()), &replay).map_err(unusable)?;
         if replay.has_gaps {
             journal.skip_to(acknowledged.next_commit());
@@ -92,6 +93,7 @@ impl DiskStore {
             free_space,
             reservations: Reservations::default(),
             gaps,
+            has_lost_unknown,
             limits,
         })
     }
@@ -250,6 +252,20 @@ impl Store for DiskStore {
 
     fn gaps(&self) -> Vec<Gap> {
         self.gaps.clone()
+    }
+
+    fn has_lost_unknown(&self) -> bool {
+        self.has_lost_unknown
+    }
+
+    fn record_start(&self, log: LogId, position: u64) -> Result<u64, Error> {
+        // The memtable first: a record that is flushed meanwhile is found in both.
+        if let Some(start) = self.flusher.memtable().record_start(log, position) {
+            return Ok(start);
+        }
+        let database = self.engine.database()?;
+        let pages = Pages { database: &database, retained: &self.retained, cache: &self.page_cache };
+        record_start(&pages, log, position)
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {

@@ -131,8 +131,8 @@ pub(super) fn described(description: &Description) -> Response {
     if description.closed {
         set(&mut headers, &header::CLOSED, "true");
     }
-    let end = description.next.position().unwrap_or_default();
-    let tag = EntityTag { log: description.life, start: 0, end, closed: description.closed };
+    let end = description.next.position();
+    let tag = EntityTag { life: description.life, start: 0, end, closed: description.closed };
     set(&mut headers, &ETAG, tag);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer(StatusCode::OK, headers, Body::empty())

@@ -1,15 +1,17 @@
-//! Entity tags, `Cache-Control` and cursors of the answers to reads.
+//! `Cache-Control`, `Vary` and cursors of the answers to reads.
 
-use axum::http::HeaderValue;
+use axum::http::header::VARY;
+use axum::http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
+use super::content::Content;
 use crate::streams::config::Cache;
-use crate::streams::reader::{Reader, Slice};
+use crate::streams::reader::Reader;
 use crate::streams::service::Streams;
-use crate::streams::wire::{EntityTag, Offset, next_cursor};
+use crate::streams::wire::{Begin, Offset, next_cursor};
 
-/// Time that caches may store an answer, in seconds, and time that they may use it while they revalidate it.
-const CACHED_S: (u64, u64) = (60, 300);
+/// Time that caches may store content that never changes, in seconds: a year, the longest that RFC 9111 readers honour.
+const CACHED_S: u64 = 365 * 24 * 60 * 60;
 
 /// The cursor of an answer to a client that sent this one.
 pub(super) fn cursor(streams: &Streams, client: Option<&str>) -> u64 {
@@ -18,22 +20,27 @@ pub(super) fn cursor(streams: &Streams, client: Option<&str>) -> u64 {
     next_cursor(client, streams.now_ms(), streams.config().cursor_interval_ms, dice)
 }
 
-pub(super) fn tag_of(reader: &Reader, slice: &Slice) -> EntityTag {
-    let position = |offset: Offset| offset.position().unwrap_or_default();
-    EntityTag { log: reader.life(), start: position(slice.start), end: position(slice.next), closed: slice.closed }
-}
-
-/// Content never changes, so it can be cached; the end of a stream cannot.
-pub(super) fn cache_control(streams: &Streams, reader: &Reader, slice: &Slice) -> HeaderValue {
+/// An answer may be used again without asking only if its URL names the era, and nothing can be added to it: what is at that
+/// URL never changes. Every other one is revalidated, because the stream may grow, or be deleted and made again.
+pub(super) fn cache_control(streams: &Streams, reader: &Reader, (from, content): (Begin, &Content)) -> HeaderValue {
     let scope = match streams.config().cache {
         Cache::Off => return HeaderValue::from_static("no-store"),
-        _ if slice.is_empty() => return HeaderValue::from_static("no-cache"),
         Cache::Public => "public",
         Cache::Private => "private",
     };
-    let (fresh_s, stale_s) = CACHED_S;
+    let names_era = matches!(from, Begin::After(offset) if offset != Offset::START);
+    let fixed = content.closed || !content.up_to_date;
     let left_s = streams.time_left(reader.lifetime()).map_or(u64::MAX, |left| left.as_secs());
-    let (fresh_s, stale_s) = (fresh_s.min(left_s), stale_s.min(left_s.saturating_sub(fresh_s)));
-    let text = format!("{scope}, max-age={fresh_s}, stale-while-revalidate={stale_s}");
+    let text = match names_era && fixed && left_s > 0 {
+        true => format!("{scope}, max-age={}, immutable", left_s.min(CACHED_S)),
+        false => format!("{scope}, no-cache"),
+    };
     HeaderValue::try_from(text).expect("words and numbers are visible ASCII")
+}
+
+/// Adds that the answer may depend on the caller: a proxy in front may let only some read.
+pub(super) fn vary(headers: &mut HeaderMap) {
+    let others = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    let all = std::iter::once("authorization").chain(others).collect::<Vec<_>>().join(", ");
+    headers.insert(VARY, HeaderValue::try_from(all).expect("the parts are values of headers"));
 }

@@ -5,35 +5,38 @@ use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::answers::{Failure, answer, set};
-use super::caching::{cache_control, cursor, tag_of};
-use super::frames::body_of;
+use super::caching::{cache_control, cursor, vary};
+use super::content::{Content, read_content};
 use super::{events, stream_path};
 use crate::http::access::compress;
 use crate::streams::metrics::LiveReader;
-use crate::streams::reader::{Reader, Slice};
+use crate::streams::reader::Reader;
 use crate::streams::service::Streams;
-use crate::streams::wire::{Begin, Kind, Live, Offset, ReadRequest, RequestError, header, matches_any};
+use crate::streams::wire::{Begin, EntityTag, Live, Offset, ReadRequest, RequestError, header, matches_any};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 pub(super) async fn read(streams: &Streams, request: Request) -> Result<Response, Failure> {
     let (uri, headers) = (request.uri(), request.headers());
-    let path = stream_path(uri)?;
+    let path = stream_path(streams, uri)?;
     let call = ReadRequest::parse(uri.query().unwrap_or_default())?;
     let resumed = if call.live == Live::Events { last_event(headers)? } else { None };
     let reader = streams.read(&path, resumed.unwrap_or(call.from))?;
     let response = match call.live {
-        Live::No if call.from == Begin::Now => now(streams, reader).await?,
-        Live::No => catch_up(streams, reader, headers).await?,
-        Live::LongPoll => long_poll(streams, reader, call.cursor.as_deref()).await?,
+        Live::No if call.from == Begin::Now => now(reader).await?,
+        Live::No => catch_up(streams, reader, (call.from, headers)).await?,
+        Live::LongPoll => long_poll(streams, reader, (call.from, call.cursor.as_deref())).await?,
         Live::Events if resumed.is_some() && reader.is_at_closed_end()? => return Ok(over(&reader)),
         Live::Events => return events::follow(streams, reader, call.cursor).await,
     };
-    Ok(compress(response, headers).await)
+    let mut response = compress(response, headers).await;
+    if response.headers().contains_key(ETAG) {
+        vary(response.headers_mut());
+    }
+    Ok(response)
 }
 
 /// The position after the last event that an `EventSource` got, which sends it when it connects again. HTML Standard 9.2.3.
@@ -57,42 +60,54 @@ fn over(reader: &Reader) -> Response {
 }
 
 /// Answers with the current end of the stream, without content.
-async fn now(streams: &Streams, mut reader: Reader) -> Result<Response, Failure> {
-    let slice = reader.take(streams.config().read_bytes_max).await?;
-    let mut headers = headers_of(&reader, &slice);
+async fn now(mut reader: Reader) -> Result<Response, Failure> {
+    let (_, end, closed) = reader.position_and_end()?;
+    let content = read_content(&mut reader, (end, closed), 0).await?;
+    let mut headers = headers_of(&reader, &content);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(answer(StatusCode::OK, headers, content_of(&reader, &slice)))
+    Ok(answer(StatusCode::OK, headers, content.into_body(reader)))
 }
 
-async fn catch_up(streams: &Streams, mut reader: Reader, request: &HeaderMap) -> Result<Response, Failure> {
-    let slice = reader.take(streams.config().read_bytes_max).await?;
-    let tag = tag_of(&reader, &slice);
+/// Answers with everything from the reader's position to the end that the stream has now.
+async fn catch_up(
+    streams: &Streams,
+    mut reader: Reader,
+    (from, request): (Begin, &HeaderMap),
+) -> Result<Response, Failure> {
+    let (start, end, closed) = reader.position_and_end()?;
+    let content = read_content(&mut reader, (end, closed), streams.config().read_bytes_max).await?;
+    let tag = tag_of(&reader, start, &content);
     let asked = request.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let mut headers = headers_of(&reader, &slice);
-    headers.insert(CACHE_CONTROL, cache_control(streams, &reader, &slice));
+    let mut headers = headers_of(&reader, &content);
+    headers.insert(CACHE_CONTROL, cache_control(streams, &reader, (from, &content)));
     set(&mut headers, &ETAG, tag);
     if asked.is_some_and(|asked| matches_any(asked, &tag)) {
         headers.remove(CONTENT_TYPE);
         return Ok(answer(StatusCode::NOT_MODIFIED, headers, Body::empty()));
     }
-    Ok(answer(StatusCode::OK, headers, content_of(&reader, &slice)))
+    Ok(answer(StatusCode::OK, headers, content.into_body(reader)))
 }
 
 /// Answers as soon as there is content, the stream is closed, or the time is over.
-async fn long_poll(streams: &Streams, mut reader: Reader, client: Option<&str>) -> Result<Response, Failure> {
+async fn long_poll(
+    streams: &Streams,
+    mut reader: Reader,
+    (from, client): (Begin, Option<&str>),
+) -> Result<Response, Failure> {
     let deadline = Instant::now() + streams.config().long_poll_timeout();
     let _waiting = LiveReader::begin(streams.metrics());
     let mut last_round = false;
     loop {
-        let slice = reader.take(streams.config().read_bytes_max).await?;
-        let mut headers = headers_of(&reader, &slice);
+        let (start, end, closed) = reader.position_and_end()?;
+        let content = read_content(&mut reader, (end, closed), streams.config().read_bytes_max).await?;
+        let mut headers = headers_of(&reader, &content);
         set(&mut headers, &header::CURSOR, cursor(streams, client));
-        if !slice.is_empty() {
-            headers.insert(CACHE_CONTROL, cache_control(streams, &reader, &slice));
-            set(&mut headers, &ETAG, tag_of(&reader, &slice));
-            return Ok(answer(StatusCode::OK, headers, content_of(&reader, &slice)));
+        if !content.is_empty() {
+            headers.insert(CACHE_CONTROL, cache_control(streams, &reader, (from, &content)));
+            set(&mut headers, &ETAG, tag_of(&reader, start, &content));
+            return Ok(answer(StatusCode::OK, headers, content.into_body(reader)));
         }
-        if slice.closed || last_round {
+        if content.closed || last_round {
             headers.remove(CONTENT_TYPE);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             return Ok(answer(StatusCode::NO_CONTENT, headers, Body::empty()));
@@ -105,30 +120,19 @@ async fn long_poll(streams: &Streams, mut reader: Reader, client: Option<&str>) 
     }
 }
 
-fn headers_of(reader: &Reader, slice: &Slice) -> HeaderMap {
+fn tag_of(reader: &Reader, start: u64, content: &Content) -> EntityTag {
+    EntityTag { life: reader.life(), start, end: content.next, closed: content.closed }
+}
+
+fn headers_of(reader: &Reader, content: &Content) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     set(&mut headers, &CONTENT_TYPE, reader.content_type().as_str());
-    set(&mut headers, &header::NEXT_OFFSET, slice.next);
-    if slice.up_to_date {
+    set(&mut headers, &header::NEXT_OFFSET, reader.offset_at(content.next));
+    if content.up_to_date {
         set(&mut headers, &header::UP_TO_DATE, "true");
     }
-    if slice.closed {
+    if content.closed {
         set(&mut headers, &header::CLOSED, "true");
     }
     headers
-}
-
-fn content_of(reader: &Reader, slice: &Slice) -> Body {
-    match reader.content_type().kind() {
-        Kind::Text | Kind::Binary => body_of(slice.chunks.iter().cloned()),
-        Kind::Json => {
-            let mut chunks = slice.chunks.clone();
-            if let Some(last) = chunks.last_mut() {
-                // Removes the comma after the last message.
-                last.truncate(last.len() - 1);
-            }
-            let brackets = (Bytes::from_static(b"["), Bytes::from_static(b"]"));
-            body_of(std::iter::once(brackets.0).chain(chunks).chain([brackets.1]))
-        }
-    }
 }

@@ -81,13 +81,13 @@ impl Ledger {
         }
         changes.extend(request.fork.as_ref().map(|fork| Change::Entry { path: fork.source.clone() }));
         let entry = self.entry(now_ms, plan, request.closed);
-        let (tail, position) = (entry.base, entry.origin.as_ref().map_or(0, |origin| origin.position));
+        let (tail, forked_at) = (entry.base, entry.origin.as_ref().map_or(Offset::START, |origin| origin.offset()));
         self.streams.insert(path.clone(), Box::new(Stream::new(entry, tail)));
         changes.push(Change::Created { path: path.clone() });
         if let Some(record) = record {
             self.append_record(path, record, changes);
         }
-        self.record_event(now_ms, path, beginning_of(request.fork.as_ref(), position), changes);
+        self.record_event(now_ms, path, beginning_of(request.fork.as_ref(), forked_at), changes);
         self.plan_sweep(path, now_ms);
         let stream = self.stream(path).expect("it was just inserted");
         Ok(Created::of(stream, true))
@@ -112,6 +112,7 @@ impl Ledger {
         let origin = Origin {
             source: fork.source.as_str().to_owned(),
             position: point.position,
+            era: source.layout().offset_at(point.position).era(),
             sub_offset: fork.sub_offset,
             lifetime_inherited: request.lifetime.is_none(),
         };
@@ -127,6 +128,7 @@ impl Ledger {
     fn entry(&mut self, now_ms: u64, plan: Plan, closed: bool) -> StreamEntry {
         StreamEntry {
             log: self.take_log(),
+            era: self.take_era(),
             content_type: plan.content_type,
             lifetime: plan.lifetime,
             created_ms: now_ms,
@@ -142,11 +144,11 @@ impl Ledger {
     }
 }
 
-/// The event of a new stream; a fork begins at `position` of its source.
-fn beginning_of(fork: Option<&ForkRequest>, position: u64) -> Happened {
+/// The event of a new stream; a fork begins at `offset` of its source.
+fn beginning_of(fork: Option<&ForkRequest>, offset: Offset) -> Happened {
     let Some(fork) = fork else { return Happened::Created };
     let source = fork.source.as_str().to_owned();
-    Happened::Forked { source, offset: Offset::at(position), sub_offset: fork.sub_offset }
+    Happened::Forked { source, offset, sub_offset: fork.sub_offset }
 }
 
 /// Returns the first difference between the stream and the request.
@@ -188,7 +190,7 @@ fn fork_difference(fork: &ForkRequest, origin: &Origin) -> Option<&'static str> 
     if fork.source.as_str() != origin.source {
         return Some("content that is forked from another stream");
     }
-    if fork.offset.is_some_and(|offset| offset.position() != Some(origin.position)) {
+    if fork.offset.is_some_and(|offset| offset.position() != origin.position) {
         return Some("another fork offset");
     }
     (fork.sub_offset != origin.sub_offset).then_some("another fork sub-offset")

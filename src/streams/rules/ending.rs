@@ -75,7 +75,7 @@ impl Ledger {
             self.content_bytes -= stream.own_bytes();
             changes.push(Change::Removed { path, log: stream.entry.log });
             let Some(origin) = stream.entry.origin else { return };
-            let Ok(source) = StreamPath::parse(&origin.source) else { return };
+            let Ok(source) = StreamPath::stored(&origin.source) else { return };
             let Some(ancestor) = self.streams.get_mut(&source) else { return };
             ancestor.entry.forks = ancestor.entry.forks.saturating_sub(1);
             match ancestor.entry.deleted && ancestor.entry.forks == 0 {

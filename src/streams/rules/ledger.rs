@@ -40,20 +40,23 @@ pub(crate) struct Ledger {
     pub(super) registry: StreamPath,
     pub(super) rows: Rows,
     next_log: u64,
+    next_era: u64,
 }
 
 impl Ledger {
-    /// An empty ledger. `first_log` must be greater than the number of every log that ever existed.
-    pub(crate) fn new(limits: Limits, first_log: u64) -> Self {
+    /// An empty ledger. `first_log` and `first_era` must be greater than every log and every era that ever existed.
+    pub(crate) fn new(limits: Limits, first_log: u64, first_era: u64) -> Self {
         let (streams, sweeps) = (HashMap::new(), BTreeSet::new());
         let (registry, rows) = (StreamPath::registry(), Rows::default());
-        Self { limits, streams, sweeps, content_bytes: 0, registry, rows, next_log: first_log }
+        let (next_log, next_era) = (first_log, first_era);
+        Self { limits, streams, sweeps, content_bytes: 0, registry, rows, next_log, next_era }
     }
 
     /// Restores a stream from the store. The last accesses may not have been written, so the stream counts as used until the
     /// latest time that an unwritten access can have: it may expire late, but never early.
     pub(crate) fn restore(&mut self, now_ms: u64, path: StreamPath, entry: StreamEntry, tail: u64) {
         self.next_log = self.next_log.max(entry.log + 1);
+        self.next_era = self.next_era.max(entry.era + 1);
         let mut stream = Stream::new(entry, tail);
         if let Some(slack_ms) = stream.access_slack_ms() {
             let latest = stream.entry.accessed_ms.saturating_add(slack_ms);
@@ -141,6 +144,16 @@ impl Ledger {
     pub(super) fn take_log(&mut self) -> u64 {
         self.next_log += 1;
         self.next_log - 1
+    }
+
+    /// The next era; no smaller one will be used again.
+    pub(crate) fn next_era(&self) -> u64 {
+        self.next_era
+    }
+
+    pub(crate) fn take_era(&mut self) -> u64 {
+        self.next_era += 1;
+        self.next_era - 1
     }
 
     /// Checks the limit of content. Errors: [`Refusal::Full`].

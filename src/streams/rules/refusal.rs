@@ -111,8 +111,10 @@ pub enum Refusal {
         /// The source.
         source_path: StreamPath,
     },
-    /// The offset is beyond the end of the source, or inside an append.
-    #[error("{source_path} cannot be forked at {offset}: expected an offset between two appends")]
+    /// The offset is beyond the end of the source, or from another life of it.
+    #[error(
+        "{source_path} cannot be forked at {offset}: expected an offset of the source as it is now, at most its end"
+    )]
     ForkOffset {
         /// The source.
         source_path: StreamPath,

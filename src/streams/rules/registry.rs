@@ -139,6 +139,7 @@ impl Ledger {
     fn registry_entry(&mut self, now_ms: u64) -> StreamEntry {
         StreamEntry {
             log: self.take_log(),
+            era: self.take_era(),
             content_type: ContentType::json(),
             lifetime: Lifetime::Unlimited,
             created_ms: now_ms,

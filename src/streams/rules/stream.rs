@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::streams::wire::{ContentType, Lifetime, Offset, ProducerEntry, Segment, StreamEntry};
+use crate::streams::wire::{ContentType, Layout, Lifetime, Offset, ProducerEntry, StreamEntry};
 
 pub(super) type Producers = HashMap<Arc<str>, ProducerEntry>;
 
@@ -35,7 +35,7 @@ impl Stream {
 
     /// The offset after its last byte.
     pub(crate) fn next(&self) -> Offset {
-        Offset::at(self.tail)
+        self.layout().offset_at(self.tail)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -51,9 +51,9 @@ impl Stream {
         self.producers.get_or_insert_default()
     }
 
-    /// The segments that hold its content, in order; that of its own log is the last one.
-    pub(crate) fn segments(&self) -> Vec<Segment> {
-        self.entry.inherited.iter().copied().chain([Segment::rest_of(self.entry.log)]).collect()
+    /// The parts of its content.
+    pub(crate) fn layout(&self) -> Layout<'_> {
+        self.entry.layout()
     }
 
     /// The bytes in its own log.

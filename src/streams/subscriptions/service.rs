@@ -124,7 +124,9 @@ impl SubscriptionService {
         caller: (&SubscriptionId, AckEndpoint, Option<&str>),
         request: &Acknowledgement,
     ) -> Result<Value, Error> {
-        let next = self.decide(|set, _, now_ms, changes| set.acknowledge(now_ms, caller, request, changes)).await?;
+        let next = self
+            .decide(|set, ledger, now_ms, changes| set.acknowledge((now_ms, ledger), caller, request, changes))
+            .await?;
         Ok(json!({"ok": true, "next_wake": next}))
     }
 

@@ -29,11 +29,11 @@ impl UpdateQueue {
         }
         let current = |log, tail| StreamUpdate::Current { log, tail };
         Some(match update {
-            Update::Created(stream) => (stream.path.clone(), current(stream.log, stream.end().tail)),
-            Update::End { path, log, end } if end.deleted.is_some() => {
+            Update::Created(stream) => (stream.path.clone(), current(stream.log, stream.offset_at(stream.end().tail))),
+            Update::End { path, log, end, .. } if end.deleted.is_some() => {
                 (path.clone(), StreamUpdate::Removed { log: *log })
             }
-            Update::End { path, log, end } => (path.clone(), current(*log, end.tail)),
+            Update::End { path, log, next, .. } => (path.clone(), current(*log, *next)),
             Update::Removed { path, log } => (path.clone(), StreamUpdate::Removed { log: *log }),
         })
     }

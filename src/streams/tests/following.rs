@@ -36,7 +36,7 @@ async fn data_and_close_come_together_and_end_the_events() {
         tokio::join!(next_events(&mut body), streams.append(&path, &last, Bytes::from_static(b"end")));
     appended.unwrap();
     let events = events.unwrap();
-    let id = format!("id: {}", Offset::at(3));
+    let id = format!("id: {}", streams.describe(&path).unwrap().next);
     assert!(events.starts_with(&format!("event: data\ndata:end\n{id}\n\nevent: control\ndata:{{")), "{events}");
     assert!(events.ends_with(&format!("\n{id}\n\n")), "{events}");
     assert!(events.contains("\"streamClosed\":true") && !events.contains("streamCursor"), "{events}");
@@ -49,7 +49,7 @@ async fn a_connection_ends_after_its_lifetime_with_the_offset_to_continue_at() {
     append(&streams, "a", "x").await.unwrap();
     assert!(next_events(&mut body).await.unwrap().contains("data:x"));
     let last = next_events(&mut body).await.unwrap();
-    assert!(last.contains("\"streamNextOffset\":\"0000000000000000_0000000000000001\""), "{last}");
+    assert!(last.contains("_0000000000000001\",\"streamCursor\""), "{last}");
     assert_eq!(next_events(&mut body).await, None);
 }
 
@@ -123,26 +123,50 @@ async fn a_slow_reader_of_events_holds_one_batch_and_loses_nothing() {
     for _ in 0..50 {
         append(&streams, "a", "ab").await.unwrap();
     }
-    let mut bytes = 0;
+    let (mut bytes, era) = (0, streams.describe(&path("a")).unwrap().next.era());
     while bytes < 100 {
         let events = next_events(&mut body).await.unwrap();
         bytes += 4;
-        let data = format!("event: data\ndata:abab\nid: {}\n\nevent: control\n", Offset::at(bytes));
+        let data = format!("event: data\ndata:abab\nid: {}\n\nevent: control\n", Offset::at(era, bytes));
         assert!(events.trim_start_matches("retry: 1000\n").starts_with(&data), "{events}");
         assert_eq!(events.contains("upToDate"), bytes == 100);
     }
 }
 
 #[tokio::test]
-async fn an_offset_inside_an_append_is_refused_and_one_beyond_the_end_is_the_end() {
+async fn events_of_text_go_on_exactly_where_they_ended_inside_an_append() {
     let streams = Streams::in_memory(config());
     create(&streams, "a", &text_stream()).await.unwrap();
     append(&streams, "a", "abc").await.unwrap();
-    let inside = get(&streams, &format!("/v1/stream/a?offset={}", Offset::at(1))).await;
-    assert_eq!(inside.status(), 400);
-    let beyond = get(&streams, &format!("/v1/stream/a?offset={}", Offset::at(99))).await;
-    assert_eq!(beyond.status(), 200);
-    assert_eq!(beyond.headers()["stream-next-offset"], Offset::at(3).to_string().as_str());
+    let end = append(&streams, "a", "def").await.unwrap().next;
+    for (position, expected) in [(1, "bcdef"), (3, "def"), (4, "ef")] {
+        let at = Offset::at(end.era(), position);
+        let mut body = get(&streams, &format!("/v1/stream/a?offset={at}&live=sse")).await.into_body();
+        let events = next_events(&mut body).await.unwrap();
+        assert!(events.contains(&format!("data:{expected}\n")), "{events}");
+    }
+}
+
+#[tokio::test]
+async fn any_offset_of_this_life_is_answered_and_one_of_another_is_gone() {
+    let streams = Streams::in_memory(config());
+    create(&streams, "a", &text_stream()).await.unwrap();
+    append(&streams, "a", "abc").await.unwrap();
+    let end = append(&streams, "a", "de").await.unwrap().next;
+    let read = async |era, position| {
+        let answer = get(&streams, &format!("/v1/stream/a?offset={}", Offset::at(era, position))).await;
+        let (status, next) = (answer.status().as_u16(), answer.headers().get("stream-next-offset").cloned());
+        assert!(status == 410 || next.unwrap() == end.to_string().as_str());
+        (status, String::from_utf8(to_bytes(answer.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap())
+    };
+    for (position, expected) in [(0, "abcde"), (1, "abcde"), (2, "abcde"), (3, "de"), (4, "de"), (5, ""), (99, "")] {
+        assert_eq!(read(end.era(), position).await, (200, expected.to_owned()), "{position}");
+    }
+    assert_eq!(read(0, 0).await.0, 200, "the start of every life");
+    for (era, position) in [(0, 1), (0, 5), (end.era() - 1, 3), (end.era() + 1, 3)] {
+        let (status, problem) = read(era, position).await;
+        assert!(status == 410 && problem.contains("deleted and made again"), "{era} {position}: {problem}");
+    }
 }
 
 #[tokio::test]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::world::{append, config, content_bytes, create, idle_stream, path, produced, seen, text, text_stream};
-use crate::store::{Batch, DiskConfig, DiskStore, Durability, MemoryStore, Store};
-use crate::streams::commit::{COUNTERS, NEXT_LOG, STREAMS};
-use crate::streams::{AppendRequest, CreateRequest, Effect, Error, ForkRequest, Refusal, Streams};
+use crate::store::{Batch, DiskConfig, DiskStore, Durability, MemoryStore, Owner, Store};
+use crate::streams::commit::{COUNTERS, NEXT_ERA, NEXT_LOG, STREAMS};
+use crate::streams::{AppendRequest, Begin, CreateRequest, Effect, Error, ForkRequest, Offset, Refusal, Streams};
 
 /// The store that a process leaves behind.
 enum Medium {
@@ -115,13 +115,61 @@ async fn numbers_of_logs_only_grow_even_if_the_clock_is_set_back() {
         let streams = medium.open();
         create(&streams, "a", &text_stream()).await.unwrap();
         // The registry has the number before.
-        assert_eq!(streams.describe(&path("a")).unwrap().life, ahead + 1);
+        assert_eq!(log(&streams), ahead + 1);
         streams.delete(&path("a")).await.unwrap();
         streams.close().await;
         let streams = medium.open();
         create(&streams, "a", &text_stream()).await.unwrap();
-        assert_eq!(streams.describe(&path("a")).unwrap().life, ahead + 2);
+        assert_eq!(log(&streams), ahead + 2);
     }
+}
+
+#[tokio::test]
+async fn eras_only_grow_even_if_the_clock_is_set_back() {
+    for medium in Medium::each() {
+        let ahead = Offset::POSITION_MAX / 2 + 1_000_000;
+        let store = medium.store();
+        let mut batch = Batch::default();
+        batch.put(COUNTERS, NEXT_ERA.into(), ahead.to_be_bytes().to_vec().into());
+        store.commit(batch).unwrap();
+        drop(store);
+        let mut before = ahead - 1;
+        for _ in 0..3 {
+            let streams = medium.open();
+            create(&streams, "a", &text_stream()).await.unwrap();
+            let era = append(&streams, "a", "x").await.unwrap().next.era();
+            assert!(era > before, "{era} after {before}");
+            before = era;
+            streams.delete(&path("a")).await.unwrap();
+            streams.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_from_before_there_were_eras_goes_on_and_its_next_life_has_another() {
+    for medium in Medium::each() {
+        let store = medium.store();
+        let mut batch = Batch::default();
+        let entry = r#"{"log":7,"content_type":"text/plain","created_ms":1,"accessed_ms":2}"#;
+        batch.put(STREAMS, "a".into(), entry.into());
+        batch.append(Owner::Streams.log(7), 0, "old".into());
+        store.commit(batch).unwrap();
+        drop(store);
+        let streams = medium.open();
+        let from = |at| streams.read(&path("a"), Begin::After(at));
+        assert_eq!(append(&streams, "a", "new").await.unwrap().next, Offset::at(0, 6));
+        let slice = from(Offset::at(0, 3)).unwrap().take(100).await.unwrap();
+        assert_eq!((slice.chunks.concat(), slice.next), (b"new".to_vec(), Offset::at(0, 6)));
+        streams.delete(&path("a")).await.unwrap();
+        create(&streams, "a", &text_stream()).await.unwrap();
+        append(&streams, "a", "other life").await.unwrap();
+        assert!(matches!(from(Offset::at(0, 3)), Err(Error::OffsetGone { .. })));
+    }
+}
+
+fn log(streams: &Streams) -> u64 {
+    streams.with_ledger(|ledger, _| ledger.stream(&path("a")).unwrap().entry.log)
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,10 +11,10 @@ const JITTER_S_MAX: u64 = 3600;
 /// Greater cursors from clients are not ours, and are ignored.
 const CURSOR_MAX: u64 = 1 << 53;
 
-/// Identifies the content of an answer: the life of the stream (its log), the range, and if that reaches the closed end.
+/// Identifies the content of an answer: the life of the stream, the range, and if that reaches the closed end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntityTag {
-    pub(crate) log: u64,
+    pub(crate) life: u64,
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) closed: bool,
@@ -23,7 +23,7 @@ pub(crate) struct EntityTag {
 impl fmt::Display for EntityTag {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let closed = if self.closed { "-c" } else { "" };
-        write!(formatter, "\"{:x}-{:x}-{:x}{closed}\"", self.log, self.start, self.end)
+        write!(formatter, "\"{:x}-{:x}-{:x}{closed}\"", self.life, self.start, self.end)
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_tag_is_found_in_a_list_of_weak_tags() {
-        let tag = EntityTag { log: 255, start: 0, end: 16, closed: true };
+        let tag = EntityTag { life: 255, start: 0, end: 16, closed: true };
         assert_eq!(tag.to_string(), "\"ff-0-10-c\"");
         assert!(matches_any("\"x\", W/\"ff-0-10-c\"", &tag));
         assert!(matches_any("*", &tag));

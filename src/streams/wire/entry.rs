@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::content_type::ContentType;
 use super::headers::{Lifetime, ProducerStamp};
+use super::layout::{Layout, Segment};
+use super::offset::Offset;
 use super::path::StreamPath;
 
 /// The length of the log in the key of a producer.
@@ -28,6 +30,9 @@ pub struct EntryError {
 pub(crate) struct StreamEntry {
     /// The number of its own log, which no other stream and no other life of this one ever has.
     pub(crate) log: u64,
+    /// The era of its own offsets, which no other life of this path ever has; 0 if it is older than eras.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) era: u64,
     pub(crate) content_type: ContentType,
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) lifetime: Lifetime,
@@ -67,26 +72,33 @@ pub(crate) struct Origin {
     pub(crate) source: String,
     /// The position at which it was forked, without the sub-offset.
     pub(crate) position: u64,
+    /// The era of that position in the source.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) era: u64,
     pub(crate) sub_offset: u64,
     /// True if the lifetime is the source's, and not from the request.
     pub(crate) lifetime_inherited: bool,
 }
 
-/// A part of a stream's content: the part of a log from the end of the previous segment on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Segment {
-    pub(crate) log: u64,
-    pub(crate) until: u64,
-}
-
-impl Segment {
-    /// The rest of a log after the previous segment.
-    pub(crate) fn rest_of(log: u64) -> Self {
-        Self { log, until: u64::MAX }
+impl Origin {
+    /// The offset at which it was forked, without the sub-offset.
+    pub(crate) fn offset(&self) -> Offset {
+        Offset::at(self.era, self.position)
     }
 }
 
 impl StreamEntry {
+    /// The parts of its content.
+    pub(crate) fn layout(&self) -> Layout<'_> {
+        Layout { inherited: &self.inherited, log: self.log, era: self.era }
+    }
+
+    /// Moves all of its content to a new era: offsets from before are gone.
+    pub(crate) fn move_to(&mut self, era: u64) {
+        self.era = era;
+        self.inherited = self.inherited.iter().map(|segment| Segment { era, ..*segment }).collect();
+    }
+
     pub(crate) fn to_bytes(&self) -> Bytes {
         serde_json::to_vec(self).expect("numbers and texts can be written to memory").into()
     }
@@ -95,7 +107,7 @@ impl StreamEntry {
     pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<(StreamPath, Self), EntryError> {
         let wrong = |cause: String| EntryError { what: "a stream", cause };
         let path = std::str::from_utf8(key).map_err(|error| wrong(error.to_string()))?;
-        let path = StreamPath::parse(path).map_err(|error| wrong(error.to_string()))?;
+        let path = StreamPath::stored(path).map_err(|error| wrong(error.to_string()))?;
         let entry = serde_json::from_slice(value).map_err(|error| wrong(format!("{path}: {error}")))?;
         Ok((path, entry))
     }
@@ -175,16 +187,17 @@ mod tests {
         let closed = prop::option::of(prop::option::of(stamp).prop_map(|by| Closing { by: by.map(Box::new) }));
         let origin = ("[a-z]{1,5}", any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
             |(source, position, sub_offset, lifetime_inherited)| {
-                Box::new(Origin { source, position, sub_offset, lifetime_inherited })
+                Box::new(Origin { source, position, era: position / 2, sub_offset, lifetime_inherited })
             },
         );
         let segments = prop::collection::vec((any::<u64>(), any::<u64>()), 0..3)
-            .prop_map(|pairs| pairs.into_iter().map(|(log, until)| Segment { log, until }).collect());
+            .prop_map(|pairs| pairs.into_iter().map(|(log, until)| Segment { log, until, era: log / 2 }).collect());
         let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<bool>());
         (numbers, lifetime, closed, prop::option::of(".{0,5}"), prop::option::of(origin), segments).prop_map(
             |((log, created_ms, accessed_ms, base, forks, deleted), lifetime, closed, last_seq, origin, inherited)| {
                 StreamEntry {
                     log,
+                    era: log / 3,
                     content_type: ContentType::parse("text/plain; charset=utf-8").unwrap(),
                     lifetime,
                     created_ms,

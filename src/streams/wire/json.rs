@@ -65,6 +65,15 @@ pub(crate) fn messages_end(record: &[u8], count: u64) -> Option<usize> {
     None
 }
 
+/// The position after the last message, with its comma, that ends within the first `length` bytes of a record.
+pub(crate) fn whole_messages(record: &[u8], length: usize) -> usize {
+    let (mut end, record) = (0, &record[..length.min(record.len())]);
+    while let Some(message) = messages_end(&record[end..], 1) {
+        end += message;
+    }
+    end
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -85,6 +94,15 @@ mod tests {
         check(r#"{"a":[1]}"#, Some(r#"{"a":[1]},"#));
         check("true", Some("true,"));
         check(" [ ] ", None);
+    }
+
+    #[test]
+    fn messages_that_are_cut_do_not_count_as_whole() {
+        let record = br#"{"a":[1,2]},"x,y",3,"#;
+        let ends = [(0, 0), (11, 0), (12, 12), (15, 12), (17, 12), (18, 18), (19, 18), (20, 20), (99, 20)];
+        for (length, end) in ends {
+            assert_eq!(whole_messages(record, length), end, "{length}");
+        }
     }
 
     #[test]

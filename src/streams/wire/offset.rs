@@ -8,8 +8,8 @@ const DIGITS: usize = 16;
 /// Maximum value of a half.
 const HALF_MAX: u64 = 9_999_999_999_999_999;
 
-/// A position in a stream. Opaque to clients: two numbers of 16 digits, whose texts sort as the positions do. The second is
-/// the number of bytes before the position; the first is 0 in all offsets of this server.
+/// A position in one life of a stream. Opaque to clients: two numbers of 16 digits, whose texts sort as the positions do. The
+/// first is the era, which no other life of the stream has; the second is the number of bytes before the position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset {
     era: u64,
@@ -17,16 +17,16 @@ pub struct Offset {
 }
 
 impl Offset {
-    /// The offset before the first byte.
+    /// The offset before the first byte, in every life of every stream.
     pub const START: Self = Self { era: 0, position: 0 };
 
-    /// Maximum position of an offset.
+    /// Maximum position of an offset, and maximum era.
     pub const POSITION_MAX: u64 = HALF_MAX;
 
-    /// The offset after `position` bytes, at most [`Self::POSITION_MAX`].
-    pub fn at(position: u64) -> Self {
-        debug_assert!(position <= HALF_MAX);
-        Self { era: 0, position }
+    /// The offset after `position` bytes in an era, both at most [`Self::POSITION_MAX`].
+    pub fn at(era: u64, position: u64) -> Self {
+        debug_assert!(era <= HALF_MAX && position <= HALF_MAX);
+        Self { era, position }
     }
 
     /// Parses `0000000000000000_0000000000000042`; `None` for any other format.
@@ -35,9 +35,14 @@ impl Offset {
         Some(Self { era: half(era)?, position: half(position)? })
     }
 
-    /// The number of bytes before it; `None` for an offset beyond every stream.
-    pub fn position(self) -> Option<u64> {
-        (self.era == 0).then_some(self.position)
+    /// The era. Streams from before there were eras have era 0.
+    pub fn era(self) -> u64 {
+        self.era
+    }
+
+    /// The number of bytes before it.
+    pub fn position(self) -> u64 {
+        self.position
     }
 }
 
@@ -80,15 +85,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_offset_is_read_back(position in 0..=HALF_MAX) {
-            let offset = Offset::at(position);
+        fn an_offset_is_read_back(era in 0..=HALF_MAX, position in 0..=HALF_MAX) {
+            let offset = Offset::at(era, position);
             prop_assert_eq!(Offset::parse(&offset.to_string()), Some(offset));
-            prop_assert_eq!(offset.position(), Some(position));
+            prop_assert_eq!((offset.era(), offset.position()), (era, position));
         }
 
         #[test]
-        fn texts_sort_as_positions_do(one in 0..=HALF_MAX, other in 0..=HALF_MAX) {
-            let (one, other) = (Offset::at(one), Offset::at(other));
+        fn texts_sort_as_eras_and_positions_do(one in (0..9_u64, 0..=HALF_MAX), other in (0..9_u64, 0..=HALF_MAX)) {
+            let (one, other) = (Offset::at(one.0, one.1), Offset::at(other.0, other.1));
             prop_assert_eq!(one.cmp(&other), one.to_string().cmp(&other.to_string()));
         }
 

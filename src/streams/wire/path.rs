@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The first segment of the protocol's own paths below the root of all streams.
 pub(in crate::streams) const RESERVED: &str = "__ds";
 
-/// The path of the registry.
+/// The path of the registry. Nothing else may look like it.
 const REGISTRY: &str = "__registry__";
 
 /// The reason why a text is not the path of a stream.
@@ -32,23 +32,52 @@ pub enum PathError {
         /// The index of the invalid byte.
         at: usize,
     },
-    /// It is one of the protocol's own paths.
-    #[error("paths below __ds are the protocol's own")]
+    /// One of its segments is empty: it begins or ends with a slash, or has two in a row.
+    #[error(
+        "the path of the stream {path:?} has an empty segment: no slash at its beginning or end, and no two in a row"
+    )]
+    EmptySegment {
+        /// The text.
+        path: String,
+    },
+    /// One of its segments is `.` or `..`, which clients and proxies resolve, each in its own way.
+    #[error("the path of the stream {path:?} has the segment `.` or `..`: expected the path that is meant")]
+    DotSegment {
+        /// The text.
+        path: String,
+    },
+    /// It is one of the protocol's own paths, or looks like one.
+    #[error("paths that begin with __ds or __registry__, in any spelling, are the server's own")]
     Reserved,
 }
 
 /// The path of a stream below the root of all streams, as in a URL: percent-encoded, with slashes. Two spellings of one path
 /// (RFC 3986 6.2.2) are equal.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "Stored", into = "String")]
 pub struct StreamPath(Arc<str>);
+
+/// The text of a path in the store.
+#[derive(Deserialize)]
+struct Stored(String);
 
 impl StreamPath {
     /// Maximum length, in bytes.
     pub const BYTES_MAX: usize = 1024;
 
-    /// Parses the part of a URL's path after the root.
+    /// Parses the part of a URL's path after the root. Errors: [`PathError`], also for a path that has a slash at its end, a
+    /// `.` or `..` between slashes, or looks like a path of the server's own: each stream has one path.
     pub fn parse(path: &str) -> Result<Self, PathError> {
+        let parsed = Self::stored(path)?;
+        if !parsed.is_registry() {
+            check_segments(parsed.as_str())?;
+        }
+        Ok(parsed)
+    }
+
+    /// Parses the path of a stream that is stored already: earlier versions allowed empty segments, dots, and what looks like
+    /// a path of the server's own.
+    pub(crate) fn stored(path: &str) -> Result<Self, PathError> {
         if path.is_empty() {
             return Err(PathError::Empty);
         }
@@ -76,6 +105,31 @@ impl StreamPath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Checks the segments of a normalised path. An escaped slash separates segments, too: some proxies decode it.
+fn check_segments(path: &str) -> Result<(), PathError> {
+    let mut segments = path.split('/').flat_map(|part| part.split("%2F")).peekable();
+    if segments.peek().is_some_and(|first| looks_reserved(first)) {
+        return Err(PathError::Reserved);
+    }
+    for segment in segments {
+        match segment {
+            "" => return Err(PathError::EmptySegment { path: path.to_owned() }),
+            "." | ".." => return Err(PathError::DotSegment { path: path.to_owned() }),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Returns true if a person could take the segment for one of the server's own: letters count in any case, and characters
+/// that are escaped, such as blanks, do not.
+fn looks_reserved(segment: &str) -> bool {
+    let mut plain = segment.split('%');
+    let mut seen = plain.next().unwrap_or_default().to_ascii_lowercase();
+    plain.for_each(|rest| seen.push_str(&rest.get(2..).unwrap_or_default().to_ascii_lowercase()));
+    seen == RESERVED || seen == REGISTRY
 }
 
 /// Writes escapes in upper case, and decodes those of unreserved characters.
@@ -136,6 +190,13 @@ impl TryFrom<String> for StreamPath {
     }
 }
 
+impl TryFrom<Stored> for StreamPath {
+    type Error = PathError;
+    fn try_from(Stored(text): Stored) -> Result<Self, PathError> {
+        Self::stored(&text)
+    }
+}
+
 impl From<StreamPath> for String {
     fn from(path: StreamPath) -> Self {
         path.as_str().to_owned()
@@ -173,7 +234,24 @@ mod tests {
             check(path, Err(()));
         }
         check("__dsx", Ok("__dsx"));
+        check("a/__ds", Ok("a/__ds"));
+        check("__registry__", Ok("__registry__"));
         check(&"x".repeat(StreamPath::BYTES_MAX + 1), Err(()));
+    }
+
+    #[test]
+    fn a_stream_has_one_path_and_none_looks_like_the_servers_own() {
+        let empty = ["a/", "/a", "a//b", "/", "//", "a%2f", "a%2F/b"];
+        let dots = [".", "..", "a/./b", "a/../b", "a/..", "./a", "%2e%2e/a", "a/%2E", "a%2F..%2Fb"];
+        let own = ["__DS", "__Ds/x", "__registry__/", "__registry__/x", "__REGISTRY__", "__registry__%20", "__ds%2Fx"];
+        for path in empty.into_iter().chain(dots).chain(own).chain(["%E2%80%8B__ds", "__reg%C2%ADistry__"]) {
+            check(path, Err(()));
+            // What earlier versions stored under such a path can be opened.
+            assert!(StreamPath::stored(path).is_ok() || path.starts_with("__ds"), "{path}");
+        }
+        for path in ["...", ".a", "a..b", "a/.b", "a.", "_ds", "registry", "a/__registry__", "~"] {
+            check(path, Ok(path));
+        }
     }
 
     proptest! {

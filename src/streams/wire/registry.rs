@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use super::entry::StreamEntry;
 use super::headers::Lifetime;
-use super::offset::Offset;
 use super::path::StreamPath;
 use super::time::print_instant;
 
@@ -101,7 +100,7 @@ fn describe<'a>(path: &'a StreamPath, entry: &'a StreamEntry) -> Description<'a>
         ttl_seconds,
         expires_at,
         forked_from: origin.map(|origin| origin.source.as_str()),
-        fork_offset: origin.map(|origin| Offset::at(origin.position).to_string()),
+        fork_offset: origin.map(|origin| origin.offset().to_string()),
         fork_sub_offset: origin.map(|origin| origin.sub_offset).filter(|sub_offset| *sub_offset > 0),
         reason: None,
     }

@@ -17,6 +17,8 @@ pub(in crate::store::disk) struct Replay {
     pub(in crate::store::disk) torn: Vec<Torn>,
     /// True if commits are missing.
     pub(in crate::store::disk) has_gaps: bool,
+    /// True if not even a damaged body is left of some missing commits.
+    pub(in crate::store::disk) has_lost_unknown: bool,
     /// The number of the next commit.
     pub(in crate::store::disk) next_commit: u64,
 }
@@ -54,7 +56,7 @@ impl Replay {
         if commit <= self.next_commit {
             return;
         }
-        let mut commits = commit - self.next_commit;
+        let (mut commits, mut bodies) = (commit - self.next_commit, 0);
         for torn in std::mem::take(&mut self.torn) {
             match torn.in_parts.filter(|number| (self.next_commit..commit).contains(number)) {
                 Some(number) => {
@@ -64,9 +66,13 @@ impl Replay {
                     tracing::error!(number, %file, "the journal is damaged: some large records of this commit are lost");
                     self.bodies.push(Body { bytes: torn.body, whole: false });
                 }
-                None => self.damaged.push(torn.body),
+                None => {
+                    bodies += u64::from(!torn.body.is_empty());
+                    self.damaged.push(torn.body);
+                }
             }
         }
+        self.has_lost_unknown |= bodies < commits;
         if commits > 0 {
             tracing::error!(commits, "the journal is damaged: these commits are lost");
         }

@@ -171,7 +171,7 @@ impl Model {
                 if request.content_type.as_ref().is_some_and(|given| *given != source.content_type) {
                     return Err(409);
                 }
-                let position = fork.offset.map_or(source.content.len(), |at| at.position().unwrap() as usize);
+                let position = fork.offset.map_or(source.content.len(), |at| at.position() as usize);
                 let fork = source.forked_at(fork.source.as_str(), position, fork.sub_offset)?;
                 Naive { content_type: request.content_type.clone().unwrap_or(source.content_type), ..fork }
             }
@@ -281,9 +281,8 @@ impl Naive {
         let origin = match (&request.fork, &self.forked) {
             (None, None) => true,
             (Some(fork), Some((source, position, sub_offset))) => {
-                let offset = fork.offset.and_then(|offset| offset.position());
                 fork.source.as_str() == source
-                    && offset.is_none_or(|offset| offset as usize == *position)
+                    && fork.offset.is_none_or(|offset| offset.position() as usize == *position)
                     && fork.sub_offset == *sub_offset
             }
             (Some(_), None) | (None, Some(_)) => false,
@@ -301,14 +300,20 @@ impl Naive {
 
     fn forked_at(&self, path: &str, position: usize, sub_offset: u64) -> Result<Self, Refused> {
         let tail = self.content.len();
-        if position > tail || (position < tail && !self.starts.contains(&position)) {
+        if position > tail {
             return Err(400);
         }
+        let begin = self.starts.range(..=position).next_back().copied().filter(|_| position < tail).unwrap_or(position);
         let following = self.starts.range(position + 1..).next().copied().unwrap_or(tail);
+        let whole = |end: &usize| messages(&self.content[begin..*end]).is_some();
+        let from = match self.content_type.kind() {
+            Kind::Json => (begin..=position).rev().find(whole).unwrap_or(begin),
+            Kind::Text | Kind::Binary => position,
+        };
         let base = match (sub_offset, self.content_type.kind()) {
-            (0, _) => position,
-            (sub_offset, Kind::Json) => (position..=following)
-                .find(|end| messages(&self.content[position..*end]).is_some_and(|count| count as u64 == sub_offset))
+            (0, _) => from,
+            (sub_offset, Kind::Json) => (from..=following)
+                .find(|end| messages(&self.content[from..*end]).is_some_and(|count| count as u64 == sub_offset))
                 .ok_or(400_u16)?,
             (sub_offset, Kind::Text | Kind::Binary) => {
                 Some(position + sub_offset as usize).filter(|base| *base <= following).ok_or(400_u16)?

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::model::{Model, Naive};
 use super::stage::{Command, REGISTRY, Stage, name};
 use crate::streams::rules::{Content, Happened, Ledger, Limits};
-use crate::streams::wire::{CreateRequest, Lifetime, Offset};
+use crate::streams::wire::{CreateRequest, Lifetime};
 
 /// The expected row about a stream.
 pub(super) fn row(now_ms: u64, operation: &str, path: &str, stream: &Naive, reason: &str) -> String {
@@ -61,7 +61,7 @@ fn materialised(rows: &[Box<RawValue>]) -> BTreeMap<String, Value> {
 /// Checks that the rows are those of the model, in any order within one command, and that they add up to what exists.
 pub(super) fn agree(stage: &Stage, model: &Model, seen: &mut usize) {
     let rows = rows(stage);
-    let mut new: Vec<String> = rows[*seen..].iter().map(|row| format!("{},", row.get())).collect();
+    let mut new: Vec<String> = rows[*seen..].iter().map(|row| format!("{},", without_era(row.get()))).collect();
     let mut expected = model.registry[*seen..].to_vec();
     new.sort();
     expected.sort();
@@ -77,8 +77,14 @@ pub(super) fn agree(stage: &Stage, model: &Model, seen: &mut usize) {
     assert_eq!(state.contains_key(REGISTRY), !rows.is_empty(), "it lists itself, too");
     // Listeners get the same, except for the registry itself.
     assert_eq!(stage.events.len(), rows.len().saturating_sub(1));
-    let end = stage.ledger.stream(&name(REGISTRY)).map(|registry| Offset::at(registry.tail));
+    let end = stage.ledger.stream(&name(REGISTRY)).map(|registry| registry.next());
     assert_eq!(stage.events.last().and_then(|event| event.registry_next), end);
+}
+
+/// Replaces the era of the fork offset in a row with 0: the model knows positions only.
+fn without_era(row: &str) -> String {
+    let Some((before, offset)) = row.split_once(r#""forkOffset":""#) else { return row.to_owned() };
+    format!(r#"{before}"forkOffset":"0000000000000000{}"#, &offset[16..])
 }
 
 fn created(path: &'static str, lifetime: Option<Lifetime>) -> Command {
@@ -106,7 +112,7 @@ fn the_expiry_of_a_stream_is_recorded_once() {
 
 #[test]
 fn a_full_server_still_closes_and_deletes_and_records_that() {
-    let mut ledger = Ledger::new(Limits { content_bytes_max: 1, ..super::stage::LIMITS }, 1);
+    let mut ledger = Ledger::new(Limits { content_bytes_max: 1, ..super::stage::LIMITS }, 1, 1);
     let mut changes = Vec::new();
     let empty = || (Content::new(Bytes::new()), None);
     ledger.create(0, &name("a"), &CreateRequest::default(), empty(), &mut changes).unwrap();

@@ -51,7 +51,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
-        Self { ledger: Ledger::new(LIMITS, 1), now_ms: 1_000_000, records: BTreeMap::new(), events: Vec::new() }
+        Self { ledger: Ledger::new(LIMITS, 1, 1), now_ms: 1_000_000, records: BTreeMap::new(), events: Vec::new() }
     }
 
     pub(super) fn run(&mut self, command: &Command) -> Outcome {
@@ -66,6 +66,7 @@ impl Stage {
         let now_ms = self.now_ms;
         match command {
             Command::Create { path, request, body } => {
+                let request = &self.in_era(request);
                 let after_offset = request.fork.as_ref().and_then(|fork| self.append_after(fork));
                 let content = (Content::new(Bytes::from_static(body.as_bytes())), after_offset.as_ref());
                 created(self.ledger.create(now_ms, &name(path), request, content, changes))
@@ -144,7 +145,7 @@ impl Stage {
     pub(super) fn content(&self, path: &str) -> Vec<u8> {
         let stream = self.ledger.stream(&name(path)).expect("the caller knows that it exists");
         let (mut at, mut content) = (0, Vec::new());
-        for segment in stream.segments() {
+        for segment in stream.layout().segments() {
             let until = segment.until.min(stream.tail);
             while at < until {
                 let record = &self.records[&segment.log][&at];
@@ -157,17 +158,25 @@ impl Stage {
         content
     }
 
-    fn append_after(&self, fork: &ForkRequest) -> Option<AppendAfter> {
-        let position = fork.offset?.position()?;
-        let stream = self.ledger.stream(&fork.source)?;
-        if position >= stream.tail {
-            return None;
+    /// Moves the offset of a fork to the era that its source has there: commands know positions only.
+    fn in_era(&self, request: &CreateRequest) -> CreateRequest {
+        let mut request = request.clone();
+        if let Some(fork) = &mut request.fork
+            && let Some(source) = self.ledger.stream(&fork.source)
+        {
+            fork.offset = fork.offset.map(|offset| source.layout().offset_at(offset.position()));
         }
-        let segments = stream.segments();
-        let segment = segments.iter().find(|segment| segment.until > position)?;
-        let record = self.records.get(&segment.log).and_then(|records| records.get(&position));
-        let cut = record.map(|record| record.slice(..record.len().min((segment.until - position) as usize)));
-        Some(AppendAfter { log: stream.entry.log, record: cut })
+        request
+    }
+
+    /// The append that holds the byte after the offset of a fork.
+    fn append_after(&self, fork: &ForkRequest) -> Option<AppendAfter> {
+        let position = fork.offset?.position();
+        let stream = self.ledger.stream(&fork.source).filter(|stream| position < stream.tail)?;
+        let segment = stream.layout().segments().find(|segment| segment.until > position)?;
+        let (start, record) = self.records.get(&segment.log)?.range(..=position).next_back()?;
+        let cut = record.slice(..record.len().min((segment.until - start) as usize));
+        Some(AppendAfter { log: stream.entry.log, start: *start, record: cut })
     }
 }
 
@@ -177,15 +186,15 @@ pub(super) fn name(path: &str) -> StreamPath {
 
 fn created(outcome: Result<Created, Refusal>) -> Outcome {
     match outcome {
-        Ok(created) => (if created.new { 201 } else { 200 }, created.next.position()),
+        Ok(created) => (if created.new { 201 } else { 200 }, Some(created.next.position())),
         Err(refusal) => (status(&refusal), None),
     }
 }
 
 fn appended(outcome: Result<Appended, Refusal>) -> Outcome {
     match outcome {
-        Ok(Appended { effect: Effect::Wrote, producer: Some(_), next, .. }) => (200, next.position()),
-        Ok(Appended { next, .. }) => (204, next.position()),
+        Ok(Appended { effect: Effect::Wrote, producer: Some(_), next, .. }) => (200, Some(next.position())),
+        Ok(Appended { next, .. }) => (204, Some(next.position())),
         Err(refusal) => (status(&refusal), None),
     }
 }
@@ -246,7 +255,7 @@ fn create() -> impl Strategy<Value = Command> {
             (0_u64..8).prop_map(|s| Lifetime::Until { at_ms: 1_000_000 + s * 1_000, text: s.to_string().into() }),
         ],
     );
-    let offset = prop::option::of((0_u64..14).prop_map(Offset::at));
+    let offset = prop::option::of((0_u64..14).prop_map(|position| Offset::at(0, position)));
     let sub_offset = prop_oneof![3 => Just(0_u64), 2 => 1_u64..4];
     let fork = (path(), offset, sub_offset).prop_map(|(source, offset, sub_offset)| ForkRequest {
         source: name(source),

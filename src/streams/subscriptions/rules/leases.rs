@@ -6,7 +6,7 @@ use super::changes::{put_link, put_subscription};
 use super::refusal::Refusal;
 use super::set::SubscriptionSet;
 use super::subscription::Subscription;
-use crate::streams::rules::Change;
+use crate::streams::rules::{Change, Ledger};
 use crate::streams::subscriptions::wire::{
     Acknowledgement, Claim, ClaimedView, Release, SubscriptionId, Token, TokenError, WakeState,
 };
@@ -67,7 +67,7 @@ impl SubscriptionSet {
     /// [`Refusal::TokenInvalid`], [`Refusal::TokenExpired`], [`Refusal::Fenced`], [`Refusal::Offset`].
     pub(crate) fn acknowledge(
         &mut self,
-        now_ms: u64,
+        (now_ms, ledger): (u64, &Ledger),
         (id, endpoint, bearer): (&SubscriptionId, AckEndpoint, Option<&str>),
         request: &Acknowledgement,
         changes: &mut Vec<Change>,
@@ -81,7 +81,7 @@ impl SubscriptionSet {
             (AckEndpoint::Ack, true) => return Err(Refusal::OtherType { call: "ack", expected: "pull-wake" }),
         }
         self.authorize(now_ms, (subscription, bearer), (&request.wake_id, request.generation))?;
-        subscription.check_offsets(&request.acks)?;
+        subscription.check_offsets(ledger, &request.acks)?;
         let subscription = self.find_mut(id)?;
         for (path, acked) in &request.acks {
             let Some(link) = subscription.links.get_mut(path).filter(|link| link.acked != *acked) else { continue };

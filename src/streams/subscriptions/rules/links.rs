@@ -8,7 +8,7 @@ use super::set::{SubscriptionSet, link_at_tail};
 use super::subscription::{Link, Subscription};
 use crate::streams::rules::{Change, Ledger};
 use crate::streams::subscriptions::wire::SubscriptionId;
-use crate::streams::wire::StreamPath;
+use crate::streams::wire::{Offset, StreamPath};
 
 /// A change of a stream that readers can see. `log` identifies one incarnation of the stream: a stream that is deleted
 /// and created again has a larger one.
@@ -19,7 +19,7 @@ pub(crate) enum StreamUpdate {
         /// The incarnation.
         log: u64,
         /// The end.
-        tail: u64,
+        tail: Offset,
     },
     /// The stream was deleted.
     Removed {
@@ -125,7 +125,7 @@ impl SubscriptionSet {
         }
     }
 
-    fn set_tail(&mut self, id: &SubscriptionId, path: &StreamPath, (log, tail): (u64, u64)) {
+    fn set_tail(&mut self, id: &SubscriptionId, path: &StreamPath, (log, tail): (u64, Offset)) {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
         let Some(link) = subscription.links.get_mut(path) else { return };
         match link.log {
@@ -142,7 +142,7 @@ impl SubscriptionSet {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
         let Some(link) = subscription.links.get_mut(path).filter(|link| link.log == Some(log)) else { return };
         if link.explicit {
-            *link = Link { log: None, tail: 0, acked: None, ..*link };
+            *link = Link { log: None, tail: Offset::START, acked: None, ..*link };
             subscription.update_pending(path);
         } else {
             let stored = link.stored;
@@ -154,7 +154,7 @@ impl SubscriptionSet {
 
     /// Links the stream to every older subscription whose pattern matches it. Returns the number of subscriptions that
     /// have as many links as they may.
-    fn link_matching(&mut self, path: &StreamPath, (log, tail): (u64, u64)) -> usize {
+    fn link_matching(&mut self, path: &StreamPath, (log, tail): (u64, Offset)) -> usize {
         let mut full = 0;
         for id in self.patterns.matching(path) {
             let Some(subscription) = self.subscriptions.get(&id) else { continue };

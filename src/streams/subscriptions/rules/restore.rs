@@ -5,7 +5,7 @@ use super::set::SubscriptionSet;
 use super::subscription::{Link, Subscription};
 use crate::streams::rules::Ledger;
 use crate::streams::subscriptions::wire::{LinkEntry, SubscriptionEntry, SubscriptionId, WakeState};
-use crate::streams::wire::StreamPath;
+use crate::streams::wire::{Offset, StreamPath};
 
 impl SubscriptionSet {
     /// Adds a stored subscription. Retries and leases that lie too far ahead, because the clock was set back, are moved
@@ -22,8 +22,8 @@ impl SubscriptionSet {
 
     /// Adds a stored link; ignored if its subscription does not exist.
     pub(crate) fn restore_link(&mut self, id: &SubscriptionId, path: StreamPath, entry: LinkEntry) {
-        let LinkEntry { log, acked, explicit } = entry;
-        self.link(id, &path, Link { log, tail: 0, acked, explicit, stored: true });
+        let (acked, tail) = (entry.acked(), Offset::START);
+        self.link(id, &path, Link { log: entry.log, tail, acked, explicit: entry.explicit, stored: true });
     }
 
     /// Brings all links up to date with the streams: tails, deleted streams, and streams created since the last update.
@@ -40,7 +40,7 @@ impl SubscriptionSet {
         let mut streams: Vec<_> = ledger.streams().filter(|(_, stream)| !stream.entry.deleted).collect();
         streams.sort_by_key(|(_, stream)| stream.entry.log);
         for (path, stream) in streams {
-            self.apply_update(path, StreamUpdate::Current { log: stream.entry.log, tail: stream.tail });
+            self.apply_update(path, StreamUpdate::Current { log: stream.entry.log, tail: stream.next() });
         }
         ids.iter().for_each(|id| self.reschedule(id));
     }

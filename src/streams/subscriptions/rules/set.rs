@@ -200,7 +200,7 @@ impl SubscriptionSet {
 pub(super) fn link_at_tail(ledger: &Ledger, path: &StreamPath, explicit: bool) -> Link {
     let stream = ledger.stream(path).filter(|stream| !stream.entry.deleted);
     stream.map_or(Link::unread(explicit), |stream| {
-        let (log, tail) = (Some(stream.entry.log), stream.tail);
+        let (log, tail) = (Some(stream.entry.log), stream.next());
         Link { log, tail, acked: Some(tail), explicit, stored: false }
     })
 }

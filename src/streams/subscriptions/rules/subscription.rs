@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::refusal::Refusal;
 use super::schedule::Due;
+use crate::streams::rules::Ledger;
 use crate::streams::subscriptions::wire::{
     Delivery, LinkEntry, LinkType, Secret, StreamView, SubscriptionEntry, SubscriptionId, Token, WakeState, offset_text,
 };
-use crate::streams::wire::StreamPath;
+use crate::streams::wire::{Offset, StreamPath};
 
 /// A subscription, after everything decided so far has been committed.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ pub(super) struct Link {
     /// The incarnation of the stream; `None` while the stream does not exist.
     pub(super) log: Option<u64>,
     /// The end of the data that readers can see.
-    pub(super) tail: u64,
-    pub(super) acked: Option<u64>,
+    pub(super) tail: Offset,
+    pub(super) acked: Option<Offset>,
     pub(super) explicit: bool,
     /// True if the store has an entry for it.
     pub(super) stored: bool,
@@ -39,15 +40,15 @@ pub(super) struct Link {
 impl Link {
     /// Returns a link with nothing acknowledged.
     pub(super) fn unread(explicit: bool) -> Self {
-        Self { log: None, tail: 0, acked: None, explicit, stored: false }
+        Self { log: None, tail: Offset::START, acked: None, explicit, stored: false }
     }
 
     pub(super) fn is_pending(&self) -> bool {
-        self.tail > self.acked.unwrap_or(0)
+        self.tail > self.acked.unwrap_or(Offset::START)
     }
 
     pub(super) fn entry(&self) -> LinkEntry {
-        LinkEntry { log: self.log, acked: self.acked, explicit: self.explicit }
+        LinkEntry::new(self.log, self.acked, self.explicit)
     }
 }
 
@@ -114,16 +115,23 @@ impl Subscription {
     }
 
     /// Checks offsets to acknowledge, each against the ones before it. Errors: [`Refusal::Offset`].
-    pub(super) fn check_offsets(&self, acks: &[(StreamPath, Option<u64>)]) -> Result<(), Refusal> {
-        let mut acked_before: BTreeMap<&StreamPath, Option<u64>> = BTreeMap::new();
+    pub(super) fn check_offsets(&self, ledger: &Ledger, acks: &[(StreamPath, Option<Offset>)]) -> Result<(), Refusal> {
+        let mut acked_before: BTreeMap<&StreamPath, Option<Offset>> = BTreeMap::new();
         for (path, acked) in acks {
             let refuse = |reason| Refusal::Offset { path: path.clone(), offset: offset_text(*acked), reason };
             let link = self.links.get(path).ok_or_else(|| refuse("the subscription does not follow this stream"))?;
+            let of_other_life =
+                |offset| ledger.stream(path).is_some_and(|stream| stream.layout().position_of(offset).is_none());
+            if acked.is_some_and(of_other_life) {
+                return Err(refuse(
+                    "the offset is from another life of the stream, which was deleted or damaged since",
+                ));
+            }
             let before = acked_before.get(path).copied().unwrap_or(link.acked);
             if *acked < before {
                 return Err(refuse("a later offset is acknowledged already"));
             }
-            if acked.unwrap_or(0) > link.tail {
+            if acked.unwrap_or(Offset::START) > link.tail {
                 return Err(refuse("the offset is beyond the end of the stream"));
             }
             acked_before.insert(path, *acked);

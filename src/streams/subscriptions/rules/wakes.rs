@@ -10,7 +10,7 @@ use crate::streams::rules::{Change, Content, Ledger};
 use crate::streams::subscriptions::wire::{
     Delivery, KeyEntry, StreamView, SubscriptionId, WakeEvent, WakeState, WakeView,
 };
-use crate::streams::wire::{AppendRequest, ContentType, StreamPath};
+use crate::streams::wire::{AppendRequest, ContentType, Offset, StreamPath};
 
 /// Steps that one [`SubscriptionSet::run_due`] takes at most, so that other writers are not held up.
 const STEPS_PER_RUN: usize = 256;
@@ -248,7 +248,7 @@ impl SubscriptionSet {
 /// Acknowledges everything that a call announced, if the stream is still the same one.
 fn acknowledge(subscription: &mut Subscription, streams: &[StreamView], changes: &mut Vec<Change>) {
     for view in streams {
-        let unread = |link: &&mut Link| link.log == view.log && link.acked.unwrap_or(0) < view.tail;
+        let unread = |link: &&mut Link| link.log == view.log && link.acked.unwrap_or(Offset::START) < view.tail;
         let Some(link) = subscription.links.get_mut(&view.path).filter(unread) else { continue };
         link.acked = Some(view.tail);
         changes.push(put_link(&subscription.id, &view.path, link));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::SubscriptionId;
 use super::request::Terms;
-use crate::streams::wire::{EntryError, StreamPath};
+use crate::streams::wire::{EntryError, Offset, StreamPath};
 
 /// Separates id and path in the key of a link; neither can contain it.
 const SEPARATOR: u8 = 0;
@@ -46,8 +46,11 @@ pub(crate) enum WakeState {
 pub(crate) struct LinkEntry {
     /// The incarnation of the stream; `None` if the stream did not exist yet.
     pub(crate) log: Option<u64>,
-    /// The acknowledged offset; `None` is "-1".
-    pub(crate) acked: Option<u64>,
+    /// The position of the acknowledged offset; `None` is "-1".
+    acked: Option<u64>,
+    /// The era of the acknowledged offset.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    era: u64,
     /// True if the stream was linked by name.
     pub(crate) explicit: bool,
 }
@@ -78,7 +81,20 @@ impl SubscriptionEntry {
     }
 }
 
+fn is_zero(era: &u64) -> bool {
+    *era == 0
+}
+
 impl LinkEntry {
+    pub(crate) fn new(log: Option<u64>, acked: Option<Offset>, explicit: bool) -> Self {
+        Self { log, acked: acked.map(Offset::position), era: acked.map_or(0, Offset::era), explicit }
+    }
+
+    /// The acknowledged offset; `None` is "-1".
+    pub(crate) fn acked(&self) -> Option<Offset> {
+        self.acked.map(|position| Offset::at(self.era, position))
+    }
+
     pub(crate) fn to_bytes(self) -> Bytes {
         serialize(&self)
     }
@@ -115,7 +131,7 @@ pub(crate) fn link_of(key: &[u8]) -> Result<(SubscriptionId, StreamPath), EntryE
     let text = std::str::from_utf8(key).map_err(|_| wrong("its key is not UTF-8"))?;
     let (id, path) = text.split_once(char::from(SEPARATOR)).ok_or_else(|| wrong("its key has no path"))?;
     let id = SubscriptionId::parse(id).map_err(|error| wrong(&error.to_string()))?;
-    let path = StreamPath::parse(path).map_err(|error| wrong(&error.to_string()))?;
+    let path = StreamPath::stored(path).map_err(|error| wrong(&error.to_string()))?;
     Ok((id, path))
 }
 
@@ -144,7 +160,7 @@ mod tests {
     }
 
     fn path() -> impl Strategy<Value = StreamPath> {
-        "[a-z/*]{1,9}".prop_map(|text| StreamPath::parse(&text).unwrap())
+        "[a-z*]{1,3}(/[a-z*]{1,3}){0,2}".prop_map(|text| StreamPath::parse(&text).unwrap())
     }
 
     fn terms() -> impl Strategy<Value = Terms> {
@@ -182,9 +198,9 @@ mod tests {
 
         #[test]
         fn a_link_is_read_back_and_a_truncated_one_is_not(
-            log: Option<u64>, acked: Option<u64>, explicit: bool, path in path(), id in "[^/\\pC]{1,9}", cut in 1_usize..20,
+            log: Option<u64>, acked in prop::option::of((0..9_u64, 0..99_u64)), explicit: bool, path in path(), id in "[^/\\pC]{1,9}", cut in 1_usize..20,
         ) {
-            let (entry, id) = (LinkEntry { log, acked, explicit }, SubscriptionId::parse(&id).unwrap());
+            let (entry, id) = (LinkEntry::new(log, acked.map(|(era, position)| Offset::at(era, position)), explicit), SubscriptionId::parse(&id).unwrap());
             let bytes = entry.to_bytes();
             prop_assert_eq!(LinkEntry::read(&path, &bytes), Ok(entry));
             prop_assert!(LinkEntry::read(&path, &bytes[..bytes.len() - cut]).is_err());

@@ -26,7 +26,7 @@ pub(crate) struct Pattern(Arc<str>);
 impl Pattern {
     /// Parses a pattern. Errors: the text is not a valid path, or a segment mixes `*` with other characters.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidRequest> {
-        let path = StreamPath::parse(text).map_err(|error| InvalidRequest(format!("pattern: {error}")))?;
+        let path = StreamPath::stored(text).map_err(|error| InvalidRequest(format!("pattern: {error}")))?;
         let mixed = path.as_str().split('/').find(|segment| segment.contains('*') && !matches!(*segment, "*" | "**"));
         match mixed {
             Some(segment) => Err(InvalidRequest(format!(
@@ -96,7 +96,7 @@ mod tests {
 
     fn check(pattern: &str, matching: &[&str], others: &[&str]) {
         let parsed = Pattern::parse(pattern).unwrap();
-        let matches = |path: &&&str| parsed.matches(&StreamPath::parse(path).unwrap());
+        let matches = |path: &&&str| parsed.matches(&StreamPath::stored(path).unwrap());
         assert_eq!(matching.iter().filter(matches).count(), matching.len(), "{pattern} matches {matching:?}");
         assert_eq!(others.iter().filter(matches).count(), 0, "{pattern} matches none of {others:?}");
     }

@@ -44,7 +44,7 @@ pub(crate) struct Acknowledgement {
     pub(crate) wake_id: String,
     pub(crate) generation: u64,
     /// Streams with offsets; `None` is "-1".
-    pub(crate) acks: Vec<(StreamPath, Option<u64>)>,
+    pub(crate) acks: Vec<(StreamPath, Option<Offset>)>,
     pub(crate) done: bool,
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn parse_acknowledgement(body: &[u8]) -> Result<Acknowledgement, Inva
     let raw: RawAcknowledgement = parse(body)?;
     let offset = |text: &str| match text {
         "-1" => Ok(None),
-        text => Offset::parse(text).and_then(Offset::position).map(Some).ok_or_else(|| invalid_offset(text)),
+        text => Offset::parse(text).map(Some).ok_or_else(|| invalid_offset(text)),
     };
     let acks = raw.acks.iter().map(|ack| Ok((path("stream", &ack.stream)?, offset(&ack.offset)?)));
     let acks = acks.collect::<Result<_, InvalidRequest>>()?;

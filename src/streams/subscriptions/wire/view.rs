@@ -29,8 +29,8 @@ pub(crate) struct StreamView {
     pub(crate) link_type: LinkType,
     /// The incarnation of the stream; `None` if it does not exist.
     pub(crate) log: Option<u64>,
-    pub(crate) acked: Option<u64>,
-    pub(crate) tail: u64,
+    pub(crate) acked: Option<Offset>,
+    pub(crate) tail: Offset,
     pub(crate) pending: bool,
 }
 
@@ -166,8 +166,8 @@ impl JwksView {
 }
 
 /// Formats an acknowledged offset; `None` is "-1".
-pub(crate) fn offset_text(acked: Option<u64>) -> String {
-    acked.map_or_else(|| "-1".to_owned(), |position| Offset::at(position).to_string())
+pub(crate) fn offset_text(acked: Option<Offset>) -> String {
+    acked.map_or_else(|| "-1".to_owned(), |offset| offset.to_string())
 }
 
 /// Returns the name of a key: its JWK thumbprint. RFC 7638 3, RFC 8037 A.3.
@@ -201,6 +201,6 @@ mod tests {
     #[test]
     fn no_acknowledged_offset_is_minus_one() {
         assert_eq!(offset_text(None), "-1");
-        assert_eq!(offset_text(Some(7)), "0000000000000000_0000000000000007");
+        assert_eq!(offset_text(Some(Offset::at(3, 7))), "0000000000000003_0000000000000007");
     }
 }

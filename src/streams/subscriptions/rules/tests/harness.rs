@@ -9,10 +9,10 @@ use crate::streams::subscriptions::rules::{
     AckEndpoint, Attempt, NewSubscription, Outcome, Refusal, StreamUpdate, SubscriptionLimits, SubscriptionSet,
 };
 use crate::streams::subscriptions::wire::{
-    Acknowledgement, Claim, ClaimedView, KeyEntry, LinkEntry, Release, Secret, SubscriptionEntry, SubscriptionId,
-    SubscriptionView, link_of, parse_terms,
+    Acknowledgement, Claim, ClaimedView, KeyEntry, LinkEntry, Release, Secret, StreamView, SubscriptionEntry,
+    SubscriptionId, SubscriptionView, link_of, parse_terms,
 };
-use crate::streams::wire::{AppendRequest, ContentType, CreateRequest, StreamPath};
+use crate::streams::wire::{AppendRequest, ContentType, CreateRequest, Offset, StreamPath};
 
 pub(super) const SECRET: Secret = Secret([7; 32]);
 
@@ -71,7 +71,7 @@ impl Harness {
         };
         let mut harness = Self {
             set: new_set(links_max),
-            ledger: Ledger::new(limits, 1),
+            ledger: Ledger::new(limits, 1, 1),
             now_ms: 1_000_000,
             capacity: 10,
             links_max,
@@ -99,7 +99,7 @@ impl Harness {
                 Change::Created { path } | Change::Entry { path } | Change::Record { path, .. } => {
                     let stream = self.ledger.stream(&path);
                     self.queued.extend(stream.map(|stream| {
-                        let (log, tail) = (stream.entry.log, stream.tail);
+                        let (log, tail) = (stream.entry.log, stream.next());
                         let update = match stream.entry.deleted {
                             true => StreamUpdate::Removed { log },
                             false => StreamUpdate::Current { log, tail },
@@ -210,7 +210,7 @@ impl Harness {
 
     /// Acknowledges everything the wake announced, and ends it.
     pub(super) fn finish(&mut self, name: &str, endpoint: AckEndpoint, claimed: &ClaimedView) -> Result<bool, Refusal> {
-        let acks = claimed.streams.iter().map(|view| (view.path.clone(), Some(view.tail))).collect();
+        let acks = claimed.streams.iter().map(|view| (view.path.clone(), Some(view.tail.position()))).collect();
         self.acknowledge(name, endpoint, claimed, acks, true)
     }
 
@@ -222,12 +222,28 @@ impl Harness {
         acks: Vec<(StreamPath, Option<u64>)>,
         done: bool,
     ) -> Result<bool, Refusal> {
+        let offset = |path: &StreamPath, position| {
+            let stream = self.ledger.stream(path);
+            stream.map_or(Offset::START, |stream| stream.layout().offset_at(position))
+        };
+        let acks = acks.into_iter().map(|(path, acked)| (path.clone(), acked.map(|at| offset(&path, at)))).collect();
+        self.acknowledge_offsets(name, endpoint, claimed, acks, done)
+    }
+
+    pub(super) fn acknowledge_offsets(
+        &mut self,
+        name: &str,
+        endpoint: AckEndpoint,
+        claimed: &ClaimedView,
+        acks: Vec<(StreamPath, Option<Offset>)>,
+        done: bool,
+    ) -> Result<bool, Refusal> {
         self.apply_updates();
         let (wake_id, generation) = (claimed.wake_id.clone(), claimed.generation);
         let request = Acknowledgement { wake_id, generation, acks, done };
         let (id, token) = (id(name), claimed.token.clone());
         let caller = (&id, endpoint, Some(token.as_str()));
-        self.decide(|set, _, now_ms, changes| set.acknowledge(now_ms, caller, &request, changes))
+        self.decide(|set, ledger, now_ms, changes| set.acknowledge((now_ms, ledger), caller, &request, changes))
     }
 
     pub(super) fn release(&mut self, name: &str, claimed: &ClaimedView) -> Result<(), Refusal> {
@@ -256,11 +272,12 @@ impl Harness {
         self.queued.clear();
     }
 
-    /// Returns path, link by name, and acknowledged offset of each link.
+    /// Returns path, link by name, and acknowledged position of each link.
     pub(super) fn links(&self, name: &str) -> Vec<(String, bool, Option<u64>)> {
         let view = self.set.view(&id(name)).unwrap();
         let explicit = crate::streams::subscriptions::wire::LinkType::Explicit;
-        view.streams.iter().map(|view| (view.path.to_string(), view.link_type == explicit, view.acked)).collect()
+        let acked = |view: &StreamView| view.acked.map(Offset::position);
+        view.streams.iter().map(|view| (view.path.to_string(), view.link_type == explicit, acked(view))).collect()
     }
 }
 

@@ -226,6 +226,22 @@ fn acknowledged_offsets_grow_and_stay_within_the_stream() {
 }
 
 #[test]
+fn an_offset_of_another_life_cannot_be_acknowledged() {
+    let mut harness = with_workers();
+    harness.append("events/a");
+    let before = harness.ledger.stream(&path("events/a")).unwrap().next();
+    harness.delete("events/a");
+    for _ in 0..3 {
+        harness.append("events/a");
+    }
+    let claimed = harness.claim("s", "w1").unwrap();
+    let acks = vec![(path("events/a"), Some(before))];
+    let refused = harness.acknowledge_offsets("s", AckEndpoint::Ack, &claimed, acks, false).unwrap_err();
+    assert!(refused.to_string().contains("another life"), "{refused}");
+    assert_eq!(harness.links("s"), [("events/a".into(), false, None)]);
+}
+
+#[test]
 fn a_token_is_valid_for_one_subscription_until_it_expires() {
     let mut harness = with_workers();
     harness.pull("t", "wake", EVENTS).unwrap();

@@ -1,0 +1,175 @@
+//! The content of an answer to a read: its beginning is read before the answer begins, the rest while it is sent.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use futures_util::future::BoxFuture;
+use hyper::body::{Frame, SizeHint};
+
+use crate::streams::error::Error;
+use crate::streams::reader::{Reader, Slice};
+use crate::streams::wire::Kind;
+
+/// Bytes that are read at a time, and so the memory that a slow reader holds; a single append may be larger.
+const PART_BYTES_MAX: usize = 512 * 1024;
+
+/// Content from a position on.
+pub(super) struct Content {
+    /// The position where it begins.
+    start: u64,
+    /// The position after it.
+    pub(super) next: u64,
+    /// True if it reaches the end that the stream had when it was asked for.
+    pub(super) up_to_date: bool,
+    /// True if it reaches the end of a closed stream.
+    pub(super) closed: bool,
+    /// The chunks that were read already.
+    chunks: Vec<Bytes>,
+    /// The position after them.
+    read: u64,
+}
+
+/// Reads the beginning of the content up to `end`, where the stream is closed if that is true. The content is what fits into
+/// `bytes_max`, and everything if that is 0. Errors: those of [`Reader::take`], if they concern the beginning.
+pub(super) async fn read_content(
+    reader: &mut Reader,
+    (end, closed): (u64, bool),
+    bytes_max: usize,
+) -> Result<Content, Error> {
+    let part_bytes_max = if bytes_max == 0 { PART_BYTES_MAX } else { bytes_max };
+    // What is damaged ends the answer, if that is known.
+    let until = reader.readable_until(end);
+    let Slice { mut chunks, start, next, .. } = reader.take_until((until, closed), part_bytes_max).await?;
+    let (start, mut read) = (start.position(), next.position());
+    let mut next = if bytes_max == 0 { until } else { read };
+    // Less than a part was read: there may be damage after it, which is found now, while the answer can still say so.
+    while read < next && read - start < PART_BYTES_MAX as u64 {
+        match reader.take_until((until, closed), PART_BYTES_MAX).await {
+            Ok(more) => {
+                chunks.extend(more.chunks);
+                read = more.next.position();
+            }
+            Err(_) => next = read,
+        }
+    }
+    let up_to_date = next == end;
+    Ok(Content { start, next, up_to_date, closed: up_to_date && closed, chunks, read })
+}
+
+impl Content {
+    pub(super) fn is_empty(&self) -> bool {
+        self.next == self.start
+    }
+
+    /// Returns the body. In a JSON stream it is one array of the messages, without the comma after the last one.
+    pub(super) fn into_body(self, reader: Reader) -> Body {
+        let (array, bytes) = (reader.content_type().kind() == Kind::Json, self.next - self.start);
+        let bytes_left = match (array, bytes) {
+            (true, 0) => 2,
+            (true, bytes) => bytes + 1,
+            (false, bytes) => bytes,
+        };
+        let mut body = Parts { array, bytes_left, chunks: VecDeque::new(), end: self.next, rest: Rest::None };
+        body.chunks.extend(array.then_some(Bytes::from_static(b"[")));
+        body.push(self.chunks, self.read);
+        if self.read < self.next {
+            body.rest = Rest::Idle(Box::new(reader));
+        }
+        Body::new(body)
+    }
+}
+
+/// A body that yields its chunks one by one, reads more when it has none left, and knows its length.
+struct Parts {
+    /// True if the chunks are the elements of an array.
+    array: bool,
+    bytes_left: u64,
+    chunks: VecDeque<Bytes>,
+    /// The position where it ends.
+    end: u64,
+    rest: Rest,
+}
+
+/// The content that is not read yet.
+enum Rest {
+    None,
+    Idle(Box<Reader>),
+    Reading(BoxFuture<'static, (Box<Reader>, Result<Slice, Error>)>),
+}
+
+impl Parts {
+    /// Adds chunks that end at this position.
+    fn push(&mut self, chunks: Vec<Bytes>, position: u64) {
+        self.chunks.extend(chunks.into_iter().filter(|chunk| !chunk.is_empty()));
+        if self.array && position == self.end {
+            if let Some(last) = self.chunks.back_mut().filter(|last| last.ends_with(b",")) {
+                last.truncate(last.len() - 1);
+            }
+            self.chunks.push_back(Bytes::from_static(b"]"));
+        }
+    }
+
+    /// Reads until there is a chunk, or nothing is left.
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        loop {
+            if let Some(chunk) = self.chunks.pop_front() {
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+            match std::mem::replace(&mut self.rest, Rest::None) {
+                Rest::None => return Poll::Ready(None),
+                Rest::Idle(mut reader) => {
+                    let end = self.end;
+                    self.rest = Rest::Reading(Box::pin(async move {
+                        let slice = reader.take_until((end, false), PART_BYTES_MAX).await;
+                        (reader, slice)
+                    }));
+                }
+                Rest::Reading(mut reading) => {
+                    let Poll::Ready((reader, slice)) = reading.as_mut().poll(context) else {
+                        self.rest = Rest::Reading(reading);
+                        return Poll::Pending;
+                    };
+                    match slice {
+                        Ok(slice) => {
+                            let position = slice.next.position();
+                            self.push(slice.chunks, position);
+                            if position < self.end {
+                                self.rest = Rest::Idle(reader);
+                            }
+                        }
+                        Err(error) => {
+                            if !matches!(error, Error::Refused(_)) {
+                                tracing::error!(%error, "cannot read a stream to its end, the answer is broken off");
+                            }
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl HttpBody for Parts {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        let next = std::task::ready!(this.poll_chunk(context));
+        if let Some(Ok(chunk)) = &next {
+            this.bytes_left -= chunk.len() as u64;
+        }
+        Poll::Ready(next.map(|chunk| chunk.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.chunks.is_empty() && matches!(self.rest, Rest::None)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes_left)
+    }
+}
