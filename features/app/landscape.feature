@@ -223,7 +223,7 @@ Feature: The landscape of a broker
     And `exorelay broker --landscape {folder}/landscape.json` is running
     When I POST `[]` to broker/services
     And I GET broker/services
-    Then I get 200 with `{"services":[]}`
+    Then I get 200 with `{"services":[],"absent":[]}`
     When "broker" gets SIGHUP
     Then the broker's log says "landscape reloaded" with generation 2
     When I GET broker/services

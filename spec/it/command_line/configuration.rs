@@ -112,9 +112,9 @@ fn invalid_flags_of_servers_are_reported() {
         ],
     );
     check_refused(
-        exorelay(&["broker", "--listen", "3100", "--log-level", "loud"]),
+        exorelay(&["broker", "--listen", "nowhere", "--log-level", "loud"]),
         &[
-            "exorelay: broker.address (flag --listen) is \"3100\": \
+            "exorelay: broker.address (flag --listen) is \"nowhere\": \
              expected HOST:PORT such as 127.0.0.1:4000 (port 0 takes a free one)",
             "exorelay: log.level (flag --log-level) is \"loud\": \
              expected off, error, warn, info, debug, trace, or directives such as info,exorelay::bus=debug",
