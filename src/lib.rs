@@ -63,6 +63,7 @@ pub mod cli;
 pub mod guide;
 pub mod http;
 pub mod listen;
+mod log_limit;
 pub mod message;
 mod metrics;
 pub mod relay;

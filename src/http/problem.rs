@@ -65,6 +65,8 @@ pub enum Kind {
     Full,
     /// The store failed; an operator has to repair it before anything can be written.
     StoreFailed,
+    /// The system refuses something that is needed, such as an open file; try again later.
+    Unavailable,
     /// A bug; the log has the cause.
     Internal,
 }
@@ -104,6 +106,7 @@ impl Kind {
             Self::Gone => ("gone", StatusCode::GONE, "Gone"),
             Self::Full => ("full", StatusCode::INSUFFICIENT_STORAGE, "No room"),
             Self::StoreFailed => ("store-failed", StatusCode::SERVICE_UNAVAILABLE, "The store failed"),
+            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Out of resources"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         }
     }

@@ -2,6 +2,7 @@
 
 mod answering;
 mod closing;
+mod descriptors;
 mod live;
 mod metrics;
 mod permit;

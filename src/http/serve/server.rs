@@ -25,8 +25,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answering::{Answers, Caller, Peer};
+use super::answering::{Answering, Answers, Caller, Peer};
 use super::closing::CloseControl;
+use super::descriptors::{Admission, Descriptors, RESERVED_HEADER_TIMEOUT, is_for_operators, refusal};
 use super::live::send_chunks;
 use super::metrics::{Counted, ListenerMetrics};
 use super::permit::ConnectionPermit;
@@ -35,6 +36,11 @@ use super::stalled::Stalled;
 use super::timer::ConnectionTimer;
 use super::workers::{WorkerHandle, Workers};
 use crate::http::Limits;
+use crate::log_limit::LogLimit;
+
+/// Bounds of the pause after a failed accept.
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(20);
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The number of the next connection.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
@@ -130,6 +136,8 @@ impl Listening {
         let accepting = Accepting {
             counted: self.counted,
             answers: Arc::new(answers),
+            descriptors: Descriptors::of_process(),
+            lines: LogLimit::new(),
             workers: workers.as_ref().map(Workers::share),
             http: http_of(limits),
             write_timeout: Duration::from_millis(limits.write_timeout_ms),
@@ -202,6 +210,8 @@ fn http_of(limits: &Limits) -> http1::Builder {
 struct Accepting {
     counted: Option<Counted>,
     answers: Arc<dyn Answers>,
+    descriptors: Descriptors,
+    lines: LogLimit,
     workers: Option<Workers>,
     http: http1::Builder,
     write_timeout: Duration,
@@ -213,10 +223,17 @@ impl Accepting {
     /// Accepts connections until it is stopped.
     async fn run(self, listener: TcpListener, connections_max: usize) {
         let permits = Arc::new(Semaphore::new(connections_max));
+        let mut pause = ACCEPT_PAUSE_MIN;
         loop {
             let next = async {
                 let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
-                Some((permit, listener.accept().await))
+                match listener.accept().await {
+                    Ok((stream, peer)) => {
+                        let admission = self.descriptors.admit(&stream).await;
+                        Some(Ok((stream, peer, (permit, admission))))
+                    }
+                    Err(error) => Some(Err(error)),
+                }
             };
             let accepted = tokio::select! {
                 accepted = next => accepted,
@@ -224,22 +241,37 @@ impl Accepting {
             };
             match accepted {
                 None => return,
-                Some((permit, Ok((stream, peer)))) => {
-                    if let Err(error) = self.begin(stream, peer, permit) {
-                        tracing::warn!(%error, %peer, "cannot serve a connection");
+                Some(Ok((stream, peer, admitted))) => {
+                    pause = ACCEPT_PAUSE_MIN;
+                    if let Err(error) = self.begin(stream, peer, admitted)
+                        && let Some(left_out) = self.lines.admit()
+                    {
+                        tracing::warn!(%error, %peer, left_out, "cannot serve a connection");
                     }
                 }
-                Some((_, Err(error))) => {
+                // The client is gone already.
+                Some(Err(error)) if is_of_the_connection(&error) => {}
+                Some(Err(error)) => {
+                    if let Some(left_out) = self.lines.admit() {
+                        tracing::warn!(%error, left_out, "cannot accept a connection");
+                    }
                     // Out of file descriptors, most likely: waiting is the only cure that does not lose the listener.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => pause = ACCEPT_PAUSE_MAX.min(pause * 2),
+                        () = self.stop.cancelled() => return,
+                    }
                 }
             }
         }
     }
 
     /// Begins to serve a connection.
-    fn begin(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) -> io::Result<()> {
+    fn begin(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        (permit, admission): (OwnedSemaphorePermit, Admission),
+    ) -> io::Result<()> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, %peer, "cannot switch off Nagle's algorithm");
         }
@@ -251,16 +283,25 @@ impl Accepting {
         let stream = Stalled::new(stream, self.write_timeout);
         let permit = ConnectionPermit::new(permit, slot, self.counted.as_ref().map(Counted::connected));
         let tasks = (self.stop.clone(), self.connections.clone());
-        let served = (peer, permit.clone(), self.counted.clone());
-        let serving = serve_connection(stream, served, self.http.clone(), Arc::clone(&self.answers), tasks);
+        let mut http = self.http.clone();
+        if let Admission::Reserved(_) = admission {
+            http.keep_alive(false).header_read_timeout(RESERVED_HEADER_TIMEOUT);
+        }
+        let served = (peer, permit.clone(), self.counted.clone(), admission);
+        let serving = serve_connection(stream, served, http, Arc::clone(&self.answers), tasks);
         permit.spawn(&self.connections, serving);
         Ok(())
     }
 }
 
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
 async fn serve_connection(
     stream: Stalled<TcpStream>,
-    (peer, permit, counted): (SocketAddr, ConnectionPermit, Option<Counted>),
+    (peer, permit, counted, admission): (SocketAddr, ConnectionPermit, Option<Counted>, Admission),
     mut http: http1::Builder,
     answers: Arc<dyn Answers>,
     (stop, connections): (CancellationToken, TaskTracker),
@@ -269,6 +310,8 @@ async fn serve_connection(
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     let connection = SharedConnection::new(stream);
     let (kept, lent) = (permit.clone(), connection.clone());
+    // The admission is held until the connection ends.
+    let (reserved, _admission) = (matches!(admission, Admission::Reserved(_)), admission);
     let caller = Caller { peer: Peer(peer), worker: permit.worker().cloned() };
     let service = service_fn(move |request: Request<Incoming>| {
         let open_request = caller.worker.as_ref().map(|worker: &WorkerHandle| worker.open_request(number));
@@ -279,7 +322,11 @@ async fn serve_connection(
             request.extensions_mut().insert(permit.clone());
             request.extensions_mut().insert(CloseControl::new(connection.clone()));
         }
-        answers.answer(request, caller.clone()).map(move |mut response| {
+        let answering: Answering = match reserved && !is_for_operators(request.uri().path()) {
+            true => Box::pin(std::future::ready(refusal())),
+            false => answers.answer(request, caller.clone()),
+        };
+        answering.map(move |mut response| {
             drop(open_request);
             if let Some((counted, began)) = counted {
                 counted.answered(&method, response.status(), began.elapsed());

@@ -1,0 +1,102 @@
+//! Connections while file descriptors are scarce: the last ones stay free for operators and for the store.
+
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use rustix::process::{Resource, getrlimit};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::http::{Kind, Problem};
+use crate::log_limit::LogLimit;
+
+/// Paths that are answered on every connection, also when descriptors are scarce.
+const OPERATIONS: [&str; 4] = ["/health", "/ready", "/metrics", "/status"];
+
+/// Part of the limit on open files that is reserved, and the bounds of the reserve.
+const RESERVED_PART: u64 = 4;
+const RESERVED_MIN: u64 = 16;
+const RESERVED_MAX: u64 = 128;
+
+/// Number of connections of one listener that may use reserved descriptors at the same time.
+const RESERVED_CONNECTIONS_MAX: usize = 6;
+
+/// Timeout for the headers of a request on a reserved descriptor.
+pub(super) const RESERVED_HEADER_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// Admission of connections by the number of open files.
+///
+/// The system gives a new file the lowest free number, so the number of a new socket is at most the number of open files of the
+/// process, whoever opened them.
+pub(super) struct Descriptors {
+    limit: u64,
+    reserved: Arc<Semaphore>,
+    lines: LogLimit,
+}
+
+/// The service that a connection gets.
+pub(super) enum Admission {
+    /// Every request.
+    Full,
+    /// One request, which is refused unless it is for operators; holds its place among the reserved connections.
+    Reserved(OwnedSemaphorePermit),
+}
+
+impl Descriptors {
+    /// Reads the limit of this process.
+    pub(super) fn of_process() -> Self {
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        Self { limit, reserved: Arc::new(Semaphore::new(RESERVED_CONNECTIONS_MAX)), lines: LogLimit::new() }
+    }
+
+    /// Admits a connection; waits while too many use reserved descriptors. Cancel-safe: a dropped call admits nothing.
+    pub(super) async fn admit(&self, stream: &TcpStream) -> Admission {
+        let number = u64::try_from(stream.as_raw_fd()).unwrap_or_default();
+        if !is_reserved(number, self.limit) {
+            return Admission::Full;
+        }
+        if let Some(left_out) = self.lines.admit() {
+            let limit = self.limit;
+            tracing::warn!(
+                limit,
+                left_out,
+                "file descriptors are scarce: refusing requests, except for health and metrics; raise the limit (ulimit -n)"
+            );
+        }
+        match Arc::clone(&self.reserved).acquire_owned().await {
+            Ok(permit) => Admission::Reserved(permit),
+            // The semaphore is never closed.
+            Err(_) => Admission::Full,
+        }
+    }
+}
+
+fn is_reserved(number: u64, limit: u64) -> bool {
+    number >= limit.saturating_sub((limit / RESERVED_PART).clamp(RESERVED_MIN, RESERVED_MAX))
+}
+
+/// Returns true if requests for the path are answered on a reserved descriptor.
+pub(super) fn is_for_operators(path: &str) -> bool {
+    OPERATIONS.contains(&path)
+}
+
+/// Answers any other request.
+pub(super) fn refusal() -> Response {
+    let detail = "this process has too many open files and connections; try again later";
+    Problem::new(Kind::Unavailable, detail).retry_after(Duration::from_secs(1)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_descriptors_are_reserved() {
+        for (limit, first) in [(64, 48), (256, 192), (1024, 896), (1 << 20, (1 << 20) - 128)] {
+            assert!(is_reserved(first, limit) && !is_reserved(first - 1, limit), "{limit}");
+        }
+        assert!(!is_reserved(1_000_000, u64::MAX));
+    }
+}
