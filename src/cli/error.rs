@@ -1,11 +1,14 @@
 //! The errors of commands and their exit codes.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::ServerKind;
 use crate::app::{self, config};
 use crate::http::ClientError;
 use crate::message::{PayloadError, TextError};
+use crate::store::{self, BackupError};
+use crate::streams;
 
 /// Exit code of a command that was called wrongly (sysexits `EX_USAGE`).
 pub const USAGE: u8 = 64;
@@ -242,6 +245,32 @@ pub enum Error {
         /// The reason.
         cause: String,
     },
+    /// The command needs a data folder, and there is none.
+    #[error(
+        "{}: give the data folder of the streams, or set streams.data_dir",
+        if dir.as_os_str().is_empty() { "no data folder".into() } else { format!("no data folder {}", dir.display()) }
+    )]
+    NoDataFolder {
+        /// The folder; empty if none was given or configured.
+        dir: PathBuf,
+    },
+    /// A data folder is damaged.
+    #[error("{} is damaged ({faults} faults); restore it from a backup, or go on with what is left", dir.display())]
+    Damaged {
+        /// The folder.
+        dir: PathBuf,
+        /// Number of faults, each of which was printed.
+        faults: usize,
+    },
+    /// A backup was not made.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// A data folder cannot be opened.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Stored streams cannot be read.
+    #[error(transparent)]
+    Streams(#[from] streams::Error),
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -260,7 +289,8 @@ impl Error {
             | Self::StreamUrl { .. }
             | Self::Line { .. }
             | Self::LineTooLong { .. }
-            | Self::NothingToAppend => USAGE,
+            | Self::NothingToAppend
+            | Self::NoDataFolder { .. } => USAGE,
             Self::Configuration(_) | Self::WorkerThreads { .. } | Self::NothingToLint => CONFIGURATION,
             Self::App(error) if error.is_configuration() => CONFIGURATION,
             Self::App(error) if error.service_code().is_some() => error.service_code().unwrap_or(FAILED),
@@ -286,6 +316,10 @@ impl Error {
             | Self::UnexpectedAnswer { .. }
             | Self::Unmatched { .. }
             | Self::Command { .. }
+            | Self::Damaged { .. }
+            | Self::Backup(_)
+            | Self::Store(_)
+            | Self::Streams(_)
             | Self::Output(_) => FAILED,
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::LogId;
+use super::obstacle::{self, Obstacle};
 
 /// A failed call to a store. Messages contain those of their sources.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,14 @@ pub enum Error {
         /// The cause.
         source: Cause,
     },
+    /// The system refuses something that the store needs. Nothing is damaged, and a later try can succeed.
+    #[error("{obstacle}{}", source.place())]
+    Unavailable {
+        /// The condition of the system.
+        obstacle: Obstacle,
+        /// The cause.
+        source: Cause,
+    },
     /// The disk is full except for the reserve that keeps the store working. Nothing was written.
     #[error("the disk is full: {free_bytes} bytes are free, {needed_bytes} are needed")]
     DiskFull {
@@ -57,7 +66,7 @@ pub enum Error {
         dir: PathBuf,
     },
     /// The directory cannot be opened.
-    #[error("{} cannot be opened as a store: {source}{}", dir.display(), source.remedy())]
+    #[error("{} cannot be opened: {source}{}", dir.display(), source.remedy())]
     Open {
         /// The data directory.
         dir: PathBuf,
@@ -65,7 +74,7 @@ pub enum Error {
         source: Cause,
     },
     /// The journal cannot be written. Whether the batch is on the disk is unknown until the store is opened again.
-    #[error("the journal cannot be written: {}: {source}", path.display())]
+    #[error("the journal cannot be written: {}: {}", path.display(), obstacle::message_of(source))]
     Journal {
         /// The directory of the journal, or a file in it.
         path: PathBuf,
@@ -90,7 +99,7 @@ pub enum Error {
         thread: &'static str,
     },
     /// The operating system refuses a thread.
-    #[error("the thread {thread} cannot be started: {source}")]
+    #[error("the thread {thread} cannot be started: {}", obstacle::message_of(source))]
     Thread {
         /// Its name.
         thread: &'static str,
@@ -104,10 +113,10 @@ pub enum Error {
 #[non_exhaustive]
 pub enum Cause {
     /// An I/O error.
-    #[error(transparent)]
+    #[error("{}", obstacle::message_of(.0))]
     Io(#[from] io::Error),
     /// An I/O error of a known file.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), obstacle::message_of(source))]
     File {
         /// The file.
         path: PathBuf,
@@ -142,20 +151,80 @@ pub enum Cause {
     /// fjall panicked.
     #[error("the database panicked while it read")]
     Panicked,
+    /// The obstacle was met by an earlier call and is not over.
+    #[error("an earlier call met it")]
+    Earlier,
     /// The database failed and could not be opened again yet.
     #[error("it could not be opened again; the log has the cause")]
     NotOpen,
-    /// An earlier build wrote the directory, in a format that is no longer read.
-    #[error("an earlier build wrote it, in a format that is no longer read")]
-    EarlierFormat,
+    /// The directory has a format that is not read here.
+    #[error("this folder has format {found}, this program reads {read}")]
+    Format {
+        /// The format of the directory.
+        found: u32,
+        /// The format that is read.
+        read: u32,
+    },
+    /// The directory is a backup that was interrupted.
+    #[error("it is a backup that was interrupted before it was complete")]
+    IncompleteBackup,
+    /// A file is where only files of the store may be.
+    #[error("{} is not a file of a store", path.display())]
+    ForeignFile {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// Creates the error of a record that cannot be read: it is damaged, unless the system got in the way.
+    pub(super) fn reading(log: LogId, position: u64, source: Cause) -> Self {
+        match source.obstacle() {
+            Some(obstacle) => Self::Unavailable { obstacle, source },
+            None => Self::Damaged { log, position, source },
+        }
+    }
+
+    /// Creates the error of a database that cannot be read or written.
+    pub(super) fn database(dir: PathBuf, source: Cause) -> Self {
+        match source.obstacle() {
+            Some(obstacle) => Self::Unavailable { obstacle, source },
+            None => Self::Database { dir, source },
+        }
+    }
+
+    /// Returns true if the data is intact as far as is known, and a later try can succeed without a restart.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::FlushFailing | Self::Database { source: Cause::NotOpen, .. })
+    }
 }
 
 impl Cause {
+    /// Returns the condition of the system behind it; `None` if the data is to blame.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            Self::Io(error) | Self::File { source: error, .. } => Obstacle::of(error),
+            Self::Fjall(source) | Self::Unreadable { source, .. } => io_error(source).and_then(Obstacle::of),
+            _ => None,
+        }
+    }
+
+    /// Returns the file that it is about, as the end of a sentence; empty if that is not known.
+    fn place(&self) -> String {
+        match self {
+            Self::File { path, .. } => format!(" ({})", path.display()),
+            _ => String::new(),
+        }
+    }
+
     /// Returns the way out for a directory that cannot be opened, as the end of a sentence; empty if the cause says it.
     fn remedy(&self) -> &'static str {
         match self {
             Self::DamagedFile { .. } | Self::Malformed(_) | Self::RecordsMissing | Self::Panicked => RESTORE,
             Self::Fjall(source) | Self::Unreadable { source, .. } if io_error(source).is_none() => RESTORE,
+            Self::Format { .. } => "; start the version of exorelay that wrote it, or restore a backup of this format",
+            Self::IncompleteBackup => "; remove it and make it again with `exorelay streams backup`",
+            Self::ForeignFile { .. } => "; move it elsewhere",
             _ => "",
         }
     }
@@ -171,10 +240,25 @@ fn io_error(error: &fjall::Error) -> Option<&io::Error> {
     }
 }
 
+/// Returns what an error of fjall means for the reader of ours.
 fn message_of(error: &fjall::Error) -> String {
-    match error {
-        fjall::Error::Poisoned => "an earlier write or sync failed".to_owned(),
-        fjall::Error::Storage(fjall::LsmError::ChecksumMismatch { .. }) => "a checksum does not match".to_owned(),
-        error => io_error(error).map_or_else(|| format!("{error:?}"), io::Error::to_string),
+    use fjall::LsmError;
+    if let Some(error) = io_error(error) {
+        return obstacle::message_of(error);
     }
+    let text = match error {
+        fjall::Error::Poisoned => "an earlier write or sync failed",
+        fjall::Error::Storage(LsmError::ChecksumMismatch { .. }) => "a checksum does not match",
+        fjall::Error::Locked => "another process has its files open",
+        fjall::Error::InvalidVersion(_) | fjall::Error::Storage(LsmError::InvalidVersion(_)) => {
+            "a file has a format that this program does not read"
+        }
+        fjall::Error::JournalRecovery(_) | fjall::Error::InvalidTrailer | fjall::Error::InvalidTag(_) => {
+            "its own journal (the file that ends in .jnl) is damaged"
+        }
+        fjall::Error::Unrecoverable | fjall::Error::Storage(LsmError::Unrecoverable) => "a file is missing or damaged",
+        fjall::Error::Storage(_) | fjall::Error::Decompress(_) => "a file is damaged",
+        _ => "it is not usable any more",
+    };
+    text.to_owned()
 }

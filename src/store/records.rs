@@ -66,11 +66,17 @@ pub trait Store: Send + Sync + 'static {
         Ok(Reservation::unlimited())
     }
 
+    /// Returns the reason why the store cannot do all of its work now, although it can again later without a restart. Never
+    /// blocks. Errors: [`Error::Unavailable`], [`Error::FlushFailing`].
+    fn readiness(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Reads whole records from the one that begins at `range.start`: as many as fit into `bytes_max`, but at least one;
     /// the last one is cut at `range.end`. An empty range, and one that starts at the end of the log, gives an empty
     /// run. May block as long as a disk takes.
     ///
-    /// Errors: [`Error::NoRecord`], [`Error::Damaged`], [`Error::Database`].
+    /// Errors: [`Error::NoRecord`], [`Error::Damaged`], [`Error::Unavailable`], [`Error::Database`].
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error>;
 
     /// Reads without blocking, perhaps fewer records; `None` if the disk is needed.

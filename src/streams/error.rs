@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::rules::Refusal;
 use super::wire::{EntryError, Offset, RequestError, StreamPath};
 use crate::http::{Kind, Problem};
+use crate::log_limit::LogLimit;
 use crate::store::{self, CommitError};
 
 /// The reason why a call failed.
@@ -53,6 +54,12 @@ pub enum Error {
     /// The disk is full, except for a reserve; nothing has changed.
     #[error("{0}")]
     NoRoom(String),
+    /// The store cannot work now, because the system refuses something that it needs. Nothing is damaged or has changed.
+    #[error("{cause}")]
+    Unavailable {
+        /// The condition of the system.
+        cause: String,
+    },
     /// The store cannot be opened.
     #[error(transparent)]
     Store(Arc<store::Error>),
@@ -74,6 +81,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::DiskFull { .. } => Self::NoRoom(error.to_string()),
+            error if error.is_temporary() => Self::Unavailable { cause: error.to_string() },
             error => Self::StoreRead { cause: error.to_string() },
         }
     }
@@ -96,6 +104,7 @@ impl From<Error> for Problem {
             Error::Refused(refusal) => kind_of(refusal),
             Error::Busy { .. } => Kind::Busy,
             Error::StoreFailed { .. } => Kind::StoreFailed,
+            Error::Unavailable { .. } => Kind::Unavailable,
             Error::NoRoom(_) => Kind::Full,
             Error::Damaged { .. } | Error::Store(_) | Error::StoreRead { .. } | Error::MalformedEntry(_) => {
                 Kind::Internal
@@ -103,7 +112,10 @@ impl From<Error> for Problem {
             Error::Draining => Kind::Draining,
         };
         if kind == Kind::Internal {
-            tracing::error!(%error, "cannot read a stream");
+            static LINES: LogLimit = LogLimit::new();
+            if let Some(left_out) = LINES.admit() {
+                tracing::error!(%error, left_out, "cannot read a stream");
+            }
             let detail = match error {
                 Error::Damaged { path, offset, .. } => format!("the stream {path} is damaged at {offset}"),
                 _ => "the stream cannot be read; the log has the cause".to_owned(),
@@ -112,7 +124,7 @@ impl From<Error> for Problem {
         }
         let problem = Self::new(kind, &error);
         match kind {
-            Kind::Busy | Kind::Draining => problem.retry_after(Duration::from_secs(1)),
+            Kind::Busy | Kind::Draining | Kind::Unavailable => problem.retry_after(Duration::from_secs(1)),
             Kind::StoreFailed => problem.retry_after(Duration::from_secs(30)),
             _ => problem,
         }

@@ -39,6 +39,7 @@ mod subscriptions;
 mod sweeper;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod wire;
 mod writer;
 
@@ -50,6 +51,7 @@ pub use reader::{Reader, Slice};
 pub use routes::router;
 pub use rules::{Appended, Created, Effect, Happened, LifecycleEvent, Refusal};
 pub use service::{Description, Streams};
+pub use verify::{Verified, verify};
 pub use wire::{
     AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, JsonError, Kind, Lifetime, Live, Offset, PathError,
     ProducerStamp, ReadRequest, RequestError, StreamPath, header,

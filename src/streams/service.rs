@@ -223,11 +223,11 @@ impl Streams {
         self.writer().failure()
     }
 
-    /// Returns the problem that keeps the streams from working: the store failed, or they are draining.
+    /// Returns the problem that keeps the streams from working: the store failed or lacks something, or they are draining.
     pub fn readiness(&self) -> Result<(), Error> {
         match self.failure() {
             Some(cause) => Err(Error::StoreFailed { cause }),
-            None => self.check_accepting(),
+            None => self.check_accepting().and_then(|()| Ok(self.writer().store().readiness()?)),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Durable streams on disk in real processes: crashes, damage, full disks, slow readers.
 
+mod backups;
 mod bodies;
 mod client;
 mod damaged;
@@ -9,4 +10,5 @@ mod killed;
 mod lives;
 mod many;
 mod readers;
+mod scarce;
 mod subscribed;

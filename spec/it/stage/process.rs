@@ -65,6 +65,7 @@ pub(crate) enum Transport {
 pub(crate) struct Process {
     arguments: Vec<String>,
     settings: Vec<(String, String)>,
+    files: &'static str,
     child: Child,
     output: Arc<Mutex<Vec<String>>>,
     log: Arc<Mutex<Vec<String>>>,
@@ -76,6 +77,12 @@ impl Process {
     /// Starts `exorelay LINE` and waits until it is ready. Listeners without an address get one that stays the same across
     /// restarts.
     pub(crate) async fn start(line: &str, settings: &[(&str, &str)]) -> Self {
+        // The usual limit of open files, not the one raised for the tests.
+        Self::start_with_files(line, settings, "1024:").await
+    }
+
+    /// Starts it with this limit of open files: `SOFT:HARD`.
+    pub(crate) async fn start_with_files(line: &str, settings: &[(&str, &str)], files: &'static str) -> Self {
         let mut arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         for (_, flag) in listeners(&arguments) {
             if !arguments.iter().any(|argument| argument == flag) {
@@ -83,22 +90,21 @@ impl Process {
             }
         }
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let process = Self::spawn(arguments, settings);
+        let process = Self::spawn(arguments, settings, files);
         process.ready().await;
         process
     }
 
-    fn spawn(arguments: Vec<String>, settings: Vec<(String, String)>) -> Self {
+    fn spawn(arguments: Vec<String>, settings: Vec<(String, String)>, files: &'static str) -> Self {
         let folder = TempDir::new().unwrap();
-        // With the usual limit of open files, not the one raised for the tests.
         let mut command = Command::new("prlimit");
-        command.args(["--nofile=1024:", env!("CARGO_BIN_EXE_exorelay")]);
+        command.args([&format!("--nofile={files}"), env!("CARGO_BIN_EXE_exorelay")]);
         command.args(&arguments).current_dir(folder.path()).env_clear().envs(settings.clone()).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (output, _) = collect(child.stdout.take().unwrap());
         let (log, logging) = collect(child.stderr.take().unwrap());
-        Self { arguments, settings, child, output, log, logging, folder }
+        Self { arguments, settings, files, child, output, log, logging, folder }
     }
 
     async fn ready(&self) {
@@ -159,13 +165,13 @@ impl Process {
 
     /// Restarts the ended process at the same addresses.
     pub(crate) async fn restart(&mut self) {
-        *self = Self::spawn(self.arguments.clone(), self.settings.clone());
+        *self = Self::spawn(self.arguments.clone(), self.settings.clone(), self.files);
         self.ready().await;
     }
 
     /// Restarts the ended process and kills it after some time, at an unknown point of its start.
     pub(crate) async fn restart_and_kill(&mut self, milliseconds: u64) {
-        *self = Self::spawn(self.arguments.clone(), self.settings.clone());
+        *self = Self::spawn(self.arguments.clone(), self.settings.clone(), self.files);
         pause(milliseconds).await;
         self.kill().await;
     }

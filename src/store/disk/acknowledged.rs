@@ -2,10 +2,12 @@
 //! torn by a crash and one that was damaged later look the same: only the acknowledged one is missed.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+const FILE: &str = "answered";
 
 /// The file `answered`: the number after the last acknowledged commit.
 pub(super) struct Acknowledged {
@@ -16,10 +18,23 @@ pub(super) struct Acknowledged {
 impl Acknowledged {
     /// Opens or creates the file. Errors: the operating system's.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join("answered"))?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join(FILE))?;
         let mut bytes = [0; 16];
         let next_commit = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| decode(bytes));
         Ok(Self { file, next_commit: AtomicU64::new(next_commit.unwrap_or(0)) })
+    }
+
+    /// Returns the number in the file of a directory; `None` if there is no such file, or its number is damaged.
+    pub(super) fn read(dir: &Path) -> Option<u64> {
+        let bytes = std::fs::read(dir.join(FILE)).ok()?;
+        decode(*bytes.first_chunk()?)
+    }
+
+    /// Writes the file into a new directory. Errors: the operating system's.
+    pub(super) fn write(dir: &Path, next_commit: u64) -> io::Result<()> {
+        let mut file = File::create(dir.join(FILE))?;
+        file.write_all(&encode(next_commit))?;
+        file.sync_all()
     }
 
     /// Notes that every commit below `next_commit` may be acknowledged. Not synced: after a power failure the file may hold a

@@ -4,16 +4,23 @@
 //! files that a failed write left behind stay on the disk until then. So each retry calls [`Engine::reopen_if_failed`] first.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
+use super::availability::Availability;
 use super::config::DiskConfig;
+use super::folder;
 use super::keyspaces::Keyspaces;
 use super::manifests;
 use crate::store::error::{Cause, Error};
 use crate::sync::lock;
+
+/// The format before the current one.
+const EARLIER_FORMAT: u32 = 2;
+
+/// The file whose lock shows that a process has the directory open.
+pub(super) const IN_USE: &str = "in-use";
 
 /// The database, and the lock on its directory.
 pub(super) struct Engine {
@@ -22,6 +29,9 @@ pub(super) struct Engine {
     keyspaces: RwLock<Option<Keyspaces>>,
     /// Held by a thread that keeps a part of the database open for long.
     pinned: Mutex<()>,
+    /// Held while records of dropped logs are removed, and while they must not be.
+    removals: Mutex<()>,
+    availability: Availability,
     // Dropped last: then the next process may open the directory.
     _directory_lock: File,
 }
@@ -41,15 +51,18 @@ impl Engine {
     /// Opens the directory. Errors: [`Error::InUse`], [`Error::Open`].
     pub(super) fn open(config: &DiskConfig) -> Result<Self, Error> {
         let unusable = |source| Error::Open { dir: config.dir.clone(), source };
-        let directory_lock = lock_directory(&config.dir).map_err(|error| unusable(error.into()))?;
+        folder::check(&config.dir).map_err(unusable)?;
+        let directory_lock = lock_directory(&config.dir).map_err(unusable)?;
         let directory_lock = directory_lock.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
         let keyspaces = open_checked(config).map_err(unusable)?;
         match keyspaces.is_of_earlier_build() {
-            true => Err(unusable(Cause::EarlierFormat)),
-            false => Ok(Self {
+            true => Err(unusable(folder::format(EARLIER_FORMAT))),
+            false => folder::mark(&config.dir).map_err(unusable).map(|()| Self {
                 config: config.clone(),
                 keyspaces: RwLock::new(Some(keyspaces)),
                 pinned: Mutex::default(),
+                removals: Mutex::default(),
+                availability: Availability::default(),
                 _directory_lock: directory_lock,
             }),
         }
@@ -62,6 +75,30 @@ impl Engine {
             true => Ok(OpenDatabase(keyspaces)),
             false => Err(Error::Database { dir: self.config.dir.clone(), source: Cause::NotOpen }),
         }
+    }
+
+    /// Keeps the records of dropped logs from being removed while the guard lives; waits for a removal that runs.
+    pub(super) fn hold_removals(&self) -> MutexGuard<'_, ()> {
+        lock(&self.removals)
+    }
+
+    /// Returns the right to remove records of dropped logs; `None` while they must not be.
+    pub(super) fn try_removal(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.removals.try_lock() {
+            Ok(removal) => Some(removal),
+            Err(TryLockError::Poisoned(removal)) => Some(removal.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Returns the obstacles that parts of the store have met.
+    pub(super) fn availability(&self) -> &Availability {
+        &self.availability
+    }
+
+    /// Probes if files can be opened, and ends an obstacle that is over.
+    pub(super) fn probe(&self) {
+        self.availability.probe(&self.config.dir.join(IN_USE));
     }
 
     /// Keeps the database from being opened anew while the guard lives, for callers that hold a keyspace of it for longer than
@@ -100,6 +137,7 @@ impl Engine {
 /// Opens the database unless its lists of files are damaged.
 fn open_checked(config: &DiskConfig) -> Result<Keyspaces, Cause> {
     manifests::check(&config.dir)?;
+    folder::add_engine_files(&config.dir)?;
     let keyspaces = Keyspaces::open(config)?;
     // Earlier versions kept second copies of the database's files there. They are only taking space.
     fs::remove_dir_all(config.dir.join("copies")).ok();
@@ -107,12 +145,14 @@ fn open_checked(config: &DiskConfig) -> Result<Keyspaces, Cause> {
 }
 
 /// Locks a directory for this process and creates it if necessary; `None` if another process holds it.
-fn lock_directory(dir: &Path) -> io::Result<Option<File>> {
-    fs::create_dir_all(dir)?;
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("in-use"))?;
+fn lock_directory(dir: &Path) -> Result<Option<File>, Cause> {
+    fs::create_dir_all(dir).map_err(|source| folder::at(dir, source))?;
+    let path = dir.join(IN_USE);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|source| folder::at(&path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(error)) => Err(error),
+        Err(fs::TryLockError::Error(source)) => Err(folder::at(&path, source)),
     }
 }

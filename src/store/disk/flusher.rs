@@ -19,7 +19,7 @@ const THREAD: &str = "store-flusher";
 
 /// Delay after the first error; it doubles up to the maximum.
 const RETRY_DELAY_MIN: Duration = Duration::from_secs(1);
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(10);
 
 /// One flush.
 struct Work {
@@ -56,6 +56,8 @@ pub(super) struct Flusher {
     thread: Option<JoinHandle<()>>,
     progress: Arc<Progress>,
     memtable: Arc<RwLock<MemTable>>,
+    engine: Arc<Engine>,
+    free_space: Arc<FreeSpace>,
 }
 
 #[derive(Default)]
@@ -88,17 +90,17 @@ impl Flusher {
         let (work, received) = sync_channel(1);
         let memtable = Arc::new(RwLock::new(memtable));
         let worker = Worker {
-            engine,
+            engine: Arc::clone(&engine),
             retained,
             memtable: Arc::clone(&memtable),
-            free_space,
+            free_space: Arc::clone(&free_space),
             spare,
             progress: Arc::clone(&progress),
             work: received,
         };
         let thread = std::thread::Builder::new().name(THREAD.into()).spawn(move || worker.run());
         let thread = thread.map_err(|source| Error::Thread { thread: THREAD, source })?;
-        Ok(Self { work: Some(work), thread: Some(thread), progress, memtable })
+        Ok(Self { work: Some(work), thread: Some(thread), progress, memtable, engine, free_space })
     }
 
     /// Returns true if no flush is running. Errors: [`Error::ThreadPanicked`].
@@ -127,7 +129,15 @@ impl Flusher {
             journal.sync()?;
             self.wait();
         }
-        self.flush(journal)
+        match self.flush(journal) {
+            // The journal goes on in its segment, and no content is accepted until a later flush succeeds.
+            Err(error @ Error::Unavailable { .. }) => {
+                self.engine.availability().note(&error);
+                self.free_space.set_flush_failing(true);
+                Ok(())
+            }
+            flushed => flushed,
+        }
     }
 
     /// Begins a flush of everything in the journal, unless one is running. Errors: [`Error::Journal`],
@@ -207,6 +217,7 @@ impl Worker {
         let retained = segment_to_retain(&work);
         let (mut keys_flushed, mut delay) = (false, RETRY_DELAY_MIN);
         while let Err(error) = self.try_to_flush(&mut work, retained, &mut keys_flushed) {
+            self.engine.availability().note(&error);
             if delay == RETRY_DELAY_MIN {
                 tracing::error!(%error, "cannot flush the journal to the database; refusing content until a retry succeeds");
             }
@@ -275,7 +286,7 @@ mod tests {
     fn a_failed_flush_is_retried_and_content_is_refused_meanwhile() {
         let dir = tempfile::tempdir().unwrap();
         let (engine, free_space) = (Arc::new(Engine::open(&config(dir.path())).unwrap()), Arc::new(FreeSpace::new(0)));
-        let retained = Arc::new(RetainedSegments::expecting(std::iter::empty()));
+        let retained = Arc::new(RetainedSegments::expecting(std::iter::empty(), 1));
         let spare = Arc::new(SpareSegment::new(dir.path(), true));
         let memtable = MemTable::default();
         let flusher = Flusher::start(Arc::clone(&engine), retained, memtable, Arc::clone(&free_space), spare).unwrap();

@@ -65,6 +65,11 @@ impl FreeSpace {
         self.flush_failing.store(failing, Ordering::Relaxed);
     }
 
+    /// Returns true while flushing fails.
+    pub(super) fn is_flush_failing(&self) -> bool {
+        self.flush_failing.load(Ordering::Relaxed)
+    }
+
     /// Counts bytes that are about to be committed.
     pub(super) fn count_commit(&self, bytes: u64) {
         self.written_bytes.fetch_add(bytes.saturating_mul(TIMES_WRITTEN), Ordering::Relaxed);

@@ -5,12 +5,14 @@
 //!
 //! - when a worthwhile part of them was removed, or space is short and something can be gained; afterwards it pauses at least
 //!   [`PAUSE_FACTOR`] times as long as it worked;
+//! - when there are many small files, which are merged then;
 //! - beside commits and flushes;
 //! - only if there is space for the copies that a compaction makes of what is left in a file;
 //! - again later after an error, which is logged once: a failed compaction loses nothing.
 //!
 //! When the store closes, the thread ends after its current compaction.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use fjall::{AbstractTree, Keyspace};
 
+use super::blob_merging::{is_scattered, keys_to_rewrite};
 use super::engine::Engine;
 use super::free_space::FreeSpace;
 use crate::store::batch::LogId;
@@ -82,8 +85,9 @@ impl GarbageCollector {
         let removed = self.removed_bytes.load(Ordering::Relaxed);
         let page_bytes = || self.engine.database().map_or(u64::MAX, |database| database.pages.disk_space());
         let worthwhile = || removed >= WORTHWHILE_BYTES_MIN && removed >= page_bytes() / WORTHWHILE_PART;
+        let scattered = || self.engine.database().is_ok_and(|database| is_scattered(&database.pages));
         let pressing = || self.free_space.is_short() && removed > 0;
-        if pressing() || worthwhile() {
+        if pressing() || worthwhile() || scattered() {
             // A full channel means that it is about to look.
             self.wake.as_ref().map(|wake| wake.try_send(()));
         }
@@ -103,6 +107,13 @@ struct Worker {
     free_space: Arc<FreeSpace>,
     removed_bytes: Arc<AtomicU64>,
     woken: Receiver<()>,
+}
+
+/// The treatment of small blob files by a compaction.
+#[derive(Debug, Clone, Copy)]
+enum SmallFiles {
+    Merged,
+    Kept,
 }
 
 /// The end of a collection before it is complete.
@@ -147,21 +158,29 @@ impl Worker {
     /// Errors: [`Error::DiskFull`], [`Error::Database`].
     fn collect(&self) -> Result<(), Stop> {
         // The first compaction counts what was removed, the second one copies what is left, the third one drops the originals.
-        for _ in 0..3 {
+        for pass in 0..3 {
             self.engine.reopen_if_failed()?;
             self.advance_visibility()?;
-            self.compact()?;
+            self.compact(if pass == 0 { SmallFiles::Merged } else { SmallFiles::Kept })?;
             self.pause(Duration::ZERO)?;
         }
         Ok(())
     }
 
-    fn compact(&self) -> Result<(), Stop> {
+    fn compact(&self, small_files: SmallFiles) -> Result<(), Stop> {
         // Threads that would open the database anew do not wait for this.
         let _pinned = self.engine.pin();
-        let pages = self.engine.database()?.pages.clone();
-        self.check_space_to_copy(bytes_to_copy(&pages))?;
-        if let Err(error) = pages.major_compact() {
+        let (pages, rewritten) = {
+            let database = self.engine.database()?;
+            (database.pages.clone(), database.rewritten().clone())
+        };
+        let (keys, bytes) = match small_files {
+            SmallFiles::Merged => keys_to_rewrite(&pages)
+                .map_err(|error| self.engine.database().map_or_else(|e| e, |d| d.error(error)))?,
+            SmallFiles::Kept => (HashSet::new(), 0),
+        };
+        self.check_space_to_copy(bytes_to_copy(&pages).saturating_add(bytes))?;
+        if let Err(error) = rewritten.during(keys, || pages.major_compact()) {
             let database = self.engine.database()?;
             database.note_failure();
             return Err(database.error(error).into());
@@ -275,6 +294,35 @@ mod tests {
         remove(&worker, 0..1);
         worker.collect().unwrap();
         assert_eq!(worker.engine.database().unwrap().pages.blob_file_count(), 0);
+    }
+
+    #[test]
+    fn many_small_files_become_one_and_nothing_is_lost() {
+        const FLUSHES: u64 = 60;
+        let dir = tempfile::tempdir().unwrap();
+        let (worker, _wake) = worker(dir.path());
+        let record = |number: u64| vec![number as u8; 5000 + 1000 * (number % 40) as usize];
+        let mut at = 0;
+        for number in 0..FLUSHES {
+            let mut chunk = Chunk::starting_at(at);
+            chunk.push(&record(number));
+            at = chunk.end();
+            let growth = LogGrowth { chunks: vec![chunk.freeze()], end: at, ..LogGrowth::default() };
+            let generation = Generation { logs: [(LogId(number % 3), growth)].into(), ..Generation::default() };
+            worker.engine.database().unwrap().flush(&generation, number, None).unwrap();
+        }
+        let count = || worker.engine.database().unwrap().pages.blob_file_count();
+        assert!(count() > 50 && is_scattered(&worker.engine.database().unwrap().pages), "{}", count());
+        worker.collect().unwrap();
+        assert!(count() <= 3, "{} files are left", count());
+        let files = std::fs::read_dir(dir.path().join("keyspaces/2/blobs")).unwrap().count();
+        assert!(files <= 3, "{files} files are left on the disk");
+        let mut at = 0;
+        for number in 0..FLUSHES {
+            let page = worker.engine.database().unwrap().pages.get(page_key(LogId(number % 3), at)).unwrap().unwrap();
+            assert!(page.ends_with(&record(number)), "{number}");
+            at += record(number).len() as u64;
+        }
     }
 
     #[test]

@@ -6,13 +6,17 @@
 use std::collections::BTreeSet;
 use std::ops::{Bound, Range};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use fjall::compaction::filter::Factory;
 use fjall::config::FilterPolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
+use super::blob_merging::{RewrittenKeys, SEPARATE_BYTES};
 use super::config::DiskConfig;
+use super::descriptors::DescriptorBudget;
 use super::generation::{Generation, Keys, LogGrowth};
 use super::keys::{DROPPED, ENDS, FLUSHED, RETAINED, page_key, page_start};
 use super::page::{Page, encode_location, encode_records, full_pages, parse_page};
@@ -22,18 +26,14 @@ use crate::store::batch::LogId;
 use crate::store::chunk::Chunk;
 use crate::store::error::{Cause, Error};
 
-/// Size from which values are kept in blob files, so that compacting keys does not copy them.
-const SEPARATE_BYTES: u32 = 4 * 1024;
-
 /// Part of the blob files that a compaction may rewrite once a fourth of one was removed: all of them, or some would keep
 /// their removed values for ever. What is left of them is on the disk twice meanwhile.
 const REWRITTEN_PART: f32 = 1.0;
 
+const PAGES: &str = "pages";
+
 /// A keyspace of builds before the journal existed.
 const EARLIER_KEYSPACE: &str = "tail";
-
-/// Number of file descriptors for reading, whatever the number of logs.
-const OPEN_FILES_MAX: usize = 256;
 
 /// The open database.
 pub(super) struct Keyspaces {
@@ -42,22 +42,35 @@ pub(super) struct Keyspaces {
     pub(super) tables: Keyspace,
     pub(super) pages: Keyspace,
     failed: AtomicBool,
+    rewritten: RewrittenKeys,
 }
 
 impl Keyspaces {
     /// Opens or creates the database. Errors: fjall's.
     pub(super) fn open(config: &DiskConfig) -> Result<Self, fjall::Error> {
+        Self::open_with(config, 1)
+    }
+
+    /// Opens a database that is only read: nothing is compacted. Errors: fjall's.
+    pub(super) fn open_idle(config: &DiskConfig) -> Result<Self, fjall::Error> {
+        Self::open_with(config, 0)
+    }
+
+    fn open_with(config: &DiskConfig, threads: usize) -> Result<Self, fjall::Error> {
+        let rewritten = RewrittenKeys::default();
+        let filter: Arc<dyn Factory> = Arc::new(rewritten.clone());
         let database = Database::builder(&config.dir)
             .cache_size(config.cache_bytes - config.page_cache_bytes())
-            .max_cached_files(Some(OPEN_FILES_MAX))
-            .worker_threads(1)
+            .max_cached_files(Some(DescriptorBudget::of_process().tables_max))
+            .worker_threads_unchecked(threads)
+            .with_compaction_filter_factories(Arc::new(move |name| (name == PAGES).then(|| Arc::clone(&filter))))
             .open()?;
         let separate = KvSeparationOptions::default().separation_threshold(SEPARATE_BYTES).age_cutoff(REWRITTEN_PART);
         // Lookups nearly always hit, so filters would save nothing; and a damaged one would get in the way of every page.
         let unfiltered = || KeyspaceCreateOptions::default().filter_policy(FilterPolicy::disabled());
         let tables = database.keyspace("tables", unfiltered)?;
-        let pages = database.keyspace("pages", || unfiltered().with_kv_separation(Some(separate)))?;
-        Ok(Self { database, dir: config.dir.clone(), tables, pages, failed: AtomicBool::default() })
+        let pages = database.keyspace(PAGES, || unfiltered().with_kv_separation(Some(separate)))?;
+        Ok(Self { database, dir: config.dir.clone(), tables, pages, failed: AtomicBool::default(), rewritten })
     }
 
     /// Returns true if an earlier build wrote the database, in a format that is no longer read.
@@ -65,9 +78,19 @@ impl Keyspaces {
         self.database.keyspace_exists(EARLIER_KEYSPACE)
     }
 
+    /// Returns the folder of each keyspace with the number of its list of files, and a guard that keeps these files from being
+    /// removed.
+    pub(super) fn pin_files(&self) -> (impl Sized + use<>, [(PathBuf, u64); 2]) {
+        let versions = [&self.tables, &self.pages].map(|keyspace| keyspace.tree.current_version());
+        let paths = [&self.tables, &self.pages].map(|keyspace| keyspace.path().to_owned());
+        let [tables, pages] = paths;
+        let numbers = [(tables, versions[0].id()), (pages, versions[1].id())];
+        (versions, numbers)
+    }
+
     /// Adds context to an error of fjall.
     pub(super) fn error(&self, source: impl Into<Cause>) -> Error {
-        Error::Database { dir: self.dir.clone(), source: source.into() }
+        Error::database(self.dir.clone(), source.into())
     }
 
     /// Ingests a generation, with everything before `next_commit`, and syncs it. Large records stay in the `retained` segment of
@@ -124,6 +147,11 @@ impl Keyspaces {
     /// Errors: [`Error::Database`].
     pub(super) fn check(&self) -> Result<(), Error> {
         self.database.persist(PersistMode::Buffer).map_err(|error| self.error(error))
+    }
+
+    /// Returns the keys whose values the next compactions rewrite.
+    pub(super) fn rewritten(&self) -> &RewrittenKeys {
+        &self.rewritten
     }
 
     /// Returns true while fjall compacts in the background, which cannot be interrupted.

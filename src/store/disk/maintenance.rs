@@ -1,5 +1,5 @@
 //! Background work: measures free space, removes the pages of dropped logs, and syncs at intervals where that is the
-//! durability.
+//! durability; and answers requests for backups.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::backup::{BackupSource, answer_requests};
 use super::config::{DiskConfig, Durability};
 use super::engine::Engine;
 use super::flusher::Flusher;
@@ -53,7 +54,7 @@ pub(super) struct Maintained {
 
 impl Maintenance {
     /// Measures the free space and starts the threads. Errors: [`Error::Thread`], [`Error::Database`].
-    pub(super) fn start(parts: Maintained, config: &DiskConfig) -> Result<Self, Error> {
+    pub(super) fn start(parts: Maintained, backups: BackupSource, config: &DiskConfig) -> Result<Self, Error> {
         let collector = GarbageCollector::start(Arc::clone(&parts.engine), Arc::clone(&parts.free_space))?;
         let journal = Arc::clone(&parts.journal);
         let spare = Arc::clone(lock(&journal).spare());
@@ -61,6 +62,7 @@ impl Maintenance {
         rounds.measure();
         let mut maintenance = Self { stop: Vec::new(), threads: Vec::new() };
         maintenance.spawn("store-maintenance", move |stopped| rounds.run(&stopped))?;
+        maintenance.spawn("store-backups", move |stopped| answer_requests(&backups, &stopped))?;
         if let Durability::Interval(interval) = config.durability {
             maintenance.spawn("store-syncer", move |stopped| sync_every(interval, &journal, &stopped))?;
         }
@@ -106,6 +108,10 @@ impl Rounds {
         let (mut works, mut retry_at, mut flushed_at) = (true, Instant::now(), None::<Instant>);
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(ROUND_INTERVAL) {
             self.measure();
+            self.parts.engine.probe();
+            if self.parts.free_space.is_flush_failing() {
+                self.retry_flush();
+            }
             if Instant::now() < retry_at {
                 continue;
             }
@@ -137,6 +143,13 @@ impl Rounds {
         self.parts.flusher.flush(&mut lock(&self.parts.journal))
     }
 
+    /// Tries a flush that could not begin; one that has begun is tried again by the flusher.
+    fn retry_flush(&self) {
+        if let Err(error) = self.flush() {
+            self.parts.engine.availability().note(&error);
+        }
+    }
+
     fn measure(&self) {
         let free_space = &self.parts.free_space;
         // In this order: what is written meanwhile counts twice rather than not at all.
@@ -155,6 +168,7 @@ impl Rounds {
     fn remove_dropped(&self, stopped: &Receiver<()>) -> Result<(), Error> {
         let closing = || matches!(stopped.try_recv(), Err(TryRecvError::Disconnected));
         loop {
+            let Some(_removal) = self.parts.engine.try_removal() else { return Ok(()) };
             let logs = self.parts.engine.database()?.dropped(LOGS_PER_BATCH)?;
             if logs.is_empty() || closing() {
                 return Ok(());

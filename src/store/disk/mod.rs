@@ -12,10 +12,15 @@
 //! the pages refer to it. Opening the store replays what was not flushed. A log takes no file and no descriptor.
 
 mod acknowledged;
+mod availability;
+mod backup;
+mod blob_merging;
 mod commit;
 mod config;
+mod descriptors;
 mod engine;
 mod flusher;
+mod folder;
 mod free_space;
 mod garbage_collector;
 mod generation;
@@ -26,6 +31,8 @@ mod leb128;
 mod maintenance;
 mod manifests;
 mod memtable;
+mod offline;
+mod overlay;
 mod page;
 mod page_cache;
 mod page_merge;
@@ -38,5 +45,7 @@ pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{BackupError, BackupOutcome, BackupProgress, BackupRequest};
 pub use config::{DiskConfig, Durability, DurabilityError};
+pub use offline::OfflineStore;
 pub use store::DiskStore;

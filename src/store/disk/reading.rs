@@ -32,14 +32,14 @@ pub(super) fn read_pages(
     bytes_max: usize,
     run: &mut Run,
 ) -> Result<bool, Error> {
-    let damaged = |position, source| Error::Damaged { log, position, source };
-    let first = pages.holding(log, run.end).map_err(|source| damaged(run.end, source))?;
+    let failed = |position, source| Error::reading(log, position, source);
+    let first = pages.holding(log, run.end).map_err(|source| failed(run.end, source))?;
     let mut page = first.ok_or(Error::NoRecord { log, position: run.end })?;
     loop {
         let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
         let left = bytes_max.saturating_sub(taken);
         if run.end >= page.end() {
-            return Err(damaged(run.end, Cause::RecordsMissing));
+            return Err(failed(run.end, Cause::RecordsMissing));
         }
         let inside = page.records(run.end, range.end, left, run.chunks.is_empty());
         let inside = inside.ok_or(Error::NoRecord { log, position: run.end })?;
@@ -57,7 +57,7 @@ pub(super) fn read_pages(
             Ok(next) => next,
             // The records before the damage can be read.
             Err(_) if !run.chunks.is_empty() => return Ok(false),
-            Err(source) => return Err(damaged(run.end, source)),
+            Err(source) => return Err(failed(run.end, source)),
         };
     }
 }
@@ -80,7 +80,7 @@ pub(super) fn read_cached(
 
 /// Returns the start of the record in a page that holds the byte at `position`.
 pub(super) fn record_start(pages: &Pages<'_>, log: LogId, position: u64) -> Result<u64, Error> {
-    let page = pages.holding(log, position).map_err(|source| Error::Damaged { log, position, source })?;
+    let page = pages.holding(log, position).map_err(|source| Error::reading(log, position, source))?;
     page.and_then(|page| page.record_start(position)).ok_or(Error::NoRecord { log, position })
 }
 

@@ -19,9 +19,6 @@ use crate::store::error::Cause;
 use crate::store::record::{LARGE_BYTES, sum_of};
 use crate::sync::lock;
 
-/// Maximum number of open files, however many there are.
-const OPEN_FILES_MAX: usize = 64;
-
 /// Holes consist of whole blocks.
 const BLOCK: u64 = 4096;
 
@@ -44,9 +41,10 @@ pub(super) struct RetainedSegments {
 }
 
 impl RetainedSegments {
-    /// Creates the set of these numbers; their files are added by [`RetainedSegments::found`].
-    pub(super) fn expecting(numbers: impl Iterator<Item = u64>) -> Self {
-        Self { paths: Mutex::new(numbers.map(|number| (number, None)).collect()), open: Cache::new(OPEN_FILES_MAX) }
+    /// Creates the set of these numbers; their files are added by [`RetainedSegments::found`]. At most `open_max` of them stay
+    /// open.
+    pub(super) fn expecting(numbers: impl Iterator<Item = u64>, open_max: usize) -> Self {
+        Self { paths: Mutex::new(numbers.map(|number| (number, None)).collect()), open: Cache::new(open_max) }
     }
 
     /// Returns the highest number; 0 if there are none.
@@ -87,10 +85,14 @@ impl RetainedSegments {
             fault: "is missing".to_owned(),
         };
         let path = self.path_of(number).ok_or_else(missing)?;
-        File::open(&path).map(Arc::new).map_err(|source| Cause::File { path, source })
+        File::open(&path).map(Arc::new).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => Cause::DamagedFile { path, fault: "is missing".to_owned() },
+            _ => Cause::File { path, source },
+        })
     }
 
-    fn path_of(&self, number: u64) -> Option<PathBuf> {
+    /// Returns the path of a segment; `None` if it is missing.
+    pub(super) fn path_of(&self, number: u64) -> Option<PathBuf> {
         self.paths().get(&number).cloned().flatten()
     }
 
@@ -154,7 +156,7 @@ mod tests {
         let path = dir.join("segment");
         fs::write(&path, content).unwrap();
         File::open(&path).unwrap().sync_all().unwrap();
-        let retained = RetainedSegments::expecting([7].into_iter());
+        let retained = RetainedSegments::expecting([7].into_iter(), 2);
         assert!(retained.found(7, &path) && !retained.found(8, &path) && retained.last() == 7);
         (retained, path)
     }

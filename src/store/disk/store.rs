@@ -1,20 +1,26 @@
 //! The disk store.
 
-use std::ops::{Bound, Range};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
 use super::acknowledged::Acknowledged;
-use super::commit::{keys_with, prepare};
+use super::backup::{BackupError, BackupOutcome, BackupSource};
+use super::commit::prepare;
 use super::config::{DiskConfig, Durability};
+use super::descriptors::{DescriptorBudget, ReadSlots};
 use super::engine::Engine;
 use super::flusher::{FlushLimits, Flusher};
+use super::folder;
 use super::free_space::FreeSpace;
 use super::journal::{Journal, Replay, journal_dir};
 use super::keys::table_key;
+use super::keyspaces::Keyspaces;
 use super::maintenance::{Maintained, Maintenance};
-use super::memtable::{Lookup, MemTable};
+use super::memtable::MemTable;
+use super::overlay::{Overlay, look_up, scan};
 use super::page_cache::PageCache;
 use super::reading::{Pages, read_cached, read_pages, record_start};
 use super::recovery::{Recovered, recover};
@@ -29,15 +35,17 @@ use crate::sync::lock;
 pub struct DiskStore {
     // Fields are dropped in this order: the threads end before the database closes.
     _maintenance: Maintenance,
+    backups: BackupSource,
     flusher: Arc<Flusher>,
     engine: Arc<Engine>,
     retained: Arc<RetainedSegments>,
     /// Held while a commit runs.
     journal: Arc<Mutex<Journal>>,
-    acknowledged: Acknowledged,
+    acknowledged: Arc<Acknowledged>,
     page_cache: PageCache,
     free_space: Arc<FreeSpace>,
     reservations: Reservations,
+    read_slots: ReadSlots,
     gaps: Vec<Gap>,
     has_lost_unknown: bool,
     limits: FlushLimits,
@@ -59,8 +67,11 @@ impl DiskStore {
             let database = engine.database()?;
             (database.next_commit()?, database.page_ends()?, database.retained()?)
         };
-        let retained = Arc::new(RetainedSegments::expecting(retained.into_iter().map(|(segment, _)| segment)));
-        let acknowledged = Acknowledged::open(&config.dir).map_err(|error| unusable(error.into()))?;
+        let budget = DescriptorBudget::of_process();
+        let segments = retained.into_iter().map(|(segment, _)| segment);
+        let retained = Arc::new(RetainedSegments::expecting(segments, budget.segments_max));
+        let acknowledged = Acknowledged::open(&config.dir).map_err(|error| unusable(folder::at(&config.dir, error)))?;
+        let acknowledged = Arc::new(acknowledged);
         let synced = config.durability == Durability::Sync;
         let (mut journal, replay) =
             open_journal(config, next_commit, &retained, &acknowledged, synced).map_err(unusable)?;
@@ -75,6 +86,15 @@ impl DiskStore {
         let journal = Arc::new(Mutex::new(journal));
         let (spaces, segments) = (Arc::clone(&free_space), Arc::clone(&retained));
         let flusher = Arc::new(Flusher::start(Arc::clone(&engine), segments, memtable, spaces, spare)?);
+        let backups = BackupSource {
+            dir: config.dir.clone(),
+            engine: Arc::clone(&engine),
+            flusher: Arc::clone(&flusher),
+            journal: Arc::clone(&journal),
+            retained: Arc::clone(&retained),
+            acknowledged: Arc::clone(&acknowledged),
+            free_bytes_min: config.free_bytes_min,
+        };
         let maintained = Maintained {
             engine: Arc::clone(&engine),
             retained: Arc::clone(&retained),
@@ -83,7 +103,7 @@ impl DiskStore {
             free_space: Arc::clone(&free_space),
         };
         Ok(Self {
-            _maintenance: Maintenance::start(maintained, config)?,
+            _maintenance: Maintenance::start(maintained, backups.clone(), config)?,
             flusher,
             engine,
             retained,
@@ -92,10 +112,23 @@ impl DiskStore {
             page_cache: PageCache::with_capacity(config.page_cache_bytes()),
             free_space,
             reservations: Reservations::default(),
+            read_slots: ReadSlots::new(budget.reads_max),
+            backups,
             gaps,
             has_lost_unknown,
             limits,
         })
+    }
+
+    /// Copies the store to a folder that is new or empty, while it is written to. The copy opens as a store and holds every
+    /// commit that had returned before this was called. Blocks until the copy is on the disk; an interrupted one never opens.
+    pub fn backup(&self, target: &Path) -> Result<BackupOutcome, BackupError> {
+        self.backups.copy_to(target, &mut |_, _| Ok(()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn source(&self) -> &BackupSource {
+        &self.backups
     }
 
     #[cfg(test)]
@@ -130,39 +163,6 @@ impl DiskStore {
         self.flusher.wait();
         self.flusher.flush(&mut self.journal()).unwrap();
         self.flusher.wait();
-    }
-
-    /// Reads from the memtable, and with `read_pages` what it does not have: that extends the run up to the end of a range and
-    /// returns true if it reached it. `None` if `read_pages` returns that.
-    fn read_with(
-        &self,
-        log: LogId,
-        range: Range<u64>,
-        bytes_max: usize,
-        read_pages: impl Fn(&Range<u64>, &mut Run) -> Option<Result<bool, Error>>,
-    ) -> Option<Result<Run, Error>> {
-        let mut run = Run { chunks: Vec::new(), end: range.start };
-        while run.end < range.end {
-            let taken = usize::try_from(run.end - range.start).unwrap_or(usize::MAX);
-            let (left, first) = (bytes_max.saturating_sub(taken), run.chunks.is_empty());
-            let lookup = self.flusher.memtable().look_up(log, &(run.end..range.end), left, first);
-            let until = match lookup {
-                Lookup::Found(Some(more)) => {
-                    more.chunks.into_iter().for_each(|bytes| run.push(bytes));
-                    return Some(Ok(run));
-                }
-                // The log was dropped meanwhile, or its next record does not fit.
-                Lookup::Found(None) if !first => return Some(Ok(run)),
-                Lookup::Found(None) => return Some(Err(Error::NoRecord { log, position: run.end })),
-                Lookup::PagesUntil(until) => until.min(range.end),
-            };
-            match read_pages(&(range.start..until), &mut run)? {
-                Ok(true) => {}
-                Ok(false) => return Some(Ok(run)),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        Some(Ok(run))
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
@@ -219,18 +219,34 @@ impl Store for DiskStore {
     }
 
     fn reserve(&self, bytes: u64) -> Result<Reservation, Error> {
-        self.reservations.reserve(bytes, |reserved| self.free_space.check(reserved))
+        self.reservations.reserve(bytes, |reserved| match self.free_space.check(reserved) {
+            // With the reason, if that is known.
+            Err(Error::FlushFailing) => self.engine.availability().check().and(Err(Error::FlushFailing)),
+            checked => checked,
+        })
+    }
+
+    fn readiness(&self) -> Result<(), Error> {
+        self.engine.availability().check()?;
+        match self.free_space.is_flush_failing() {
+            true => Err(Error::FlushFailing),
+            false => Ok(()),
+        }
     }
 
     fn read(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Result<Run, Error> {
         let read_pages = |range: &Range<u64>, run: &mut Run| {
+            let _slot = self.read_slots.take();
             Some(self.engine.database().and_then(|database| {
                 let pages = Pages { database: &database, retained: &self.retained, cache: &self.page_cache };
                 read_pages(&pages, log, range, bytes_max, run)
             }))
         };
         let position = range.start;
-        let read = self.read_with(log, range, bytes_max, read_pages).expect("reading pages always gives a result");
+        let read = look_up(self, log, range, bytes_max, read_pages).expect("reading pages always gives a result");
+        if let Err(error) = &read {
+            self.engine.availability().note(error);
+        }
         match read {
             // The pages of a log that is dropped may disappear while they are read.
             Err(Error::Damaged { .. }) if self.flusher.memtable().end(log).is_none() => {
@@ -243,7 +259,7 @@ impl Store for DiskStore {
     fn read_now(&self, log: LogId, range: Range<u64>, bytes_max: usize) -> Option<Result<Run, Error>> {
         let read_pages =
             |range: &Range<u64>, run: &mut Run| read_cached(&self.page_cache, log, range, bytes_max, run).map(Ok);
-        self.read_with(log, range, bytes_max, read_pages)
+        look_up(self, log, range, bytes_max, read_pages)
     }
 
     fn end(&self, log: LogId) -> Result<Option<u64>, Error> {
@@ -263,9 +279,10 @@ impl Store for DiskStore {
         if let Some(start) = self.flusher.memtable().record_start(log, position) {
             return Ok(start);
         }
+        let _slot = self.read_slots.take();
         let database = self.engine.database()?;
         let pages = Pages { database: &database, retained: &self.retained, cache: &self.page_cache };
-        record_start(&pages, log, position)
+        record_start(&pages, log, position).inspect_err(|error| self.engine.availability().note(error))
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
@@ -278,21 +295,16 @@ impl Store for DiskStore {
     }
 
     fn scan(&self, table: Table, after: Option<&[u8]>, count_max: usize) -> Result<Vec<(Bytes, Bytes)>, Error> {
-        let name = table_key(table, &[]);
-        let Range { start, end } = keys_with(&name);
-        let mut from = after.map_or(Bound::Included(start), |after| Bound::Excluded(table_key(table, after)));
-        let mut found = Vec::new();
-        loop {
-            let left = count_max - found.len();
-            let (changed, until) =
-                self.flusher.memtable().some_keys((from.clone(), Bound::Excluded(end.clone())), left);
-            let to = until.clone().map_or(Bound::Excluded(end.clone()), Bound::Included);
-            self.engine.database()?.scan((from, to), changed, left, &mut found)?;
-            match until {
-                Some(until) if found.len() < count_max => from = Bound::Excluded(until),
-                Some(_) | None => break,
-            }
-        }
-        Ok(found.into_iter().map(|(key, value): (Bytes, Bytes)| (key.slice(name.len()..), value)).collect())
+        scan(self, table, after, count_max)
+    }
+}
+
+impl Overlay for DiskStore {
+    fn with_memtable<A>(&self, look: impl FnOnce(&MemTable) -> A) -> A {
+        look(&self.flusher.memtable())
+    }
+
+    fn with_database<A>(&self, look: impl FnOnce(&Keyspaces) -> Result<A, Error>) -> Result<A, Error> {
+        look(&*self.engine.database()?)
     }
 }

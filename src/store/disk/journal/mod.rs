@@ -20,4 +20,4 @@ mod writing;
 pub(super) use frame::{Change, changes_in, changes_in_parts};
 pub(super) use replay::Replay;
 pub(super) use spare::SpareSegment;
-pub(super) use writing::{Journal, SealedSegments, journal_dir, sync};
+pub(super) use writing::{Journal, SealedSegments, journal_dir, replay_of, sync};

@@ -15,7 +15,7 @@ fn put(number: u64) -> Change {
 }
 
 fn open(dir: &Path, next_commit: u64) -> Result<(Journal, Replay), Cause> {
-    Journal::open(dir, next_commit, &RetainedSegments::expecting(std::iter::empty()), true)
+    Journal::open(dir, next_commit, &RetainedSegments::expecting(std::iter::empty(), 1), true)
 }
 
 fn write(journal: &mut Journal, changes: &[Change]) {
@@ -79,7 +79,7 @@ fn starts_without_a_commit_leave_no_files_behind() {
 #[test]
 fn the_number_of_a_retained_segment_is_not_reused() {
     let dir = tempfile::tempdir().unwrap();
-    let retained = RetainedSegments::expecting([41].into_iter());
+    let retained = RetainedSegments::expecting([41].into_iter(), 1);
     drop(Journal::open(dir.path(), 0, &retained, true).unwrap());
     assert!(files(dir.path())[0].starts_with("0000000042-"), "{:?}", files(dir.path()));
 }

@@ -14,6 +14,7 @@ use super::segment::{Segment, segments_in};
 use super::spare::SpareSegment;
 use crate::store::disk::retained::{RecordLocation, RetainedSegments};
 use crate::store::error::{Cause, Error};
+use crate::store::obstacle::Obstacle;
 use crate::sync::lock;
 
 /// Extension of a damaged segment that was moved out of the way.
@@ -166,6 +167,16 @@ impl Journal {
         self.before.len() + 1
     }
 
+    /// Returns the path of the current segment and its commits. Errors: [`Error::Journal`].
+    pub(in crate::store::disk) fn unflushed(&self) -> Result<(PathBuf, Vec<u8>), Error> {
+        let read = || {
+            let mut bytes = vec![0; usize::try_from(self.segment.bytes()).unwrap_or(usize::MAX)];
+            File::open(&self.segment.path)?.read_exact_at(&mut bytes, 0).map(|()| bytes)
+        };
+        let bytes = read().map_err(|source| Error::Journal { path: self.segment.path.clone(), source })?;
+        Ok((self.segment.path.clone(), bytes))
+    }
+
     /// Returns the number of the next commit.
     pub(in crate::store::disk) fn next_commit(&self) -> u64 {
         self.next_commit
@@ -190,14 +201,20 @@ impl Journal {
         Ok(())
     }
 
-    /// Syncs the current segment, begins another one and returns the earlier ones. After an error nothing more is written.
-    /// Errors: [`Error::Journal`].
+    /// Syncs the current segment, begins another one and returns the earlier ones.
+    ///
+    /// Errors: [`Error::Unavailable`] if no other segment can be begun now, and then the current one goes on;
+    /// [`Error::Journal`], after which nothing more is written.
     pub(in crate::store::disk) fn rotate(&mut self) -> Result<SealedSegments, Error> {
-        let was_failed = std::mem::replace(&mut self.failed, true);
+        self.sync()?;
         let number = self.segment.name.number + 1;
-        let next = self.file().sync_data().and_then(|()| self.spare.take(number));
-        let next = next.map_err(|source| self.error(source))?;
-        self.failed = was_failed;
+        let next = self.spare.take(number).map_err(|source| match Obstacle::of(&source) {
+            Some(obstacle) => Error::Unavailable { obstacle, source: Cause::File { path: self.dir.clone(), source } },
+            None => {
+                self.failed = true;
+                self.error(source)
+            }
+        })?;
         let full = std::mem::replace(&mut self.segment, next);
         self.before_bytes = 0;
         let newest = SealedSegment { number: full.name.number, bytes: full.bytes(), path: full.path };
@@ -249,6 +266,22 @@ pub(in crate::store::disk) fn sync(journal: &Mutex<Journal>) -> Result<(), Error
         journal.failed = true;
         journal.error(source)
     })
+}
+
+/// Reads the commits from `next_commit` on, and changes nothing. Notes the files of `retained` segments.
+pub(in crate::store::disk) fn replay_of(
+    dir: &Path,
+    next_commit: u64,
+    retained: &RetainedSegments,
+) -> Result<Replay, Cause> {
+    let mut reader = Reader::from(next_commit);
+    for (name, path) in segments_in(dir).map_err(|source| Cause::File { path: dir.to_owned(), source })? {
+        if !retained.found(name.number, &path) {
+            let bytes = fs::read(&path).map_err(|source| Cause::File { path: path.clone(), source })?;
+            reader.read(&bytes.into(), name.salt, &path);
+        }
+    }
+    Ok(reader.replay)
 }
 
 /// Returns the directory of a store's journal.

@@ -123,7 +123,7 @@ fn flush_until_a_crash(dir: &std::path::Path, all: bool) {
     let database = engine.database().unwrap();
     let (next_commit, ends) = (database.next_commit().unwrap(), database.page_ends().unwrap());
     let retained = database.retained().unwrap().into_iter().map(|(segment, _)| segment);
-    let retained = RetainedSegments::expecting(retained);
+    let retained = RetainedSegments::expecting(retained, 4);
     let (journal, replay) = Journal::open(&journal_dir(dir), next_commit, &retained, true).unwrap();
     let mut memtable = recover(MemTable::over(ends.into_iter()), &replay).unwrap().memtable;
     let generation = memtable.generation();
@@ -172,7 +172,11 @@ fn a_directory_in_an_earlier_format_is_refused() {
     drop(database.keyspace("tail", fjall::KeyspaceCreateOptions::default).unwrap());
     drop(database);
     let refused = DiskStore::open(&config(dir.path())).err().unwrap().to_string();
-    assert!(refused.contains("an earlier build") && refused.contains(&dir.path().display().to_string()), "{refused}");
+    assert!(
+        refused.contains("this folder has format 2, this program reads 3")
+            && refused.contains(&dir.path().display().to_string()),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -1,15 +1,23 @@
-//! `exorelay streams`
+//! `exorelay streams`, and the commands for its data folder
 
-use clap::Args;
+mod backup;
+mod verify;
 
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use self::backup::Backup;
+use self::verify::Verify;
 use super::Error;
 use super::process::{Flag, Process};
 use super::runtime::server_threads;
 use crate::app;
-use crate::app::config::Purpose;
+use crate::app::config::{Purpose, Sources};
 
 /// Run Durable Streams: append-only streams that HTTP clients write, read and follow
 #[derive(Debug, Default, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Example: write and read a stream of JSON messages from another shell
   exorelay streams
@@ -34,10 +42,36 @@ pub(super) struct Streams {
     long_poll_timeout: Option<String>,
     #[command(flatten)]
     process: Process,
+    #[command(subcommand)]
+    command: Option<StreamsCommand>,
+}
+
+/// The commands that work on a data folder
+#[derive(Debug, Subcommand)]
+enum StreamsCommand {
+    Backup(Backup),
+    Verify(Verify),
+}
+
+/// Returns the data folder: the given one, else the configured one. Errors: [`Error::NoDataFolder`] if there is none.
+fn data_dir(given: Option<PathBuf>) -> Result<PathBuf, Error> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let configured = PathBuf::from(Sources::of_process(None).resolve(Purpose::Other)?.config.streams.data_dir);
+    match configured.as_os_str().is_empty() {
+        true => Err(Error::NoDataFolder { dir: configured }),
+        false => Ok(configured),
+    }
 }
 
 impl Streams {
     pub(super) async fn run(mut self) -> Result<(), Error> {
+        match self.command {
+            Some(StreamsCommand::Backup(backup)) => return backup.run().await,
+            Some(StreamsCommand::Verify(verify)) => return verify.run().await,
+            None => {}
+        }
         let process = std::mem::take(&mut self.process);
         let config = process.start(Purpose::Other, self.flags())?;
         Ok(app::streams(config, server_threads()?).await?)
