@@ -41,7 +41,7 @@ pub(super) enum Admission {
     /// Every request.
     Full,
     /// One request, which is refused unless it is for operators; holds its place among the reserved connections.
-    Reserved(OwnedSemaphorePermit),
+    Reserved { _place: OwnedSemaphorePermit },
 }
 
 impl Descriptors {
@@ -66,7 +66,7 @@ impl Descriptors {
             );
         }
         match Arc::clone(&self.reserved).acquire_owned().await {
-            Ok(permit) => Admission::Reserved(permit),
+            Ok(_place) => Admission::Reserved { _place },
             // The semaphore is never closed.
             Err(_) => Admission::Full,
         }

@@ -284,7 +284,7 @@ impl Accepting {
         let permit = ConnectionPermit::new(permit, slot, self.counted.as_ref().map(Counted::connected));
         let tasks = (self.stop.clone(), self.connections.clone());
         let mut http = self.http.clone();
-        if let Admission::Reserved(_) = admission {
+        if let Admission::Reserved { .. } = admission {
             http.keep_alive(false).header_read_timeout(RESERVED_HEADER_TIMEOUT);
         }
         let served = (peer, permit.clone(), self.counted.clone(), admission);
@@ -311,7 +311,7 @@ async fn serve_connection(
     let connection = SharedConnection::new(stream);
     let (kept, lent) = (permit.clone(), connection.clone());
     // The admission is held until the connection ends.
-    let (reserved, _admission) = (matches!(admission, Admission::Reserved(_)), admission);
+    let (reserved, _admission) = (matches!(admission, Admission::Reserved { .. }), admission);
     let caller = Caller { peer: Peer(peer), worker: permit.worker().cloned() };
     let service = service_fn(move |request: Request<Incoming>| {
         let open_request = caller.worker.as_ref().map(|worker: &WorkerHandle| worker.open_request(number));
