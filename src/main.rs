@@ -18,9 +18,12 @@ fn main() -> ExitCode {
             return if answer.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    let is_server = options.is_server();
     let Err(error) = run(options) else { return ExitCode::SUCCESS };
     let code = error.exit_code();
-    if code != 0 {
+    if code != 0 && is_server {
+        exorelay::app::telemetry::write_errors(&exorelay::chain(&error));
+    } else if code != 0 {
         for line in exorelay::chain(&error).lines() {
             drop(writeln!(io::stderr(), "exorelay: {line}"));
         }

@@ -14,6 +14,7 @@ mod embedding;
 #[path = "../world/eventually.rs"]
 mod eventually;
 mod limits;
+mod log_schema;
 mod memory;
 mod metrics;
 mod rust_api;

@@ -1,6 +1,8 @@
-//! The log on stderr: text on a terminal, else JSON lines.
+//! The log on stderr: text on a terminal, else JSON lines. Ready lines and the errors of servers have the same keys.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
@@ -17,16 +19,20 @@ const QUIET: [&str; 2] = ["fjall=warn", "lsm_tree=warn"];
 /// The variable that overrides `log.level`.
 const RUST_LOG: &str = "RUST_LOG";
 
+/// The variable that sets `log.format`.
+const LOG_FORMAT: &str = "EXORELAY__LOG__FORMAT";
+
+/// True if the log of this process is for people, once it has started. As global as the log itself.
+static FOR_PEOPLE: OnceLock<bool> = OnceLock::new();
+
 /// Starts logging for the whole process; a second call has no effect.
 /// `RUST_LOG` overrides `log.level` unless it is empty or malformed.
 pub fn start(log: &Log) {
     let (filter, complaint) = filter(&log.level, std::env::var(RUST_LOG).ok().as_deref());
     let on_terminal = io::stderr().is_terminal();
-    let people = match log.format {
-        LogFormat::Auto => on_terminal,
-        LogFormat::Human => true,
-        LogFormat::Json => false,
-    };
+    let people = is_for_people(log.format);
+    // A second call has no effect here either.
+    drop(FOR_PEOPLE.set(people));
     let subscriber = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(people && on_terminal);
     let started = match people {
         true => subscriber.finish().with(filter_fn(is_discreet)).try_init(),
@@ -37,6 +43,38 @@ pub fn start(log: &Log) {
     }
     if let Some(complaint) = complaint {
         tracing::warn!(%complaint, "RUST_LOG is malformed: using log.level");
+    }
+}
+
+/// Writes the errors for which a server did not start, or ended: a line for each, in the form of the log, whatever its level. If
+/// the log has not started, its form is what the environment says; the configuration may be what is wrong.
+pub fn write_errors(errors: &str) {
+    let given = match std::env::var(LOG_FORMAT).as_deref() {
+        Ok("human") => LogFormat::Human,
+        Ok("json") => LogFormat::Json,
+        _ => LogFormat::Auto,
+    };
+    let people = FOR_PEOPLE.get().copied().unwrap_or_else(|| is_for_people(given));
+    for error in errors.lines() {
+        let line = if people { format!("exorelay: {error}") } else { json_line("ERROR", error, "") };
+        // A closed stderr does not matter.
+        drop(writeln!(io::stderr(), "{line}"));
+    }
+}
+
+/// Returns a line with the keys of the log; `fields` are further members, each after a comma. Formatted by hand because
+/// serde_json sorts keys, and people read these lines, too.
+pub(super) fn json_line(level: &str, message: &str, fields: &str) -> String {
+    let at = humantime::format_rfc3339_micros(SystemTime::now());
+    let message = serde_json::Value::from(message);
+    format!(r#"{{"timestamp":"{at}","level":"{level}","message":{message},"target":"exorelay"{fields}}}"#)
+}
+
+fn is_for_people(format: LogFormat) -> bool {
+    match format {
+        LogFormat::Auto => io::stderr().is_terminal(),
+        LogFormat::Human => true,
+        LogFormat::Json => false,
     }
 }
 

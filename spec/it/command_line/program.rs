@@ -121,7 +121,7 @@ impl Running {
         let stderr = self.child.stderr.take().map(read_all);
         let status = wait_for("the command's end", || self.child.try_wait().unwrap());
         let text = |reader: Option<thread::JoinHandle<String>>| reader.map(|it| it.join().unwrap()).unwrap_or_default();
-        Finished { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+        Finished { code: status.code(), stdout: text(stdout), stderr: for_people(&text(stderr)) }
     }
 }
 
@@ -145,6 +145,18 @@ fn read_all(mut source: impl Read + Send + 'static) -> thread::JoinHandle<String
         source.read_to_string(&mut text).unwrap();
         text
     })
+}
+
+/// Shows the errors of servers, which are JSON, as on a terminal.
+fn for_people(stderr: &str) -> String {
+    let shown = |line: &str| {
+        let error: Option<serde_json::Value> = serde_json::from_str(line).ok();
+        match error.filter(|error| error["target"] == "exorelay" && error["level"] == "ERROR") {
+            Some(error) => format!("exorelay: {}", error["message"].as_str().unwrap()),
+            None => line.trim_end_matches('\n').to_owned(),
+        }
+    };
+    stderr.split_inclusive('\n').map(|line| shown(line) + if line.ends_with('\n') { "\n" } else { "" }).collect()
 }
 
 /// The exit code and output of a command.

@@ -143,6 +143,11 @@ impl Process {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// Returns what it has printed so far.
+    pub(crate) fn printed(&self) -> Vec<String> {
+        self.output.lock().unwrap().clone()
+    }
+
     /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id().unwrap()
