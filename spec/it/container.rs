@@ -12,7 +12,7 @@ use crate::stage::reserve_address;
 
 const DOCKERFILE: &str = include_str!("../../docker/Dockerfile");
 
-/// What the image sets.
+/// Settings and command lines of the image.
 struct Image {
     /// Settings, each with a port that is free here.
     settings: BTreeMap<String, String>,

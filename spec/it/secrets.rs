@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::eventually::eventually;
 use crate::stage::{Process, Service, Transport, post};
 
-/// What must not be in any log.
+/// Texts that may be in no log.
 const TOKEN: &str = "token-5d41402abc4b2a76";
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 const AUTH: &str = "session-7d793037a0760186";

@@ -13,7 +13,7 @@ use crate::sync::lock;
 /// Number of combinations that have a value of their own. All later ones share the value [`OTHER`].
 const SERIES_MAX: usize = 100;
 
-/// Places for them: a power of two, and so many that most lookups end at the first.
+/// Places for them, more than twice as many: most lookups end at the first.
 const PLACES: usize = 256;
 
 /// Longest value of a label in bytes; a longer one counts as [`OTHER`].

@@ -1,4 +1,4 @@
-//! What a process reports of itself, under the names that all Prometheus clients use.
+//! Metrics of the process itself, under the names that all Prometheus clients use.
 
 use std::env::consts::{ARCH, OS};
 use std::fmt;
