@@ -24,8 +24,12 @@ SOURCE = HERE.parent.parent / "src"
 PATIENCE_S = 20
 METHODS = ("get", "head", "put", "post", "delete", "patch")
 
-# A dead letter is made by following a message and not acknowledging it.
-SETTINGS = {"EXORELAY__RELAY__SUBSCRIBER_LEASE_MS": "2000", "EXORELAY__RELAY__SUBSCRIBER_DELIVERIES_MAX": "1"}
+# A dead letter is made by following a message and not acknowledging it. Generated messages wait for a follower for long.
+SETTINGS = {
+    "EXORELAY__RELAY__SUBSCRIBER_LEASE_MS": "2000",
+    "EXORELAY__RELAY__SUBSCRIBER_DELIVERIES_MAX": "1",
+    "EXORELAY__RELAY__READY_WAIT_MAX_MS": "86400000",
+}
 
 # Operations that schemathesis does not call: they do not end, or take any method as the original did.
 LEFT_OUT = {"api": {"follow"}, "broker": {"traffic", "configuration"}, "edge": set()}
@@ -236,7 +240,7 @@ class Broker(Journey):
         self.call("GET /services", 200)
         registration = {"instance": "journey-1", "port": 9, "receives": ["journey"], "sends": ["greeting"]}
         self.call("PUT /services/{role}", 200, registration, role="journey")
-        self.call("PUT /services/{role}", 409, registration, role="another")
+        self.call("PUT /services/{role}", 400, registration, role="another")
         self.call("PUT /services/{role}", 400, {"instance": "journey-1"}, role="journey")
         self.call("PUT /services/{role}", 415, {}, {"content-type": "image/png"}, role="journey")
         self.call("POST /services", 400, [1])
@@ -308,7 +312,7 @@ class Edge(Journey):
         token = {"authorization": f"Bearer {wake.get('token', '')}"}
         self.call(f"POST {root}/ack", 401, held, {"authorization": "Bearer nonsense"}, **name)
         self.call(f"POST {root}/ack", 200, {**held, "acks": []}, token, **name)
-        self.call(f"POST {root}/callback", 401, held, {"authorization": "Bearer nonsense"}, **name)
+        self.call(f"POST {root}/callback", 400, held, {"authorization": "Bearer nonsense"}, **name)
         self.call(f"POST {root}/release", 204, held, token, **name)
         self.call(f"DELETE {root}", 204, **name)
 
@@ -336,7 +340,7 @@ def generated_calls(system, url, document, findings):
         findings.checked(f"{system} {operation}")
         for kind in ("failure", "error"):
             for wrong in case.iter(kind):
-                text = (wrong.get("message") or wrong.text or kind).strip().replace("\n", "\n         ")
+                text = (wrong.text or wrong.get("message") or kind).strip().replace("\n", "\n         ")
                 findings.add(f"{system} {operation}", text)
     paths = document["paths"].items()
     left_out = {f"{method.upper()} {path}" for path, item in paths for method, operation in item.items()

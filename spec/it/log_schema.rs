@@ -52,7 +52,7 @@ fn errors_of_servers_have_the_keys_of_the_log() {
     let taken = listener.local_addr().unwrap().to_string();
     for (arguments, code, words) in [
         (&["run"][..], 78, "relay.role is not set"),
-        (&["broker", "--listen", "3100"], 78, "broker.address (flag --listen) is \"3100\""),
+        (&["broker", "--listen", "nowhere"], 78, "broker.address (flag --listen) is \"nowhere\""),
         (&["streams", "--listen", &taken], 1, "is already in use"),
     ] {
         for format in [None, Some("json")] {

@@ -83,7 +83,7 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let service = service().await;
-        let broker = Process::start("broker", &[]).await;
+        let broker = Process::start("broker", &[("EXORELAY__BROKER__SETTLE_MS", "0")]).await;
         let bus = broker.url("broker");
         let forward = format!("run --role users --receives users.create,users.fail --bus {bus} --forward {service}");
         let users = Process::start(&forward, &[]).await;

@@ -31,8 +31,7 @@ pub fn start(log: &Log) {
     let (filter, complaint) = filter(&log.level, std::env::var(RUST_LOG).ok().as_deref());
     let on_terminal = io::stderr().is_terminal();
     let people = is_for_people(log.format);
-    // A second call has no effect here either.
-    drop(FOR_PEOPLE.set(people));
+    FOR_PEOPLE.get_or_init(|| people);
     let subscriber = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(people && on_terminal);
     let started = match people {
         true => subscriber.finish().with(filter_fn(is_discreet)).try_init(),
