@@ -14,6 +14,7 @@ mod registry;
 mod relay;
 mod requests;
 mod service;
+mod sockets;
 mod streams;
 mod streams_subscriptions;
 mod testing;

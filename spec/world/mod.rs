@@ -7,6 +7,7 @@ pub mod http;
 pub mod mock;
 pub mod original;
 pub mod process;
+pub mod raw;
 pub mod relays;
 pub mod samples;
 pub mod service;

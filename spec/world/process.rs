@@ -66,6 +66,11 @@ impl Process {
         self.arguments.first().is_some_and(|argument| argument == command)
     }
 
+    /// Returns true if it has this option.
+    pub fn has(&self, option: &str) -> bool {
+        self.arguments.iter().any(|argument| argument == option)
+    }
+
     /// Returns the address of one of its listeners, once announced.
     pub async fn address(&mut self, system: &str) -> String {
         let marker = format!(r#""system":"{system}","status":"ready","address":""#);

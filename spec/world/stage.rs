@@ -73,7 +73,7 @@ impl World {
     /// The address of the last process that has this listener.
     pub async fn address(&mut self, system: &str) -> String {
         let runs = |name: &str, process: &Process| match system {
-            "broker" => name == "broker" || process.is("dev"),
+            "broker" => name == "broker" || process.is("dev") || process.has("--broker"),
             "streams" => process.is("streams"),
             _ => process.is("run") || process.is("dev"),
         };
@@ -99,6 +99,7 @@ impl World {
         }
         if let Some(service) = &self.service {
             line = line.replace("{service}", &format!("http://{}", service.address));
+            line = line.replace("{service.address}", &service.address);
         }
         for (file, address) in &self.places {
             line = line.replace(&format!("{{{file}}}"), &format!("http://{address}"));

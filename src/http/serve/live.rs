@@ -1,4 +1,4 @@
-//! Responses whose body is sent piece by piece, such as events.
+//! Responses whose body is sent piece by piece: server-sent events.
 //!
 //! Such a connection is idle most of the time, and hyper would keep two buffers of 8 KiB for it. So our listeners take the
 //! connection from hyper once the head of the response is written, and write the pieces to the socket themselves. Other
@@ -9,6 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -17,6 +18,12 @@ use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::sync::lock;
+
+/// A comment between events, which readers ignore.
+const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+
+/// Time in which a client that is gone refuses a comment.
+const REFUSAL_TIME: Duration = Duration::from_millis(100);
 
 /// Pieces of the body of a live response.
 pub(super) type Source = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
@@ -41,7 +48,7 @@ impl Stream for Live {
     }
 }
 
-/// Responds with the pieces of `source` as body, each as soon as it is available. The next piece is polled when the one
+/// Responds with the pieces of `source`, each of them whole events, as body: each as soon as it is available. The next piece is polled when the one
 /// before is sent.
 pub(crate) fn live(source: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let live = Live(Arc::new(Mutex::new(Some(Box::pin(source)))));
@@ -56,24 +63,34 @@ pub(super) async fn send_chunks(
     mut connection: impl AsyncRead + AsyncWrite + Unpin,
     mut source: Source,
 ) -> io::Result<()> {
+    let mut is_half_closed = false;
     loop {
         let bytes = tokio::select! {
             bytes = source.next() => bytes,
-            gone = end_of(&mut connection) => return gone,
+            ended = end_of(&mut connection), if !is_half_closed => {
+                ended?;
+                if !is_listening(&mut connection).await {
+                    return Ok(());
+                }
+                is_half_closed = true;
+                continue;
+            }
         };
         match bytes {
             None => break,
             // An empty chunk would end the body.
             Some(bytes) if bytes.is_empty() => {}
-            Some(bytes) => {
-                let size = format!("{:x}\r\n", bytes.len());
-                let mut chunk = Buf::chain(size.as_bytes(), bytes).chain(&b"\r\n"[..]);
-                connection.write_all_buf(&mut chunk).await?;
-            }
+            Some(bytes) => send_chunk(&mut connection, bytes).await?,
         }
     }
     connection.write_all(b"0\r\n\r\n").await?;
     connection.shutdown().await
+}
+
+async fn send_chunk(connection: &mut (impl AsyncWrite + Unpin), bytes: Bytes) -> io::Result<()> {
+    let size = format!("{:x}\r\n", bytes.len());
+    let mut chunk = Buf::chain(size.as_bytes(), bytes).chain(&b"\r\n"[..]);
+    connection.write_all_buf(&mut chunk).await
 }
 
 /// Waits until the client has closed its side. Cancel-safe.
@@ -81,6 +98,14 @@ async fn end_of(connection: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let mut ignored = [0; 64];
     while connection.read(&mut ignored).await? > 0 {}
     Ok(())
+}
+
+/// Finds out if a client that has closed its side still takes what is sent: if not, its system refuses the first comment,
+/// and the second one cannot be written. Nothing is taken from the source meanwhile.
+async fn is_listening(connection: &mut (impl AsyncWrite + Unpin)) -> bool {
+    let first = send_chunk(connection, COMMENT).await;
+    tokio::time::sleep(REFUSAL_TIME).await;
+    first.is_ok() && send_chunk(connection, COMMENT).await.is_ok()
 }
 
 #[cfg(test)]
@@ -101,7 +126,7 @@ mod tests {
         assert_eq!(sent, "c\r\nevent: data\n\r\n8\r\ndata:1\n\n\r\n0\r\n\r\n");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn sending_ends_when_the_client_goes_away() {
         let (reader, end) = duplex(8);
         drop(reader);

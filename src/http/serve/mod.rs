@@ -3,6 +3,7 @@
 mod answering;
 mod closing;
 mod descriptors;
+mod framing;
 mod live;
 mod metrics;
 mod permit;
@@ -10,6 +11,7 @@ mod server;
 mod shared;
 mod stalled;
 mod timer;
+mod unread;
 mod workers;
 
 pub use answering::{Answering, Answers, Caller, Peer};

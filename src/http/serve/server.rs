@@ -3,7 +3,7 @@
 //! It uses hyper directly because `axum::serve` has neither a header deadline nor a connection limit.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::http::Request;
-use axum::http::header::UPGRADE;
+use axum::http::header::{CONNECTION, UPGRADE};
+use axum::http::{HeaderValue, Request};
+use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -28,14 +28,16 @@ use tokio_util::task::TaskTracker;
 use super::answering::{Answering, Answers, Caller, Peer};
 use super::closing::CloseControl;
 use super::descriptors::{Admission, Descriptors, RESERVED_HEADER_TIMEOUT, is_for_operators, refusal};
-use super::live::send_chunks;
+use super::framing;
+use super::live::{Source, send_chunks};
 use super::metrics::{Counted, ListenerMetrics};
 use super::permit::ConnectionPermit;
 use super::shared::SharedConnection;
 use super::stalled::Stalled;
 use super::timer::ConnectionTimer;
+use super::unread::{Unread, discard};
 use super::workers::{WorkerHandle, Workers};
-use crate::http::Limits;
+use crate::http::{Limits, Problem};
 use crate::log_limit::LogLimit;
 
 /// Bounds of the pause after a failed accept.
@@ -313,25 +315,32 @@ async fn serve_connection(
     // The admission is held until the connection ends.
     let (reserved, _admission) = (matches!(admission, Admission::Reserved { .. }), admission);
     let caller = Caller { peer: Peer(peer), worker: permit.worker().cloned() };
+    let unread = Unread::default();
+    let discarded = unread.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let open_request = caller.worker.as_ref().map(|worker: &WorkerHandle| worker.open_request(number));
-        let (method, version, connection) = (request.method().clone(), request.version(), connection.clone());
+        let (method, version) = (request.method().clone(), request.version());
         let counted = counted.clone().map(|counted| (counted, Instant::now()));
-        let mut request = request.map(Body::new);
+        let (connection, unread) = (connection.clone(), unread.clone());
+        connection.begin_answer(version);
+        let malformed = framing::check(version, request.headers()).err();
+        let mut request = unread.begin(request);
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(permit.clone());
             request.extensions_mut().insert(CloseControl::new(connection.clone()));
         }
-        let answering: Answering = match reserved && !is_for_operators(request.uri().path()) {
-            true => Box::pin(std::future::ready(refusal())),
-            false => answers.answer(request, caller.clone()),
+        let answering: Answering = match malformed {
+            Some(problem) => refused(problem),
+            None if reserved && !is_for_operators(request.uri().path()) => Box::pin(ready(refusal())),
+            None => answers.answer(request, caller.clone()),
         };
         answering.map(move |mut response| {
             drop(open_request);
             if let Some((counted, began)) = counted {
                 counted.answered(&method, response.status(), began.elapsed());
             }
-            connection.keep_live(&method, version, &mut response);
+            unread.answered(&mut response);
+            connection.end_answer(&method, version, &mut response);
             Ok::<_, Infallible>(response)
         })
     });
@@ -345,7 +354,10 @@ async fn serve_connection(
             Poll::Ready(outcome) => Poll::Ready(Err(outcome.map_err(io::Error::other))),
             Poll::Pending => match lent.take_back() {
                 Some(live) => Poll::Ready(Ok(live)),
-                None => lent.poll_disconnect(context).map(|gone| Err(Err(gone))),
+                None => {
+                    discarded.poll_discard(context);
+                    lent.poll_disconnect(context).map(|gone| Err(Err(gone)))
+                }
             },
         })
         .await
@@ -358,6 +370,17 @@ async fn serve_connection(
         Some(outcome) => outcome,
         None => step(true).await,
     };
+    conclude(outcome, lent.clone(), (kept, connections), peer).await;
+}
+
+/// Ends a connection that hyper is done with: sends its live answer, or reads what is still sent after a request that hyper
+/// has refused.
+async fn conclude(
+    outcome: Result<(Stalled<TcpStream>, Source), io::Result<()>>,
+    connection: SharedConnection<Stalled<TcpStream>>,
+    (kept, connections): (ConnectionPermit, TaskTracker),
+    peer: SocketAddr,
+) {
     match outcome {
         // In a task of its own, which is small.
         Ok((stream, source)) => {
@@ -367,8 +390,25 @@ async fn serve_connection(
                 report(send_chunks(stream, source).await, peer);
             });
         }
-        Err(outcome) => report(outcome, peer),
+        Err(outcome) => {
+            if is_malformed(&outcome) {
+                Box::pin(discard(connection)).await;
+            }
+            report(outcome, peer);
+        }
     }
+}
+
+/// Answers a request that is not passed on, and ends its connection.
+fn refused(problem: Problem) -> Answering {
+    let close = [(CONNECTION, HeaderValue::from_static("close"))];
+    Box::pin(ready((close, problem).into_response()))
+}
+
+/// Returns true if hyper has refused a request because it is not HTTP.
+fn is_malformed(outcome: &io::Result<()>) -> bool {
+    let cause = outcome.as_ref().err().and_then(io::Error::get_ref);
+    cause.and_then(|cause| cause.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_parse)
 }
 
 fn report(outcome: io::Result<()>, peer: SocketAddr) {

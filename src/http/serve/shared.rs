@@ -4,16 +4,27 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Method, Version};
 use axum::response::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
 
 use super::live::{Live, Source};
 use super::stalled::Stalled;
 use crate::sync::lock;
+
+/// Time after the end of the client's side in which most answers are ready; then the client is probed.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Time in which a client that is gone refuses what the probe sent; then it is looked for again.
+const REFUSAL_TIME: Duration = Duration::from_millis(500);
+
+/// An interim response, which every client expects at any time before an answer. RFC 9110 15.2.
+const PROBE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A shared connection: hyper reads and writes on one clone, another takes the connection back.
 pub(super) struct SharedConnection<S>(Arc<Mutex<State<S>>>);
@@ -24,6 +35,16 @@ struct State<S> {
     flushed: bool,
     incoming: Incoming,
     live: Option<Source>,
+    /// The version of the request whose answer is being made.
+    answering: Option<Version>,
+    /// Set if the client has closed its side before it was answered.
+    half_closed: Option<HalfClosed>,
+}
+
+/// A client that has closed its side: it waits for the answer, or it is gone. Only sending it something shows which.
+struct HalfClosed {
+    timer: Pin<Box<Sleep>>,
+    is_probed: bool,
 }
 
 /// State of the incoming half.
@@ -33,6 +54,8 @@ enum Incoming {
     Awaited,
     /// Bytes have arrived that hyper has not read.
     Unread,
+    /// The client has closed its side, which hyper has not noticed.
+    Ended,
     Unknown,
 }
 
@@ -46,14 +69,23 @@ impl<S> SharedConnection<S> {
     pub(super) fn new(connection: S) -> Self {
         Self(Arc::new(Mutex::new(State {
             connection: Some(connection),
-            flushed: false,
+            flushed: true,
             incoming: Incoming::Unknown,
             live: None,
+            answering: None,
+            half_closed: None,
         })))
     }
 
-    /// Keeps the source of a live response that can be sent in chunks. It is then the last response of the connection.
-    pub(super) fn keep_live(&self, method: &Method, version: Version, response: &mut Response) {
+    /// Records that a request is being answered.
+    pub(super) fn begin_answer(&self, version: Version) {
+        lock(&self.0).answering = Some(version);
+    }
+
+    /// Records that the answer is made. Keeps the source of a live response that can be sent in chunks: it is then the last
+    /// response of the connection.
+    pub(super) fn end_answer(&self, method: &Method, version: Version, response: &mut Response) {
+        lock(&self.0).answering = None;
         if version != Version::HTTP_11 || method == Method::HEAD {
             return;
         }
@@ -92,17 +124,46 @@ impl SharedConnection<Stalled<TcpStream>> {
     /// Returns an error once the client is gone while its request is being answered. hyper could detect this, too, but
     /// would allocate 8 KiB to read into for every request.
     pub(super) fn poll_disconnect(&self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let State { connection, incoming, .. } = &mut *lock(&self.0);
-        let Some(connection) = connection.as_ref().filter(|_| *incoming == Incoming::Unknown) else {
-            return Poll::Pending;
-        };
-        match ready!(connection.inner().poll_peek(context, &mut ReadBuf::new(&mut [0]))) {
-            Ok(0) => Poll::Ready(io::Error::new(io::ErrorKind::UnexpectedEof, "the client closed the connection")),
-            Ok(_) => {
-                *incoming = Incoming::Unread;
-                Poll::Pending
+        let state = &mut *lock(&self.0);
+        let Some(connection) = &state.connection else { return Poll::Pending };
+        if state.incoming == Incoming::Unknown {
+            match ready!(connection.inner().poll_peek(context, &mut ReadBuf::new(&mut [0]))) {
+                Ok(0) => {
+                    state.incoming = Incoming::Ended;
+                    let timer = Box::pin(tokio::time::sleep(PATIENCE));
+                    state.half_closed.get_or_insert(HalfClosed { timer, is_probed: false });
+                }
+                Ok(_) => state.incoming = Incoming::Unread,
+                Err(error) => return Poll::Ready(error),
             }
-            Err(error) => Poll::Ready(error),
+        }
+        match &mut state.half_closed {
+            // Once an answer is being written, that shows if anybody takes it.
+            Some(half_closed) if state.answering == Some(Version::HTTP_11) && state.flushed => {
+                half_closed.poll_gone(connection.inner(), context)
+            }
+            Some(_) | None => Poll::Pending,
+        }
+    }
+}
+
+impl HalfClosed {
+    /// Returns an error once the system at the client's end has refused what was sent.
+    fn poll_gone(&mut self, connection: &TcpStream, context: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            match self.is_probed {
+                false => match connection.try_write(PROBE) {
+                    Ok(bytes) if bytes == PROBE.len() => self.is_probed = true,
+                    Ok(_) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
+                    Err(error) => return Poll::Ready(error),
+                },
+                true => match connection.take_error() {
+                    Ok(None) => {}
+                    Ok(Some(error)) | Err(error) => return Poll::Ready(error),
+                },
+            }
+            self.timer.as_mut().reset(Instant::now() + REFUSAL_TIME);
         }
     }
 }

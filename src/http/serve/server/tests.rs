@@ -34,7 +34,8 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     String::from_utf8(read).unwrap()
 }
 
-#[tokio::test]
+/// With the clock that tests drive, which jumps to the time at which the server looks for its client.
+#[tokio::test(start_paused = true)]
 async fn nobody_works_for_a_client_that_has_gone() {
     let (begun, mut working) = tokio::sync::mpsc::channel(1);
     let begun = Arc::new(std::sync::Mutex::new(Some(begun)));
@@ -48,11 +49,109 @@ async fn nobody_works_for_a_client_that_has_gone() {
     };
     let router = Router::new().route("/", get(answer));
     let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
-    let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
+    let stream = ask(&serving, "GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
     assert_eq!(working.recv().await, Some(()));
-    stream.shutdown().await.unwrap();
+    drop(stream);
     assert_eq!(working.recv().await, None, "the call is let go of");
-    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "the connection is closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_closes_its_side_gets_its_answer_however_late() {
+    let answer = || async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        "late"
+    };
+    let router = Router::new().route("/late", get(answer)).route("/", get(|| async { "soon" }));
+    let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
+    let request = |path: &str, version: &str| format!("GET {path} HTTP/{version}\r\nhost: here\r\n\r\n");
+    let probed = ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK", "late");
+    for (request, (head, body)) in [
+        (request("/", "1.1"), ("HTTP/1.1 200 OK", "soon")),
+        (request("/late", "1.1"), probed),
+        (request("/late", "1.0"), ("HTTP/1.0 200 OK", "late")),
+        (request("/", "1.1") + &request("/late", "1.1"), ("HTTP/1.1 200 OK", "late")),
+    ] {
+        let mut stream = ask(&serving, &request).await;
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(head) && answer.ends_with(body), "{request}{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_live_answer_goes_on_when_its_reader_closes_its_side() {
+    let (serving, sender) = serve_live().await;
+    let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
+    read_until(&mut stream, "\r\n\r\n").await;
+    stream.shutdown().await.unwrap();
+    assert_eq!(read_until(&mut stream, ":\n\n\r\n").await, "3\r\n:\n\n\r\n");
+    sender.send("event").await.unwrap();
+    drop(sender);
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.unwrap();
+    assert_eq!(rest, "3\r\n:\n\n\r\n5\r\nevent\r\n0\r\n\r\n");
+}
+
+/// Posts 3 MB while nobody has read them, and returns the whole answer. The server closes the connection, or the client does.
+async fn upload(serving: &Serving, head: &str) -> String {
+    let mut stream = ask(serving, head).await;
+    let bytes = vec![b'x'; 3_000_000];
+    stream.write_all(&bytes).await.expect("the server reads on");
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("no reset");
+    answer
+}
+
+#[tokio::test]
+async fn a_refusal_arrives_while_the_client_still_uploads() {
+    let router = Router::new().route("/", get(|| async { "read" }));
+    let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
+    let length = "content-length: 3000000\r\n";
+    for (request, host, status) in [
+        ("POST / HTTP/1.1", "host: a\r\n", "405"),
+        ("POST /no HTTP/1.1", "host: a\r\n", "404"),
+        ("GET / HTTP/1.1", "host: a\r\n", "200"),
+        ("POST / HTTP/1.1", "", "400"),
+        ("POST / HTTP/1.1", "content-length: 3\r\nhost: a\r\n", "400"),
+        ("PO(T / HTTP/1.1", "host: a\r\n", "400"),
+    ] {
+        let answer = upload(&serving, &format!("{request}\r\n{host}{length}\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_upload_was_refused_can_be_used_again() {
+    let router = Router::new().route("/", get(|| async { "read" }));
+    let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
+    let head = "POST /no HTTP/1.1\r\nhost: a\r\ncontent-length: 3000000\r\n\r\n";
+    let mut stream = ask(&serving, head).await;
+    assert!(read_until(&mut stream, "\r\n\r\n").await.starts_with("HTTP/1.1 404"), "before the body is sent");
+    stream.write_all(&vec![b'x'; 3_000_000]).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert!(read_until(&mut stream, "read").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_leave_to_send_is_refused_and_not_asked_for_its_body() {
+    let router = Router::new().route("/", get(|| async { "read" }));
+    let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
+    let head = "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+    let mut stream = ask(&serving, head).await;
+    let answer = read_until(&mut stream, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_stops_is_not_waited_for_after_its_answer() {
+    let router = Router::new().route("/", get(|| async { "read" }));
+    let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
+    let mut stream = ask(&serving, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nx").await;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
 }
 
 #[tokio::test]

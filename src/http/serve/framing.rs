@@ -1,0 +1,68 @@
+//! Checks of a request's head that hyper leaves to its users. RFC 9112 3.2, 6.1.
+
+use axum::http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, Version};
+
+use crate::http::{Kind, Problem};
+
+/// Checks that the request names exactly one host, and has one length. Proxies and servers that pick different ones of two
+/// can be made to disagree about where a request goes or ends. Errors: 400.
+pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
+    let refused = |detail: &str| Err(Problem::new(Kind::InvalidRequest, detail));
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version >= Version::HTTP_11 => return refused("the header Host is missing"),
+        (Some(host), None) if !is_host(host.as_bytes()) => {
+            return refused("the header Host is not a host name or an address, with a port or without");
+        }
+        (Some(_), Some(_)) => return refused("the header Host occurs more than once"),
+        (None | Some(_), None) | (None, Some(_)) => {}
+    }
+    match headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        true => refused("the headers Content-Length and Transfer-Encoding exclude each other"),
+        false => Ok(()),
+    }
+}
+
+/// Returns true if the bytes can be a host with an optional port, or are empty. RFC 3986 3.2.2.
+fn is_host(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn verdict(version: Version, headers: &[(HeaderName, &'static str)]) -> Result<(), String> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name.clone(), HeaderValue::from_static(value));
+        }
+        check(version, &map).map_err(|problem| problem.detail().to_owned())
+    }
+
+    #[test]
+    fn a_request_names_exactly_one_host() {
+        for host in ["localhost:4001", "[::1]:80", "", "a.example", "127.0.0.1"] {
+            assert_eq!(verdict(Version::HTTP_11, &[(HOST, host)]), Ok(()), "{host:?}");
+        }
+        for host in ["a, b", "user@a", "a/b", "a b", "http://a"] {
+            assert!(verdict(Version::HTTP_11, &[(HOST, host)]).is_err(), "{host:?}");
+        }
+        assert_eq!(verdict(Version::HTTP_11, &[]), Err("the header Host is missing".into()));
+        assert_eq!(verdict(Version::HTTP_10, &[]), Ok(()));
+        for version in [Version::HTTP_10, Version::HTTP_11] {
+            let twice = verdict(version, &[(HOST, "a"), (HOST, "a")]);
+            assert_eq!(twice, Err("the header Host occurs more than once".into()));
+        }
+    }
+
+    #[test]
+    fn a_request_has_one_length() {
+        let both = [(HOST, "a"), (TRANSFER_ENCODING, "chunked"), (CONTENT_LENGTH, "5")];
+        assert!(verdict(Version::HTTP_11, &both).is_err());
+        assert_eq!(verdict(Version::HTTP_11, &both[..2]), Ok(()));
+    }
+}
