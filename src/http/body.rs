@@ -1,21 +1,19 @@
-//! Request bodies, read within a limit and a timeout, and message names in URLs.
+//! Request bodies, read and decoded within a limit and a timeout, and message names in URLs.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use axum::body::{Body, HttpBody};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use percent_encoding::percent_decode_str;
 
+use super::coding::{CodingError, Codings};
 use super::{Kind, Limits, Problem};
 use crate::message::MessageName;
-
-/// Bytes of a body that are read and discarded after the limit, so that the client receives the 413.
-const DISCARD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Largest buffer allocated for an announced body before its bytes arrive.
 const RESERVED_BYTES_MAX: usize = 256 * 1024;
@@ -52,33 +50,43 @@ fn is_json(content_type: &str) -> bool {
     lenient || essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// Reads a body of at most `limits.body_bytes_max` within `limits.body_timeout_ms`.
+/// Reads a body of at most `limits.body_bytes_max`, before and after it is decoded, within `limits.body_timeout_ms`.
 ///
-/// Errors: 413 (after the rest is read and discarded, so that the client receives it), 408, 400 for a body that broke off.
-/// Cancel-safe.
+/// Errors: 413 as soon as the body is known to be too large, 415 for an unknown coding, 408, 400 for a body that broke off or
+/// is not of its coding. Our listeners discard what is left unread. Cancel-safe.
 pub async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Problem> {
+    let bytes_max = limits.body_bytes_max;
+    let too_large = || Problem::new(Kind::BodyTooLarge, format!("the body is over the limit of {bytes_max} bytes"));
+    let codings = Codings::of(headers)?;
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let too_large = || {
-        let detail = format!("the body is over the limit of {} bytes", limits.body_bytes_max);
-        Problem::new(Kind::BodyTooLarge, detail)
-    };
-    if announced.is_some_and(|length| length > limits.body_bytes_max as u64) && headers.contains_key(EXPECT) {
-        // The client asked before sending and has sent nothing yet.
+    if announced.is_some_and(|length| length > bytes_max as u64) {
         return Err(too_large());
     }
-    let mut reading = pin!(collect(body, announced, limits.body_bytes_max));
+    let mut reading = pin!(collect(body, announced, bytes_max));
     let read = match if_ready(reading.as_mut()).await {
         Some(read) => Ok(read),
         None => tokio::time::timeout(limits.body_timeout(), reading).await,
     };
     match read {
-        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(Some(bytes))) if codings.is_empty() => Ok(bytes),
+        Ok(Ok(Some(bytes))) => Ok(Box::pin(codings.decode(bytes, bytes_max)).await?),
         Ok(Ok(None)) => Err(too_large()),
         Ok(Err(error)) => Err(Problem::new(Kind::InvalidMessage, format!("the body broke off: {error}"))),
         Err(_) => {
             let detail = format!("the body was not complete after {} ms", limits.body_timeout_ms);
             Err(Problem::new(Kind::BodyTimeout, detail))
         }
+    }
+}
+
+impl From<CodingError> for Problem {
+    fn from(error: CodingError) -> Self {
+        let kind = match &error {
+            CodingError::Unknown { .. } => Kind::UnsupportedCoding,
+            CodingError::TooLarge { .. } => Kind::BodyTooLarge,
+            CodingError::Malformed { .. } => Kind::InvalidMessage,
+        };
+        Self::new(kind, error)
     }
 }
 
@@ -107,11 +115,8 @@ async fn collect(mut body: Body, announced: Option<u64>, bytes_max: usize) -> Re
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         seen += data.len() as u64;
-        if seen > DISCARD_BYTES_MAX {
-            return Ok(None);
-        }
         if seen > bytes_max as u64 {
-            continue;
+            return Ok(None);
         }
         if whole.is_empty() && joined.is_empty() {
             whole = data;
@@ -125,9 +130,6 @@ async fn collect(mut body: Body, announced: Option<u64>, bytes_max: usize) -> Re
             joined.extend_from_slice(&std::mem::take(&mut whole));
             joined.extend_from_slice(&data);
         }
-    }
-    if seen > bytes_max as u64 {
-        return Ok(None);
     }
     Ok(Some(match joined.is_empty() {
         true if whole.len() < SHARED_BYTES_MIN => Bytes::copy_from_slice(&whole),
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_over_the_limit_is_read_to_its_end_and_refused() {
+    async fn a_body_over_the_limit_is_refused() {
         assert_eq!(collect(Body::from(vec![b'x'; 11]), None, 10).await.unwrap(), None);
     }
 }

@@ -5,6 +5,7 @@
 pub(crate) mod access;
 mod body;
 mod call;
+mod coding;
 mod health;
 mod landing;
 mod limits;
@@ -20,6 +21,7 @@ pub use call::{Answer, Client, ClientError, ClientLimits};
 pub(crate) use call::{Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, join, tls, wait_asked};
 pub(crate) use health::{SYSTEM_HEADER, health};
 pub use landing::{Introduction, Landing, is_browser};
+pub(crate) use coding::Codings;
 pub use limits::Limits;
 pub use problem::{Kind, Problem, not_found};
 pub use serve::{

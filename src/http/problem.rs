@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::coding;
 use crate::message;
 
 /// Kind of problem. The slug is a contract: clients branch on it.
@@ -17,6 +18,8 @@ pub enum Kind {
     InvalidRequest,
     /// The body is not of a type this listener reads.
     UnsupportedMediaType,
+    /// The body has a content or transfer coding that cannot be decoded.
+    UnsupportedCoding,
     /// The body is over the limit.
     BodyTooLarge,
     /// The body did not arrive in time.
@@ -79,6 +82,9 @@ impl Kind {
             Self::InvalidRequest => ("invalid-request", StatusCode::BAD_REQUEST, "Invalid request"),
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+            }
+            Self::UnsupportedCoding => {
+                ("unsupported-coding", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported coding of the body")
             }
             Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
             Self::BodyTimeout => ("body-timeout", StatusCode::REQUEST_TIMEOUT, "Body came too slowly"),
@@ -146,6 +152,17 @@ impl Problem {
         self
     }
 
+    /// Adds the headers that say how to go on, to an answer in any format.
+    pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
+        if let Some(wait) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+        }
+        if self.kind == Kind::UnsupportedCoding {
+            // RFC 9110 15.5.16.
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED));
+        }
+    }
+
     /// Returns the kind.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -192,9 +209,7 @@ impl IntoResponse for Problem {
         }
         let content_type = HeaderValue::from_static("application/problem+json");
         let mut response = (status, [(CONTENT_TYPE, content_type)], body).into_response();
-        if let Some(wait) = self.retry_after {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
-        }
+        self.add_headers(response.headers_mut());
         response
     }
 }

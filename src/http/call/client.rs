@@ -14,6 +14,7 @@ use hyper::body::Body;
 use super::error::{ClientError, innermost};
 use super::pool::Pool;
 use super::tls;
+use crate::http::coding::{CodingError, Codings};
 
 /// Limits of every outgoing call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The whole body, at most [`ClientLimits::answer_bytes_max`] long.
+    /// The whole body, decoded, at most [`ClientLimits::answer_bytes_max`] long.
     pub body: Bytes,
 }
 
@@ -171,6 +172,17 @@ where
         }
     }
     let body = if joined.is_empty() { whole } else { joined.freeze() };
+    let failed = |error| match error {
+        CodingError::TooLarge { bytes_max } => {
+            ClientError::AnswerTooLarge { authority: authority.to_string(), status: parts.status, bytes_max }
+        }
+        error => ClientError::Broken { authority: authority.to_string(), cause: error.to_string() },
+    };
+    let codings = Codings::of(&parts.headers).map_err(failed)?;
+    let body = match codings.is_empty() {
+        true => body,
+        false => Box::pin(codings.decode(body, bytes_max)).await.map_err(failed)?,
+    };
     Ok(Answer { status: parts.status, headers: parts.headers, body })
 }
 
@@ -278,6 +290,26 @@ mod tests {
         answer.resize(10_000_000, b'x');
         let target = target("127.0.0.1:0", answer, After::Stay).await;
         check_failure(&target.url, "(202 Accepted) is over the limit of 1024 bytes").await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_decoded_within_its_limit() {
+        let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+        let answer = |coding: &str, body: &[u8]| {
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {}\r\n\r\n", body.len());
+            [head.as_bytes(), body].concat()
+        };
+        let good = target("127.0.0.1:0", answer("zstd", &zstd(b"{}")), After::Stay).await;
+        assert_eq!(call(&client(), &good.url).await.unwrap().body, "{}");
+        for (coding, body, words) in [
+            ("zstd", zstd(&[b' '; 1025]), "(200 OK) is over the limit of 1024 bytes"),
+            ("br", b"x".to_vec(), "content-encoding is \"br\", expected one of gzip"),
+            ("gzip", b"x".to_vec(), "the body is not valid gzip"),
+        ] {
+            let target = target("127.0.0.1:0", answer(coding, &body), After::Stay).await;
+            check_failure(&target.url, words).await;
+        }
     }
 
     #[tokio::test]

@@ -4,12 +4,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::keys::sign;
 use super::rules::{Attempt, Outcome};
 use super::wire::{is_done, signature_header, signed_text};
-use crate::http::{SsrfGuard, SsrfGuardConfig, UrlRejected, tls};
+use crate::http::{Codings, SsrfGuard, SsrfGuardConfig, UrlRejected, tls};
 use crate::streams::config::Config;
 
 /// Header with the signature that proves to a receiver which server calls it.
@@ -69,7 +70,12 @@ impl HttpWebhookClient {
             }
             answer_body.extend_from_slice(&chunk);
         }
-        Ok(if is_done(&answer_body) { Outcome::Done } else { Outcome::Accepted })
+        // The receiver has the wake, also if its answer cannot be read.
+        let decoded = match Codings::of(answer.headers()) {
+            Ok(codings) => codings.decode(answer_body.into(), self.answer_bytes_max).await.unwrap_or_default(),
+            Err(_) => Bytes::new(),
+        };
+        Ok(if is_done(&decoded) { Outcome::Done } else { Outcome::Accepted })
     }
 }
 
