@@ -52,6 +52,21 @@ Feature: Creating streams
     Then the header "access-control-allow-origin" is "*"
     And the header "access-control-allow-headers" has "if-none-match"
 
+  Scenario: A page may send the headers that its libraries add
+    When a page of "https://app.example" asks whether it may POST to "orders" with the headers "traceparent,x-api-key"
+    Then the header "access-control-allow-headers" has "if-none-match"
+    And the header "access-control-allow-headers" has ", traceparent, x-api-key"
+    And the header "vary" has "access-control-request-headers"
+
+  Scenario Outline: The URL of a stream is that which the client used, in front of the proxies
+    When I create the stream "orders" with the header "<HEADER>"
+    Then the header "location" is "<LOCATION>"
+
+    Examples:
+      | HEADER                                                      | LOCATION                                  |
+      | forwarded: proto=https;host="streams.example:8443", for=::1 | https://streams.example:8443/v1/stream/orders |
+      | x-forwarded-host: streams.example, middle                   | http://streams.example/v1/stream/orders   |
+
   Scenario: Deleting a stream and using its name again
     Given the stream "orders" as text/plain with `old`
     When I delete "orders"

@@ -125,6 +125,25 @@ Feature: Reading
     And the header "content-encoding" is "gzip"
     And the header "vary" has "accept-encoding"
 
+  Scenario: Each coding has a tag of its own
+    Given I append 5000 bytes to "notes"
+    When I read "notes" from the start, accepting "gzip"
+    Then the header "etag" has "-gzip"
+    When I read "notes" from the start, accepting "gzip", if the tag has changed
+    Then I get 304
+    And there is no header "content-encoding"
+    When I read "notes" from the start, accepting "zstd", if the tag has changed
+    Then I get 200
+    And the header "etag" has "-zstd"
+    When I read "notes" from the start, accepting "zstd", if the tag has changed
+    Then I get 304
+
+  Scenario: A client that accepts nothing gets nothing
+    Given I append 5000 bytes to "notes"
+    When I read "notes" from the start, accepting "identity;q=0"
+    Then I get 406
+    And the header "content-length" is "0"
+
   Scenario: Looking without reading
     Given I append `abc` to "notes"
     When I ask about "notes"

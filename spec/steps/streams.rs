@@ -61,6 +61,26 @@ async fn preflight(world: &mut World, origin: String, stream: String) {
     world.call(Method::OPTIONS, &stream, &headers, Vec::new()).await;
 }
 
+#[when(regex = r#"^a page of "([^"]+)" asks whether it may POST to "([^"]+)" with the headers "([^"]+)"$"#)]
+async fn preflight_of_headers(world: &mut World, origin: String, stream: String, headers: String) {
+    let headers = [
+        ("origin", origin.as_str()),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", headers.as_str()),
+    ];
+    world.call(Method::OPTIONS, &stream, &headers, Vec::new()).await;
+}
+
+#[when(regex = r#"^I read "([^"]+)" from the start, accepting "([^"]+)"(, if the tag has changed)?$"#)]
+async fn read_accepting(world: &mut World, stream: String, accepted: String, if_changed: String) {
+    let tag = world.tag.clone();
+    let mut headers = vec![("accept-encoding", accepted.as_str())];
+    headers.extend((!if_changed.is_empty()).then_some(("if-none-match", tag.as_str())));
+    world.call(Method::GET, &format!("{stream}?offset=-1"), &headers, Vec::new()).await;
+    let tag = world.answer().header("etag").unwrap_or_default().to_owned();
+    world.tag = tag;
+}
+
 async fn post(world: &mut World, stream: &str, more: &[(&str, &str)], body: &str) {
     let content_type = world.types.get(stream).cloned().unwrap_or_default();
     let own = [("content-type", content_type.as_str())];

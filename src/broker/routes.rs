@@ -18,7 +18,7 @@ use super::response::{busy, json_text, typed};
 use super::service::Broker;
 use super::traffic_routes;
 use super::wire::{AbsentRow, Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
-use crate::http::access::bearer_token;
+use crate::http::access::{Original, TrustedProxies, bearer_token};
 use crate::http::{Introduction, Kind, Landing, Limits, Peer, Problem, is_browser, json_body, message_name, not_found};
 use crate::message::{self, HeldNames, InstanceId, Message, MessageName, Role, TraceParent, Verdict};
 use crate::metrics::Exposition;
@@ -48,7 +48,12 @@ pub(crate) fn router_with(broker: Broker, limits: &Limits, mut registry: Registr
         .route("/openapi.json", get(openapi))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Api { broker, limits: limits.for_envelopes(), exposition })
+        .with_state(Api {
+            broker,
+            limits: limits.for_envelopes(),
+            exposition,
+            proxies: TrustedProxies::new(&limits.trusted_proxies),
+        })
 }
 
 /// State shared by all routes.
@@ -57,6 +62,7 @@ struct Api {
     broker: Broker,
     limits: Limits,
     exposition: Arc<Exposition>,
+    proxies: TrustedProxies,
 }
 
 impl FromRef<Api> for Broker {
@@ -116,10 +122,11 @@ async fn replace_services(State(api): State<Api>, request: Request) -> Result<St
 
 async fn register(State(api): State<Api>, Path(role): Path<String>, request: Request) -> Result<Response, Problem> {
     let role = Role::parse(&role).map_err(Error::text("role"))?;
-    let peer = request.extensions().get::<Peer>().copied();
+    let peer = request.extensions().get().map(|Peer(address)| address.ip());
+    let client = Original::of(request.headers(), peer, &api.proxies).client.or(peer);
     let incoming = json_body(request, &api.limits).await?;
     let Announcement { registration, host, port } = Announcement::from_json(role, &incoming.body)?;
-    let host = host.or_else(|| peer.map(|Peer(address)| address.ip().to_canonical().to_string()));
+    let host = host.or_else(|| client.map(|address| address.to_canonical().to_string()));
     let host = host.ok_or(Error::Field { field: "host", expected: "a host name or an IP address" })?;
     let instance = registration.instance.clone();
     let lease = api.broker.register(registration, Address::new(&host, port)?)?;

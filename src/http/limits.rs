@@ -10,7 +10,11 @@ use crate::message::ENVELOPE_BYTES_MAX;
 /// that of the notice which brings it back.
 const AROUND_PAYLOAD_BYTES_MAX: usize = 3 * ENVELOPE_BYTES_MAX;
 
-/// Limits of every listener.
+/// Networks that nobody connects from over the internet: a proxy in front of a listener does.
+const PRIVATE_NETWORKS: [&str; 7] =
+    ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"];
+
+/// Limits of every listener, and what they believe of the proxies in front of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -24,6 +28,8 @@ pub struct Limits {
     pub write_timeout_ms: u64,
     /// Maximum number of open connections per listener; further ones wait in the system's backlog.
     pub connections_max: usize,
+    /// Networks and addresses of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<String>,
 }
 
 impl Default for Limits {
@@ -34,6 +40,7 @@ impl Default for Limits {
             header_timeout_ms: 30_000,
             write_timeout_ms: 30_000,
             connections_max: 16_384,
+            trusted_proxies: PRIVATE_NETWORKS.map(str::to_owned).to_vec(),
         }
     }
 }

@@ -93,6 +93,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Allows those pages to send credentials; ignored if all origins are allowed.
     pub cors_credentials: bool,
+    /// Headers that those pages may send, besides those of the protocol; `*` allows all.
+    pub cors_headers: Vec<String>,
     /// Time that a browser may cache the answer to a preflight.
     pub cors_max_age_ms: u64,
 }
@@ -139,6 +141,7 @@ impl Default for Config {
             cursor_interval_ms: 20_000,
             cors_origins: vec!["*".into()],
             cors_credentials: false,
+            cors_headers: vec!["*".into()],
             cors_max_age_ms: 600_000,
         }
     }

@@ -7,6 +7,7 @@ mod cors;
 mod events;
 mod reading;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -23,8 +24,8 @@ use cors::cors;
 use super::service::Streams;
 use super::subscriptions;
 use super::wire::{AppendRequest, CreateRequest, RESERVED, RequestError, StreamPath};
-use crate::http::access::Cors;
-use crate::http::{Answering, Answers, Caller, Kind, Limits, Problem, WorkerHandle, not_found, read_body};
+use crate::http::access::{Cors, Original, TrustedProxies};
+use crate::http::{Answering, Answers, Caller, Kind, Limits, Peer, Problem, WorkerHandle, not_found, read_body};
 
 /// The path that covers every route of this module.
 pub const PATH: &str = "/v1/stream";
@@ -68,7 +69,8 @@ fn routes(handlers: &Arc<Handlers>, limits: &Limits) -> Router {
     let handlers = Arc::clone(handlers);
     let stream = any(move |request: Request| {
         let worker = request.extensions().get().cloned();
-        Arc::clone(&handlers).answer(request, worker)
+        let peer = peer_of(&request);
+        Arc::clone(&handlers).answer(request, worker, peer)
     });
     Router::new().route("/v1/stream/{*path}", stream).merge(control)
 }
@@ -86,7 +88,8 @@ impl Answers for Server {
             return self.router.answer(request, caller);
         }
         let (handlers, cors) = (Arc::clone(&self.handlers), Arc::clone(&self.cors));
-        Box::pin(async move { cors.apply(request, |request| handlers.answer(request, caller.worker)).await })
+        let peer = Some(caller.peer.0.ip());
+        Box::pin(async move { cors.apply(request, |request| handlers.answer(request, caller.worker, peer)).await })
     }
 }
 
@@ -100,20 +103,22 @@ fn names_stream(uri: &Uri) -> bool {
 struct Handlers {
     streams: Streams,
     limits: Limits,
+    proxies: TrustedProxies,
 }
 
 impl Handlers {
     fn new(streams: Streams, limits: &Limits) -> Arc<Self> {
         let limits = Limits { body_bytes_max: streams.config().body_bytes_max, ..limits.clone() };
-        Arc::new(Self { streams, limits })
+        let proxies = TrustedProxies::new(&limits.trusted_proxies);
+        Arc::new(Self { streams, limits, proxies })
     }
 
-    async fn answer(self: Arc<Self>, request: Request, worker: Option<WorkerHandle>) -> Response {
+    async fn answer(self: Arc<Self>, request: Request, worker: Option<WorkerHandle>, peer: Option<IpAddr>) -> Response {
         let worker = worker.as_ref();
         let answered = match *request.method() {
             Method::GET => reading::read(&self.streams, request).await,
             Method::HEAD => self.describe(request.uri()),
-            Method::PUT => self.create(worker, request).await,
+            Method::PUT => self.create(worker, peer, request).await,
             Method::POST => self.append(worker, request).await,
             Method::DELETE => self.delete(worker, request.uri()).await,
             ref other => Ok(other_method(request.uri(), other)),
@@ -121,14 +126,20 @@ impl Handlers {
         answered.unwrap_or_else(Failure::into_response)
     }
 
-    async fn create(&self, worker: Option<&WorkerHandle>, request: Request) -> Result<Response, Failure> {
+    async fn create(
+        &self,
+        worker: Option<&WorkerHandle>,
+        peer: Option<IpAddr>,
+        request: Request,
+    ) -> Result<Response, Failure> {
         let path = stream_path(&self.streams, request.uri())?;
         let (parts, body) = request.into_parts();
         let original = parts.extensions.get().map_or(&parts.uri, |OriginalUri(original)| original);
         let create = CreateRequest::parse(&parts.headers, mount(original, &parts.uri))?;
         let body = read_body(&parts.headers, body, &self.limits).await?;
         let created = self.streams.create_from(worker, &path, &create, body).await?;
-        let location = answers::absolute(&self.streams.config().public_url, &parts.headers, original.path());
+        let called = Original::of(&parts.headers, peer, &self.proxies);
+        let location = answers::absolute(&self.streams.config().public_url, &called, original.path());
         Ok(answers::created(&created, &location))
     }
 
@@ -150,6 +161,11 @@ impl Handlers {
     fn describe(&self, uri: &Uri) -> Result<Response, Failure> {
         Ok(answers::described(&self.streams.describe(&stream_path(&self.streams, uri)?)?))
     }
+}
+
+/// Returns the address that a request came from; `None` if the server does not say.
+pub(super) fn peer_of(request: &Request) -> Option<IpAddr> {
+    request.extensions().get().map(|Peer(address)| address.ip())
 }
 
 /// RFC 9110 15.5.6.

@@ -309,6 +309,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("streams.cursor_interval_ms", "Time after which the cursor that prevents stale cached answers changes."),
     ("streams.cors_origins", "Origins whose pages may use the streams. `*` allows all."),
     ("streams.cors_credentials", "Allow pages of these origins to send credentials; has no effect together with `*`."),
+    ("streams.cors_headers", "Headers that these pages may send besides those of the protocol. `*` allows all."),
     ("streams.cors_max_age_ms", "Time for which browsers may cache a preflight answer."),
     (
         "http.body_bytes_max",
@@ -319,6 +320,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("http.header_timeout_ms", "Timeout for receiving complete request headers; then the connection is closed."),
     ("http.write_timeout_ms", "Time after which a connection that accepts no data is closed."),
     ("http.connections_max", "Maximum open connections per listener; more wait in the system's backlog."),
+    (
+        "http.trusted_proxies",
+        "Networks and addresses of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed. `[\"0.0.0.0/0\", \"::/0\"]`: those of all clients.",
+    ),
     ("log.level", "Log level, or directives such as `info,exorelay::bus=debug`. RUST_LOG overrides it."),
     ("log.format", "`human`: text. `json`: one object per line. `auto`: text on a terminal, else JSON."),
     ("drain.grace_ms", "Time for work in progress to finish at shutdown."),

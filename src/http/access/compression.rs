@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::http::HeaderMap;
-use axum::http::header::ACCEPT_ENCODING;
-use axum::response::Response;
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -20,7 +20,13 @@ const COMPRESSED_BYTES_MIN: u64 = 1024;
 
 /// Compresses a response with gzip or zstd if the request's headers, `asked`, accept that and the body is large enough.
 /// Server-sent events are never compressed: they would wait for more of them.
-pub(crate) async fn compress(response: Response, asked: &HeaderMap) -> Response {
+///
+/// Each coding has an entity tag of its own, and a request that has it in `If-None-Match` gets 304 (RFC 9110 8.8.3). If no
+/// coding is accepted, not even none, the answer is 406 without content.
+pub(crate) async fn compress(mut response: Response, asked: &HeaderMap) -> Response {
+    if response.headers().contains_key(ETAG) && !response.headers().contains_key(VARY) {
+        response.headers_mut().insert(VARY, HeaderValue::from(ACCEPT_ENCODING));
+    }
     if response.body().size_hint().exact().is_some_and(|bytes| bytes < COMPRESSED_BYTES_MIN) {
         return response;
     }
@@ -29,10 +35,36 @@ pub(crate) async fn compress(response: Response, asked: &HeaderMap) -> Response 
     let mut request = Request::new(());
     let accepted = asked.get_all(ACCEPT_ENCODING).iter().cloned();
     request.headers_mut().extend(accepted.map(|accepted| (ACCEPT_ENCODING, accepted)));
-    match layer.layer(Given(Some(response))).call(request).await {
+    let mut response = match layer.layer(Given(Some(response))).call(request).await {
         Ok(response) => response.map(Body::new),
         Err(never) => match never {},
+    };
+    if response.status() == StatusCode::NOT_ACCEPTABLE {
+        return (StatusCode::NOT_ACCEPTABLE, [(VARY, HeaderValue::from(ACCEPT_ENCODING))]).into_response();
     }
+    let Some(tag) = tag_of_coding(response.headers()) else { return response };
+    if is_known(asked, &tag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(CONTENT_ENCODING);
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
+    response.headers_mut().insert(ETAG, tag);
+    response
+}
+
+/// Returns the strong entity tag of a compressed response, made from that of its content.
+fn tag_of_coding(headers: &HeaderMap) -> Option<HeaderValue> {
+    let coding = headers.get(CONTENT_ENCODING)?.to_str().ok()?;
+    let opaque = headers.get(ETAG)?.to_str().ok().filter(|tag| tag.starts_with('"'))?.strip_suffix('"')?;
+    HeaderValue::try_from(format!("{opaque}-{coding}\"")).ok()
+}
+
+/// Returns true if the client has the content with this tag. RFC 9110 13.1.2: weak comparison.
+fn is_known(asked: &HeaderMap, tag: &HeaderValue) -> bool {
+    let lines = asked.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = lines.flat_map(|line| line.split(',')).map(str::trim);
+    tags.any(|known| known.strip_prefix("W/").unwrap_or(known).as_bytes() == tag.as_bytes())
 }
 
 /// A service with one response, which exists already.
@@ -50,5 +82,51 @@ impl Service<Request<()>> for Given {
 
     fn call(&mut self, _: Request<()>) -> Self::Future {
         ready(Ok(self.0.take().expect("the service is called once")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn answer(asked: &[(axum::http::HeaderName, &'static str)]) -> (u16, HeaderMap, usize) {
+        let headers = [(ETAG, "\"a-1\""), (CONTENT_TYPE, "text/plain")];
+        let response = (headers, "x".repeat(10_000)).into_response();
+        let asked = asked.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+        let response = compress(response, &asked.collect()).await;
+        let (parts, body) = response.into_parts();
+        (parts.status.as_u16(), parts.headers, axum::body::to_bytes(body, 20_000).await.unwrap().len())
+    }
+
+    #[tokio::test]
+    async fn each_coding_has_a_tag_of_its_own_which_is_recognised() {
+        for (accepted, tag) in [("identity", "\"a-1\""), ("gzip", "\"a-1-gzip\""), ("gzip, zstd", "\"a-1-zstd\"")] {
+            let (status, headers, bytes) = answer(&[(ACCEPT_ENCODING, accepted)]).await;
+            assert_eq!((status, headers[ETAG].to_str().unwrap()), (200, tag), "{accepted}");
+            assert_eq!((headers[VARY].to_str().unwrap(), bytes == 10_000), ("accept-encoding", accepted == "identity"));
+        }
+        let known = [(ACCEPT_ENCODING, "gzip"), (IF_NONE_MATCH, "\"b\""), (IF_NONE_MATCH, "\"c\", W/\"a-1-gzip\"")];
+        // Two lines of one header.
+        let mut asked = HeaderMap::new();
+        for (name, value) in known {
+            asked.append(name, HeaderValue::from_static(value));
+        }
+        let response = compress(([(ETAG, "\"a-1\"")], "x".repeat(10_000)).into_response(), &asked).await;
+        assert_eq!(
+            (response.status(), response.headers()[ETAG].to_str().unwrap()),
+            (StatusCode::NOT_MODIFIED, "\"a-1-gzip\"")
+        );
+        assert!(!response.headers().contains_key(CONTENT_ENCODING));
+        assert_eq!(axum::body::to_bytes(response.into_body(), 9).await.unwrap(), "");
+        let (status, ..) = answer(&[(ACCEPT_ENCODING, "gzip"), (IF_NONE_MATCH, "\"a-1-zstd\"")]).await;
+        assert_eq!(status, 200, "the content in another coding");
+    }
+
+    #[tokio::test]
+    async fn nothing_that_is_acceptable_has_no_content() {
+        for accepted in ["identity;q=0", "*;q=0", "br, identity;q=0"] {
+            let (status, headers, bytes) = answer(&[(ACCEPT_ENCODING, accepted)]).await;
+            assert_eq!((status, bytes, headers.contains_key(ETAG)), (406, 0, false), "{accepted}");
+        }
     }
 }

@@ -7,8 +7,8 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, ORIGIN, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    CACHE_CONTROL, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
@@ -28,8 +28,10 @@ pub(crate) struct CorsSettings<'a> {
     pub(crate) max_age: Duration,
     /// Methods that pages may use, separated by commas.
     pub(crate) methods: HeaderValue,
-    /// Headers that pages may send, separated by commas.
+    /// Headers of the protocol, which pages may always send, separated by commas.
     pub(crate) request_headers: HeaderValue,
+    /// Further headers that pages may send; `*` allows all that they ask for.
+    pub(crate) further_headers: &'a [String],
     /// Headers that pages may read, separated by commas.
     pub(crate) response_headers: HeaderValue,
 }
@@ -43,13 +45,17 @@ pub(crate) struct Cors {
     max_age_s: HeaderValue,
     methods: HeaderValue,
     request_headers: HeaderValue,
+    /// True if pages may send all headers that they ask for.
+    all_headers: bool,
     response_headers: HeaderValue,
 }
 
 impl Cors {
     /// Creates the rules. Origins that no header can carry are ignored: no browser sends them.
     pub(crate) fn new(settings: CorsSettings<'_>) -> Arc<Self> {
-        let CorsSettings { origins, credentials, max_age, methods, request_headers, response_headers } = settings;
+        let CorsSettings { origins, credentials, max_age, methods, request_headers, .. } = settings;
+        let all_headers = settings.further_headers.iter().any(|header| header == "*");
+        let further = if all_headers { &[] } else { settings.further_headers };
         let all = origins.iter().any(|origin| origin == "*");
         let named = || origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
         Arc::new(Self {
@@ -57,8 +63,9 @@ impl Cors {
             credentials: credentials && !all,
             max_age_s: HeaderValue::from(max_age.as_secs()),
             methods,
-            request_headers,
-            response_headers,
+            request_headers: joined(request_headers, further),
+            all_headers,
+            response_headers: settings.response_headers,
         })
     }
 
@@ -79,7 +86,7 @@ impl Cors {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let requester = Requester { reads, origin: request.headers().get(ORIGIN).cloned() };
         if request.method() == Method::OPTIONS {
-            return self.preflight(&requester);
+            return self.preflight(&requester, request.headers());
         }
         let mut response = respond(request).await;
         self.add_headers(response.headers_mut(), &requester);
@@ -112,15 +119,37 @@ impl Cors {
         }
     }
 
-    /// The answer to a browser that asks before it sends a page's request. Fetch 3.2.2.
-    fn preflight(&self, requester: &Requester) -> Response {
+    /// The answer to a browser that asks before it sends a page's request: it names the headers that the page wants to send,
+    /// since `*` would not stand for `authorization`, nor for any with credentials. Fetch 3.2.2, 4.8.
+    fn preflight(&self, requester: &Requester, request: &HeaderMap) -> Response {
         let mut response = StatusCode::NO_CONTENT.into_response();
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.request_headers.clone());
+        let asked = self.all_headers.then(|| asked_headers(request)).unwrap_or_default();
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, joined(self.request_headers.clone(), &asked));
+        headers.append(VARY, HeaderValue::from_static("access-control-request-headers"));
         headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age_s.clone());
         self.add_headers(headers, requester);
         response
+    }
+}
+
+/// Returns the names of the headers that a page wants to send. What is no name of a header is left out.
+fn asked_headers(request: &HeaderMap) -> Vec<String> {
+    let lines = request.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|value| value.to_str().ok());
+    let names = lines.flat_map(|line| line.split(',')).filter_map(|name| name.trim().parse::<HeaderName>().ok());
+    names.map(|name| name.to_string()).collect()
+}
+
+/// Adds names to a list that is separated by commas. Those that it has already, and those that no header can carry, are left
+/// out.
+fn joined(list: HeaderValue, further: &[String]) -> HeaderValue {
+    let known = list.to_str().unwrap_or_default();
+    let is_known = |name: &str| known.split(',').any(|known| known.trim().eq_ignore_ascii_case(name));
+    let missing: Vec<&str> = further.iter().map(String::as_str).filter(|name| !is_known(name)).collect();
+    match missing.is_empty() {
+        true => list,
+        false => HeaderValue::try_from(format!("{known}, {}", missing.join(", "))).unwrap_or(list),
     }
 }
 
@@ -140,6 +169,11 @@ mod tests {
     use super::*;
 
     async fn answer(origins: &[&str], credentials: bool, request: Request<Body>) -> Response {
+        answer_with(origins, credentials, &["*"], request).await
+    }
+
+    async fn answer_with(origins: &[&str], credentials: bool, further: &[&str], request: Request<Body>) -> Response {
+        let further: Vec<String> = further.iter().map(|header| (*header).to_owned()).collect();
         let origins: Vec<String> = origins.iter().map(|origin| (*origin).to_owned()).collect();
         let cors = Cors::new(CorsSettings {
             origins: &origins,
@@ -147,6 +181,7 @@ mod tests {
             max_age: Duration::from_secs(600),
             methods: HeaderValue::from_static("GET, POST"),
             request_headers: HeaderValue::from_static("content-type, if-none-match"),
+            further_headers: &further,
             response_headers: HeaderValue::from_static("etag, stream-next-offset"),
         });
         let router = Router::new().route("/", get(|| async { "read" }).post(|| async { "written" }));
@@ -188,6 +223,28 @@ mod tests {
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
         assert!(text(&response, ACCESS_CONTROL_ALLOW_HEADERS).unwrap().contains("if-none-match"));
         assert_eq!(text(&response, ACCESS_CONTROL_MAX_AGE), Some("600"));
+    }
+
+    #[tokio::test]
+    async fn a_preflight_allows_the_headers_that_the_page_asks_for_unless_some_are_named() {
+        let asking = |lines: &[&'static str]| {
+            let mut request = from("https://a.example", Method::OPTIONS);
+            for line in lines {
+                request.headers_mut().append(ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static(line));
+            }
+            request
+        };
+        let asked = ["traceparent,x-api-key", "Idempotency-Key, content-type, no name, last-event-id"];
+        let all = "content-type, if-none-match, traceparent, x-api-key, idempotency-key, last-event-id";
+        for (further, expected) in [
+            (&["*"][..], all),
+            (&["x-api-key"], "content-type, if-none-match, x-api-key"),
+            (&[], "content-type, if-none-match"),
+        ] {
+            let response = answer_with(&["*"], false, further, asking(&asked)).await;
+            assert_eq!(text(&response, ACCESS_CONTROL_ALLOW_HEADERS), Some(expected));
+            assert_eq!(text(&response, VARY), Some("access-control-request-headers"));
+        }
     }
 
     #[tokio::test]

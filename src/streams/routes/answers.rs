@@ -1,11 +1,12 @@
 //! Answers in the format of the protocol.
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, LOCATION};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::http::Problem;
+use crate::http::access::Original;
 use crate::streams::error::Error;
 use crate::streams::rules::{Appended, Created, Effect, Refusal};
 use crate::streams::service::Description;
@@ -138,12 +139,10 @@ pub(super) fn described(description: &Description) -> Response {
     answer(StatusCode::OK, headers, Body::empty())
 }
 
-/// The public URL of a path of this server.
-pub(in crate::streams) fn absolute(public_url: &str, headers: &HeaderMap, path: &str) -> String {
-    if !public_url.is_empty() {
-        return format!("{}{path}", public_url.trim_end_matches('/'));
+/// The public URL of a path of this server, which a client has `called`.
+pub(in crate::streams) fn absolute(public_url: &str, called: &Original, path: &str) -> String {
+    match public_url.is_empty() {
+        true => called.url(path),
+        false => format!("{}{path}", public_url.trim_end_matches('/')),
     }
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
-    format!("{scheme}://{}{path}", text(HOST.as_str()).unwrap_or("localhost"))
 }

@@ -10,7 +10,7 @@ use crate::streams::config::Config;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, HEAD, OPTIONS");
 
-/// Headers that pages may send.
+/// Headers that pages may always send.
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "content-type, authorization, if-none-match, stream-seq, stream-ttl, stream-expires-at, stream-closed, \
      producer-id, producer-epoch, producer-seq, stream-forked-from, stream-fork-offset, stream-fork-sub-offset",
@@ -31,6 +31,7 @@ pub(super) fn cors(config: &Config) -> Arc<Cors> {
         max_age: Duration::from_millis(config.cors_max_age_ms),
         methods: METHODS,
         request_headers: REQUEST_HEADERS,
+        further_headers: &config.cors_headers,
         response_headers: RESPONSE_HEADERS,
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
@@ -18,11 +18,11 @@ use super::service::SubscriptionService;
 use super::wire::{
     SubscriptionId, parse_acknowledgement, parse_claim, parse_links, parse_release, parse_terms, parse_url_stream,
 };
-use crate::http::access::bearer_token;
+use crate::http::access::{Original, TrustedProxies, bearer_token};
 use crate::http::{Limits, read_body};
 use crate::streams;
 use crate::streams::Streams;
-use crate::streams::routes::absolute;
+use crate::streams::routes::{absolute, peer_of};
 
 /// Path prefix of the routes, inside of the router of streams.
 const ROOT: &str = "/v1/stream/__ds";
@@ -31,12 +31,14 @@ const ROOT: &str = "/v1/stream/__ds";
 struct Handlers {
     streams: Streams,
     limits: Arc<Limits>,
+    proxies: TrustedProxies,
 }
 
 /// Returns the routes. They cover every path below `__ds`, so none of them can be a stream.
 pub(in crate::streams) fn router(streams: Streams, limits: &Limits) -> Router {
     let limits = Limits { body_bytes_max: streams.config().subscriptions_body_bytes_max, ..limits.clone() };
-    let handlers = Handlers { streams, limits: Arc::new(limits) };
+    let proxies = TrustedProxies::new(&limits.trusted_proxies);
+    let handlers = Handlers { streams, limits: Arc::new(limits), proxies };
     let routes = Router::new()
         .route("/jwks.json", get(jwks).fallback(method_not_allowed))
         .route("/subscriptions/{id}", get(show).put(create).delete(remove).fallback(method_not_allowed))
@@ -57,7 +59,7 @@ async fn create(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Error> {
-    let base = handlers.base(&original, request.headers());
+    let base = handlers.base(&original, &request);
     let id = SubscriptionId::parse(&id).map_err(Refusal::from)?;
     let terms = parse_terms(&handlers.body(request).await?)?;
     let (view, created) = handlers.service()?.create(&id, terms, &base).await?;
@@ -69,10 +71,11 @@ async fn show(
     State(handlers): State<Handlers>,
     original: OriginalUri,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    request: Request<Body>,
 ) -> Result<Response, Error> {
     let id = existing_id(&id)?;
-    Ok(Json(handlers.service()?.get(&id, &handlers.base(&original, &headers)).await?).into_response())
+    let base = handlers.base(&original, &request);
+    Ok(Json(handlers.service()?.get(&id, &base).await?).into_response())
 }
 
 async fn remove(State(handlers): State<Handlers>, Path(id): Path<String>) -> Result<StatusCode, Error> {
@@ -164,9 +167,10 @@ impl Handlers {
     }
 
     /// Returns the root URL of all streams as the client reaches it.
-    fn base(&self, OriginalUri(original): &OriginalUri, headers: &HeaderMap) -> String {
+    fn base(&self, OriginalUri(original): &OriginalUri, request: &Request<Body>) -> String {
         let mount = original.path().find("/__ds/").map_or("/v1/stream", |end| &original.path()[..end]);
-        absolute(&self.streams.config().public_url, headers, mount)
+        let called = Original::of(request.headers(), peer_of(request), &self.proxies);
+        absolute(&self.streams.config().public_url, &called, mount)
     }
 
     async fn body(&self, request: Request<Body>) -> Result<Bytes, Error> {
@@ -184,6 +188,9 @@ impl IntoResponse for Error {
             error["generation"] = json!(generation);
         }
         let mut response = (status, Json(json!({ "error": error }))).into_response();
+        if let Self::Body(problem) = &self {
+            problem.add_headers(response.headers_mut());
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, axum::http::HeaderValue::from_static("1"));
         }
