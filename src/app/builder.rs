@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::broker::Broker;
 use crate::bus::{self, Bus, EmbeddedBus, Endpoint, HttpBus, Register, WebSocketBus};
-use crate::http::{Limits, Listening, tls};
+use crate::http::{Limits, Listening, has_credentials, hide_credentials, tls};
 use crate::listen;
 use crate::message::{InstanceId, Message, MessageName, Role};
 use crate::relay::{
@@ -263,7 +263,8 @@ impl Transport {
             return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
         }
         if !tls::IS_AVAILABLE && (config.url.starts_with("https://") || config.url.starts_with("wss://")) {
-            let problem = format!("{:?} needs TLS; enable the feature \"tls\" of the crate", config.url);
+            let url = hide_credentials(&config.url);
+            let problem = format!("{url:?} needs TLS; enable the feature \"tls\" of the crate");
             return Err(Error::Setting { setting: "bus", problem });
         }
         if config.url == EMBEDDED {
@@ -278,11 +279,16 @@ impl Transport {
             return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
         }
         if config.url.starts_with("http://") || config.url.starts_with("https://") {
+            if has_credentials(&config.url) && !config.token.is_empty() {
+                let problem = "the URL has a user or a password, and there is a token; give one of them".to_owned();
+                return Err(Error::Setting { setting: "bus", problem });
+            }
             return Ok(Self::Calls(HttpBus::new(config, instance)));
         }
         WebSocketBus::new(config).map(Self::Connection).ok_or_else(|| {
             let expected = "\"embedded\" or a URL such as \"http://localhost:3100\" or \"ws://localhost:3100\"";
-            Error::Setting { setting: "bus", problem: format!("{:?} is not a bus; expected {expected}", config.url) }
+            let url = hide_credentials(&config.url);
+            Error::Setting { setting: "bus", problem: format!("{url:?} is not a bus; expected {expected}") }
         })
     }
 }

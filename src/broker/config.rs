@@ -1,14 +1,16 @@
 //! Broker settings.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::http::debug_without_secrets;
 use crate::message::Role;
 
 /// The `[broker]` section of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Listen address.
@@ -96,6 +98,12 @@ pub enum SecurityAbsent {
     Refuse,
     /// Messages are routed without authorization.
     Allow,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_without_secrets(formatter, self, &["tokens"])
+    }
 }
 
 impl Default for Config {

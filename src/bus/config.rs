@@ -1,9 +1,13 @@
 //! Bus settings.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
+use crate::http::debug_without_secrets;
+
 /// The `[bus]` section of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// `embedded`, or the URL of an ExoCom broker: `http://127.0.0.1:3100`, or `ws://127.0.0.1:3100` for one connection
@@ -26,6 +30,12 @@ pub struct Config {
     pub close: Close,
     /// Maximum size of a WebSocket frame in either direction; a relay uses more if its largest payload needs it.
     pub frame_bytes_max: usize,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_without_secrets(formatter, self, &["token"])
+    }
 }
 
 impl Default for Config {

@@ -13,7 +13,7 @@ use http_body_util::Full;
 
 use super::{Bus, Config, Endpoint, Error, Membership, Register, batch_len};
 use crate::broker::{Announcement, INSTANCE_HEADER, Lease};
-use crate::http::{Answer, Client, ClientLimits, join};
+use crate::http::{Answer, Client, ClientLimits, join, split_credentials};
 use crate::message::{InstanceId, Message, Verdict, path_segment};
 
 /// Maximum size of a broker's answer. Verdicts are short, but there is one per message.
@@ -30,8 +30,8 @@ pub struct HttpBus {
     client: Client,
     url: String,
     instance: HeaderValue,
-    /// Bearer token that authorizes this relay for its role. RFC 6750 2.1.
-    bearer: Option<HeaderValue>,
+    /// Bearer token that authorizes this relay for its role (RFC 6750 2.1), else the user and the password of the URL.
+    authorization: Option<HeaderValue>,
     register: Register,
     /// Maximum number of messages per call; 1 until the broker allows more.
     batch_max: AtomicUsize,
@@ -47,13 +47,20 @@ impl HttpBus {
         });
         let instance = HeaderValue::from_str(instance.as_str())
             .unwrap_or_else(|_| HeaderValue::from_static("an-id-that-no-header-can-carry"));
-        let url = config.url.trim_end_matches('/').to_owned();
+        let (url, basic) = split_credentials(config.url.trim_end_matches('/'));
         let bearer = (!config.token.is_empty()).then(|| format!("Bearer {}", config.token));
         let bearer = bearer.and_then(|value| HeaderValue::try_from(value).ok()).map(|mut value| {
             value.set_sensitive(true);
             value
         });
-        Self { client, url, instance, bearer, register: config.register, batch_max: AtomicUsize::new(1) }
+        Self {
+            client,
+            url,
+            instance,
+            authorization: bearer.or(basic),
+            register: config.register,
+            batch_max: AtomicUsize::new(1),
+        }
     }
 
     async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Error> {
@@ -64,8 +71,8 @@ impl HttpBus {
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if let Some(bearer) = &self.bearer {
-            headers.insert(AUTHORIZATION, bearer.clone());
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
         }
         if self.register == Register::Auto {
             headers.insert(INSTANCE_HEADER, self.instance.clone());

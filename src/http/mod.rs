@@ -18,10 +18,13 @@ pub use body::{Incoming, json_body, message_name, read_body};
 #[cfg(test)]
 pub(crate) use call::HostLookup;
 pub use call::{Answer, Client, ClientError, ClientLimits};
-pub(crate) use call::{Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, join, tls, wait_asked};
+pub(crate) use call::{
+    Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, debug_without_secrets, has_credentials, hide_credentials, join,
+    split_credentials, tls, wait_asked,
+};
+pub(crate) use coding::Codings;
 pub(crate) use health::{SYSTEM_HEADER, health};
 pub use landing::{Introduction, Landing, is_browser};
-pub(crate) use coding::Codings;
 pub use limits::Limits;
 pub use problem::{Kind, Problem, not_found};
 pub use serve::{

@@ -1,13 +1,14 @@
 //! Webhook settings.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::http::ClientLimits;
+use crate::http::{ClientLimits, debug_without_secrets};
 
 /// The `[webhook]` section of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Base URL of the service; messages are posted to `{forward}/run/{message}`. Empty: no webhook.
@@ -36,6 +37,12 @@ pub struct Config {
     pub breaker_open_max_ms: u64,
     /// Time without an answer to any of the calls that run, after which the service counts as away until it answers one.
     pub hang_ms: u64,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_without_secrets(formatter, self, &["secret"])
+    }
 }
 
 impl Default for Config {

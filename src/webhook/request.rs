@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE};
 use axum::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use http_body_util::Full;
 
 use super::wire::{Secret, attributes};
 use super::{Config, Error, Format};
-use crate::http::{ClientError, join};
+use crate::http::{ClientError, join, split_credentials};
 use crate::message::{Message, TraceParent, path_segment};
 use crate::relay::service_envelope;
 
@@ -27,13 +27,16 @@ pub(super) struct Target {
     path: String,
     format: Format,
     secret: Option<Secret>,
+    /// The user and the password of the URL.
+    authorization: Option<HeaderValue>,
 }
 
 impl Target {
     /// Errors: [`Error::Forward`], [`Error::Secret`].
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
-        let wrong = || Error::Forward(ClientError::Url { url: config.forward.clone() });
-        let uri = join(&config.forward, "/run/").map_err(Error::Forward)?;
+        let wrong = || Error::Forward(ClientError::url(&config.forward));
+        let (forward, authorization) = split_credentials(&config.forward);
+        let uri = join(&forward, "/run/").map_err(|_| wrong())?;
         let Parts { scheme, authority, path_and_query, .. } = uri.into_parts();
         let known = |scheme: &Scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme);
         let plain = |path: &PathAndQuery| path.query().is_none() && path.path().ends_with("/run/");
@@ -43,6 +46,7 @@ impl Target {
             path: path_and_query.filter(plain).ok_or_else(wrong)?.path().to_owned(),
             format: config.format,
             secret: Some(&config.secret).filter(|text| !text.is_empty()).map(|text| Secret::parse(text)).transpose()?,
+            authorization,
         })
     }
 
@@ -55,8 +59,23 @@ impl Target {
         self.authority.as_str()
     }
 
-    /// Returns the base URL of the service.
-    pub(super) fn root(&self) -> Uri {
+    /// Builds a cheap call of the service's base URL. An idle connection would occupy a service that serves one at a time.
+    pub(super) fn probe(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = Method::HEAD;
+        *request.uri_mut() = self.root();
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        self.authorize(request.headers_mut());
+        request
+    }
+
+    fn authorize(&self, headers: &mut HeaderMap) {
+        if let Some(value) = &self.authorization {
+            headers.insert(AUTHORIZATION, value.clone());
+        }
+    }
+
+    fn root(&self) -> Uri {
         let base = self.path.strip_suffix("run/").unwrap_or("/");
         let mut parts = Parts::default();
         parts.scheme = Some(self.scheme.clone());
@@ -76,6 +95,7 @@ impl Target {
         let mut headers = HeaderMap::with_capacity(16);
         headers.insert(ACCEPT, JSON);
         headers.insert(ATTEMPT, HeaderValue::from(attempt));
+        self.authorize(&mut headers);
         if let Some(trace) = &message.trace {
             headers.insert(TraceParent::HEADER, value(trace.as_str()));
         }
@@ -98,7 +118,7 @@ impl Target {
 
     fn uri(&self, message: &Message) -> Result<Uri, Error> {
         let path = format!("{}{}", self.path, path_segment(message.name.as_str()));
-        let wrong = |path: &str| Error::Url(ClientError::Url { url: path.to_owned() });
+        let wrong = |path: &str| Error::Url(ClientError::url(path));
         let mut parts = Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
@@ -168,6 +188,24 @@ mod tests {
             let error = target.map(drop).unwrap_err().to_string();
             assert!(error.starts_with("webhook.forward: \"") && error.ends_with(hint), "{error}");
         }
+    }
+
+    #[test]
+    fn user_and_password_are_sent_with_each_call_and_are_in_no_text() {
+        let forward = "http://user:p%40ss@service:3000/base".to_owned();
+        let target = Target::new(&Config { forward, ..Config::default() }).unwrap();
+        let message = Message::new(MessageId::parse("1").unwrap(), MessageName::parse("a").unwrap());
+        let call = target.request(&message, 1, UNIX_EPOCH).unwrap();
+        assert_eq!(
+            (call.uri().to_string().as_str(), target.authority()),
+            ("http://service:3000/base/run/a", "service:3000")
+        );
+        for request in [call, target.probe()] {
+            assert_eq!(request.headers()["authorization"], "Basic dXNlcjpwQHNz");
+            assert!(!format!("{request:?}").contains("dXNlc"), "{request:?}");
+        }
+        let wrong = Target::new(&Config { forward: "ftp://user:secret@service".to_owned(), ..Config::default() });
+        assert!(wrong.map(drop).unwrap_err().to_string().starts_with("webhook.forward: \"ftp://***@service\""));
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::header::{CONTENT_TYPE, LOCATION};
-use axum::http::{StatusCode, Uri};
+use axum::http::{Request, StatusCode};
+use bytes::Bytes;
+use http_body_util::Full;
 
 use super::absence::Absence;
 use super::gate::{CallPermit, Gate, pause};
@@ -12,7 +14,7 @@ use super::request::Target;
 use super::rules::{Change, Disposition, Health, Limits, Next, Outcome, Schedule, Warnings};
 use super::wire::{self, AnswerError, Meaning, Reply};
 use super::{Config, Error, Format, Metrics};
-use crate::http::{Answer, Backoff, Client, ClientError};
+use crate::http::{Answer, Backoff, Client, ClientError, has_credentials, hide_credentials};
 use crate::message::{Message, ReplyTo};
 use crate::relay::{self, Attributed, Context, Fallback, Relay, handler};
 use crate::sync::lock;
@@ -117,9 +119,9 @@ impl Webhook {
         self.0.target.authority()
     }
 
-    /// Returns the URL below which the service takes messages.
-    pub(super) fn root(&self) -> Uri {
-        self.0.target.root()
+    /// Returns a call that shows if the service answers.
+    pub(super) fn probe_call(&self) -> Request<Full<Bytes>> {
+        self.0.target.probe()
     }
 
     /// Delivers `message` to the service and sends the service's replies to the bus. Returns when the service has handled
@@ -356,6 +358,7 @@ fn answered(status: StatusCode, body: &[u8]) -> String {
 fn redirected(status: u16, answer: Result<Answer, ClientError>) -> Error {
     let location = answer.ok().and_then(|answer| answer.headers.get(LOCATION).cloned());
     let location = location.map_or("an unknown location".to_owned(), |location| wire::excerpt(location.as_bytes()));
+    let location = if has_credentials(&location) { hide_credentials(&location) } else { location };
     Error::Redirected { status, location }
 }
 

@@ -2,11 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Method, Request};
-use bytes::Bytes;
-use http_body_util::Full;
-
 use super::gate::Pulse;
 use super::rules::{Health, Outcome};
 use super::service::Webhook;
@@ -121,12 +116,7 @@ impl Webhook {
 
     /// Makes a cheap call, whose answer may be anything but that of a gateway without a service.
     async fn probe(&self, client: &Client) -> Probe {
-        let mut request = Request::new(Full::new(Bytes::new()));
-        *request.method_mut() = Method::HEAD;
-        *request.uri_mut() = self.root();
-        // An idle connection would occupy a service that serves one at a time.
-        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        match client.call(request).await {
+        match client.call(self.probe_call()).await {
             Ok(answer) => match Outcome::Status(answer.status.as_u16()).health() {
                 Health::Alive => Probe::Answers,
                 Health::Failing => Probe::IsSilent(format!("it answers a probe with {}", answer.status.as_u16())),

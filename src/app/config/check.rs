@@ -1,14 +1,18 @@
 //! Checks of values beyond their type, by key.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
-use axum::http::Uri;
+use axum::http::{HeaderName, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use toml::Value;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+
+use crate::http::access::network;
+use crate::http::{has_credentials, split_credentials};
 
 /// Maximum of every time: one year.
 const TIME_MS_MAX: i64 = 365 * 24 * 60 * 60 * 1000;
@@ -28,6 +32,8 @@ pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
         Value::Integer(number) => check_number(key, *number),
         Value::String(text) => check_text(key, text),
         Value::Array(values) if key == "streams.subscriptions_webhook_allowed" => check_allowed(values),
+        Value::Array(values) if key == "http.trusted_proxies" => check_networks(values),
+        Value::Array(values) if key == "streams.cors_headers" => check_headers(values),
         Value::Array(_) | Value::Boolean(_) | Value::Float(_) | Value::Datetime(_) | Value::Table(_) => Ok(()),
     }
 }
@@ -57,14 +63,15 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
         ),
         "webhook.forward" => (
             text.is_empty() || is_url(text, &["http", "https"]),
-            "an http or https URL without a query, such as http://127.0.0.1:3000, or an empty string",
+            "an http or https URL without a query, such as http://127.0.0.1:3000 or http://user:p%40ssword@service, or an \
+             empty string",
         ),
         "webhook.secret" => {
             (text.is_empty() || is_secret(text), "whsec_ and 24 to 64 bytes in base64, or an empty string")
         }
         "streams.public_url" => (
-            text.is_empty() || is_url(text, &["http", "https"]),
-            "an http or https URL without a query, such as https://streams.example.com, or an empty string",
+            text.is_empty() || is_url(text, &["http", "https"]) && !has_credentials(text),
+            "an http or https URL without credentials and query, such as https://streams.example.com, or an empty string",
         ),
         "bus.advertise" => (
             text.is_empty() || is_address(text) && !text.ends_with(":0"),
@@ -98,16 +105,30 @@ fn check_allowed(values: &[Value]) -> Result<(), String> {
     }
 }
 
+fn check_networks(values: &[Value]) -> Result<(), String> {
+    match values.iter().all(|value| value.as_str().is_some_and(|text| network(text).is_some())) {
+        true => Ok(()),
+        false => Err("expected networks such as 10.1.0.0/16, or addresses".to_owned()),
+    }
+}
+
+fn check_headers(values: &[Value]) -> Result<(), String> {
+    match values.iter().all(|value| value.as_str().is_some_and(|text| HeaderName::from_str(text).is_ok())) {
+        true => Ok(()),
+        false => Err("expected names of headers such as x-api-key, or *".to_owned()),
+    }
+}
+
 fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 fn is_url(text: &str, schemes: &[&str]) -> bool {
+    let (text, _) = split_credentials(text);
     let Ok(url) = text.parse::<Uri>() else { return false };
     let Some(authority) = url.authority() else { return false };
     let scheme_is_valid = url.scheme_str().is_some_and(|scheme| schemes.contains(&scheme));
-    let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
-    let port = host_and_port.strip_prefix(authority.host()).unwrap_or_default();
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
     // Uri::port returns None for a port that is not a number, so the text is checked.
     let port_is_valid = port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok());
     scheme_is_valid && port_is_valid && !authority.host().is_empty() && !text.contains(['?', '#'])
@@ -175,7 +196,12 @@ mod tests {
                 "ws://exocom:abc",
             ],
         );
-        check_all("webhook.forward", &["", "http://service"], &["ws://service"]);
+        check_all(
+            "webhook.forward",
+            &["", "http://service", "http://user:p%40ss^@service"],
+            &["ws://service", "http://user:p/ss@service", "http://user:p?ss@service", "http://user:pass@"],
+        );
+        check_all("streams.public_url", &["", "https://streams.example"], &["https://user:pass@streams.example"]);
     }
 
     #[test]
@@ -226,6 +252,18 @@ mod tests {
         assert_eq!(check_list(&["10.1.0.0/16", "fd00::/8", "192.168.0.1", "::1", "worker.internal"]), Ok(()));
         for wrong in ["", "10.0.0.0/33", "host:80", "http://host", "two hosts"] {
             assert!(check_list(&["10.1.0.0/16", wrong]).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_a_network_or_an_address_and_a_header_has_a_name() {
+        let check_list = |key: &str, text: &str| check(key, &Value::Array(vec![Value::String(text.to_owned())]));
+        for (key, good, bad) in [
+            ("http.trusted_proxies", ["10.1.0.0/16", "::1", "0.0.0.0/0"], ["", "10.0.0.0/33", "proxy.internal"]),
+            ("streams.cors_headers", ["*", "x-api-key", "Traceparent"], ["", "two words", "a:b"]),
+        ] {
+            good.iter().for_each(|text| assert_eq!(check_list(key, text), Ok(()), "{key} {text}"));
+            bad.iter().for_each(|text| assert!(check_list(key, text).is_err(), "{key} {text}"));
         }
     }
 

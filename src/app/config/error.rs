@@ -63,6 +63,17 @@ pub enum Error {
         /// The layer that asks for the disk store.
         origin: Origin,
     },
+    /// The broker would get two kinds of credentials in one header.
+    #[error(
+        "bus.url ({url}) has a user or a password, and bus.token is set ({token}): the broker gets one of them; remove the \
+         other"
+    )]
+    TwoCredentials {
+        /// The layer that has the URL.
+        url: Origin,
+        /// The layer that has the token.
+        token: Origin,
+    },
     /// A broker address is set but there is no embedded broker.
     #[error("{flag} needs --bus embedded: bus.url is {url:?} ({origin})")]
     NoEmbeddedBroker {

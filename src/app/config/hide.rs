@@ -2,6 +2,8 @@
 
 use toml::Value;
 
+use crate::http::hide_credentials;
+
 /// The replacement for a secret.
 const HIDDEN: &str = "***";
 
@@ -12,18 +14,16 @@ pub(super) fn hide(key: &str, value: &Value) -> Value {
     match value {
         Value::String(text) if secret && text.is_empty() => value.clone(),
         _ if secret && unset => value.clone(),
-        Value::String(text) if !secret => Value::String(hide_userinfo(text)),
+        Value::String(text) if !secret && is_url(key, text) => Value::String(hide_credentials(text)),
+        Value::Array(items) if !secret => items.iter().map(|item| hide(key, item)).collect::<Vec<_>>().into(),
         other if !secret => other.clone(),
         _ => Value::String(HIDDEN.to_owned()),
     }
 }
 
-/// Turns `http://user:password@host/` into `http://***@host/`.
-fn hide_userinfo(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let Some(at) = rest[..authority_end].rfind('@') else { return text.to_owned() };
-    format!("{scheme}://{HIDDEN}{}", &rest[at..])
+/// Returns true if the value is a URL, or was meant to be one.
+fn is_url(key: &str, text: &str) -> bool {
+    text.contains("://") || ["bus.url", "webhook.forward", "streams.public_url"].contains(&key)
 }
 
 #[cfg(test)]
@@ -47,5 +47,10 @@ mod tests {
         check("bus.url", "http://exocom:3100/a@b", "http://exocom:3100/a@b");
         check("bus.url", "wss://user:p@exocom/services", "wss://***@exocom/services");
         check("bus.url", "embedded", "embedded");
+        check("bus.url", "user:p@exocom", "***@exocom");
+        check("webhook.forward", "http://user:p/x@exocom", "http://***@exocom");
+        check("relay.role", "users@home", "users@home");
+        let list = |url: &str| Value::Array(vec![Value::String(url.to_owned())]);
+        assert_eq!(hide("streams.cors_origins", &list("http://user:p@page")), list("http://***@page"));
     }
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::given::{Given, Value};
 use super::merge::{Leaf, Merge};
 use super::{Config, Error, Errors, Origin, environment, file};
+use crate::http::has_credentials;
 
 /// The default configuration file.
 const FILE_NAME: &str = "exorelay.toml";
@@ -105,13 +106,18 @@ fn inconsistencies(merge: &Merge, purpose: Purpose) -> Vec<Error> {
     if store.value.as_str() == Some("disk") && merge.leaf("streams.data_dir").value.as_str() == Some("") {
         errors.push(Error::NoDataDir { origin: store.origin.clone() });
     }
+    let (bus, token) = (merge.leaf("bus.url"), merge.leaf("bus.token"));
+    let is_http = bus.value.as_str().is_some_and(|url| url.starts_with("http") && has_credentials(url));
+    if is_http && token.value.as_str() != Some("") {
+        errors.push(Error::TwoCredentials { url: bus.origin.clone(), token: token.origin.clone() });
+    }
     if purpose == Purpose::Other {
         return errors;
     }
     if merge.leaf("relay.role").value.as_str() == Some("") {
         errors.push(Error::RoleMissing);
     }
-    let (broker, bus) = (merge.leaf("broker.address"), merge.leaf("bus.url"));
+    let broker = merge.leaf("broker.address");
     if matches!(broker.origin, Origin::Flag(_)) && bus.value.as_str() != Some("embedded") {
         let url = super::hide::hide("bus.url", &bus.value);
         errors.push(Error::NoEmbeddedBroker {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -11,7 +12,7 @@ use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
 use crate::broker::ACKS_HEADER;
 use crate::bus::Error;
-use crate::http::{ClientError, tls};
+use crate::http::{ClientError, split_credentials, tls};
 
 /// Default path, as brokers of the WebSocket era expect it. exo 3.
 const PATH: &str = "/services";
@@ -41,12 +42,15 @@ pub(super) struct Target {
     /// Host and port, for error messages.
     pub(super) authority: String,
     pub(super) port: u16,
+    /// The user and the password of the URL.
+    authorization: Option<HeaderValue>,
 }
 
 impl Target {
     /// Parses a `ws` or `wss` URL. The path is optional, and so is the port: 80, or 443 with TLS. Returns `None` for any
     /// other URL.
     pub(super) fn parse(url: &str) -> Option<Self> {
+        let (url, authorization) = split_credentials(url);
         let uri: Uri = url.parse().ok()?;
         let default_port = match uri.scheme_str()? {
             "ws" => 80,
@@ -60,12 +64,15 @@ impl Target {
             "" | "/" => format!("{}://{}{PATH}", uri.scheme_str()?, uri.authority()?).parse().ok()?,
             _ => uri,
         };
-        Some(Self { uri, authority, port })
+        Some(Self { uri, authority, port, authorization })
     }
 
     fn request(&self) -> Result<Request, tungstenite::Error> {
         let mut request = self.uri.clone().into_client_request()?;
         request.headers_mut().insert(ACKS_HEADER, HeaderValue::from_static("1"));
+        if let Some(value) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, value.clone());
+        }
         Ok(request)
     }
 
@@ -140,6 +147,16 @@ mod tests {
         check("ws://exocom:3100/", Some(("exocom:3100", "/services")));
         check("wss://exocom/base/services", Some(("exocom:443", "/base/services")));
         check("ws://[::1]:3100", Some(("[::1]:3100", "/services")));
+    }
+
+    #[test]
+    fn user_and_password_are_sent_with_the_handshake_and_are_not_in_the_address() {
+        check("ws://user:secret@exocom:3100", Some(("exocom:3100", "/services")));
+        let target = Target::parse("ws://user:secret@exocom:3100").unwrap();
+        let request = target.request().unwrap();
+        assert_eq!(request.headers()["authorization"], "Basic dXNlcjpzZWNyZXQ=");
+        assert_eq!(request.headers()["host"], "exocom:3100");
+        assert!(!format!("{target:?}{request:?}").contains("c2VjcmV0"));
     }
 
     #[test]

@@ -4,13 +4,14 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use axum::http::header::{HOST, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, HOST, RETRY_AFTER};
 use axum::http::uri::{Authority, PathAndQuery};
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 
+use super::credentials::split_credentials;
 use super::error::{ClientError, innermost};
 use super::pool::Pool;
 use super::tls;
@@ -71,11 +72,14 @@ impl Client {
         Self { plain: Pool::new(limits.connect_timeout), secure: Arc::new(OnceLock::new()), limits }
     }
 
-    /// Makes the call and reads the whole answer, whatever its status.
+    /// Makes the call and reads the whole answer, whatever its status. A user and a password in the URL are sent as Basic
+    /// authorization, unless the request has one.
     /// Not cancel-safe: a dropped call may have reached the other side.
-    pub async fn call(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
-        let Some(authority) = request.uri().authority().cloned() else {
-            return Err(ClientError::Url { url: request.uri().to_string() });
+    pub async fn call(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
+        let authority = match request.uri().authority() {
+            Some(authority) if authority.as_str().contains('@') => authorize(&mut request)?,
+            Some(authority) => authority.clone(),
+            None => return Err(ClientError::url(&request.uri().to_string())),
         };
         let timeout = self.limits.timeout;
         let call = async {
@@ -86,7 +90,7 @@ impl Client {
                     Err(ClientError::TlsMissing { authority: authority.to_string() })
                 }
                 Some("https") => Box::pin(self.call_secure(request, &authority)).await,
-                _ => Err(ClientError::Url { url: request.uri().to_string() }),
+                _ => Err(ClientError::url(&request.uri().to_string())),
             }
         };
         match tokio::time::timeout(timeout, call).await {
@@ -101,9 +105,7 @@ impl Client {
         authority: &Authority,
     ) -> Result<Answer, ClientError> {
         if !request.headers().contains_key(HOST) {
-            let url = || ClientError::Url { url: authority.to_string() };
-            let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-            let host = HeaderValue::from_str(host).map_err(|_| url())?;
+            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| ClientError::url(authority.as_str()))?;
             request.headers_mut().insert(HOST, host);
         }
         let path = request.uri().path_and_query().cloned();
@@ -134,7 +136,19 @@ impl Client {
 /// Errors: [`ClientError::Url`].
 pub(crate) fn join(base: &str, path: &str) -> Result<Uri, ClientError> {
     let url = format!("{}{path}", base.trim_end_matches('/'));
-    url.parse().map_err(|_| ClientError::Url { url })
+    url.parse().map_err(|_| ClientError::url(&url))
+}
+
+/// Moves user and password from the URL to a header. Returns the rest of the authority.
+fn authorize(request: &mut Request<Full<Bytes>>) -> Result<Authority, ClientError> {
+    let (url, authorization) = split_credentials(&request.uri().to_string());
+    let uri: Uri = url.parse().map_err(|_| ClientError::url(&url))?;
+    let authority = uri.authority().cloned().ok_or_else(|| ClientError::url(&url))?;
+    *request.uri_mut() = uri;
+    if let (Some(value), false) = (authorization, request.headers().contains_key(AUTHORIZATION)) {
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+    Ok(authority)
 }
 
 fn secure_client(limits: ClientLimits) -> reqwest::Client {

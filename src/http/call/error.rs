@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
+use super::credentials::hide_credentials;
+
 /// Failure of a call. The server may have seen the request, except after [`ClientError::Connect`],
 /// [`ClientError::TlsMissing`] and [`ClientError::Url`].
 #[derive(Debug, Clone, thiserror::Error)]
@@ -11,7 +13,7 @@ pub enum ClientError {
     /// The URL has no host, or another scheme than http and https.
     #[error("{url:?} is not an http or https URL")]
     Url {
-        /// The URL.
+        /// The URL, with its credentials hidden.
         url: String,
     },
     /// The connection could not be opened.
@@ -54,6 +56,13 @@ pub enum ClientError {
         /// The limit.
         bytes_max: usize,
     },
+}
+
+impl ClientError {
+    /// Returns the error for a text that is not a URL to call; credentials in it are hidden.
+    pub(crate) fn url(text: &str) -> Self {
+        Self::Url { url: hide_credentials(text) }
+    }
 }
 
 /// Returns the last cause of the chain, which is the most specific.

@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::credentials::hide_credentials;
 use public::{embedded_v4, special_purpose};
 
 /// The reason a URL may not be called. The message is for the person who supplied the URL.
@@ -97,7 +98,7 @@ impl SsrfGuard {
     /// Checks a URL without resolving its host name, and returns it parsed. Errors: [`UrlRejected`].
     pub(crate) fn check(&self, text: &str) -> Result<Url, UrlRejected> {
         let malformed =
-            |cause: &dyn ToString| UrlRejected::Malformed { url: text.to_owned(), cause: cause.to_string() };
+            |cause: &dyn ToString| UrlRejected::Malformed { url: hide_credentials(text), cause: cause.to_string() };
         let url = Url::parse(text).map_err(|error| malformed(&error))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(UrlRejected::Credentials);
