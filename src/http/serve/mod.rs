@@ -2,6 +2,7 @@
 
 mod answering;
 mod closing;
+mod connection;
 mod descriptors;
 mod framing;
 mod live;

@@ -58,6 +58,12 @@ struct Discarding {
 }
 
 impl Unread {
+    /// Creates the state of a connection, and its clone for the end that discards.
+    pub(super) fn pair() -> (Self, Self) {
+        let unread = Self::default();
+        (unread.clone(), unread)
+    }
+
     /// Begins a request. Returns it with a body that hands what is left of it to `self`.
     pub(super) fn begin(&self, request: Request<Incoming>) -> Request<Body> {
         let is_awaited = request.headers().contains_key(EXPECT);
