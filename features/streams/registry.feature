@@ -40,3 +40,14 @@ Feature: The registry of streams
     When I delete "__registry__"
     Then I get 405 with the problem "method-not-allowed" and the words "can be read and followed"
     And the header "allow" is "GET, HEAD, OPTIONS"
+
+  Scenario: A fresh server has one
+    Then the registry lists "__registry__"
+
+  Scenario: Rows of streams that are gone leave after a set time
+    Given a streams server with registry_gone_ms 50
+    And the stream "secret" as application/json
+    And the stream "orders" as application/json
+    When I delete "secret"
+    Then the rows of "secret" are gone after a while
+    And the registry lists "orders, __registry__"

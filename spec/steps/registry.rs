@@ -61,6 +61,15 @@ async fn shows_the_end(world: &mut World, stream: String, reason: String) {
     .await;
 }
 
+#[then(regex = r#"^the rows of "([^"]+)" are gone after a while$"#)]
+async fn rows_leave(world: &mut World, stream: String) {
+    let world = &*world;
+    eventually(stream.clone(), || async {
+        messages(world).await.iter().all(|message| message["key"] != stream.as_str()).then_some(())
+    })
+    .await;
+}
+
 #[then(regex = r#"^the follower gets a row of "([^"]+)"$"#)]
 async fn follower_gets_row(world: &mut World, stream: String) {
     let follower = world.follower.as_mut().expect("somebody follows");

@@ -175,7 +175,7 @@ pub enum Error {
         cause: String,
     },
     /// The server has no list of its streams.
-    #[error("{url} has no registry: the server does not support it or has never had a stream")]
+    #[error("{url} has no registry: the server does not support it, or it is switched off")]
     NoRegistry {
         /// The server's base URL.
         url: String,

@@ -53,6 +53,11 @@ pub(super) async fn read(server: &Server) -> Result<Rows, Error> {
     loop {
         let page = with_query(&url, &[("offset", &offset)])?;
         let called = server.call(|client| client.get(page.clone())).await;
+        if offset != "-1" && matches!(called, Err(Error::StreamRefused { status: 410, .. })) {
+            // The server has begun a new registry between two pages.
+            (rows, offset) = (Rows::default(), "-1".to_owned());
+            continue;
+        }
         let mut response = called.map_err(|error| match error {
             Error::StreamRefused { status: 404, .. } => Error::NoRegistry { url: server.root().to_owned() },
             error => error,

@@ -9,7 +9,7 @@ use axum::http::Request;
 use serde_json::Value;
 use tower_service::Service;
 
-use super::world::{append, config, create, path, seen, text, text_stream, until};
+use super::world::{append, config, create, get, path, seen, text, text_stream, until};
 use crate::store::test_store::{OnCommit, TestStore};
 use crate::store::{MemoryStore, Store};
 use crate::streams::{
@@ -228,6 +228,7 @@ async fn a_follower_of_it_learns_of_a_compaction() {
     let streams = Streams::in_memory(Config { registry_gone_bytes_max: 1, ..config() });
     create(&streams, "a", &text_stream()).await.unwrap();
     let mut reader = streams.read(&path(REGISTRY), Begin::Now).unwrap();
+    let before = streams.describe(&path(REGISTRY)).unwrap().next;
     for _ in 0..4 {
         create(&streams, "b", &text_stream()).await.unwrap();
         streams.delete(&path("b")).await.unwrap();
@@ -235,5 +236,6 @@ async fn a_follower_of_it_learns_of_a_compaction() {
     let compacted = |reader: &crate::streams::Reader| reader.position_and_end().is_err();
     until("it is compacted", || compacted(&reader)).await;
     assert!(matches!(reader.take(usize::MAX).await, Err(Error::Refused(Refusal::NotFound { .. }))));
+    assert_eq!(get(&streams, &format!("/v1/stream/{REGISTRY}?offset={before}")).await.status(), 410);
     assert_eq!(listed(&streams).await.keys().collect::<Vec<_>>(), ["a"]);
 }
