@@ -9,15 +9,13 @@ use super::read_view::{Deleted, End, ReadableStream};
 use super::rules::Refusal;
 use super::segments::{Found, read_segments};
 use super::shared::Shared;
-use super::wire::{Begin, ContentType, Lifetime, Offset};
+use super::wire::{Begin, ContentType, Following, Kind, Lifetime, Offset, text_until};
 
 /// A position in one life of a stream. As long as there is a reader, a stream with a `Stream-TTL` does not expire.
 pub struct Reader {
     shared: Shared,
     stream: Arc<ReadableStream>,
     position: u64,
-    /// True if a read inside an append returns the rest of it, and not the whole of it.
-    cuts_appends: bool,
     _in_use: Option<InUse>,
 }
 
@@ -57,13 +55,7 @@ impl Reader {
         };
         let idle = matches!(stream.lifetime, Lifetime::Idle { .. });
         let in_use = idle.then(|| InUse::begin(shared, &stream)).transpose()?;
-        Ok(Self { shared: shared.clone(), stream, position, cuts_appends: false, _in_use: in_use })
-    }
-
-    /// Goes on exactly at its position from now on, also inside an append: events of text end between characters, which need
-    /// not be between appends.
-    pub(super) fn cutting_appends(self) -> Self {
-        Self { cuts_appends: true, ..self }
+        Ok(Self { shared: shared.clone(), stream, position, _in_use: in_use })
     }
 
     /// The media type of the stream.
@@ -83,7 +75,7 @@ impl Reader {
 
     /// Returns the content from the current position on, and advances past it: whole appends of at most `bytes_max` bytes
     /// in all, but at least one append if there is one. From a position inside an append, the whole of it is returned, as if
-    /// the reader had been at its beginning. Errors: [`Error::Refused`] if the stream was deleted, [`Error::Damaged`],
+    /// the reader had been at its beginning, unless an event of text ended there. Errors: [`Error::Refused`] if the stream was deleted, [`Error::Damaged`],
     /// [`Error::StoreRead`]. Cancel-safe.
     pub async fn take(&mut self, bytes_max: usize) -> Result<Slice, Error> {
         let end = alive(&self.stream)?;
@@ -159,9 +151,22 @@ impl Reader {
         self.stream.wait_for(move |end| end.tail > position || end.closed || end.deleted.is_some()).await;
     }
 
+    /// Returns true for a position inside an append at which events of text end, because the rest of the append waits for
+    /// what follows. A reader that goes on there, in any way, gets just that rest.
+    async fn is_between_events(&self, position: u64, end: u64) -> bool {
+        if self.content_type().kind() != Kind::Text {
+            return false;
+        }
+        let append = read_segments(self.shared.store(), &self.stream, (position, end), 1).await;
+        let rest = append.map(|append| append.cut_before(position).chunks.concat());
+        rest.is_ok_and(|rest| text_until(&rest, Following::More) == Some(0))
+    }
+
     async fn read(&self, start: u64, end: u64, bytes_max: usize) -> Result<Found, Error> {
-        let read = read_segments(self.shared.store(), &self.stream, (start, end), bytes_max).await;
-        let read = read.map(|found| if self.cuts_appends { found.cut_before(start) } else { found });
+        let read = match read_segments(self.shared.store(), &self.stream, (start, end), bytes_max).await {
+            Ok(found) if found.start < start && self.is_between_events(start, end).await => Ok(found.cut_before(start)),
+            read => read,
+        };
         read.or_else(|error| {
             // A read may fail because the stream was removed meanwhile: that is no fault of the store.
             alive(&self.stream)?;

@@ -18,7 +18,7 @@ use crate::streams::event_cache::{CachedEvents, EventKey};
 use crate::streams::metrics::LiveReader;
 use crate::streams::reader::{Reader, Slice};
 use crate::streams::service::Streams;
-use crate::streams::wire::{Control, Following, Form, Kind, control_event, data_event, header, joined, text_until};
+use crate::streams::wire::{Control, Following, Form, control_event, data_event, header, joined, text_until};
 
 /// Follows the stream from the reader's position on, until the stream ends, the connection has lasted long enough, or the
 /// server shuts down. The last event always has the offset to continue at. Errors: the first content cannot be read.
@@ -34,7 +34,7 @@ pub(super) async fn follow(
         _live_reader: LiveReader::begin(streams.metrics()),
         streams: streams.clone(),
         form: Form::of(reader.content_type()),
-        reader: if reader.content_type().kind() == Kind::Text { reader.cutting_appends() } else { reader },
+        reader,
         client_cursor,
         waiting: Bytes::new(),
         next: Next::Read,

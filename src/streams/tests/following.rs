@@ -134,16 +134,32 @@ async fn a_slow_reader_of_events_holds_one_batch_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn events_of_text_go_on_exactly_where_they_ended_inside_an_append() {
+async fn readers_of_every_kind_go_on_where_an_event_of_text_ended_inside_an_append() {
     let streams = Streams::in_memory(config());
     create(&streams, "a", &text_stream()).await.unwrap();
-    append(&streams, "a", "abc").await.unwrap();
-    let end = append(&streams, "a", "def").await.unwrap().next;
-    for (position, expected) in [(1, "bcdef"), (3, "def"), (4, "ef")] {
-        let at = Offset::at(end.era(), position);
+    for part in [&b"caf\xc3"[..], b"\xa9\r", b"\n!"] {
+        streams.append(&path("a"), &text(), Bytes::from_static(part)).await.unwrap();
+    }
+    let era = streams.describe(&path("a")).unwrap().next.era();
+    // Elsewhere inside an append, they get the whole of it.
+    for (position, expected) in [(1, "café\r\n!"), (3, "é\r\n!"), (4, "\u{a9}"), (5, "\r\n!"), (7, "\n!")] {
+        let at = Offset::at(era, position);
         let mut body = get(&streams, &format!("/v1/stream/a?offset={at}&live=sse")).await.into_body();
         let events = next_events(&mut body).await.unwrap();
-        assert!(events.contains(&format!("data:{expected}\n")), "{events}");
+        let lines: Vec<&str> = events.split("\n\n").next().unwrap().lines().collect();
+        let data: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("data:")).collect();
+        for live in ["", "&live=long-poll"] {
+            let answer = get(&streams, &format!("/v1/stream/a?offset={at}{live}")).await;
+            let bytes = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+            match std::str::from_utf8(&bytes) {
+                Ok(read) => {
+                    assert_eq!(read, expected, "{position} {live}");
+                    assert_eq!(data.join("\n"), expected.replace("\r\n", "\n"), "{position}");
+                }
+                // It begins inside the character.
+                Err(_) => assert_eq!((position, &bytes[..]), (4, &b"\xa9\r\n!"[..])),
+            }
+        }
     }
 }
 

@@ -127,3 +127,16 @@ async fn a_line_break_that_is_split_over_appends_is_one() {
 async fn text_of_another_charset_arrives_as_its_bytes() {
     check("text/plain; charset=iso-8859-1", &[b"caf\xe9", b"\r", b" \xff"]).await;
 }
+
+#[tokio::test]
+async fn what_events_cannot_hold_as_text_arrives_as_its_bytes() {
+    check("text/plain", &[b"a", b"50%\r", b"100%\n", b"\xff", b"b"]).await;
+    check("text/plain", &[b"caf\xc3", b"!"]).await;
+    check("text/plain; charset=utf-8", &[b"\xa9 begins inside", b" a character"]).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_inside_a_character_or_a_line_break_is_whole() {
+    check("text/plain", &[b"caf\xc3"]).await;
+    check("text/plain", &[b"a", b"\r"]).await;
+}
