@@ -1,9 +1,7 @@
 //! A limit on how often a line is logged.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use crate::sync::lock;
 
 /// Time in which at most [`LINES_MAX`] lines are logged.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -33,7 +31,7 @@ impl LogLimit {
     }
 
     fn admit_at(&self, now: Instant) -> Option<u64> {
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut state.begun {
             Some((begun, lines)) if now.saturating_duration_since(*begun) < INTERVAL => {
                 if *lines == LINES_MAX {

@@ -16,7 +16,7 @@ pub struct Verified {
     pub streams: u64,
     /// Bytes of content that were read and are as they were written.
     pub content_bytes: u64,
-    /// What is damaged, a sentence each.
+    /// The damage that was found, a sentence each.
     pub faults: Vec<String>,
 }
 

@@ -24,7 +24,6 @@ use tokio_util::task::TaskTracker;
 
 use super::answering::{Answering, Answers, Caller, Peer};
 use super::closing::CloseControl;
-use super::descriptors::{Admission, is_for_operators, refusal};
 use super::framing;
 use super::live::{Source, send_chunks};
 use super::metrics::Counted;
@@ -42,7 +41,7 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 /// Dropping the future closes the connection.
 pub(super) async fn serve_connection(
     stream: Stalled<TcpStream>,
-    (peer, permit, counted, admission): (SocketAddr, ConnectionPermit, Option<Counted>, Admission),
+    (peer, permit, counted): (SocketAddr, ConnectionPermit, Option<Counted>),
     http: http1::Builder,
     answers: Arc<dyn Answers>,
     (stop, connections): (CancellationToken, TaskTracker),
@@ -50,8 +49,6 @@ pub(super) async fn serve_connection(
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     let connection = SharedConnection::new(stream);
     let (kept, lent) = (permit.clone(), connection.clone());
-    // The admission is held until the connection ends.
-    let (reserved, _admission) = (matches!(admission, Admission::Reserved { .. }), admission);
     let caller = Caller { peer: Peer(peer), worker: permit.worker().cloned() };
     let (unread, discarded) = Unread::pair();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -68,7 +65,6 @@ pub(super) async fn serve_connection(
         }
         let answering = match malformed {
             Some(problem) => refused(problem),
-            None if reserved && !is_for_operators(request.uri().path()) => Box::pin(ready(refusal())),
             None => answers.answer(request, caller.clone()),
         };
         answering.map(move |mut response| {

@@ -4,11 +4,15 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::{IntoResponse, Response};
+use axum::body::Body;
+use axum::http::Request;
+use axum::response::IntoResponse;
+use hyper::server::conn::http1;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::answering::{Answering, Answers, Caller};
 use crate::http::{Kind, Problem};
 use crate::log_limit::LogLimit;
 
@@ -24,12 +28,12 @@ const RESERVED_MAX: u64 = 128;
 const RESERVED_CONNECTIONS_MAX: usize = 6;
 
 /// Timeout for the headers of a request on a reserved descriptor.
-pub(super) const RESERVED_HEADER_TIMEOUT: Duration = Duration::from_millis(300);
+const RESERVED_HEADER_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Admission of connections by the number of open files.
 ///
 /// The system gives a new file the lowest free number, so the number of a new socket is at most the number of open files of the
-/// process, whoever opened them.
+/// process, for whatever purpose they were opened.
 pub(super) struct Descriptors {
     limit: u64,
     reserved: Arc<Semaphore>,
@@ -77,15 +81,34 @@ fn is_reserved(number: u64, limit: u64) -> bool {
     number >= limit.saturating_sub((limit / RESERVED_PART).clamp(RESERVED_MIN, RESERVED_MAX))
 }
 
-/// Returns true if requests for the path are answered on a reserved descriptor.
-pub(super) fn is_for_operators(path: &str) -> bool {
-    OPERATIONS.contains(&path)
+impl Admission {
+    /// Limits a connection to the service that it gets, and returns what answers its requests.
+    pub(super) fn limit(self, http: &mut http1::Builder, answers: &Arc<dyn Answers>) -> Arc<dyn Answers> {
+        match self {
+            Self::Full => Arc::clone(answers),
+            Self::Reserved { _place } => {
+                http.keep_alive(false).header_read_timeout(RESERVED_HEADER_TIMEOUT);
+                Arc::new(ForOperators { answers: Arc::clone(answers), _place })
+            }
+        }
+    }
 }
 
-/// Answers any other request.
-pub(super) fn refusal() -> Response {
-    let detail = "this process has too many open files and connections; try again later";
-    Problem::new(Kind::Unavailable, detail).retry_after(Duration::from_secs(1)).into_response()
+/// Answers requests for operators, and refuses all others. Lives as long as its connection.
+struct ForOperators {
+    answers: Arc<dyn Answers>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Answers for ForOperators {
+    fn answer(&self, request: Request<Body>, caller: Caller) -> Answering {
+        if OPERATIONS.contains(&request.uri().path()) {
+            return self.answers.answer(request, caller);
+        }
+        let detail = "this process has too many open files and connections; try again later";
+        let refusal = Problem::new(Kind::Unavailable, detail).retry_after(Duration::from_secs(1));
+        Box::pin(std::future::ready(refusal.into_response()))
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answering::Answers;
 use super::connection::serve_connection;
-use super::descriptors::{Admission, Descriptors, RESERVED_HEADER_TIMEOUT};
+use super::descriptors::{Admission, Descriptors};
 use super::metrics::{Counted, ListenerMetrics};
 use super::permit::ConnectionPermit;
 use super::stalled::Stalled;
@@ -267,12 +267,10 @@ impl Accepting {
         let permit = ConnectionPermit::new(permit, slot, self.counted.as_ref().map(Counted::connected));
         let tasks = (self.stop.clone(), self.connections.clone());
         let mut http = self.http.clone();
-        if let Admission::Reserved { .. } = admission {
-            http.keep_alive(false).header_read_timeout(RESERVED_HEADER_TIMEOUT);
-        }
-        let served = (peer, permit.clone(), self.counted.clone(), admission);
+        let answers = admission.limit(&mut http, &self.answers);
+        let served = (peer, permit.clone(), self.counted.clone());
         http.timer(ConnectionTimer::new());
-        let serving = serve_connection(stream, served, http, Arc::clone(&self.answers), tasks);
+        let serving = serve_connection(stream, served, http, answers, tasks);
         permit.spawn(&self.connections, serving);
         Ok(())
     }

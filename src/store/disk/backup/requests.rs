@@ -1,4 +1,4 @@
-//! Requests for backups, as files in the data folder: whoever may write there may ask, over no network.
+//! Requests for backups, as files in the data folder, and over no network: a process that may write there may ask.
 //!
 //! The file [`REQUEST`] names the target. The process that has the store open answers with the file [`STATUS`], first while it
 //! copies, and at last with the outcome. Both are replaced as a whole, and removed at the end.
