@@ -50,7 +50,7 @@ Feature: Appending
     Then I get 413 with the problem "body-too-large" and the words "limit of 100 bytes"
 
   Scenario: Not enough space
-    Given a streams server with content_bytes_max 100
+    Given a streams server with content_bytes_max 1000
     And the stream "notes" as text/plain
-    When I append 101 bytes to "notes"
+    When I append 1001 bytes to "notes"
     Then I get 507 with the problem "full"

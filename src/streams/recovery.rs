@@ -62,12 +62,15 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
     Ok((ledger, view))
 }
 
+/// The producers of a stream, with their ids.
+type Producers = Vec<(Arc<str>, ProducerEntry)>;
+
 /// A stream as the store has it.
 struct StoredStream {
     path: StreamPath,
     entry: StreamEntry,
     tail: u64,
-    producers: Vec<(Arc<str>, ProducerEntry)>,
+    producers: Producers,
 }
 
 /// Fills the view on a thread that reads and the ledger on this one: each takes a second for a million streams. Returns the
@@ -159,8 +162,8 @@ impl Damage {
 }
 
 /// Reads all producers, by log. A log without a stream is a remainder of a deletion.
-fn read_producers(store: &dyn Store) -> Result<HashMap<u64, Vec<(Arc<str>, ProducerEntry)>>, Error> {
-    let mut producers: HashMap<u64, Vec<(Arc<str>, ProducerEntry)>> = HashMap::new();
+fn read_producers(store: &dyn Store) -> Result<HashMap<u64, Producers>, Error> {
+    let mut producers: HashMap<u64, Producers> = HashMap::new();
     each(store, PRODUCERS, |key, value| {
         let (log, id) = log_of_producer_key(key)?;
         producers.entry(log).or_default().push((id.into(), ProducerEntry::read(value)?));
