@@ -53,3 +53,14 @@ Feature: A service that does not answer
     When the service answers every message
     Then the service has got "hello" 2 times
     And there are no dead letters
+
+  Scenario: A sidecar says at once that its service fails, once for many failures, and that it does not any more
+    Given the setting EXORELAY__WEBHOOK__RETRY_WAIT_MAX_MS is 20
+    And the setting EXORELAY__WEBHOOK__BREAKER_FAILURES is 0
+    And a service that answers 500 to the first 9 messages
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then the log of the sidecar says once ""failures":1,"cause":"the service answered 500"
+    And the service has got "hello" 10 times
+    And the log of the sidecar says once ""name":"hello","failures":9"
+    And the log of the sidecar says once "the service fails to handle messages, retrying"

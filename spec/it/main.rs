@@ -22,3 +22,4 @@ mod secrets;
 mod secure;
 mod sockets;
 mod stage;
+mod trouble;

@@ -144,13 +144,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Returns the tokens by role. Errors: the entry that is not `ROLE=TOKEN`.
-    pub(crate) fn token_of_role(&self) -> Result<HashMap<Role, String>, String> {
+    /// Returns the tokens by role. A role whose entry has no token is closed, so that a mistake opens nothing. Configuration
+    /// files with such entries are refused.
+    pub(crate) fn token_of_role(&self) -> HashMap<Role, Option<String>> {
         let entry = |entry: &String| {
-            let (role, token) = entry.split_once('=').filter(|(_, token)| !token.is_empty())?;
-            Some((Role::parse(role).ok()?, token.to_owned()))
+            let (role, token) = entry.split_once('=').unwrap_or((entry, ""));
+            Some((Role::parse(role).ok()?, Some(token.to_owned()).filter(|token| !token.is_empty())))
         };
-        self.tokens.iter().map(|text| entry(text).ok_or_else(|| text.clone())).collect()
+        self.tokens.iter().filter_map(entry).collect()
     }
 
     pub(crate) fn settle(&self) -> Duration {

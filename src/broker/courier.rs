@@ -19,7 +19,7 @@ use super::handle::InstanceHandle;
 use super::rules::{Attempt, Batch, InstanceKey, Lanes, Outcome, Work};
 use crate::http::{Backoff, Client};
 use crate::message::MessageId;
-use calls::{Delivered, Manner, hand_over, post_batch, post_single, retry_after};
+use calls::{Delivered, Manner, hand_over, is_answer, post_batch, post_single, retry_after};
 use pace::Pace;
 
 /// Runs the couriers and the broker's other tasks, on the runtime it was created in.
@@ -40,7 +40,7 @@ impl CourierPool {
     pub(crate) fn start(&self, key: InstanceKey, handle: InstanceHandle) {
         let (engine, client) = (Arc::clone(&self.engine), self.client.clone());
         let backoff = Backoff::new(engine.config().retry_wait_max());
-        self.spawn(Courier { engine, client, key, handle, backoff, head: None }.run());
+        self.spawn(Courier { engine, client, key, handle, backoff, head: None, trouble: None }.run());
     }
 
     /// Runs a task that ends when the broker stops.
@@ -64,6 +64,8 @@ struct Courier {
     backoff: Backoff,
     /// The first message of the last attempt.
     head: Option<MessageId>,
+    /// The reason why the instance could not be reached, as it was logged last.
+    trouble: Option<String>,
 }
 
 /// The end of a single delivery.
@@ -218,6 +220,7 @@ impl Courier {
     /// Returns the wait before the next attempt, if it must wait. The wait grows while the receiver is unreachable, or
     /// answers but refuses the same message.
     fn wait_after(&mut self, first: Option<MessageId>, (attempt, asked): &Delivered) -> Option<Duration> {
+        self.report(attempt);
         let must_wait = must_wait(attempt);
         if !must_wait || (first != self.head && !matches!(attempt, Attempt::Unreachable { .. })) {
             self.backoff.reset();
@@ -227,6 +230,26 @@ impl Courier {
             self.engine.metrics().retried.inc();
             self.backoff.next().max(asked.unwrap_or_default()).min(self.engine.config().delivery_window())
         })
+    }
+
+    /// Reports that the instance cannot be reached, once for each reason, and that it can be again. One that answers that it
+    /// has no time is reached.
+    fn report(&mut self, attempt: &Attempt) {
+        let cause = match attempt {
+            Attempt::Unreachable { cause } if !is_answer(cause) => Some(cause),
+            Attempt::Unreachable { .. } | Attempt::Answered(_) | Attempt::TooLarge { .. } => None,
+        };
+        if self.trouble.as_ref() == cause {
+            return;
+        }
+        let names = self.engine.exchange().registry().get(self.key).map(|known| (known.role.clone(), known.id.clone()));
+        if let Some((role, instance)) = names {
+            match cause {
+                Some(cause) => tracing::warn!(%role, ?instance, cause, "a service cannot be reached, retrying"),
+                None => tracing::info!(%role, ?instance, "a service can be reached again"),
+            }
+        }
+        self.trouble = cause.cloned();
     }
 
     /// Waits before the next attempt; less if the courier is woken.

@@ -1,6 +1,6 @@
 //! Runs the rules and performs their effects.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
@@ -12,22 +12,18 @@ use super::handle::InstanceHandle;
 use super::journal::Style;
 use super::message_log::MessageLog;
 use super::metrics::Metrics;
+use super::notice::notice;
+use super::recent::Recent;
 use super::rules::{
     Attempt, Effect, Endpoint, Envelope, Exchange, FailedDelivery, InstanceKey, Lanes, Note, Reason, Work,
 };
 use super::traffic::Traffic;
 use super::wire::{Landscape, Undelivered};
-use crate::message::{
-    Delivery, InstanceId, Message, MessageId, MessageName, Payload, Pending, Receipt, Registration, Role, UNDELIVERED,
-    Undeliverable, Verdict,
-};
+use crate::message::{Delivery, InstanceId, Message, Pending, Receipt, Registration, Role, Verdict};
 use crate::sync::lock;
 
 /// Interval at which leases, delivery windows and conversations are checked.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Sender of the message that notifies a sender of a failed delivery.
-const BROKER: &str = "exocom";
 
 type Effects = Vec<Effect<InstanceHandle>>;
 
@@ -40,6 +36,9 @@ pub(crate) struct Engine {
     log: MessageLog,
     /// Notifies [`Engine::idle`] of every message that is delivered or given up.
     progress: Notify,
+    /// Number of messages that were given up before the drain.
+    given_up_before: OnceLock<u64>,
+    recent: Mutex<Recent>,
     stop: CancellationToken,
 }
 
@@ -52,6 +51,8 @@ impl Engine {
             traffic: Traffic::new(config.traffic_messages_max, config.undelivered_max),
             log,
             progress: Notify::new(),
+            given_up_before: OnceLock::new(),
+            recent: Mutex::default(),
             stop,
             config,
         }
@@ -158,7 +159,8 @@ impl Engine {
         let (role, instance) = (registration.role.clone(), registration.instance.clone());
         let mut effects = Vec::new();
         self.exchange().renew(Instant::now(), key, registration, &mut effects)?;
-        self.note(&Note::Registered { role, instance });
+        // The program's log has it only if something has changed.
+        self.log.write(|journal| journal.noted(&Note::Registered { role, instance }));
         self.perform(effects);
         Ok(())
     }
@@ -227,6 +229,7 @@ impl Engine {
 
     /// Refuses messages and new instances from now on, and waits until everything accepted is delivered or given up.
     pub(crate) async fn drain(&self) {
+        self.given_up_before.get_or_init(|| self.metrics.undelivered.get());
         self.run(|exchange, _, effects| exchange.drain(effects));
         loop {
             let progress = self.progress.notified();
@@ -237,10 +240,20 @@ impl Engine {
         }
     }
 
-    /// Gives up everything that is not delivered, and ends log and traffic. Returns the number of messages. Call when
-    /// no task uses the engine any more.
+    /// Returns the number of messages that wait, and of those given up since the drain began.
+    pub(crate) fn unfinished(&self) -> usize {
+        let waiting = self.exchange().unfinished();
+        let now = self.metrics.undelivered.get();
+        let before = self.given_up_before.get().copied().unwrap_or(now);
+        waiting + usize::try_from(now - before).unwrap_or(usize::MAX)
+    }
+
+    /// Gives up everything that is not delivered, and ends log and traffic. Returns the number of messages given up since the
+    /// drain began. Call when no task uses the engine any more.
     pub(crate) async fn close(&self) -> usize {
-        let left = self.run(|exchange, _, effects| exchange.close(effects));
+        self.given_up_before.get_or_init(|| self.metrics.undelivered.get());
+        self.run(|exchange, _, effects| exchange.close(effects));
+        let left = self.unfinished();
         self.log.close().await;
         self.traffic.close();
         left
@@ -270,6 +283,9 @@ impl Engine {
         self.log.write(|journal| journal.noted(note));
         match note {
             Note::Registered { role, instance } => tracing::info!(%role, %instance, "service registered"),
+            Note::Changed { role, instance } => {
+                tracing::info!(%role, %instance, "service registered: its messages, its address or its state have changed");
+            }
             Note::Disconnected { role, instance } => tracing::info!(%role, %instance, "service left"),
             Note::BadFrame { role, instance, cause, raw: _ } => {
                 tracing::warn!(?role, ?instance, cause, "malformed frame");
@@ -277,7 +293,9 @@ impl Engine {
             // The sender learns of it, or is warned about where it cannot.
             Note::NoReceivers { .. } => tracing::debug!("{note}"),
             Note::BadSocket { role, instance, cause } => {
-                tracing::warn!(?role, ?instance, cause, "a service is disconnected");
+                if lock(&self.recent).is_news(role, cause, Instant::now()) {
+                    tracing::warn!(?role, ?instance, cause, "a service is disconnected");
+                }
             }
             Note::Forbidden { .. }
             | Note::NoService { .. }
@@ -374,25 +392,5 @@ impl Engine {
         let Message { name: receiver_name, response_to, .. } = envelope.message;
         self.traffic.record_failure(FailedDelivery { at, row, receiver_name, response_to, payload_bytes });
         self.progress.notify_waiters();
-    }
-}
-
-/// Returns the message that notifies a sender of a failed delivery, and brings back the message that it called `sent_as`.
-fn notice(envelope: &Envelope, row: &Undelivered, sent_as: MessageName) -> Message {
-    let Undelivered { name, receiver, reason, .. } = row.clone();
-    let message = Message { name: sent_as, ..envelope.message.clone() };
-    let mut notice = Undeliverable { name, receiver, reason, message: Payload::parse_carried(message.to_json()).ok() };
-    let payload = Payload::of_carried(&notice).or_else(|_| {
-        // Nested too deep to be part of another message.
-        notice.message = None;
-        Payload::of_carried(&notice)
-    });
-    let name = MessageName::parse(UNDELIVERED).expect("a valid name");
-    Message {
-        payload: payload.ok(),
-        sender: Role::parse(BROKER).ok(),
-        activity_id: envelope.message.activity_id.clone(),
-        response_to: Some(envelope.message.id.clone()),
-        ..Message::new(MessageId::from_uuid(uuid::Uuid::now_v7()), name)
     }
 }

@@ -251,8 +251,13 @@ impl Broker {
         }
     }
 
-    /// Ends every connection and every task. Returns the number of messages that were not delivered, each of which is
-    /// reported. After a dropped call everything ends all the same, but those messages are not reported: call it again.
+    /// Returns the number of messages that wait for their receivers, and of those given up since [`Broker::drain`].
+    pub(crate) fn unfinished(&self) -> usize {
+        self.engine.unfinished()
+    }
+
+    /// Ends every connection and every task. Returns the number of messages given up since [`Broker::drain`], each of which is
+    /// reported. After a dropped call everything ends all the same, but those that waited are not reported: call it again.
     pub async fn stop(&self) -> usize {
         self.engine.stop().cancel();
         self.couriers.join().await;

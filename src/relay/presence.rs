@@ -1,11 +1,12 @@
 //! Presence on the bus: joining, renewing, noticing the loss of the bus, and leaving.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::events::EventSender;
@@ -17,6 +18,15 @@ use crate::http::Backoff;
 
 /// Time to withdraw a registration that has no answer yet.
 const JOINING_GRACE: Duration = Duration::from_millis(500);
+
+/// Time after which a broker that has not answered yet is reported.
+const SLOW: Duration = Duration::from_millis(800);
+
+/// Time for which a relay has to be online until its trouble is over: one that is dropped as soon as it has joined is refused.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// The trouble with a broker that takes long to answer.
+const NO_ANSWER: &str = "the broker has not answered yet";
 
 /// Presence of one relay on the bus.
 pub(super) struct Presence {
@@ -35,9 +45,14 @@ pub(super) struct Presence {
 #[derive(Debug, Clone, Default)]
 struct State {
     online: bool,
+    has_been_online: bool,
+    /// Time at which it came online last.
+    online_since: Option<Instant>,
     registered: u64,
     /// Failure of the last call to the bus.
     error: Option<bus::Error>,
+    /// The trouble with the bus that was logged last, until it is over.
+    trouble: Option<String>,
     left: bool,
 }
 
@@ -46,6 +61,14 @@ impl State {
     fn bus_error(&self) -> Option<&bus::Error> {
         let error = self.error.as_ref().filter(|_| !self.online);
         error.filter(|error| !matches!(error, bus::Error::Unregistered { .. }))
+    }
+
+    /// Records a trouble. Returns true if it is another one than the last and has to be logged. A broker that was reported
+    /// because it is slow is not reported again when the time for its answer is over.
+    fn is_news(&mut self, trouble: &str) -> bool {
+        let last = self.trouble.replace(trouble.to_owned());
+        let is_known = |last: String| last == trouble || last == NO_ANSWER && trouble.contains("within ");
+        !last.is_some_and(is_known)
     }
 }
 
@@ -149,7 +172,7 @@ impl Presence {
             let joined = tokio::select! {
                 biased;
                 () = self.left.cancelled() => return,
-                joined = self.identity.bus.join(&current) => joined,
+                joined = self.reporting_slowness(self.identity.bus.join(&current)) => joined,
             };
             self.joining.store(false, Ordering::Release);
             // Not the state: a sender may report the end of the last connection after this relay has joined again.
@@ -169,7 +192,7 @@ impl Presence {
                 biased;
                 () = self.left.cancelled() => return,
                 error = self.identity.bus.lost(), if has_joined => error,
-                () = tokio::time::sleep(wait) => continue,
+                () = self.settled(wait) => continue,
                 // While the bus is away, a changed registration does not cut the backoff short.
                 () = self.renew.notified(), if has_joined => continue,
             };
@@ -181,6 +204,37 @@ impl Presence {
                 () = self.left.cancelled() => return,
             }
         }
+    }
+
+    /// Waits for `joining`, and reports a broker that takes long for the answer.
+    async fn reporting_slowness<T>(&self, joining: impl Future<Output = T>) -> T {
+        let mut joining = pin!(joining);
+        if let Ok(joined) = timeout(SLOW, &mut joining).await {
+            return joined;
+        }
+        self.state.send_if_modified(|state| {
+            if !state.online && state.is_news(NO_ANSWER) {
+                self.warn(state, NO_ANSWER);
+            }
+            false
+        });
+        joining.await
+    }
+
+    /// Waits for `wait`. Meanwhile it reports that the trouble is over, if the relay stays online.
+    async fn settled(&self, wait: Duration) {
+        let end = Instant::now() + wait;
+        let settled_at = self.state.borrow().online_since.map(|since| since + SETTLED);
+        if let Some(settled_at) = settled_at.filter(|settled_at| *settled_at < end) {
+            tokio::time::sleep_until(settled_at).await;
+            self.state.send_if_modified(|state| {
+                if state.online && state.trouble.take().is_some() {
+                    tracing::info!(role = %self.identity.role, "online again");
+                }
+                false
+            });
+        }
+        tokio::time::sleep_until(end).await;
     }
 
     /// The backoff starts again only for a relay that has been online for a while: one that is dropped as soon as it has
@@ -210,6 +264,10 @@ impl Presence {
         if online || joining {
             match tokio::time::timeout_at(deadline, self.identity.bus.leave(membership)).await {
                 Ok(Ok(())) => {}
+                // It is gone or going, and forgets this relay with its lease at the latest.
+                Ok(Err(error @ (bus::Error::Away(_) | bus::Error::Lost { .. } | bus::Error::NotConnected { .. }))) => {
+                    tracing::info!(error = chain(&error), "left a bus that is away");
+                }
                 Ok(Err(error)) => tracing::warn!(error = chain(&error), "could not deregister from the bus"),
                 Err(_) => tracing::warn!("the bus did not confirm the deregistration in time"),
             }
@@ -229,13 +287,25 @@ impl Presence {
         }
         // Sent while the state is locked, so that a new subscriber receives `Online` exactly once.
         self.state.send_modify(|state| {
-            let before =
-                std::mem::replace(state, State { online: true, registered: version, error: None, left: false });
-            if !before.online {
-                tracing::info!(role = %self.identity.role, "online");
+            let was_online = std::mem::replace(&mut state.online, true);
+            (state.registered, state.error, state.left) = (version, None, false);
+            if !was_online {
+                (state.has_been_online, state.online_since) = (true, Some(Instant::now()));
+                // After a trouble it is logged once it lasts.
+                if state.trouble.is_none() {
+                    tracing::info!(role = %self.identity.role, "online");
+                }
                 self.events.send(self.online_event());
             }
         });
+    }
+
+    fn warn(&self, state: &State, error: &str) {
+        let role = &self.identity.role;
+        match state.has_been_online {
+            true => tracing::warn!(%role, error, "offline, retrying"),
+            false => tracing::warn!(%role, error, "not on the bus yet, retrying"),
+        }
     }
 
     fn online_event(&self) -> Event {
@@ -243,10 +313,17 @@ impl Presence {
     }
 
     fn set_offline(&self, error: bus::Error) {
+        let trouble = chain(&error);
         self.state.send_modify(|state| {
+            state.online_since = None;
             if std::mem::take(&mut state.online) {
-                tracing::warn!(role = %self.identity.role, error = chain(&error), "offline");
                 self.events.send(Event::Offline);
+            }
+            // A broker that has restarted asks for the registration, which takes a moment.
+            if matches!(error, bus::Error::Unregistered { .. }) {
+                tracing::info!(role = %self.identity.role, reason = trouble, "registering again");
+            } else if !state.left && state.is_news(&trouble) {
+                self.warn(state, &trouble);
             }
             state.error = Some(error);
         });

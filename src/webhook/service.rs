@@ -11,7 +11,7 @@ use http_body_util::Full;
 use super::absence::Absence;
 use super::gate::{CallPermit, Gate, pause};
 use super::request::Target;
-use super::rules::{Change, Disposition, Health, Limits, Next, Outcome, Schedule, Warnings};
+use super::rules::{Change, Disposition, Failing, Health, Limits, Next, Outcome, Schedule, Warnings};
 use super::wire::{self, AnswerError, Meaning, Reply};
 use super::{Config, Error, Format, Metrics};
 use crate::http::{Answer, Backoff, Client, ClientError, has_credentials, hide_credentials};
@@ -30,6 +30,7 @@ struct Inner {
     config: Config,
     metrics: Metrics,
     warnings: Mutex<Warnings>,
+    failing: Mutex<Failing>,
     absence: Absence,
 }
 
@@ -72,6 +73,7 @@ impl Webhook {
             config: config.clone(),
             metrics,
             warnings: Mutex::default(),
+            failing: Mutex::default(),
             absence: Absence::new(),
         })))
     }
@@ -233,6 +235,7 @@ impl Webhook {
         if let Some(change) = permit.finish(outcome, &cause) {
             self.report(change, cause.clone(), context.relay());
         }
+        self.report_failure(message, outcome.disposition(), &cause);
         match (outcome.disposition(), answer) {
             (Disposition::Handled, Ok(answer)) => Ok(CallResult::Handled(self.replies(message, &answer)?)),
             (Disposition::Handled, Err(error)) => Err(Error::AnswerTooLarge(error)),
@@ -274,6 +277,25 @@ impl Webhook {
                 }
                 Ok(Vec::new())
             }
+        }
+    }
+
+    /// Reports in the log that the service fails to handle messages of a name, or does handle them again. Refusals are reported
+    /// with the dead letter.
+    fn report_failure(&self, message: &Message, disposition: Disposition, cause: &str) {
+        let (url, name) = (self.0.target.authority(), &message.name);
+        match disposition {
+            Disposition::Retry => {
+                if let Some(failures) = lock(&self.0.failing).failed(name, Instant::now()) {
+                    tracing::warn!(url, %name, failures, cause, "the service fails to handle messages, retrying");
+                }
+            }
+            Disposition::Handled => {
+                if let Some(failures) = lock(&self.0.failing).succeeded(name) {
+                    tracing::info!(url, %name, failures, "the service handles these messages again");
+                }
+            }
+            Disposition::Redirected(_) | Disposition::Refused(_) => {}
         }
     }
 

@@ -12,6 +12,9 @@ use crate::broker::wire::{Address, original_body};
 use crate::http::{Answer, Client, ClientError};
 use crate::message::{Delivery, Inbox, Message, Receipt, TraceParent, path_segment};
 
+/// The beginning of a cause that is the answer of the receiver.
+const ANSWERED: &str = "it answered";
+
 /// Length at which the text of a receiver's answer is cut off.
 const DETAIL_CHARS_MAX: usize = 200;
 
@@ -153,8 +156,13 @@ fn refuse_all(count: usize, detail: &str) -> Attempt {
 }
 
 /// Returns status and beginning of the body, where services of the HTTP era explain the failure.
+/// Returns true if the receiver gave this cause itself.
+pub(super) fn is_answer(cause: &str) -> bool {
+    cause.starts_with(ANSWERED)
+}
+
 fn describe(answer: &Answer) -> String {
     let text = String::from_utf8_lossy(&answer.body);
     let text: String = text.chars().take(DETAIL_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("it answered {} {}", answer.status.as_u16(), text).trim_end().to_owned()
+    format!("{ANSWERED} {} {}", answer.status.as_u16(), text).trim_end().to_owned()
 }

@@ -113,6 +113,8 @@ impl Style {
             return Vec::new();
         }
         match note {
+            // The originals said only that it registered.
+            Note::Changed { .. } => Vec::new(),
             Note::Registered { .. } | Note::Disconnected { .. } => vec![Line::plain(note.to_string())],
             Note::Forbidden { .. }
             | Note::NoReceivers { .. }

@@ -57,6 +57,13 @@ pub(crate) enum Note {
         /// Its id.
         instance: InstanceId,
     },
+    /// A registered service receives or sends other messages, is reached elsewhere, or is away or back.
+    Changed {
+        /// Its role.
+        role: Role,
+        /// Its id.
+        instance: InstanceId,
+    },
     /// A registered service has left, or its WebSocket has closed.
     Disconnected {
         /// Its role.
@@ -145,6 +152,7 @@ impl fmt::Display for Note {
             |sender: &Option<Role>| sender.as_ref().map(|sender| sender.as_str().to_owned()).unwrap_or_default();
         match self {
             Self::Registered { role, .. } => write!(formatter, "'{role}' registered"),
+            Self::Changed { role, .. } => write!(formatter, "'{role}' changed its registration"),
             Self::Disconnected { role, .. } => write!(formatter, "'{role}' disconnected"),
             Self::BadUpgrade { cause } => write!(formatter, "Error upgrading request to websocket: {cause}"),
             Self::Forbidden { sender, name } => {

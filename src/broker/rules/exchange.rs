@@ -238,12 +238,15 @@ impl<H: Clone> Exchange<H> {
         self.dispatcher.drain(effects);
     }
 
-    /// Gives up everything that is not delivered. Returns the number of messages.
-    pub(crate) fn close(&mut self, effects: &mut Vec<Effect<H>>) -> usize {
-        let held = self.security.drain();
-        let count = held.len();
-        held.into_iter().for_each(|held| self.refuse(held, Reason::Closed, effects));
-        count + self.mailboxes().close(effects)
+    /// Gives up everything that is not delivered.
+    pub(crate) fn close(&mut self, effects: &mut Vec<Effect<H>>) {
+        self.security.drain().into_iter().for_each(|held| self.refuse(held, Reason::Closed, effects));
+        self.mailboxes().close(effects);
+    }
+
+    /// Returns the number of messages that were accepted and are neither delivered nor given up.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.load().messages + self.security.held_len()
     }
 
     /// Counts one more follower of the traffic, until [`Exchange::unfollow`].

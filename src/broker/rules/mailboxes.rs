@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::selection::{Correlation, Plan, Recipient};
 use super::{
-    Attempt, Batch, Conversations, Effect, Envelope, Exchanged, Instance, InstanceKey, Lanes, Occupancy, Outcome,
+    Attempt, Batch, Conversations, Effect, Envelope, Exchanged, Instance, InstanceKey, Lanes, Note, Occupancy, Outcome,
     Portion, QueueLimits, Queues, Reason, Registry, Taken, Work, bytes_of,
 };
 use crate::broker::config::Config;
@@ -60,6 +60,12 @@ impl<H: Clone> Mailboxes<H> {
 
     /// Updates an instance, and the names of its queued messages.
     pub(super) fn renew(&mut self, key: InstanceKey, new: Instance<H>, effects: &mut Vec<Effect<H>>) {
+        if let Some(old) = self.registry.get(key)
+            && let Some(instance) = old.id.clone()
+            && (&old.registered, &old.endpoint, old.away) != (&new.registered, &new.endpoint, new.away)
+        {
+            effects.push(Effect::Note(Note::Changed { role: old.role.clone(), instance }));
+        }
         self.queues.set_away(key, new.away);
         if self.registry.renew(key, new) {
             self.rename_queued(key);
@@ -93,12 +99,10 @@ impl<H: Clone> Mailboxes<H> {
         self.conversations.sweep(now);
     }
 
-    /// Gives up everything that is not delivered. Returns the number of messages.
-    pub(super) fn close(&mut self, effects: &mut Vec<Effect<H>>) -> usize {
+    /// Gives up everything that is not delivered.
+    pub(super) fn close(&mut self, effects: &mut Vec<Effect<H>>) {
         let left = self.queues.drain();
-        let count = left.len();
         left.into_iter().for_each(|envelope| Effect::give_up(envelope, Reason::Closed, effects));
-        count
     }
 
     /// Returns the receivers of a message that are present.

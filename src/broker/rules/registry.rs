@@ -26,7 +26,7 @@ pub(crate) struct Registry<H> {
 impl<H> Registry<H> {
     pub(crate) fn new(config: &Config) -> Self {
         let rules = if config.compat { TranslationRules::Original } else { TranslationRules::Current };
-        let tokens = Tokens::new(config.token_of_role().unwrap_or_default());
+        let tokens = Tokens::new(config.token_of_role());
         let (routes, declared) = (Routes::new(rules), DeclaredRoles::default());
         Self { roster: Roster::new(), routes, declared, tokens, lease: config.lease() }
     }

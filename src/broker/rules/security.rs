@@ -199,6 +199,11 @@ impl SecurityAdapter {
         left
     }
 
+    /// Returns the number of held messages.
+    pub(crate) fn held_len(&self) -> usize {
+        self.held.len()
+    }
+
     /// Returns the number of held messages and open requests.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
