@@ -1,5 +1,6 @@
 Feature: Stopping
-  A process that is asked to stop takes nothing new, finishes what it has begun, leaves the bus, and ends with status 0.
+  A process that is asked to stop takes nothing new, finishes what it has begun and leaves the bus,
+  within its grace time. It ends with status 0 if nothing that it had accepted is left, else with 1 and the number.
 
   Scenario: A message that is being handled is finished
     Given a service that answers "slow" with "done" and `1` after 400 ms
@@ -33,8 +34,8 @@ Feature: Stopping
     When I POST `1` to api/send/slow
     And the service gets "slow" with payload `1`
     And it gets SIGTERM
-    Then it ends with status 0
-    And its log says "closed with unfinished messages"
+    Then it ends with status 1
+    And its log says "stopped with 1 unfinished message"
 
   Scenario: A taken port
     Given `exorelay broker` is running

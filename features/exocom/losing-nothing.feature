@@ -112,5 +112,5 @@ Feature: Losing nothing
     When web sends "create user" with {"id":"1"}
     Then log gets "create user" with {"id":"1"}
     When exocom gets SIGTERM
-    Then it ends with status 0
+    Then it ends with status 1
     And the log says `Undelivered message 'create user' from 'web' to 'users' with id '1': the broker shut down before it could be delivered`

@@ -17,8 +17,7 @@ Feature: Ends that original clients survive
     Given the variable EXORELAY__DRAIN__GRACE_MS is `1000`
     And exocom is running
     And web is connected
-    When web sends "create user" with {"id":"1"}
-    And exocom gets SIGTERM
+    When exocom gets SIGTERM
     Then the port is closed
     And the connection of web is reset
     And it ends with status 0
@@ -29,6 +28,16 @@ Feature: Ends that original clients survive
     When exocom gets SIGTERM
     Then it ends with status 0
     And it was only ever cut off by a reset
+
+  Scenario: a hangup ends nothing
+    Given exocom is running
+    And web is connected
+    When exocom gets SIGHUP
+    And web sends "create user" with {"id":"1"}
+    And users connects
+    Then users gets "create user" with {"id":"1"}
+    When exocom gets SIGTERM
+    Then it ends with status 0
 
   Scenario: the process is killed
     Given exocom is running

@@ -135,8 +135,9 @@ async fn a_follower_can_acknowledge_its_messages_before_its_sidecar_stops() {
 async fn a_stopping_sidecar_reports_messages_without_a_follower() {
     let mut sidecar = Process::start("run --role users --receives hello --bus embedded", &[]).await;
     assert_eq!(post(&format!("{}/send/hello", sidecar.url("api")), &json!(1)).await.status, 202);
-    sidecar.stop().await;
-    assert!(sidecar.log().contains(r#""message":"closed with unfinished messages","messages":1"#), "{}", sidecar.log());
+    sidecar.signal("TERM");
+    sidecar.exits_with(1).await;
+    assert!(sidecar.log().contains("stopped with 1 unfinished message:"), "{}", sidecar.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,13 +167,14 @@ async fn what_a_stopping_sidecar_has_not_handled_waits_for_the_next_one() {
     }
 }
 
-/// Sends SIGTERM twice: after the first one alone, the process would use up its grace time.
-async fn check_second_signal(mut process: Process, system: &str) {
+/// Sends two signals: after the first one alone, the process would use up its grace time.
+async fn check_second_signal(mut process: Process, system: &str, (second, left): (&str, &str)) {
     process.signal("TERM");
     wait_until_stopping(&process, system).await;
-    process.signal("TERM");
-    process.exits_cleanly().await;
+    process.signal(second);
+    process.exits_with(1).await;
     assert!(process.log().contains("stopped before the drain was complete"), "{}", process.log());
+    assert!(process.log().contains(&format!("stopped with {left}:")), "{}", process.log());
 }
 
 /// A grace time longer than any test waits.
@@ -186,7 +188,8 @@ async fn a_second_signal_stops_a_sidecar_at_once() {
     let metrics = format!("{}/metrics", sidecar.url("api"));
     let waits = || async { get(&metrics).await.body.contains("exorelay_relay_waiters 1\n").then_some(()) };
     eventually("a waiting request", waits).await;
-    check_second_signal(sidecar, "api").await;
+    // The message and the request that waits for its reply.
+    check_second_signal(sidecar, "api", ("INT", "2 unfinished messages")).await;
     waiting.await.unwrap();
 }
 
@@ -198,7 +201,7 @@ async fn a_second_signal_stops_a_broker_at_once() {
     let away = json!({ "instance": "away", "host": "127.0.0.1", "port": port, "receives": ["hello"] });
     assert_eq!(call(Method::PUT, &format!("{url}/services/users"), Some(&away)).await.unwrap().status, 200);
     assert_eq!(post(&format!("{url}/send/hello"), &json!({ "id": "1" })).await.status, 200);
-    check_second_signal(broker, "broker").await;
+    check_second_signal(broker, "broker", ("TERM", "1 unfinished message")).await;
 }
 
 /// The participants of a conversation.

@@ -22,4 +22,5 @@ mod secrets;
 mod secure;
 mod sockets;
 mod stage;
+mod stopping;
 mod trouble;

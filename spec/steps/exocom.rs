@@ -95,7 +95,7 @@ async fn run(world: &mut World, arguments: String) {
     world.start(&arguments.split_whitespace().collect::<Vec<_>>());
 }
 
-#[when(regex = r"^exocom gets SIG(TERM|KILL)$")]
+#[when(regex = r"^exocom gets SIG(TERM|KILL|HUP)$")]
 async fn signalled(world: &mut World, signal: String) {
     world.exocom().signal(&signal);
 }

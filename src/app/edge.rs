@@ -8,8 +8,11 @@ mod tests;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
+use axum::Router;
+use tokio::time::Instant;
+
+use super::config::LogFormat;
 use super::system::System;
 use super::{Error, ready};
 use crate::http::{Limits, ListenerMetrics, Listening, Serving, Workers};
@@ -24,12 +27,15 @@ pub(super) struct Listener<'a> {
     pub(super) flag: &'static str,
     /// `HOST:PORT`.
     pub(super) address: &'a str,
+    /// The format of the ready line.
+    pub(super) format: LogFormat,
 }
 
 /// A list of systems on one listener, with one `/health`, `/ready` and `/metrics`.
 pub(super) struct Edge {
     systems: Vec<Arc<dyn System>>,
     serving: Serving,
+    operations: Router,
 }
 
 impl Edge {
@@ -49,21 +55,33 @@ impl Edge {
         let listening = listening.counted(&ListenerMetrics::register(&mut registry), listener.name);
         let systems = systems.await?;
         let dispatch = Dispatch::new(&systems, registry, limits)?;
+        let operations = dispatch.operations();
         let serving = listening.serve_with(workers, dispatch, limits);
-        ready::announce(listener.name, serving.address());
-        Ok(Self { systems, serving })
+        ready::announce(listener.format, listener.name, serving.address());
+        Ok(Self { systems, serving, operations })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.serving.address()
     }
 
-    /// Drains every system, lets requests in progress finish for at most `grace`, then closes the systems in order.
-    pub(super) async fn close(self, grace: Duration) {
-        for system in &self.systems {
-            system.drain();
-        }
-        self.serving.drain(grace).await;
+    /// Returns the routes for operators, such as `/ready`. They hold the systems: drop them before the edge is closed.
+    pub(super) fn operations(&self) -> Router {
+        self.operations.clone()
+    }
+
+    /// Drains every system, and accepts no more connections. Returns at once; requests in progress go on.
+    pub(super) fn drain(&self) {
+        self.systems.iter().for_each(|system| system.drain());
+        self.serving.stop();
+    }
+
+    /// Drains, lets requests in progress finish until `deadline`, then closes the systems in order. Not cancel-safe: a dropped
+    /// call leaves systems open.
+    pub(super) async fn close_until(self, deadline: Instant) {
+        self.drain();
+        self.serving.drain(deadline.saturating_duration_since(Instant::now())).await;
+        drop(self.operations);
         for system in self.systems {
             system.close().await;
         }

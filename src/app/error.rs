@@ -1,11 +1,11 @@
-//! The errors of starting a process.
+//! The errors of starting and stopping a process.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
 use crate::{broker, http, relay, store, streams, webhook};
 
-/// An error that keeps a process from starting.
+/// An error that keeps a process from starting, or that it ends with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A listener could not be opened.
@@ -110,6 +110,16 @@ pub enum Error {
     /// No port is free for the service or its sidecar.
     #[error("no port is free for the service: give one with --forward http://127.0.0.1:PORT")]
     NoPort,
+    /// The process has ended with accepted messages or requests that it could not finish, hand over or send in time. Each of them
+    /// is in the log.
+    #[error(
+        "stopped with {messages} unfinished {}: accepted, and neither handled nor handed over",
+        if *messages == 1 { "message" } else { "messages" }
+    )]
+    Unfinished {
+        /// Their number.
+        messages: usize,
+    },
     /// The signal handlers cannot be installed.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
@@ -143,6 +153,7 @@ impl Error {
             | Self::ServiceNotStarted { .. }
             | Self::ServiceEnded { .. }
             | Self::NoPort
+            | Self::Unfinished { .. }
             | Self::Signals(_) => false,
         }
     }

@@ -7,12 +7,16 @@
 mod builder;
 mod child;
 pub mod config;
+mod drain_request;
 mod edge;
 mod error;
 pub mod exocom;
 mod greeter;
 pub mod landscape;
+mod notify;
 mod open_files;
+mod operations;
+mod process;
 pub mod ready;
 mod reload;
 pub mod security;

@@ -3,15 +3,28 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
+use super::config::LogFormat;
 use super::telemetry;
 
-/// Prints `<system> ready on <address>` on a terminal, else the same as one line of JSON:
-/// `{…,"system":"api","status":"ready","address":"127.0.0.1:41234"}`. A closed stdout is ignored.
-pub fn announce(system: &str, address: impl Display) {
+/// Prints `<system> ready on <address>`, or the same as one line of JSON:
+/// `{…,"system":"api","status":"ready","address":"127.0.0.1:41234"}`. `Auto` means the sentence on a terminal, else JSON.
+/// A closed stdout is ignored.
+pub fn announce(format: LogFormat, system: &str, address: impl Display) {
     let mut out = io::stdout().lock();
-    let line = if out.is_terminal() { for_people(system, &address) } else { for_programs(system, &address) };
+    let line = match is_for_people(format, out.is_terminal()) {
+        true => for_people(system, &address),
+        false => for_programs(system, &address),
+    };
     if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
         tracing::debug!(%error, system, "cannot print the ready line");
+    }
+}
+
+fn is_for_people(format: LogFormat, on_terminal: bool) -> bool {
+    match format {
+        LogFormat::Auto => on_terminal,
+        LogFormat::Human => true,
+        LogFormat::Json => false,
     }
 }
 
@@ -28,6 +41,18 @@ fn for_programs(system: &str, address: &impl Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_format_of_the_log_holds_for_ready_lines() {
+        for (format, on_terminal, expected) in [
+            (LogFormat::Auto, true, true),
+            (LogFormat::Auto, false, false),
+            (LogFormat::Human, false, true),
+            (LogFormat::Json, true, false),
+        ] {
+            assert_eq!(is_for_people(format, on_terminal), expected, "{format:?}");
+        }
+    }
 
     #[test]
     fn a_terminal_gets_a_sentence_and_a_pipe_gets_json() {

@@ -6,6 +6,7 @@ mod environment;
 mod tests;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -17,7 +18,8 @@ use self::before::Hook;
 pub(super) use self::before::{Gate, behind};
 use self::environment::{Explicit, Settings};
 use super::config::Log;
-use super::signals::Signals;
+use super::process::Process;
+use super::signals::{Hangup, Signals};
 use super::{Builder, Error, telemetry};
 use crate::bus::Register;
 use crate::message::{Message, MessageName};
@@ -171,46 +173,44 @@ impl Service {
     }
 
     /// Runs until SIGINT or SIGTERM; then refuses new work, finishes work in progress within the grace time, and leaves the
-    /// bus. A second signal stops at once.
+    /// bus. A second signal stops at once, SIGHUP does not. `NOTIFY_SOCKET` is notified, as systemd expects it.
     ///
     /// Prints `online at port <port>` on stdout once it is on the bus, so that messages can arrive: the port it listens on,
     /// or the broker's if it does not listen.
     ///
     /// It is for processes that do nothing else, so it also changes the process: it handles SIGINT and SIGTERM from now on,
     /// raises the limit on open files to what the system allows, and logs to stderr unless the process already has a
-    /// logger. [`Service::connect`] does none of this. Errors: those of [`Service::connect`], [`Error::Signals`].
+    /// logger. [`Service::connect`] does none of this. Errors: those of [`Service::connect`], [`Error::Signals`], and
+    /// [`Error::Unfinished`] if messages were left at the end.
     /// Cancel-safe: a dropped call closes the service in the background. The signals stay handled.
     pub async fn run_from_env(self) -> Result<(), Error> {
         telemetry::start(&Log::default());
-        let mut signals = Signals::listen()?;
+        let mut signals = Signals::listen(Hangup::Ignored)?;
         let grace = self.grace;
-        let mut starting = self.join().await?;
+        let Some(starting) = signals.unless_stopped(self.join()).await else { return Ok(()) };
+        let mut starting = starting?;
         let (relay, bus) = (starting.relay.relay().clone(), starting.bus.clone());
-        let opened = tokio::select! {
-            opened = starting.open() => Some(opened),
-            signal = signals.next() => {
-                tracing::info!(signal, "stopped before the service was ready");
-                None
-            }
-        };
+        let opened = signals.unless_stopped(starting.open()).await;
         let Some(Ok(())) = opened else {
             starting.close(grace).await;
             return opened.unwrap_or(Ok(()));
         };
-        if let Some(error) = relay.bus_error() {
-            tracing::warn!(bus, error, "not on the bus yet, retrying");
+        if relay.bus_error().is_some() {
+            // The reason is in the log already.
+            tracing::info!(bus, "the service joins the bus as soon as it can");
         }
+        let process = Process { relays: vec![relay.clone()], ..Process::default() };
         let announced = async {
             relay.ready().await;
             announce(port_of(&relay, &bus));
-            std::future::pending::<()>().await;
+            std::future::pending::<Infallible>().await
         };
-        tokio::select! {
-            () = announced => {}
-            () = signals.then_drain(relay.close_within(grace)) => {}
-        }
+        let ended = tokio::select! {
+            never = announced => match never {},
+            ended = process.run(signals, grace) => ended,
+        };
         starting.relay.keep();
-        Ok(())
+        ended
     }
 
     /// Joins the bus, with every handler behind the gate if there are hooks.

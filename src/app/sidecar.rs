@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::sync::watch;
 
 use super::child::{Prepared, Supervised};
@@ -20,6 +21,8 @@ pub(super) struct Sidecar {
     pub(super) relay: Relay,
     pub(super) api: SocketAddr,
     gate: watch::Sender<Gate>,
+    /// The routes of the api, for the listener for operators.
+    pub(super) routes: Router,
 }
 
 impl Sidecar {
@@ -67,12 +70,13 @@ impl Sidecar {
         let metrics = Exposition::new(registry, move || measured.refresh_metrics());
         let operations = Operations { metrics: Arc::new(metrics) };
         let router = api::router(relay.clone(), &config.api, &config.http, operations);
+        let routes = router.clone();
         relay.add_listener(api.serve(router, &config.http));
         if let Some(address) = listen_address {
-            ready::announce("listen", address);
+            ready::announce(config.log.format, "listen", address);
         }
-        ready::announce("api", api_address);
-        Ok(Self { relay, api: api_address, gate })
+        ready::announce(config.log.format, "api", api_address);
+        Ok(Self { relay, api: api_address, routes, gate })
     }
 
     /// Starts the service, which gets its first message once it accepts connections.

@@ -1,57 +1,79 @@
-//! SIGTERM and Ctrl-C: the first one drains the process, the second one stops it at once.
+//! The signals of a server process: SIGTERM and Ctrl-C drain it, and the second one stops it at once. SIGHUP ends nothing,
+//! unless it says that the terminal is gone.
+
+use std::io::{self, IsTerminal};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Error, open_files};
 
-/// The signals that end a process.
+/// The effect of a SIGHUP from a living terminal, or from no terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hangup {
+    /// None: there is nothing to reload.
+    Ignored,
+    /// Another listener for the signal reloads what it can.
+    Reloads,
+}
+
+/// The signals that a process listens for.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    on_hangup: Hangup,
+    on_terminal: bool,
 }
 
 impl Signals {
     /// Starts listening for the signals. Every server calls this first, so it also raises the limit on open files.
     /// Errors: [`Error::Signals`].
-    pub(super) fn listen() -> Result<Self, Error> {
+    pub(super) fn listen(on_hangup: Hangup) -> Result<Self, Error> {
         open_files::raise_limit();
         let open = |kind| signal(kind).map_err(Error::Signals);
-        Ok(Self { terminate: open(SignalKind::terminate())?, interrupt: open(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: open(SignalKind::terminate())?,
+            interrupt: open(SignalKind::interrupt())?,
+            hangup: open(SignalKind::hangup())?,
+            on_hangup,
+            on_terminal: has_terminal(),
+        })
     }
 
-    /// Waits for the next signal and returns its name. Cancel-safe.
+    /// Waits for the next signal to stop and returns its name. Cancel-safe.
     pub(super) async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "Ctrl-C",
+        loop {
+            tokio::select! {
+                Some(()) = self.terminate.recv() => return "SIGTERM",
+                Some(()) = self.interrupt.recv() => return "Ctrl-C",
+                Some(()) = self.hangup.recv() => {
+                    // The window was closed: nobody could stop this process any more.
+                    if self.on_terminal && !has_terminal() {
+                        return "SIGHUP of a closed terminal";
+                    }
+                    if self.on_hangup == Hangup::Ignored {
+                        tracing::info!("SIGHUP ignored: there is nothing to reload, and SIGTERM stops this process");
+                    }
+                }
+                // The runtime is shutting down.
+                else => std::future::pending().await,
+            }
         }
     }
 
-    /// Waits for a signal, then runs `drain`, which returns the number of unfinished messages. A second signal cancels it.
-    pub(super) async fn then_drain<F: Future<Output = usize>>(&mut self, drain: F) {
-        self.drain_after(std::future::pending::<()>(), drain).await;
-    }
-
-    /// As [`Signals::then_drain`], but drains also once `end` is over. Returns its output then.
-    pub(super) async fn drain_after<T, F>(&mut self, end: impl Future<Output = T>, drain: F) -> Option<T>
-    where
-        F: Future<Output = usize>,
-    {
-        let (signal, output) = tokio::select! {
-            signal = self.next() => (signal, None),
-            output = end => ("none, the service has ended", Some(output)),
-        };
-        tracing::info!(
-            signal,
-            "draining: finishing work in progress, accepting nothing new (repeat the signal to stop at once)"
-        );
+    /// Runs `start`. Returns `None` if a signal to stop comes first, which drops it.
+    pub(super) async fn unless_stopped<T>(&mut self, start: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            unfinished = drain => match unfinished {
-                0 => tracing::info!("drained, no unfinished messages"),
-                messages => tracing::error!(messages, "stopped with unfinished messages"),
-            },
-            signal = self.next() => tracing::warn!(signal, "stopped before the drain was complete"),
+            started = start => Some(started),
+            signal = self.next() => {
+                tracing::info!(signal, "stopped before the process was ready");
+                None
+            }
         }
-        output
     }
+}
+
+/// Returns true if this process has a terminal. One that was closed does not count.
+fn has_terminal() -> bool {
+    io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal()
 }

@@ -1,22 +1,28 @@
 //! Starts and drains the server processes.
 
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::child::{Prepared, ServiceCommand, Supervised};
+use axum::Router;
+
+use super::child::ServiceCommand;
+use super::drain_request::DrainRequest;
 use super::edge::{Edge, Listener};
+use super::operations::Part;
+use super::process::{BrokerPart, Process, ServicePart};
 use super::reload::Reloader;
 use super::service::Gate;
 use super::sidecar::Sidecar;
-use super::signals::Signals;
+use super::signals::{Hangup, Signals};
 use super::streams::StreamsSystem;
 use super::system::System;
-use super::{Config, Error, greeter, ready};
+use super::{Config, Error, greeter, operations, ready};
 use crate::broker::{self, Broker};
 use crate::http::{ListenerMetrics, Listening, Serving};
+use crate::message::MessageName;
 use crate::metrics::process_registry;
-use crate::time::deadline_in;
 
 /// The address at which `exorelay dev` serves the edge by default.
 const EDGE_ADDRESS_DEFAULT: &str = "127.0.0.1:4002";
@@ -30,124 +36,139 @@ pub enum EmbeddedBroker {
     Listening,
 }
 
-/// Runs broker, sidecar, edge and greeter until SIGTERM or Ctrl-C. The edge uses `threads` dedicated threads.
-/// Not cancel-safe: a dropped call does not drain.
+/// Runs broker, sidecar, edge and greeter until SIGTERM or Ctrl-C. The edge uses `threads` dedicated threads. Errors: those of
+/// the start, and [`Error::Unfinished`]. Not cancel-safe: a dropped call does not drain.
 pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error> {
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::listen(Hangup::Ignored)?;
     if config.relay.role.is_none() {
         config.relay.role = crate::message::Role::parse("dev").ok();
     }
+    let mut unread = None;
     if config.relay.receives.is_empty() {
         // So that the greeter's replies to plain sends are queued for subscribers of the api.
-        config.relay.receives.extend(crate::message::MessageName::parse("greeting"));
+        unread = MessageName::parse("greeting").ok();
+        config.relay.receives.extend(unread.clone());
     }
     // All services are in this process, so a message without a receiver can be refused from the start.
     config.broker.settle_ms = 0;
-    let (broker, serving) = open_broker(&config, "--broker HOST:PORT", |_| Ok(())).await?;
-    let sidecar = Sidecar::start(&config, Some(&broker), Gate::Open).await?;
-    let greeter = greeter::start(&broker).await?;
-    let edge = open_edge(&config, threads).await?;
-    print_tour(&sidecar, &edge);
-    let drain = async {
-        // The edge first, so that clients start nothing new while the services finish.
-        edge.close(config.drain.grace()).await;
-        let left = sidecar.relay.close_within(config.drain.grace()).await;
-        greeter.close_within(config.drain.grace()).await;
-        left + close_broker(&config, broker, serving).await
-    };
-    signals.then_drain(drain).await;
-    Ok(())
+    let opened = signals.unless_stopped(async {
+        let (broker, serving, routes) = open_broker(&config, "--broker HOST:PORT", |_| Ok(())).await?;
+        let sidecar = Sidecar::start(&config, Some(&broker), Gate::Open).await?;
+        let greeter = greeter::start(&broker).await?;
+        let edge = open_edge(&config, threads).await?;
+        let parts = vec![
+            Part { name: "broker", routes },
+            Part { name: "api", routes: sidecar.routes.clone() },
+            Part { name: "edge", routes: edge.operations() },
+        ];
+        let (operations, requests) = open_operations(&config, parts).await?;
+        print_tour(&sidecar, &edge);
+        let broker = BrokerPart { broker, serving: Some(serving), closes_port_first: false };
+        let relays = vec![sidecar.relay, greeter];
+        let (edge, broker) = (Some(edge), Some(broker));
+        Ok::<_, Error>(Process { edge, relays, broker, unread, operations, requests, ..Process::default() })
+    });
+    match opened.await {
+        Some(process) => process?.run(signals, config.drain.grace()).await,
+        None => Ok(()),
+    }
 }
 
 /// Runs the sidecar, the edge if `edge.address` is set, and `service` beside them, until SIGTERM or Ctrl-C, or the service
-/// has ended for good. The edge uses `threads` dedicated threads. Not cancel-safe: a dropped call does not drain.
+/// has ended for good. The edge uses `threads` dedicated threads. Errors: those of the start, [`Error::Unfinished`], and those of
+/// a service that has ended. Not cancel-safe: a dropped call does not drain.
 pub async fn run(
-    mut config: Config,
+    config: Config,
     embedded: EmbeddedBroker,
     threads: NonZeroUsize,
     service: Option<ServiceCommand>,
 ) -> Result<(), Error> {
-    let mut signals = Signals::listen()?;
+    // A service gets the signal, and may reload.
+    let mut signals = Signals::listen(if service.is_some() { Hangup::Reloads } else { Hangup::Ignored })?;
+    let grace = config.drain.grace();
+    match signals.unless_stopped(open_sidecar(config, embedded, threads, service)).await {
+        Some(process) => process?.run(signals, grace).await,
+        None => Ok(()),
+    }
+}
+
+/// Opens the parts of `exorelay run`.
+async fn open_sidecar(
+    mut config: Config,
+    embedded: EmbeddedBroker,
+    threads: NonZeroUsize,
+    service: Option<ServiceCommand>,
+) -> Result<Process, Error> {
     let service = match service {
         Some(service) => Some(service.prepare(&mut config).await?),
         None => None,
     };
+    let config = &config;
     let broker = match (config.bus.url.as_str(), embedded) {
         ("embedded", EmbeddedBroker::Private) => {
             // No other process can register with it or follow its traffic.
-            let config = broker::Config { settle_ms: 0, traffic_messages_max: 0, ..broker_config(&config) };
-            Some((Broker::start(config), None))
+            let config = broker::Config { settle_ms: 0, traffic_messages_max: 0, ..broker_config(config) };
+            Some(BrokerPart { broker: Broker::start(config), serving: None, closes_port_first: false })
         }
         ("embedded", EmbeddedBroker::Listening) => {
-            let (broker, serving) = open_broker(&config, "--broker HOST:PORT", |_| Ok(())).await?;
-            Some((broker, Some(serving)))
+            let (broker, serving, _) = open_broker(config, "--broker HOST:PORT", |_| Ok(())).await?;
+            Some(BrokerPart { broker, serving: Some(serving), closes_port_first: false })
         }
         _ => None,
     };
     // A service that receives nothing need not listen.
     let is_awaited = service.is_some() && !config.relay.receives.is_empty();
     let gate = if is_awaited { Gate::Closed } else { Gate::Open };
-    let sidecar = Sidecar::start(&config, broker.as_ref().map(|(broker, _)| broker), gate).await?;
+    let sidecar = Sidecar::start(config, broker.as_ref().map(|part| &part.broker), gate).await?;
     let edge = match config.edge.address.is_empty() {
         true => None,
-        false => Some(open_edge(&config, threads).await?),
+        false => Some(open_edge(config, threads).await?),
     };
-    let program = service.as_ref().map(Prepared::program).unwrap_or_default();
-    let service = service.map(|service| sidecar.supervise(service)).transpose()?;
-    let ended = service.as_ref().map(Supervised::ended);
-    let ended = async move {
-        match ended {
-            Some(ended) => ended.await,
-            None => std::future::pending().await,
+    let mut parts = vec![Part { name: "api", routes: sidecar.routes.clone() }];
+    parts.extend(edge.as_ref().map(|edge| Part { name: "edge", routes: edge.operations() }));
+    let (operations, requests) = open_operations(config, parts).await?;
+    let service = match service {
+        Some(service) => {
+            let program = service.program();
+            Some(ServicePart { supervised: sidecar.supervise(service)?, program })
         }
+        None => None,
     };
-    let drain = async {
-        let deadline = deadline_in(config.drain.grace());
-        if let Some(edge) = edge {
-            edge.close(config.drain.grace()).await;
-        }
-        let left = sidecar.relay.close_within(config.drain.grace()).await;
-        if let Some(service) = service {
-            service.stop(deadline).await;
-        }
-        match broker {
-            Some((broker, Some(serving))) => left + close_broker(&config, broker, serving).await,
-            Some((broker, None)) => left + broker.close(config.drain.grace()).await,
-            None => left,
-        }
-    };
-    match signals.drain_after(ended, drain).await {
-        Some(ended) => ended.into_result(program),
-        None => Ok(()),
-    }
+    Ok(Process { edge, relays: vec![sidecar.relay], service, broker, operations, requests, ..Process::default() })
 }
 
 /// Runs the broker until SIGTERM or Ctrl-C. `landscape` is a path for [`landscape::read`](super::landscape::read); SIGHUP
-/// reloads it. Not cancel-safe: a dropped call does not drain.
+/// reloads it. Errors: those of the start, and [`Error::Unfinished`]. Not cancel-safe: a dropped call does not drain.
 pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Error> {
-    let mut signals = Signals::listen()?;
+    let signals = Signals::listen(Hangup::Reloads)?;
     let reloader = Reloader::start(landscape)?;
-    let (broker, serving) = open_broker(&config, "--listen HOST:PORT", |broker| reloader.configure(broker)).await?;
+    let (broker, serving, routes) =
+        open_broker(&config, "--listen HOST:PORT", |broker| reloader.configure(broker)).await?;
     let following = reloader.follow(broker.clone());
+    let (operations, requests) = open_operations(&config, vec![Part { name: "broker", routes }]).await?;
+    let broker = BrokerPart { broker, serving: Some(serving), closes_port_first: false };
+    let process = Process { broker: Some(broker), operations, requests, ..Process::default() };
     tokio::select! {
         never = following => match never {},
-        () = signals.then_drain(close_broker(&config, broker, serving)) => Ok(()),
+        ended = process.run(signals, config.drain.grace()) => ended,
     }
 }
 
-/// Runs Durable Streams alone, on `threads` dedicated threads, until SIGTERM or Ctrl-C.
+/// Runs Durable Streams alone, on `threads` dedicated threads, until SIGTERM or Ctrl-C. Errors: those of the start.
 /// Not cancel-safe: a dropped call does not drain.
 pub async fn streams(config: Config, threads: NonZeroUsize) -> Result<(), Error> {
-    let mut signals = Signals::listen()?;
-    let listener = Listener { name: "streams", flag: "--listen HOST:PORT", address: &config.streams.address };
+    let mut signals = Signals::listen(Hangup::Ignored)?;
+    let (address, format) = (&config.streams.address, config.log.format);
+    let listener = Listener { name: "streams", flag: "--listen HOST:PORT", address, format };
     let systems = async { Ok(vec![StreamsSystem::open(&config.streams).await?]) };
-    let edge = Edge::open(listener, systems, threads, &config.http).await?;
-    let drain = async {
-        edge.close(config.drain.grace()).await;
-        0
+    let Some(edge) = signals.unless_stopped(Edge::open(listener, systems, threads, &config.http)).await else {
+        return Ok(());
     };
-    signals.then_drain(drain).await;
-    Ok(())
+    let edge = edge?;
+    let parts = vec![Part { name: "streams", routes: edge.operations() }];
+    let (operations, requests) = open_operations(&config, parts).await?;
+    let process = Process { edge: Some(edge), operations, requests, ..Process::default() };
+    process.run(signals, config.drain.grace()).await
 }
 
 /// Opens every system of the edge.
@@ -159,8 +180,16 @@ async fn systems(config: &Config) -> Result<Vec<Arc<dyn System>>, Error> {
 async fn open_edge(config: &Config, threads: NonZeroUsize) -> Result<Edge, Error> {
     let configured = &config.edge.address;
     let address = if configured.is_empty() { EDGE_ADDRESS_DEFAULT } else { configured };
-    let listener = Listener { name: "edge", flag: "--edge HOST:PORT", address };
+    let listener = Listener { name: "edge", flag: "--edge HOST:PORT", address, format: config.log.format };
     Edge::open(listener, systems(config), threads, &config.http).await
+}
+
+/// Opens the listener for operators, if one is configured, and returns it with the requests to drain that it takes.
+async fn open_operations(config: &Config, parts: Vec<Part>) -> Result<(Option<Serving>, DrainRequest), Error> {
+    let requests = DrainRequest::default();
+    let address = &config.ops.address;
+    let serving = operations::open(address, config.log.format, parts, requests.clone(), &config.http).await?;
+    Ok((serving, requests))
 }
 
 /// Binds the broker's listener, starts the broker, applies `configure`, then accepts connections. `flag` is the option
@@ -169,16 +198,16 @@ async fn open_broker(
     config: &Config,
     flag: &'static str,
     configure: impl FnOnce(&Broker) -> Result<(), Error>,
-) -> Result<(Broker, Serving), Error> {
+) -> Result<(Broker, Serving, Router), Error> {
     let mut registry = process_registry();
     let listening = Listening::bind(flag, &config.broker.address).await?;
     let listening = listening.counted(&ListenerMetrics::register(&mut registry), "broker");
     let broker = Broker::start(broker_config(config));
     configure(&broker)?;
     let router = broker::routes::router_with(broker.clone(), &config.http, registry);
-    let serving = listening.serve(router, &config.http);
-    ready::announce("broker", serving.address());
-    Ok((broker, serving))
+    let serving = listening.serve(router.clone(), &config.http);
+    ready::announce(config.log.format, "broker", serving.address());
+    Ok((broker, serving, router))
 }
 
 /// Returns the settings of the broker with the bounds that follow from the largest payload.
@@ -189,18 +218,10 @@ fn broker_config(config: &Config) -> broker::Config {
     broker
 }
 
-pub(super) async fn close_broker(config: &Config, broker: Broker, serving: Serving) -> usize {
-    broker.drain(config.drain.grace()).await;
-    // Before the connections end: their clients come back at once, and originals do not survive a refusal. exo 3.9, 8.
-    serving.close_port().await;
-    let left = broker.stop().await;
-    serving.drain(config.drain.grace()).await;
-    left
-}
-
 fn print_tour(sidecar: &Sidecar, edge: &Edge) {
     let (api, edge) = (sidecar.api, edge.address());
-    println!(
+    let printed = writeln!(
+        io::stdout(),
         "\nThe service `greeter` replies to `hello` with `greeting`. Try it in another terminal:\n\n  \
          request        curl -d '{{\"name\":\"world\"}}' http://{api}/request/hello\n  \
          send           curl -d '{{\"name\":\"world\"}}' http://{api}/send/hello\n  \
@@ -209,4 +230,7 @@ fn print_tour(sidecar: &Sidecar, edge: &Edge) {
          write a stream curl -X PUT -H 'content-type: text/plain' -d 'hello stream' http://{edge}/v1/stream/notes\n  \
          read a stream  curl http://{edge}/v1/stream/notes\n\nCtrl-C stops."
     );
+    if let Err(error) = printed {
+        tracing::debug!(%error, "cannot print the tour");
+    }
 }

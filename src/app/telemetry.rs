@@ -32,7 +32,12 @@ pub fn start(log: &Log) {
     let on_terminal = io::stderr().is_terminal();
     let people = is_for_people(log.format);
     FOR_PEOPLE.get_or_init(|| people);
-    let subscriber = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(people && on_terminal);
+    // A log that cannot be written, for example because its terminal is gone, must not end the process by a panic.
+    let subscriber = fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(people && on_terminal);
     let started = match people {
         true => subscriber.finish().with(filter_fn(is_discreet)).try_init(),
         false => subscriber.json().flatten_event(true).finish().with(filter_fn(is_discreet)).try_init(),

@@ -17,7 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) refused: Counter,
     pub(crate) retried: Counter,
     delivered: Counter,
-    undelivered: Counter,
+    pub(crate) undelivered: Counter,
     given_up: Labelled<2, Counter>,
     delivery_duration: Labelled<2, Histogram>,
     queued: Gauge,

@@ -38,7 +38,7 @@ pub(super) struct Broker {
 impl Broker {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         let (process, landscape) = (std::mem::take(&mut self.process), self.landscape.take());
-        let config = process.start(Purpose::Other, self.flags())?;
+        let config = process.start(Purpose::Broker, self.flags())?;
         Ok(app::broker(config, landscape).await?)
     }
 

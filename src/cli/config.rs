@@ -57,7 +57,7 @@ impl ConfigCommand {
         match self {
             Self::Show(show) => show.run(),
             Self::Check(check) => {
-                Sources::of_process(check.file).resolve(Purpose::Other)?;
+                Sources::of_process(check.file).resolve(Purpose::Check)?;
                 print_line("configuration ok")
             }
         }

@@ -37,7 +37,7 @@ pub(super) struct Dev {
 impl Dev {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         let process = std::mem::take(&mut self.process);
-        let config = process.start(Purpose::Other, self.flags())?;
+        let config = process.start(Purpose::Dev, self.flags())?;
         Ok(app::dev(config, sidecar_threads()?).await?)
     }
 

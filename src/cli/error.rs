@@ -88,6 +88,18 @@ pub enum Error {
         /// Its base URL.
         url: String,
     },
+    /// There is no address to drain a server at.
+    #[error("ops.address is not set: give --url URL, the address that the server was started with as --ops")]
+    NoOperations,
+    /// A server has drained, and messages were left.
+    #[error(
+        "drained, with {messages} unfinished {}: accepted, and neither handled nor handed over",
+        if *messages == 1 { "message" } else { "messages" }
+    )]
+    Unfinished {
+        /// Their number.
+        messages: usize,
+    },
     /// A call to a sidecar or broker failed.
     #[error(transparent)]
     Call(#[from] ClientError),
@@ -291,7 +303,9 @@ impl Error {
             | Self::LineTooLong { .. }
             | Self::NothingToAppend
             | Self::NoDataFolder { .. } => USAGE,
-            Self::Configuration(_) | Self::WorkerThreads { .. } | Self::NothingToLint => CONFIGURATION,
+            Self::Configuration(_) | Self::WorkerThreads { .. } | Self::NothingToLint | Self::NoOperations => {
+                CONFIGURATION
+            }
             Self::App(error) if error.is_configuration() => CONFIGURATION,
             Self::App(error) if error.service_code().is_some() => error.service_code().unwrap_or(FAILED),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -313,6 +327,7 @@ impl Error {
             | Self::NoRegistry { .. }
             | Self::File { .. }
             | Self::NotReady { .. }
+            | Self::Unfinished { .. }
             | Self::UnexpectedAnswer { .. }
             | Self::Unmatched { .. }
             | Self::Command { .. }

@@ -1,23 +1,30 @@
 //! `exorelay health`
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
 use clap::Args;
 use serde::Deserialize;
 
-use super::Error;
 use super::output::print_line;
 use super::server::{Api, CALL_TIMEOUT, Server};
 use super::server_kind::ServerKind;
+use super::{Error, drain};
 use crate::app::config::{Purpose, Sources};
 use crate::app::reachable;
 
-/// Check that a sidecar, or another server of this host, is ready
+/// Check that a server is ready, or at least alive
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: a health check in a Dockerfile
-  HEALTHCHECK CMD [\"exorelay\", \"health\"]")]
+  HEALTHCHECK CMD [\"exorelay\", \"health\"]
+
+Without --api it asks the configured ops.address, if there is one. Any listener of a server can be asked.")]
 pub(super) struct Health {
+    /// Check only that the process answers, not that it can do its work: for liveness probes
+    #[arg(long)]
+    live: bool,
     #[command(flatten)]
     api: Api,
     /// Check every server that answers at the configured addresses (api, broker, streams): for a container that runs any of them
@@ -34,10 +41,24 @@ struct Readiness {
     outbox: String,
     inbox: String,
     process: String,
+    /// The answers of the parts of a process, at `ops.address`; each may also be a problem.
+    parts: BTreeMap<String, Readiness>,
+    detail: Option<String>,
 }
 
 impl Readiness {
     fn reasons(&self) -> Vec<String> {
+        if let Some(detail) = &self.detail {
+            return vec![detail.clone()];
+        }
+        let parts = self.parts.iter().map(|(name, part)| (name, part.reasons().join(", ")));
+        let named: Vec<String> = parts
+            .filter(|(_, reasons)| !reasons.is_empty())
+            .map(|(name, reasons)| format!("{name}: {reasons}"))
+            .collect();
+        if !named.is_empty() {
+            return named;
+        }
         let parts = [
             ("bus", &self.bus),
             ("service", &self.service),
@@ -52,22 +73,57 @@ impl Readiness {
 
 impl Health {
     pub(super) async fn run(self) -> Result<(), Error> {
+        let depth = if self.live { Depth::Live } else { Depth::Ready };
         match self.any {
-            true => check_any().await?,
-            false => check(&self.api.open(CALL_TIMEOUT)?).await?,
+            true => check_any(depth).await?,
+            false => check(&self.open()?, depth).await?,
         }
-        print_line("ready")
+        print_line(depth.result())
+    }
+
+    /// Returns a client of the server at `--api`, else at the configured `ops.address`, else of the configured sidecar.
+    fn open(&self) -> Result<Server, Error> {
+        let operations = if self.api.is_given() { None } else { drain::configured()? };
+        match operations {
+            Some(url) => Ok(Server::new(ServerKind::Process, url, CALL_TIMEOUT)),
+            None => self.api.open(CALL_TIMEOUT),
+        }
+    }
+}
+
+/// The depth of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// The process answers.
+    Live,
+    /// It can do its work.
+    Ready,
+}
+
+impl Depth {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Live => "/health",
+            Self::Ready => "/ready",
+        }
+    }
+
+    fn result(self) -> &'static str {
+        match self {
+            Self::Live => "alive",
+            Self::Ready => "ready",
+        }
     }
 }
 
 /// Checks each server that accepts connections at its configured address; there has to be one.
-async fn check_any() -> Result<(), Error> {
+async fn check_any(depth: Depth) -> Result<(), Error> {
     let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
     let addresses = [&config.api.address, &config.broker.address, &config.streams.address];
     let (mut found, mut closed) = (false, Vec::new());
     for address in addresses.map(|address| reachable(address)) {
         let server = Server::new(ServerKind::Sidecar, format!("http://{address}"), CALL_TIMEOUT);
-        match check(&server).await {
+        match check(&server, depth).await {
             Ok(()) => found = true,
             Err(Error::NotRunning { .. }) => closed.push(address),
             Err(error) => return Err(error),
@@ -79,9 +135,9 @@ async fn check_any() -> Result<(), Error> {
     }
 }
 
-/// Checks that a server is ready. Errors: [`Error::NotReady`] with the reasons, [`Error::NotRunning`].
-async fn check(server: &Server) -> Result<(), Error> {
-    let answer = server.call(Method::GET, "/ready", HeaderMap::new(), Bytes::new()).await?;
+/// Checks a server. Errors: [`Error::NotReady`] with the reasons, [`Error::NotRunning`].
+async fn check(server: &Server, depth: Depth) -> Result<(), Error> {
+    let answer = server.call(Method::GET, depth.path(), HeaderMap::new(), Bytes::new()).await?;
     if answer.status.is_success() {
         return Ok(());
     }
@@ -91,4 +147,27 @@ async fn check(server: &Server) -> Result<(), Error> {
         return Err(Error::NotReady { reasons: server.detail(answer.status, &answer.body) });
     }
     Err(Error::NotReady { reasons: reasons.join("; ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(body: &str, expected: &[&str]) {
+        let readiness: Readiness = serde_json::from_str(body).unwrap();
+        assert_eq!(readiness.reasons(), expected, "{body}");
+    }
+
+    #[test]
+    fn the_reasons_are_those_of_every_part() {
+        check(
+            r#"{"bus":"unreachable","service":"ok","process":"shutting down"}"#,
+            &["bus: unreachable", "process: shutting down"],
+        );
+        check(r#"{"detail":"the store failed","status":503}"#, &["the store failed"]);
+        check(
+            r#"{"ready":false,"parts":{"api":{"bus":"unreachable"},"edge":{"detail":"full"},"broker":{"status":"ready"}}}"#,
+            &["api: bus: unreachable", "edge: full"],
+        );
+    }
 }

@@ -17,6 +17,7 @@ mod completions;
 mod config;
 mod dead_letters;
 mod dev;
+mod drain;
 mod duration;
 mod error;
 mod exec;

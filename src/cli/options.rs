@@ -9,6 +9,7 @@ use super::completions::Completions;
 use super::config::ConfigCommand;
 use super::dead_letters::DeadLettersCommand;
 use super::dev::Dev;
+use super::drain::Drain;
 use super::health::Health;
 use super::lint::Lint;
 use super::ps::Ps;
@@ -57,6 +58,7 @@ enum Command {
     Config(ConfigCommand),
     Lint(Lint),
     Health(Health),
+    Drain(Drain),
     Completions(Completions),
 }
 
@@ -79,6 +81,7 @@ impl Options {
             | Command::Config(_)
             | Command::Lint(_)
             | Command::Health(_)
+            | Command::Drain(_)
             | Command::Completions(_) => Ok(Threads::One),
         }
     }
@@ -105,6 +108,7 @@ impl Options {
             Command::Config(config) => config.run(),
             Command::Lint(lint) => lint.run(),
             Command::Health(health) => health.run().await,
+            Command::Drain(drain) => drain.run().await,
             Command::Completions(completions) => completions.run(Options::command()),
         }
     }

@@ -22,6 +22,9 @@ pub(super) struct Process {
     /// Time for work in progress to finish at shutdown [default: 10s]
     #[arg(long, value_name = "TIME")]
     drain_grace: Option<String>,
+    /// Listen address for probes, metrics and `exorelay drain` [default: none, the other listeners answer probes]
+    #[arg(long, value_name = "HOST:PORT")]
+    ops: Option<String>,
     /// Log level, or directives such as info,exorelay::bus=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -41,8 +44,12 @@ impl Process {
         Ok(config)
     }
 
-    fn flags(self) -> [Flag; 2] {
-        [("--drain-grace", "drain.grace_ms", self.drain_grace), ("--log-level", "log.level", self.log_level)]
+    fn flags(self) -> [Flag; 3] {
+        [
+            ("--drain-grace", "drain.grace_ms", self.drain_grace),
+            ("--ops", "ops.address", self.ops),
+            ("--log-level", "log.level", self.log_level),
+        ]
     }
 }
 

@@ -87,7 +87,8 @@ impl Run {
         let process = std::mem::take(&mut self.process);
         let service = self.service();
         let embedded = if self.broker.is_some() { EmbeddedBroker::Listening } else { EmbeddedBroker::Private };
-        let config = process.start(Purpose::Sidecar, self.flags())?;
+        let purpose = if service.is_some() { Purpose::SidecarOfChild } else { Purpose::Sidecar };
+        let config = process.start(purpose, self.flags())?;
         Ok(app::run(config, embedded, sidecar_threads()?, service).await?)
     }
 

@@ -12,7 +12,7 @@ use super::Error;
 const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
 
 /// Maximum wait at the end for work that cannot be cancelled, such as a DNS lookup.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The threads of a command's runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

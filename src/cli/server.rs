@@ -59,6 +59,11 @@ pub(super) struct Api {
 }
 
 impl Api {
+    /// Returns true if the flag was given.
+    pub(super) fn is_given(&self) -> bool {
+        self.api.is_some()
+    }
+
     /// Returns the sidecar's base URL: the flag, else the configured `api.address`.
     pub(super) fn url(&self) -> Result<String, Error> {
         if let Some(given) = &self.api {

@@ -26,6 +26,8 @@ pub enum ServerKind {
     Streams,
     /// The listener of a sidecar to which its broker delivers.
     Listen,
+    /// Any server, at its address for operators.
+    Process,
 }
 
 impl ServerKind {
@@ -35,6 +37,7 @@ impl ServerKind {
             Self::Sidecar | Self::Listen => ("--api", "http://127.0.0.1:4001"),
             Self::Broker => ("--broker", "http://127.0.0.1:3100"),
             Self::Streams => ("--url", "http://127.0.0.1:4437/v1/stream"),
+            Self::Process => ("--url", "http://127.0.0.1:9100"),
         }
     }
 
@@ -44,6 +47,7 @@ impl ServerKind {
             Self::Sidecar | Self::Listen => "exorelay dev",
             Self::Broker => "exorelay broker",
             Self::Streams => "exorelay streams",
+            Self::Process => "exorelay run --ops 127.0.0.1:9100",
         }
     }
 
@@ -53,6 +57,7 @@ impl ServerKind {
             Self::Sidecar => "it takes `exorelay send`, `request`, `tail` and `dead-letters` with --api",
             Self::Broker => "it takes `exorelay tail`, `activity` and `ps` with --broker",
             Self::Streams => "it takes `exorelay stream` with --url, the path /v1/stream included",
+            Self::Process => "it takes `exorelay health` and `drain`",
             Self::Listen => "only its broker calls that address; tools call its api.address",
         }
     }
@@ -64,6 +69,7 @@ impl ServerKind {
             b"broker" => Some(Self::Broker),
             b"streams" | b"edge" => Some(Self::Streams),
             b"listen" => Some(Self::Listen),
+            b"ops" => Some(Self::Process),
             _ => None,
         }
     }
@@ -76,6 +82,7 @@ impl fmt::Display for ServerKind {
             Self::Broker => "broker",
             Self::Streams => "server of streams",
             Self::Listen => "sidecar's bus-facing listener",
+            Self::Process => "server with an address for operators",
         })
     }
 }

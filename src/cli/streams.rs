@@ -73,7 +73,7 @@ impl Streams {
             None => {}
         }
         let process = std::mem::take(&mut self.process);
-        let config = process.start(Purpose::Other, self.flags())?;
+        let config = process.start(Purpose::Streams, self.flags())?;
         Ok(app::streams(config, server_threads()?).await?)
     }
 

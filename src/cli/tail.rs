@@ -61,8 +61,8 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Follows until Ctrl-C, a closed stdout, or `--count` messages. With `--exec`, Ctrl-C or SIGTERM lets running commands
-    /// finish; a second one ends them.
+    /// Follows until Ctrl-C, a closed stdout, or `--count` messages. With `--exec`, Ctrl-C, SIGTERM or SIGHUP lets running
+    /// commands finish; a second Ctrl-C or SIGTERM ends them.
     pub(super) async fn run(self) -> Result<(), Error> {
         if self.exec.is_requested() {
             return self.handle().await;
@@ -108,11 +108,14 @@ impl Tail {
         let follow = source.follow(handle).fuse();
         tokio::pin!(follow);
         let mut terminated = signal(SignalKind::terminate()).map_err(Error::Input)?;
+        // Its default action would end this process, and leave the commands behind.
+        let mut hung_up = signal(SignalKind::hangup()).map_err(Error::Input)?;
         let outcome = tokio::select! {
             outcome = &mut follow => outcome,
             Some(outcome) = end.recv() => outcome,
             _ = tokio::signal::ctrl_c() => Ok(()),
             _ = terminated.recv() => Ok(()),
+            _ = hung_up.recv() => Ok(()),
         };
         // The connection stays open meanwhile: a lost follower's messages are delivered to others at once. If it ends, the
         // running commands still finish.

@@ -183,12 +183,17 @@ impl Process {
 
     /// Waits for the process to exit with code 0 and no files left behind. The log is complete then.
     pub(crate) async fn exits_cleanly(&mut self) {
+        self.exits_with(0).await;
+    }
+
+    /// Waits for the process to exit with this code and no files left behind. The log is complete then.
+    pub(crate) async fn exits_with(&mut self, expected: i32) {
         let code = eventually(("the end", self.arguments.clone(), self.log.clone()), || {
             std::future::ready(self.child.try_wait().unwrap())
         });
         let code = code.await.code();
         (&mut self.logging).await.unwrap();
-        assert_eq!(code, Some(0), "{:?}: {}", self.arguments, self.log());
+        assert_eq!(code, Some(expected), "{:?}: {}", self.arguments, self.log());
         assert!(self.folder.path().read_dir().unwrap().next().is_none(), "it left files behind");
     }
 
@@ -205,6 +210,7 @@ fn listeners(arguments: &[String]) -> &'static [(&'static str, &'static str)] {
     let connected = arguments.iter().any(|argument| argument.starts_with("ws"));
     match arguments[0].as_str() {
         "broker" => &[("broker", "--listen")],
+        "dev" => &[("listen", "--listen"), ("api", "--api"), ("broker", "--broker"), ("edge", "--edge")],
         "run" if embedded => &[("listen", "--listen"), ("api", "--api"), ("broker", "--broker")],
         // With a WebSocket bus there is no listener for the broker.
         "run" if connected => &[("api", "--api")],

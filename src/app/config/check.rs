@@ -1,8 +1,10 @@
 //! Checks of values beyond their type, by key.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use axum::http::uri::Authority;
 use axum::http::{HeaderName, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::http::access::network;
 use crate::http::{has_credentials, split_credentials};
+use crate::message::Role;
 
 /// Maximum of every time: one year.
 const TIME_MS_MAX: i64 = 365 * 24 * 60 * 60 * 1000;
@@ -31,10 +34,8 @@ pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
     match value {
         Value::Integer(number) => check_number(key, *number),
         Value::String(text) => check_text(key, text),
-        Value::Array(values) if key == "streams.subscriptions_webhook_allowed" => check_allowed(values),
-        Value::Array(values) if key == "http.trusted_proxies" => check_networks(values),
-        Value::Array(values) if key == "streams.cors_headers" => check_headers(values),
-        Value::Array(_) | Value::Boolean(_) | Value::Float(_) | Value::Datetime(_) | Value::Table(_) => Ok(()),
+        Value::Array(values) => check_list(key, values),
+        Value::Boolean(_) | Value::Float(_) | Value::Datetime(_) | Value::Table(_) => Ok(()),
     }
 }
 
@@ -77,7 +78,7 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
             text.is_empty() || is_address(text) && !text.ends_with(":0"),
             "HOST:PORT such as 10.0.0.7:4000, or an empty string",
         ),
-        "edge.address" => (
+        "edge.address" | "ops.address" => (
             text.is_empty() || is_address(text),
             "HOST:PORT such as 127.0.0.1:4002 (port 0 takes a free one), or an empty string",
         ),
@@ -96,27 +97,67 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
     if is_valid { Ok(()) } else { Err(format!("expected {expected}")) }
 }
 
-fn check_allowed(values: &[Value]) -> Result<(), String> {
+fn check_list(key: &str, values: &[Value]) -> Result<(), String> {
+    let texts = || values.iter().map(|value| value.as_str().unwrap_or_default());
+    let (is_valid, expected) = match key {
+        "streams.subscriptions_webhook_allowed" => {
+            (texts().all(is_target), "networks such as 10.1.0.0/16, addresses, or hosts without a port")
+        }
+        // Not with the value: it may be a secret without its role.
+        "broker.tokens" => (
+            texts().all(is_role_and_token) && are_different(texts().filter_map(|text| text.split('=').next())),
+            "ROLE=TOKEN entries such as users=s3cret, one per role; the token is visible ASCII without spaces",
+        ),
+        "broker.origins" => (
+            is_all_or(texts(), is_host),
+            "hosts of web pages such as app.example or localhost:8080, without a scheme; or * alone, which allows all",
+        ),
+        "streams.cors_origins" => (
+            is_all_or(texts(), is_origin),
+            "origins of web pages such as https://app.example, in lower case and without a path; or * alone, which allows all",
+        ),
+        "http.trusted_proxies" => {
+            (texts().all(|text| network(text).is_some()), "networks such as 10.1.0.0/16, or addresses")
+        }
+        "streams.cors_headers" => {
+            (texts().all(|text| HeaderName::from_str(text).is_ok()), "names of headers such as x-api-key, or *")
+        }
+        _ => (true, ""),
+    };
+    if is_valid { Ok(()) } else { Err(format!("expected {expected}")) }
+}
+
+/// Returns true for `*` alone, which would leave other entries without effect, or a list of valid entries.
+fn is_all_or<'a>(mut texts: impl Iterator<Item = &'a str> + Clone, is_valid: impl Fn(&str) -> bool) -> bool {
+    texts.clone().eq(["*"]) || texts.all(is_valid)
+}
+
+fn are_different<'a>(mut texts: impl Iterator<Item = &'a str>) -> bool {
+    let mut known = HashSet::new();
+    texts.all(|text| known.insert(text))
+}
+
+/// Returns true for a network, an address, or a host.
+fn is_target(text: &str) -> bool {
     let host = |text: &str| !text.is_empty() && !text.contains(['/', ':', ' ']);
-    let is_valid = |text: &str| text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() || host(text);
-    match values.iter().all(|value| value.as_str().is_some_and(is_valid)) {
-        true => Ok(()),
-        false => Err("expected networks such as 10.1.0.0/16, addresses, or hosts without a port".to_owned()),
-    }
+    text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() || host(text)
 }
 
-fn check_networks(values: &[Value]) -> Result<(), String> {
-    match values.iter().all(|value| value.as_str().is_some_and(|text| network(text).is_some())) {
-        true => Ok(()),
-        false => Err("expected networks such as 10.1.0.0/16, or addresses".to_owned()),
-    }
+fn is_role_and_token(text: &str) -> bool {
+    let is_token = |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    text.split_once('=').is_some_and(|(role, token)| Role::parse(role).is_ok() && is_token(token))
 }
 
-fn check_headers(values: &[Value]) -> Result<(), String> {
-    match values.iter().all(|value| value.as_str().is_some_and(|text| HeaderName::from_str(text).is_ok())) {
-        true => Ok(()),
-        false => Err("expected names of headers such as x-api-key, or *".to_owned()),
-    }
+/// Returns true for a host with or without a port, as it is in the `Origin` of a web page.
+fn is_host(text: &str) -> bool {
+    let authority = text.parse::<Authority>().ok();
+    authority.is_some_and(|authority| !authority.host().is_empty() && !text.contains(['@', '*']))
+}
+
+/// Returns true for what browsers send as `Origin`. Fetch 3.2: in lower case, without a path; or `null`.
+fn is_origin(text: &str) -> bool {
+    let is_written = |(scheme, host): (&str, &str)| !scheme.is_empty() && is_host(host) && text == text.to_lowercase();
+    text == "null" || text.split_once("://").is_some_and(is_written)
 }
 
 fn is_address(text: &str) -> bool {
@@ -243,16 +284,48 @@ mod tests {
         );
     }
 
+    /// Checks lists; entries are separated by a blank.
+    fn check_lists(key: &str, good: &[&str], bad: &[&str]) {
+        let list = |text: &str| Value::Array(text.split(' ').map(|entry| Value::String(entry.to_owned())).collect());
+        for text in good {
+            assert_eq!(check(key, &list(text)), Ok(()), "{key} {text:?}");
+        }
+        for text in bad {
+            assert!(check(key, &list(text)).is_err(), "{key} {text:?}");
+        }
+        assert_eq!(check(key, &Value::Array(Vec::new())), Ok(()), "{key}");
+    }
+
     #[test]
     fn an_allowed_webhook_target_is_a_network_an_address_or_a_host() {
-        let check_list = |texts: &[&str]| {
-            let values = texts.iter().map(|text| Value::String((*text).to_owned())).collect();
-            check("streams.subscriptions_webhook_allowed", &Value::Array(values))
-        };
-        assert_eq!(check_list(&["10.1.0.0/16", "fd00::/8", "192.168.0.1", "::1", "worker.internal"]), Ok(()));
-        for wrong in ["", "10.0.0.0/33", "host:80", "http://host", "two hosts"] {
-            assert!(check_list(&["10.1.0.0/16", wrong]).is_err(), "{wrong:?}");
-        }
+        check_lists(
+            "streams.subscriptions_webhook_allowed",
+            &["10.1.0.0/16 fd00::/8 192.168.0.1 ::1 worker.internal"],
+            &["", "10.1.0.0/16 10.0.0.0/33", "host:80", "http://host"],
+        );
+    }
+
+    #[test]
+    fn a_token_belongs_to_a_role_of_its_own() {
+        check_lists(
+            "broker.tokens",
+            &["users=s3cret", "users=a web=b", "users=a=b"],
+            &["users", "", "=s3cret", "users=", "users=a web", "users=a users=b", "users=über"],
+        );
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_send_it() {
+        check_lists(
+            "broker.origins",
+            &["*", "app.example localhost:8080 [::1]:80"],
+            &["", "* app.example", "https://app.example", "app.example/", "a@b"],
+        );
+        check_lists(
+            "streams.cors_origins",
+            &["*", "https://app.example http://localhost:8080", "null"],
+            &["", "* https://a", "app.example", "https://app.example/", "https://App.example", "https://a/b", "://a"],
+        );
     }
 
     #[test]

@@ -55,6 +55,16 @@ pub enum Error {
     /// The role of the sidecar is not set.
     #[error("relay.role is not set: give --role NAME, ROLE=NAME in the environment, or role = \"NAME\" under [relay]")]
     RoleMissing,
+    /// The setting has no effect together with others.
+    #[error("{key} ({origin}) has no effect: {because}")]
+    NoEffect {
+        /// The full key, such as `bus.close`.
+        key: String,
+        /// The layer that has it.
+        origin: Origin,
+        /// The reason, and what to do.
+        because: &'static str,
+    },
     /// The folder of the disk store is not set.
     #[error(
         "streams.store ({origin}) is \"disk\": set the folder with --data-dir DIR or data_dir = \"DIR\" under [streams]"

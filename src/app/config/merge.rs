@@ -53,6 +53,10 @@ impl Merge {
         self.leaves.get(key).expect("callers ask for keys of Config")
     }
 
+    pub(super) fn leaves(&self) -> &BTreeMap<String, Leaf> {
+        &self.leaves
+    }
+
     /// Returns the configuration, the leaves it is made of, and all errors.
     pub(super) fn finish(self) -> (Config, BTreeMap<String, Leaf>, Vec<Error>) {
         let values = self.leaves.iter().map(|(key, leaf)| (key.as_str(), leaf.value.clone()));

@@ -5,6 +5,7 @@ mod tests;
 
 use std::fmt::Write;
 
+use super::idle::is_idle_by_default;
 use super::merge::defaults;
 
 /// Line length of comments in the reference file.
@@ -15,6 +16,7 @@ Every setting of exorelay with its default. Generated: `exorelay config show --f
 
 Each key can also be set in the environment, two underscores between levels: EXORELAY__WEBHOOK__TIMEOUT_MS=5000.
 Flags override the environment, the environment overrides this file, this file overrides the defaults.
+A setting that has no effect together with the others is an error, so those that need another one are comments.
 `exorelay config show` prints the origin of each current value. \"\" means \"not set\".";
 
 /// Keys and their descriptions, in the order of the reference.
@@ -312,6 +314,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("streams.cors_headers", "Headers that these pages may send besides those of the protocol. `*` allows all."),
     ("streams.cors_max_age_ms", "Time for which browsers may cache a preflight answer."),
     (
+        "ops.address",
+        "Listen address for operators: `/health`, `/ready` and `/metrics` of the whole process, and `POST /drain` for callers on the same machine. Not set: the other listeners answer all but `/drain`.",
+    ),
+    (
         "http.body_bytes_max",
         "Maximum body that a listener accepts, and so the maximum payload of a message on every bus; a longer one is answered \
          413.",
@@ -342,7 +348,9 @@ pub fn toml_file() -> String {
         }
         text += &comment(description);
         if let Some(default) = defaults.get(*key) {
-            text += &format!("{name} = {default}\n");
+            // A setting without effect is an error, and the file is to be usable as it is.
+            let mark = if is_idle_by_default(key, &defaults) { "# " } else { "" };
+            text += &format!("{mark}{name} = {default}\n");
         }
     }
     text

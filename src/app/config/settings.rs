@@ -26,6 +26,8 @@ pub struct Config {
     pub edge: Edge,
     /// Durable streams.
     pub streams: streams::Config,
+    /// The listener for operators.
+    pub ops: Ops,
     /// Limits of every listener.
     pub http: http::Limits,
     /// The log.
@@ -39,6 +41,14 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Edge {
     /// The listen address; empty for none. There is no authentication: use loopback or a proxy that authenticates.
+    pub address: String,
+}
+
+/// `[ops]` of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ops {
+    /// The listen address; empty for none.
     pub address: String,
 }
 

@@ -6,21 +6,13 @@ use std::io;
 use std::path::PathBuf;
 
 use super::given::{Given, Value};
+use super::idle::idle;
 use super::merge::{Leaf, Merge};
-use super::{Config, Error, Errors, Origin, environment, file};
+use super::{Config, Error, Errors, Origin, Purpose, environment, file};
 use crate::http::has_credentials;
 
 /// The default configuration file.
 const FILE_NAME: &str = "exorelay.toml";
-
-/// The use of a configuration: some settings are required by one command only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// A sidecar, which requires a role.
-    Sidecar,
-    /// Any other use.
-    Other,
-}
 
 /// The layers above the defaults.
 #[derive(Debug, Clone)]
@@ -111,7 +103,8 @@ fn inconsistencies(merge: &Merge, purpose: Purpose) -> Vec<Error> {
     if is_http && token.value.as_str() != Some("") {
         errors.push(Error::TwoCredentials { url: bus.origin.clone(), token: token.origin.clone() });
     }
-    if purpose == Purpose::Other {
+    errors.extend(idle(merge.leaves(), purpose));
+    if !purpose.is_sidecar() {
         return errors;
     }
     if merge.leaf("relay.role").value.as_str() == Some("") {

@@ -129,7 +129,7 @@ fn an_unknown_key_without_a_similar_one_lists_the_known_keys() {
         &[
             "unknown key listen.role (FILE:2): did you mean relay.role?",
             "unknown key listen.colour (FILE:3): [listen] has address, answer",
-            "unknown key garden (FILE:4): the sections are api, broker, bus, drain, edge, http, listen, log, relay, streams, webhook",
+            "unknown key garden (FILE:4): the sections are api, broker, bus, drain, edge, http, listen, log, ops, relay, streams, webhook",
         ],
     );
 }

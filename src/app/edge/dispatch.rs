@@ -45,6 +45,13 @@ impl Dispatch {
     }
 }
 
+impl Dispatch {
+    /// Returns the routes for operators.
+    pub(super) fn operations(&self) -> Router {
+        self.operations.clone()
+    }
+}
+
 impl Answers for Dispatch {
     fn answer(&self, request: Request<Body>, caller: Caller) -> Answering {
         let path = request.uri().path();

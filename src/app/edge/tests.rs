@@ -15,10 +15,12 @@ use prometheus_client::registry::Registry;
 
 use super::{Edge, Listener};
 use crate::app::Error;
+use crate::app::config::LogFormat;
 use crate::app::streams::StreamsSystem;
 use crate::app::system::{Routes, System};
 use crate::http::{Client, ClientLimits, Introduction, Kind, Limits, Problem, not_found};
 use crate::streams;
+use crate::time::deadline_in;
 
 /// A system that answers `GET <path>/hello` and records the end of its life.
 struct Greeter {
@@ -75,7 +77,7 @@ impl System for Greeter {
 }
 
 async fn open(systems: Vec<Arc<dyn System>>) -> Result<Edge, Error> {
-    let listener = Listener { name: "edge", flag: "--edge HOST:PORT", address: "127.0.0.1:0" };
+    let listener = Listener { name: "edge", flag: "--edge HOST:PORT", address: "127.0.0.1:0", format: LogFormat::Json };
     Edge::open(listener, async { Ok(systems) }, NonZeroUsize::MIN, &Limits::default()).await
 }
 
@@ -115,7 +117,7 @@ async fn two_systems_share_a_listener_and_its_operations() {
     check(&edge, Method::GET, "/metrics", 200, "exorelay_streams_created_total 1\n").await;
     check(&edge, Method::GET, "/metrics", 200, "exorelay_streams_streams 1\n").await;
     check(&edge, Method::GET, "/metrics", 200, "exorelay_greeter_greeted_total 1\n").await;
-    edge.close(Duration::from_secs(10)).await;
+    edge.close_until(deadline_in(Duration::from_secs(10))).await;
     assert_eq!(greeter.calls(), ["drain", "close"]);
 }
 

@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 
 use super::{Era, Error, Setup};
 use crate::app::Config;
-use crate::app::signals::Signals;
-use crate::app::start::close_broker;
+use crate::app::process::{BrokerPart, Process};
+use crate::app::signals::{Hangup, Signals};
 use crate::broker::{self, Broker};
 use crate::http::{BindError, Listening};
 
@@ -17,10 +17,10 @@ const VERSION_OF_NAMESPACES: &str = "0.22.1";
 /// The settings of the listen address, for error messages.
 const BIND: &str = "EXOCOM_BIND and PORT";
 
-/// Runs the broker until SIGTERM or Ctrl-C. Errors: those of the listener, [`Error::App`], and [`Error::Landscape`] if the
-/// landscape is too large. Not cancel-safe: a dropped call does not drain.
+/// Runs the broker until SIGTERM or Ctrl-C. Errors: those of the listener, [`Error::App`], also for messages that are left at
+/// the end, and [`Error::Landscape`] if the landscape is too large. Not cancel-safe: a dropped call does not drain.
 pub async fn run(config: Config, setup: Setup) -> Result<(), Error> {
-    let mut signals = Signals::listen()?;
+    let signals = Signals::listen(Hangup::Ignored)?;
     print_banner(&setup);
     let opened = open(&setup).await;
     let port = opened.as_ref().map_or(setup.port, |listening| i64::from(listening.address().port()));
@@ -39,13 +39,10 @@ pub async fn run(config: Config, setup: Setup) -> Result<(), Error> {
         Era::Namespaces | Era::Go => broker::exocom::router(broker.clone()),
     };
     let serving = listening.serve(router, &config.http);
-    let drain = async {
-        // Services of the originals may only come back to the broker's successor.
-        serving.close_port().await;
-        close_broker(&config, broker, serving).await
-    };
-    signals.then_drain(drain).await;
-    Ok(())
+    // Services of the originals may only come back to the broker's successor.
+    let broker = BrokerPart { broker, serving: Some(serving), closes_port_first: true };
+    let process = Process { broker: Some(broker), ..Process::default() };
+    Ok(process.run(signals, config.drain.grace()).await?)
 }
 
 /// Prints the lines that come before the port is bound.

@@ -101,6 +101,13 @@ impl Subscribers {
         lock(&self.state).leases.take_unleased()
     }
 
+    /// Removes the messages of this name, waiting or handed out, and returns their number.
+    pub(in crate::relay) fn discard(&self, name: &MessageName) -> usize {
+        let (count, woken) = lock(&self.state).leases.discard(name, Instant::now());
+        wake(woken);
+        count
+    }
+
     /// Number of messages that a connected subscriber holds or can still get.
     pub(in crate::relay) fn with_reader(&self) -> usize {
         let leases = &lock(&self.state).leases;

@@ -6,6 +6,7 @@ use tokio::runtime;
 use tokio::time::{Instant, timeout_at};
 
 use super::Relay;
+use crate::http::Serving;
 use crate::sync::lock;
 use crate::time::deadline_in;
 
@@ -44,36 +45,55 @@ impl Relay {
     }
 
     async fn close_until(&self, deadline: Instant) -> usize {
+        let left = self.drain_until(deadline).await;
+        if left > 0 {
+            tracing::error!(messages = left, "closed with unfinished messages");
+        }
+        self.end(deadline).await;
+        if left == 0 && timeout_at(deadline, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("tasks of the relay did not end within the grace time");
+        }
+        left
+    }
+
+    /// Does all of [`Relay::close_within`] except that the listeners stay: they refuse new messages, and answer questions about
+    /// the process. Returns the number of unfinished messages, and does not log it. Not cancel-safe: what a dropped call had
+    /// taken from its queue to give it back is lost.
+    pub(crate) async fn drain_until(&self, deadline: Instant) -> usize {
         self.0.incoming.close();
         let idle = async {
             while self.pending() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        // Requesters learn that they get no reply within the same time.
+        // Requesters learn that they get no reply within the same time, and the bus that this relay is gone.
         let grace = deadline.saturating_duration_since(Instant::now());
         let notice_time = (grace / 10).min(NOTICE_TIME);
         let in_time = timeout_at(deadline - notice_time, idle).await.is_ok();
         let kept = self.0.incoming.return_waiting(deadline - notice_time / 2).await;
-        let abandoned = if in_time { kept } else { kept + self.0.incoming.abandon().await };
+        let abandoned = if in_time { kept } else { kept + self.0.incoming.abandon(deadline - notice_time / 2).await };
         self.0.outgoing.close();
         self.0.incoming.subscribers().end();
         // Before leaving, since the bus accepts nothing from a relay that has left.
-        drop(timeout_at(deadline, self.0.outgoing.emptied()).await);
-        let left = abandoned + self.pending() + self.0.incoming.subscribers().without_reader();
-        if left > 0 {
-            tracing::error!(messages = left, "closed with unfinished messages");
-        }
+        drop(timeout_at(deadline - notice_time / 4, self.0.outgoing.emptied()).await);
+        let left = abandoned + self.unfinished();
         self.0.presence.leave(&self.membership(), deadline).await;
+        left
+    }
+
+    /// Closes the listeners of a relay that has drained. Cancel-safe: the listeners of a dropped call close all the same.
+    pub(crate) async fn end(&self, deadline: Instant) {
         let listeners = std::mem::take(&mut *lock(&self.0.listeners));
+        listeners.iter().for_each(Serving::stop);
         for listener in listeners {
             listener.drain(deadline.saturating_duration_since(Instant::now())).await;
         }
         self.0.tasks.close();
-        if left == 0 && timeout_at(deadline, self.0.tasks.wait()).await.is_err() {
-            tracing::warn!("tasks of the relay did not end within the grace time");
-        }
-        left
+    }
+
+    /// Number of accepted messages and requests that are not concluded.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.pending() + self.0.incoming.subscribers().without_reader()
     }
 }
 

@@ -50,6 +50,11 @@ impl Relay {
         Some(format!("{messages} messages wait, the oldest, '{name}', for {seconds} s: {reason}"))
     }
 
+    /// Removes the messages of this name that subscribers have not acknowledged, and returns their number.
+    pub(crate) fn discard_unread(&self, name: &MessageName) -> usize {
+        self.0.incoming.subscribers().discard(name)
+    }
+
     /// Returns true once the relay is shutting down.
     pub(crate) fn is_closing(&self) -> bool {
         self.0.incoming.is_closed()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::app::Config;
+use crate::app::config::{Purpose, Sources};
 
 #[test]
 fn every_setting_has_exactly_one_description() {
@@ -24,6 +25,14 @@ fn the_reference_file_is_up_to_date() {
 #[test]
 fn the_reference_file_holds_the_defaults() {
     assert_eq!(toml::from_str::<Config>(&toml_file()).unwrap(), Config::default());
+}
+
+#[test]
+fn the_reference_file_can_be_used_as_it_is() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), toml_file()).unwrap();
+    let resolved = Sources::of(Some(file.path().to_owned()), &[]).resolve(Purpose::Check);
+    assert!(resolved.is_ok(), "{}", resolved.err().map(|errors| errors.to_string()).unwrap_or_default());
 }
 
 #[test]

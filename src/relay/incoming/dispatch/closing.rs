@@ -5,14 +5,15 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::{CLOSED, Incoming, closed};
 use crate::message::Message;
 use crate::relay::incoming::Outcome;
 
-/// Time for handlers to end when they are abandoned.
+/// Time for handlers to end when they are abandoned, and the part of it that they have also after the deadline.
 const ABANDONING: Duration = Duration::from_millis(100);
+const ABANDONING_MIN: Duration = Duration::from_millis(20);
 
 impl<H: Clone> Incoming<H> {
     /// Gives the messages back that no handler and no subscriber has: for a relay that is closed and does not wait for them.
@@ -43,7 +44,8 @@ impl<H: Clone> Incoming<H> {
 
     /// Ends the requests in handlers, and notifies the requesters; gives other messages in handlers back: for a relay that is
     /// closed and has no more time. Returns the number of the requests. Unanswered requests of subscribers are notified too.
-    pub(in crate::relay) async fn abandon(&self) -> usize {
+    /// Handlers that have not ended by `deadline` are left.
+    pub(in crate::relay) async fn abandon(&self, deadline: Instant) -> usize {
         let abandoned = self.requests_running.load(Ordering::Acquire);
         self.abandoned.cancel();
         for message in self.subscribers.requests() {
@@ -54,7 +56,8 @@ impl<H: Clone> Incoming<H> {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        if timeout(ABANDONING, ended).await.is_err() {
+        let now = Instant::now();
+        if timeout_at(deadline.clamp(now + ABANDONING_MIN, now + ABANDONING), ended).await.is_err() {
             tracing::warn!("handlers did not end");
         }
         abandoned

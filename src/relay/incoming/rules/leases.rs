@@ -139,19 +139,16 @@ impl<W: Clone> Leases<W> {
     /// message was handed out, or it was acknowledged already.
     pub(crate) fn acknowledge(&mut self, id: &MessageId, sender: Option<&Role>, now: Instant) -> Option<Vec<W>> {
         let ticket = self.handed_out(id, sender)?;
-        let Queued { holder, lease, message, rests_until, .. } = self.remove(ticket);
-        match (lease, holder) {
-            (Some(lease), Some(holder)) => self.end_lease(holder, lease.number, now),
-            (None, Some(holder)) => {
-                match rests_until {
-                    Some(until) => drop(self.resting.remove(&(until, ticket))),
-                    None => self.forget_waiting(&message.name, ticket),
-                }
-                self.followers.is_alive(holder);
-            }
-            (_, None) => {}
-        }
+        self.conclude(ticket, now);
         Some(self.hand_out(now))
+    }
+
+    /// Removes the messages of this name, waiting or handed out. Returns their number, and the followers to wake.
+    pub(crate) fn discard(&mut self, name: &MessageName, now: Instant) -> (usize, Vec<W>) {
+        let of_name = self.messages.iter().filter(|(_, queued)| queued.message.name == *name);
+        let tickets: Vec<Ticket> = of_name.map(|(ticket, _)| *ticket).collect();
+        tickets.iter().for_each(|ticket| self.conclude(*ticket, now));
+        (tickets.len(), self.hand_out(now))
     }
 
     /// Takes a message back that its follower cannot handle: it is delivered again after the time of a lease, and this
@@ -312,6 +309,24 @@ impl<W: Clone> Leases<W> {
             if let Some(lease) = &mut queued.lease {
                 lease.until = now + self.limits.lease;
             }
+        }
+    }
+
+    /// Removes a message that needs no more handling.
+    fn conclude(&mut self, ticket: Ticket, now: Instant) {
+        let Queued { holder, lease, message, rests_until, .. } = self.remove(ticket);
+        match (lease, rests_until) {
+            (Some(lease), _) => {
+                if let Some(holder) = holder {
+                    self.end_lease(holder, lease.number, now);
+                }
+                return;
+            }
+            (None, Some(until)) => drop(self.resting.remove(&(until, ticket))),
+            (None, None) => self.forget_waiting(&message.name, ticket),
+        }
+        if let Some(holder) = holder {
+            self.followers.is_alive(holder);
         }
     }
 

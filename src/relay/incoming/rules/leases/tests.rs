@@ -61,6 +61,31 @@ fn message(id: &str, sender: &str) -> Message {
 }
 
 #[test]
+fn the_messages_of_a_name_are_discarded_wherever_they_are() {
+    let start = Instant::now();
+    let mut leases = Leases::new(LeaseLimits {
+        messages_max: 10,
+        lease: Duration::from_secs(30),
+        deliveries_max: 3,
+        unacknowledged_max: 2,
+    });
+    let message = |id: &str, name: &str| Message::new(MessageId::parse(id).unwrap(), MessageName::parse(name).unwrap());
+    let first = leases.connect(Vec::new(), None, "first");
+    for id in ["1", "2", "3"] {
+        leases.offer(message(id, "greeting"), start).unwrap();
+    }
+    leases.offer(message("4", "order"), start).unwrap();
+    // One is leased, one was given back and rests, and one waits.
+    let ids = [leases.take(first, start).unwrap().message.id, leases.take(first, start).unwrap().message.id];
+    leases.give_back(&ids[1], None, start).unwrap();
+    let greeting = MessageName::parse("greeting").unwrap();
+    assert_eq!(leases.discard(&greeting, start).0, 3);
+    assert_eq!(leases.count(|_| true), 1);
+    assert_eq!(leases.take(first, start).unwrap().message.id.as_str(), "4");
+    assert_eq!(leases.expire(start + Duration::from_secs(60)).0, []);
+}
+
+#[test]
 fn an_unacknowledged_message_is_delivered_again_and_then_given_up() {
     let mut stage = Stage::new(1);
     stage.offer(["a"]);
