@@ -1,5 +1,5 @@
 Feature: Clients that are still sending
-  A call that is refused is answered at once. Whoever still sends a large body gets that answer, and no reset.
+  A call that is refused is answered at once. A client that still sends a large body gets that answer, and no reset.
 
   Background:
     Given `exorelay run --role users --bus embedded --broker 127.0.0.1:0 --edge 127.0.0.1:0` is running

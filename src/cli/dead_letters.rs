@@ -117,7 +117,7 @@ impl Ls {
         match self.output {
             Output::Json => rows.iter().try_for_each(|row| print_line(&one_line(row.get()))),
             Output::Text if rows.is_empty() => {
-                warn(&format!("no dead letters at {}", sidecar.url()));
+                warn(&format!("no dead letters at {}", sidecar.shown()));
                 Ok(())
             }
             Output::Text => {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::ServerKind;
 use crate::app::{self, config};
-use crate::http::ClientError;
+use crate::http::{ClientError, hide_credentials};
 use crate::message::{PayloadError, TextError};
 use crate::store::{self, BackupError};
 use crate::streams;
@@ -64,7 +64,7 @@ pub enum Error {
         flag: &'static str,
     },
     /// The address of a sidecar or broker is malformed.
-    #[error("{} is {url:?}: expected a URL such as {}", kind.flag().0, kind.flag().1)]
+    #[error("{} is {:?}: expected a URL such as {}", kind.flag().0, hide_credentials(url), kind.flag().1)]
     Url {
         /// The server that it should lead to.
         kind: ServerKind,
@@ -81,7 +81,7 @@ pub enum Error {
         bytes_max: u64,
     },
     /// The connection to a sidecar or broker is refused.
-    #[error("no {kind} at {url}: start one with `{}` or give {}", kind.command(), kind.flag().0)]
+    #[error("no {kind} at {}: start one with `{}` or give {}", hide_credentials(url), kind.command(), kind.flag().0)]
     NotRunning {
         /// The expected server.
         kind: ServerKind,
@@ -104,7 +104,7 @@ pub enum Error {
     #[error(transparent)]
     Call(#[from] ClientError),
     /// An event stream cannot be opened.
-    #[error("cannot follow {url}: {cause}")]
+    #[error("cannot follow {}: {cause}", hide_credentials(url))]
     Stream {
         /// The server's base URL.
         url: String,
@@ -113,8 +113,8 @@ pub enum Error {
     },
     /// Another kind of server answers at the address.
     #[error(
-        "{url} is a {found}, not a {expected}: {}; {} takes a {expected}, such as {}",
-        found.usage(), expected.flag().0, expected.flag().1
+        "{} is a {found}, not a {expected}: {}; {} takes a {expected}, such as {}",
+        hide_credentials(url), found.usage(), expected.flag().0, expected.flag().1
     )]
     OtherServer {
         /// The called URL.
@@ -133,19 +133,22 @@ pub enum Error {
         detail: String,
     },
     /// The URL of a stream, or of the server of streams, is malformed.
-    #[error("{url:?} is not the URL of a stream: expected one such as http://127.0.0.1:4437/v1/stream/orders")]
+    #[error(
+        "{:?} is not the URL of a stream: expected one such as http://127.0.0.1:4437/v1/stream/orders",
+        hide_credentials(url)
+    )]
     StreamUrl {
         /// The resulting URL.
         url: String,
     },
     /// The connection to the server of streams is refused.
-    #[error("no streams at {url}: start a server with `exorelay streams` or give --url")]
+    #[error("no streams at {}: start a server with `exorelay streams` or give --url", hide_credentials(url))]
     NoStreams {
         /// The server's base URL.
         url: String,
     },
     /// A call to a server of streams failed.
-    #[error("cannot reach {url}: {cause}")]
+    #[error("cannot reach {}: {cause}", hide_credentials(url))]
     StreamCall {
         /// The server's base URL.
         url: String,
@@ -153,7 +156,7 @@ pub enum Error {
         cause: String,
     },
     /// The stream does not exist.
-    #[error("no stream {name} at {root}{}", similar.as_ref().map(|name| format!(": did you mean {name}?")).unwrap_or_default())]
+    #[error("no stream {} at {}{}", hide_credentials(name), hide_credentials(root), similar.as_ref().map(|name| format!(": did you mean {name}?")).unwrap_or_default())]
     NoStream {
         /// The name, as the user wrote it.
         name: String,
@@ -163,7 +166,7 @@ pub enum Error {
         similar: Option<String>,
     },
     /// The server has its streams at another path.
-    #[error("there are no streams at {url}: did you mean --url {meant}?")]
+    #[error("there are no streams at {}: did you mean --url {}?", hide_credentials(url), hide_credentials(meant))]
     StreamRoot {
         /// The given URL.
         url: String,
@@ -179,7 +182,7 @@ pub enum Error {
         detail: String,
     },
     /// The server does not follow the Durable Streams protocol.
-    #[error("{url} does not answer like a stream: {cause}")]
+    #[error("{} does not answer like a stream: {cause}", hide_credentials(url))]
     UnexpectedStreamAnswer {
         /// The stream.
         url: String,
@@ -187,7 +190,7 @@ pub enum Error {
         cause: String,
     },
     /// The server has no list of its streams.
-    #[error("{url} has no registry: the server does not support it, or it is switched off")]
+    #[error("{} has no registry: the server does not support it, or it is switched off", hide_credentials(url))]
     NoRegistry {
         /// The server's base URL.
         url: String,
@@ -226,7 +229,7 @@ pub enum Error {
         reasons: String,
     },
     /// Something else answers at the address of a sidecar or broker.
-    #[error("{url} does not answer like a {kind}: {cause}")]
+    #[error("{} does not answer like a {kind}: {cause}", hide_credentials(url))]
     UnexpectedAnswer {
         /// The expected server.
         kind: ServerKind,

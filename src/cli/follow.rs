@@ -111,7 +111,7 @@ impl EventSource<'_> {
                 }
             }
         }
-        warn(&format!("lost the connection to {}: reconnecting", self.server.url()));
+        warn(&format!("lost the connection to {}: reconnecting", self.server.shown()));
         Ok(Ended::Dropped)
     }
 }

@@ -82,7 +82,7 @@ impl Ps {
         match self.output {
             Output::Json => rows.iter().try_for_each(|row| print_line(&json(row))),
             Output::Text if rows.is_empty() => {
-                output::warn(&format!("no service is registered with the broker at {}", broker.url()));
+                output::warn(&format!("no service is registered with the broker at {}", broker.shown()));
                 Ok(())
             }
             Output::Text => table(&rows).iter().try_for_each(|line| print_line(line)),

@@ -13,7 +13,7 @@ use super::retry::{Attempts, RetryOptions};
 use super::server_kind::{ServerKind, found_at};
 use crate::app::config::{Purpose, Sources};
 use crate::app::reachable;
-use crate::http::{Answer, Client, ClientError, ClientLimits, join};
+use crate::http::{Answer, Client, ClientError, ClientLimits, hide_credentials, join};
 
 /// Timeout for opening a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -149,6 +149,11 @@ impl Server {
         &self.url
     }
 
+    /// Returns the base URL as it may be printed: without credentials.
+    pub(super) fn shown(&self) -> String {
+        hide_credentials(&self.url)
+    }
+
     /// Returns the attempts that the user allows for one call.
     pub(super) fn attempts(&self) -> Attempts {
         self.retry.attempts()
@@ -226,7 +231,7 @@ impl Server {
 
     /// Returns the explanation in an unsuccessful answer: the `detail` of its problem (RFC 9457), else its status.
     pub(super) fn detail(&self, status: StatusCode, body: &[u8]) -> String {
-        problem_detail(body).unwrap_or_else(|| format!("{} answered {status}", self.url))
+        problem_detail(body).unwrap_or_else(|| format!("{} answered {status}", self.shown()))
     }
 }
 
@@ -286,6 +291,16 @@ mod tests {
             ("embedded", None),
         ] {
             assert_eq!(over_http(bus).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn credentials_in_a_url_are_not_printed() {
+        let url = "http://user:sesame@host:4001".to_owned();
+        let server = Server::new(ServerKind::Sidecar, url, CALL_TIMEOUT);
+        let detail = server.detail(StatusCode::BAD_GATEWAY, b"");
+        for text in [server.shown(), detail, server.not_running().to_string()] {
+            assert!(text.contains("http://***@host:4001") && !text.contains("sesame"), "{text}");
         }
     }
 

@@ -152,7 +152,7 @@ impl Tail {
             }
         };
         let mut lines =
-            vec![format!("following {messages} on the sidecar{of_role} at {}; {acknowledged}", sidecar.url())];
+            vec![format!("following {messages} on the sidecar{of_role} at {}; {acknowledged}", sidecar.shown())];
         let others = text(FOLLOWERS_HEADER).parse::<u64>().unwrap_or(1).saturating_sub(1);
         if others > 0 {
             lines.push(format!("shared with {others} more: each message goes to one of the followers"));

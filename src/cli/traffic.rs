@@ -85,7 +85,7 @@ impl TrafficOptions {
             true => Output::Text,
             false => Output::Json,
         });
-        let greeting = |_: &HeaderMap| vec![format!("following the traffic of {}", broker.url())];
+        let greeting = |_: &HeaderMap| vec![format!("following the traffic of {}", broker.shown())];
         let (mut left, names) = (count.unwrap_or(u64::MAX), if names.len() > 1 { names } else { &[] });
         let handle = async |event: Event| {
             if has_name(&event, names) {

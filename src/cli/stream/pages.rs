@@ -12,6 +12,7 @@ use crate::cli::Error;
 use crate::cli::follow::innermost;
 use crate::cli::output::warn;
 use crate::cli::server::CALL_TIMEOUT;
+use crate::http::hide_credentials;
 use crate::streams::header;
 
 /// Maximum broken connections while reading one page; then the read fails.
@@ -66,7 +67,7 @@ pub(super) async fn read_page(
         if breaks > BREAKS_MAX {
             return Err(Error::StreamCall { url: url.to_owned(), cause });
         }
-        warn(&format!("the connection to {} broke ({cause}): resuming", server.root()));
+        warn(&format!("the connection to {} broke ({cause}): resuming", hide_credentials(server.root())));
     }
 }
 
