@@ -244,6 +244,7 @@ impl Builder {
 }
 
 /// The connection to the bus.
+#[allow(clippy::large_enum_variant, reason = "there is one in a process, and it is moved twice")]
 enum Transport {
     /// In this process.
     Embedded(EmbeddedBus),

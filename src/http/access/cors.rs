@@ -125,7 +125,7 @@ impl Cors {
         let mut response = StatusCode::NO_CONTENT.into_response();
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
-        let asked = self.all_headers.then(|| asked_headers(request)).unwrap_or_default();
+        let asked = if self.all_headers { asked_headers(request) } else { Vec::new() };
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, joined(self.request_headers.clone(), &asked));
         headers.append(VARY, HeaderValue::from_static("access-control-request-headers"));
         headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age_s.clone());
