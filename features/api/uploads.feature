@@ -65,4 +65,3 @@ Feature: Clients that are still sending
       | api/health    | "host: a" and "host: b" | Host occurs more than once |
       | listen/status | "host: a" and "host: a" | Host occurs more than once |
       | broker/health | "host: user@a"         | Host is not a host name  |
-      | edge/health   | "host: a" and "content-length: 0" and "transfer-encoding: chunked" | exclude each other |
