@@ -55,6 +55,26 @@ Feature: Reading
     When I read "notes" from the start
     Then the header "cache-control" is "private, no-cache"
 
+  Scenario: What a fork inherits is not cached for long, as another fork of that name has the same offsets
+    Given I append `one` to "notes"
+    And I read "notes" from the start
+    And I append `two` to "notes"
+    When I fork "notes" as "copy"
+    And I close "copy"
+    And I read "copy" from there
+    Then I get 200 with `two`
+    And the header "cache-control" is "private, no-cache"
+    When I delete "copy"
+    And I append `three` to "notes"
+    And I read "notes" from byte 3
+    Then I get 200 with `twothree`
+    When I fork "notes" as "copy"
+    And I append `mine` to "copy"
+    And I close "copy"
+    And I read "copy" from byte 11
+    Then I get 200 with `mine`
+    And the header "cache-control" is "private, max-age=31536000, immutable"
+
   Scenario: More than fits into one read
     Given a streams server with read_bytes_max 10
     And the stream "notes" as text/plain

@@ -73,6 +73,13 @@ impl Reader {
         self.stream.life()
     }
 
+    /// Returns true if only this life of this stream has offsets of the era of this one: neither a fork's source has, nor
+    /// another stream from before there were eras.
+    pub(super) fn is_of_own_era(&self, offset: Offset) -> bool {
+        let own = self.stream.layout().era;
+        own != 0 && offset.era() == own
+    }
+
     /// Returns the content from the current position on, and advances past it: whole appends of at most `bytes_max` bytes
     /// in all, but at least one append if there is one. From a position inside an append, the whole of it is returned, as if
     /// the reader had been at its beginning, unless an event of text ended there. Errors: [`Error::Refused`] if the stream was deleted, [`Error::Damaged`],

@@ -8,7 +8,7 @@ use super::content::Content;
 use crate::streams::config::Cache;
 use crate::streams::reader::Reader;
 use crate::streams::service::Streams;
-use crate::streams::wire::{Begin, Offset, next_cursor};
+use crate::streams::wire::{Begin, next_cursor};
 
 /// Time that caches may store content that never changes, in seconds: a year, the longest that RFC 9111 readers honour.
 const CACHED_S: u64 = 365 * 24 * 60 * 60;
@@ -20,15 +20,16 @@ pub(super) fn cursor(streams: &Streams, client: Option<&str>) -> u64 {
     next_cursor(client, streams.now_ms(), streams.config().cursor_interval_ms, dice)
 }
 
-/// An answer may be used again without asking only if its URL names the era, and nothing can be added to it: what is at that
-/// URL never changes. Every other one is revalidated, because the stream may grow, or be deleted and made again.
+/// An answer may be used again without asking only if its URL names the era of this stream, and nothing can be added to it:
+/// what is at that URL never changes. Every other one is revalidated, because the stream may grow, or be deleted and made
+/// again, also as a fork: what a fork inherits has the era of its source, as another fork of that name would.
 pub(super) fn cache_control(streams: &Streams, reader: &Reader, (from, content): (Begin, &Content)) -> HeaderValue {
     let scope = match streams.config().cache {
         Cache::Off => return HeaderValue::from_static("no-store"),
         Cache::Public => "public",
         Cache::Private => "private",
     };
-    let names_era = matches!(from, Begin::After(offset) if offset != Offset::START);
+    let names_era = matches!(from, Begin::After(offset) if reader.is_of_own_era(offset));
     let fixed = content.closed || !content.up_to_date;
     let left_s = streams.time_left(reader.lifetime()).map_or(u64::MAX, |left| left.as_secs());
     let text = match names_era && fixed && left_s > 0 {
