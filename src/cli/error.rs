@@ -141,6 +141,9 @@ pub enum Error {
         /// The resulting URL.
         url: String,
     },
+    /// The path of a stream is malformed.
+    #[error(transparent)]
+    StreamPath(#[from] streams::PathError),
     /// The connection to the server of streams is refused.
     #[error("no streams at {}: start a server with `exorelay streams` or give --url", hide_credentials(url))]
     NoStreams {
@@ -302,6 +305,7 @@ impl Error {
             | Self::Header { .. }
             | Self::Url { .. }
             | Self::StreamUrl { .. }
+            | Self::StreamPath(_)
             | Self::Line { .. }
             | Self::LineTooLong { .. }
             | Self::NothingToAppend

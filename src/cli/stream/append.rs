@@ -42,7 +42,7 @@ pub(in crate::cli) struct Append {
 
 impl Append {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let (server, name) = (self.server.open()?, self.name.clone());
+        let (server, name) = (self.server.open()?.of(&self.name), self.name.clone());
         named(&server, &name, self.append(&server).await).await
     }
 

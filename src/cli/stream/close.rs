@@ -22,7 +22,7 @@ pub(in crate::cli) struct Close {
 
 impl Close {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let server = self.server.open()?;
+        let server = self.server.open()?.of(&self.name);
         let url = server.url_of(&self.name)?;
         let closed = server.call(|client| client.post(&url).header(&header::CLOSED, "true"));
         let answer = named(&server, &self.name, closed.await).await?;

@@ -54,7 +54,7 @@ pub(in crate::cli) struct Create {
 
 impl Create {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let server = self.server.open()?;
+        let server = self.server.open()?.of(&self.name);
         let url = server.url_of(&self.name)?;
         let fork_from = self.fork_from.clone();
         let source = self.fork_from.as_deref().map(|source| server.url_of(source)).transpose()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 use tokio::time::timeout;
 
-use super::name::{is_url, name_of};
+use super::name::{is_url, name_of, path_of};
 use super::registry;
 use super::server::Server;
 use crate::cli::Error;
@@ -18,13 +18,14 @@ const ROOT_PATH: &str = "/v1/stream";
 /// Timeout for reading the names of all streams.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Replaces the refusal of a call about the stream `name` by [`Error::NoStream`] if there is none, and as [`explained`].
+/// Replaces the refusal of a call about the stream `name` of this server by [`Error::NoStream`] if there is none, and as [`explained`].
 pub(super) async fn named<T>(server: &Server, name: &str, outcome: Result<T, Error>) -> Result<T, Error> {
     let url = server.url_of(name)?;
     match explained(server, &url, outcome).await {
         Err(Error::StreamRefused { status: 404, .. }) => {
-            let similar = if is_url(name) { None } else { similar(server, name).await };
-            Err(Error::NoStream { name: name.to_owned(), root: server.root().to_owned(), similar })
+            let name = if is_url(name) { name_of(server.root(), &path_of(name)) } else { name.to_owned() };
+            let similar = similar(server, &name).await;
+            Err(Error::NoStream { name, root: server.root().to_owned(), similar })
         }
         outcome => outcome,
     }

@@ -86,7 +86,7 @@ struct Follower<'a> {
 
 impl Follow {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let server = self.server.open_for_content()?;
+        let server = self.server.open_for_content()?.of(&self.name);
         let offset = RefCell::new(self.position.offset().to_owned());
         let mut terminated = signal(SignalKind::terminate()).map_err(Error::Input)?;
         let outcome = tokio::select! {

@@ -31,7 +31,7 @@ pub(in crate::cli) struct Read {
 
 impl Read {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let server = self.server.open_for_content()?;
+        let server = self.server.open_for_content()?.of(&self.name);
         let end = named(&server, &self.name, self.read(&server).await).await?;
         self.position.print(&end);
         Ok(())

@@ -24,8 +24,12 @@ pub(in crate::cli) struct Rm {
 impl Rm {
     pub(super) async fn run(self) -> Result<(), Error> {
         let server = self.server.open()?;
-        let urls: Vec<String> = self.names.iter().map(|name| server.url_of(name)).collect::<Result<_, _>>()?;
-        for (name, url) in self.names.iter().zip(urls) {
+        let place = |name: &String| {
+            let server = server.of(name);
+            server.url_of(name).map(|url| (server, url))
+        };
+        let places: Vec<_> = self.names.iter().map(place).collect::<Result<_, _>>()?;
+        for (name, (server, url)) in self.names.iter().zip(places) {
             // A retry after a delete that went through finds nothing, which is a success.
             let attempts = Cell::new(0);
             let deleted = server.call(|client| {

@@ -1,5 +1,6 @@
 //! Calls to a server of streams, with retries for temporary failures.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +10,7 @@ use clap::Args;
 use reqwest::{RequestBuilder, Response, Url};
 use tokio::time::timeout;
 
-use super::name::{is_url, url_of};
+use super::name::{is_url, path_of, root_of};
 use crate::app::config::{Purpose, Sources};
 use crate::app::reachable;
 use crate::cli::Error;
@@ -18,6 +19,7 @@ use crate::cli::follow::innermost;
 use crate::cli::retry::{Attempts, Notice};
 use crate::cli::server::{CONNECT_TIMEOUT, completed, is_refused, problem_detail};
 use crate::http::tls;
+use crate::streams::StreamPath;
 
 /// Timeout for response headers. Long-polls take most of it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
@@ -64,7 +66,8 @@ impl ServerOptions {
         };
         check_url(&root)?;
         let root = root.trim_end_matches('/').to_owned();
-        let (retry_for, reached) = (self.retry_for.unwrap_or(RETRY_FOR), AtomicBool::new(self.retry_for.is_some()));
+        let retry_for = self.retry_for.unwrap_or(RETRY_FOR);
+        let reached = Arc::new(AtomicBool::new(self.retry_for.is_some()));
         Ok(Server { client: client()?, root, retry_for, reached, notice: Notice::new })
     }
 }
@@ -87,14 +90,15 @@ fn client() -> Result<reqwest::Client, Error> {
     builder.build().map_err(|error| Error::StreamCall { url: String::new(), cause: innermost(&error) })
 }
 
-/// A client of one server of streams.
+/// A client of one server of streams. Clones know together whether it has answered.
+#[derive(Clone)]
 pub(super) struct Server {
     client: reqwest::Client,
     root: String,
     retry_for: Duration,
     /// True once the server has answered, or if the user asks to wait for it. Before that a refused connection is not
     /// retried.
-    reached: AtomicBool,
+    reached: Arc<AtomicBool>,
     /// Creates the notice of a call that is made again.
     notice: fn() -> Notice,
 }
@@ -112,14 +116,32 @@ impl Server {
         &self.root
     }
 
-    /// Returns the URL of a stream. Errors: [`Error::StreamUrl`].
-    pub(super) fn url_of(&self, name: &str) -> Result<String, Error> {
-        let url = url_of(&self.root, name);
-        check_url(&url)?;
-        match name.is_empty() {
-            true => Err(Error::StreamUrl { url }),
-            false => Ok(url),
+    /// Returns a client of the server of a stream: this one, unless `name` is the URL of a stream of another.
+    pub(super) fn of(&self, name: &str) -> Self {
+        match is_url(name) && root_of(name) != self.root {
+            true => Self {
+                root: root_of(name).to_owned(),
+                reached: Arc::new(AtomicBool::new(self.reached.load(Ordering::Relaxed))),
+                ..self.clone()
+            },
+            false => self.clone(),
         }
+    }
+
+    /// Returns the URL of a stream of this server. Clients of HTTP resolve `.` and `..` and so would call another one, which
+    /// is why a path that our servers refuse is not sent. Errors: [`Error::StreamUrl`], [`Error::StreamPath`].
+    pub(super) fn url_of(&self, name: &str) -> Result<String, Error> {
+        if is_url(name) {
+            check_url(name)?;
+        }
+        let path = path_of(name);
+        let url = format!("{}/{path}", self.root);
+        check_url(&url)?;
+        if path.is_empty() {
+            return Err(Error::StreamUrl { url });
+        }
+        StreamPath::parse(&path)?;
+        Ok(url)
     }
 
     /// Makes an idempotent call and returns its successful response, body unread. Retries temporary failures for up to

@@ -33,6 +33,63 @@ fn a_missing_stream_is_named_and_so_is_the_one_that_was_meant() {
 }
 
 #[test]
+fn a_missing_stream_that_is_given_as_a_url_is_missing_at_its_own_server() {
+    let streams = Streams::start();
+    let url = format!("{}/n%20o", streams.url);
+    for command in [
+        &["read", "NAME"][..],
+        &["follow", "NAME"],
+        &["append", "NAME", "x"],
+        &["close", "NAME"],
+        &["rm", "NAME"],
+        &["create", "copy", "--url", &streams.url, "--fork-from", "NAME"],
+    ] {
+        let words = command.iter().map(|word| if *word == "NAME" { url.as_str() } else { word });
+        let finished = exorelay(&std::iter::once("stream").chain(words).collect::<Vec<_>>()).finish();
+        assert_eq!(finished.stderr, format!("exorelay: no stream n o at {}\n", streams.url), "{command:?}");
+    }
+    let nobody = format!("http://{}/v1/stream", reserve_address());
+    let finished = exorelay(&["stream", "rm", &format!("{nobody}/a")]).finish();
+    finished.check(1, &format!("no streams at {nobody}: start a server"));
+}
+
+#[test]
+fn a_name_that_a_client_would_turn_into_another_is_refused_and_leads_to_no_call() {
+    let server = Sidecar::start(|_: &Call, _| answer(200, &[TEXT, ("stream-next-offset", "12"), UP_TO_DATE], ""));
+    let root = format!("{}/v1/stream", server.url());
+    let dots = ["zz/../s1", "./s1", "../x", "../../metrics", "..", "s1/."].map(str::to_owned);
+    let encoded =
+        ["zz/../s1", "zz/%2e%2e/s1", "%2E/s1", "zz/.%2e/s1", "zz%2F..%2Fs1"].map(|path| format!("{root}/{path}"));
+    let empty = ["a//b", "/s1", "s1/"].map(|name| [name.to_owned(), format!("{root}/{name}")]);
+    let rm = |name: &String, reason: &str| stream_command(&root, &["rm", "s1", name], "").check(64, reason);
+    dots.iter()
+        .chain(&encoded)
+        .for_each(|name| rm(name, "has the segment `.` or `..`: expected the path that is meant"));
+    empty.as_flattened().iter().for_each(|name| rm(name, "has an empty segment: no slash at its beginning or end"));
+    for command in [
+        &["read", "NAME"][..],
+        &["follow", "NAME"],
+        &["append", "NAME", "x"],
+        &["create", "NAME"],
+        &["close", "NAME"],
+        &["create", "copy", "--fork-from", "NAME"],
+    ] {
+        for name in [dots[0].as_str(), encoded[1].as_str()] {
+            let words: Vec<&str> = command.iter().map(|word| if *word == "NAME" { name } else { word }).collect();
+            stream_command(&root, &words, "").check(64, "/../s1\" has the segment `.` or `..`");
+        }
+    }
+    assert_eq!(server.lines(0), Vec::<String>::new());
+    // A backslash or a tab, which such a client takes for a slash or leaves out, is one of the name.
+    for name in ["zz\\..\\s1", ".\t./s1"] {
+        stream_command(&root, &["rm", name], "").check(0, "");
+        stream_command(&root, &["rm", &format!("{root}/{name}")], "").check(0, "");
+    }
+    let (backslash, tab) = ("DELETE /v1/stream/zz%5C..%5Cs1", "DELETE /v1/stream/.%09./s1");
+    assert_eq!(server.lines(4), [backslash, backslash, tab, tab]);
+}
+
+#[test]
 fn reading_and_following_can_go_on_at_the_printed_offset() {
     let streams = Streams::start();
     streams.succeed(&["create", "a", "--type", "application/json"]);
