@@ -42,6 +42,12 @@ Feature: Watching the traffic of a broker
     And I POST `{"name":"Will"}` to api/request/users.create
     Then it prints a line of JSON each for: users.create, users.created
 
+  Scenario: A misspelt name or role is said, and so is what is followed
+    Given `exorelay tail --broker {broker} --name usrs.create,users.create --role usrs` follows along
+    Then "run" logs ": only usrs.create, users.create of the role usrs"
+    And "run" logs "no such message is known to the broker: usrs.create; did you mean users.create?"
+    And "run" logs "no such role is known to the broker: usrs; did you mean users?"
+
   Scenario: Following a broker that restarts
     Given `exorelay tail --broker {broker}` follows along
     When the broker is killed and started again

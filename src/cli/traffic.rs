@@ -1,5 +1,7 @@
 //! `exorelay tail --broker`: follows the traffic of a broker.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 
@@ -7,6 +9,7 @@ use axum::http::HeaderMap;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::Notify;
 
 use super::Error;
 use super::follow::EventSource;
@@ -15,6 +18,7 @@ use super::rendering;
 use super::retry::RetryOptions;
 use super::server::{Server, base_url};
 use super::server_kind::ServerKind;
+use super::similar::unknown;
 use crate::broker::{Missed, TrafficRow, Undelivered};
 use crate::http::sse::Event;
 use crate::message::{ActivityId, MessageName, Role, path_segment};
@@ -85,7 +89,16 @@ impl TrafficOptions {
             true => Output::Text,
             false => Output::Json,
         });
-        let greeting = |_: &HeaderMap| vec![format!("following the traffic of {}", broker.shown())];
+        let (followed, connected) = (self.followed(names), Notify::new());
+        let greeting = |_: &HeaderMap| {
+            connected.notify_one();
+            vec![format!("following the traffic of {}{followed}", broker.shown())]
+        };
+        let explained = async {
+            connected.notified().await;
+            unknown(&broker, names, self.role.as_deref()).await.iter().for_each(|line| warn(line));
+            pending::<Infallible>().await
+        };
         let (mut left, names) = (count.unwrap_or(u64::MAX), if names.len() > 1 { names } else { &[] });
         let handle = async |event: Event| {
             if has_name(&event, names) {
@@ -93,7 +106,21 @@ impl TrafficOptions {
             }
             Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
-        EventSource { server: &broker, path, greeting: &greeting }.follow(handle).await
+        let source = EventSource { server: &broker, path, greeting: &greeting };
+        tokio::select! {
+            outcome = source.follow(handle) => outcome,
+            never = explained => match never {},
+        }
+    }
+
+    /// Returns the filters, for people; nothing, if there are none.
+    fn followed(&self, names: &[MessageName]) -> String {
+        let names = names.iter().map(MessageName::as_str).collect::<Vec<_>>().join(", ");
+        let of = |what, text: &Option<String>| text.as_ref().map(|text| format!("of the {what} {}", one_line(text)));
+        let filters =
+            [Some(names).filter(|names| !names.is_empty()), of("role", &self.role), of("activity", &self.activity)];
+        let given = filters.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        if given.is_empty() { given } else { format!(": only {given}") }
     }
 
     /// Returns the path to follow. The broker selects one name; several are selected here.
