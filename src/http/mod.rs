@@ -19,8 +19,8 @@ pub use body::{Incoming, json_body, message_name, read_body};
 pub(crate) use call::HostLookup;
 pub use call::{Answer, Client, ClientError, ClientLimits};
 pub(crate) use call::{
-    Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, debug_without_secrets, has_credentials, hide_credentials, join,
-    split_credentials, tls, wait_asked,
+    Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, accepts, debug_without_secrets, has_credentials,
+    hide_credentials, join, split_credentials, tls, wait_asked,
 };
 pub(crate) use coding::Codings;
 pub(crate) use health::{SYSTEM_HEADER, health};

@@ -37,6 +37,10 @@ pub struct Config {
     pub breaker_open_max_ms: u64,
     /// Time without an answer to any of the calls that run, after which the service counts as away until it answers one.
     pub hang_ms: u64,
+    /// True if this process starts the service, and again when it has ended: the service is not called to find out if it
+    /// answers. No setting.
+    #[serde(skip)]
+    pub is_supervised: bool,
 }
 
 impl fmt::Debug for Config {
@@ -61,6 +65,7 @@ impl Default for Config {
             breaker_open_ms: 2_000,
             breaker_open_max_ms: 30_000,
             hang_ms: 5_000,
+            is_supervised: false,
         }
     }
 }

@@ -59,6 +59,12 @@ impl Target {
         self.authority.as_str()
     }
 
+    /// Returns host and port, for connections.
+    pub(super) fn place(&self) -> (&str, u16) {
+        let default_port = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
+        (self.authority.host().trim_matches(['[', ']']), self.authority.port_u16().unwrap_or(default_port))
+    }
+
     /// Builds a cheap call of the service's base URL. An idle connection would occupy a service that serves one at a time.
     pub(super) fn probe(&self) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(Bytes::new()));

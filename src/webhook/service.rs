@@ -3,10 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
-use axum::http::{Request, StatusCode};
-use bytes::Bytes;
-use http_body_util::Full;
 
 use super::absence::Absence;
 use super::gate::{CallPermit, Gate, pause};
@@ -121,9 +119,14 @@ impl Webhook {
         self.0.target.authority()
     }
 
-    /// Returns a call that shows if the service answers.
-    pub(super) fn probe_call(&self) -> Request<Full<Bytes>> {
-        self.0.target.probe()
+    /// Returns true if this process has started the service.
+    pub(super) fn is_supervised(&self) -> bool {
+        self.0.config.is_supervised
+    }
+
+    /// The place of the service.
+    pub(super) fn target(&self) -> &Target {
+        &self.0.target
     }
 
     /// Delivers `message` to the service and sends the service's replies to the bus. Returns when the service has handled

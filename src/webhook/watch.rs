@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::gate::Pulse;
 use super::rules::{Health, Outcome};
 use super::service::Webhook;
-use crate::http::{Client, ClientError, ClientLimits};
+use crate::http::{Client, ClientError, ClientLimits, accepts};
 use crate::relay::Relay;
 
 /// Interval of looking at the calls, and of probes of a service that refuses connections.
@@ -114,9 +114,17 @@ impl Webhook {
         self.absence().set(is_away);
     }
 
-    /// Makes a cheap call, whose answer may be anything but that of a gateway without a service.
+    /// Makes a cheap call, whose answer may be anything but that of a gateway without a service. One that this process has
+    /// started is not called: its supervisor sees that it has ended, and it may be written for nothing but messages.
     async fn probe(&self, client: &Client) -> Probe {
-        match client.call(self.probe_call()).await {
+        if self.is_supervised() {
+            let (host, port) = self.target().place();
+            return match accepts(host, port, PROBE_TIMEOUT).await {
+                Ok(()) => Probe::Answers,
+                Err(cause) => Probe::Refuses(cause),
+            };
+        }
+        match client.call(self.target().probe()).await {
             Ok(answer) => match Outcome::Status(answer.status.as_u16()).health() {
                 Health::Alive => Probe::Answers,
                 Health::Failing => Probe::IsSilent(format!("it answers a probe with {}", answer.status.as_u16())),

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::program::{Finished, Program, Running, exorelay, wait_for};
 
-/// Answers `hello` with the URL of its sidecar, ends at the first delivery of "die", and has a process of its own.
+/// Answers `hello` with the URL of its sidecar, ends at the first delivery of "die" and of what is no message, and has a
+/// process of its own.
 const SERVICE: &str = r#"
 import http.server, json, os, subprocess, sys, time
 
@@ -20,6 +21,11 @@ class Service(http.server.BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_HEAD(self):
+        os._exit(4)
+
+    do_GET = do_HEAD
 
     def log_message(self, *arguments):
         pass
@@ -89,6 +95,19 @@ fn a_service_that_ends_is_started_again_with_nothing_left_of_it() {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(finished.stderr.contains("the service has ended: it is started again"), "{finished:?}");
     wait_until_gone(&second);
+}
+
+#[test]
+fn a_service_that_is_slow_to_start_again_gets_nothing_but_messages() {
+    let mut running = run(&["--", "python3", "service.py"]).env("DELAY", "1").start();
+    let api = api(&mut running);
+    assert_eq!(ask(&api, "\"die\"").code, Some(0));
+    running.signal("TERM");
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let ends = finished.stderr.matches("the service has ended: it is started again").count();
+    assert_eq!(ends, 1, "{finished:?}");
+    assert!(finished.stderr.contains("the service is no longer away"), "{finished:?}");
 }
 
 #[test]

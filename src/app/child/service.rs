@@ -51,6 +51,7 @@ impl ServiceCommand {
         if let Some(host) = config.api.address.strip_suffix(":0") {
             config.api.address = format!("{host}:{}", free_port().ok_or(Error::NoPort)?);
         }
+        config.webhook.is_supervised = true;
         let forward: Uri = config.webhook.forward.parse().map_err(|_| Error::NoPort)?;
         let default_port = if forward.scheme_str() == Some("https") { 443 } else { 80 };
         Ok(Prepared {

@@ -4,10 +4,9 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::group::ProcessGroup;
@@ -16,6 +15,7 @@ use super::restarts::Restarts;
 use super::service::{Prepared, Restart};
 use super::signals::PassedSignals;
 use crate::app::Error;
+use crate::http::accepts;
 
 /// Interval of looking whether the service accepts connections, and whether all its processes have ended.
 const INTERVAL: Duration = Duration::from_millis(25);
@@ -204,10 +204,7 @@ impl Supervisor {
 async fn wait_until_it_accepts(service: &Prepared) {
     let (began, mut is_reported) = (Instant::now(), false);
     loop {
-        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect((service.host.as_str(), service.port))).await;
-        // A connection to a port without a listener can be one to itself.
-        let is_other = |stream: &TcpStream| stream.local_addr().ok() != stream.peer_addr().ok();
-        if connected.is_ok_and(|connected| connected.is_ok_and(|stream| is_other(&stream))) {
+        if accepts(&service.host, service.port, CONNECT_TIMEOUT).await.is_ok() {
             return;
         }
         if began.elapsed() >= SLOW && !std::mem::replace(&mut is_reported, true) {

@@ -1,6 +1,7 @@
 //! Outgoing calls: the client, its pool of connections, its errors, the backoff between attempts, credentials in
 //! URLs, and the SSRF guard.
 
+mod accepting;
 mod backoff;
 mod client;
 mod credentials;
@@ -10,6 +11,7 @@ mod idle;
 mod pool;
 pub(crate) mod tls;
 
+pub(crate) use accepting::accepts;
 pub(crate) use backoff::Backoff;
 pub use client::{Answer, Client, ClientLimits};
 pub(crate) use client::{join, wait_asked};
