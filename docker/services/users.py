@@ -45,6 +45,11 @@ class Webhook(BaseHTTPRequestHandler):
         except ValueError as error:
             self.answer(400, {"error": str(error)})
 
+    def do_GET(self):
+        self.answer(405, {"error": "messages are posted"})
+
+    do_HEAD = do_PUT = do_DELETE = do_GET
+
     def message(self):
         """Returns the message in the body: {"id", "name", "payload", "sender", "activityId", "responseTo"}."""
         length = self.headers.get("content-length", "")
@@ -61,7 +66,8 @@ class Webhook(BaseHTTPRequestHandler):
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *_):
         pass  # the sidecar logs every message

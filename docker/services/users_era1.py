@@ -26,6 +26,9 @@ class Relay(BaseHTTPRequestHandler):
     def do_GET(self):
         self.answer(200 if self.path == "/status" else 404)
 
+    def do_HEAD(self):
+        self.answer(405)
+
     def do_POST(self):
         message = self.message()
         if not message.get("id"):

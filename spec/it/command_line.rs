@@ -3,6 +3,7 @@
 mod configuration;
 mod exec;
 mod program;
+mod samples;
 mod service;
 mod sidecar;
 mod stream;
