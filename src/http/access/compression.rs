@@ -24,8 +24,8 @@ const COMPRESSED_BYTES_MIN: u64 = 1024;
 /// Each coding has an entity tag of its own, and a request that has it in `If-None-Match` gets 304 (RFC 9110 8.8.3). If no
 /// coding is accepted, not even none, the answer is 406 without content.
 pub(crate) async fn compress(mut response: Response, asked: &HeaderMap) -> Response {
-    if response.headers().contains_key(ETAG) && !response.headers().contains_key(VARY) {
-        response.headers_mut().insert(VARY, HeaderValue::from(ACCEPT_ENCODING));
+    if response.headers().contains_key(ETAG) && !varies(response.headers()) {
+        response.headers_mut().append(VARY, HeaderValue::from(ACCEPT_ENCODING));
     }
     if response.body().size_hint().exact().is_some_and(|bytes| bytes < COMPRESSED_BYTES_MIN) {
         return response;
@@ -51,6 +51,13 @@ pub(crate) async fn compress(mut response: Response, asked: &HeaderMap) -> Respo
     }
     response.headers_mut().insert(ETAG, tag);
     response
+}
+
+/// Returns true if the response says that it depends on `Accept-Encoding`.
+fn varies(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    let mut names = lines.flat_map(|line| line.split(',')).map(str::trim);
+    names.any(|name| name == "*" || name.eq_ignore_ascii_case("accept-encoding"))
 }
 
 /// Returns the strong entity tag of a compressed response, made from that of its content.
@@ -127,6 +134,16 @@ mod tests {
         for accepted in ["identity;q=0", "*;q=0", "br, identity;q=0"] {
             let (status, headers, bytes) = answer(&[(ACCEPT_ENCODING, accepted)]).await;
             assert_eq!((status, bytes, headers.contains_key(ETAG)), (406, 0, false), "{accepted}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_response_that_depends_on_more_depends_on_the_coding_too() {
+        for status in [StatusCode::OK, StatusCode::NOT_MODIFIED] {
+            let response = (status, [(ETAG, "\"a-1\""), (VARY, "authorization, origin")]).into_response();
+            let response = compress(response, &HeaderMap::new()).await;
+            let vary: Vec<_> = response.headers().get_all(VARY).iter().collect();
+            assert_eq!(vary, ["authorization, origin", "accept-encoding"], "{status}");
         }
     }
 }

@@ -107,29 +107,34 @@ impl StreamPath {
     }
 }
 
-/// Checks the segments of a normalised path. An escaped slash separates segments, too: some proxies decode it.
+/// Checks the segments of a normalised path. An escaped slash separates segments, too, as does a backslash: some proxies
+/// decode them.
 fn check_segments(path: &str) -> Result<(), PathError> {
-    let mut segments = path.split('/').flat_map(|part| part.split("%2F")).peekable();
+    let mut segments = path.split('/').flat_map(|part| part.split("%2F")).flat_map(|part| part.split("%5C")).peekable();
     if segments.peek().is_some_and(|first| looks_reserved(first)) {
         return Err(PathError::Reserved);
     }
     for segment in segments {
         match segment {
             "" => return Err(PathError::EmptySegment { path: path.to_owned() }),
-            "." | ".." => return Err(PathError::DotSegment { path: path.to_owned() }),
+            // Some servers take what follows a semicolon for a parameter, and resolve the rest.
+            _ if matches!(segment.split(';').next(), Some("." | "..")) => {
+                return Err(PathError::DotSegment { path: path.to_owned() });
+            }
             _ => {}
         }
     }
     Ok(())
 }
 
-/// Returns true if a person could take the segment for one of the server's own: letters count in any case, and characters
-/// that are escaped, such as blanks, do not.
+/// Returns true if a person could take the segment for one of the server's own, or for what belongs to it: letters count in
+/// any case, and characters that are escaped, such as blanks, do not.
 fn looks_reserved(segment: &str) -> bool {
     let mut plain = segment.split('%');
     let mut seen = plain.next().unwrap_or_default().to_ascii_lowercase();
     plain.for_each(|rest| seen.push_str(&rest.get(2..).unwrap_or_default().to_ascii_lowercase()));
-    seen == RESERVED || seen == REGISTRY
+    let rest = seen.strip_prefix(REGISTRY).or_else(|| seen.strip_prefix(RESERVED));
+    rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric() || "-_".contains(next)))
 }
 
 /// Writes escapes in upper case, and decodes those of unreserved characters.
@@ -244,7 +249,14 @@ mod tests {
         let empty = ["a/", "/a", "a//b", "/", "//", "a%2f", "a%2F/b"];
         let dots = [".", "..", "a/./b", "a/../b", "a/..", "./a", "%2e%2e/a", "a/%2E", "a%2F..%2Fb"];
         let own = ["__DS", "__Ds/x", "__registry__/", "__registry__/x", "__REGISTRY__", "__registry__%20", "__ds%2Fx"];
-        for path in empty.into_iter().chain(dots).chain(own).chain(["%E2%80%8B__ds", "__reg%C2%ADistry__"]) {
+        let alike = ["__registry__.", "__ds;x", "__ds%5Cx", "__ds.", "__Registry__;v=1"];
+        for path in empty.into_iter().chain(dots).chain(own).chain(alike).chain([
+            "..;/x",
+            "a/.;b",
+            "a%5C..%5Cb",
+            "%E2%80%8B__ds",
+            "__reg%C2%ADistry__",
+        ]) {
             check(path, Err(()));
             // What earlier versions stored under such a path can be opened.
             assert!(StreamPath::stored(path).is_ok() || path.starts_with("__ds"), "{path}");
