@@ -21,9 +21,10 @@ async fn no_level_shows_a_token_a_secret_or_a_payload() {
         let broker = Process::start("broker", &[TRACE, ("EXORELAY__BROKER__TOKENS", &tokens)]).await;
         let service = Service::start("127.0.0.1:0");
         let (bus, forward) = (broker.bus(transport), service.url());
-        let settings = [TRACE, ("EXORELAY__BUS__TOKEN", TOKEN), ("EXORELAY__WEBHOOK__SECRET", SECRET)];
+        let settings = [TRACE, ("EXORELAY__BUS__TOKEN", TOKEN)];
+        let signing = [settings.as_slice(), &[("EXORELAY__WEBHOOK__SECRET", SECRET)]].concat();
         let users = format!("run --role users --bus {bus} --receives users.create --forward {forward}");
-        let users = Process::start(&users, &settings).await;
+        let users = Process::start(&users, &signing).await;
         let web = Process::start(&format!("run --role web --bus {bus}"), &settings).await;
         let streams = Process::start("streams", &[TRACE]).await;
 

@@ -88,7 +88,11 @@ impl Options {
 
     /// Returns true for a server, whose errors have the form of its log.
     pub fn is_server(&self) -> bool {
-        matches!(self.command, Command::Dev(_) | Command::Run(_) | Command::Broker(_) | Command::Streams(_))
+        match &self.command {
+            Command::Dev(_) | Command::Run(_) | Command::Broker(_) => true,
+            Command::Streams(streams) => streams.is_server(),
+            _ => false,
+        }
     }
 
     /// Runs the command to its end. Not cancel-safe: a dropped call has done a part of it.

@@ -66,6 +66,11 @@ fn data_dir(given: Option<PathBuf>) -> Result<PathBuf, Error> {
 }
 
 impl Streams {
+    /// Returns true if it serves, and false for a command on a data folder.
+    pub(super) fn is_server(&self) -> bool {
+        self.command.is_none()
+    }
+
     pub(super) async fn run(mut self) -> Result<(), Error> {
         match self.command {
             Some(StreamsCommand::Backup(backup)) => return backup.run().await,

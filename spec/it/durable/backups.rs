@@ -125,7 +125,7 @@ async fn verify_names_the_damaged_stream_and_file_and_changes_nothing() {
     let (code, output) = run(&["verify", text(&target)]).await;
     assert_eq!(code, Some(1), "{output}");
     assert!(output.contains(&format!("{} is damaged", text(&blob))), "{output}");
-    assert!(output.contains("the stream s") && output.contains(" is damaged at 0"), "{output}");
+    assert!(output.contains("the stream s") && output.contains(" is damaged at "), "{output}");
     assert_eq!(changed(), before);
     let (code, output) = run(&["verify", "/nowhere"]).await;
     assert!(code == Some(64) && output.contains("no data folder /nowhere"), "{output}");

@@ -42,6 +42,7 @@ pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
 fn check_number(key: &str, number: i64) -> Result<(), String> {
     let range = match key {
         "drain.grace_ms" | "broker.settle_ms" => 0..=TIME_MS_MAX,
+        "streams.read_bytes_max" => 0..=COUNT_MAX,
         _ if key.ends_with("_ms") => 1..=TIME_MS_MAX,
         _ if key.ends_with("_max") => 1..=COUNT_MAX,
         _ => 0..=COUNT_MAX,
