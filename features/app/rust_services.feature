@@ -56,7 +56,7 @@ Feature: A service in Rust
     Given the sample service "prepared" is running over <transport>
     Then the mock broker knows "prepared"
     When the mock broker sends "ping" to "prepared"
-    Then the mock broker has received "prepared" before "pong"
+    Then the mock broker receives "pong" with `{"prepared":true}` from "prepared"
 
     Examples:
       | transport |

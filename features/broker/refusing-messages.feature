@@ -72,7 +72,7 @@ Feature: Refusing messages
 
     Examples:
       | PATH         | STATUS |
-      | /            | 404    |
+      | /nothing     | 404    |
       | /status.json | 404    |
       | /send/create | 405    |
       | /health      | 200    |

@@ -145,15 +145,6 @@ fn in_words(message: &Message) -> String {
     format!("\"{}\" with `{}`", message.name, message.payload.as_ref().map(Payload::to_string).unwrap_or_default())
 }
 
-#[then(regex = r#"^the mock broker has received "([^"]+)" before "([^"]+)"$"#)]
-async fn received_before(world: &mut World, first: String, second: String) {
-    let broker = world.mock.broker();
-    broker.wait_until_received(&second).await.unwrap();
-    let received = broker.received();
-    let place = |name: &str| received.iter().position(|message| message.name.as_str() == name);
-    assert!(place(&first).expect("it was received") < place(&second).expect("it was received"));
-}
-
 #[then(regex = r"^the last response code is (\d+)$")]
 async fn response_code(world: &mut World, status: u16) {
     assert_eq!(world.mock.broker().last_response_code(), Some(status));

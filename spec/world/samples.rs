@@ -1,6 +1,8 @@
 //! Sample services that are processes of their own: this program, started once more.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use exorelay::security::{self, Requester};
@@ -25,10 +27,7 @@ pub async fn run_asked() -> Option<ExitCode> {
     let name = arguments.next()?;
     let service = match name.as_str() {
         "greeter" => greeter(),
-        "prepared" => greeter().before_all(|relay: Relay| async move {
-            relay.send("prepared", ()).await?;
-            Ok(())
-        }),
+        "prepared" => prepared(),
         "unprepared" => greeter().before_all(|_| async { Err("the database is away".into()) }),
         "guard" => security::adapter(|message: Message, _| async move { is_abc(&message) }),
         "session guard" => security::adapter(has_session_of_admin),
@@ -84,4 +83,19 @@ fn greeter() -> Service {
             context.send("greetings again", "from the same").await?;
             Ok(())
         })
+}
+
+/// A service that answers with the state of its preparation.
+fn prepared() -> Service {
+    let is_prepared = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_prepared);
+    let ping = move |_: Message, context: Context| {
+        let prepared = seen.load(Ordering::Acquire);
+        async move { Ok(context.reply("pong", json!({ "prepared": prepared })).await.map(drop)?) }
+    };
+    let prepare = |_: Relay| async move {
+        is_prepared.store(true, Ordering::Release);
+        Ok(())
+    };
+    Service::new("").on("ping", ping).before_all(prepare)
 }

@@ -73,7 +73,7 @@ impl World {
     /// The address of the last process that has this listener.
     pub async fn address(&mut self, system: &str) -> String {
         let runs = |name: &str, process: &Process| match system {
-            "broker" => name == "broker" || process.is("dev") || process.has("--broker"),
+            "broker" => name == "broker" || process.is("dev") || (process.is("run") && process.has("--broker")),
             "streams" => process.is("streams"),
             _ => process.is("run") || process.is("dev"),
         };

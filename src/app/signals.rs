@@ -1,11 +1,17 @@
 //! The signals of a server process: SIGTERM and Ctrl-C drain it, and the second one stops it at once. SIGHUP ends nothing,
 //! unless it says that the terminal is gone.
 
+use std::future::Future;
 use std::io::{self, IsTerminal};
+use std::pin::pin;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Error, open_files};
+
+/// Time for a start to finish after a signal to stop, so that what it has begun can be ended in order: a registration, for one.
+const STARTED_GRACE: Duration = Duration::from_secs(1);
 
 /// The effect of a SIGHUP from a living terminal, or from no terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +29,8 @@ pub(super) struct Signals {
     hangup: Signal,
     on_hangup: Hangup,
     on_terminal: bool,
+    /// A signal that came during the start, and is still to be acted on.
+    received: Option<&'static str>,
 }
 
 impl Signals {
@@ -37,11 +45,15 @@ impl Signals {
             hangup: open(SignalKind::hangup())?,
             on_hangup,
             on_terminal: has_terminal(),
+            received: None,
         })
     }
 
     /// Waits for the next signal to stop and returns its name. Cancel-safe.
     pub(super) async fn next(&mut self) -> &'static str {
+        if let Some(received) = self.received.take() {
+            return received;
+        }
         loop {
             tokio::select! {
                 Some(()) = self.terminate.recv() => return "SIGTERM",
@@ -61,15 +73,18 @@ impl Signals {
         }
     }
 
-    /// Runs `start`. Returns `None` if a signal to stop comes first, which drops it.
+    /// Runs `start`. After a signal to stop it has a second to finish, and [`Self::next`] returns the signal; returns `None` if
+    /// it does not, which drops it. Dropping the future drops `start`.
     pub(super) async fn unless_stopped<T>(&mut self, start: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            started = start => Some(started),
-            signal = self.next() => {
-                tracing::info!(signal, "stopped before the process was ready");
-                None
-            }
-        }
+        let mut start = pin!(start);
+        let signal = tokio::select! {
+            started = &mut start => return Some(started),
+            signal = self.next() => signal,
+        };
+        tracing::info!(signal, "stopped before the process was ready");
+        let started = tokio::time::timeout(STARTED_GRACE, start).await.ok()?;
+        self.received = Some(signal);
+        Some(started)
     }
 }
 
