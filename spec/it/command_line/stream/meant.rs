@@ -79,14 +79,15 @@ fn a_name_that_a_client_would_turn_into_another_is_refused_and_leads_to_no_call(
             stream_command(&root, &words, "").check(64, "/../s1\" has the segment `.` or `..`");
         }
     }
-    assert_eq!(server.lines(0), Vec::<String>::new());
-    // A backslash or a tab, which such a client takes for a slash or leaves out, is one of the name.
-    for name in ["zz\\..\\s1", ".\t./s1"] {
-        stream_command(&root, &["rm", name], "").check(0, "");
-        stream_command(&root, &["rm", &format!("{root}/{name}")], "").check(0, "");
+    for name in ["zz\\..\\s1".to_owned(), format!("{root}/zz\\..\\s1")] {
+        rm(&name, "has the segment `.` or `..`");
     }
-    let (backslash, tab) = ("DELETE /v1/stream/zz%5C..%5Cs1", "DELETE /v1/stream/.%09./s1");
-    assert_eq!(server.lines(4), [backslash, backslash, tab, tab]);
+    assert_eq!(server.lines(0), Vec::<String>::new());
+    // A tab, which such a client leaves out, is one of the name.
+    for name in [".\t./s1".to_owned(), format!("{root}/.\t./s1")] {
+        stream_command(&root, &["rm", &name], "").check(0, "");
+    }
+    assert_eq!(server.lines(2), ["DELETE /v1/stream/.%09./s1"; 2]);
 }
 
 #[test]
