@@ -184,6 +184,14 @@ pub enum Error {
         /// Its explanation.
         detail: String,
     },
+    /// Content of the stream was lost.
+    #[error("{detail}; --from {until} goes on after it")]
+    StreamDamaged {
+        /// The server's explanation.
+        detail: String,
+        /// The offset after the damage.
+        until: String,
+    },
     /// The server does not follow the Durable Streams protocol.
     #[error("{} does not answer like a stream: {cause}", hide_credentials(url))]
     UnexpectedStreamAnswer {
@@ -330,6 +338,7 @@ impl Error {
             | Self::NoStreams { .. }
             | Self::StreamCall { .. }
             | Self::StreamRefused { .. }
+            | Self::StreamDamaged { .. }
             | Self::UnexpectedStreamAnswer { .. }
             | Self::NoRegistry { .. }
             | Self::File { .. }

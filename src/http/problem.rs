@@ -70,6 +70,8 @@ pub enum Kind {
     StoreFailed,
     /// The system refuses something that is needed, such as an open file; try again later.
     Unavailable,
+    /// Stored content was lost; content around it can be read.
+    Damaged,
     /// A bug; the log has the cause.
     Internal,
 }
@@ -113,6 +115,7 @@ impl Kind {
             Self::Full => ("full", StatusCode::INSUFFICIENT_STORAGE, "No room"),
             Self::StoreFailed => ("store-failed", StatusCode::SERVICE_UNAVAILABLE, "The store failed"),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Out of resources"),
+            Self::Damaged => ("damaged", StatusCode::INTERNAL_SERVER_ERROR, "Damaged"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         }
     }

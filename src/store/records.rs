@@ -99,6 +99,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Damaged`], [`Error::Database`].
     fn record_start(&self, log: LogId, position: u64) -> Result<u64, Error>;
 
+    /// Returns the first position after this one at which a read can go on if the record here is damaged or missing; `None` if
+    /// nothing follows it. May block. Errors: [`Error::Damaged`], [`Error::Database`].
+    fn start_after(&self, _log: LogId, _position: u64) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
+
     /// Returns the value of a key. May block. Errors: [`Error::Database`].
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error>;
 

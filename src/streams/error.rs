@@ -42,12 +42,14 @@ pub enum Error {
         cause: String,
     },
     /// The content at the offset cannot be read; content elsewhere can.
-    #[error("the stream {path} is damaged at {offset}: {cause}")]
+    #[error("the stream {path} is damaged at {offset}, it can be read on from {until}: {cause}")]
     Damaged {
         /// The stream.
         path: StreamPath,
-        /// The offset where the damage begins.
+        /// The offset where the damage begins, or that of a read inside it.
         offset: Offset,
+        /// The offset after it, where a read can go on.
+        until: Offset,
         /// The store's reason.
         cause: String,
     },
@@ -106,24 +108,23 @@ impl From<Error> for Problem {
             Error::StoreFailed { .. } => Kind::StoreFailed,
             Error::Unavailable { .. } => Kind::Unavailable,
             Error::NoRoom(_) => Kind::Full,
-            Error::Damaged { .. } | Error::Store(_) | Error::StoreRead { .. } | Error::MalformedEntry(_) => {
-                Kind::Internal
-            }
+            Error::Damaged { .. } => Kind::Damaged,
+            Error::Store(_) | Error::StoreRead { .. } | Error::MalformedEntry(_) => Kind::Internal,
             Error::Draining => Kind::Draining,
         };
-        if kind == Kind::Internal {
+        if matches!(kind, Kind::Internal | Kind::Damaged) {
             static LINES: LogLimit = LogLimit::new();
             if let Some(left_out) = LINES.admit() {
                 tracing::error!(%error, left_out, "cannot read a stream");
             }
-            let detail = match error {
-                Error::Damaged { path, offset, .. } => format!("the stream {path} is damaged at {offset}"),
-                _ => "the stream cannot be read; the log has the cause".to_owned(),
-            };
-            return Self::new(kind, detail);
+        }
+        if let Error::Damaged { path, offset, until, .. } = error {
+            let detail = format!("the stream {path} is damaged at {offset}: its content before {until} is lost");
+            return Self::new(kind, detail).member("until", &until.to_string());
         }
         let problem = Self::new(kind, &error);
         match kind {
+            Kind::Internal => problem.with_detail("the stream cannot be read; the log has the cause".to_owned()),
             Kind::Busy | Kind::Draining | Kind::Unavailable => problem.retry_after(Duration::from_secs(1)),
             Kind::StoreFailed => problem.retry_after(Duration::from_secs(30)),
             _ => problem,

@@ -41,10 +41,10 @@ pub(super) async fn read_segments(
     range: (u64, u64),
     bytes_max: usize,
 ) -> Result<Found, Error> {
+    // An error is looked into on a thread that may block.
     let in_memory = read_each(stream, range, bytes_max, |log, range, left| store.read_now(log, range, left));
-    match in_memory {
-        Some(Err(store::Error::NoRecord { .. })) | None => {}
-        Some(read) => return read.map_err(|error| reading_failed(stream, error)),
+    if let Some(Ok(found)) = in_memory {
+        return Ok(found);
     }
     let (store, stream) = (Arc::clone(store), Arc::clone(stream));
     let blocking = move || {
@@ -57,7 +57,7 @@ pub(super) async fn read_segments(
             }
             read => read,
         };
-        read.map_err(|error| reading_failed(&stream, error))
+        read.map_err(|error| reading_failed(&*store, &stream, error))
     };
     match tokio::task::spawn_blocking(blocking).await {
         Ok(read) => read,
@@ -98,13 +98,24 @@ fn append_start(store: &dyn Store, stream: &ReadableStream, position: u64) -> Re
     store.record_start(Owner::Streams.log(segment.log), position)
 }
 
-/// Translates an error of the store into one about this stream.
-fn reading_failed(stream: &ReadableStream, error: store::Error) -> Error {
+/// Translates an error of the store into one about this stream. May block.
+fn reading_failed(store: &dyn Store, stream: &ReadableStream, error: store::Error) -> Error {
     let (position, cause) = match error {
         // Every position before the end of a stream is in an append, unless that was lost.
         store::Error::NoRecord { position, .. } => (position, "its records are missing".to_owned()),
         store::Error::Damaged { position, source, .. } => (position, source.to_string()),
         error => return error.into(),
     };
-    Error::Damaged { path: stream.path.clone(), offset: stream.offset_at(position), cause }
+    let until = readable_after(store, stream, position);
+    let (offset, until) = (stream.offset_at(position), stream.offset_at(until));
+    Error::Damaged { path: stream.path.clone(), offset, until, cause }
+}
+
+/// Returns the position after damage at which a read can go on: the next record of the same segment, or its end if none follows
+/// or the store cannot say.
+fn readable_after(store: &dyn Store, stream: &ReadableStream, position: u64) -> u64 {
+    let segment = stream.layout().segments().find(|segment| position < segment.until);
+    let segment = segment.expect("the last segment has no end");
+    let next = store.start_after(Owner::Streams.log(segment.log), position).ok().flatten();
+    next.unwrap_or(u64::MAX).min(segment.until).min(stream.end().tail)
 }

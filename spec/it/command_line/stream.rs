@@ -1,5 +1,6 @@
 //! Tests of `stream` against our own server and against fake servers with failures.
 
+mod damaged;
 mod meant;
 
 use std::io::{Read, Write};

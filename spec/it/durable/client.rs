@@ -75,7 +75,7 @@ impl Caller {
     }
 
     /// Reads from an offset to the end; returns the content and the offset of the end. `Err` has the status and body of a
-    /// failure. An answer that is broken off is asked for again: damage that is found in its middle ends the next one.
+    /// failure. An answer that is broken off is asked for again, unless it has said that it ends before: at damage.
     pub(super) async fn read(&self, path: &str, from: &str) -> Result<(Vec<u8>, String), (u16, String)> {
         let (mut content, mut offset, mut broken) = (Vec::new(), from.to_owned(), 0);
         loop {
@@ -87,6 +87,9 @@ impl Caller {
                 Err(error) => {
                     broken += 1;
                     assert!(broken < 10, "{path} at {offset}: {error}");
+                    if !headers.contains_key("stream-up-to-date") && status == 200 {
+                        headers["stream-next-offset"].to_str().unwrap().clone_into(&mut offset);
+                    }
                     continue;
                 }
             };

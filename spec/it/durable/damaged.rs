@@ -226,8 +226,8 @@ fn flip_text(dir: &Path, text: &[u8]) {
 }
 
 /// Flips a bit in one of two records of the stream `one`, starts the server twice, and checks that the loss is reported and the
-/// stream `other` is intact.
-async fn check_reported(record: &str, readable: &str) {
+/// stream `other` is intact. What is `readable` comes before the damage, and the rest is `behind` it.
+async fn check_reported(record: &str, readable: &str, behind: &str) {
     let kind = "text/plain";
     let mut streams = Streams::start(&[]).await;
     let caller = streams.caller();
@@ -249,14 +249,12 @@ async fn check_reported(record: &str, readable: &str) {
     let log = streams.process.log();
     assert!(log.contains(r#""path":"one""#), "the log does not name the stream: {log}");
     let mut caller = Caller { client: client(), ..streams.caller() };
-    let before = caller.call(Method::GET, "one?offset=-1", &[], Vec::new()).await.unwrap();
-    if readable.is_empty() {
-        assert_eq!(before.status(), 500);
-    } else {
-        assert!(!before.headers().contains_key("stream-up-to-date"), "there is more that cannot be read");
-        assert_eq!(before.text().await.unwrap(), readable);
+    for coding in ["identity", "gzip"] {
+        check_cut(&caller, coding, readable).await;
     }
     for start in ["first", "second"] {
+        let added = if start == "first" { "" } else { "later" };
+        check_read_on(&caller, readable.len(), &format!("{behind}{added}")).await;
         let (status, problem) = caller.read("one", "-1").await.unwrap_err();
         assert!(status == 500 && problem.contains("the stream one is damaged"), "{start} start: {status} {problem}");
         assert_eq!(caller.read("other", "-1").await.unwrap().0, b"first of other;last of other;");
@@ -281,14 +279,53 @@ async fn check_reported(record: &str, readable: &str) {
     }
 }
 
+/// Checks that a read of everything gets what comes before the damage and does not look whole.
+async fn check_cut(caller: &Caller, coding: &str, readable: &str) {
+    let accepted = [("accept-encoding", coding)];
+    let mut cut = caller.call(Method::GET, "one?offset=-1", &accepted, Vec::new()).await.unwrap();
+    if readable.is_empty() {
+        assert_eq!(cut.status(), 500);
+        return;
+    }
+    assert!(!cut.headers().contains_key("stream-up-to-date"), "there is more that cannot be read");
+    assert_eq!((cut.status().as_u16(), cut.headers()["cache-control"].to_str().unwrap()), (200, "no-store"));
+    let mut content = Vec::new();
+    let end = loop {
+        match cut.chunk().await {
+            Ok(Some(bytes)) => content.extend_from_slice(&bytes),
+            end => break end,
+        }
+    };
+    assert!(end.is_err(), "{coding}: the answer must not end as if it was whole");
+    assert!(coding != "identity" || content == readable.as_bytes(), "{content:?}");
+}
+
+/// Checks that every way of reading says where the content goes on behind the damage, and that it does.
+async fn check_read_on(caller: &Caller, position: usize, behind: &str) {
+    let tail = caller.call(Method::HEAD, "one", &[], Vec::new()).await.unwrap();
+    let era = tail.headers()["stream-next-offset"].to_str().unwrap().split_once('_').unwrap().0.to_owned();
+    let damage = if position == 0 { "-1".to_owned() } else { format!("{era}_{position:016}") };
+    for live in ["", "&live=long-poll", "&live=sse"] {
+        let refused = caller.call(Method::GET, &format!("one?offset={damage}{live}"), &[], Vec::new()).await.unwrap();
+        assert_eq!(refused.status(), 500, "{live}");
+        let next = refused.headers()["stream-next-offset"].to_str().unwrap().to_owned();
+        let problem: serde_json::Value = serde_json::from_slice(&refused.bytes().await.unwrap()).unwrap();
+        assert_eq!(
+            (&problem["until"], &problem["type"]),
+            (&next.clone().into(), &"urn:exorelay:problem:damaged".into())
+        );
+        assert_eq!(String::from_utf8(caller.read("one", &next).await.unwrap().0).unwrap(), behind, "{live}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_last_record_is_reported_with_its_stream() {
-    check_reported("last of one", "first of one;").await;
+    check_reported("last of one", "first of one;", "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_first_record_is_reported_with_its_stream() {
-    check_reported("first of one", "").await;
+    check_reported("first of one", "", "last of one;").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,6 +51,7 @@ pub(super) async fn read_page(
     let target = with_query(url, query)?;
     let (mut taken, mut breaks) = (0, 0);
     loop {
+        let before = taken;
         let mut response = server.call(|client| client.get(target.clone())).await?;
         let page = Page::of(&response);
         if response.status() == StatusCode::NO_CONTENT {
@@ -63,11 +64,28 @@ pub(super) async fn read_page(
             printer.begin(Form::of(text_of(response.headers(), &CONTENT_TYPE).unwrap_or_default()));
         }
         let Some(cause) = read_body(&mut response, &mut taken, printer).await? else { return Ok(page) };
+        if let Some(damage) = damage_after(server, url, &page).await? {
+            // All that comes before the damage is printed, however early the connection broke.
+            if taken == before {
+                return Err(damage);
+            }
+            continue;
+        }
         breaks += 1;
         if breaks > BREAKS_MAX {
             return Err(Error::StreamCall { url: url.to_owned(), cause });
         }
         warn(&format!("the connection to {} broke ({cause}): resuming", hide_credentials(server.root())));
+    }
+}
+
+/// Returns the damage that a page broke off at, if that is the reason: the server says so at the end of what it can read.
+async fn damage_after(server: &Server, url: &str, page: &Page) -> Result<Option<Error>, Error> {
+    let Some(next) = page.next.as_deref().filter(|_| !page.up_to_date && !page.closed) else { return Ok(None) };
+    let target = with_query(url, &[("offset", next)])?;
+    match server.call(|client| client.get(target.clone())).await {
+        Err(damage @ Error::StreamDamaged { .. }) => Ok(Some(damage)),
+        Ok(_) | Err(_) => Ok(None),
     }
 }
 

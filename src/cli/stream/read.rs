@@ -42,7 +42,13 @@ impl Read {
         let url = server.url_of(&self.name)?;
         let (mut printer, mut offset) = (Printer::new(Progress::start(None)), self.position.offset().to_owned());
         loop {
-            let page = read_page(server, &url, &[("offset", &offset)], &mut printer).await?;
+            let page = match read_page(server, &url, &[("offset", &offset)], &mut printer).await {
+                Ok(page) => page,
+                Err(error) => {
+                    printer.end()?;
+                    return Err(error);
+                }
+            };
             let Some(next) = page.next.filter(|next| *next != offset) else { break };
             offset = next;
             if page.up_to_date || page.closed {

@@ -19,7 +19,7 @@ use crate::cli::follow::innermost;
 use crate::cli::retry::{Attempts, Notice};
 use crate::cli::server::{CONNECT_TIMEOUT, completed, is_refused, problem_detail};
 use crate::http::tls;
-use crate::streams::StreamPath;
+use crate::streams::{StreamPath, header};
 
 /// Timeout for response headers. Long-polls take most of it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
@@ -145,7 +145,8 @@ impl Server {
     }
 
     /// Makes an idempotent call and returns its successful response, body unread. Retries temporary failures for up to
-    /// `--retry-for`. Errors: [`Error::NoStreams`], [`Error::StreamCall`], [`Error::StreamRefused`].
+    /// `--retry-for`. Errors: [`Error::NoStreams`], [`Error::StreamCall`], [`Error::StreamRefused`],
+    /// [`Error::StreamDamaged`].
     pub(super) async fn call(&self, make: impl Fn(&reqwest::Client) -> RequestBuilder) -> Result<Response, Error> {
         let mut attempts = Attempts::new(self.retry_for, (self.notice)());
         loop {
@@ -182,7 +183,15 @@ impl Server {
             return Ok(response);
         }
         let retry_after = is_temporary(status).then(|| wait_asked(response.headers()));
-        Err(Failed { error: refused(response).await, retry_after })
+        // Damage stays: the server says where reading goes on.
+        let next = text_of(response.headers(), &header::NEXT_OFFSET).map(str::to_owned);
+        let damaged_until = next.filter(|_| status == StatusCode::INTERNAL_SERVER_ERROR);
+        match (refused(response).await, damaged_until) {
+            (Error::StreamRefused { detail, .. }, Some(until)) => {
+                Err(Failed { error: Error::StreamDamaged { detail, until }, retry_after: None })
+            }
+            (error, _) => Err(Failed { error, retry_after }),
+        }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {

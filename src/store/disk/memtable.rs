@@ -164,6 +164,14 @@ impl MemTable {
         }
     }
 
+    /// Returns the position where the records begin that are only here, if it is after this one.
+    pub(super) fn start_after(&self, log: LogId, position: u64) -> Option<u64> {
+        match self.logs.get(&log)? {
+            LogState::Growing(growing) => Some(growing.log.start()).filter(|start| *start > position),
+            LogState::Paged { .. } => None,
+        }
+    }
+
     /// Applies the changes of a commit; `locations` are those of its large records, in order.
     pub(super) fn apply_all(&mut self, changes: Vec<Change>, locations: Vec<RecordLocation>) {
         let mut locations = locations.into_iter();

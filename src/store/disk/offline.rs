@@ -24,7 +24,7 @@ use super::manifests::{self, BLOBS, ListedFile, TABLES};
 use super::memtable::MemTable;
 use super::overlay::{Overlay, look_up, scan};
 use super::page_cache::PageCache;
-use super::reading::{Pages, read_pages, record_start};
+use super::reading::{Pages, read_pages, record_start, start_after};
 use super::recovery::{Recovered, recover};
 use super::retained::RetainedSegments;
 use crate::store::batch::{Batch, LogId, Table};
@@ -160,6 +160,12 @@ impl Store for OfflineStore {
             Some(start) => Ok(start),
             None => record_start(&pages, log, position),
         }
+    }
+
+    fn start_after(&self, log: LogId, position: u64) -> Result<Option<u64>, Error> {
+        let pages = Pages { database: &self.keyspaces, retained: &self.retained, cache: &self.cache };
+        let growing = self.memtable.start_after(log, position);
+        Ok(start_after(&pages, log, position)?.into_iter().chain(growing).min())
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {

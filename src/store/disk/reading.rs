@@ -84,6 +84,14 @@ pub(super) fn record_start(pages: &Pages<'_>, log: LogId, position: u64) -> Resu
     page.and_then(|page| page.record_start(position)).ok_or(Error::NoRecord { log, position })
 }
 
+/// Returns the start of the first page after a position; `None` if no page follows.
+pub(super) fn start_after(pages: &Pages<'_>, log: LogId, position: u64) -> Result<Option<u64>, Error> {
+    let after = page_key(log, position.saturating_add(1))..=page_key(log, u64::MAX);
+    let Some(page) = pages.database.pages.range(after).next() else { return Ok(None) };
+    let key = without_panic(|| page.key()).map_err(|source| Error::reading(log, position, source))?;
+    Ok(page_start(&key))
+}
+
 impl Pages<'_> {
     /// Returns the page that holds the record at this position, or ends before it; `None` if the log has no page there.
     fn holding(&self, log: LogId, position: u64) -> Result<Option<Chunk<Bytes>>, Cause> {

@@ -22,7 +22,7 @@ use super::maintenance::{Maintained, Maintenance};
 use super::memtable::MemTable;
 use super::overlay::{Overlay, look_up, scan};
 use super::page_cache::PageCache;
-use super::reading::{Pages, read_cached, read_pages, record_start};
+use super::reading::{Pages, read_cached, read_pages, record_start, start_after};
 use super::recovery::{Recovered, recover};
 use super::retained::RetainedSegments;
 use crate::store::batch::{Batch, LogId, Table};
@@ -283,6 +283,15 @@ impl Store for DiskStore {
         let database = self.engine.database()?;
         let pages = Pages { database: &database, retained: &self.retained, cache: &self.page_cache };
         record_start(&pages, log, position).inspect_err(|error| self.engine.availability().note(error))
+    }
+
+    fn start_after(&self, log: LogId, position: u64) -> Result<Option<u64>, Error> {
+        // The memtable first: what is flushed meanwhile is found in both.
+        let growing = self.flusher.memtable().start_after(log, position);
+        let _slot = self.read_slots.take();
+        let database = self.engine.database()?;
+        let pages = Pages { database: &database, retained: &self.retained, cache: &self.page_cache };
+        Ok(start_after(&pages, log, position)?.into_iter().chain(growing).min())
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {

@@ -43,8 +43,10 @@ impl IntoResponse for Failure {
             Self::Error(error) => error,
         };
         let mut headers = HeaderMap::new();
-        if let Error::Refused(refusal) = &error {
-            add_details(&mut headers, refusal);
+        match &error {
+            Error::Refused(refusal) => add_details(&mut headers, refusal),
+            Error::Damaged { until, .. } => set(&mut headers, &header::NEXT_OFFSET, until),
+            _ => {}
         }
         let mut response = Problem::from(error).into_response();
         response.headers_mut().extend(headers);

@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use futures_util::future::BoxFuture;
 use hyper::body::{Frame, SizeHint};
 
+use crate::log_limit::LogLimit;
 use crate::streams::error::Error;
 use crate::streams::reader::{Reader, Slice};
 use crate::streams::wire::Kind;
@@ -21,6 +22,10 @@ pub(super) struct Content {
     start: u64,
     /// The position after it.
     pub(super) next: u64,
+    /// The end that the stream had when it was asked for.
+    end: u64,
+    /// True if everything was asked for, and damage is in the way.
+    pub(super) is_cut: bool,
     /// True if it reaches the end that the stream had when it was asked for.
     pub(super) up_to_date: bool,
     /// True if it reaches the end of a closed stream.
@@ -44,6 +49,7 @@ pub(super) async fn read_content(
     let Slice { mut chunks, start, next, .. } = reader.take_until((until, closed), part_bytes_max).await?;
     let (start, mut read) = (start.position(), next.position());
     let mut next = if bytes_max == 0 { until } else { read };
+    let mut is_damaged = until < end;
     // Less than a part was read: there may be damage after it, which is found now, while the answer can still say so.
     while read < next && read - start < PART_BYTES_MAX as u64 {
         match reader.take_until((until, closed), PART_BYTES_MAX).await {
@@ -51,11 +57,15 @@ pub(super) async fn read_content(
                 chunks.extend(more.chunks);
                 read = more.next.position();
             }
-            Err(_) => next = read,
+            Err(error) => {
+                is_damaged |= matches!(error, Error::Damaged { .. });
+                next = read;
+            }
         }
     }
     let up_to_date = next == end;
-    Ok(Content { start, next, up_to_date, closed: up_to_date && closed, chunks, read })
+    let is_cut = is_damaged && bytes_max == 0;
+    Ok(Content { start, next, end, is_cut, up_to_date, closed: up_to_date && closed, chunks, read })
 }
 
 impl Content {
@@ -65,16 +75,29 @@ impl Content {
 
     /// Returns the body. In a JSON stream it is one array of the messages, without the comma after the last one.
     pub(super) fn into_body(self, reader: Reader) -> Body {
-        let (array, bytes) = (reader.content_type().kind() == Kind::Json, self.next - self.start);
+        let end = self.next;
+        self.into_body_until(end, reader)
+    }
+
+    /// Returns a body that breaks off after this content, so that nobody takes it for everything up to the end of the stream. Its
+    /// length is that of everything.
+    pub(super) fn into_broken_body(self, reader: Reader) -> Body {
+        let end = self.end;
+        self.into_body_until(end, reader)
+    }
+
+    fn into_body_until(self, end: u64, reader: Reader) -> Body {
+        let (array, bytes) = (reader.content_type().kind() == Kind::Json, end - self.start);
         let bytes_left = match (array, bytes) {
             (true, 0) => 2,
             (true, bytes) => bytes + 1,
             (false, bytes) => bytes,
         };
-        let mut body = Parts { array, bytes_left, chunks: VecDeque::new(), end: self.next, rest: Rest::None };
+        let readable = self.next;
+        let mut body = Parts { array, bytes_left, chunks: VecDeque::new(), readable, end, rest: Rest::None };
         body.chunks.extend(array.then_some(Bytes::from_static(b"[")));
         body.push(self.chunks, self.read);
-        if self.read < self.next {
+        if self.read < end {
             body.rest = Rest::Idle(Box::new(reader));
         }
         Body::new(body)
@@ -87,7 +110,9 @@ struct Parts {
     array: bool,
     bytes_left: u64,
     chunks: VecDeque<Bytes>,
-    /// The position where it ends.
+    /// The position up to which it can be read.
+    readable: u64,
+    /// The position where it ends; a body that cannot be read until there breaks off.
     end: u64,
     rest: Rest,
 }
@@ -120,9 +145,16 @@ impl Parts {
             match std::mem::replace(&mut self.rest, Rest::None) {
                 Rest::None => return Poll::Ready(None),
                 Rest::Idle(mut reader) => {
-                    let end = self.end;
+                    let (readable, end) = (self.readable, self.end);
                     self.rest = Rest::Reading(Box::pin(async move {
-                        let slice = reader.take_until((end, false), PART_BYTES_MAX).await;
+                        let slice = match reader.position() < readable {
+                            true => reader.take_until((readable, false), PART_BYTES_MAX).await,
+                            false => {
+                                // Lets the connection send what was read before: an error discards what it holds.
+                                tokio::task::yield_now().await;
+                                reader.take_until((end, false), PART_BYTES_MAX).await.and_then(|_| Err(broken_off()))
+                            }
+                        };
                         (reader, slice)
                     }));
                 }
@@ -140,8 +172,10 @@ impl Parts {
                             }
                         }
                         Err(error) => {
-                            if !matches!(error, Error::Refused(_)) {
-                                tracing::error!(%error, "cannot read a stream to its end, the answer is broken off");
+                            static LINES: LogLimit = LogLimit::new();
+                            let is_fault = !matches!(error, Error::Refused(_));
+                            if let Some(left_out) = is_fault.then(|| LINES.admit()).flatten() {
+                                tracing::error!(%error, left_out, "cannot read a stream to its end, the answer is broken off");
                             }
                             return Poll::Ready(Some(Err(error)));
                         }
@@ -150,6 +184,11 @@ impl Parts {
             }
         }
     }
+}
+
+/// The error of a body whose headers have said that it ends before.
+fn broken_off() -> Error {
+    Error::StoreRead { cause: "it could not be read before".to_owned() }
 }
 
 impl HttpBody for Parts {

@@ -76,6 +76,11 @@ async fn catch_up(
 ) -> Result<Response, Failure> {
     let (start, end, closed) = reader.position_and_end()?;
     let content = read_content(&mut reader, (end, closed), streams.config().read_bytes_max).await?;
+    if content.is_cut {
+        let mut headers = headers_of(&reader, &content);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        return Ok(answer(StatusCode::OK, headers, content.into_broken_body(reader)));
+    }
     let tag = tag_of(&reader, start, &content);
     let asked = request.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let mut headers = headers_of(&reader, &content);

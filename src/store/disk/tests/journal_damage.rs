@@ -46,6 +46,7 @@ fn a_damaged_last_record_of_a_log_is_reported_as_a_gap() {
             batch.append(log, end, "more".into());
             store.commit(batch).unwrap();
             assert_eq!(store.read(log, end..end + 4, 100).unwrap().chunks.concat(), b"more");
+            assert_eq!(store.start_after(log, 4).unwrap(), Some(8), "what follows the gap");
             assert_eq!(store.read(LogId(6), 0..8, 100).unwrap().chunks.concat(), b"one6two6");
         }
     }
