@@ -107,6 +107,26 @@ pub enum Error {
         /// Its status.
         status: std::process::ExitStatus,
     },
+    /// Another process has the port of the service.
+    #[error(
+        "port {port} of webhook.forward is in use at {host}, and the service could not listen there: stop what listens there, or \
+         give another port; without --forward the service gets a free one"
+    )]
+    PortInUse {
+        /// The host of `webhook.forward`.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// The service would not be reached where it runs.
+    #[error(
+        "webhook.forward: {host} is not this host, where the service runs: give its address here, such as \
+         http://127.0.0.1:3000, or start the sidecar without a command"
+    )]
+    ForwardElsewhere {
+        /// The host of `webhook.forward`.
+        host: String,
+    },
     /// No port is free for the service or its sidecar.
     #[error("no port is free for the service: give one with --forward http://127.0.0.1:PORT")]
     NoPort,
@@ -142,6 +162,7 @@ impl Error {
             | Self::LandscapeKind { .. }
             | Self::LandscapeVariable { .. }
             | Self::SystemPath { .. }
+            | Self::ForwardElsewhere { .. }
             | Self::Environment { .. } => true,
             Self::Listen(_)
             | Self::Relay(_)
@@ -153,6 +174,7 @@ impl Error {
             | Self::ServiceNotStarted { .. }
             | Self::ServiceEnded { .. }
             | Self::NoPort
+            | Self::PortInUse { .. }
             | Self::Unfinished { .. }
             | Self::Signals(_) => false,
         }

@@ -129,6 +129,8 @@ async fn open_sidecar(
     let (operations, requests) = open_operations(config, parts).await?;
     let service = match service {
         Some(service) => {
+            // One of the listeners above may have its port.
+            service.check_place().await?;
             let program = service.program();
             Some(ServicePart { supervised: sidecar.supervise(service)?, program })
         }

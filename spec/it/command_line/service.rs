@@ -149,6 +149,28 @@ fn a_service_that_does_not_stop_is_killed_at_the_end_of_the_grace_time() {
 }
 
 #[test]
+fn a_service_is_not_started_at_the_port_of_another_program_or_on_another_host() {
+    let others = ["127.0.0.1:0", "0.0.0.0:0"].map(|address| std::net::TcpListener::bind(address).unwrap());
+    for other in &others {
+        let port = other.local_addr().unwrap().port();
+        let refused =
+            run(&["--forward", &format!("http://127.0.0.1:{port}"), "--", "sh", "-c", "echo started"]).finish();
+        refused.check(1, &format!("port {port} of webhook.forward is in use at 127.0.0.1"));
+        assert!(!refused.stdout.contains("started") && !refused.stdout.contains("ready"), "{refused:?}");
+    }
+    let own = super::super::stage::reserve_address();
+    let forward = format!("http://{own}");
+    let listeners = ["--bus", "embedded", "--listen", "127.0.0.1:0", "--api", &own, "--forward", &forward];
+    let refused =
+        exorelay(&[&["run", "--role", "users"], &listeners[..], &["--", "sh", "-c", "echo started"]].concat());
+    refused.finish().check(1, "of webhook.forward is in use at 127.0.0.1");
+    // An address for documentation, RFC 5737.
+    let elsewhere = run(&["--forward", "http://192.0.2.1:80", "--", "sh", "-c", "echo started"]).finish();
+    elsewhere.check(78, "webhook.forward: 192.0.2.1 is not this host");
+    assert!(!elsewhere.stdout.contains("started"), "{elsewhere:?}");
+}
+
+#[test]
 fn the_port_of_the_forward_url_is_that_of_the_service() {
     let address = super::super::stage::reserve_address();
     let port = address.rsplit_once(':').unwrap().1;

@@ -1,6 +1,7 @@
 //! Addresses on this host.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
 
 use uuid::Uuid;
@@ -24,6 +25,18 @@ pub(super) fn free_port() -> Option<u16> {
     let first = u16::try_from(Uuid::new_v4().as_u128() % u128::from(count)).unwrap_or_default();
     let mut ports = (0..count).map(|step| PORTS.start + (first + step) % count);
     ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+}
+
+/// Returns the addresses of a host that are addresses of this one; none if it is another host, or unknown.
+pub(super) async fn local_addresses(host: &str) -> Vec<IpAddr> {
+    let found = tokio::net::lookup_host((host, 0)).await;
+    let addresses = found.into_iter().flatten().map(|found| found.ip());
+    addresses.filter(|ip| ip.is_loopback() || TcpListener::bind((*ip, 0)).is_ok()).collect()
+}
+
+/// Returns true if a listener has this port.
+pub(super) fn is_in_use(ip: IpAddr, port: u16) -> bool {
+    TcpListener::bind((ip, port)).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use axum::http::Uri;
 use tokio::process::Command;
 
-use super::address::{free_port, reachable};
+use super::address::{free_port, is_in_use, local_addresses, reachable};
 use crate::app::{Config, Error};
 
 /// The command that starts a service.
@@ -43,7 +43,7 @@ pub(in crate::app) struct Prepared {
 
 impl ServiceCommand {
     /// Chooses the port of the service, unless `webhook.forward` names one, and that of the sidecar's service-facing listener
-    /// if it is 0; sets both in `config`. Errors: [`Error::NoPort`], and a `webhook.forward` without a host.
+    /// if it is 0; sets both in `config`. Errors: [`Error::NoPort`], [`Error::ForwardElsewhere`], [`Error::PortInUse`].
     pub(in crate::app) async fn prepare(self, config: &mut Config) -> Result<Prepared, Error> {
         if config.webhook.forward.is_empty() {
             config.webhook.forward = format!("http://{}:{}", local_host().await, free_port().ok_or(Error::NoPort)?);
@@ -54,13 +54,15 @@ impl ServiceCommand {
         config.webhook.is_supervised = true;
         let forward: Uri = config.webhook.forward.parse().map_err(|_| Error::NoPort)?;
         let default_port = if forward.scheme_str() == Some("https") { 443 } else { 80 };
-        Ok(Prepared {
+        let prepared = Prepared {
             command: self,
             role: config.relay.role.as_ref().map(ToString::to_string).unwrap_or_default(),
             host: forward.host().unwrap_or("127.0.0.1").trim_matches(['[', ']']).to_owned(),
             port: forward.port_u16().unwrap_or(default_port),
             api: reachable(&config.api.address),
-        })
+        };
+        prepared.check_place().await?;
+        Ok(prepared)
     }
 }
 
@@ -74,6 +76,19 @@ async fn local_host() -> String {
 }
 
 impl Prepared {
+    /// Checks that the service can listen where messages for it go: else another program would get them. Errors:
+    /// [`Error::ForwardElsewhere`], [`Error::PortInUse`].
+    pub(in crate::app) async fn check_place(&self) -> Result<(), Error> {
+        let (host, addresses) = (self.host.clone(), local_addresses(&self.host).await);
+        if addresses.is_empty() {
+            return Err(Error::ForwardElsewhere { host });
+        }
+        match addresses.into_iter().any(|ip| is_in_use(ip, self.port)) {
+            true => Err(Error::PortInUse { host, port: self.port }),
+            false => Ok(()),
+        }
+    }
+
     /// Returns the command with its environment: `PORT` to listen on; the sidecar in `SIDECAR`, and for its own tools in
     /// `EXORELAY__API__ADDRESS`.
     pub(super) fn command(&self) -> Command {
@@ -112,8 +127,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_port_of_the_forward_url_is_kept() {
-        let (service, config) = prepared("http://[::1]:3000/base", "0.0.0.0:4001").await;
-        assert_eq!((service.host.as_str(), service.port, service.api.as_str()), ("::1", 3000, "127.0.0.1:4001"));
-        assert_eq!(config.webhook.forward, "http://[::1]:3000/base");
+        let port = free_port().unwrap();
+        let forward = format!("http://[::1]:{port}/base");
+        let (service, config) = prepared(&forward, "0.0.0.0:4001").await;
+        assert_eq!((service.host.as_str(), service.port, service.api.as_str()), ("::1", port, "127.0.0.1:4001"));
+        assert_eq!(config.webhook.forward, forward);
     }
 }
