@@ -133,14 +133,14 @@ pub enum Cause {
     },
     /// fjall reports an error.
     #[error("{}", message_of(.0))]
-    Fjall(#[from] fjall::Error),
+    Fjall(fjall::Error),
     /// fjall reports an error while it reads something that the store needs.
-    #[error("{what} cannot be read: {}", message_of(source))]
+    #[error("{what} cannot be read: {}", message_of(cause))]
     Unreadable {
         /// The thing that was read.
         what: &'static str,
-        /// fjall's error.
-        source: fjall::Error,
+        /// fjall's error; not a `source`, as its words mean nothing to our readers.
+        cause: fjall::Error,
     },
     /// Stored bytes have no meaning although their checksum is right.
     #[error("{0} cannot be parsed")]
@@ -168,6 +168,9 @@ pub enum Cause {
     /// The directory is a backup that was interrupted.
     #[error("it is a backup that was interrupted before it was complete")]
     IncompleteBackup,
+    /// The directory has nothing of a store.
+    #[error("it is no data folder, as it has no file `format`")]
+    NoStore,
     /// A file is where only files of the store may be.
     #[error("{} is not a file of a store", path.display())]
     ForeignFile {
@@ -199,12 +202,18 @@ impl Error {
     }
 }
 
+impl From<fjall::Error> for Cause {
+    fn from(error: fjall::Error) -> Self {
+        Self::Fjall(error)
+    }
+}
+
 impl Cause {
     /// Returns the condition of the system behind it; `None` if the data is to blame.
     pub fn obstacle(&self) -> Option<Obstacle> {
         match self {
             Self::Io(error) | Self::File { source: error, .. } => Obstacle::of(error),
-            Self::Fjall(source) | Self::Unreadable { source, .. } => io_error(source).and_then(Obstacle::of),
+            Self::Fjall(cause) | Self::Unreadable { cause, .. } => io_error(cause).and_then(Obstacle::of),
             _ => None,
         }
     }
@@ -221,10 +230,11 @@ impl Cause {
     fn remedy(&self) -> &'static str {
         match self {
             Self::DamagedFile { .. } | Self::Malformed(_) | Self::RecordsMissing | Self::Panicked => RESTORE,
-            Self::Fjall(source) | Self::Unreadable { source, .. } if io_error(source).is_none() => RESTORE,
+            Self::Fjall(cause) | Self::Unreadable { cause, .. } if io_error(cause).is_none() => RESTORE,
             Self::Format { .. } => "; start the version of exorelay that wrote it, or restore a backup of this format",
             Self::IncompleteBackup => "; remove it and make it again with `exorelay streams backup`",
             Self::ForeignFile { .. } => "; move it elsewhere",
+            Self::NoStore => "; give the data folder of a server, or a backup of one",
             _ => "",
         }
     }

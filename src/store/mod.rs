@@ -38,7 +38,7 @@ pub(crate) mod test_store;
 pub use batch::{Batch, LogId, Table, Write};
 pub use committer::{CommitError, CommitOn, Committer, CommitterConfig, Failure, Machine, Submission};
 pub use disk::{BackupError, BackupOutcome, BackupProgress, BackupRequest};
-pub use disk::{DiskConfig, DiskStore, Durability, DurabilityError, OfflineStore};
+pub use disk::{ClosedFolder, DiskConfig, DiskStore, Durability, DurabilityError, OfflineStore};
 pub use error::{Cause, Error};
 pub use memory::MemoryStore;
 pub use obstacle::Obstacle;

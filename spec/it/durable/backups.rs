@@ -130,3 +130,62 @@ async fn verify_names_the_damaged_stream_and_file_and_changes_nothing() {
     let (code, output) = run(&["verify", "/nowhere"]).await;
     assert!(code == Some(64) && output.contains("no data folder /nowhere"), "{output}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_the_number_of_the_last_append_warns_once_of_what_it_cannot_know() {
+    let mut streams = Streams::start(&[("EXORELAY__STREAMS__DURABILITY", "memory")]).await;
+    fill(&streams.caller(), 5).await;
+    let dir = streams.dir.path().to_owned();
+    let answered = dir.join("answered");
+    let warnings = |log: &str| log.lines().filter(|line| line.contains("this start cannot know it")).count();
+    let damages: [fn(&Path); 2] =
+        [|file| std::fs::remove_file(file).unwrap(), |file| std::fs::write(file, [0; 16]).unwrap()];
+    streams.process.stop().await;
+    assert_eq!(warnings(&streams.process.log()), 0, "{}", streams.process.log());
+    for damage in damages {
+        damage(&answered);
+        let (code, output) = run(&["verify", text(&dir)]).await;
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.contains(&format!("{} is ", text(&answered))), "{output}");
+        for warned in [1, 0] {
+            streams.process.restart().await;
+            let (found, _) = streams.caller().read("s1", "-1").await.unwrap();
+            assert!(found == content(1, 5), "{} bytes", found.len());
+            streams.process.stop().await;
+            assert_eq!(warnings(&streams.process.log()), warned, "{}", streams.process.log());
+        }
+        let (code, output) = run(&["verify", text(&dir)]).await;
+        assert_eq!(code, Some(0), "{output}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_names_a_damaged_table_of_the_given_folder_in_plain_words() {
+    let mut streams = Streams::start(&[("EXORELAY__STREAMS__DURABILITY", "memory")]).await;
+    fill(&streams.caller(), 40).await;
+    streams.process.stop().await;
+    let targets = TempDir::new().unwrap();
+    let target = targets.path().join("copy");
+    let (code, output) = run(&["backup", "--data-dir", text(streams.dir.path()), text(&target)]).await;
+    assert_eq!(code, Some(0), "{output}");
+    for keyspace in ["0", "1", "2"] {
+        for table in std::fs::read_dir(target.join("keyspaces").join(keyspace).join("tables")).unwrap() {
+            let table = table.unwrap().path();
+            let bytes = std::fs::read(&table).unwrap();
+            for at in [10, bytes.len() / 2, bytes.len() - 10] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1;
+                std::fs::write(&table, damaged).unwrap();
+                let (code, output) = run(&["verify", text(&target)]).await;
+                assert_eq!(code, Some(1), "{output}");
+                assert!(output.contains(&format!("{} is damaged: its checksum", text(&table))), "{output}");
+                assert!(!output.contains("FjallError") && !output.contains("exorelay-verify"), "{output}");
+            }
+            std::fs::write(&table, bytes).unwrap();
+        }
+    }
+    let (code, output) = run(&["verify", text(&target)]).await;
+    assert_eq!(code, Some(0), "{output}");
+    let (code, output) = run(&["verify", text(targets.path())]).await;
+    assert!(code == Some(1) && output.contains("is no data folder"), "{output}");
+}

@@ -9,7 +9,7 @@ use super::super::Error;
 use super::super::output::print_line;
 use super::backup::mib;
 use super::data_dir;
-use crate::store::OfflineStore;
+use crate::store::{ClosedFolder, OfflineStore};
 use crate::streams::{Verified, verify};
 
 /// Check every record of a data folder or backup that no server has open, and change nothing
@@ -61,10 +61,23 @@ struct Report {
 
 /// Reads the whole folder. Blocks meanwhile.
 fn check(dir: &std::path::Path) -> Result<Report, Error> {
-    let store = OfflineStore::open(dir)?;
-    let (files, bytes) = store.size();
-    let mut verified = verify(&store)?;
+    let folder = ClosedFolder::check(dir)?;
+    let (files, bytes) = folder.size();
+    let of_files = folder.faults().to_vec();
+    let (mut verified, of_journal) = match check_streams(folder) {
+        Ok(checked) => checked,
+        Err(error) if of_files.is_empty() => return Err(error),
+        // A damaged file can be one without which no stream is found.
+        Err(error) => (Verified::default(), Some(format!("the streams cannot be checked: {error}"))),
+    };
     let mut faults = std::mem::take(&mut verified.faults);
-    faults.extend(store.damaged_files()?);
+    faults.extend(of_files.into_iter().chain(of_journal));
     Ok(Report { verified, faults, files, bytes })
+}
+
+/// Reads all streams; returns the fault of the journal, too.
+fn check_streams(folder: ClosedFolder) -> Result<(Verified, Option<String>), Error> {
+    let store = OfflineStore::open(folder)?;
+    let verified = verify(&store)?;
+    Ok((verified, store.journal_fault()))
 }

@@ -54,6 +54,7 @@ impl Engine {
         folder::check(&config.dir).map_err(unusable)?;
         let directory_lock = lock_directory(&config.dir).map_err(unusable)?;
         let directory_lock = directory_lock.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
+        folder::begin(&config.dir).map_err(unusable)?;
         let keyspaces = open_checked(config).map_err(unusable)?;
         match keyspaces.is_of_earlier_build() {
             true => Err(unusable(folder::format(EARLIER_FORMAT))),

@@ -55,6 +55,52 @@ pub(super) fn check(dir: &Path) -> Result<(), Cause> {
     engine_journals(dir).map(drop)
 }
 
+/// Checks that the folder has anything of a store. Errors: [`Cause::NoStore`], [`Cause::File`].
+pub(super) fn check_used(dir: &Path) -> Result<(), Cause> {
+    match is_new(dir)? {
+        true => Err(Cause::NoStore),
+        false => Ok(()),
+    }
+}
+
+/// Returns the faults of the files without which a store opens, although a part of what was written may be missing then.
+/// Errors: [`Cause::File`].
+pub(super) fn faults(dir: &Path) -> Result<Vec<Cause>, Cause> {
+    let (marker, mut faults) = (dir.join(MARKER), Vec::new());
+    match read(&marker)? {
+        None => faults.push(fault(&marker, "is missing")),
+        Some(text) if text != format!("{BEGINS}{FORMAT}\n").as_bytes() => {
+            faults.push(fault(&marker, "is not as it was written"));
+        }
+        Some(_) => {}
+    }
+    let answered = Acknowledged::path(dir);
+    if let Err(found) = Acknowledged::look(dir).map_err(|source| at(&answered, source))? {
+        let lost = "so it is unknown if the end of the journal is complete";
+        faults.push(fault(&answered, format!("{found}, {lost}")));
+    }
+    Ok(faults)
+}
+
+/// Writes into a new folder what every later state of it has. Errors: [`Cause::File`].
+pub(super) fn begin(dir: &Path) -> Result<(), Cause> {
+    match is_new(dir)? {
+        true => Acknowledged::write(dir, 0).map_err(|source| at(&Acknowledged::path(dir), source)),
+        false => Ok(()),
+    }
+}
+
+fn is_new(dir: &Path) -> Result<bool, Cause> {
+    for path in
+        [MARKER, ENGINE_MARKER, KEYSPACES].map(|name| dir.join(name)).into_iter().chain([Acknowledged::path(dir)])
+    {
+        if exists(&path)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn check_marker(dir: &Path) -> Result<(), Cause> {
     let path = dir.join(MARKER);
     let Some(text) = read(&path)? else { return Ok(()) };

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, Range};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,9 +51,9 @@ impl Keyspaces {
         Self::open_with(config, 1)
     }
 
-    /// Opens a database that is only read: nothing is compacted. Errors: fjall's.
-    pub(super) fn open_idle(config: &DiskConfig) -> Result<Self, fjall::Error> {
-        Self::open_with(config, 0)
+    /// Opens a database that is only read: nothing is compacted. Errors name it by `dir`. Errors: fjall's.
+    pub(super) fn open_idle(config: &DiskConfig, dir: &Path) -> Result<Self, fjall::Error> {
+        Ok(Self { dir: dir.to_owned(), ..Self::open_with(config, 0)? })
     }
 
     fn open_with(config: &DiskConfig, threads: usize) -> Result<Self, fjall::Error> {
@@ -257,7 +257,7 @@ impl Keyspaces {
 
     fn numbers(&self, range: Range<[u8; 16]>, what: &'static str) -> Result<Vec<(u64, u64)>, Error> {
         let found = self.pages.range(range).map(|found| {
-            let (key, value) = found.into_inner().map_err(|source| self.error(Cause::Unreadable { what, source }))?;
+            let (key, value) = found.into_inner().map_err(|cause| self.error(Cause::Unreadable { what, cause }))?;
             page_start(&key).zip(decode(&value)).ok_or_else(|| self.error(Cause::Malformed(what)))
         });
         found.collect()
@@ -275,7 +275,7 @@ impl Keyspaces {
     /// Returns the number of the first commit that is not flushed. Errors: [`Error::Database`].
     pub(super) fn next_commit(&self) -> Result<u64, Error> {
         let what = "the number of the last flushed commit";
-        let found = self.pages.get(FLUSHED).map_err(|source| self.error(Cause::Unreadable { what, source }))?;
+        let found = self.pages.get(FLUSHED).map_err(|cause| self.error(Cause::Unreadable { what, cause }))?;
         found.map_or(Some(0), |found| decode(&found)).ok_or_else(|| self.error(Cause::Malformed(what)))
     }
 
@@ -284,7 +284,7 @@ impl Keyspaces {
         let what = "the list of dropped logs";
         let keys = self.pages.range(page_key(DROPPED, 0)..page_key(ENDS, 0)).take(count_max);
         let logs = keys.map(|found| {
-            let key = found.key().map_err(|source| self.error(Cause::Unreadable { what, source }))?;
+            let key = found.key().map_err(|cause| self.error(Cause::Unreadable { what, cause }))?;
             page_start(&key).map(LogId).ok_or_else(|| self.error(Cause::Malformed(what)))
         });
         logs.collect()

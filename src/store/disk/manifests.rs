@@ -167,6 +167,7 @@ fn unreadable(path: &Path) -> impl Fn(io::Error) -> Cause {
 fn parse(current: &[u8]) -> Option<(u64, u128)> {
     let current: &[u8; CURRENT_BYTES] = current.try_into().ok()?;
     let (number, checksum) = current[..CURRENT_BYTES - 1].split_first_chunk()?;
+    (current[CURRENT_BYTES - 1] == XXH3).then_some(())?;
     Some((u64::from_le_bytes(*number), u128::from_le_bytes(checksum.try_into().ok()?)))
 }
 
@@ -226,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_in_current_is_reported_with_its_path() {
-        for at in [0, 7, 8, 23] {
+        for at in [0, 7, 8, 23, 24] {
             let refused = refusal(|keyspace| flip(&keyspace.join("current"), at));
             assert!(refused.contains("keyspaces/2/current"), "{refused}");
         }

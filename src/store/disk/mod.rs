@@ -15,6 +15,7 @@ mod acknowledged;
 mod availability;
 mod backup;
 mod blob_merging;
+mod closed_folder;
 mod commit;
 mod config;
 mod descriptors;
@@ -46,6 +47,7 @@ pub(super) mod testing;
 mod tests;
 
 pub use backup::{BackupError, BackupOutcome, BackupProgress, BackupRequest};
+pub use closed_folder::ClosedFolder;
 pub use config::{DiskConfig, Durability, DurabilityError};
 pub use offline::OfflineStore;
 pub use store::DiskStore;

@@ -3,24 +3,22 @@
 //! fjall cannot open a folder without writing to it. So it gets a folder of its own among the temporary files, the shadow: with
 //! copies of the small files, and links to the files that never change.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use uuid::Uuid;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::acknowledged::Acknowledged;
+use super::closed_folder::ClosedFolder;
 use super::config::{DiskConfig, Durability};
 use super::descriptors::DescriptorBudget;
-use super::engine::IN_USE;
 use super::folder;
 use super::journal::{journal_dir, replay_of};
 use super::keyspaces::Keyspaces;
-use super::manifests::{self, BLOBS, ListedFile, TABLES};
+use super::manifests::{self, BLOBS, TABLES};
 use super::memtable::MemTable;
 use super::overlay::{Overlay, look_up, scan};
 use super::page_cache::PageCache;
@@ -34,9 +32,6 @@ use crate::store::records::{Gap, Pace, Run, Store};
 /// Memory for caches.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Bytes of a file that are read at once.
-const READ_BYTES: usize = 1024 * 1024;
-
 /// A closed store that can be read, and that no other process opens meanwhile.
 pub struct OfflineStore {
     dir: PathBuf,
@@ -47,22 +42,17 @@ pub struct OfflineStore {
     gaps: Vec<Gap>,
     commits_missing: bool,
     has_lost_unknown: bool,
-    files: Vec<ListedFile>,
     // Dropped last.
     _shadow: Shadow,
-    _directory_lock: Option<File>,
+    _folder: ClosedFolder,
 }
 
 impl OfflineStore {
-    /// Opens the folder of a store that no process has open. Blocks while it reads the journal and the end of each log.
-    /// Errors: [`Error::InUse`], [`Error::Open`], [`Error::Database`], [`Error::Unavailable`].
-    pub fn open(dir: &Path) -> Result<Self, Error> {
-        let unusable = |source| Error::Open { dir: dir.to_owned(), source };
-        let real = fs::canonicalize(dir).map_err(|source| unusable(folder::at(dir, source)))?;
-        folder::check(&real).map_err(unusable)?;
-        let directory_lock = lock_existing(&real).map_err(unusable)?;
-        let Some(directory_lock) = directory_lock else { return Err(Error::InUse { dir: dir.to_owned() }) };
-        let files = manifests::check(&real).map_err(unusable)?;
+    /// Opens a folder, with its faults if possible. Blocks while it reads the journal and the end of each log.
+    /// Errors: [`Error::Open`], [`Error::Database`], [`Error::Unavailable`].
+    pub fn open(folder: ClosedFolder) -> Result<Self, Error> {
+        let (dir, real) = (folder.given().to_owned(), folder.dir().to_owned());
+        let unusable = |source| Error::Open { dir: dir.clone(), source };
         let shadow = Shadow::of(&real).map_err(unusable)?;
         let config = DiskConfig {
             dir: shadow.0.clone(),
@@ -70,7 +60,7 @@ impl OfflineStore {
             free_bytes_min: 0,
             cache_bytes: CACHE_BYTES,
         };
-        let keyspaces = Keyspaces::open_idle(&config).map_err(|error| unusable(error.into()))?;
+        let keyspaces = Keyspaces::open_idle(&config, &dir).map_err(|error| unusable(error.into()))?;
         let segments = keyspaces.retained()?.into_iter().map(|(segment, _)| segment);
         let retained = RetainedSegments::expecting(segments, DescriptorBudget::of_process().segments_max);
         let next_commit = keyspaces.next_commit()?;
@@ -87,37 +77,16 @@ impl OfflineStore {
             gaps,
             commits_missing: replay.has_gaps,
             has_lost_unknown,
-            files,
             _shadow: shadow,
-            _directory_lock: directory_lock,
+            _folder: folder,
         })
     }
 
-    /// Returns the number of the database's files, and their size.
-    pub fn size(&self) -> (usize, u64) {
-        let bytes = |file: &ListedFile| fs::metadata(&file.path).map_or(0, |file| file.len());
-        (self.files.len(), self.files.iter().map(bytes).sum())
-    }
-
-    /// Reads all files, and returns the faults of those that are not what was written, and of the journal. Blocks meanwhile.
-    /// Errors: [`Error::Unavailable`].
-    pub fn damaged_files(&self) -> Result<Vec<String>, Error> {
-        let mut damaged = Vec::new();
-        for file in &self.files {
-            match checksum_of(&file.path) {
-                Ok(checksum) if checksum == file.checksum => {}
-                Ok(_) => damaged.push(format!("{} is damaged: its checksum does not match", file.path.display())),
-                Err(source) => match source.obstacle() {
-                    Some(obstacle) => return Err(Error::Unavailable { obstacle, source }),
-                    None => damaged.push(source.to_string()),
-                },
-            }
-        }
-        if self.commits_missing {
-            let journal = journal_dir(&self.dir);
-            damaged.push(format!("{} is damaged: commits that were acknowledged are missing", journal.display()));
-        }
-        Ok(damaged)
+    /// Returns the fault of the journal, as a sentence; `None` if it has every commit that was acknowledged.
+    pub fn journal_fault(&self) -> Option<String> {
+        let journal = journal_dir(&self.dir);
+        self.commits_missing
+            .then(|| format!("{} is damaged: commits that were acknowledged are missing", journal.display()))
     }
 }
 
@@ -191,33 +160,6 @@ impl Overlay for OfflineStore {
     }
 }
 
-/// Locks a folder against other processes, without writing to it; `None` if one has it open, and no lock if the folder has no
-/// file for it.
-fn lock_existing(dir: &Path) -> Result<Option<Option<File>>, Cause> {
-    let path = dir.join(IN_USE);
-    let file = match File::open(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Some(None)),
-        file => file.map_err(|source| folder::at(&path, source))?,
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(Some(file))),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(source)) => Err(folder::at(&path, source)),
-    }
-}
-
-fn checksum_of(path: &Path) -> Result<u128, Cause> {
-    let failed = |source| folder::at(path, source);
-    let mut file = File::open(path).map_err(failed)?;
-    let (mut sum, mut buffer) = (Xxh3::new(), vec![0; READ_BYTES]);
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok(sum.digest128()),
-            count => sum.update(&buffer[..count]),
-        }
-    }
-}
-
 /// A folder for fjall, removed when this is dropped.
 struct Shadow(PathBuf);
 
@@ -257,7 +199,7 @@ fn create(path: &Path) -> Result<(), Cause> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
@@ -267,7 +209,7 @@ mod tests {
     const TABLE: Table = Owner::Streams.table("things");
     const SIZES: [usize; 3] = [100, 6_000, 40_000];
 
-    fn fill(dir: &Path) -> Vec<u8> {
+    pub(in crate::store::disk) fn fill(dir: &Path) -> Vec<u8> {
         let store = open_flushing(dir);
         let mut content = Vec::new();
         for number in 0..60_u64 {
@@ -301,7 +243,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let content = fill(dir.path());
         let before = snapshot(dir.path());
-        let store = OfflineStore::open(dir.path()).unwrap();
+        let folder = ClosedFolder::check(dir.path()).unwrap();
+        assert_eq!(folder.faults(), Vec::<String>::new());
+        let store = OfflineStore::open(folder).unwrap();
         let end = store.end(LogId(1)).unwrap().unwrap();
         let mut read = Vec::new();
         while (read.len() as u64) < end {
@@ -310,7 +254,7 @@ mod tests {
         assert!(read == content, "{} of {} bytes, or others", read.len(), content.len());
         assert_eq!(store.scan(TABLE, None, 1000).unwrap().len(), 60);
         assert_eq!(store.get(TABLE, b"07").unwrap().unwrap(), vec![7]);
-        assert_eq!(store.damaged_files().unwrap(), Vec::<String>::new());
+        assert_eq!(store.journal_fault(), None);
         store.commit(Batch::default()).unwrap_err();
         drop(store);
         assert!(snapshot(dir.path()) == before, "the folder has changed");
@@ -320,29 +264,6 @@ mod tests {
     fn an_open_store_is_not_verified() {
         let dir = tempfile::tempdir().unwrap();
         let _store = open(dir.path());
-        assert!(matches!(OfflineStore::open(dir.path()), Err(Error::InUse { .. })));
-    }
-
-    #[test]
-    fn a_damaged_file_is_named_whatever_byte_it_is() {
-        let dir = tempfile::tempdir().unwrap();
-        fill(dir.path());
-        let files = manifests::check(dir.path()).unwrap();
-        for file in files {
-            let bytes = fs::read(&file.path).unwrap();
-            let mut damaged = bytes.clone();
-            damaged[bytes.len() / 2] ^= 1;
-            fs::write(&file.path, damaged).unwrap();
-            let found = match OfflineStore::open(dir.path()) {
-                Ok(store) => store.damaged_files().unwrap().join("\n"),
-                Err(error) => error.to_string(),
-            };
-            let name = file.path.strip_prefix(dir.path()).unwrap().display().to_string();
-            assert!(
-                found.contains(&name) || found.contains("damaged") || found.contains("checksum"),
-                "{name}: {found}"
-            );
-            fs::write(&file.path, bytes).unwrap();
-        }
+        assert!(matches!(ClosedFolder::check(dir.path()), Err(Error::InUse { .. })));
     }
 }

@@ -180,6 +180,15 @@ fn open_journal(
 ) -> Result<(Journal, Replay), Cause> {
     let (journal, mut replay) = Journal::open(&journal_dir(&config.dir), next_commit, retained, synced)?;
     replay.expect_until(acknowledged.next_commit());
+    if let Some(fault) = acknowledged.fault() {
+        let file = Acknowledged::path(&config.dir);
+        tracing::warn!(
+            file = %file.display(),
+            "the file {fault}, which has the number of the last answered append: if the end of the journal is lost, too, this \
+             start cannot know it; compare with a backup"
+        );
+        acknowledged.renew(replay.next_commit).map_err(|source| folder::at(&file, source))?;
+    }
     Journal::erase_torn(&replay.torn)?;
     Ok((journal, replay))
 }
