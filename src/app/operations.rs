@@ -3,12 +3,14 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, FORWARDED, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -119,8 +121,30 @@ async fn drain(
     if headers.contains_key(ORIGIN) {
         return Err(Problem::new(Kind::Forbidden, "web pages may not drain this process"));
     }
+    if headers.keys().any(is_of_a_proxy) {
+        let detail = "a proxy forwarded the call; only a direct call from the same machine may drain this process";
+        return Err(Problem::new(Kind::Forbidden, detail));
+    }
+    if !headers.get(HOST).is_some_and(is_loopback) {
+        let detail = "the call is for another host; call this process as localhost or 127.0.0.1 to drain it";
+        return Err(Problem::new(Kind::Forbidden, detail));
+    }
     let unfinished = operations.requests.drain().await;
     Ok(typed("application/json", json!({ "unfinished": unfinished }).to_string()))
+}
+
+fn is_of_a_proxy(header: &HeaderName) -> bool {
+    *header == FORWARDED || header.as_str().starts_with("x-forwarded-")
+}
+
+/// Returns true if a `Host` is a name or an address of this machine that no name server decides about.
+fn is_loopback(host: &HeaderValue) -> bool {
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
+    let host = authority.host();
+    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
@@ -212,5 +236,44 @@ mod tests {
         check(vec![not_ready.clone()], 503, r#"{"role":"edge"}"#).await;
         let parts = r#"{"parts":{"api":{"role":"api"},"edge":{"role":"edge"}},"ready":false}"#;
         check(vec![ready, not_ready], 503, parts).await;
+    }
+
+    async fn drained(peer: &str, headers: &[(&str, &str)]) -> u16 {
+        let requests = DrainRequest::default();
+        requests.complete(0);
+        let mut call = Request::post("/drain").extension(Peer(peer.parse().unwrap()));
+        for (name, value) in headers {
+            call = call.header(*name, *value);
+        }
+        router(Vec::new(), requests).call(call.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn only_a_direct_call_from_the_same_machine_drains_the_process() {
+        let local = "127.0.0.1:5000";
+        for host in
+            ["127.0.0.1:4001", "127.0.0.1", "127.1.2.3:80", "localhost:4001", "LOCALHOST", "[::1]:4001", "[::1]"]
+        {
+            assert_eq!(drained(local, &[("host", host)]).await, 200, "{host}");
+            assert_eq!(drained("[::1]:5000", &[("host", host)]).await, 200, "{host}");
+            assert_eq!(drained("192.0.2.7:5000", &[("host", host)]).await, 403, "{host}");
+        }
+        let hosts =
+            ["evil.example:4001", "localhost.evil.example", "evil.localhost.", "192.0.2.7:4001", "[2001:db8::1]", ""];
+        for host in hosts {
+            assert_eq!(drained(local, &[("host", host)]).await, 403, "{host:?}");
+        }
+        assert_eq!(drained(local, &[]).await, 403, "no host");
+        for header in [
+            ("x-forwarded-for", "8.8.8.8"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "localhost"),
+            ("x-forwarded-port", ""),
+            ("forwarded", "for=8.8.8.8"),
+            ("origin", "http://localhost:4001"),
+        ] {
+            assert_eq!(drained(local, &[("host", "localhost"), header]).await, 403, "{header:?}");
+        }
     }
 }
