@@ -1,14 +1,17 @@
-//! Checks of a request's head that hyper leaves to its users. RFC 9112 3.2.
+//! Checks of a request's head that hyper leaves to its users. RFC 9112 3.2 and 6.1.
 
-use axum::http::header::HOST;
+use axum::http::header::{HOST, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, Version};
 
 use crate::http::{Kind, Problem};
 
-/// Checks that the request names exactly one host. Proxies and servers that pick different ones of two can be made to disagree
+/// Checks that the request names exactly one host, and was divided into chunks once at most. Proxies and servers that pick different ones of two can be made to disagree
 /// about where a request goes. (hyper refuses two lengths, and takes `Transfer-Encoding` before `Content-Length`.) Errors: 400.
 pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
     let refused = |detail: &str| Err(Problem::new(Kind::InvalidRequest, detail));
+    if chunked_count(headers) > 1 {
+        return refused("the header Transfer-Encoding names chunked more than once");
+    }
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if version >= Version::HTTP_11 => refused("the header Host is missing"),
@@ -18,6 +21,12 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem
         (Some(_), Some(_)) => refused("the header Host occurs more than once"),
         (None | Some(_), None) | (None, Some(_)) => Ok(()),
     }
+}
+
+fn chunked_count(headers: &HeaderMap) -> usize {
+    let values = headers.get_all(TRANSFER_ENCODING).iter();
+    let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    names.filter(|name| name.trim_ascii().eq_ignore_ascii_case(b"chunked")).count()
 }
 
 /// Returns true if the bytes can be a host with an optional port, or are empty. RFC 3986 3.2.2.

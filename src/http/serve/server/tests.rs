@@ -217,3 +217,23 @@ async fn a_live_answer_to_head_has_no_body() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\n"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_body_in_chunks_of_chunks_is_refused() {
+    let router = Router::new().route("/", axum::routing::post(|body: Bytes| async { body }));
+    let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
+    for (codings, status) in [
+        ("Transfer-Encoding: chunked", 200),
+        ("Transfer-Encoding: gzip, chunked", 200),
+        ("Transfer-Encoding: chunked, chunked", 400),
+        ("Transfer-Encoding: chunked ,CHUNKED", 400),
+        ("Transfer-Encoding: chunked, gzip, chunked", 400),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 400),
+    ] {
+        let head = format!("POST / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n{codings}\r\n\r\n");
+        let mut stream = ask(&serving, &(head + "2\r\n{}\r\n0\r\n\r\n")).await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{codings}: {answer}");
+    }
+}
