@@ -101,6 +101,13 @@ async fn health_is_answered_while_idle_connections_hold_the_descriptors() {
     let answered = tokio::time::timeout(Duration::from_secs(30), status(&caller(&process), "/health")).await;
     assert_eq!(answered.expect("an answer").0, 200);
     assert!(process.open_files() < 64);
+    // On a new connection, and on one from before, while it lasts.
+    for connection in [&caller(&process), &before] {
+        let ready = connection.client.get(connection.root.replace("/v1/stream", "/ready")).send().await.unwrap();
+        assert_eq!(ready.status(), 503);
+        assert!(ready.headers().contains_key("retry-after"), "{ready:?}");
+        assert!(ready.text().await.unwrap().contains("too many open files and connections"));
+    }
     let others = caller(&process).call(Method::GET, "a?offset=-1", &[], Vec::new()).await.unwrap();
     assert_eq!(others.status(), 503);
     assert!(others.headers().contains_key("retry-after"));
@@ -110,6 +117,7 @@ async fn health_is_answered_while_idle_connections_hold_the_descriptors() {
     drop(idle);
     let served = || async { (caller(&process).read("a", "-1").await.ok()?.0 == [1; 100]).then_some(()) };
     eventually("service as before", served).await;
+    eventually("a green /ready", || async { (status(&before, "/ready").await.0 == 200).then_some(()) }).await;
     process.stop().await;
     let scarce = process.log().lines().filter(|line| line.contains("descriptors are scarce")).count();
     assert!((1..=5).contains(&scarce), "{}", process.log());

@@ -17,7 +17,10 @@ use crate::http::{Kind, Problem};
 use crate::log_limit::LogLimit;
 
 /// Paths that are answered on every connection, also when descriptors are scarce.
-const OPERATIONS: [&str; 4] = ["/health", "/ready", "/metrics", "/status"];
+const OPERATIONS: [&str; 3] = ["/health", "/metrics", "/status"];
+
+/// The path that says if new connections are served.
+const READY: &str = "/ready";
 
 /// Part of the limit on open files that is reserved, and the bounds of the reserve.
 const RESERVED_PART: u64 = 4;
@@ -51,8 +54,11 @@ pub(super) enum Admission {
 impl Descriptors {
     /// Reads the limit of this process.
     pub(super) fn of_process() -> Self {
-        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        Self { limit, reserved: Arc::new(Semaphore::new(RESERVED_CONNECTIONS_MAX)), lines: LogLimit::new() }
+        Self {
+            limit: limit_of_process(),
+            reserved: Arc::new(Semaphore::new(RESERVED_CONNECTIONS_MAX)),
+            lines: LogLimit::new(),
+        }
     }
 
     /// Admits a connection; waits while too many use reserved descriptors. Cancel-safe: a dropped call admits nothing.
@@ -75,6 +81,10 @@ impl Descriptors {
             Err(_) => Admission::Full,
         }
     }
+}
+
+fn limit_of_process() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 fn is_reserved(number: u64, limit: u64) -> bool {
@@ -102,13 +112,56 @@ struct ForOperators {
 
 impl Answers for ForOperators {
     fn answer(&self, request: Request<Body>, caller: Caller) -> Answering {
-        if OPERATIONS.contains(&request.uri().path()) {
-            return self.answers.answer(request, caller);
+        match request.uri().path() {
+            // Others are refused, or were when this connection began.
+            READY => return answer_with(not_ready()),
+            path if OPERATIONS.contains(&path) => return self.answers.answer(request, caller),
+            _ => {}
         }
         let detail = "this process has too many open files and connections; try again later";
         let refusal = Problem::new(Kind::Unavailable, detail).retry_after(Duration::from_secs(1));
-        Box::pin(std::future::ready(refusal.into_response()))
+        answer_with(refusal)
     }
+}
+
+/// Answers as a listener does, except that it is not ready while new connections are refused for want of descriptors.
+pub(super) struct ReadyWithDescriptors<A> {
+    answers: A,
+    limit: u64,
+}
+
+impl<A> ReadyWithDescriptors<A> {
+    /// Reads the limit of this process.
+    pub(super) fn new(answers: A) -> Self {
+        Self { answers, limit: limit_of_process() }
+    }
+}
+
+impl<A: Answers> Answers for ReadyWithDescriptors<A> {
+    fn answer(&self, request: Request<Body>, caller: Caller) -> Answering {
+        match request.uri().path() == READY && next_is_reserved(self.limit) {
+            true => answer_with(not_ready()),
+            false => self.answers.answer(request, caller),
+        }
+    }
+}
+
+/// Returns true if the next file that this process opens has a reserved number, or none is left.
+fn next_is_reserved(limit: u64) -> bool {
+    match rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), 0) {
+        Ok(next) => is_reserved(u64::try_from(next.as_raw_fd()).unwrap_or_default(), limit),
+        Err(error) => error == rustix::io::Errno::MFILE,
+    }
+}
+
+fn not_ready() -> Problem {
+    let detail =
+        "this process has too many open files and connections, and refuses new ones; raise the limit (ulimit -n)";
+    Problem::new(Kind::Unavailable, detail).retry_after(Duration::from_secs(1))
+}
+
+fn answer_with(problem: Problem) -> Answering {
+    Box::pin(std::future::ready(problem.into_response()))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answering::Answers;
 use super::connection::serve_connection;
-use super::descriptors::{Admission, Descriptors};
+use super::descriptors::{Admission, Descriptors, ReadyWithDescriptors};
 use super::metrics::{Counted, ListenerMetrics};
 use super::permit::ConnectionPermit;
 use super::stalled::Stalled;
@@ -118,7 +118,7 @@ impl Listening {
         }
         let accepting = Accepting {
             counted: self.counted,
-            answers: Arc::new(answers),
+            answers: Arc::new(ReadyWithDescriptors::new(answers)),
             descriptors: Descriptors::of_process(),
             lines: LogLimit::new(),
             workers: workers.as_ref().map(Workers::share),
