@@ -343,6 +343,12 @@ impl Outgoing {
         self.requests.contains(request) || self.calls.contains(request)
     }
 
+    /// Ends the requests that still wait when the relay is closed: their requesters get [`Error::Closed`].
+    pub(in crate::relay) fn end_requests(&self) {
+        self.requests.fail_all(&Error::Closed);
+        self.calls.fail_all(&Error::Closed);
+    }
+
     pub(in crate::relay) fn waiting_requests(&self) -> usize {
         self.requests.len()
     }

@@ -203,6 +203,14 @@ impl Calls {
         call.map(|call| call.fail(error)).is_some()
     }
 
+    /// Ends the attempts of all calls that are requests.
+    pub(super) fn fail_all(&self, error: &Error) {
+        let calls: Vec<_> = lock(&self.keys).calls().cloned().collect();
+        for call in calls.into_iter().filter(|call| call.purpose == Purpose::Request) {
+            call.fail(error.clone());
+        }
+    }
+
     /// Returns true if a call gets the replies to this message.
     pub(super) fn contains(&self, request: &MessageId) -> bool {
         self.of_request(request).is_some()

@@ -146,6 +146,15 @@ impl Requests {
         }
     }
 
+    /// Ends all requests that wait.
+    pub(super) fn fail_all(&self, error: &Error) {
+        let ids = lock(&self.waiters).ids();
+        for id in ids {
+            // It may have ended this very moment.
+            self.fail(&id, error.clone());
+        }
+    }
+
     pub(super) fn contains(&self, id: &MessageId) -> bool {
         lock(&self.waiters).get(id).is_some()
     }

@@ -77,6 +77,8 @@ impl Relay {
         // Before leaving, since the bus accepts nothing from a relay that has left.
         drop(timeout_at(deadline - notice_time / 4, self.0.outgoing.emptied()).await);
         let left = abandoned + self.unfinished();
+        // While their callers can still be answered.
+        self.0.outgoing.end_requests();
         self.0.presence.leave(&self.membership(), deadline).await;
         left
     }

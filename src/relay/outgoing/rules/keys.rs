@@ -76,6 +76,11 @@ impl<T: Clone> Keys<T> {
         self.ids.get(id)
     }
 
+    /// Returns all calls.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = &T> {
+        self.ids.values()
+    }
+
     fn drop_ended(&mut self, now: Instant) {
         while let Some((ends_at, _)) = self.ends.first()
             && *ends_at < now

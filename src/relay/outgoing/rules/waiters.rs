@@ -48,6 +48,11 @@ impl<W> Waiters<W> {
         Ok(())
     }
 
+    /// Returns the ids of all waiting requests.
+    pub(crate) fn ids(&self) -> Vec<MessageId> {
+        self.waiting.keys().cloned().collect()
+    }
+
     pub(crate) fn get(&self, id: &MessageId) -> Option<&W> {
         self.waiting.get(id)
     }

@@ -41,3 +41,23 @@ async fn what_waits_when_the_last_instance_closes_becomes_a_dead_letter() {
     assert_eq!(letters[0].reason, "the relay of the service was closed before the message was handled");
     assert_eq!(left, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_open_when_the_relay_closes_fails_and_counts_as_left() {
+    let world = start(Config::default(), false);
+    world.relay.ready().await;
+    let ask = |key: Option<&str>| {
+        let request = world.relay.request("ask", ()).timeout(Duration::from_secs(60));
+        match key {
+            Some(key) => request.idempotency_key(key).into_future(),
+            None => request.into_future(),
+        }
+    };
+    let (own, keyed) = (tokio::spawn(ask(None)), tokio::spawn(ask(Some("order-1"))));
+    world.run_tasks().await;
+    assert_eq!(world.relay.close_within(Duration::from_secs(1)).await, 2);
+    for request in [own, keyed] {
+        let outcome = request.await.unwrap();
+        assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
+    }
+}
