@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
@@ -51,7 +51,9 @@ impl TestStore {
     }
 
     fn wait_while_held(&self) -> MutexGuard<'_, OnCommit> {
-        self.changed.wait_while(lock(&self.on_commit), |on_commit| *on_commit == OnCommit::Hold).unwrap()
+        self.changed
+            .wait_while(lock(&self.on_commit), |on_commit| *on_commit == OnCommit::Hold)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

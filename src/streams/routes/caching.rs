@@ -20,9 +20,9 @@ pub(super) fn cursor(streams: &Streams, client: Option<&str>) -> u64 {
     next_cursor(client, streams.now_ms(), streams.config().cursor_interval_ms, dice)
 }
 
-/// An answer may be used again without asking only if its URL names the era of this stream, and nothing can be added to it:
-/// what is at that URL never changes. Every other one is revalidated, because the stream may grow, or be deleted and made
-/// again, also as a fork: what a fork inherits has the era of its source, as another fork of that name would.
+/// Returns the `Cache-Control` of a read. It is cached for long only if its URL names the era of this stream and nothing can
+/// be added to it: such an answer never changes. Every other one is revalidated, because the stream may grow, or be
+/// deleted and made again, also as a fork: what a fork inherits has the era of its source, as another fork of that name would.
 pub(super) fn cache_control(streams: &Streams, reader: &Reader, (from, content): (Begin, &Content)) -> HeaderValue {
     let scope = match streams.config().cache {
         Cache::Off => return HeaderValue::from_static("no-store"),
