@@ -90,6 +90,16 @@ Feature: Services register themselves
     Then the broker answers 404
     And the answer is a problem of the kind "not-found" that says "'nobody' is not an instance of 'users'"
 
+  Scenario Outline: a request that cannot be understood is refused as everything else is
+    When I DELETE /services/<rest>
+    Then the broker answers 400
+    And the answer is a problem of the kind "invalid-request" that says "<why>"
+
+    Examples:
+      | rest                        | why             |
+      | users?instance=a&instance=b | duplicate field |
+      | %ff?instance=a              | UTF-8           |
+
   Scenario: the lease of a silent service ends
     Given a broker with these settings:
       | lease_ms | 100 |

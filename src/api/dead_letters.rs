@@ -1,13 +1,13 @@
 //! `/dead-letters`: messages that could not be handled or sent, to be replayed or discarded.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::state::Api;
-use crate::http::{Kind, Problem};
+use crate::http::{Kind, Path, Problem};
 use crate::relay::{DeadLetter, DeadLetterId, Direction};
 
 /// A row of the list.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use super::following;
 use super::state::Api;
 use crate::http::sse::{self, DataPrefix, Encoder};
-use crate::http::{Kind, Problem, message_name};
+use crate::http::{Kind, Path, Problem, message_name};
 use crate::message::{Message, MessageId, MessageName, Role};
 use crate::relay::{Subscription, service_envelope};
 

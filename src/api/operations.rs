@@ -2,12 +2,11 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::state::Api;
-use crate::http::{Kind, Problem};
 
 /// Body of `/ready`.
 #[derive(Serialize)]
@@ -53,9 +52,4 @@ pub(super) async fn ready(State(api): State<Api>) -> impl IntoResponse {
 /// Returns the metrics in the text format that the client prefers.
 pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Response {
     api.operations.metrics.respond(&headers)
-}
-
-/// Response to a method that the path does not support.
-pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(Kind::MethodNotAllowed, format!("{} does not support {method}", uri.path()))
 }

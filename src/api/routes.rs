@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 
 use super::state::{Api, Operations};
 use super::{Config, Envelope, dead_letters, headers, messages, openapi, operations};
-use crate::http::{Introduction, Kind, Landing, Limits, Problem, json_body, message_name};
+use crate::http::{Introduction, Kind, Landing, Limits, Problem, json_body, message_name, method_not_allowed};
 use crate::message::{Message, MessageName};
 use crate::relay::{Draft, Relay};
 
@@ -37,7 +37,7 @@ pub fn router(relay: Relay, config: &Config, limits: &Limits, operations: Operat
         .route("/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))
         .route("/openapi.json", get(openapi::document));
-    landing.fallback(router).method_not_allowed_fallback(operations::method_not_allowed).with_state(Api {
+    landing.fallback(router).method_not_allowed_fallback(method_not_allowed).with_state(Api {
         relay,
         limits: Arc::new(limits.clone()),
         operations,

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, FORWARDED, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, FORWARDED, HOST, ORIGIN};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -22,7 +22,10 @@ use tower_service::Service;
 use super::config::LogFormat;
 use super::drain_request::DrainRequest;
 use super::{Error, ready};
-use crate::http::{Introduction, Kind, Landing, Limits, Listening, Peer, Problem, Serving, health};
+use crate::http::{
+    Introduction, Kind, Landing, Limits, Listening, Peer, Problem, Serving, health, method_not_allowed, momentary,
+    typed,
+};
 
 /// Maximum length of the answer of a part. Parts are in this process, and have bounded answers.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -75,7 +78,7 @@ fn router(parts: Vec<Part>, requests: DrainRequest) -> Router {
     Landing::new("ExoRelay, for operators", vec![Introduction { about, links, ..Introduction::default() }])
         .fallback(router)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(map_response(secured))
+        .layer(map_response(momentary))
         .with_state(Arc::new(Operations { parts, requests }))
 }
 
@@ -145,21 +148,6 @@ fn is_loopback(host: &HeaderValue) -> bool {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
-}
-
-async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(Kind::MethodNotAllowed, format!("{} does not support {method}", uri.path()))
-}
-
-async fn secured(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn typed(content_type: &'static str, text: impl Into<Body>) -> Response {
-    ([(CONTENT_TYPE, content_type)], text.into()).into_response()
 }
 
 impl Part {

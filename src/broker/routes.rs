@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRef, Path, Query, Request, State};
+use axum::extract::{FromRef, Request, State};
 use axum::http::header::UPGRADE;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -14,12 +14,15 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::opening::{Refusal, open};
-use super::response::{busy, json_text, typed};
+use super::response::{busy, json_text};
 use super::service::Broker;
 use super::traffic_routes;
 use super::wire::{AbsentRow, Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
 use crate::http::access::{Original, TrustedProxies, bearer_token};
-use crate::http::{Introduction, Kind, Landing, Limits, Peer, Problem, is_browser, json_body, message_name, not_found};
+use crate::http::{
+    Introduction, Kind, Landing, Limits, Path, Peer, Problem, Query, is_browser, json_body, message_name, not_found,
+    typed,
+};
 use crate::message::{self, HeldNames, InstanceId, Message, MessageName, Role, TraceParent, Verdict};
 use crate::metrics::Exposition;
 

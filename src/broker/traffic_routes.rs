@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
@@ -12,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::follower::{self, EventId, Payloads};
-use super::response::{busy, json_text, typed};
+use super::response::{busy, json_text};
 use super::rules::{Filter, TimedRecord};
 use super::service::Broker;
 use super::traffic::{FOLLOWERS_MAX, Refusal};
 use super::wire::{Missed, TrafficRow};
 use crate::http::sse::{self, DataPrefix, Encoder};
-use crate::http::{Kind, Problem};
+use crate::http::{Kind, Path, Problem, Query, typed};
 use crate::message::{ActivityId, MessageName, Payload, Role};
 
 /// Interval between keep-alive comments on an idle stream.
@@ -40,9 +39,8 @@ pub(super) struct FollowQuery {
 pub(super) async fn follow(
     State(broker): State<Broker>,
     headers: HeaderMap,
-    query: Result<Query<FollowQuery>, QueryRejection>,
+    Query(query): Query<FollowQuery>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|error| Problem::new(Kind::InvalidRequest, error.body_text()))?;
     let payloads = if query.payloads { Payloads::Shown } else { Payloads::LeftOut };
     if payloads == Payloads::Shown && !broker.config().log_payloads {
         let detail = "payloads are hidden: start the broker with broker.log_payloads (--log-payloads) to show them";

@@ -3,9 +3,11 @@
 //! access rules.
 
 pub(crate) mod access;
+mod answer;
 mod body;
 mod call;
 mod coding;
+mod extract;
 mod health;
 mod landing;
 mod limits;
@@ -14,6 +16,7 @@ mod serve;
 pub(crate) mod sse;
 pub(crate) mod websocket;
 
+pub(crate) use answer::{momentary, typed};
 pub use body::{Incoming, json_body, message_name, read_body};
 #[cfg(test)]
 pub(crate) use call::HostLookup;
@@ -23,9 +26,11 @@ pub(crate) use call::{
     hide_credentials, join, split_credentials, tls, wait_asked,
 };
 pub(crate) use coding::Codings;
+pub(crate) use extract::{Path, Query};
 pub(crate) use health::{SYSTEM_HEADER, health};
 pub use landing::{Introduction, Landing, is_browser};
 pub use limits::Limits;
+pub(crate) use problem::method_not_allowed;
 pub use problem::{Kind, Problem, not_found};
 pub use serve::{
     Answering, Answers, BindError, Caller, ConnectionPermit, Listening, Peer, Serving, WorkerHandle, Workers,

@@ -217,6 +217,11 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Responds to a method that the path does not support. Cancel-safe.
+pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(Kind::MethodNotAllowed, format!("{} does not support {method}", uri.path()))
+}
+
 /// Responds to a path that has no route. Cancel-safe.
 pub async fn not_found(method: Method, uri: Uri) -> Problem {
     Problem::new(Kind::NotFound, format!("cannot {method} {}", uri.path()))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -17,7 +17,7 @@ use super::service::{Origin, Service, Target};
 use super::shared::Shared;
 use super::socket;
 use crate::broker::{self, Address, Announcement, INSTANCE_HEADER, Lease};
-use crate::http::{ConnectionPermit, Kind, Peer, Problem, json_body, message_name, not_found};
+use crate::http::{ConnectionPermit, Kind, Path, Peer, Problem, Query, json_body, message_name, not_found};
 use crate::message::{self, InstanceId, Message, Role, Verdict};
 
 /// Lease announced to relays, which renew it three times as often. It is not enforced: a slow machine must not fail a

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderMap, HeaderValue, Method, Uri};
+use axum::http::HeaderMap;
 use axum::middleware::map_response;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 
 use crate::app::system::System;
-use crate::http::{Introduction, Kind, Landing, Problem};
+use crate::http::{Introduction, Landing, Problem, method_not_allowed, momentary, typed};
 use crate::metrics::Exposition;
 
 /// The paths that no system can have.
@@ -46,7 +45,7 @@ pub(super) fn router(systems: &[Arc<dyn System>], mut registry: Registry) -> Rou
     introduced(systems)
         .fallback(router)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(map_response(secured))
+        .layer(map_response(momentary))
         .with_state(Arc::new(Operations { systems: systems.to_vec(), metrics, openapi: document(systems) }))
 }
 
@@ -100,19 +99,4 @@ fn document(systems: &[Arc<dyn System>]) -> String {
         }
     }
     whole.to_string()
-}
-
-async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    Problem::new(Kind::MethodNotAllowed, format!("{} does not support {method}", uri.path()))
-}
-
-async fn secured(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn typed(content_type: &'static str, text: String) -> Response {
-    ([(CONTENT_TYPE, content_type)], text).into_response()
 }

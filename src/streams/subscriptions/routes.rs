@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{OriginalUri, Path, State};
+use axum::extract::{FromRequestParts, OriginalUri, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::request::Parts;
 use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::error::Error;
@@ -19,7 +21,7 @@ use super::wire::{
     SubscriptionId, parse_acknowledgement, parse_claim, parse_links, parse_release, parse_terms, parse_url_stream,
 };
 use crate::http::access::{Original, TrustedProxies, bearer_token};
-use crate::http::{Limits, read_body};
+use crate::http::{self, Limits, read_body};
 use crate::streams;
 use crate::streams::Streams;
 use crate::streams::routes::{absolute, peer_of};
@@ -51,6 +53,18 @@ pub(in crate::streams) fn router(streams: Streams, limits: &Limits) -> Router {
         .route("/", axum::routing::any(no_route))
         .route("/{*path}", axum::routing::any(no_route));
     Router::new().nest(ROOT, routes).route(&format!("{ROOT}/"), axum::routing::any(no_route)).with_state(handlers)
+}
+
+/// The parameters of the route, refused in the error form of subscriptions.
+struct Path<T>(T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let http::Path(parameters) = http::Path::from_request_parts(parts, state).await.map_err(Error::Body)?;
+        Ok(Self(parameters))
+    }
 }
 
 async fn create(
