@@ -93,14 +93,16 @@ Feature: Losing nothing
     Then the answer is 400 `Bad Request`
     And the log says `Error upgrading request to websocket: Connection header did not include 'upgrade'`
 
-  Scenario: web pages of other hosts may not connect
+  Scenario: web pages of other origins may not connect
     Given exocom is running
     When a web page of evil.example opens a socket
     Then the answer is 403 `Forbidden`
-    And the log says `Error upgrading request to websocket: web pages of "evil.example" may not connect; add the host to broker.origins to allow them`
+    And the log says `Error upgrading request to websocket: web pages of "http://evil.example" may not connect; list the origin in broker.cors_origins to allow them`
+    When a web page of evil.example opens a socket at /config.json
+    Then the answer is 403
 
-  Scenario: web pages of a host that is allowed may connect
-    Given the variable EXORELAY__BROKER__ORIGINS is `app.example`
+  Scenario: web pages of an origin that is allowed may connect
+    Given the variable EXORELAY__BROKER__CORS_ORIGINS is `http://app.example`
     And exocom is running
     When a web page of app.example opens a socket
     Then the answer is 101

@@ -48,12 +48,12 @@ Feature: Creating streams
       | __registry__%20 | __registry__  |
 
   Scenario: A browser's preflight request
-    When a page of "https://app.example" asks whether it may POST to "orders"
-    Then the header "access-control-allow-origin" is "*"
+    When a page of "http://localhost:5173" asks whether it may POST to "orders"
+    Then the header "access-control-allow-origin" is "http://localhost:5173"
     And the header "access-control-allow-headers" has "if-none-match"
 
   Scenario: A page may send the headers that its libraries add
-    When a page of "https://app.example" asks whether it may POST to "orders" with the headers "traceparent,x-api-key"
+    When a page of "http://localhost:5173" asks whether it may POST to "orders" with the headers "traceparent,x-api-key"
     Then the header "access-control-allow-headers" has "if-none-match"
     And the header "access-control-allow-headers" has ", traceparent, x-api-key"
     And the header "vary" has "access-control-request-headers"

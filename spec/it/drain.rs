@@ -116,7 +116,7 @@ async fn a_follower_can_acknowledge_its_messages_before_its_sidecar_stops() {
         ids.push(sent.json()["id"].as_str().unwrap().to_owned());
     }
     let mut follower = Raw::connect(sidecar.address("api")).await;
-    follower.send("GET /messages HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    follower.send("GET /messages HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(follower.answer().await.unwrap().starts_with("HTTP/1.1 200"));
     sidecar.signal("TERM");
     wait_until_stopping(&sidecar, "api").await;

@@ -76,7 +76,7 @@ async fn an_incomplete_or_slow_header_ends_its_connection() {
     let sidecar = sidecar(&[("EXORELAY__HTTP__HEADER_TIMEOUT_MS", "700")]).await;
     let before = sidecar.open_files();
     let mut incomplete = Raw::connect(sidecar.address("api")).await;
-    incomplete.send("POST /send/hello HTTP/1.1\r\nhost: a\r\ncontent-le").await;
+    incomplete.send("POST /send/hello HTTP/1.1\r\nhost: localhost\r\ncontent-le").await;
     assert_eq!(within("the end of an incomplete header", incomplete.rest()).await, "");
     let mut slow = Raw::connect(sidecar.address("listen")).await;
     within("the end of a slow header", async {
@@ -95,7 +95,7 @@ async fn an_incomplete_or_slow_body_is_answered_408() {
     let sidecar = sidecar(&[("EXORELAY__HTTP__BODY_TIMEOUT_MS", "700")]).await;
     let before = sidecar.open_files();
     for (listener, path) in [("api", "/send/hello"), ("listen", "/run/hello")] {
-        let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n{{\"id\":");
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n{{\"id\":");
         let mut incomplete = Raw::connect(sidecar.address(listener)).await;
         incomplete.send(&head).await;
         problem(within("408", incomplete.answer()).await, "408", "body-timeout");
@@ -117,7 +117,7 @@ async fn an_incomplete_or_slow_body_is_answered_408() {
 async fn connections_over_the_limit_wait_and_are_served_later() {
     let sidecar = sidecar(&[("EXORELAY__HTTP__CONNECTIONS_MAX", "4")]).await;
     let before = sidecar.open_files();
-    let ask = "GET /health HTTP/1.1\r\nhost: a\r\n\r\n";
+    let ask = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut served = Vec::new();
     for _ in 0..4 {
         let mut connection = Raw::connect(sidecar.address("api")).await;
@@ -145,7 +145,7 @@ async fn connections_over_the_limit_wait_and_are_served_later() {
 async fn a_body_over_the_limit_is_answered_413_in_full() {
     let sidecar = sidecar(&[("EXORELAY__HTTP__BODY_BYTES_MAX", "1000")]).await;
     let chunk = format!("400\r\n{}\r\n", " ".repeat(0x400));
-    let chunked = "POST /send/hello HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunked = "POST /send/hello HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
     let mut raw = Raw::connect(sidecar.address("api")).await;
     raw.send(chunked).await;
     for _ in 0..1000 {
@@ -158,7 +158,7 @@ async fn a_body_over_the_limit_is_answered_413_in_full() {
     let answer = within("202", raw.answer()).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     let mut known = Raw::connect(sidecar.address("api")).await;
-    known.send("POST /send/hello HTTP/1.1\r\nhost: a\r\ncontent-length: 1001\r\n\r\n").await;
+    known.send("POST /send/hello HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1001\r\n\r\n").await;
     known.send(&" ".repeat(1001)).await;
     problem(within("413", known.answer()).await, "413", "body-too-large");
 }
@@ -166,8 +166,9 @@ async fn a_body_over_the_limit_is_answered_413_in_full() {
 #[tokio::test(flavor = "multi_thread")]
 async fn expect_100_continue_is_answered_before_the_body() {
     let sidecar = sidecar(&[("EXORELAY__HTTP__BODY_BYTES_MAX", "1000")]).await;
-    let head =
-        |length: &str| format!("POST /send/hello HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n{length}\r\n\r\n");
+    let head = |length: &str| {
+        format!("POST /send/hello HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n{length}\r\n\r\n")
+    };
     let mut raw = Raw::connect(sidecar.address("api")).await;
     raw.send(&head("content-length: 1001")).await;
     problem(within("413", raw.answer()).await, "413", "body-too-large");
@@ -190,9 +191,9 @@ async fn expect_100_continue_is_answered_before_the_body() {
 async fn a_partial_next_request_does_not_delay_an_answer() {
     let sidecar = sidecar(&[]).await;
     let mut raw = Raw::connect(sidecar.address("api")).await;
-    raw.send("GET /health HTTP/1.1\r\nhost: a\r\n\r\nGET /heal").await;
+    raw.send("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\nGET /heal").await;
     assert!(within("200", raw.answer()).await.unwrap().starts_with("HTTP/1.1 200"));
-    raw.send("th HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    raw.send("th HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(within("200", raw.answer()).await.unwrap().starts_with("HTTP/1.1 200"));
 }
 
@@ -200,7 +201,7 @@ async fn a_partial_next_request_does_not_delay_an_answer() {
 async fn garbage_after_a_request_is_answered_400_and_leaves_nothing_behind() {
     let sidecar = sidecar(&[]).await;
     let before = sidecar.open_files();
-    let good = "GET /health HTTP/1.1\r\nhost: a\r\n\r\n";
+    let good = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
     for garbage in
         ["\u{1}\u{2}garbage\r\n\r\n", "GET\r\n\r\n", "POST /send/hello HTTP/1.1\r\ncontent-length: x\r\n\r\n"]
     {

@@ -43,7 +43,7 @@ async fn take_tour(dev: &Process) {
 
 async fn follow(dev: &Process) -> Raw {
     let mut follower = Raw::connect(dev.address("api")).await;
-    follower.send("GET /messages HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    follower.send("GET /messages HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(follower.answer().await.unwrap().starts_with("HTTP/1.1 200"));
     follower
 }

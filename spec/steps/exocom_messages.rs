@@ -172,8 +172,8 @@ async fn call(world: &mut World, method: String, path: String) {
     request(world, &method, &path, &[]).await;
 }
 
-#[when(regex = r#"^a web page of (\S+) opens a socket$"#)]
-async fn web_page(world: &mut World, host: String) {
+#[when(regex = r#"^a web page of (\S+) opens a socket(?: at (\S+))?$"#)]
+async fn web_page(world: &mut World, host: String, path: String) {
     let origin = format!("http://{host}");
     let headers = [
         ("connection", "upgrade"),
@@ -182,7 +182,8 @@ async fn web_page(world: &mut World, host: String) {
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ("origin", &origin),
     ];
-    request(world, "GET", "/services", &headers).await;
+    let path = if path.is_empty() { "/services" } else { &path };
+    request(world, "GET", path, &headers).await;
 }
 
 #[when(regex = r#"^I POST `(.+)` to (/\S*)$"#)]

@@ -188,6 +188,12 @@ async fn has_header(world: &mut World, name: String, value: String, present: Str
     }
 }
 
+#[then(regex = r#"^the answer has no header "(.+)"$"#)]
+async fn has_no_header(world: &mut World, name: String) {
+    let answer = world.answer();
+    assert_eq!(answer.header(&name), None, "{answer:?}");
+}
+
 #[then("both answers are the same")]
 async fn same_answers(world: &mut World) {
     let [.., first, second] = world.answers.as_slice() else { panic!("there are no two answers") };

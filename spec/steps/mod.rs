@@ -9,6 +9,7 @@ mod files;
 mod http;
 mod original;
 mod outage;
+mod pages;
 mod process;
 mod registry;
 mod relay;

@@ -80,6 +80,7 @@ impl World {
         let listening = Listening::bind("test", "127.0.0.1:0").await.expect("a port is free");
         let streams = Streams::open(config.clone(), self.store(&config)).expect("the store can be read");
         let limits = Limits::default();
+        let listening = listening.guarded(routes::access(&config, &limits));
         let serving = listening.serve(routes::server(streams.clone(), &limits), &limits);
         self.server = Some((streams, serving));
     }

@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Address on which the service reaches its sidecar. Loopback by default, as there is no authentication.
     pub address: String,
+    /// Origins whose pages may call; `*` allows all.
+    pub cors_origins: Vec<String>,
     /// Format of the body of `POST /send/{message}`.
     pub envelope: Envelope,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { address: "127.0.0.1:4001".into(), envelope: Envelope::Plain }
+        Self { address: "127.0.0.1:4001".into(), cors_origins: Vec::new(), envelope: Envelope::Plain }
     }
 }
 

@@ -20,5 +20,5 @@ mod state;
 
 pub use config::{Config, Envelope};
 pub(crate) use following::{FOLLOWERS_HEADER, NOT_RECEIVED_HEADER, ROLE_HEADER};
-pub use routes::router;
+pub use routes::{access, router};
 pub use state::Operations;

@@ -12,9 +12,14 @@ use axum::routing::{get, post};
 
 use super::state::{Api, Operations};
 use super::{Config, Envelope, dead_letters, headers, messages, openapi, operations};
-use crate::http::{Introduction, Kind, Landing, Limits, Problem, json_body, message_name, method_not_allowed};
+use crate::http::{Access, Introduction, Kind, Landing, Limits, Problem, json_body, message_name, method_not_allowed};
 use crate::message::{Message, MessageName};
 use crate::relay::{Draft, Relay};
+
+/// Returns the access control of the service-facing listener.
+pub fn access(config: &Config, limits: &Limits) -> Arc<Access> {
+    Access::of("api.cors_origins", &config.cors_origins, limits)
+}
 
 /// Returns the routes of the service-facing listener of `relay`.
 pub fn router(relay: Relay, config: &Config, limits: &Limits, operations: Operations) -> Router {

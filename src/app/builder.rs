@@ -225,6 +225,7 @@ impl Builder {
         let started = CloseOnDrop::new(relay.clone());
         if let Some(listening) = listening {
             let router = listen::router(relay.clone(), &self.answer, &self.limits);
+            let listening = listening.guarded(listen::access(&self.answer, &self.limits));
             relay.add_listener(listening.serve(router, &self.limits));
         }
         relay.first_attempt().await;

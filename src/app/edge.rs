@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::config::LogFormat;
 use super::system::System;
 use super::{Error, ready};
-use crate::http::{Limits, ListenerMetrics, Listening, Serving, Workers};
+use crate::http::{Access, Limits, ListenerMetrics, Listening, Serving, Workers};
 use crate::metrics::process_registry;
 use dispatch::Dispatch;
 
@@ -29,6 +29,7 @@ pub(super) struct Listener<'a> {
     pub(super) address: &'a str,
     /// The format of the ready line.
     pub(super) format: LogFormat,
+    pub(super) access: Arc<Access>,
 }
 
 /// A list of systems on one listener, with one `/health`, `/ready` and `/metrics`.
@@ -56,7 +57,7 @@ impl Edge {
         let systems = systems.await?;
         let dispatch = Dispatch::new(&systems, registry, limits)?;
         let operations = dispatch.operations();
-        let serving = listening.serve_with(workers, dispatch, limits);
+        let serving = listening.guarded(listener.access).serve_with(workers, dispatch, limits);
         ready::announce(listener.format, listener.name, serving.address());
         Ok(Self { systems, serving, operations })
     }

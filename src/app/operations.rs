@@ -19,12 +19,12 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tower_service::Service;
 
-use super::config::LogFormat;
+use super::config::{LogFormat, Ops};
 use super::drain_request::DrainRequest;
 use super::{Error, ready};
 use crate::http::{
-    Introduction, Kind, Landing, Limits, Listening, Peer, Problem, Serving, health, method_not_allowed, momentary,
-    typed,
+    Access, Introduction, Kind, Landing, Limits, Listening, Peer, Problem, Serving, health, method_not_allowed,
+    momentary, typed,
 };
 
 /// Maximum length of the answer of a part. Parts are in this process, and have bounded answers.
@@ -50,18 +50,19 @@ struct Operations {
     requests: DrainRequest,
 }
 
-/// Opens the listener at `address`, unless that is empty. Errors: [`Error::Listen`].
+/// Opens the listener at the configured address, unless that is empty. Errors: [`Error::Listen`].
 pub(super) async fn open(
-    address: &str,
+    config: &Ops,
     format: LogFormat,
     parts: Vec<Part>,
     requests: DrainRequest,
     limits: &Limits,
 ) -> Result<Option<Serving>, Error> {
-    if address.is_empty() {
+    if config.address.is_empty() {
         return Ok(None);
     }
-    let listening = Listening::bind("--ops HOST:PORT", address).await?;
+    let listening = Listening::bind("--ops HOST:PORT", &config.address).await?;
+    let listening = listening.guarded(Access::of("ops.cors_origins", &config.cors_origins, limits));
     let serving = listening.serve(router(parts, requests), limits);
     ready::announce(format, "ops", serving.address());
     Ok(Some(serving))

@@ -71,6 +71,7 @@ impl Sidecar {
         let operations = Operations { metrics: Arc::new(metrics) };
         let router = api::router(relay.clone(), &config.api, &config.http, operations);
         let routes = router.clone();
+        let api = api.guarded(api::access(&config.api, &config.http));
         relay.add_listener(api.serve(router, &config.http));
         if let Some(address) = listen_address {
             ready::announce(config.log.format, "listen", address);

@@ -23,6 +23,7 @@ use crate::broker::{self, Broker};
 use crate::http::{ListenerMetrics, Listening, Serving};
 use crate::message::MessageName;
 use crate::metrics::process_registry;
+use crate::streams;
 
 /// The address at which `exorelay dev` serves the edge by default.
 const EDGE_ADDRESS_DEFAULT: &str = "127.0.0.1:4002";
@@ -161,7 +162,8 @@ pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Er
 pub async fn streams(config: Config, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen(Hangup::Ignored)?;
     let (address, format) = (&config.streams.address, config.log.format);
-    let listener = Listener { name: "streams", flag: "--listen HOST:PORT", address, format };
+    let access = streams::routes::access(&config.streams, &config.http);
+    let listener = Listener { name: "streams", flag: "--listen HOST:PORT", address, format, access };
     let systems = async { Ok(vec![StreamsSystem::open(&config.streams).await?]) };
     let Some(edge) = signals.unless_stopped(Edge::open(listener, systems, threads, &config.http)).await else {
         return Ok(());
@@ -182,15 +184,15 @@ async fn systems(config: &Config) -> Result<Vec<Arc<dyn System>>, Error> {
 async fn open_edge(config: &Config, threads: NonZeroUsize) -> Result<Edge, Error> {
     let configured = &config.edge.address;
     let address = if configured.is_empty() { EDGE_ADDRESS_DEFAULT } else { configured };
-    let listener = Listener { name: "edge", flag: "--edge HOST:PORT", address, format: config.log.format };
+    let (format, access) = (config.log.format, streams::routes::access(&config.streams, &config.http));
+    let listener = Listener { name: "edge", flag: "--edge HOST:PORT", address, format, access };
     Edge::open(listener, systems(config), threads, &config.http).await
 }
 
 /// Opens the listener for operators, if one is configured, and returns it with the requests to drain that it takes.
 async fn open_operations(config: &Config, parts: Vec<Part>) -> Result<(Option<Serving>, DrainRequest), Error> {
     let requests = DrainRequest::default();
-    let address = &config.ops.address;
-    let serving = operations::open(address, config.log.format, parts, requests.clone(), &config.http).await?;
+    let serving = operations::open(&config.ops, config.log.format, parts, requests.clone(), &config.http).await?;
     Ok((serving, requests))
 }
 
@@ -207,6 +209,7 @@ async fn open_broker(
     let broker = Broker::start(broker_config(config));
     configure(&broker)?;
     let router = broker::routes::router_with(broker.clone(), &config.http, registry);
+    let listening = listening.guarded(broker::routes::access(&config.broker, &config.http));
     let serving = listening.serve(router.clone(), &config.http);
     ready::announce(config.log.format, "broker", serving.address());
     Ok((broker, serving, router))

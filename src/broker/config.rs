@@ -58,8 +58,8 @@ pub struct Config {
     pub frame_bytes_max: usize,
     /// Silence after which a WebSocket is pinged; after three times as long it is closed.
     pub heartbeat_ms: u64,
-    /// Hosts whose web pages may open a WebSocket, besides the broker's own. `*` allows all.
-    pub origins: Vec<String>,
+    /// Origins whose pages may call and open a WebSocket; `*` allows all.
+    pub cors_origins: Vec<String>,
     /// Maximum number of conversations whose participants are remembered, so that replies reach the instance that
     /// asked.
     pub conversations_max: usize,
@@ -127,7 +127,7 @@ impl Default for Config {
             payload_bytes_max: 1024 * 1024,
             frame_bytes_max: 16 * 1024 * 1024,
             heartbeat_ms: 5_000,
-            origins: Vec::new(),
+            cors_origins: Vec::new(),
             conversations_max: 65_536,
             open_requests_max: 131_072,
             hops_max: 32,

@@ -11,6 +11,7 @@ use super::rules::Note;
 use super::service::Broker;
 use super::session::Connection;
 use super::wire::ACKS_HEADER;
+use crate::http::access::Origins;
 use crate::http::websocket::{self, UpgradeError};
 use crate::http::{CloseControl, ConnectionPermit};
 
@@ -23,11 +24,11 @@ const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 /// Reason why a handshake was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    /// The request comes from a web page of another host.
-    #[error("web pages of {host:?} may not connect; add the host to broker.origins to allow them")]
+    /// The request comes from a web page whose origin is not listed.
+    #[error("web pages of {origin:?} may not connect; list the origin in broker.cors_origins to allow them")]
     Origin {
-        /// Host of the page.
-        host: String,
+        /// Origin of the page.
+        origin: String,
     },
     /// The request is not a valid handshake.
     #[error("{cause}")]
@@ -56,7 +57,7 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
     if acks == Acks::None && broker.is_draining() {
         return Err(Refusal::Draining);
     }
-    let (mut response, connection) = websocket::upgrade(&mut parts, &config.origins).await?;
+    let (mut response, connection) = websocket::upgrade(&mut parts, &Origins::new(&config.cors_origins)).await?;
     let bounds = WebSocketConfig::default()
         .max_message_size(Some(config.frame_bytes_max))
         .max_frame_size(Some(config.frame_bytes_max))
@@ -88,7 +89,7 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
 impl From<UpgradeError> for Refusal {
     fn from(error: UpgradeError) -> Self {
         match error {
-            UpgradeError::Origin { host } => Self::Origin { host },
+            UpgradeError::Origin { origin } => Self::Origin { origin },
             UpgradeError::Handshake { cause } => Self::Handshake { cause },
         }
     }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
+use super::config::Config;
 use super::error::Error;
 use super::opening::{Refusal, open};
 use super::response::{busy, json_text};
@@ -20,11 +21,16 @@ use super::traffic_routes;
 use super::wire::{AbsentRow, Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
 use crate::http::access::{Original, TrustedProxies, bearer_token};
 use crate::http::{
-    Introduction, Kind, Landing, Limits, Path, Peer, Problem, Query, is_browser, json_body, message_name, not_found,
-    typed,
+    Access, Introduction, Kind, Landing, Limits, Path, Peer, Problem, Query, is_browser, json_body, message_name,
+    not_found, typed,
 };
 use crate::message::{self, HeldNames, InstanceId, Message, MessageName, Role, TraceParent, Verdict};
 use crate::metrics::Exposition;
+
+/// Returns the access control of the broker's listener.
+pub fn access(config: &Config, limits: &Limits) -> Arc<Access> {
+    Access::of_sockets("/services", "broker.cors_origins", &config.cors_origins, limits)
+}
 
 /// Builds the router: the original API (exo 2.2), registration with leases, batches, and endpoints for operators.
 pub fn router(broker: Broker, limits: &Limits) -> Router {

@@ -5,8 +5,8 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use axum::body::{Body, HttpBody};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
+use axum::http::{HeaderMap, HeaderName, Request};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use percent_encoding::percent_decode_str;
@@ -21,6 +21,9 @@ const RESERVED_BYTES_MAX: usize = 256 * 1024;
 /// Smaller bodies are copied: a slice would keep the whole read buffer alive.
 const SHARED_BYTES_MIN: usize = 4 * 1024;
 
+/// Sent by browsers only. Fetch Metadata 2.1.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// A request with its body read.
 pub struct Incoming {
     /// The headers.
@@ -29,25 +32,45 @@ pub struct Incoming {
     pub body: Bytes,
 }
 
-/// Reads a JSON body. A missing content type and curl's default count as JSON.
+/// Reads a JSON body. A missing content type and curl's default count as JSON, unless a browser sent the body: a page may send
+/// those to any listener, without asking before.
 /// Errors: 415, and those of [`read_body`]. Cancel-safe.
 pub async fn json_body(request: Request<Body>, limits: &Limits) -> Result<Incoming, Problem> {
+    let sender = Sender::of(request.headers());
     if let Some(content_type) = request.headers().get(CONTENT_TYPE) {
         let text = content_type.to_str().unwrap_or_default();
-        if !is_json(text) {
+        if !is_json(text, sender) {
             let detail = format!("the content type is {text:?}, expected application/json");
             return Err(Problem::new(Kind::UnsupportedMediaType, detail));
         }
+    } else if sender == Sender::Browser && !request.body().is_end_stream() {
+        let detail = "a web page sent a body without a content type, expected application/json";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, limits).await?;
     Ok(Incoming { headers: parts.headers, body })
 }
 
-fn is_json(content_type: &str) -> bool {
+/// The kind of client that sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    Browser,
+    Program,
+}
+
+impl Sender {
+    fn of(headers: &HeaderMap) -> Self {
+        let is_browser = headers.contains_key(ORIGIN) || headers.contains_key(SITE);
+        if is_browser { Self::Browser } else { Self::Program }
+    }
+}
+
+fn is_json(content_type: &str, sender: Sender) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let lenient = matches!(essence.as_str(), "" | "text/plain" | "application/x-www-form-urlencoded");
-    lenient || essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    let is_lenient = matches!(essence.as_str(), "" | "text/plain" | "application/x-www-form-urlencoded");
+    let is_counted = is_lenient && sender == Sender::Program;
+    is_counted || essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 /// Reads a body of at most `limits.body_bytes_max`, before and after it is decoded, within `limits.body_timeout_ms`.
@@ -153,7 +176,7 @@ mod tests {
     use super::*;
 
     fn check_type(content_type: &str, expected: bool) {
-        assert_eq!(is_json(content_type), expected, "{content_type}");
+        assert_eq!(is_json(content_type, Sender::Program), expected, "{content_type}");
     }
 
     #[test]
@@ -161,6 +184,34 @@ mod tests {
         check_type("application/json; charset=utf-8", true);
         check_type("application/cloudevents+json", true);
         check_type("application/x-www-form-urlencoded", true);
+    }
+
+    async fn status_of(headers: &[(&str, &str)], body: &'static str) -> Option<Kind> {
+        let mut request = Request::post("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let read = json_body(request.body(Body::from(body)).unwrap(), &Limits::default()).await;
+        read.err().map(|problem| problem.kind())
+    }
+
+    /// Those are what a page may send to any listener, without asking before.
+    #[tokio::test]
+    async fn text_and_forms_of_a_browser_are_not_json() {
+        let types =
+            ["text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "multipart/form-data", ""];
+        for browser in [("origin", "http://localhost:4001"), ("origin", "null"), ("sec-fetch-site", "same-origin")] {
+            for content_type in types {
+                let refused = status_of(&[browser, ("content-type", content_type)], "{}").await;
+                assert_eq!(refused, Some(Kind::UnsupportedMediaType), "{browser:?} {content_type}");
+            }
+            assert_eq!(status_of(&[browser], "{}").await, Some(Kind::UnsupportedMediaType), "{browser:?}");
+            assert_eq!(status_of(&[browser], "").await, None, "{browser:?}");
+            assert_eq!(status_of(&[browser, ("content-type", "application/json")], "{}").await, None, "{browser:?}");
+        }
+        // Node sends this, and no browser sends it alone.
+        assert_eq!(status_of(&[("sec-fetch-mode", "cors"), ("content-type", "text/plain")], "{}").await, None);
+        assert_eq!(status_of(&[], "{}").await, None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ const AROUND_PAYLOAD_BYTES_MAX: usize = 3 * ENVELOPE_BYTES_MAX;
 const PRIVATE_NETWORKS: [&str; 7] =
     ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"];
 
-/// Limits of every listener, and what they believe of the proxies in front of them.
+/// Limits of every listener, the hosts that they answer to, and what they believe of the proxies in front of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -28,6 +28,10 @@ pub struct Limits {
     pub write_timeout_ms: u64,
     /// Maximum number of open connections per listener; further ones wait in the system's backlog.
     pub connections_max: usize,
+    /// Hosts that listeners on loopback addresses answer to besides `localhost` and loopback addresses, with their port or for all
+    /// ports; `*` stands for all. If there are any, listeners on other addresses answer to these, to this machine's and to
+    /// addresses only.
+    pub hosts: Vec<String>,
     /// Networks and addresses of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<String>,
 }
@@ -40,6 +44,7 @@ impl Default for Limits {
             header_timeout_ms: 30_000,
             write_timeout_ms: 30_000,
             connections_max: 16_384,
+            hosts: Vec::new(),
             trusted_proxies: PRIVATE_NETWORKS.map(str::to_owned).to_vec(),
         }
     }

@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Address that the broker delivers to. For brokers in other containers or on other hosts, 0.0.0.0.
     pub address: String,
+    /// Origins whose pages may call; `*` allows all.
+    pub cors_origins: Vec<String>,
     /// Time at which a delivery is answered.
     pub answer: Answer,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { address: "127.0.0.1:4000".into(), answer: Answer::Accepted }
+        Self { address: "127.0.0.1:4000".into(), cors_origins: Vec::new(), answer: Answer::Accepted }
     }
 }
 

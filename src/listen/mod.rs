@@ -12,4 +12,4 @@ mod config;
 mod routes;
 
 pub use config::{Answer, Config};
-pub use routes::router;
+pub use routes::{access, router};

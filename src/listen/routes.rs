@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::{Answer, Config};
-use crate::http::{Introduction, Kind, Landing, Limits, Problem, health, json_body, message_name, not_found};
+use crate::http::{Access, Introduction, Kind, Landing, Limits, Problem, health, json_body, message_name, not_found};
 use crate::message::{self, Delivery, Inbox, Message, Receipt, TraceParent};
 use crate::relay::Relay;
 
@@ -19,6 +19,11 @@ struct Listener {
     relay: Relay,
     answer: Answer,
     limits: Arc<Limits>,
+}
+
+/// Returns the access control of the bus-facing listener.
+pub fn access(config: &Config, limits: &Limits) -> Arc<Access> {
+    Access::of("listen.cors_origins", &config.cors_origins, limits)
 }
 
 /// Returns the routes of the bus-facing listener of `relay`.

@@ -89,7 +89,7 @@ pub struct Config {
     pub cache: Cache,
     /// Interval in which cursors of the protocol change.
     pub cursor_interval_ms: u64,
-    /// Origins whose pages may use the streams; `*` allows all.
+    /// Origins whose pages may use the streams; `*` allows all, `loopback` those of `localhost` and of loopback addresses.
     pub cors_origins: Vec<String>,
     /// Allows those pages to send credentials; ignored if all origins are allowed.
     pub cors_credentials: bool,
@@ -139,7 +139,7 @@ impl Default for Config {
             subscriptions_key_overlap_ms: 7 * 24 * 60 * 60 * 1000,
             cache: Cache::Private,
             cursor_interval_ms: 20_000,
-            cors_origins: vec!["*".into()],
+            cors_origins: vec!["loopback".into()],
             cors_credentials: false,
             cors_headers: vec!["*".into()],
             cors_max_age_ms: 600_000,

@@ -21,11 +21,14 @@ use answers::Failure;
 pub(super) use answers::absolute;
 use cors::cors;
 
+use super::config::Config;
 use super::service::Streams;
 use super::subscriptions;
 use super::wire::{AppendRequest, CreateRequest, RESERVED, RequestError, StreamPath};
 use crate::http::access::{Cors, Original, TrustedProxies};
-use crate::http::{Answering, Answers, Caller, Kind, Limits, Peer, Problem, WorkerHandle, not_found, read_body};
+use crate::http::{
+    Access, Answering, Answers, Caller, Kind, Limits, Peer, Problem, WorkerHandle, not_found, read_body,
+};
 
 /// The path that covers every route of this module.
 pub const PATH: &str = "/v1/stream";
@@ -33,11 +36,19 @@ pub const PATH: &str = "/v1/stream";
 /// The OpenAPI document of every route of this module.
 pub(crate) const OPENAPI: &str = include_str!("routes/openapi.json");
 
+/// The setting of the origins whose pages may use the streams.
+const ORIGINS: &str = "streams.cors_origins";
+
 /// The prefix of every stream's path.
 const ROOT: &str = "/v1/stream/";
 
+/// Returns the access control of a listener of streams.
+pub fn access(config: &Config, limits: &Limits) -> Arc<Access> {
+    Access::of_systems(ORIGINS, &config.cors_origins, limits)
+}
+
 /// Returns a router for the streams under `/v1/stream/`, for any axum application; it can also be nested below another path.
-/// Bodies are limited to `body_bytes_max` of the streams' configuration; a layer of the application may set a lower limit.
+/// Pages of origins that are not listed in `cors_origins` may not call. Bodies are limited to `body_bytes_max` of the streams' configuration; a layer of the application may set a lower limit.
 ///
 /// ```
 /// use axum::Router;
@@ -52,8 +63,9 @@ const ROOT: &str = "/v1/stream/";
 /// # }
 /// ```
 pub fn router(streams: Streams) -> Router {
-    let cors = cors(streams.config());
-    cors.layer(routes(&Handlers::new(streams, &Limits::default()), &Limits::default()))
+    let (cors, config) = (cors(streams.config()), streams.config().clone());
+    let routes = routes(&Handlers::new(streams, &Limits::default()), &Limits::default());
+    cors.layer(Access::layer_of_application(ORIGINS, &config.cors_origins, routes))
 }
 
 /// Returns the request handler for a listener: as [`router`], but calls on streams bypass the router.

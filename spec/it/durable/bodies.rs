@@ -36,7 +36,7 @@ async fn a_chunked_body_is_one_append_and_an_incomplete_body_is_none() {
     let streams = Streams::start(&[]).await;
     let caller = streams.caller();
     assert_eq!(caller.create("a", "text/plain").await, 201);
-    let head = "POST /v1/stream/a HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\n";
+    let head = "POST /v1/stream/a HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\n";
     let mut chunked = Raw::connect(streams.process.address("streams")).await;
     chunked.send(&format!("{head}transfer-encoding: chunked\r\n\r\n3\r\none\r\n")).await;
     chunked.send("4\r\n,two\r\n0\r\n\r\n").await;

@@ -60,7 +60,7 @@ async fn readers_that_read_nothing_delay_nobody_and_lose_nothing() {
     let mut slow = Vec::new();
     for _ in 0..20 {
         let mut raw = Raw::connect(streams.process.address("streams")).await;
-        assert!(raw.send("GET /v1/stream/a?offset=-1&live=sse HTTP/1.1\r\nhost: a\r\n\r\n").await);
+        assert!(raw.send("GET /v1/stream/a?offset=-1&live=sse HTTP/1.1\r\nhost: localhost\r\n\r\n").await);
         slow.push(raw);
     }
     followed(&streams, 20).await;
@@ -100,7 +100,7 @@ async fn a_read_is_whole_and_a_slow_one_holds_a_part_until_the_stream_is_deleted
     let mut slow = Vec::new();
     for _ in 0..20 {
         let mut raw = Raw::connect(streams.process.address("streams")).await;
-        assert!(raw.send("GET /v1/stream/a?offset=-1 HTTP/1.1\r\nhost: a\r\n\r\n").await);
+        assert!(raw.send("GET /v1/stream/a?offset=-1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await);
         slow.push(raw);
     }
     let sends = format!("{}/metrics", streams.process.url("streams"));

@@ -19,7 +19,7 @@ const IDLE_BYTES_MAX: usize = 24 * 1024;
 
 /// Opens idle sockets; every second one registers.
 async fn idle(broker: &Process, count: usize) -> Vec<Raw> {
-    let handshake = "GET /services HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+    let handshake = "GET /services HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let open = |number: usize| async move {
         let mut raw = Raw::connect(broker.address("broker")).await;

@@ -109,13 +109,14 @@ fn check_list(key: &str, values: &[Value]) -> Result<(), String> {
             texts().all(is_role_and_token) && are_different(texts().filter_map(|text| text.split('=').next())),
             "ROLE=TOKEN entries such as users=s3cret, one per role; the token is visible ASCII without spaces",
         ),
-        "broker.origins" => (
+        "http.hosts" => (
             is_all_or(texts(), is_host),
-            "hosts of web pages such as app.example or localhost:8080, without a scheme; or * alone, which allows all",
+            "hosts such as relay.internal or relay.internal:4001, without a scheme; or * alone, which allows all",
         ),
-        "streams.cors_origins" => (
+        _ if key.ends_with(".cors_origins") => (
             is_all_or(texts(), is_origin),
-            "origins of web pages such as https://app.example, in lower case and without a path; or * alone, which allows all",
+            "origins of web pages such as https://app.example, in lower case and without a path; loopback, for all of this \
+             machine; or * alone, which allows all",
         ),
         "http.trusted_proxies" => {
             (texts().all(|text| network(text).is_some()), "networks such as 10.1.0.0/16, or addresses")
@@ -149,16 +150,17 @@ fn is_role_and_token(text: &str) -> bool {
     text.split_once('=').is_some_and(|(role, token)| Role::parse(role).is_ok() && is_token(token))
 }
 
-/// Returns true for a host with or without a port, as it is in the `Origin` of a web page.
+/// Returns true for a host with or without a port, as it is in `Host` and in the `Origin` of a web page.
 fn is_host(text: &str) -> bool {
     let authority = text.parse::<Authority>().ok();
     authority.is_some_and(|authority| !authority.host().is_empty() && !text.contains(['@', '*']))
 }
 
-/// Returns true for what browsers send as `Origin`. Fetch 3.2: in lower case, without a path; or `null`.
+/// Returns true for what browsers send as `Origin`, and for the word that stands for those of this machine. Fetch 3.2: in lower
+/// case, without a path; or `null`.
 fn is_origin(text: &str) -> bool {
     let is_written = |(scheme, host): (&str, &str)| !scheme.is_empty() && is_host(host) && text == text.to_lowercase();
-    text == "null" || text.split_once("://").is_some_and(is_written)
+    ["null", "loopback"].contains(&text) || text.split_once("://").is_some_and(is_written)
 }
 
 fn is_address(text: &str) -> bool {
@@ -318,15 +320,25 @@ mod tests {
     #[test]
     fn an_origin_is_written_as_browsers_send_it() {
         check_lists(
-            "broker.origins",
+            "http.hosts",
             &["*", "app.example localhost:8080 [::1]:80"],
             &["", "* app.example", "https://app.example", "app.example/", "a@b"],
         );
-        check_lists(
-            "streams.cors_origins",
-            &["*", "https://app.example http://localhost:8080", "null"],
-            &["", "* https://a", "app.example", "https://app.example/", "https://App.example", "https://a/b", "://a"],
-        );
+        for key in ["api", "listen", "broker", "streams", "ops"].map(|section| format!("{section}.cors_origins")) {
+            check_lists(
+                &key,
+                &["*", "https://app.example http://localhost:8080", "null", "loopback https://app.example"],
+                &[
+                    "",
+                    "* https://a",
+                    "app.example",
+                    "https://app.example/",
+                    "https://App.example",
+                    "https://a/b",
+                    "://a",
+                ],
+            );
+        }
     }
 
     #[test]

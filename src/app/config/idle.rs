@@ -17,16 +17,18 @@ enum Part {
     Forwarding,
     Broker,
     Streams,
+    /// The listener for operators, which every server may have.
+    Operators,
 }
 
 impl Part {
     fn is_used_for(self, purpose: Purpose) -> bool {
         match purpose {
             Purpose::Check | Purpose::Dev => true,
-            Purpose::Sidecar => matches!(self, Self::Sidecar | Self::Forwarding),
-            Purpose::SidecarOfChild => self == Self::Sidecar,
-            Purpose::Broker => self == Self::Broker,
-            Purpose::Streams => self == Self::Streams,
+            Purpose::Sidecar => matches!(self, Self::Sidecar | Self::Forwarding | Self::Operators),
+            Purpose::SidecarOfChild => matches!(self, Self::Sidecar | Self::Operators),
+            Purpose::Broker => matches!(self, Self::Broker | Self::Operators),
+            Purpose::Streams => matches!(self, Self::Streams | Self::Operators),
             Purpose::Other => false,
         }
     }
@@ -133,7 +135,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         part: Part::Sidecar,
-        keys: &["bus.advertise", "listen.address", "listen.answer"],
+        keys: &["bus.advertise", "listen.address", "listen.cors_origins", "listen.answer"],
         applies: |values| values.bus_is(&["ws", "wss"]),
         because: "the broker delivers over the WebSocket of bus.url, so there is no listener for it",
     },
@@ -171,6 +173,12 @@ const RULES: &[Rule] = &[
         keys: &["webhook.breaker_open_max_ms"],
         applies: |values| values.number("webhook.breaker_open_max_ms") < values.number("webhook.breaker_open_ms"),
         because: "it is less than webhook.breaker_open_ms, the time before the first probe",
+    },
+    Rule {
+        part: Part::Operators,
+        keys: &["ops.cors_origins"],
+        applies: |values| values.text("ops.address").is_empty(),
+        because: "there is no listener for operators; set one with --ops HOST:PORT or address = \"HOST:PORT\" under [ops]",
     },
     Rule {
         part: Part::Broker,
@@ -244,13 +252,19 @@ mod tests {
             ("[streams]\ndisk_free_bytes_min = 1", "streams.disk_free_bytes_min (2) has no effect: streams.store is"),
             ("[streams]\nstore = \"memory\"\ndata_dir = \"/d\"", "streams.data_dir (3) has no effect"),
             ("[streams]\ndata_dir = \"/d\"\ncontent_bytes_max = 1", "streams.content_bytes_max (3) has no effect"),
-            ("[streams]\ncors_credentials = true", "streams.cors_credentials (2) has no effect: streams.cors_origins"),
+            (
+                "[streams]\ncors_origins = [\"*\"]\ncors_credentials = true",
+                "streams.cors_credentials (3) has no effect: streams.cors_origins",
+            ),
+            ("[streams]\ncors_credentials = true", ""),
             ("[streams]\ncors_credentials = false", ""),
             ("[streams]\ncors_origins = []\ncors_max_age_ms = 1", "streams.cors_max_age_ms (3) has no effect"),
             ("[bus]\nurl = \"embedded\"\nadvertise = \"a:1\"", "bus.advertise (3) has no effect: bus.url is"),
             ("[bus]\nclose = \"polite\"", "bus.close (2) has no effect: it is for a WebSocket"),
             ("[bus]\nurl = \"ws://a\"\nclose = \"polite\"", ""),
             ("[bus]\nurl = \"ws://a\"\n[listen]\nanswer = \"handled\"", "listen.answer (4) has no effect"),
+            ("[ops]\ncors_origins = [\"*\"]", "ops.cors_origins (2) has no effect: there is no listener for operators"),
+            ("[ops]\naddress = \"a:1\"\ncors_origins = [\"*\"]", ""),
             ("[bus]\nregister = \"off\"\nadvertise = \"a:1\"", "bus.advertise (3) has no effect: bus.register is"),
             ("[webhook]\ntimeout_ms = 1", "webhook.timeout_ms (2) has no effect: there is no webhook"),
             ("[webhook]\nbreaker_open_ms = 1", "webhook.breaker_open_ms (2) has no effect: there is no webhook"),

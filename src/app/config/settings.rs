@@ -50,6 +50,8 @@ pub struct Edge {
 pub struct Ops {
     /// The listen address; empty for none.
     pub address: String,
+    /// Origins whose pages may call; `*` allows all.
+    pub cors_origins: Vec<String>,
 }
 
 /// `[log]` of the configuration.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Resolved;
 use super::hide::hide;
-use super::reference::KEYS;
+use super::reference::keys;
 
 /// Longer settings are ignored when the origins of a section are aligned.
 const ALIGNED_LETTERS_MAX: usize = 40;
@@ -12,9 +12,9 @@ const ALIGNED_LETTERS_MAX: usize = 40;
 /// Returns TOML in the order of the reference, with each value's origin as a comment.
 pub fn to_toml(resolved: &Resolved) -> String {
     let mut sections: Vec<(&str, Vec<(String, String)>)> = Vec::new();
-    for (key, _) in KEYS {
+    for (key, _) in keys() {
         let (section, name) = key.split_once('.').unwrap_or(("", key));
-        let Some(leaf) = resolved.leaves.get(*key) else { continue };
+        let Some(leaf) = resolved.leaves.get(key) else { continue };
         if sections.last().is_none_or(|(last, _)| *last != section) {
             sections.push((section, Vec::new()));
         }

@@ -128,7 +128,7 @@ fn an_unknown_key_without_a_similar_one_lists_the_known_keys() {
         in_file("[listen]\nrole = \"x\"\ncolour = 1\n[garden]\n"),
         &[
             "unknown key listen.role (FILE:2): did you mean relay.role?",
-            "unknown key listen.colour (FILE:3): [listen] has address, answer",
+            "unknown key listen.colour (FILE:3): [listen] has address, answer, cors_origins",
             "unknown key garden (FILE:4): the sections are api, broker, bus, drain, edge, http, listen, log, ops, relay, streams, webhook",
         ],
     );

@@ -77,8 +77,11 @@ impl System for Greeter {
 }
 
 async fn open(systems: Vec<Arc<dyn System>>) -> Result<Edge, Error> {
-    let listener = Listener { name: "edge", flag: "--edge HOST:PORT", address: "127.0.0.1:0", format: LogFormat::Json };
-    Edge::open(listener, async { Ok(systems) }, NonZeroUsize::MIN, &Limits::default()).await
+    let limits = Limits::default();
+    let access = streams::routes::access(&streams::Config::default(), &limits);
+    let (name, flag, address) = ("edge", "--edge HOST:PORT", "127.0.0.1:0");
+    let listener = Listener { name, flag, address, format: LogFormat::Json, access };
+    Edge::open(listener, async { Ok(systems) }, NonZeroUsize::MIN, &limits).await
 }
 
 /// Streams in memory together with `greeter`.

@@ -38,6 +38,7 @@ pub async fn run(config: Config, setup: Setup) -> Result<(), Error> {
         Era::Http => broker::routes::router(broker.clone(), &config.http),
         Era::Namespaces | Era::Go => broker::exocom::router(broker.clone()),
     };
+    let listening = listening.guarded(broker::routes::access(&config.broker, &config.http));
     let serving = listening.serve(router, &config.http);
     // Services of the originals may only come back to the broker's successor.
     let broker = BrokerPart { broker, serving: Some(serving), closes_port_first: true };

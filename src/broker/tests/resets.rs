@@ -46,7 +46,7 @@ async fn an_upgrade_is_refused_while_the_broker_drains() {
     let server = TestBroker::new(quick(), users_and_web()).await;
     server.broker.engine().exchange().drain(&mut Vec::new());
     let mut stream = TcpStream::connect(server.serving.address()).await.unwrap();
-    let request = "GET /services HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+    let request = "GET /services HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = [0; 12];

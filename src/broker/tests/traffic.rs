@@ -22,7 +22,7 @@ impl Follower {
 
     async fn start_with(server: &Serving, query: &str, headers: &str) -> Self {
         let mut socket = TcpStream::connect(server.address()).await.unwrap();
-        let request = format!("GET /traffic{query} HTTP/1.1\r\nhost: broker\r\n{headers}\r\n");
+        let request = format!("GET /traffic{query} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut follower = Self(BufReader::new(socket));
         assert_eq!(follower.line().await.as_deref(), Some("HTTP/1.1 200 OK"));
@@ -205,7 +205,7 @@ async fn followers_are_limited_and_one_that_leaves_makes_way_for_another() {
     let deadline = Instant::now() + DEADLINE;
     loop {
         let mut socket = TcpStream::connect(server.address()).await.unwrap();
-        socket.write_all(b"GET /traffic HTTP/1.1\r\nhost: broker\r\n\r\n").await.unwrap();
+        socket.write_all(b"GET /traffic HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         let mut line = String::new();
         BufReader::new(&mut socket).read_line(&mut line).await.unwrap();
         if line.contains("200") {

@@ -8,11 +8,13 @@ use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    CACHE_CONTROL, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+
+use super::rules::Origins;
 
 /// Fetch 3.7.
 static RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -20,7 +22,7 @@ static RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resou
 /// Settings of [`Cors`].
 #[derive(Debug)]
 pub(crate) struct CorsSettings<'a> {
-    /// Origins whose pages may call; `*` allows all.
+    /// Origins whose pages may call; `*` allows all, `loopback` those of `localhost` and of loopback addresses.
     pub(crate) origins: &'a [String],
     /// True if those pages may send credentials. Has no effect if all origins are allowed.
     pub(crate) credentials: bool,
@@ -39,8 +41,7 @@ pub(crate) struct CorsSettings<'a> {
 /// Cross-origin rules of one system.
 #[derive(Debug)]
 pub(crate) struct Cors {
-    /// `None` if all origins are allowed.
-    origins: Option<Vec<HeaderValue>>,
+    origins: Origins,
     credentials: bool,
     max_age_s: HeaderValue,
     methods: HeaderValue,
@@ -51,16 +52,15 @@ pub(crate) struct Cors {
 }
 
 impl Cors {
-    /// Creates the rules. Origins that no header can carry are ignored: no browser sends them.
+    /// Creates the rules.
     pub(crate) fn new(settings: CorsSettings<'_>) -> Arc<Self> {
         let CorsSettings { origins, credentials, max_age, methods, request_headers, .. } = settings;
         let all_headers = settings.further_headers.iter().any(|header| header == "*");
         let further = if all_headers { &[] } else { settings.further_headers };
-        let all = origins.iter().any(|origin| origin == "*");
-        let named = || origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
+        let origins = Origins::new(origins);
         Arc::new(Self {
-            origins: (!all).then(named),
-            credentials: credentials && !all,
+            credentials: credentials && !origins.allows_all(),
+            origins,
             max_age_s: HeaderValue::from(max_age.as_secs()),
             methods,
             request_headers: joined(request_headers, further),
@@ -98,12 +98,14 @@ impl Cors {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(&RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        let Some(origins) = &self.origins else {
+        if self.origins.allows_all() {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             return self.expose(headers, requester);
-        };
+        }
         headers.append(VARY, HeaderValue::from_static("origin"));
-        if let Some(origin) = requester.origin.as_ref().filter(|origin| origins.contains(origin)) {
+        if let Some(origin) =
+            requester.origin.as_ref().filter(|origin| self.origins.allows(origin.to_str().unwrap_or_default()))
+        {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             if self.credentials {
                 headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
@@ -132,6 +134,11 @@ impl Cors {
         self.add_headers(headers, requester);
         response
     }
+}
+
+/// Returns true if a browser asks before it sends a page's request. Fetch 4.8.
+pub(super) fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Returns the names of the headers that a page wants to send. What is no name of a header is left out.

@@ -5,6 +5,7 @@ mod closing;
 mod connection;
 mod descriptors;
 mod framing;
+mod guarded;
 mod live;
 mod metrics;
 mod permit;

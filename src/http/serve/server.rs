@@ -16,12 +16,14 @@ use tokio_util::task::TaskTracker;
 use super::answering::Answers;
 use super::connection::serve_connection;
 use super::descriptors::{Admission, Descriptors, ReadyWithDescriptors};
+use super::guarded::Guarded;
 use super::metrics::{Counted, ListenerMetrics};
 use super::permit::ConnectionPermit;
 use super::stalled::Stalled;
 use super::timer::ConnectionTimer;
 use super::workers::Workers;
 use crate::http::Limits;
+use crate::http::access::{Access, Reach};
 use crate::log_limit::LogLimit;
 
 /// Bounds of the pause after a failed accept.
@@ -68,6 +70,7 @@ pub struct Listening {
     listener: TcpListener,
     address: SocketAddr,
     counted: Option<Counted>,
+    access: Option<Arc<Access>>,
 }
 
 impl Listening {
@@ -81,7 +84,7 @@ impl Listening {
         let opened = async {
             let listener = TcpListener::bind(&address).await?;
             let local = listener.local_addr()?;
-            Ok(Self { listener, address: local, counted: None })
+            Ok(Self { listener, address: local, counted: None, access: None })
         };
         opened.await.map_err(|source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => BindError::InUse { option, address, port },
@@ -97,6 +100,13 @@ impl Listening {
     /// Counts its connections and requests in `metrics`, under this name.
     pub(crate) fn counted(mut self, metrics: &ListenerMetrics, name: &'static str) -> Self {
         self.counted = Some(metrics.of(name));
+        self
+    }
+
+    /// Decides by `access` which requests are answered. Without it the listener is for programs only: it refuses web pages, and
+    /// on a loopback address hosts that are neither of this machine nor in `Limits::hosts`.
+    pub fn guarded(mut self, access: Arc<Access>) -> Self {
+        self.access = Some(access);
         self
     }
 
@@ -116,9 +126,11 @@ impl Listening {
         if let Some(counted) = &self.counted {
             counted.limited(limits.connections_max);
         }
+        let access = self.access.unwrap_or_else(|| Access::of_programs(limits));
+        let answers = Guarded::new(access, Reach::of(self.address.ip()), ReadyWithDescriptors::new(answers));
         let accepting = Accepting {
             counted: self.counted,
-            answers: Arc::new(ReadyWithDescriptors::new(answers)),
+            answers: Arc::new(answers),
             descriptors: Descriptors::of_process(),
             lines: LogLimit::new(),
             workers: workers.as_ref().map(Workers::share),

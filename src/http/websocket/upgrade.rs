@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, WebSocketUpgrade};
-use axum::http::header::{CONNECTION, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use axum::http::header::{CONNECTION, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use crate::http::access::Origins;
 
 /// The connection below a WebSocket that a listener accepted.
 pub(crate) type Accepted = TokioIo<Upgraded>;
@@ -21,10 +23,10 @@ pub(crate) struct Upgrade(OnUpgrade);
 /// Rejection of a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum UpgradeError {
-    /// The request comes from a web page of a host that may not connect.
+    /// The request comes from a web page whose origin is not listed.
     Origin {
-        /// The page's host, with its port if it has one.
-        host: String,
+        /// The page's origin.
+        origin: String,
     },
     /// The request is not a WebSocket handshake.
     Handshake {
@@ -35,9 +37,9 @@ pub(crate) enum UpgradeError {
 
 /// Checks origin and handshake of a request. Returns the response to send and the connection behind it.
 ///
-/// A page may connect if its host is the one in `Host`, or one of `origins` (hosts, with their port if it is not the
-/// default; `*` allows all). Requests without an `Origin` are not from pages and may always connect.
-pub(crate) async fn upgrade(parts: &mut Parts, origins: &[String]) -> Result<(Response, Upgrade), UpgradeError> {
+/// A page may connect if its origin is one of `origins`; one that comes from the same host is no exception, since a page can make
+/// any name lead here. Requests without an `Origin` are not from pages and may always connect.
+pub(crate) async fn upgrade(parts: &mut Parts, origins: &Origins) -> Result<(Response, Upgrade), UpgradeError> {
     check_origin(&parts.headers, origins)?;
     let invalid = |cause: String| UpgradeError::Handshake { cause };
     let connection = parts.extensions.get::<OnUpgrade>().cloned();
@@ -60,15 +62,14 @@ pub(crate) async fn upgrade(parts: &mut Parts, origins: &[String]) -> Result<(Re
     Ok((response, Upgrade(connection)))
 }
 
-fn check_origin(headers: &HeaderMap, origins: &[String]) -> Result<(), UpgradeError> {
-    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
-    let host = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1)).unwrap_or_default();
-    let own = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let allowed = |allowed: &String| allowed == "*" || allowed.eq_ignore_ascii_case(host);
-    if own.is_some_and(|own| own.eq_ignore_ascii_case(host)) || origins.iter().any(allowed) {
-        return Ok(());
+fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), UpgradeError> {
+    for origin in headers.get_all(ORIGIN) {
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        if !origins.allows(&origin) {
+            return Err(UpgradeError::Origin { origin: origin.into_owned() });
+        }
     }
-    Err(UpgradeError::Origin { host: host.to_owned() })
+    Ok(())
 }
 
 impl Upgrade {
@@ -84,24 +85,27 @@ impl Upgrade {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::HOST;
+
     use super::*;
 
-    fn check(origin: &'static str, origins: &[&str], expected: Result<(), &str>) {
+    fn check(origin: &'static str, origins: &[&str], is_allowed: bool) {
         let headers = [(HOST, "exocom:3100"), (ORIGIN, origin)];
         let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
         let origins: Vec<String> = origins.iter().map(|origin| (*origin).to_owned()).collect();
-        let expected = expected.map_err(|host| UpgradeError::Origin { host: host.to_owned() });
-        assert_eq!(check_origin(&HeaderMap::from_iter(headers), &origins), expected, "{origin}");
+        let refused = || Err(UpgradeError::Origin { origin: origin.to_owned() });
+        let expected = if is_allowed { Ok(()) } else { refused() };
+        assert_eq!(check_origin(&HeaderMap::from_iter(headers), &Origins::new(&origins)), expected, "{origin}");
     }
 
     #[test]
-    fn pages_connect_to_their_own_host_and_where_they_are_allowed() {
-        check("http://EXOCOM:3100", &[], Ok(()));
-        check("http://evil.example", &[], Err("evil.example"));
-        check("null", &[], Err(""));
-        check("https://good.example", &["good.example"], Ok(()));
-        check("https://good.example:8443", &["good.example"], Err("good.example:8443"));
-        check("https://any.example", &["*"], Ok(()));
-        assert_eq!(check_origin(&HeaderMap::new(), &[]), Ok(()));
+    fn pages_of_listed_origins_connect_and_those_of_the_own_host_do_not() {
+        check("http://exocom:3100", &[], false);
+        check("http://evil.example", &[], false);
+        check("null", &[], false);
+        check("https://good.example", &["https://good.example"], true);
+        check("https://good.example:8443", &["https://good.example"], false);
+        check("https://any.example", &["*"], true);
+        assert_eq!(check_origin(&HeaderMap::new(), &Origins::default()), Ok(()));
     }
 }

@@ -222,7 +222,7 @@ async fn a_reader_that_stops_reading_is_disconnected() {
     let address = listening.address();
     let serving = listening.serve(router(streams.clone()), &limits);
     let mut socket = TcpStream::connect(address).await.unwrap();
-    let request = "GET /v1/stream/a?offset=-1&live=sse HTTP/1.1\r\nhost: x\r\n\r\n";
+    let request = "GET /v1/stream/a?offset=-1&live=sse HTTP/1.1\r\nhost: localhost\r\n\r\n";
     socket.write_all(request.as_bytes()).await.unwrap();
     until("it follows the stream", || streams.metrics().live_readers.get() == 1).await;
     // More than the system buffers for a connection.

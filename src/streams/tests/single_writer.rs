@@ -150,7 +150,7 @@ async fn read_answers(stream: &mut TcpStream, count: usize) {
 }
 
 fn creation(name: usize) -> String {
-    format!("PUT /v1/stream/s{name} HTTP/1.1\r\nhost: here\r\ncontent-type: text/plain\r\n\r\n")
+    format!("PUT /v1/stream/s{name} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\n\r\n")
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn a_single_writer_with_many_requests_at_once_lets_others_in_between() {
     let before = server.store.commits();
     send(&mut single, &(8..24).map(creation).collect::<String>()).await;
     until("the first of them is being written", || server.store.commits() > before).await;
-    send(&mut other, "GET /v1/stream/a HTTP/1.1\r\nhost: here\r\n\r\n").await;
+    send(&mut other, "GET /v1/stream/a HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     server.store.on_commit(OnCommit::Succeed);
     read_answers(&mut single, 16).await;
     let threads = server.store.threads();
@@ -178,7 +178,7 @@ async fn a_single_writer_with_many_requests_at_once_lets_others_in_between() {
 async fn a_writer_is_not_single_while_another_request_of_its_worker_is_open() {
     let server = Server::start(1).await;
     let (writer, mut other) = (server.client(), server.connect().await);
-    let head = "POST /v1/stream/a HTTP/1.1\r\nhost: here\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\n";
+    let head = "POST /v1/stream/a HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\n";
     send(&mut other, head).await;
     writer.append_often().await;
     writer.append_often().await;

@@ -216,7 +216,8 @@ async function foreignPages(broker) {
     });
   };
   assert.equal(await open("http://elsewhere.example"), 403);
-  assert.equal(await open(`http://${broker.address}`), "open");
+  assert.equal(await open(`http://${broker.address}`), 403);
+  assert.equal(await open("http://app.example"), "open");
 }
 
 async function restart(settings) {
@@ -236,7 +237,10 @@ async function restart(settings) {
 }
 
 const report = new Report();
-const broker = await Broker.start(LANDSCAPE, { EXORELAY__BROKER__HEARTBEAT_MS: "500" });
+const broker = await Broker.start(LANDSCAPE, {
+  EXORELAY__BROKER__HEARTBEAT_MS: "500",
+  EXORELAY__BROKER__CORS_ORIGINS: "http://app.example",
+});
 const check = (name, run, ...more) => report.check(name, () => run(broker, ...more));
 for (const frames of ["text", "binary"]) {
   for (const asking of ["3a", "3b"]) {
@@ -262,7 +266,7 @@ await check("an abrupt end harms nobody", abruptEnd);
 await check("pings are answered both ways", pings);
 await check("frames that are no messages cost nothing", garbage);
 await check("5 MB pass, and too much ends with a reset", largeFrames);
-await check("pages of other hosts may not connect", foreignPages);
+await check("only pages of listed origins may connect", foreignPages);
 await check("a broker that comes back is met again, and keeps what came early", () => restart({}));
 await broker.stop();
 process.exit(report.failed ? 1 : 0);

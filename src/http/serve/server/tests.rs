@@ -49,7 +49,7 @@ async fn nobody_works_for_a_client_that_has_gone() {
     };
     let router = Router::new().route("/", get(answer));
     let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
-    let stream = ask(&serving, "GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
+    let stream = ask(&serving, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(working.recv().await, Some(()));
     drop(stream);
     assert_eq!(working.recv().await, None, "the call is let go of");
@@ -63,7 +63,7 @@ async fn a_client_that_closes_its_side_gets_its_answer_however_late() {
     };
     let router = Router::new().route("/late", get(answer)).route("/", get(|| async { "soon" }));
     let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
-    let request = |path: &str, version: &str| format!("GET {path} HTTP/{version}\r\nhost: here\r\n\r\n");
+    let request = |path: &str, version: &str| format!("GET {path} HTTP/{version}\r\nhost: localhost\r\n\r\n");
     let probed = ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK", "late");
     for (request, (head, body)) in [
         (request("/", "1.1"), ("HTTP/1.1 200 OK", "soon")),
@@ -82,7 +82,7 @@ async fn a_client_that_closes_its_side_gets_its_answer_however_late() {
 #[tokio::test]
 async fn a_live_answer_goes_on_when_its_reader_closes_its_side() {
     let (serving, sender) = serve_live().await;
-    let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
+    let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     read_until(&mut stream, "\r\n\r\n").await;
     stream.shutdown().await.unwrap();
     assert_eq!(read_until(&mut stream, ":\n\n\r\n").await, "3\r\n:\n\n\r\n");
@@ -110,12 +110,12 @@ async fn a_refusal_arrives_while_the_client_still_uploads() {
     let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
     let length = "content-length: 3000000\r\n";
     for (request, host, status) in [
-        ("POST / HTTP/1.1", "host: a\r\n", "405"),
-        ("POST /no HTTP/1.1", "host: a\r\n", "404"),
-        ("GET / HTTP/1.1", "host: a\r\n", "200"),
+        ("POST / HTTP/1.1", "host: localhost\r\n", "405"),
+        ("POST /no HTTP/1.1", "host: localhost\r\n", "404"),
+        ("GET / HTTP/1.1", "host: localhost\r\n", "200"),
         ("POST / HTTP/1.1", "", "400"),
-        ("POST / HTTP/1.1", "content-length: 3\r\nhost: a\r\n", "400"),
-        ("PO(T / HTTP/1.1", "host: a\r\n", "400"),
+        ("POST / HTTP/1.1", "content-length: 3\r\nhost: localhost\r\n", "400"),
+        ("PO(T / HTTP/1.1", "host: localhost\r\n", "400"),
     ] {
         let answer = upload(&serving, &format!("{request}\r\n{host}{length}\r\n")).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
@@ -126,11 +126,11 @@ async fn a_refusal_arrives_while_the_client_still_uploads() {
 async fn a_connection_whose_upload_was_refused_can_be_used_again() {
     let router = Router::new().route("/", get(|| async { "read" }));
     let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
-    let head = "POST /no HTTP/1.1\r\nhost: a\r\ncontent-length: 3000000\r\n\r\n";
+    let head = "POST /no HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3000000\r\n\r\n";
     let mut stream = ask(&serving, head).await;
     assert!(read_until(&mut stream, "\r\n\r\n").await.starts_with("HTTP/1.1 404"), "before the body is sent");
     stream.write_all(&vec![b'x'; 3_000_000]).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert!(read_until(&mut stream, "read").await.starts_with("HTTP/1.1 200"));
 }
 
@@ -138,7 +138,7 @@ async fn a_connection_whose_upload_was_refused_can_be_used_again() {
 async fn a_client_that_waits_for_leave_to_send_is_refused_and_not_asked_for_its_body() {
     let router = Router::new().route("/", get(|| async { "read" }));
     let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
-    let head = "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+    let head = "POST / HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
     let mut stream = ask(&serving, head).await;
     let answer = read_until(&mut stream, "\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("connection: close"), "{answer}");
@@ -148,7 +148,7 @@ async fn a_client_that_waits_for_leave_to_send_is_refused_and_not_asked_for_its_
 async fn an_upload_that_stops_is_not_waited_for_after_its_answer() {
     let router = Router::new().route("/", get(|| async { "read" }));
     let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
-    let mut stream = ask(&serving, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nx").await;
+    let mut stream = ask(&serving, "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nx").await;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
@@ -164,7 +164,7 @@ async fn requests_in_one_piece_are_answered_in_their_order() {
         }),
     );
     let serving = Listening::bind("listen", "127.0.0.1:0").await.unwrap().serve(router, &Limits::default());
-    let request = |name| format!("GET /{name} HTTP/1.1\r\nhost: here\r\n\r\n");
+    let request = |name| format!("GET /{name} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     let mut stream = ask(&serving, &["one", "two", "three"].map(request).concat()).await;
     for name in ["one", "two", "three"] {
         assert!(read_until(&mut stream, name).await.starts_with("HTTP/1.1 200 OK"));
@@ -174,7 +174,7 @@ async fn requests_in_one_piece_are_answered_in_their_order() {
 #[tokio::test]
 async fn a_live_answer_comes_piece_by_piece_and_a_drain_waits_for_its_end() {
     let (serving, sender) = serve_live().await;
-    let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
+    let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let head = read_until(&mut stream, "\r\n\r\n").await;
     assert!(head.contains("transfer-encoding: chunked") && head.contains("connection: close"), "{head}");
     sender.send("first").await.unwrap();
@@ -191,7 +191,7 @@ async fn a_live_answer_comes_piece_by_piece_and_a_drain_waits_for_its_end() {
 #[tokio::test]
 async fn a_live_answer_ends_when_its_reader_goes() {
     let (serving, sender) = serve_live().await;
-    let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: here\r\n\r\n").await;
+    let mut stream = ask(&serving, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     read_until(&mut stream, "\r\n\r\n").await;
     drop(stream);
     sender.closed().await;
@@ -212,7 +212,7 @@ async fn who_knows_no_chunks_gets_a_live_answer_as_it_is() {
 #[tokio::test]
 async fn a_live_answer_to_head_has_no_body() {
     let (serving, _sender) = serve_live().await;
-    let mut stream = ask(&serving, "HEAD / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n").await;
+    let mut stream = ask(&serving, "HEAD / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\n"), "{answer}");
@@ -230,7 +230,7 @@ async fn a_body_in_chunks_of_chunks_is_refused() {
         ("Transfer-Encoding: chunked, gzip, chunked", 400),
         ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 400),
     ] {
-        let head = format!("POST / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n{codings}\r\n\r\n");
+        let head = format!("POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{codings}\r\n\r\n");
         let mut stream = ask(&serving, &(head + "2\r\n{}\r\n0\r\n\r\n")).await;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

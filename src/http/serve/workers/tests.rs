@@ -168,7 +168,7 @@ async fn connections_that_a_drain_leaves_end_with_their_workers() {
     };
     let (serving, _) = serve(Router::new().route("/", get(never))).await;
     let mut stream = TcpStream::connect(serving.address()).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     begins.recv().await.unwrap();
     assert!(!serving.drain(Duration::from_millis(1)).await);
     assert_eq!(begins.try_recv(), Err(TryRecvError::Disconnected), "what its answer held is let go of already");
