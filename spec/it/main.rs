@@ -13,6 +13,7 @@ mod embedding;
 #[allow(unreachable_pub)] // The feature tests use it from a nested module.
 #[path = "../world/eventually.rs"]
 mod eventually;
+mod flooded_streams;
 mod limits;
 mod log_schema;
 mod memory;

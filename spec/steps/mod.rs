@@ -17,6 +17,7 @@ mod requests;
 mod service;
 mod sockets;
 mod streams;
+mod streams_limits;
 mod streams_subscriptions;
 mod testing;
 mod traffic;

@@ -97,6 +97,11 @@ impl World {
         self.answer.as_ref().expect("there is an answer")
     }
 
+    /// Keeps an answer as the last one.
+    pub fn keep(&mut self, answer: Answer) {
+        self.answer = Some(answer);
+    }
+
     /// Makes a call and keeps its answer.
     pub async fn call(&mut self, method: Method, stream: &str, headers: &[(&str, &str)], body: Vec<u8>) {
         self.answer = Some(call(method, &self.url(stream), headers, body).await);

@@ -22,6 +22,8 @@ pub enum Kind {
     UnsupportedCoding,
     /// The body is over the limit.
     BodyTooLarge,
+    /// A header is over the limit.
+    HeadersTooLarge,
     /// The body did not arrive in time.
     BodyTimeout,
     /// The caller may not do this.
@@ -89,6 +91,9 @@ impl Kind {
                 ("unsupported-coding", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported coding of the body")
             }
             Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
+            Self::HeadersTooLarge => {
+                ("headers-too-large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large")
+            }
             Self::BodyTimeout => ("body-timeout", StatusCode::REQUEST_TIMEOUT, "Body came too slowly"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Forbidden"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),

@@ -51,6 +51,7 @@ pub(super) fn bytes_of(change: &Change) -> usize {
         | Change::Entry { .. }
         | Change::Producer { .. }
         | Change::Removed { .. }
+        | Change::Sweep { .. }
         | Change::Happened(_) => 0,
     }
 }
@@ -77,6 +78,7 @@ pub(super) fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &L
             Change::Entry { path } => drop(entries.insert(path)),
             Change::Value { space, key, value: Some(value) } => batch.put(table_of(*space), key.clone(), value.clone()),
             Change::Value { space, key, value: None } => batch.remove(table_of(*space), key.clone()),
+            Change::Sweep { space, prefix } => batch.sweep(table_of(*space), prefix.clone()),
             Change::Producer { path, log, id } => drop(producers.insert((path, *log, id))),
             Change::Happened(_) => {}
         }
@@ -87,9 +89,10 @@ pub(super) fn batch_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: &L
         }
     }
     for (path, log, id) in producers {
-        let stream = ledger.stream(path).filter(|stream| stream.entry.log == log);
-        if let Some(producer) = stream.and_then(|stream| stream.producer(id)) {
-            batch.put(PRODUCERS, producer_key(log, id), producer.to_bytes());
+        let Some(stream) = ledger.stream(path).filter(|stream| stream.entry.log == log) else { continue };
+        match stream.producer_row(id) {
+            Some(producer) => batch.put(PRODUCERS, producer_key(log, id), producer.to_bytes()),
+            None => batch.remove(PRODUCERS, producer_key(log, id)),
         }
     }
     batch
@@ -118,9 +121,9 @@ pub(super) fn updates_of<'a>(changes: impl Iterator<Item = &'a Change>, ledger: 
                     continue;
                 };
                 let (log, end) = (stream.entry.log, End::of(&stream.entry, stream.tail));
-                updates.push(Update::End { path: path.clone(), log, end, next: stream.next() });
+                updates.push(Update::End { path: path.clone(), log, end });
             }
-            Change::Producer { .. } | Change::Value { .. } | Change::Happened(_) => {}
+            Change::Producer { .. } | Change::Value { .. } | Change::Sweep { .. } | Change::Happened(_) => {}
             Change::Removed { path, log } => updates.push(Update::Removed { path: path.clone(), log: *log }),
         }
     }

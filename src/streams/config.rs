@@ -39,11 +39,21 @@ pub struct Config {
     pub disk_cache_bytes_max: usize,
     /// Maximum bytes of content that may wait to be written; more is refused with 503.
     pub waiting_bytes_max: usize,
+    /// Maximum bytes that readers may hold together: content that was read from the disk, or encoded as events, and that they have
+    /// not taken yet. Further ones wait, and get 503 after ten seconds.
+    pub reading_bytes_max: usize,
     /// Maximum number of streams; more are refused with 507.
     pub streams_max: usize,
-    /// Maximum number of producers that one stream remembers; more are refused with 503.
+    /// Maximum bytes that all streams take besides their content, approximately: names, content types, lifetimes, producers,
+    /// and rows of the registry. While it is reached, creating a stream is refused with 507; reads, deletions, and appends to
+    /// existing streams go on.
+    pub metadata_bytes_max: usize,
+    /// Maximum number of producers that one stream remembers. Then the least recently used ones make space: if such a producer
+    /// comes back, it is refused with 403 until it begins a new epoch, so that no request counts twice.
     pub producers_max: usize,
-    /// Minimum time that an idle producer is remembered.
+    /// Maximum bytes of the producers that one stream remembers.
+    pub producers_bytes_max: usize,
+    /// Time after which an idle producer is forgotten for good if there are too many.
     pub producer_idle_ms: u64,
     /// Maximum number of streams that hold parts of one fork; a deeper fork is refused with 409.
     pub fork_segments_max: usize,
@@ -59,9 +69,11 @@ pub struct Config {
     pub lifecycle_events_max: usize,
     /// Maximum number of subscriptions; more are refused.
     pub subscriptions_max: usize,
-    /// Maximum number of streams linked to one subscription. Naming more is refused; more that match its pattern are left
-    /// out.
+    /// Maximum number of links that all subscriptions have together: streams that they name, and streams with something that
+    /// they have not read. Half of it is shared out evenly. Naming more is refused; more that match a pattern are left out.
     pub subscriptions_links_max: usize,
+    /// Maximum bytes of all subscriptions with their links, shared out in the same way.
+    pub subscriptions_bytes_max: usize,
     /// Maximum number of streams in one wake, those with pending data first; the next wake has the others.
     pub subscriptions_wake_streams_max: usize,
     /// Maximum size of the body of a control route; a larger one is answered with 413.
@@ -115,9 +127,12 @@ impl Default for Config {
             content_bytes_max: 1024 * 1024 * 1024,
             disk_free_bytes_min: 128 * 1024 * 1024,
             disk_cache_bytes_max: 32 * 1024 * 1024,
-            waiting_bytes_max: 256 * 1024 * 1024,
+            waiting_bytes_max: 64 * 1024 * 1024,
+            reading_bytes_max: 48 * 1024 * 1024,
             streams_max: 2_000_000,
+            metadata_bytes_max: 96 * 1024 * 1024,
             producers_max: 16_384,
+            producers_bytes_max: 8 * 1024 * 1024,
             producer_idle_ms: 7 * 24 * 60 * 60 * 1000,
             fork_segments_max: 256,
             registry: true,
@@ -126,6 +141,7 @@ impl Default for Config {
             lifecycle_events_max: 1024,
             subscriptions_max: 1_000,
             subscriptions_links_max: 100_000,
+            subscriptions_bytes_max: 48 * 1024 * 1024,
             subscriptions_wake_streams_max: 1_000,
             subscriptions_body_bytes_max: 1024 * 1024,
             subscriptions_deliveries_max: 64,

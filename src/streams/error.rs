@@ -35,6 +35,14 @@ pub enum Error {
         /// The size of what is waiting.
         bytes: usize,
     },
+    /// Readers have not taken what was read for them.
+    #[error(
+        "readers hold {bytes_max} bytes that were read for them, which is the maximum (streams.reading_bytes_max): try again later"
+    )]
+    ManyReaders {
+        /// The maximum.
+        bytes_max: usize,
+    },
     /// The store failed, now or earlier. It is unknown whether a write that got this answer survives a restart.
     #[error("the store failed, nothing is accepted until the server is restarted: {cause}")]
     StoreFailed {
@@ -101,10 +109,11 @@ impl From<CommitError> for Error {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let kind = match &error {
+            Error::Request(RequestError::HeaderTooLong { .. }) => Kind::HeadersTooLarge,
             Error::Request(_) => Kind::InvalidRequest,
             Error::OffsetGone { .. } => Kind::Gone,
             Error::Refused(refusal) => kind_of(refusal),
-            Error::Busy { .. } => Kind::Busy,
+            Error::Busy { .. } | Error::ManyReaders { .. } => Kind::Busy,
             Error::StoreFailed { .. } => Kind::StoreFailed,
             Error::Unavailable { .. } => Kind::Unavailable,
             Error::NoRoom(_) => Kind::Full,
@@ -152,9 +161,12 @@ fn kind_of(refusal: &Refusal) -> Kind {
         Refusal::ContentTypeDiffers { .. } => Kind::ContentTypeMismatch,
         Refusal::Closed { .. } => Kind::StreamClosed,
         Refusal::SeqRegressed { .. } => Kind::SequenceConflict,
-        Refusal::ProducerFenced { .. } => Kind::ProducerFenced,
+        Refusal::ProducerFenced { .. } | Refusal::ProducerForgotten { .. } => Kind::ProducerFenced,
         Refusal::ProducerGap { .. } => Kind::ProducerGap,
-        Refusal::Full { .. } | Refusal::TooManyStreams { .. } | Refusal::TooLong { .. } => Kind::Full,
+        Refusal::Full { .. }
+        | Refusal::MetadataFull { .. }
+        | Refusal::TooManyStreams { .. }
+        | Refusal::TooLong { .. } => Kind::Full,
         Refusal::TooManyProducers { .. } => Kind::Busy,
     }
 }

@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::config::{Config, StoreKind};
+use super::rules::Ledger;
 use crate::metrics::{Histogram, Labelled};
 
 /// The states that a store can be in.
@@ -24,6 +25,7 @@ pub(crate) struct Metrics {
     pub(crate) live_readers: Gauge,
     pub(crate) streams: Gauge,
     pub(crate) content_bytes: Gauge,
+    pub(crate) metadata_bytes: Gauge,
     pub(crate) append_duration: Histogram,
     store_state: Labelled<1, Gauge>,
     content_bytes_max: Gauge,
@@ -44,6 +46,7 @@ impl Default for Metrics {
             live_readers: Gauge::default(),
             streams: Gauge::default(),
             content_bytes: Gauge::default(),
+            metadata_bytes: Gauge::default(),
             append_duration: Histogram::default(),
             store_state: Labelled::new(["state"]),
             content_bytes_max: Gauge::default(),
@@ -99,6 +102,8 @@ impl Metrics {
         gauge("live_readers", "Long-polls and event streams that are open", &self.live_readers);
         gauge("streams", "Current number of streams", &self.streams);
         gauge("content_bytes", "Bytes of content of all streams", &self.content_bytes);
+        let help = "Bytes that all streams take besides their content, approximately";
+        gauge("metadata_bytes", help, &self.metadata_bytes);
         match config.store {
             StoreKind::Memory => {
                 gauge("content_max_bytes", "Maximum bytes of content of all streams", &self.content_bytes_max);
@@ -115,6 +120,14 @@ impl Metrics {
         registry.register("append_duration_seconds", help, self.append_duration.clone());
         let help = "Time from a call of a webhook to its answer, or to its failure";
         registry.register("webhook_duration_seconds", help, self.webhooks.duration.clone());
+    }
+
+    /// Sets the gauges of the state of all streams.
+    pub(crate) fn set_ledger(&self, ledger: &Ledger) {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.streams.set(number(ledger.streams_count() as u64));
+        self.content_bytes.set(number(ledger.content_bytes()));
+        self.metadata_bytes.set(number(ledger.metadata_bytes()));
     }
 
     /// Sets the gauges of the store.

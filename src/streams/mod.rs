@@ -17,6 +17,7 @@
 //! A command is decided by the rules, committed together with everything else that waits, published to readers, and only
 //! then answered. No client and no reader sees what could still be lost.
 
+mod before_body;
 mod clock;
 mod commit;
 mod config;
@@ -26,6 +27,7 @@ mod lifecycle;
 mod metrics;
 mod opening;
 mod publisher;
+mod read_budget;
 mod read_view;
 mod reader;
 mod recovery;

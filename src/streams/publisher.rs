@@ -4,19 +4,17 @@ use super::commit::{batch_of, bytes_of, updates_of};
 use super::lifecycle::Announcer;
 use super::read_view::{ReadView, Update};
 use super::rules::{Change, Ledger};
-use super::subscriptions::UpdateQueue;
 use crate::store::{Batch, Machine};
 
-/// Publishes durable changes: to readers, to subscriptions, and to listeners in this process.
+/// Publishes durable changes: to readers, and to listeners in this process.
 pub(super) struct Publisher {
     view: ReadView,
     lifecycle: Announcer,
-    subscription_updates: UpdateQueue,
 }
 
 impl Publisher {
     pub(super) fn new(view: ReadView, lifecycle_events_max: usize) -> Self {
-        Self { view, lifecycle: Announcer::new(lifecycle_events_max), subscription_updates: UpdateQueue::default() }
+        Self { view, lifecycle: Announcer::new(lifecycle_events_max) }
     }
 
     pub(super) fn view(&self) -> &ReadView {
@@ -25,10 +23,6 @@ impl Publisher {
 
     pub(super) fn lifecycle(&self) -> &Announcer {
         &self.lifecycle
-    }
-
-    pub(super) fn subscription_updates(&self) -> &UpdateQueue {
-        &self.subscription_updates
     }
 }
 
@@ -46,7 +40,6 @@ impl Machine for Publisher {
     }
 
     fn publish<'a>(&self, updates: Vec<Update>, changes: impl Iterator<Item = &'a Change>) {
-        let entries = updates.iter().filter_map(|update| self.subscription_updates.entry_of(update)).collect();
         updates.into_iter().for_each(|update| self.view.publish(update));
         if self.lifecycle.has_listeners() {
             for change in changes {
@@ -55,6 +48,5 @@ impl Machine for Publisher {
                 }
             }
         }
-        self.subscription_updates.push(entries);
     }
 }

@@ -120,8 +120,8 @@ impl End {
 pub(super) enum Update {
     /// A stream was created.
     Created(Arc<ReadableStream>),
-    /// A stream has another end, at the offset `next`.
-    End { path: StreamPath, log: u64, end: End, next: Offset },
+    /// A stream has another end.
+    End { path: StreamPath, log: u64, end: End },
     /// A stream was removed.
     Removed { path: StreamPath, log: u64 },
 }
@@ -140,7 +140,7 @@ impl ReadView {
     /// Makes a durable change visible, and wakes the readers that wait for it.
     pub(super) fn publish(&self, update: Update) {
         match update {
-            Update::End { path, log, end, .. } => {
+            Update::End { path, log, end } => {
                 if let Some(stream) = self.find(&path).filter(|stream| stream.log == log) {
                     stream.set_end(end);
                 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::error::Error;
+use super::read_budget::Held;
 use super::read_view::{Deleted, End, ReadableStream};
 use super::rules::Refusal;
 use super::segments::{Found, read_segments};
 use super::shared::Shared;
 use super::wire::{Begin, ContentType, Following, Kind, Lifetime, Offset, text_until};
+use crate::store::Pace;
 
 /// A position in one life of a stream. As long as there is a reader, a stream with a `Stream-TTL` does not expire.
 pub struct Reader {
@@ -17,6 +19,30 @@ pub struct Reader {
     stream: Arc<ReadableStream>,
     position: u64,
     _in_use: Option<InUse>,
+}
+
+/// Reads that are longer wait for others from the disk.
+const LONG_READ_BYTES: u64 = 512 * 1024;
+
+/// The form in which content that was read is kept for its reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoded {
+    /// It is sent as it is.
+    No,
+    /// It is copied into events.
+    Events,
+}
+
+impl Encoded {
+    /// Returns the bytes that content takes; `is_copy` if the store does not have it in memory anyway.
+    fn bytes_of(self, bytes: usize, is_copy: bool) -> usize {
+        let read = if is_copy { bytes } else { 0 };
+        match self {
+            Self::No => read,
+            // Base64 is a third longer.
+            Self::Events => read + bytes.saturating_add(bytes / 3),
+        }
+    }
 }
 
 /// The result of a read.
@@ -101,6 +127,33 @@ impl Reader {
         let up_to_date = next == end;
         let (start, next) = (self.stream.offset_at(start), self.stream.offset_at(next));
         Ok(Slice { chunks, start, next, up_to_date, closed: up_to_date && closed })
+    }
+
+    /// Does as [`Reader::take_until`], and counts what it returns as memory that readers hold, as far as the store does not have it
+    /// in memory anyway. With `encoded`, it counts as much as it takes once it is encoded for this reader. Cancel-safe.
+    /// Errors: also [`Error::ManyReaders`].
+    pub(super) async fn take_held(
+        &mut self,
+        (end, closed): (u64, bool),
+        bytes_max: usize,
+        encoded: Encoded,
+    ) -> Result<(Slice, Held), Error> {
+        let (budget, start) = (self.shared.inner.read_budget.clone(), self.position);
+        let is_copy = self.shared.store().pace() == Pace::Blocking;
+        // A short read has a short append, or a part of one.
+        let reading = if is_copy && end - start.min(end) > LONG_READ_BYTES { budget.read().await } else { None };
+        let slice = self.take_until((end, closed), bytes_max).await?;
+        let bytes = encoded.bytes_of(slice.chunks.iter().map(Bytes::len).sum(), is_copy);
+        if let Some(held) = budget.try_hold(bytes) {
+            return Ok((slice, held));
+        }
+        drop((slice, reading));
+        self.position = start;
+        let held = budget.hold(bytes).await?;
+        let reading = if is_copy { budget.read().await } else { None };
+        let slice = self.take_until((end, closed), bytes_max).await?;
+        drop(reading);
+        Ok((slice, held))
     }
 
     /// The stream.

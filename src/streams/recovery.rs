@@ -18,6 +18,9 @@ const PAGE_KEYS: usize = 1024;
 /// Pages of streams that may wait for the ledger.
 const PAGES_MAX: usize = 8;
 
+/// Forgotten producers of which one stream keeps a mark.
+const PRODUCERS_FORGOTTEN_MAX: usize = 65_536;
+
 /// Numbers of logs per millisecond. As long as fewer logs are opened, a restart cannot assign a number again.
 const LOGS_PER_MS: u64 = 1 << 20;
 
@@ -33,7 +36,10 @@ pub(super) fn recover(store: &dyn Store, config: &Config, now_ms: u64) -> Result
     let limits = Limits {
         streams_max: config.streams_max,
         content_bytes_max,
+        metadata_bytes_max: config.metadata_bytes_max as u64,
         producers_max: config.producers_max,
+        producers_bytes_max: config.producers_bytes_max as u64,
+        producers_forgotten_max: PRODUCERS_FORGOTTEN_MAX,
         producer_idle_ms: config.producer_idle_ms,
         fork_segments_max: config.fork_segments_max,
         registry: config.registry,

@@ -2,6 +2,7 @@
 
 mod answers;
 mod caching;
+mod compressing;
 mod content;
 mod cors;
 mod events;
@@ -21,6 +22,7 @@ use answers::Failure;
 pub(super) use answers::absolute;
 use cors::cors;
 
+use super::before_body::{Announced, check_append, check_create};
 use super::config::Config;
 use super::service::Streams;
 use super::subscriptions;
@@ -148,6 +150,7 @@ impl Handlers {
         let (parts, body) = request.into_parts();
         let original = parts.extensions.get().map_or(&parts.uri, |OriginalUri(original)| original);
         let create = CreateRequest::parse(&parts.headers, mount(original, &parts.uri))?;
+        check_create(&self.streams, &path, &create, Announced::by(&body))?;
         let body = read_body(&parts.headers, body, &self.limits).await?;
         let created = self.streams.create_from(worker, &path, &create, body).await?;
         let called = Original::of(&parts.headers, peer, &self.proxies);
@@ -158,10 +161,10 @@ impl Handlers {
     async fn append(&self, worker: Option<&WorkerHandle>, request: Request) -> Result<Response, Failure> {
         let path = stream_path(&self.streams, request.uri())?;
         let (parts, body) = request.into_parts();
-        let append = AppendRequest::parse(&parts.headers);
-        // The body is read even if the headers are malformed, so that the client gets the answer.
+        let append = AppendRequest::parse(&parts.headers)?;
+        check_append(&self.streams, &path, &append, Announced::by(&body))?;
         let body = read_body(&parts.headers, body, &self.limits).await?;
-        let appended = self.streams.append_from(worker, &path, &append?, body).await?;
+        let appended = self.streams.append_from(worker, &path, &append, body).await?;
         Ok(answers::appended(&appended))
     }
 

@@ -1,7 +1,7 @@
 //! The handle to all streams: runs commands through the writer, and opens readers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
@@ -14,6 +14,7 @@ use super::error::Error;
 use super::event_cache::EventCache;
 use super::lifecycle::LifecycleEvents;
 use super::metrics::{Metrics, StoreState};
+use super::read_budget::ReadBudget;
 use super::read_view::{Deleted, ReadableStream};
 use super::reader::Reader;
 use super::recovery::recover;
@@ -75,7 +76,7 @@ impl Streams {
         let clock = Clock::start();
         let (mut ledger, view) = recover(&*store, &config, clock.now_ms())?;
         let subscriptions = RecoveredSubscriptions::recover(&*store, &config, &mut ledger, clock.now_ms())?;
-        let writer = Writer::start(store, ledger, view, clock, &config);
+        let writer = Writer::start(store, ledger, view, subscriptions.observer(), (clock, &config));
         let writer =
             writer.map_err(|error| Error::StoreFailed { cause: format!("no thread to write with: {error}") })?;
         let metrics = Metrics::default();
@@ -86,8 +87,10 @@ impl Streams {
         tasks.spawn(sweep_when_due(Arc::clone(&writer), stop.clone()));
         tasks.spawn(subscriptions.clone().run(stop.clone(), draining.clone()));
         tasks.close();
-        let event_cache = EventCache::default();
-        let inner = Inner { config, writer, metrics, event_cache, subscriptions, draining, stop: stop.clone(), tasks };
+        let (event_cache, read_budget) = (EventCache::default(), ReadBudget::new(config.reading_bytes_max));
+        let stop_all = stop.clone();
+        let inner =
+            Inner { config, writer, metrics, event_cache, read_budget, subscriptions, draining, stop: stop_all, tasks };
         let shared = Shared { inner: Arc::new(inner), tasks_end: Arc::new(stop.drop_guard()) };
         Ok(Self { shared })
     }
@@ -238,9 +241,7 @@ impl Streams {
 
     /// Updates the gauges that are computed on request.
     pub fn refresh_metrics(&self) {
-        let (streams, bytes) = self.with_ledger(|ledger, _| (ledger.streams_count(), ledger.content_bytes()));
-        self.metrics().streams.set(i64::try_from(streams).unwrap_or(i64::MAX));
-        self.metrics().content_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.with_ledger(|ledger, _| self.metrics().set_ledger(ledger));
         let state = match (self.failure(), self.writer().reserve(0)) {
             (Some(_), _) => StoreState::Failed,
             (None, Err(_)) => StoreState::Full,
@@ -291,7 +292,7 @@ impl Streams {
         &self.shared.inner.subscriptions
     }
 
-    fn writer(&self) -> &Writer {
+    pub(super) fn writer(&self) -> &Writer {
         self.shared.writer()
     }
 
@@ -301,6 +302,10 @@ impl Streams {
 
     pub(super) fn event_cache(&self) -> &EventCache {
         &self.shared.inner.event_cache
+    }
+
+    pub(super) fn read_budget(&self) -> &ReadBudget {
+        &self.shared.inner.read_budget
     }
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {
@@ -315,15 +320,6 @@ impl Streams {
         self.shared.with_ledger(look)
     }
 
-    /// Returns the time until a stream of this lifetime expires if it is not used; `None` if it never does.
-    pub(super) fn time_left(&self, lifetime: &Lifetime) -> Option<Duration> {
-        match lifetime {
-            Lifetime::Unlimited => None,
-            Lifetime::Idle { ttl_s } => Some(Duration::from_secs(*ttl_s)),
-            Lifetime::Until { at_ms, .. } => Some(Duration::from_millis(at_ms.saturating_sub(self.now_ms()))),
-        }
-    }
-
     async fn submit<A>(
         &self,
         origin: Origin<'_>,
@@ -336,7 +332,7 @@ impl Streams {
         outcome
     }
 
-    fn check_accepting(&self) -> Result<(), Error> {
+    pub(super) fn check_accepting(&self) -> Result<(), Error> {
         if self.is_draining() { Err(Error::Draining) } else { Ok(()) }
     }
 

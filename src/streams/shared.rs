@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use super::config::Config;
 use super::event_cache::EventCache;
 use super::metrics::Metrics;
+use super::read_budget::ReadBudget;
 use super::rules::Ledger;
 use super::subscriptions::SubscriptionService;
 use super::writer::Writer;
@@ -26,6 +27,7 @@ pub(super) struct Inner {
     pub(super) writer: Arc<Writer>,
     pub(super) metrics: Metrics,
     pub(super) event_cache: EventCache,
+    pub(super) read_budget: ReadBudget,
     pub(super) subscriptions: SubscriptionService,
     pub(super) draining: CancellationToken,
     /// Ends the tasks.

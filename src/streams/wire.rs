@@ -17,7 +17,8 @@ mod time;
 pub(crate) use caching::{EntityTag, matches_any, next_cursor};
 pub use content_type::{ContentType, Kind};
 pub(crate) use entry::{
-    Closing, EntryError, Origin, ProducerEntry, StreamEntry, log_of_producer_key, producer_key, producers_of,
+    Closing, EntryError, Origin, ProducerEntry, StreamEntry, forgotten_id, forgotten_mark, log_of_producer_key,
+    mark_of, producer_key, producers_of,
 };
 pub(crate) use events::{Control, Following, Form, control_event, data_event, joined, text_until};
 pub use headers::{AppendRequest, CreateRequest, ForkRequest, Lifetime, ProducerStamp, RequestError};

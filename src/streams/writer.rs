@@ -15,7 +15,7 @@ use super::publisher::Publisher;
 use super::read_view::ReadView;
 use super::rules::{Change, Ledger, Refusal};
 use super::single_writer::SingleWriter;
-use super::subscriptions::UpdateQueue;
+use super::subscriptions::Observer;
 use crate::http::WorkerHandle;
 use crate::store::{CommitOn, Committer, CommitterConfig, Pace, Reservation, Store, Submission};
 use crate::sync::lock;
@@ -23,6 +23,7 @@ use crate::sync::lock;
 /// Decides changes of the [`Ledger`], and commits them.
 pub(super) struct Writer {
     committer: Committer<Publisher>,
+    observer: Arc<Observer>,
     pub(super) clock: Clock,
     single_writer: Mutex<SingleWriter>,
     /// The time that the sweeper waits for.
@@ -46,13 +47,14 @@ impl Writer {
         store: Arc<dyn Store>,
         ledger: Ledger,
         view: ReadView,
-        clock: Clock,
-        config: &Config,
+        observer: Arc<Observer>,
+        (clock, config): (Clock, &Config),
     ) -> io::Result<Arc<Self>> {
         let publisher = Publisher::new(view, config.lifecycle_events_max);
         let settings = CommitterConfig { thread_name: "streams-writer", waiting_bytes_max: config.waiting_bytes_max };
         Ok(Arc::new(Self {
             committer: Committer::start(store, publisher, ledger, &settings)?,
+            observer,
             clock,
             single_writer: Mutex::default(),
             sweep_planned_ms: AtomicU64::new(u64::MAX),
@@ -70,10 +72,6 @@ impl Writer {
 
     pub(super) fn lifecycle(&self) -> &Announcer {
         self.committer.machine().lifecycle()
-    }
-
-    pub(super) fn subscription_updates(&self) -> &UpdateQueue {
-        self.committer.machine().subscription_updates()
     }
 
     /// Reads the ledger, or changes what need not be written. It may be ahead of the store.
@@ -117,6 +115,7 @@ impl Writer {
         let submission = Submission { reservation: origin.reservation, commit_on };
         let answer = self.committer.submit(submission, |ledger, changes| {
             let answer = decide(ledger, self.clock.now_ms(), changes);
+            self.observer.observe(ledger, changes);
             self.wake_sweeper(ledger);
             answer
         });

@@ -63,7 +63,7 @@ fn add_details(headers: &mut HeaderMap, refusal: &Refusal) {
         set(headers, &header::CLOSED, "true");
         set(headers, &header::NEXT_OFFSET, tail);
     }
-    if let Refusal::ProducerFenced { current } = refusal {
+    if let Refusal::ProducerFenced { current } | Refusal::ProducerForgotten { epoch: current } = refusal {
         set(headers, &header::PRODUCER_EPOCH, current);
     }
     if let Refusal::ProducerGap { expected, received } = refusal {

@@ -1,5 +1,7 @@
 //! `Cache-Control`, `Vary` and cursors of the answers to reads.
 
+use std::time::Duration;
+
 use axum::http::header::VARY;
 use axum::http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
@@ -8,7 +10,7 @@ use super::content::Content;
 use crate::streams::config::Cache;
 use crate::streams::reader::Reader;
 use crate::streams::service::Streams;
-use crate::streams::wire::{Begin, next_cursor};
+use crate::streams::wire::{Begin, Lifetime, next_cursor};
 
 /// Time that caches may store content that never changes, in seconds: a year, the longest that RFC 9111 readers honour.
 const CACHED_S: u64 = 365 * 24 * 60 * 60;
@@ -31,12 +33,21 @@ pub(super) fn cache_control(streams: &Streams, reader: &Reader, (from, content):
     };
     let names_era = matches!(from, Begin::After(offset) if reader.is_of_own_era(offset));
     let fixed = content.closed || !content.up_to_date;
-    let left_s = streams.time_left(reader.lifetime()).map_or(u64::MAX, |left| left.as_secs());
+    let left_s = time_left(streams, reader.lifetime()).map_or(u64::MAX, |left| left.as_secs());
     let text = match names_era && fixed && left_s > 0 {
         true => format!("{scope}, max-age={}, immutable", left_s.min(CACHED_S)),
         false => format!("{scope}, no-cache"),
     };
     HeaderValue::try_from(text).expect("words and numbers are visible ASCII")
+}
+
+/// Returns the time until a stream of this lifetime expires if it is not used; `None` if it never does.
+fn time_left(streams: &Streams, lifetime: &Lifetime) -> Option<Duration> {
+    match lifetime {
+        Lifetime::Unlimited => None,
+        Lifetime::Idle { ttl_s } => Some(Duration::from_secs(*ttl_s)),
+        Lifetime::Until { at_ms, .. } => Some(Duration::from_millis(at_ms.saturating_sub(streams.now_ms()))),
+    }
 }
 
 /// Adds that the answer may depend on the caller: a proxy in front may let only some read.

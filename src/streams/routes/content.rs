@@ -10,11 +10,15 @@ use hyper::body::{Frame, SizeHint};
 
 use crate::log_limit::LogLimit;
 use crate::streams::error::Error;
-use crate::streams::reader::{Reader, Slice};
+use crate::streams::read_budget::Held;
+use crate::streams::reader::{Encoded, Reader, Slice};
 use crate::streams::wire::Kind;
 
 /// Bytes that are read at a time, and so the memory that a slow reader holds; a single append may be larger.
 const PART_BYTES_MAX: usize = 512 * 1024;
+
+/// Bytes that are handed to the connection at a time: it copies them, and an append may be much longer.
+pub(super) const PIECE_BYTES: usize = 128 * 1024;
 
 /// Content from a position on.
 pub(super) struct Content {
@@ -32,6 +36,8 @@ pub(super) struct Content {
     pub(super) closed: bool,
     /// The chunks that were read already.
     chunks: Vec<Bytes>,
+    /// The memory that they take.
+    held: Vec<Held>,
     /// The position after them.
     read: u64,
 }
@@ -46,14 +52,16 @@ pub(super) async fn read_content(
     let part_bytes_max = if bytes_max == 0 { PART_BYTES_MAX } else { bytes_max };
     // What is damaged ends the answer, if that is known.
     let until = reader.readable_until(end);
-    let Slice { mut chunks, start, next, .. } = reader.take_until((until, closed), part_bytes_max).await?;
+    let (slice, first) = reader.take_held((until, closed), part_bytes_max, Encoded::No).await?;
+    let (Slice { mut chunks, start, next, .. }, mut held) = (slice, vec![first]);
     let (start, mut read) = (start.position(), next.position());
     let mut next = if bytes_max == 0 { until } else { read };
     let mut is_damaged = until < end;
     // Less than a part was read: there may be damage after it, which is found now, while the answer can still say so.
     while read < next && read - start < PART_BYTES_MAX as u64 {
-        match reader.take_until((until, closed), PART_BYTES_MAX).await {
-            Ok(more) => {
+        match reader.take_held((until, closed), PART_BYTES_MAX, Encoded::No).await {
+            Ok((more, more_held)) => {
+                held.push(more_held);
                 chunks.extend(more.chunks);
                 read = more.next.position();
             }
@@ -65,7 +73,7 @@ pub(super) async fn read_content(
     }
     let up_to_date = next == end;
     let is_cut = is_damaged && bytes_max == 0;
-    Ok(Content { start, next, end, is_cut, up_to_date, closed: up_to_date && closed, chunks, read })
+    Ok(Content { start, next, end, is_cut, up_to_date, closed: up_to_date && closed, chunks, held, read })
 }
 
 impl Content {
@@ -94,7 +102,8 @@ impl Content {
             (false, bytes) => bytes,
         };
         let readable = self.next;
-        let mut body = Parts { array, bytes_left, chunks: VecDeque::new(), readable, end, rest: Rest::None };
+        let (chunks, held) = (VecDeque::new(), self.held);
+        let mut body = Parts { array, bytes_left, chunks, held, readable, end, rest: Rest::None };
         body.chunks.extend(array.then_some(Bytes::from_static(b"[")));
         body.push(self.chunks, self.read);
         if self.read < end {
@@ -110,6 +119,8 @@ struct Parts {
     array: bool,
     bytes_left: u64,
     chunks: VecDeque<Bytes>,
+    /// The memory that they take.
+    held: Vec<Held>,
     /// The position up to which it can be read.
     readable: u64,
     /// The position where it ends; a body that cannot be read until there breaks off.
@@ -121,7 +132,7 @@ struct Parts {
 enum Rest {
     None,
     Idle(Box<Reader>),
-    Reading(BoxFuture<'static, (Box<Reader>, Result<Slice, Error>)>),
+    Reading(BoxFuture<'static, (Box<Reader>, Result<(Slice, Held), Error>)>),
 }
 
 impl Parts {
@@ -139,20 +150,26 @@ impl Parts {
     /// Reads until there is a chunk, or nothing is left.
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
-            if let Some(chunk) = self.chunks.pop_front() {
+            if let Some(mut chunk) = self.chunks.pop_front() {
+                if chunk.len() > PIECE_BYTES {
+                    self.chunks.push_front(chunk.split_off(PIECE_BYTES));
+                }
                 return Poll::Ready(Some(Ok(chunk)));
             }
             match std::mem::replace(&mut self.rest, Rest::None) {
                 Rest::None => return Poll::Ready(None),
                 Rest::Idle(mut reader) => {
+                    // They were taken.
+                    self.held.clear();
                     let (readable, end) = (self.readable, self.end);
                     self.rest = Rest::Reading(Box::pin(async move {
                         let slice = match reader.position() < readable {
-                            true => reader.take_until((readable, false), PART_BYTES_MAX).await,
+                            true => reader.take_held((readable, false), PART_BYTES_MAX, Encoded::No).await,
                             false => {
                                 // Lets the connection send what was read before: an error discards what it holds.
                                 tokio::task::yield_now().await;
-                                reader.take_until((end, false), PART_BYTES_MAX).await.and_then(|_| Err(broken_off()))
+                                let read = reader.take_until((end, false), PART_BYTES_MAX).await;
+                                read.and_then(|_| Err(broken_off()))
                             }
                         };
                         (reader, slice)
@@ -164,7 +181,8 @@ impl Parts {
                         return Poll::Pending;
                     };
                     match slice {
-                        Ok(slice) => {
+                        Ok((slice, held)) => {
+                            self.held.push(held);
                             let position = slice.next.position();
                             self.push(slice.chunks, position);
                             if position < self.end {

@@ -12,13 +12,18 @@ use tokio::time::{Instant, Sleep};
 
 use super::answers::{Failure, set};
 use super::caching;
+use super::content::PIECE_BYTES;
 use crate::http::sse;
 use crate::streams::error::Error;
 use crate::streams::event_cache::{CachedEvents, EventKey};
 use crate::streams::metrics::LiveReader;
-use crate::streams::reader::{Reader, Slice};
+use crate::streams::read_budget::Held;
+use crate::streams::reader::{Encoded, Reader, Slice};
 use crate::streams::service::Streams;
 use crate::streams::wire::{Control, Following, Form, control_event, data_event, header, joined, text_until};
+
+/// First events that are joined with what precedes them.
+const JOINED_BYTES_MAX: usize = 64 * 1024;
 
 /// Follows the stream from the reader's position on, until the stream ends, the connection has lasted long enough, or the
 /// server shuts down. The last event always has the offset to continue at. Errors: the first content cannot be read.
@@ -37,6 +42,7 @@ pub(super) async fn follow(
         reader,
         client_cursor,
         waiting: Bytes::new(),
+        held: None,
         next: Next::Read,
     };
     let first = match follower.batch().await? {
@@ -46,14 +52,21 @@ pub(super) async fn follow(
             follower.batch().await?.expect("base64 can hold everything")
         }
     };
-    let first = Bytes::from([sse::RETRY, &first].concat());
     let form = follower.form;
-    let mut response = sse::respond(stream::unfold((Some(first), follower), |(first, mut follower)| async move {
-        let events = match first {
+    // The last one is sent first; a long one is not copied.
+    let first = match first.len() <= JOINED_BYTES_MAX {
+        true => vec![Bytes::from([sse::RETRY, &first].concat())],
+        false => vec![first, Bytes::from_static(sse::RETRY)],
+    };
+    let mut response = sse::respond(stream::unfold((first, follower), |(mut first, mut follower)| async move {
+        let mut events = match first.pop() {
             Some(first) => first,
             None => follower.next().await?,
         };
-        Some((events, (None, follower)))
+        if events.len() > PIECE_BYTES {
+            first.push(events.split_off(PIECE_BYTES));
+        }
+        Some((events, (first, follower)))
     }));
     if form == Form::Base64 {
         set(response.headers_mut(), &header::DATA_ENCODING, "base64");
@@ -82,6 +95,8 @@ struct Follower {
     timer: Pin<Box<Sleep>>,
     /// The last bytes that were read, if they wait for what follows: a part of a character, or of a line break.
     waiting: Bytes,
+    /// The memory that the last events take.
+    held: Held,
     next: Next,
     _live_reader: LiveReader,
 }
@@ -89,6 +104,8 @@ struct Follower {
 impl Follower {
     /// Returns the next events; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
+        // The connection has taken the last ones.
+        self.held = None;
         match self.next {
             Next::End => return None,
             Next::Wait => self.wait().await,
@@ -151,7 +168,7 @@ impl Follower {
     async fn slice(&mut self) -> Result<Option<Slice>, Error> {
         let bytes_max = self.streams.config().event_bytes_max;
         let start = self.reader.position();
-        let mut slice = self.reader.take(bytes_max).await?;
+        let mut slice = self.take(bytes_max).await?;
         if self.form != Form::Text {
             return Ok(Some(slice));
         }
@@ -166,13 +183,20 @@ impl Follower {
             };
             self.waiting = Bytes::copy_from_slice(&content[until..]);
             if until == 0 && !slice.up_to_date {
-                slice = self.reader.take(bytes_max).await?;
+                slice = self.take(bytes_max).await?;
                 continue;
             }
             slice.chunks = if until == 0 { Vec::new() } else { vec![content.slice(..until)] };
             slice.next = self.reader.offset_before(self.waiting.len());
             return Ok(Some(slice));
         }
+    }
+
+    async fn take(&mut self, bytes_max: usize) -> Result<Slice, Error> {
+        let (_, end, closed) = self.reader.position_and_end()?;
+        let (slice, held) = self.reader.take_held((end, closed), bytes_max, Encoded::Events).await?;
+        self.held = held;
+        Ok(slice)
     }
 
     /// The cursor to send; none at the end of a closed stream.

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::answers::{Failure, answer, set};
 use super::caching::{cache_control, cursor, vary};
+use super::compressing::compressed;
 use super::content::{Content, read_content};
 use super::{events, stream_path};
-use crate::http::access::compress;
 use crate::streams::metrics::LiveReader;
 use crate::streams::reader::Reader;
 use crate::streams::service::Streams;
@@ -32,7 +32,7 @@ pub(super) async fn read(streams: &Streams, request: Request) -> Result<Response
         Live::Events if resumed.is_some() && reader.is_at_closed_end()? => return Ok(over(&reader)),
         Live::Events => return events::follow(streams, reader, call.cursor).await,
     };
-    let mut response = compress(response, headers).await;
+    let mut response = compressed(streams, response, headers).await?;
     if response.headers().contains_key(ETAG) {
         vary(response.headers_mut());
     }

@@ -4,6 +4,7 @@ use super::change::Change;
 use super::content::Content;
 use super::event::Happened;
 use super::ledger::{Ledger, check_length};
+use super::metadata::TEXT_COPIES;
 use super::producing::{self, Sequence};
 use super::refusal::Refusal;
 use super::stream::Stream;
@@ -64,7 +65,7 @@ impl Ledger {
             return Err(Refusal::ContentTypeDiffers { stream, request });
         }
         if let Some(stamp) = &request.producer
-            && let Sequence::Repeated { last_seq } = producing::check(stream.producer(&stamp.id), stamp)?
+            && let Sequence::Repeated { last_seq } = check_producer(stream, stamp)?
         {
             let again = repeated(stream, (stamp.epoch, last_seq));
             self.live_mut(now_ms, path)?.touch(now_ms);
@@ -94,7 +95,8 @@ impl Ledger {
         Ok(Appended { effect, next: stream.next(), closed: stream.is_closed(), producer })
     }
 
-    /// Applies what an accepted request changes besides the content. Errors: [`Refusal::TooManyProducers`].
+    /// Applies what an accepted request changes besides the content. Errors: [`Refusal::TooManyProducers`],
+    /// [`Refusal::MetadataFull`].
     fn apply(
         &mut self,
         now_ms: u64,
@@ -102,13 +104,15 @@ impl Ledger {
         request: &AppendRequest,
         changes: &mut Vec<Change>,
     ) -> Result<(), Refusal> {
-        let limits = self.limits;
-        let stream = self.live_mut(now_ms, path)?;
-        if let Some(stamp) = &request.producer {
-            producing::make_space(stream, &limits, now_ms, &stamp.id)?;
-            producing::accept(stream, stamp, now_ms);
-            changes.push(Change::Producer { path: path.clone(), log: stream.entry.log, id: stamp.id.clone() });
+        let stream = self.live(now_ms, path)?;
+        if let Some(seq) = &request.seq {
+            let before = stream.entry.last_seq.as_ref().map_or(0, |before| before.len());
+            self.check_more(TEXT_COPIES * seq.len().saturating_sub(before) as u64)?;
         }
+        if let Some(stamp) = &request.producer {
+            self.accept_producer(now_ms, path, stamp, changes)?;
+        }
+        let stream = self.live_mut(now_ms, path)?;
         stream.touch(now_ms);
         if let Some(seq) = &request.seq {
             stream.entry.last_seq = Some(seq.clone());
@@ -118,9 +122,39 @@ impl Ledger {
         }
         if request.closed || request.seq.is_some() {
             changes.push(Change::Entry { path: path.clone() });
+            self.count_metadata(path);
         }
         Ok(())
     }
+
+    /// Remembers the request of a producer, for which others may have to be forgotten. Errors: [`Refusal::TooManyProducers`].
+    fn accept_producer(
+        &mut self,
+        now_ms: u64,
+        path: &StreamPath,
+        stamp: &ProducerStamp,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        let (limits, stream) = (self.limits, self.live(now_ms, path)?);
+        let is_new = stream.producer(&stamp.id).is_none();
+        let bytes_max = self.producers_bytes_left(stream);
+        let stream = self.live_mut(now_ms, path)?;
+        let (log, producers) = (stream.entry.log, stream.producers_mut());
+        let mut rows = producers.make_space(&stamp.id, (now_ms, bytes_max), &limits)?;
+        rows.append(&mut producers.accept(stamp, now_ms));
+        changes.extend(rows.into_iter().map(|id| Change::Producer { path: path.clone(), log, id }));
+        if is_new {
+            self.count_metadata(path);
+        }
+        Ok(())
+    }
+}
+
+/// Finds the place of a request in the sequence of its producer. Errors: those of [`producing::check`].
+fn check_producer(stream: &Stream, stamp: &ProducerStamp) -> Result<Sequence, Refusal> {
+    let known = stream.producer(&stamp.id);
+    let forgotten = if known.is_none() { stream.forgotten_epoch(&stamp.id) } else { None };
+    producing::check(known, forgotten, stamp)
 }
 
 /// Answers a request to a closed stream: a repetition of the one that closed it, and closing it again, are accepted.

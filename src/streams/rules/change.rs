@@ -26,6 +26,8 @@ pub(crate) enum Change {
     Happened(Box<LifecycleEvent>),
     /// The value of a key beside the streams has changed; `None` removes it.
     Value { space: KeySpace, key: Bytes, value: Option<Bytes> },
+    /// All keys beside the streams that begin like this were removed.
+    Sweep { space: KeySpace, prefix: Bytes },
 }
 
 /// A space of keys beside the streams.

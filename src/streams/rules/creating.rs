@@ -54,35 +54,24 @@ impl Ledger {
         (content, after_offset): (Content, Option<&AppendAfter>),
         changes: &mut Vec<Change>,
     ) -> Result<Created, Refusal> {
-        self.check_writable(path)?;
-        if let Some(found) = self.streams.get(path) {
-            let expired = !found.entry.deleted && found.has_expired(now_ms);
-            if found.entry.deleted || (expired && found.entry.forks > 0) {
-                return Err(Refusal::NameHeld { path: path.clone() });
-            }
-            if !expired {
-                return match difference(found, request) {
-                    None => Ok(Created::of(found, false)),
-                    Some(difference) => Err(Refusal::Exists { path: path.clone(), difference }),
-                };
-            }
+        if let Some(found) = self.find_created(now_ms, path, request)? {
+            return Ok(found);
         }
         let plan = self.plan(now_ms, request, after_offset)?;
         let record = content.into_record(plan.content_type.kind())?;
         check_length(path, plan.base, record.as_ref())?;
         self.check_capacity(record.as_ref())?;
-        if self.streams_count() >= self.limits.streams_max && !self.streams.contains_key(path) {
-            return Err(Refusal::TooManyStreams { streams_max: self.limits.streams_max });
-        }
+        self.check_count(path)?;
+        let entry = self.entry(now_ms, plan, request.closed);
+        self.check_new(path, &entry)?;
         // A stream of this name that is still here has expired, and was not swept yet.
         self.end(now_ms, path, Happened::Expired, changes);
         if let Some(source) = request.fork.as_ref().and_then(|fork| self.streams.get_mut(&fork.source)) {
             source.entry.forks += 1;
         }
         changes.extend(request.fork.as_ref().map(|fork| Change::Entry { path: fork.source.clone() }));
-        let entry = self.entry(now_ms, plan, request.closed);
         let (tail, forked_at) = (entry.base, entry.origin.as_ref().map_or(Offset::START, |origin| origin.offset()));
-        self.streams.insert(path.clone(), Box::new(Stream::new(entry, tail)));
+        self.insert(path.clone(), Stream::new(entry, tail));
         changes.push(Change::Created { path: path.clone() });
         if let Some(record) = record {
             self.append_record(path, record, changes);
@@ -91,6 +80,49 @@ impl Ledger {
         self.plan_sweep(path, now_ms);
         let stream = self.stream(path).expect("it was just inserted");
         Ok(Created::of(stream, true))
+    }
+
+    /// Checks what does not depend on the content. Errors: those of [`Ledger::create`].
+    pub(crate) fn check_create(&self, now_ms: u64, path: &StreamPath, request: &CreateRequest) -> Result<(), Refusal> {
+        if self.find_created(now_ms, path, request)?.is_some() {
+            return Ok(());
+        }
+        if let Some(fork) = &request.fork {
+            check_type(self.fork_source(now_ms, &fork.source)?, request)?;
+        }
+        self.check_count(path)?;
+        self.check_any_new()
+    }
+
+    /// Returns the stream if it exists with the same configuration. Errors: [`Refusal::ReadOnly`], [`Refusal::NameHeld`],
+    /// [`Refusal::Exists`].
+    fn find_created(
+        &self,
+        now_ms: u64,
+        path: &StreamPath,
+        request: &CreateRequest,
+    ) -> Result<Option<Created>, Refusal> {
+        self.check_writable(path)?;
+        let Some(found) = self.streams.get(path) else { return Ok(None) };
+        let expired = !found.entry.deleted && found.has_expired(now_ms);
+        if found.entry.deleted || (expired && found.entry.forks > 0) {
+            return Err(Refusal::NameHeld { path: path.clone() });
+        }
+        if expired {
+            return Ok(None);
+        }
+        match difference(found, request) {
+            None => Ok(Some(Created::of(found, false))),
+            Some(difference) => Err(Refusal::Exists { path: path.clone(), difference }),
+        }
+    }
+
+    /// Errors: [`Refusal::TooManyStreams`].
+    fn check_count(&self, path: &StreamPath) -> Result<(), Refusal> {
+        match self.streams_count() >= self.limits.streams_max && !self.streams.contains_key(path) {
+            true => Err(Refusal::TooManyStreams { streams_max: self.limits.streams_max }),
+            false => Ok(()),
+        }
     }
 
     fn plan(&self, now_ms: u64, request: &CreateRequest, after_offset: Option<&AppendAfter>) -> Result<Plan, Refusal> {
@@ -104,10 +136,7 @@ impl Ledger {
             });
         };
         let source = self.fork_source(now_ms, &fork.source)?;
-        if let Some(differs) = request.content_type.as_ref().filter(|given| *given != source.content_type()) {
-            let (stream, request) = (source.content_type().as_str().into(), differs.as_str().into());
-            return Err(Refusal::ContentTypeDiffers { stream, request });
-        }
+        check_type(source, request)?;
         let point = self.fork_point(source, fork, after_offset)?;
         let origin = Origin {
             source: fork.source.as_str().to_owned(),
@@ -140,6 +169,17 @@ impl Ledger {
             inherited: plan.inherited,
             forks: 0,
             deleted: false,
+        }
+    }
+}
+
+/// Checks that a fork has the content type of its source. Errors: [`Refusal::ContentTypeDiffers`].
+fn check_type(source: &Stream, request: &CreateRequest) -> Result<(), Refusal> {
+    match request.content_type.as_ref().filter(|given| *given != source.content_type()) {
+        None => Ok(()),
+        Some(differs) => {
+            let (stream, request) = (source.content_type().as_str().into(), differs.as_str().into());
+            Err(Refusal::ContentTypeDiffers { stream, request })
         }
     }
 }

@@ -69,10 +69,12 @@ impl Ledger {
         let mut next = Some(path);
         while let Some(path) = next.take() {
             let Some(stream) = self.streams.remove(&path) else { return };
+            self.paths.remove(&path);
             if let Some(at_ms) = stream.sweep_at_ms {
                 self.sweeps.remove(&(at_ms, path.clone()));
             }
             self.content_bytes -= stream.own_bytes();
+            self.metadata_bytes -= stream.counted_bytes;
             changes.push(Change::Removed { path, log: stream.entry.log });
             let Some(origin) = stream.entry.origin else { return };
             let Ok(source) = StreamPath::stored(&origin.source) else { return };

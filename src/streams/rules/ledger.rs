@@ -1,30 +1,16 @@
 //! The state of all streams.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::change::Change;
 use super::content::Record;
+use super::limits::Limits;
 use super::refusal::Refusal;
 use super::registry_rows::Rows;
 use super::stream::Stream;
 use crate::streams::wire::{Offset, ProducerEntry, StreamEntry, StreamPath};
-
-/// Limits that the rules enforce.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) streams_max: usize,
-    pub(crate) content_bytes_max: u64,
-    pub(crate) producers_max: usize,
-    pub(crate) producer_idle_ms: u64,
-    pub(crate) fork_segments_max: usize,
-    /// True if there is a registry.
-    pub(crate) registry: bool,
-    /// Maximum time for which the registry keeps rows of streams that are gone.
-    pub(crate) registry_gone_ms: u64,
-    /// Maximum bytes of such rows, unless those of existing streams are more.
-    pub(crate) registry_gone_bytes_max: u64,
-}
 
 /// The state of every stream.
 #[derive(Debug)]
@@ -32,10 +18,14 @@ pub(crate) struct Ledger {
     pub(super) limits: Limits,
     /// Boxed, because the map may be half empty.
     pub(super) streams: HashMap<StreamPath, Box<Stream>>,
+    /// Their paths, in order.
+    pub(super) paths: BTreeSet<StreamPath>,
     /// The times at which the sweep looks at streams.
     pub(super) sweeps: BTreeSet<(u64, StreamPath)>,
     /// Content of all streams, including the registry.
     pub(super) content_bytes: u64,
+    /// The bytes that all streams take besides their content.
+    pub(super) metadata_bytes: u64,
     /// The name of the registry.
     pub(super) registry: StreamPath,
     pub(super) rows: Rows,
@@ -46,10 +36,10 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// An empty ledger. `first_log` and `first_era` must be greater than every log and every era that ever existed.
     pub(crate) fn new(limits: Limits, first_log: u64, first_era: u64) -> Self {
-        let (streams, sweeps) = (HashMap::new(), BTreeSet::new());
+        let (streams, paths, sweeps) = (HashMap::new(), BTreeSet::new(), BTreeSet::new());
         let (registry, rows) = (StreamPath::registry(), Rows::default());
         let (next_log, next_era) = (first_log, first_era);
-        Self { limits, streams, sweeps, content_bytes: 0, registry, rows, next_log, next_era }
+        Self { limits, streams, paths, sweeps, content_bytes: 0, metadata_bytes: 0, registry, rows, next_log, next_era }
     }
 
     /// Restores a stream from the store. The last accesses may not have been written, so the stream counts as used until the
@@ -67,13 +57,21 @@ impl Ledger {
         self.rows.restore(&path, &stream.entry);
         stream.sweep_at_ms = stream.next_sweep_ms(now_ms);
         stream.sweep_at_ms.map(|at_ms| self.sweeps.insert((at_ms, path.clone())));
-        self.streams.insert(path, Box::new(stream));
+        self.insert(path, stream);
+    }
+
+    /// Adds a stream, whose path no other one has.
+    pub(super) fn insert(&mut self, path: StreamPath, stream: Stream) {
+        self.paths.insert(path.clone());
+        self.streams.insert(path.clone(), Box::new(stream));
+        self.count_metadata(&path);
     }
 
     /// Restores a producer from the store.
     pub(crate) fn restore_producer(&mut self, path: &StreamPath, id: Arc<str>, entry: ProducerEntry) {
         if let Some(stream) = self.streams.get_mut(path) {
-            stream.producers_mut().insert(id, entry);
+            stream.producers_mut().restore(id, entry);
+            self.count_metadata(path);
         }
     }
 
@@ -85,6 +83,19 @@ impl Ledger {
     /// All streams, in any state and no particular order.
     pub(crate) fn streams(&self) -> impl Iterator<Item = (&StreamPath, &Stream)> {
         self.streams.iter().map(|(path, stream)| (path, &**stream))
+    }
+
+    /// The paths of all streams, in any state, from `first` on and after `after`, in order.
+    pub(crate) fn paths_from<'a>(
+        &'a self,
+        first: &str,
+        after: Option<&StreamPath>,
+    ) -> impl Iterator<Item = &'a StreamPath> + use<'a> {
+        let from = match after.map(StreamPath::as_str).filter(|after| *after >= first) {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(first),
+        };
+        self.paths.range::<str, _>((from, Bound::Unbounded))
     }
 
     /// Skips the numbers of logs below `first_log`.
@@ -158,7 +169,11 @@ impl Ledger {
 
     /// Checks the limit of content. Errors: [`Refusal::Full`].
     pub(super) fn check_capacity(&self, record: Option<&Record>) -> Result<(), Refusal> {
-        let bytes = record.map_or(0, |record| record.len() as u64);
+        self.check_content(record.map_or(0, |record| record.len() as u64))
+    }
+
+    /// Checks that more content fits. Errors: [`Refusal::Full`].
+    pub(crate) fn check_content(&self, bytes: u64) -> Result<(), Refusal> {
         if self.content_bytes + bytes > self.limits.content_bytes_max {
             return Err(Refusal::Full { bytes_max: self.limits.content_bytes_max });
         }

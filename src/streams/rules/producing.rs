@@ -1,8 +1,6 @@
 //! Idempotent producers: their repeated requests take effect once. PROTOCOL "Idempotent producers".
 
-use super::ledger::Limits;
 use super::refusal::Refusal;
-use super::stream::Stream;
 use crate::streams::wire::{ProducerEntry, ProducerStamp};
 
 /// The place of a request in the sequence of its producer.
@@ -14,43 +12,34 @@ pub(super) enum Sequence {
     Repeated { last_seq: u64 },
 }
 
-/// Finds the place of a request in the sequence. Errors: [`Refusal::ProducerFenced`], [`Refusal::EpochBegins`],
-/// [`Refusal::ProducerGap`].
-pub(super) fn check(known: Option<ProducerEntry>, stamp: &ProducerStamp) -> Result<Sequence, Refusal> {
+/// Finds the place of a request in the sequence of a producer with this entry, or with this epoch if it was forgotten. Errors:
+/// [`Refusal::ProducerFenced`], [`Refusal::ProducerForgotten`], [`Refusal::EpochBegins`], [`Refusal::ProducerGap`].
+pub(super) fn check(
+    known: Option<ProducerEntry>,
+    forgotten_epoch: Option<u64>,
+    stamp: &ProducerStamp,
+) -> Result<Sequence, Refusal> {
     let gap = |expected| Err(Refusal::ProducerGap { expected, received: stamp.seq });
+    let begins = || if stamp.seq == 0 { Ok(Sequence::Next) } else { Err(Refusal::EpochBegins { seq: stamp.seq }) };
     let Some(known) = known else {
-        return if stamp.seq == 0 { Ok(Sequence::Next) } else { gap(0) };
+        return match forgotten_epoch {
+            None if stamp.seq == 0 => Ok(Sequence::Next),
+            None => gap(0),
+            Some(current) if stamp.epoch < current => Err(Refusal::ProducerFenced { current }),
+            Some(epoch) if stamp.epoch == epoch => Err(Refusal::ProducerForgotten { epoch }),
+            Some(_) => begins(),
+        };
     };
     if stamp.epoch < known.epoch {
         return Err(Refusal::ProducerFenced { current: known.epoch });
     }
     if stamp.epoch > known.epoch {
-        return if stamp.seq == 0 { Ok(Sequence::Next) } else { Err(Refusal::EpochBegins { seq: stamp.seq }) };
+        return begins();
     }
     if stamp.seq <= known.last_seq {
         return Ok(Sequence::Repeated { last_seq: known.last_seq });
     }
     if stamp.seq == known.last_seq + 1 { Ok(Sequence::Next) } else { gap(known.last_seq + 1) }
-}
-
-/// Makes space for a producer that is new to the stream, by forgetting those that have been idle for long if the limit is
-/// reached. Errors: [`Refusal::TooManyProducers`].
-pub(super) fn make_space(stream: &mut Stream, limits: &Limits, now_ms: u64, id: &str) -> Result<(), Refusal> {
-    let producers = stream.producers_mut();
-    if producers.len() < limits.producers_max || producers.contains_key(id) {
-        return Ok(());
-    }
-    producers.retain(|_, producer| producer.used_ms.saturating_add(limits.producer_idle_ms) > now_ms);
-    match producers.len() < limits.producers_max {
-        true => Ok(()),
-        false => Err(Refusal::TooManyProducers { producers_max: limits.producers_max }),
-    }
-}
-
-/// Remembers an accepted request.
-pub(super) fn accept(stream: &mut Stream, stamp: &ProducerStamp, now_ms: u64) {
-    let entry = ProducerEntry { epoch: stamp.epoch, last_seq: stamp.seq, used_ms: now_ms };
-    stream.producers_mut().insert(stamp.id.clone(), entry);
 }
 
 #[cfg(test)]
@@ -60,7 +49,11 @@ mod tests {
     /// Checks the outcome for (epoch, seq) of a producer at epoch 3, sequence 7.
     fn expect(epoch: u64, seq: u64, expected: Result<Sequence, Refusal>) {
         let known = ProducerEntry { epoch: 3, last_seq: 7, used_ms: 0 };
-        assert_eq!(check(Some(known), &ProducerStamp { id: "p".into(), epoch, seq }), expected, "({epoch}, {seq})");
+        assert_eq!(
+            check(Some(known), None, &ProducerStamp { id: "p".into(), epoch, seq }),
+            expected,
+            "({epoch}, {seq})"
+        );
     }
 
     #[test]
@@ -85,8 +78,19 @@ mod tests {
 
     #[test]
     fn an_unknown_producer_begins_at_0_in_any_epoch() {
-        let first = |epoch, seq| check(None, &ProducerStamp { id: "p".into(), epoch, seq });
+        let first = |epoch, seq| check(None, None, &ProducerStamp { id: "p".into(), epoch, seq });
         assert_eq!(first(5, 0), Ok(Sequence::Next));
         assert_eq!(first(0, 2), Err(Refusal::ProducerGap { expected: 0, received: 2 }));
+    }
+
+    #[test]
+    fn a_forgotten_producer_begins_a_new_epoch() {
+        let sent = |epoch, seq| check(None, Some(3), &ProducerStamp { id: "p".into(), epoch, seq });
+        for seq in [0, 8] {
+            assert_eq!(sent(3, seq), Err(Refusal::ProducerForgotten { epoch: 3 }), "it may be a repetition");
+        }
+        assert_eq!(sent(2, 0), Err(Refusal::ProducerFenced { current: 3 }));
+        assert_eq!(sent(4, 0), Ok(Sequence::Next));
+        assert_eq!(sent(4, 1), Err(Refusal::EpochBegins { seq: 1 }));
     }
 }

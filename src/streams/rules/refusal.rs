@@ -79,6 +79,16 @@ pub enum Refusal {
         /// The current epoch.
         current: u64,
     },
+    /// The stream has forgotten the producer, and cannot know if it has this request already.
+    #[error(
+        "the stream has forgotten this producer of epoch {epoch}, because many others came after its last request, and cannot \
+         know if it has this one already: look at the end of the stream, and begin epoch {} with Producer-Seq 0",
+        epoch + 1
+    )]
+    ProducerForgotten {
+        /// The epoch of the producer.
+        epoch: u64,
+    },
     /// A new epoch begins with another number than 0.
     #[error("a new epoch begins with Producer-Seq 0, not {seq}")]
     EpochBegins {
@@ -145,11 +155,25 @@ pub enum Refusal {
         /// The limit.
         streams_max: usize,
     },
-    /// The stream has too many producers.
-    #[error("the stream has too many producers: the limit is {producers_max}")]
+    /// The streams have too much besides their content: names, types, producers.
+    #[error(
+        "names, types and producers of all streams have reached the limit of {bytes_max} bytes (streams.metadata_bytes_max): \
+         nothing can be created until streams are deleted"
+    )]
+    MetadataFull {
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// The stream has too many producers, and has forgotten as many as it can.
+    #[error(
+        "the stream has too many new producers: the limit is {producers_max}, and {bytes_max} bytes; try again later, or send \
+         without a producer"
+    )]
     TooManyProducers {
         /// The limit.
         producers_max: usize,
+        /// The limit of their bytes.
+        bytes_max: u64,
     },
     /// Offsets cannot express a longer stream.
     #[error("the stream {path} has reached the maximum length of a stream")]

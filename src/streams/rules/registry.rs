@@ -68,14 +68,12 @@ impl Ledger {
 
     /// Creates the registry with a row for each stream that exists, in records of some length.
     fn list_streams(&mut self, now_ms: u64, changes: &mut Vec<Change>) {
-        let live = self.streams.iter().filter(|(_, stream)| !stream.entry.deleted);
-        let mut live: Vec<StreamPath> = live.map(|(path, _)| path.clone()).collect();
-        live.sort();
+        let live: Vec<StreamPath> = self.paths.iter().cloned().collect();
         self.begin_registry(now_ms, changes);
         let registry = self.registry.clone();
         let mut rows = BytesMut::new();
         for path in &live {
-            let Some(stream) = self.streams.get(path) else { continue };
+            let Some(stream) = self.streams.get(path).filter(|stream| !stream.entry.deleted) else { continue };
             self.rows.count(Row::Insert, path, &stream.entry);
             rows.extend_from_slice(&registry_record(Row::Insert, path, &stream.entry, now_ms));
             if rows.len() >= RECORD_BYTES {
@@ -93,7 +91,7 @@ impl Ledger {
         self.rows = Rows::default();
         self.rows.count(Row::Insert, &registry, &own);
         changes.push(since_change(0));
-        self.streams.insert(registry.clone(), Box::new(Stream::new(own.clone(), 0)));
+        self.insert(registry.clone(), Stream::new(own.clone(), 0));
         changes.push(Change::Created { path: registry.clone() });
         self.append_record(&registry, registry_record(Row::Insert, &registry, &own, now_ms).into(), changes);
     }

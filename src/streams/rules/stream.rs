@@ -1,11 +1,7 @@
 //! The state of one stream.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
+use super::producers::Producers;
 use crate::streams::wire::{ContentType, Layout, Lifetime, Offset, ProducerEntry, StreamEntry};
-
-pub(super) type Producers = HashMap<Arc<str>, ProducerEntry>;
 
 /// A stream, including changes that are decided and not yet durable.
 #[derive(Debug, Clone)]
@@ -15,6 +11,8 @@ pub(crate) struct Stream {
     pub(crate) tail: u64,
     /// `None` until there is one: nearly all streams have none.
     producers: Option<Box<Producers>>,
+    /// The bytes that it counts for besides its content.
+    pub(super) counted_bytes: u64,
     /// Readers that follow it; as long as there are any, it is in use.
     pub(super) followers: u32,
     /// The time of the last access that was written to the store.
@@ -26,7 +24,7 @@ pub(crate) struct Stream {
 impl Stream {
     pub(super) fn new(entry: StreamEntry, tail: u64) -> Self {
         let access_written_ms = entry.accessed_ms;
-        Self { entry, tail, producers: None, followers: 0, access_written_ms, sweep_at_ms: None }
+        Self { entry, tail, producers: None, counted_bytes: 0, followers: 0, access_written_ms, sweep_at_ms: None }
     }
 
     pub(crate) fn content_type(&self) -> &ContentType {
@@ -43,8 +41,23 @@ impl Stream {
     }
 
     /// The entry of a producer.
-    pub(crate) fn producer(&self, id: &str) -> Option<ProducerEntry> {
-        self.producers.as_ref()?.get(id).copied()
+    pub(super) fn producer(&self, id: &str) -> Option<ProducerEntry> {
+        self.producers.as_ref()?.get(id)
+    }
+
+    /// The epoch of a producer that was forgotten to make space for others.
+    pub(super) fn forgotten_epoch(&self, id: &str) -> Option<u64> {
+        self.producers.as_ref()?.forgotten_epoch(id)
+    }
+
+    /// The entry that the store keeps under the id of a producer, or of the mark of one that was forgotten.
+    pub(crate) fn producer_row(&self, id: &str) -> Option<ProducerEntry> {
+        self.producers.as_ref()?.row(id)
+    }
+
+    /// Approximate bytes of its producers.
+    pub(super) fn producers_bytes(&self) -> u64 {
+        self.producers.as_ref().map_or(0, |producers| producers.bytes())
     }
 
     pub(super) fn producers_mut(&mut self) -> &mut Producers {

@@ -94,7 +94,9 @@ fn refusal_code(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::Offset { .. } => (StatusCode::CONFLICT, "INVALID_OFFSET"),
         Refusal::Claimed { .. } => (StatusCode::CONFLICT, "ALREADY_CLAIMED"),
         Refusal::NothingPending => (StatusCode::CONFLICT, "NO_PENDING_WORK"),
-        Refusal::TooMany { .. } | Refusal::TooManyLinks { .. } => (StatusCode::INSUFFICIENT_STORAGE, "FULL"),
+        Refusal::TooMany { .. } | Refusal::TooManyLinks { .. } | Refusal::TooManyPatterns { .. } => {
+            (StatusCode::INSUFFICIENT_STORAGE, "FULL")
+        }
     }
 }
 

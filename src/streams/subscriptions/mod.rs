@@ -15,8 +15,11 @@
 //! streams' own writer before anything acts on them. The pending state is never stored: it follows from the tails of the
 //! streams and the acknowledged offsets, so a crash between an append and its wake loses no wake.
 //!
-//! **Links.** A stream that exists when it is linked counts as read; one created later counts as unread from its first
-//! byte. Deleting a stream drops its acknowledged offset; a new stream of the same name starts from the beginning.
+//! **Links.** A stream that exists when a subscription begins to follow it counts as read; one created later counts as unread
+//! from its first byte. A stream that only the pattern matches has a link as long as it has something unread: the append
+//! makes it, in the same commit, and the acknowledgement removes it. So creating a subscription looks at no stream, and what
+//! it costs is bounded by what it has not read. Deleting a stream drops its acknowledged offset; a new stream of the same name
+//! starts from the beginning.
 //!
 //! **Wake streams wake nobody.** While a subscription uses a stream as its `wake_stream`, no pattern matches that stream,
 //! not even `**`: its events would cause more events endlessly. A subscription that should be woken by one names it in
@@ -24,6 +27,7 @@
 
 mod error;
 mod keys;
+mod observer;
 mod recovery;
 pub(super) mod routes;
 mod rules;
@@ -31,10 +35,9 @@ mod runner;
 mod service;
 #[cfg(test)]
 mod tests;
-mod update_queue;
 mod webhook_client;
 mod wire;
 
+pub(super) use observer::Observer;
 pub(super) use service::{RecoveredSubscriptions, SubscriptionService};
-pub(super) use update_queue::UpdateQueue;
 pub(super) use webhook_client::{HttpWebhookClient, WebhookClient};

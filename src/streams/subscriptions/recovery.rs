@@ -33,7 +33,7 @@ pub(super) fn recover(
         let (id, entry) = SubscriptionEntry::read(key, value)?;
         // Newer streams are recognized by a larger log id, even if the clock that numbers them was set back.
         ledger.skip_logs(entry.since_log);
-        set.restore(now_ms, id, entry);
+        set.restore((now_ms, ledger), id, entry);
         Ok(())
     })?;
     each(store, table_of(KeySpace::SubscriptionLinks), |key, value| {
@@ -50,6 +50,7 @@ fn limits(config: &Config) -> SubscriptionLimits {
     SubscriptionLimits {
         subscriptions_max: config.subscriptions_max,
         links_max: config.subscriptions_links_max,
+        bytes_max: config.subscriptions_bytes_max,
         wake_streams_max: config.subscriptions_wake_streams_max,
         token_ttl_ms: config.subscriptions_token_ttl_ms,
         retry_wait_max_ms: config.subscriptions_retry_wait_max_ms,

@@ -18,7 +18,7 @@ use super::error::Error;
 use super::rules::{AckEndpoint, Refusal};
 use super::service::SubscriptionService;
 use super::wire::{
-    SubscriptionId, parse_acknowledgement, parse_claim, parse_links, parse_release, parse_terms, parse_url_stream,
+    Page, SubscriptionId, parse_acknowledgement, parse_claim, parse_links, parse_release, parse_terms, parse_url_stream,
 };
 use crate::http::access::{Original, TrustedProxies, bearer_token};
 use crate::http::{self, Limits, read_body};
@@ -88,8 +88,9 @@ async fn show(
     request: Request<Body>,
 ) -> Result<Response, Error> {
     let id = existing_id(&id)?;
+    let page = Page::parse(request.uri().query().unwrap_or_default())?;
     let base = handlers.base(&original, &request);
-    Ok(Json(handlers.service()?.get(&id, &base).await?).into_response())
+    Ok(Json(handlers.service()?.get(&id, &page, &base).await?).into_response())
 }
 
 async fn remove(State(handlers): State<Handlers>, Path(id): Path<String>) -> Result<StatusCode, Error> {

@@ -62,8 +62,7 @@ impl SubscriptionService {
         loop {
             let (capacity, now_ms) = (self.capacity(calls), self.writer.clock.now_ms());
             let (due, keys_due) = {
-                let mut set = lock(&self.set);
-                self.catch_up(&mut set);
+                let set = lock(&self.set);
                 let keys_due = !set.is_empty() && set.keys.rotation_due_ms() <= now_ms;
                 (set.due_ms(capacity).is_some_and(|at_ms| at_ms <= now_ms), keys_due)
             };
@@ -75,7 +74,6 @@ impl SubscriptionService {
             }
             let attempts = self.writer.submit(|ledger, now_ms, changes| {
                 let mut set = lock(&self.set);
-                self.catch_up(&mut set);
                 Ok(set.run_due(ledger, (now_ms, random(), capacity), changes))
             });
             for attempt in attempts.await? {
@@ -102,11 +100,10 @@ impl SubscriptionService {
             }
         }
         loop {
-            let written = self.writer.submit(|_, now_ms, changes| {
+            let written = self.writer.submit(|ledger, now_ms, changes| {
                 let mut set = lock(&self.set);
-                self.catch_up(&mut set);
                 set.flush(changes);
-                set.record_outcome(&attempt, &outcome, (now_ms, random()), changes);
+                set.record_outcome(ledger, &attempt, &outcome, (now_ms, random()), changes);
                 Ok(())
             });
             match written.await {
@@ -120,7 +117,7 @@ impl SubscriptionService {
         self.deliveries_max.saturating_sub(calls.len())
     }
 
-    /// Waits until something is due or a stream update arrives. Cancel-safe.
+    /// Waits until something is due or a decision makes something due. Cancel-safe.
     async fn wait_until_due(&self, capacity: usize) {
         let at_ms = {
             let set = lock(&self.set);
@@ -138,7 +135,7 @@ impl SubscriptionService {
         };
         tokio::select! {
             () = due => {}
-            () = self.writer.subscription_updates().changed() => {}
+            () = self.observer.changed() => {}
         }
     }
 }

@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use super::error::Error;
 use super::keys;
+use super::observer::Observer;
 use super::recovery::recover;
 use super::rules::{AckEndpoint, NewSubscription, Refusal, SubscriptionSet};
 use super::webhook_client::WebhookClient;
-use super::wire::{Acknowledgement, Claim, Delivery, Release, SubscriptionId, Terms};
+use super::wire::{Acknowledgement, Claim, Delivery, Page, Release, SubscriptionId, Terms};
 use crate::store::Store;
 use crate::streams;
 use crate::streams::config::Config;
@@ -23,7 +24,7 @@ use crate::sync::lock;
 
 /// Subscriptions read from the store, before the writer starts.
 pub(in crate::streams) struct RecoveredSubscriptions {
-    set: SubscriptionSet,
+    observer: Arc<Observer>,
 }
 
 /// The handle of all subscriptions. Cheap to clone.
@@ -32,6 +33,7 @@ pub(in crate::streams) struct SubscriptionService {
     pub(super) writer: Arc<Writer>,
     /// Locked inside of the writer's lock where both are needed, never across an await.
     pub(super) set: Arc<Mutex<SubscriptionSet>>,
+    pub(super) observer: Arc<Observer>,
     pub(super) webhook_client: Arc<dyn WebhookClient>,
     pub(super) webhooks: Webhooks,
     pub(super) deliveries_max: usize,
@@ -46,21 +48,25 @@ impl RecoveredSubscriptions {
         ledger: &mut Ledger,
         now_ms: u64,
     ) -> Result<Self, streams::Error> {
-        Ok(Self { set: recover(store, config, ledger, now_ms)? })
+        let set = recover(store, config, ledger, now_ms)?;
+        Ok(Self { observer: Arc::new(Observer::new(set)) })
     }
 
-    /// Connects the subscriptions to the writer. Call it before anything is written.
+    /// Returns the observer that the writer shows its decisions.
+    pub(in crate::streams) fn observer(&self) -> Arc<Observer> {
+        Arc::clone(&self.observer)
+    }
+
+    /// Connects the subscriptions to the writer, which has their observer.
     pub(in crate::streams) fn start(
         self,
         writer: Arc<Writer>,
         config: &Config,
         (webhook_client, webhooks): (Arc<dyn WebhookClient>, Webhooks),
     ) -> SubscriptionService {
-        if !self.set.is_empty() {
-            writer.subscription_updates().enable();
-        }
-        let deliveries_max = config.subscriptions_deliveries_max;
-        SubscriptionService { writer, set: Arc::new(Mutex::new(self.set)), webhook_client, webhooks, deliveries_max }
+        let (observer, deliveries_max) = (self.observer, config.subscriptions_deliveries_max);
+        let set = Arc::clone(observer.set());
+        SubscriptionService { writer, set, observer, webhook_client, webhooks, deliveries_max }
     }
 }
 
@@ -78,7 +84,7 @@ impl SubscriptionService {
         self.rotate_keys().await?;
         let (view, created) = self
             .decide(|set, ledger, now_ms, changes| {
-                self.writer.subscription_updates().enable();
+                self.observer.enable();
                 set.create((now_ms, ledger), id, subscription, changes)
             })
             .await?;
@@ -88,15 +94,16 @@ impl SubscriptionService {
         Ok((view.to_json(base), created))
     }
 
-    /// Returns a subscription as clients see it. Errors: [`Error::Refused`], those of [`SubscriptionService::decide`].
-    pub(super) async fn get(&self, id: &SubscriptionId, base: &str) -> Result<Value, Error> {
-        Ok(self.decide(|set, _, _, _| set.view(id)).await?.to_json(base))
+    /// Returns a subscription as clients see it, with one page of its streams. Errors: [`Error::Refused`], those of
+    /// [`SubscriptionService::decide`].
+    pub(super) async fn get(&self, id: &SubscriptionId, page: &Page, base: &str) -> Result<Value, Error> {
+        Ok(self.decide(|set, ledger, _, _| set.view(ledger, id, page)).await?.to_json(base))
     }
 
     /// Deletes a subscription, if it exists. Errors: those of [`SubscriptionService::decide`].
     pub(super) async fn delete(&self, id: &SubscriptionId) -> Result<(), Error> {
-        let delete = |set: &mut SubscriptionSet, _: &mut Ledger, _, changes: &mut Vec<Change>| {
-            set.delete(id, changes);
+        let delete = |set: &mut SubscriptionSet, ledger: &mut Ledger, _, changes: &mut Vec<Change>| {
+            set.delete(ledger, id, changes);
             Ok(())
         };
         self.decide(delete).await
@@ -110,12 +117,13 @@ impl SubscriptionService {
 
     /// Removes a link made by name. Errors: [`Error::Refused`], those of [`SubscriptionService::decide`].
     pub(super) async fn remove_link(&self, id: &SubscriptionId, path: &StreamPath) -> Result<(), Error> {
-        self.decide(|set, _, _, changes| set.remove_link(id, path, changes)).await
+        self.decide(|set, ledger, _, changes| set.remove_link(ledger, id, path, changes)).await
     }
 
     /// Leases the current wake to a worker. Errors: [`Error::Refused`], those of [`SubscriptionService::decide`].
     pub(super) async fn claim(&self, id: &SubscriptionId, claim: Claim) -> Result<Value, Error> {
-        Ok(self.decide(|set, _, now_ms, changes| set.claim(now_ms, id, claim, changes)).await?.to_json())
+        let claimed = self.decide(|set, ledger, now_ms, changes| set.claim((now_ms, ledger), id, claim, changes));
+        Ok(claimed.await?.to_json())
     }
 
     /// Acknowledges offsets. Errors: [`Error::Refused`], those of [`SubscriptionService::decide`].
@@ -166,33 +174,20 @@ impl SubscriptionService {
         Ok(self.writer.reserve(0).map(drop)?)
     }
 
-    /// Applies all queued stream updates, then runs `rule`, and returns once its changes are committed.
-    /// Errors: [`Error::Refused`]; [`streams::Error::Busy`] and [`streams::Error::StoreFailed`]. Not cancel-safe.
+    /// Runs `rule`, and returns once its changes are committed. Errors: [`Error::Refused`]; [`streams::Error::Busy`] and
+    /// [`streams::Error::StoreFailed`]. Not cancel-safe.
     pub(super) async fn decide<A>(
         &self,
         rule: impl FnOnce(&mut SubscriptionSet, &mut Ledger, u64, &mut Vec<Change>) -> Result<A, Refusal>,
     ) -> Result<A, Error> {
         let decided = self.writer.submit(|ledger, now_ms, changes| {
             let mut set = lock(&self.set);
-            self.catch_up(&mut set);
             set.flush(changes);
             Ok(rule(&mut set, ledger, now_ms, changes))
         });
         let answer = decided.await?;
         // The decision may have made something due earlier.
-        self.writer.subscription_updates().wake();
+        self.observer.wake();
         Ok(answer?)
-    }
-
-    /// Applies the stream updates queued since the last call.
-    pub(super) fn catch_up(&self, set: &mut SubscriptionSet) {
-        let updates = self.writer.subscription_updates().take();
-        let skipped: usize = updates.into_iter().map(|(path, update)| set.apply_update(&path, update)).sum();
-        if skipped > 0 {
-            tracing::warn!(
-                skipped,
-                "streams were not linked: their subscriptions have reached streams.subscriptions_links_max links"
-            );
-        }
     }
 }

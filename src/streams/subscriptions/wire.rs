@@ -3,14 +3,16 @@
 mod entry;
 mod id;
 mod invalid;
+mod page;
 mod pattern;
 mod request;
 mod token;
 mod view;
 
-pub(crate) use entry::{KeyEntry, LinkEntry, SubscriptionEntry, WakeState, link_key, link_of};
+pub(crate) use entry::{KeyEntry, LinkEntry, SubscriptionEntry, WakeState, link_key, link_of, links_prefix};
 pub(crate) use id::{IdError, SubscriptionId};
 pub(crate) use invalid::InvalidRequest;
+pub(crate) use page::Page;
 pub(crate) use pattern::{Pattern, Segment};
 pub(crate) use request::{
     Acknowledgement, Claim, Delivery, Release, Terms, is_done, parse_acknowledgement, parse_claim, parse_links,

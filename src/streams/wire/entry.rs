@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use ring::digest;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::content_type::ContentType;
@@ -155,6 +156,26 @@ pub(crate) fn producer_key(log: u64, id: &str) -> Bytes {
     key.freeze()
 }
 
+/// The first character of the id under which the store keeps the mark of a forgotten producer. No header can have it.
+const FORGOTTEN: char = '\0';
+
+/// The mark of a producer, which stays when it is forgotten: the beginning of the SHA-256 of its id.
+pub(crate) fn mark_of(id: &str) -> u64 {
+    let hash = digest::digest(&digest::SHA256, id.as_bytes());
+    let first = hash.as_ref().first_chunk().expect("a SHA-256 has 32 bytes");
+    u64::from_be_bytes(*first)
+}
+
+/// The id under which the store keeps the mark of a forgotten producer, in the form of a producer.
+pub(crate) fn forgotten_id(mark: u64) -> Arc<str> {
+    format!("{FORGOTTEN}{mark:016x}").into()
+}
+
+/// The mark in such an id; `None` for the id of a producer.
+pub(crate) fn forgotten_mark(id: &str) -> Option<u64> {
+    u64::from_str_radix(id.strip_prefix(FORGOTTEN)?, 16).ok()
+}
+
 /// The prefix of the keys of all producers of a stream.
 pub(crate) fn producers_of(log: u64) -> Bytes {
     Bytes::copy_from_slice(&log.to_be_bytes())
@@ -242,6 +263,12 @@ mod tests {
             prop_assert_eq!(log_of_producer_key(&key), Ok((log, id.as_str())));
             prop_assert!(key.starts_with(&producers_of(log)));
             prop_assert!(log_of_producer_key(&key[..7]).is_err());
+        }
+
+        #[test]
+        fn the_mark_of_a_forgotten_producer_is_read_back(mark: u64, id in "[ -~]{1,20}") {
+            prop_assert_eq!(forgotten_mark(&forgotten_id(mark)), Some(mark));
+            prop_assert_eq!(forgotten_mark(&id), None);
         }
 
         #[test]

@@ -5,6 +5,9 @@ use percent_encoding::percent_decode_str;
 use super::headers::RequestError;
 use super::offset::Offset;
 
+/// Maximum length of a cursor, which is a number, in bytes.
+const CURSOR_BYTES_MAX: usize = 20;
+
 /// The position where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
@@ -58,7 +61,9 @@ impl ReadRequest {
                 Offset::parse(text).ok_or_else(|| wrong("offset", text, "-1, now, or an offset of the stream"))?,
             ),
         };
-        Ok(Self { from, live, cursor: parameter(query, "cursor").unwrap_or_default() })
+        // A longer one is not from this server.
+        let cursor = parameter(query, "cursor").unwrap_or_default().filter(|cursor| cursor.len() <= CURSOR_BYTES_MAX);
+        Ok(Self { from, live, cursor })
     }
 }
 

@@ -124,6 +124,8 @@ impl Name {
             Self::Exorelay | Self::ExorelayDisk => {
                 let mut command = Command::new(programs.path(&programs.exorelay, "exorelay")?);
                 command.args(["streams", "--listen", "127.0.0.1:0", "--store"]);
+                // The default is for a tenth of the streams that are measured.
+                command.env("EXORELAY__STREAMS__METADATA_BYTES_MAX", "17179869184");
                 match self.keeps() {
                     Keeps::Memory => command.arg("memory"),
                     Keeps::Disk => command

@@ -41,9 +41,21 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     ("streams.disk_cache_bytes_max", "Maximum memory for the disk store's read cache."),
     ("streams.waiting_bytes_max", "Maximum content waiting to be written; more is refused as busy."),
+    (
+        "streams.reading_bytes_max",
+        "Maximum content, read from the disk or encoded as events, that readers have not taken yet; more readers wait, then get 503.",
+    ),
     ("streams.streams_max", "Maximum number of streams; more are refused with 507."),
-    ("streams.producers_max", "Maximum producers to remember per stream; more are refused as busy."),
-    ("streams.producer_idle_ms", "Minimum time for which an idle producer is remembered."),
+    (
+        "streams.metadata_bytes_max",
+        "Maximum bytes of names, content types, lifetimes, producers and registry rows of all streams. Beyond it, creating a stream is refused with 507; everything else goes on.",
+    ),
+    (
+        "streams.producers_max",
+        "Maximum producers to remember per stream. Then the least recently used make space; one that comes back is refused with 403 until it begins a new epoch.",
+    ),
+    ("streams.producers_bytes_max", "Maximum bytes of the producers to remember per stream."),
+    ("streams.producer_idle_ms", "Time after which an idle producer makes space without a trace."),
     ("streams.fork_segments_max", "Maximum streams that a fork shares content with; deeper forks are refused."),
     ("streams.registry", "Maintain the stream `__registry__`, which lists all streams. If it is false, it is removed."),
     (
@@ -61,8 +73,9 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("streams.subscriptions_max", "Maximum number of subscriptions; more are refused with 507."),
     (
         "streams.subscriptions_links_max",
-        "Maximum streams linked to one subscription. Linking more is refused with 507; further streams that match its pattern are not linked, which is logged.",
+        "Maximum links of all subscriptions together: streams that they name, and streams with something unread. Half of it is shared out evenly. Naming more is refused with 507; unread streams beyond it are not announced, which is logged.",
     ),
+    ("streams.subscriptions_bytes_max", "Maximum bytes of all subscriptions with their links, shared out likewise."),
     (
         "streams.subscriptions_wake_streams_max",
         "Maximum streams listed in one wake, those with pending data first; the rest are in the next wake.",

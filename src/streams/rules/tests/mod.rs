@@ -3,4 +3,4 @@
 mod against_model;
 mod model;
 mod registry;
-mod stage;
+pub(super) mod stage;

@@ -26,6 +26,8 @@ pub(super) struct Naive {
     closed_by: Option<ProducerStamp>,
     last_seq: Option<String>,
     producers: BTreeMap<String, (u64, u64, u64)>,
+    /// Epochs of producers that made space for others.
+    forgotten: BTreeMap<String, u64>,
     pub(super) forked: Option<(String, usize, u64)>,
     pub(super) deleted: bool,
     followers: usize,
@@ -222,8 +224,11 @@ impl Model {
         if !body.is_empty() && request.content_type.as_ref() != Some(&found.content_type) {
             return Err(409);
         }
-        if let Some(ProducerStamp { epoch, seq, .. }) = request.producer {
+        if let Some(ProducerStamp { id, epoch, seq }) = &request.producer {
+            let (epoch, seq) = (*epoch, *seq);
             match known {
+                None if found.forgotten.get(&**id).is_some_and(|known| epoch <= *known) => return Err(403),
+                None if found.forgotten.contains_key(&**id) && seq > 0 => return Err(400),
                 Some((known, ..)) if epoch < known => return Err(403),
                 Some((known, ..)) if epoch > known && seq != 0 => return Err(400),
                 Some((known, last, _)) if epoch == known && seq <= last => return self.used(path).map(|_| (204, tail)),
@@ -245,7 +250,7 @@ impl Model {
         let stream = self.stream(path);
         stream.used_ms = now_ms;
         stream.append(&bytes);
-        stream.apply(request, now_ms)?;
+        stream.apply(request, now_ms);
         let (status, tail) =
             (if request.producer.is_some() && !bytes.is_empty() { 200 } else { 204 }, stream.content.len());
         let closed = stream.closed.then(|| row(now_ms, "update", path, stream, ""));
@@ -270,6 +275,7 @@ impl Naive {
             closed_by: None,
             last_seq: None,
             producers: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             forked: None,
             deleted: false,
             followers: 0,
@@ -355,14 +361,19 @@ impl Naive {
         }
     }
 
-    fn apply(&mut self, request: &AppendRequest, now_ms: u64) -> Result<(), Refused> {
+    fn apply(&mut self, request: &AppendRequest, now_ms: u64) {
         if let Some(ProducerStamp { id, epoch, seq }) = &request.producer {
             if !self.producers.contains_key(&**id) && self.producers.len() >= LIMITS.producers_max {
-                self.producers.retain(|_, (.., used_ms)| *used_ms + LIMITS.producer_idle_ms > now_ms);
-                if self.producers.len() >= LIMITS.producers_max {
-                    return Err(503);
+                let age = |(id, (_, seq, used_ms)): &(&String, &(u64, u64, u64))| {
+                    (used_ms + if *seq == 0 { 0 } else { 3_600_000 }, (*id).clone())
+                };
+                let oldest = self.producers.iter().min_by_key(age).map(|(id, _)| id.clone()).expect("it is full");
+                let (epoch, _, used_ms) = self.producers.remove(&oldest).expect("it was just found");
+                if used_ms + LIMITS.producer_idle_ms > now_ms {
+                    self.forgotten.insert(oldest, epoch);
                 }
             }
+            self.forgotten.remove(&**id);
             self.producers.insert(id.to_string(), (*epoch, *seq, now_ms));
         }
         if let Some(seq) = &request.seq {
@@ -371,7 +382,6 @@ impl Naive {
         if request.closed {
             (self.closed, self.closed_by) = (true, request.producer.clone());
         }
-        Ok(())
     }
 }
 

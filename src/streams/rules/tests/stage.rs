@@ -28,10 +28,13 @@ pub(super) enum Command {
 /// The outcome of a command: a status, and the end of the stream if there is one.
 pub(super) type Outcome = (u16, Option<u64>);
 
-pub(super) const LIMITS: Limits = Limits {
+pub(in crate::streams::rules) const LIMITS: Limits = Limits {
     streams_max: 4,
     content_bytes_max: 4_000,
+    metadata_bytes_max: u64::MAX / 2,
     producers_max: 2,
+    producers_bytes_max: u64::MAX,
+    producers_forgotten_max: 1_000,
     producer_idle_ms: 5_000,
     fork_segments_max: 4,
     registry: true,
@@ -132,7 +135,9 @@ impl Stage {
             }
             Change::Removed { log, .. } => drop(self.records.remove(&log)),
             Change::Value { space: KeySpace::Counters, .. } => {}
-            Change::Value { space, .. } => panic!("no command on streams changes {space:?}"),
+            Change::Value { space, .. } | Change::Sweep { space, .. } => {
+                panic!("no command on streams changes {space:?}")
+            }
             Change::Created { path } | Change::Entry { path } | Change::Producer { path, .. } => {
                 // Later changes of the same command may have removed it again.
                 self.ledger.stream(&path);
@@ -204,7 +209,7 @@ fn status(refusal: &Refusal) -> u16 {
         Refusal::NotFound { .. } | Refusal::SourceNotFound { .. } => 404,
         Refusal::Deleted { .. } => 410,
         Refusal::ReadOnly { .. } => 405,
-        Refusal::ProducerFenced { .. } => 403,
+        Refusal::ProducerFenced { .. } | Refusal::ProducerForgotten { .. } => 403,
         Refusal::EmptyBody
         | Refusal::NoContentType
         | Refusal::Json(_)
@@ -221,7 +226,10 @@ fn status(refusal: &Refusal) -> u16 {
         | Refusal::SourceDeleted { .. }
         | Refusal::SourceReadOnly { .. }
         | Refusal::ForksTooDeep { .. } => 409,
-        Refusal::Full { .. } | Refusal::TooManyStreams { .. } | Refusal::TooLong { .. } => 507,
+        Refusal::Full { .. }
+        | Refusal::MetadataFull { .. }
+        | Refusal::TooManyStreams { .. }
+        | Refusal::TooLong { .. } => 507,
         Refusal::TooManyProducers { .. } => 503,
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::subscription::{Link, Subscription};
 use crate::streams::rules::{Change, KeySpace};
-use crate::streams::subscriptions::wire::{KeyEntry, Secret, SubscriptionId, link_key};
+use crate::streams::subscriptions::wire::{KeyEntry, Secret, SubscriptionId, link_key, links_prefix};
 use crate::streams::wire::StreamPath;
 
 /// Storage key of the secret that signs tokens.
@@ -23,14 +23,18 @@ pub(super) fn remove_subscription(id: &SubscriptionId) -> Change {
     Change::Value { space: KeySpace::Subscriptions, key: subscription_key(id), value: None }
 }
 
-/// Stores the current entry of a link, and marks the link as stored.
-pub(super) fn put_link(id: &SubscriptionId, path: &StreamPath, link: &mut Link) -> Change {
-    link.stored = true;
+/// Stores the current entry of a link.
+pub(super) fn put_link(id: &SubscriptionId, path: &StreamPath, link: &Link) -> Change {
     Change::Value { space: KeySpace::SubscriptionLinks, key: link_key(id, path), value: Some(link.entry().to_bytes()) }
 }
 
 pub(super) fn remove_link(id: &SubscriptionId, path: &StreamPath) -> Change {
     Change::Value { space: KeySpace::SubscriptionLinks, key: link_key(id, path), value: None }
+}
+
+/// Removes all links of a subscription from the store.
+pub(super) fn remove_links(id: &SubscriptionId) -> Change {
+    Change::Sweep { space: KeySpace::SubscriptionLinks, prefix: links_prefix(id) }
 }
 
 pub(super) fn put_token_secret(secret: &Secret) -> Change {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::changes::{put_link, put_subscription};
+use super::changes::put_subscription;
 use super::refusal::Refusal;
 use super::set::SubscriptionSet;
 use super::subscription::Subscription;
@@ -25,7 +25,7 @@ impl SubscriptionSet {
     /// [`Refusal::Claimed`], [`Refusal::NothingPending`].
     pub(crate) fn claim(
         &mut self,
-        now_ms: u64,
+        (now_ms, ledger): (u64, &Ledger),
         id: &SubscriptionId,
         claim: Claim,
         changes: &mut Vec<Change>,
@@ -38,7 +38,7 @@ impl SubscriptionSet {
             return Err(Refusal::Claimed { worker, generation: subscription.entry.generation });
         }
         let needs_new_wake = matches!(subscription.entry.wake, Some(WakeState::Held { .. }) | None);
-        let has_pending = self.has_pending(subscription);
+        let has_pending = subscription.has_pending();
         let subscription = self.find_mut(id)?;
         if !has_pending {
             if subscription.entry.wake.take().is_some() {
@@ -59,7 +59,7 @@ impl SubscriptionSet {
         let expires_ms = now_ms.saturating_add(self.limits.token_ttl_ms);
         let token = self.keys.secret().map(|secret| subscription.token(secret, expires_ms)).unwrap_or_default();
         let (wake_id, generation) = (subscription.wake_id(), subscription.entry.generation);
-        Ok(ClaimedView { wake_id, generation, token, streams: self.snapshot(subscription), lease_ttl_ms })
+        Ok(ClaimedView { wake_id, generation, token, streams: self.snapshot(ledger, subscription), lease_ttl_ms })
     }
 
     /// Acknowledges offsets, all or none. Ends the wake if the request says `done`, and extends its lease otherwise.
@@ -82,13 +82,10 @@ impl SubscriptionSet {
         }
         self.authorize(now_ms, (subscription, bearer), (&request.wake_id, request.generation))?;
         subscription.check_offsets(ledger, &request.acks)?;
-        let subscription = self.find_mut(id)?;
         for (path, acked) in &request.acks {
-            let Some(link) = subscription.links.get_mut(path).filter(|link| link.acked != *acked) else { continue };
-            link.acked = *acked;
-            changes.push(put_link(id, path, link));
-            subscription.update_pending(path);
+            self.acknowledge_stream(ledger, (id, path), *acked, changes);
         }
+        let subscription = self.find_mut(id)?;
         let until_ms = now_ms.saturating_add(subscription.entry.terms.lease_ttl_ms);
         let worker = match &subscription.entry.wake {
             Some(WakeState::Held { worker, .. }) => worker.clone(),
@@ -97,7 +94,7 @@ impl SubscriptionSet {
         subscription.entry.wake = (!request.done).then_some(WakeState::Held { worker, until_ms });
         changes.push(put_subscription(subscription));
         self.reschedule(id);
-        Ok(request.done && self.has_pending(self.find(id)?))
+        Ok(request.done && self.find(id)?.has_pending())
     }
 
     /// Ends the wake without acknowledging anything; pending data starts a new one. Errors: [`Refusal::NotFound`],

@@ -1,50 +1,17 @@
-//! Links: the streams that a subscription follows.
+//! Links: the streams that a subscription follows by name, and those of its pattern that have something for it.
 
 use std::collections::BTreeSet;
 
+use super::budget::Size;
 use super::changes::{put_link, remove_link};
 use super::refusal::Refusal;
-use super::set::{SubscriptionSet, link_at_tail};
-use super::subscription::{Link, Subscription};
+use super::set::SubscriptionSet;
+use super::subscription::{Link, StreamEnd, Subscription};
 use crate::streams::rules::{Change, Ledger};
 use crate::streams::subscriptions::wire::SubscriptionId;
 use crate::streams::wire::{Offset, StreamPath};
 
-/// A change of a stream that readers can see. `log` identifies one incarnation of the stream: a stream that is deleted
-/// and created again has a larger one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StreamUpdate {
-    /// The stream ends at `tail`.
-    Current {
-        /// The incarnation.
-        log: u64,
-        /// The end.
-        tail: Offset,
-    },
-    /// The stream was deleted.
-    Removed {
-        /// The incarnation.
-        log: u64,
-    },
-}
-
 impl SubscriptionSet {
-    /// Applies an update of a stream. Updates may be skipped and repeated, if the latest one comes last. Returns the
-    /// number of subscriptions that match the stream but have no link left for it.
-    pub(crate) fn apply_update(&mut self, path: &StreamPath, update: StreamUpdate) -> usize {
-        let followers = self.followers_of(path);
-        match update {
-            StreamUpdate::Current { log, tail } => {
-                followers.iter().for_each(|id| self.set_tail(id, path, (log, tail)));
-                self.link_matching(path, (log, tail))
-            }
-            StreamUpdate::Removed { log } => {
-                followers.iter().for_each(|id| self.stream_removed(id, path, log));
-                0
-            }
-        }
-    }
-
     /// Links streams by name. Existing streams count as read; a link that the pattern made keeps its acknowledged offset.
     /// Errors: [`Refusal::NotFound`], [`Refusal::OwnWakeStream`], [`Refusal::TooManyLinks`].
     pub(crate) fn add_links(
@@ -54,127 +21,144 @@ impl SubscriptionSet {
         paths: BTreeSet<StreamPath>,
         changes: &mut Vec<Change>,
     ) -> Result<(), Refusal> {
-        let links_max = self.limits.links_max;
-        let subscription = self.find_mut(id)?;
+        let subscription = self.find(id)?;
         if let Some(path) = paths.iter().find(|path| subscription.wake_stream() == Some(path)) {
             return Err(Refusal::OwnWakeStream { path: path.clone() });
         }
-        let added = paths.iter().filter(|path| !subscription.links.contains_key(*path)).count();
-        if subscription.links.len() + added > links_max {
-            return Err(Refusal::TooManyLinks { links_max });
-        }
+        self.check_links(subscription, paths.iter().filter(|path| !subscription.links.contains_key(*path)))?;
         for path in paths {
-            let subscription = self.find(id)?;
-            let existing = subscription.links.get(&path).copied();
+            let existing = self.find(id)?.links.get(&path).copied();
             if existing.is_some_and(|link| link.explicit) {
                 continue;
             }
-            let link = match existing {
-                Some(link) => link,
-                // The pattern would link it as unread, but its update has not been applied yet.
-                None if is_newer_match(ledger, subscription, &path) => Link::unread(true),
-                None => link_at_tail(ledger, &path, true),
-            };
-            let mut link = Link { explicit: true, ..link };
-            changes.push(put_link(id, &path, &mut link));
+            let end = StreamEnd::of(ledger, &path);
+            let link = Link { explicit: true, ..existing.unwrap_or(Link::read(end, true)) };
+            changes.push(put_link(id, &path, &link));
             self.link(id, &path, link);
+            self.update_pending(id, &path, end);
         }
         self.reschedule(id);
         Ok(())
     }
 
-    /// Removes a link made by name, unless the pattern matches the stream: then the link stays as one of the pattern.
-    /// Does nothing if there is no such link. Errors: [`Refusal::NotFound`].
+    /// Removes a link made by name. If the pattern matches the stream, it is followed all the same. Does nothing if there is
+    /// no such link. Errors: [`Refusal::NotFound`].
     pub(crate) fn remove_link(
         &mut self,
+        ledger: &Ledger,
         id: &SubscriptionId,
         path: &StreamPath,
         changes: &mut Vec<Change>,
     ) -> Result<(), Refusal> {
-        let subscription = self.find_mut(id)?;
+        let subscription = self.find(id)?;
         let matches = subscription.matches(path);
-        let Some(link) = subscription.links.get_mut(path).filter(|link| link.explicit) else { return Ok(()) };
-        if matches && link.log.is_some() {
-            link.explicit = false;
-            changes.push(put_link(id, path, link));
+        let Some(link) = subscription.links.get(path).copied().filter(|link| link.explicit) else { return Ok(()) };
+        let end = StreamEnd::of(ledger, path);
+        self.unlink(id, path);
+        self.settled.remove(path);
+        if matches && link.is_pending(end) {
+            let link = Link { explicit: false, ..link };
+            changes.push(put_link(id, path, &link));
+            self.link(id, path, link);
+            self.update_pending(id, path, end);
         } else {
-            self.unlink(id, path);
             changes.push(remove_link(id, path));
         }
         self.reschedule(id);
         Ok(())
     }
 
-    /// Adds or replaces a link; does nothing if the subscription does not exist.
+    /// Checks that a subscription may have further links. Errors: [`Refusal::TooManyLinks`].
+    pub(super) fn check_links<'a>(
+        &self,
+        subscription: &Subscription,
+        paths: impl Iterator<Item = &'a StreamPath>,
+    ) -> Result<(), Refusal> {
+        let (mut more, known) = (Size::default(), self.subscriptions.contains_key(&subscription.id));
+        paths.for_each(|path| more.add(Size::of_link(&subscription.id, path)));
+        let mut own = subscription.used;
+        if !known {
+            more.add(std::mem::take(&mut own));
+        }
+        let count = self.subscriptions.len() + usize::from(!known);
+        match self.budget.admits(own, more, count) {
+            true => Ok(()),
+            false => {
+                Err(Refusal::TooManyLinks { links_max: self.budget.max().links, bytes_max: self.budget.max().bytes })
+            }
+        }
+    }
+
+    /// Adds or replaces a link; does nothing if the subscription does not exist. Call [`Self::update_pending`] after it.
     pub(super) fn link(&mut self, id: &SubscriptionId, path: &StreamPath, link: Link) {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
-        subscription.links.insert(path.clone(), link);
-        subscription.update_pending(path);
-        self.followers.entry(path.clone()).or_default().insert(id.clone());
+        if link.explicit {
+            self.named.entry(path.clone()).or_default().insert(id.clone());
+            self.settled.remove(path);
+        }
+        if subscription.links.insert(path.clone(), link).is_none() {
+            let size = Size::of_link(id, path);
+            subscription.used.add(size);
+            self.budget.add(size);
+        }
     }
 
     pub(super) fn unlink(&mut self, id: &SubscriptionId, path: &StreamPath) {
-        if let Some(subscription) = self.subscriptions.get_mut(id) {
-            subscription.links.remove(path);
-            subscription.pending.remove(path);
-        }
-        let Some(followers) = self.followers.get_mut(path) else { return };
-        followers.remove(id);
-        if followers.is_empty() {
-            self.followers.remove(path);
-        }
-    }
-
-    fn set_tail(&mut self, id: &SubscriptionId, path: &StreamPath, (log, tail): (u64, Offset)) {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
-        let Some(link) = subscription.links.get_mut(path) else { return };
-        match link.log {
-            // The update is about an incarnation that was deleted before the link was made.
-            Some(known) if known > log => return,
-            Some(known) if known == log => link.tail = link.tail.max(tail),
-            Some(_) | None => *link = Link { log: Some(log), tail, acked: None, ..*link },
-        }
-        subscription.update_pending(path);
-        self.reschedule(id);
-    }
-
-    fn stream_removed(&mut self, id: &SubscriptionId, path: &StreamPath, log: u64) {
-        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
-        let Some(link) = subscription.links.get_mut(path).filter(|link| link.log == Some(log)) else { return };
+        let Some(link) = subscription.links.remove(path) else { return };
+        subscription.pending.remove(path);
+        let size = Size::of_link(id, path);
+        subscription.used.remove(size);
+        self.budget.remove(size);
         if link.explicit {
-            *link = Link { log: None, tail: Offset::START, acked: None, ..*link };
-            subscription.update_pending(path);
+            self.forget_name(id, path);
+        }
+    }
+
+    /// Removes a subscription from those that name a stream.
+    pub(super) fn forget_name(&mut self, id: &SubscriptionId, path: &StreamPath) {
+        let Some(named) = self.named.get_mut(path) else { return };
+        named.remove(id);
+        if named.is_empty() {
+            self.named.remove(path);
+        }
+    }
+
+    pub(super) fn link_mut(&mut self, id: &SubscriptionId, path: &StreamPath) -> Option<&mut Link> {
+        self.subscriptions.get_mut(id)?.links.get_mut(path)
+    }
+
+    /// Updates [`Subscription::pending`] after a change of a link, or of the stream, which ends here. A wake stream wakes only
+    /// those who name it.
+    pub(super) fn update_pending(&mut self, id: &SubscriptionId, path: &StreamPath, end: Option<StreamEnd>) {
+        let wakes_all = !self.is_wake_stream(path);
+        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
+        let link = subscription.links.get(path).filter(|link| link.explicit || wakes_all);
+        match link.is_some_and(|link| link.is_pending(end)) {
+            true => drop(subscription.pending.insert(path.clone())),
+            false => drop(subscription.pending.remove(path)),
+        }
+    }
+
+    /// Sets the acknowledged offset of a stream. A link of the pattern is over once everything is read.
+    pub(super) fn acknowledge_stream(
+        &mut self,
+        ledger: &Ledger,
+        (id, path): (&SubscriptionId, &StreamPath),
+        acked: Option<Offset>,
+        changes: &mut Vec<Change>,
+    ) {
+        let end = StreamEnd::of(ledger, path);
+        let Some(link) = self.link_mut(id, path).filter(|link| link.acked != acked) else { return };
+        link.acked = acked;
+        let link = *link;
+        self.settled.remove(path);
+        if link.explicit || link.is_pending(end) {
+            changes.push(put_link(id, path, &link));
+            self.update_pending(id, path, end);
         } else {
-            let stored = link.stored;
-            self.unwritten_removals.extend(stored.then(|| remove_link(id, path)));
             self.unlink(id, path);
+            changes.push(remove_link(id, path));
         }
-        self.reschedule(id);
     }
-
-    /// Links the stream to every older subscription whose pattern matches it. Returns the number of subscriptions that
-    /// have as many links as they may.
-    fn link_matching(&mut self, path: &StreamPath, (log, tail): (u64, Offset)) -> usize {
-        let mut full = 0;
-        for id in self.patterns.matching(path) {
-            let Some(subscription) = self.subscriptions.get(&id) else { continue };
-            let known = log < subscription.entry.since_log || subscription.links.contains_key(path);
-            if known || subscription.wake_stream() == Some(path) {
-                continue;
-            }
-            if subscription.links.len() >= self.limits.links_max {
-                full += 1;
-                continue;
-            }
-            self.link(&id, path, Link { log: Some(log), tail, ..Link::unread(false) });
-            self.reschedule(&id);
-        }
-        full
-    }
-}
-
-/// Returns true if the stream is newer than the subscription and matches its pattern.
-fn is_newer_match(ledger: &Ledger, subscription: &Subscription, path: &StreamPath) -> bool {
-    let stream = ledger.stream(path);
-    stream.is_some_and(|stream| stream.entry.log >= subscription.entry.since_log) && subscription.matches(path)
 }

@@ -44,25 +44,31 @@ impl PatternTree {
         tree
     }
 
+    /// Returns the number of nodes.
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Returns the subscriptions whose pattern matches the path.
     pub(super) fn matching(&self, path: &StreamPath) -> BTreeSet<SubscriptionId> {
-        let mut reached = BTreeSet::new();
+        let (mut reached, mut next) = (Vec::new(), Vec::new());
         self.reach(0, &mut reached);
         for segment in path.as_str().split('/') {
-            let mut next = BTreeSet::new();
-            for at in reached {
+            for at in reached.drain(..) {
                 let node = &self.nodes[at];
                 let below = node.literal.get(segment).copied().into_iter().chain(node.one);
                 below.chain(node.takes_any.then_some(at)).for_each(|at| self.reach(at, &mut next));
             }
-            reached = next;
+            next.sort_unstable();
+            next.dedup();
+            std::mem::swap(&mut reached, &mut next);
         }
         reached.into_iter().flat_map(|at| self.nodes[at].ends.iter().cloned()).collect()
     }
 
     /// Adds a node, and the one after a `**` that matches zero segments.
-    fn reach(&self, at: usize, reached: &mut BTreeSet<usize>) {
-        reached.insert(at);
+    fn reach(&self, at: usize, reached: &mut Vec<usize>) {
+        reached.push(at);
         reached.extend(self.nodes[at].any);
     }
 

@@ -77,10 +77,24 @@ pub(crate) enum Refusal {
         /// The limit.
         subscriptions_max: usize,
     },
-    /// The limit on links of a subscription is exceeded.
-    #[error("a subscription can follow at most {links_max} streams")]
+    /// The limit on the links, or the bytes, of all subscriptions is exceeded.
+    #[error(
+        "the streams that it names do not fit: all subscriptions together may have {links_max} links, and {bytes_max} bytes with \
+         their texts (streams.subscriptions_links_max, streams.subscriptions_bytes_max)"
+    )]
     TooManyLinks {
-        /// The limit.
+        /// The limit of links.
         links_max: usize,
+        /// The limit of bytes.
+        bytes_max: usize,
+    },
+    /// The patterns of all subscriptions have too many segments.
+    #[error(
+        "cannot add the pattern: those of all subscriptions may have {segments_max} different segments together; expected a \
+         shorter one, or one that begins as others do"
+    )]
+    TooManyPatterns {
+        /// The limit.
+        segments_max: usize,
     },
 }

@@ -1,25 +1,30 @@
 //! All subscriptions: creating, viewing and deleting them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::changes::{put_link, put_subscription, remove_link, remove_subscription};
+use super::budget::{Budget, Size};
+use super::changes::{put_link, put_subscription, remove_links, remove_subscription};
 use super::key_ring::KeyRing;
 use super::pattern_tree::PatternTree;
 use super::refusal::Refusal;
 use super::schedule::Schedule;
-use super::subscription::{Link, Subscription};
+use super::subscription::{Link, StreamEnd, Subscription};
 use crate::streams::rules::{Change, Ledger};
-use crate::streams::subscriptions::wire::{
-    Delivery, StreamView, SubscriptionEntry, SubscriptionId, SubscriptionView, Terms,
-};
+use crate::streams::subscriptions::wire::{Page, SubscriptionEntry, SubscriptionId, SubscriptionView, Terms};
 use crate::streams::wire::StreamPath;
+
+/// Nodes of the index of patterns for each subscription that there may be: a bound on the time that a path takes.
+const PATTERN_NODES_PER_SUBSCRIPTION: usize = 4;
 
 /// Limits and times that apply to all subscriptions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SubscriptionLimits {
     pub(crate) subscriptions_max: usize,
+    /// Links of all subscriptions together.
     pub(crate) links_max: usize,
+    /// Bytes of all subscriptions and their links together.
+    pub(crate) bytes_max: usize,
     pub(crate) wake_streams_max: usize,
     pub(crate) token_ttl_ms: u64,
     pub(crate) retry_wait_max_ms: u64,
@@ -42,13 +47,16 @@ pub(crate) struct SubscriptionSet {
     pub(super) limits: SubscriptionLimits,
     pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
     pub(super) patterns: PatternTree,
-    /// Subscriptions by linked stream.
-    pub(super) followers: HashMap<StreamPath, BTreeSet<SubscriptionId>>,
+    /// Subscriptions by the streams that they name.
+    pub(super) named: HashMap<StreamPath, BTreeSet<SubscriptionId>>,
+    /// Streams to which everyone who follows them has a pending link already: more data changes nothing.
+    pub(super) settled: HashSet<StreamPath>,
     /// Number of subscriptions by wake stream.
     pub(super) wake_streams: HashMap<StreamPath, usize>,
+    pub(super) budget: Budget,
     pub(super) schedule: Schedule,
-    /// Removals of links to deleted streams; written with the next changes.
-    pub(super) unwritten_removals: Vec<Change>,
+    /// Changes that were found necessary when everything was restored; written with the next changes.
+    pub(super) unwritten: Vec<Change>,
     pub(crate) keys: KeyRing,
 }
 
@@ -58,10 +66,12 @@ impl SubscriptionSet {
             limits,
             subscriptions: BTreeMap::new(),
             patterns: PatternTree::new(),
-            followers: HashMap::new(),
+            named: HashMap::new(),
+            settled: HashSet::new(),
             wake_streams: HashMap::new(),
+            budget: Budget::new(Size { links: limits.links_max, bytes: limits.bytes_max }),
             schedule: Schedule::default(),
-            unwritten_removals: Vec::new(),
+            unwritten: Vec::new(),
             keys: KeyRing::new(limits.key_rotation_ms, limits.key_overlap_ms),
         }
     }
@@ -70,9 +80,9 @@ impl SubscriptionSet {
         self.subscriptions.is_empty()
     }
 
-    /// Creates a subscription, and returns true beside its view. One that exists with the same terms is returned
-    /// unchanged. Existing streams count as read up to their tail. Scans all streams. Errors: [`Refusal::Exists`],
-    /// [`Refusal::TooMany`], [`Refusal::TooManyLinks`].
+    /// Creates a subscription, and returns true beside the first page of its view. One that exists with the same terms is
+    /// returned unchanged. Existing streams count as read up to their tail. Errors: [`Refusal::Exists`], [`Refusal::TooMany`],
+    /// [`Refusal::TooManyLinks`], [`Refusal::TooManyPatterns`].
     pub(crate) fn create(
         &mut self,
         (now_ms, ledger): (u64, &Ledger),
@@ -82,7 +92,7 @@ impl SubscriptionSet {
     ) -> Result<(SubscriptionView, bool), Refusal> {
         if let Some(found) = self.subscriptions.get(id) {
             return match found.entry.terms == new.terms {
-                true => Ok((self.view(id)?, false)),
+                true => Ok((self.view(ledger, id, &Page::default())?, false)),
                 false => Err(Refusal::Exists { id: id.clone() }),
             };
         }
@@ -90,6 +100,11 @@ impl SubscriptionSet {
             return Err(Refusal::TooMany { subscriptions_max: self.limits.subscriptions_max });
         }
         let NewSubscription { terms, base, nonce } = new;
+        let nodes_max = self.limits.subscriptions_max.saturating_mul(PATTERN_NODES_PER_SUBSCRIPTION);
+        let nodes = terms.pattern.as_ref().map_or(0, |pattern| pattern.segments().len());
+        if nodes > 0 && self.patterns.nodes() + nodes > nodes_max.max(nodes + 1) {
+            return Err(Refusal::TooManyPatterns { segments_max: nodes_max });
+        }
         let named = terms.streams.clone();
         let entry = SubscriptionEntry {
             terms,
@@ -99,62 +114,43 @@ impl SubscriptionSet {
             nonce,
             generation: 0,
             wake: None,
+            lazy_links: true,
         };
         let subscription = Subscription::new(id.clone(), entry);
-        let matching = ledger.streams().filter(|(path, stream)| !stream.entry.deleted && subscription.matches(path));
-        let links: BTreeSet<StreamPath> = matching.map(|(path, _)| path.clone()).chain(named.iter().cloned()).collect();
-        if links.len() > self.limits.links_max {
-            return Err(Refusal::TooManyLinks { links_max: self.limits.links_max });
-        }
+        self.check_links(&subscription, named.iter())?;
         changes.push(put_subscription(&subscription));
-        self.insert(subscription);
-        for path in links {
-            let mut link = link_at_tail(ledger, &path, named.contains(&path));
-            changes.push(put_link(id, &path, &mut link));
+        self.insert(ledger, subscription);
+        for path in named {
+            let end = StreamEnd::of(ledger, &path);
+            let link = Link::read(end, true);
+            changes.push(put_link(id, &path, &link));
             self.link(id, &path, link);
         }
-        Ok((self.view(id)?, true))
+        Ok((self.view(ledger, id, &Page::default())?, true))
     }
 
     /// Deletes a subscription with its links; does nothing if it does not exist.
-    pub(crate) fn delete(&mut self, id: &SubscriptionId, changes: &mut Vec<Change>) {
-        let Some(subscription) = self.subscriptions.get(id) else { return };
-        let links: Vec<(StreamPath, bool)> =
-            subscription.links.iter().map(|(path, link)| (path.clone(), link.stored)).collect();
-        let wake_stream = subscription.wake_stream().cloned();
-        for (path, stored) in links {
-            self.unlink(id, &path);
-            changes.extend(stored.then(|| remove_link(id, &path)));
-        }
+    pub(crate) fn delete(&mut self, ledger: &Ledger, id: &SubscriptionId, changes: &mut Vec<Change>) {
         self.unschedule(id);
-        self.subscriptions.remove(id);
+        let Some(subscription) = self.subscriptions.remove(id) else { return };
         changes.push(remove_subscription(id));
+        changes.push(remove_links(id));
+        self.budget.remove(subscription.used);
+        self.settled.clear();
+        for (path, _) in subscription.links.iter().filter(|(_, link)| link.explicit) {
+            self.forget_name(id, path);
+        }
         let remaining = self.subscriptions.iter();
         self.patterns =
             PatternTree::build(remaining.filter_map(|(id, left)| Some((id, left.entry.terms.pattern.as_ref()?))));
-        if let Some(path) = wake_stream {
-            let left = self.wake_streams.get(&path).map_or(0, |count| count - 1);
+        if let Some(path) = subscription.wake_stream() {
+            let left = self.wake_streams.get(path).map_or(0, |count| count - 1);
             match left {
-                0 => drop(self.wake_streams.remove(&path)),
+                0 => drop(self.wake_streams.remove(path)),
                 left => drop(self.wake_streams.insert(path.clone(), left)),
             }
-            self.reschedule_followers(&path);
+            self.reconsider(ledger, path);
         }
-    }
-
-    /// Returns a subscription as clients see it. Errors: [`Refusal::NotFound`].
-    pub(crate) fn view(&self, id: &SubscriptionId) -> Result<SubscriptionView, Refusal> {
-        let subscription = self.find(id)?;
-        let visible = subscription.links.iter().filter(|(path, link)| link.explicit || !self.is_wake_stream(path));
-        let streams: Vec<StreamView> = visible.filter_map(|(path, _)| subscription.view(path)).collect();
-        Ok(SubscriptionView {
-            id: id.clone(),
-            terms: subscription.entry.terms.clone(),
-            streams,
-            created_ms: subscription.entry.created_ms,
-            failed: subscription.has_failed(),
-            kid: self.keys.signing_key().map(|(kid, _)| kid.clone()).unwrap_or_default(),
-        })
     }
 
     pub(super) fn find(&self, id: &SubscriptionId) -> Result<&Subscription, Refusal> {
@@ -170,37 +166,27 @@ impl SubscriptionSet {
     }
 
     /// Adds a subscription that has no links yet.
-    pub(super) fn insert(&mut self, subscription: Subscription) {
+    pub(super) fn insert(&mut self, ledger: &Ledger, subscription: Subscription) {
         let (id, terms) = (subscription.id.clone(), &subscription.entry.terms);
         if let Some(pattern) = &terms.pattern {
             self.patterns.insert(pattern, &id);
         }
-        let wake_stream = match &terms.delivery {
-            Delivery::Webhook { .. } => None,
-            Delivery::PullWake { stream } => Some(stream.clone()),
-        };
+        let wake_stream = subscription.wake_stream().cloned();
+        self.settled.clear();
+        self.budget.add(subscription.used);
         self.subscriptions.insert(id, subscription);
         if let Some(path) = wake_stream {
             *self.wake_streams.entry(path.clone()).or_insert(0) += 1;
-            self.reschedule_followers(&path);
+            self.reconsider(ledger, &path);
         }
     }
 
-    /// Reschedules every subscription linked to a stream that has become a wake stream, or is one no more.
-    fn reschedule_followers(&mut self, path: &StreamPath) {
-        self.followers_of(path).iter().for_each(|id| self.reschedule(id));
+    /// Updates the links to a stream that has become a wake stream, or is one no more.
+    fn reconsider(&mut self, ledger: &Ledger, path: &StreamPath) {
+        let end = StreamEnd::of(ledger, path);
+        for id in self.followers_of(path) {
+            self.update_pending(&id, path, end);
+            self.reschedule(&id);
+        }
     }
-
-    pub(super) fn followers_of(&self, path: &StreamPath) -> Vec<SubscriptionId> {
-        self.followers.get(path).into_iter().flatten().cloned().collect()
-    }
-}
-
-/// Returns a link to the current content of a stream, which counts as read.
-pub(super) fn link_at_tail(ledger: &Ledger, path: &StreamPath, explicit: bool) -> Link {
-    let stream = ledger.stream(path).filter(|stream| !stream.entry.deleted);
-    stream.map_or(Link::unread(explicit), |stream| {
-        let (log, tail) = (Some(stream.entry.log), stream.next());
-        Link { log, tail, acked: Some(tail), explicit, stored: false }
-    })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::budget::Size;
 use super::refusal::Refusal;
 use super::schedule::Due;
 use crate::streams::rules::Ledger;
@@ -10,14 +11,17 @@ use crate::streams::subscriptions::wire::{
 };
 use crate::streams::wire::{Offset, StreamPath};
 
-/// A subscription, after everything decided so far has been committed.
+/// A subscription, after everything decided so far.
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) id: SubscriptionId,
     pub(super) entry: SubscriptionEntry,
+    /// The streams that are linked by name, and those of the pattern that have data after the acknowledged offset.
     pub(super) links: BTreeMap<StreamPath, Link>,
-    /// Links with data after the acknowledged offset.
+    /// Links with data after the acknowledged offset that wake the subscription.
     pub(super) pending: BTreeSet<StreamPath>,
+    /// The size that the subscription and its links count for.
+    pub(super) used: Size,
     /// The generation whose webhook is being called.
     pub(super) delivering: Option<u64>,
     /// The position of the subscription in the schedule.
@@ -29,22 +33,34 @@ pub(super) struct Subscription {
 pub(super) struct Link {
     /// The incarnation of the stream; `None` while the stream does not exist.
     pub(super) log: Option<u64>,
-    /// The end of the data that readers can see.
-    pub(super) tail: Offset,
     pub(super) acked: Option<Offset>,
     pub(super) explicit: bool,
-    /// True if the store has an entry for it.
-    pub(super) stored: bool,
+}
+
+/// The incarnation of a stream that exists, and its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StreamEnd {
+    pub(super) log: u64,
+    pub(super) tail: Offset,
+}
+
+impl StreamEnd {
+    /// Returns the end of a stream; `None` if it does not exist.
+    pub(super) fn of(ledger: &Ledger, path: &StreamPath) -> Option<Self> {
+        let stream = ledger.stream(path).filter(|stream| !stream.entry.deleted)?;
+        Some(Self { log: stream.entry.log, tail: stream.next() })
+    }
 }
 
 impl Link {
-    /// Returns a link with nothing acknowledged.
-    pub(super) fn unread(explicit: bool) -> Self {
-        Self { log: None, tail: Offset::START, acked: None, explicit, stored: false }
+    /// Returns a link to what a stream has now, which counts as read.
+    pub(super) fn read(end: Option<StreamEnd>, explicit: bool) -> Self {
+        Self { log: end.map(|end| end.log), acked: end.map(|end| end.tail), explicit }
     }
 
-    pub(super) fn is_pending(&self) -> bool {
-        self.tail > self.acked.unwrap_or(Offset::START)
+    /// Returns true if the stream, which ends here, has data after the acknowledged offset.
+    pub(super) fn is_pending(&self, end: Option<StreamEnd>) -> bool {
+        end.is_some_and(|end| end.tail > self.acked.unwrap_or(Offset::START))
     }
 
     pub(super) fn entry(&self) -> LinkEntry {
@@ -55,7 +71,8 @@ impl Link {
 impl Subscription {
     pub(super) fn new(id: SubscriptionId, entry: SubscriptionEntry) -> Self {
         let (links, pending) = (BTreeMap::new(), BTreeSet::new());
-        Self { id, entry, links, pending, delivering: None, scheduled: None }
+        let used = Size::of_subscription(&id, &entry);
+        Self { id, entry, links, pending, used, delivering: None, scheduled: None }
     }
 
     /// Returns the id of the current wake, which is unique among all wakes of all subscriptions.
@@ -84,6 +101,11 @@ impl Subscription {
         matches!(self.entry.wake, Some(WakeState::Due { attempts: 1.., .. }))
     }
 
+    /// Returns true if a stream has unacknowledged data that wakes the subscription.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Returns the worker whose lease has not ended.
     pub(super) fn holder(&self, now_ms: u64) -> Option<String> {
         match &self.entry.wake {
@@ -94,24 +116,27 @@ impl Subscription {
         }
     }
 
-    /// Updates [`Subscription::pending`] after a change of a link.
-    pub(super) fn update_pending(&mut self, path: &StreamPath) {
-        match self.links.get(path).is_some_and(Link::is_pending) {
-            true => drop(self.pending.insert(path.clone())),
-            false => drop(self.pending.remove(path)),
-        }
-    }
-
     pub(super) fn matches(&self, path: &StreamPath) -> bool {
         let pattern = self.entry.terms.pattern.as_ref();
         pattern.is_some_and(|pattern| pattern.matches(path)) && self.wake_stream() != Some(path)
     }
 
-    pub(super) fn view(&self, path: &StreamPath) -> Option<StreamView> {
-        let link = self.links.get(path)?;
+    /// Returns the link to a stream. One that the pattern matches and that has no link yet counts as read.
+    pub(super) fn link_to(&self, ledger: &Ledger, path: &StreamPath) -> Option<Link> {
+        if let Some(link) = self.links.get(path) {
+            return Some(*link);
+        }
+        let end = StreamEnd::of(ledger, path).filter(|_| self.matches(path))?;
+        let acked = Some(end.tail).filter(|tail| *tail > Offset::START);
+        Some(Link { log: Some(end.log), acked, explicit: false })
+    }
+
+    pub(super) fn view(&self, ledger: &Ledger, path: &StreamPath) -> Option<StreamView> {
+        let link = self.link_to(ledger, path)?;
+        let end = StreamEnd::of(ledger, path);
         let link_type = if link.explicit { LinkType::Explicit } else { LinkType::Glob };
-        let (log, acked, tail) = (link.log, link.acked, link.tail);
-        Some(StreamView { path: path.clone(), link_type, log, acked, tail, pending: link.is_pending() })
+        let (log, acked, tail) = (link.log, link.acked, end.map_or(Offset::START, |end| end.tail));
+        Some(StreamView { path: path.clone(), link_type, log, acked, tail, pending: link.is_pending(end) })
     }
 
     /// Checks offsets to acknowledge, each against the ones before it. Errors: [`Refusal::Offset`].
@@ -119,7 +144,8 @@ impl Subscription {
         let mut acked_before: BTreeMap<&StreamPath, Option<Offset>> = BTreeMap::new();
         for (path, acked) in acks {
             let refuse = |reason| Refusal::Offset { path: path.clone(), offset: offset_text(*acked), reason };
-            let link = self.links.get(path).ok_or_else(|| refuse("the subscription does not follow this stream"))?;
+            let link = self.link_to(ledger, path);
+            let link = link.ok_or_else(|| refuse("the subscription does not follow this stream"))?;
             let of_other_life =
                 |offset| ledger.stream(path).is_some_and(|stream| stream.layout().position_of(offset).is_none());
             if acked.is_some_and(of_other_life) {
@@ -131,7 +157,8 @@ impl Subscription {
             if *acked < before {
                 return Err(refuse("a later offset is acknowledged already"));
             }
-            if acked.unwrap_or(Offset::START) > link.tail {
+            let tail = StreamEnd::of(ledger, path).map_or(Offset::START, |end| end.tail);
+            if acked.unwrap_or(Offset::START) > tail {
                 return Err(refuse("the offset is beyond the end of the stream"));
             }
             acked_before.insert(path, *acked);

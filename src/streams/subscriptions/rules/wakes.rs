@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::changes::{put_link, put_subscription};
+use super::changes::put_subscription;
 use super::schedule::Due;
 use super::set::SubscriptionSet;
 use super::subscription::{Link, Subscription};
@@ -14,6 +14,12 @@ use crate::streams::wire::{AppendRequest, ContentType, Offset, StreamPath};
 
 /// Steps that one [`SubscriptionSet::run_due`] takes at most, so that other writers are not held up.
 const STEPS_PER_RUN: usize = 256;
+
+/// Approximate bytes of the streams in one wake; the next wake has the others.
+const WAKE_BYTES_MAX: usize = 128 * 1024;
+
+/// Approximate bytes of a stream in a wake besides its path.
+const STREAM_VIEW_BYTES: usize = 160;
 
 const RETRY_WAIT_MIN_MS: u64 = 1_000;
 
@@ -49,7 +55,7 @@ impl SubscriptionSet {
     /// Returns the time at which [`SubscriptionSet::run_due`] is due, in milliseconds since 1970; 0 is at once.
     /// `capacity` is the number of deliveries that may start.
     pub(crate) fn due_ms(&self, capacity: usize) -> Option<u64> {
-        match self.unwritten_removals.is_empty() {
+        match self.unwritten.is_empty() {
             true => self.schedule.next_ms(capacity),
             false => Some(0),
         }
@@ -76,6 +82,7 @@ impl SubscriptionSet {
     /// Records the outcome of a call that [`SubscriptionSet::run_due`] returned. `random` is in 0..=1.
     pub(crate) fn record_outcome(
         &mut self,
+        ledger: &Ledger,
         attempt: &Attempt,
         outcome: &Outcome,
         (now_ms, random): (u64, f64),
@@ -94,9 +101,9 @@ impl SubscriptionSet {
             // A callback has ended the wake, or its lease has ended.
             (None, _) => {}
             (Some(_), Outcome::Done) => {
-                acknowledge(subscription, streams, changes);
                 subscription.entry.wake = None;
                 changes.push(put_subscription(subscription));
+                self.acknowledge_all(ledger, id, streams, changes);
             }
             (Some(_), Outcome::Accepted) => {
                 subscription.entry.wake = Some(WakeState::Held { worker: None, until_ms });
@@ -113,10 +120,27 @@ impl SubscriptionSet {
         self.reschedule(id);
     }
 
-    /// Moves removals that no commit has written yet into `changes`. Call it before any other change: a later one may
-    /// write the same link again.
+    /// Acknowledges everything that a call announced, where the stream is still the same one.
+    fn acknowledge_all(
+        &mut self,
+        ledger: &Ledger,
+        id: &SubscriptionId,
+        streams: &[StreamView],
+        changes: &mut Vec<Change>,
+    ) {
+        for view in streams {
+            let link = self.link_mut(id, &view.path).copied();
+            let unread = |link: &Link| link.log == view.log && link.acked.unwrap_or(Offset::START) < view.tail;
+            if link.is_some_and(|link| unread(&link)) {
+                self.acknowledge_stream(ledger, (id, &view.path), Some(view.tail), changes);
+            }
+        }
+    }
+
+    /// Moves changes that no commit has written yet into `changes`. Call it before any other change: a later one may write the
+    /// same link again.
     pub(crate) fn flush(&mut self, changes: &mut Vec<Change>) {
-        changes.append(&mut self.unwritten_removals);
+        changes.append(&mut self.unwritten);
     }
 
     /// Updates the position of a subscription in the schedule.
@@ -124,7 +148,7 @@ impl SubscriptionSet {
         let Some(subscription) = self.subscriptions.get(id) else { return };
         let delivering = subscription.delivering == Some(subscription.entry.generation);
         let next = match &subscription.entry.wake {
-            None => self.has_pending(subscription).then_some(Due::At(0)),
+            None => subscription.has_pending().then_some(Due::At(0)),
             Some(WakeState::Due { .. }) if delivering => None,
             Some(WakeState::Due { next_ms, .. }) if subscription.is_webhook() => Some(Due::WithCapacity(*next_ms)),
             Some(WakeState::Due { next_ms, .. }) => Some(Due::At(*next_ms)),
@@ -150,23 +174,19 @@ impl SubscriptionSet {
         }
     }
 
-    /// Returns the pending streams without wake streams that only the pattern matches: those wake nobody.
-    fn waking_streams<'a>(&'a self, subscription: &'a Subscription) -> impl Iterator<Item = &'a StreamPath> {
-        let explicit = |path: &StreamPath| subscription.links.get(path).is_some_and(|link| link.explicit);
-        subscription.pending.iter().filter(move |path| !self.is_wake_stream(path) || explicit(path))
-    }
-
-    pub(super) fn has_pending(&self, subscription: &Subscription) -> bool {
-        self.waking_streams(subscription).next().is_some()
-    }
-
-    /// Returns the linked streams to send with a wake, pending ones first, up to the configured maximum.
-    pub(super) fn snapshot(&self, subscription: &Subscription) -> Vec<StreamView> {
-        let wake_streams_max = self.limits.wake_streams_max;
-        let pending = self.waking_streams(subscription).filter_map(|path| subscription.view(path));
-        let visible = |view: &StreamView| !view.pending && !self.is_wake_stream(&view.path);
-        let others = subscription.links.keys().filter_map(|path| subscription.view(path)).filter(visible);
-        pending.chain(others).take(wake_streams_max).collect()
+    /// Returns the streams to send with a wake: pending ones first, then others that were linked by name, up to the configured
+    /// maximum, and up to [`WAKE_BYTES_MAX`].
+    pub(super) fn snapshot(&self, ledger: &Ledger, subscription: &Subscription) -> Vec<StreamView> {
+        let named =
+            subscription.links.iter().filter(|(path, link)| link.explicit && !subscription.pending.contains(*path));
+        let paths = subscription.pending.iter().chain(named.map(|(path, _)| path));
+        let mut bytes = 0;
+        let fitting = paths.take(self.limits.wake_streams_max).take_while(|path| {
+            let first = bytes == 0;
+            bytes += path.as_str().len() + STREAM_VIEW_BYTES;
+            first || bytes <= WAKE_BYTES_MAX
+        });
+        fitting.filter_map(|path| subscription.view(ledger, path)).collect()
     }
 
     /// Takes a subscription that is due to the next state of its wake.
@@ -178,7 +198,7 @@ impl SubscriptionSet {
         changes: &mut Vec<Change>,
     ) -> Option<Attempt> {
         let subscription = self.subscriptions.get(id)?;
-        let pending = self.waking_streams(subscription).next().cloned();
+        let pending = subscription.pending.first().cloned();
         let wake = match (&subscription.entry.wake, pending) {
             (Some(WakeState::Held { .. }), _) | (Some(WakeState::Due { .. }), None) => None,
             (Some(WakeState::Due { attempts, .. }), Some(path)) if !subscription.is_webhook() => {
@@ -187,7 +207,7 @@ impl SubscriptionSet {
                     false => self.retry(*attempts, (now_ms, random)),
                 })
             }
-            (Some(WakeState::Due { attempts, .. }), Some(_)) => match self.attempt(subscription, now_ms) {
+            (Some(WakeState::Due { attempts, .. }), Some(_)) => match self.attempt(ledger, subscription, now_ms) {
                 Some(attempt) => {
                     let subscription = self.subscriptions.get_mut(id)?;
                     subscription.delivering = Some(subscription.entry.generation);
@@ -214,7 +234,7 @@ impl SubscriptionSet {
         WakeState::Due { attempts, next_ms: now_ms.saturating_add(self.retry_wait_ms(random, attempts)) }
     }
 
-    fn attempt(&self, subscription: &Subscription, now_ms: u64) -> Option<Attempt> {
+    fn attempt(&self, ledger: &Ledger, subscription: &Subscription, now_ms: u64) -> Option<Attempt> {
         let Delivery::Webhook { url } = &subscription.entry.terms.delivery else { return None };
         let (kid, key) = self.keys.signing_key()?;
         let token = subscription.token(self.keys.secret()?, now_ms.saturating_add(self.limits.token_ttl_ms));
@@ -224,7 +244,7 @@ impl SubscriptionSet {
             generation: subscription.entry.generation,
             token,
             base: subscription.entry.base.clone(),
-            streams: self.snapshot(subscription),
+            streams: self.snapshot(ledger, subscription),
         };
         let (kid, key, nonce) = (kid.clone(), key.clone(), Arc::clone(&subscription.entry.nonce));
         Some(Attempt { url: url.clone(), wake, kid, key, nonce })
@@ -242,17 +262,6 @@ impl SubscriptionSet {
         let doubled = RETRY_WAIT_MIN_MS.saturating_mul(1 << failures.saturating_sub(1).min(32));
         let wait_ms = doubled.min(self.limits.retry_wait_max_ms);
         (wait_ms as f64 * (1.0 - JITTER + 2.0 * JITTER * random)) as u64
-    }
-}
-
-/// Acknowledges everything that a call announced, if the stream is still the same one.
-fn acknowledge(subscription: &mut Subscription, streams: &[StreamView], changes: &mut Vec<Change>) {
-    for view in streams {
-        let unread = |link: &&mut Link| link.log == view.log && link.acked.unwrap_or(Offset::START) < view.tail;
-        let Some(link) = subscription.links.get_mut(&view.path).filter(unread) else { continue };
-        link.acked = Some(view.tail);
-        changes.push(put_link(&subscription.id, &view.path, link));
-        subscription.update_pending(&view.path);
     }
 }
 

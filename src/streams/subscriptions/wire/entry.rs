@@ -28,6 +28,10 @@ pub(crate) struct SubscriptionEntry {
     pub(crate) generation: u64,
     /// State of the current wake; `None` if the last one has ended.
     pub(crate) wake: Option<WakeState>,
+    /// True if a stream that the pattern matches and that has no link counts as read. In earlier versions it counted as unread
+    /// if it was newer than the subscription.
+    #[serde(default)]
+    pub(crate) lazy_links: bool,
 }
 
 /// The state of a wake.
@@ -125,6 +129,14 @@ pub(crate) fn link_key(id: &SubscriptionId, path: &StreamPath) -> Bytes {
     key.freeze()
 }
 
+/// Returns the prefix of the store keys of all links of a subscription.
+pub(crate) fn links_prefix(id: &SubscriptionId) -> Bytes {
+    let mut prefix = BytesMut::with_capacity(id.as_str().len() + 1);
+    prefix.put_slice(id.as_str().as_bytes());
+    prefix.put_u8(SEPARATOR);
+    prefix.freeze()
+}
+
 /// Parses the store key of a link. Errors: it is malformed.
 pub(crate) fn link_of(key: &[u8]) -> Result<(SubscriptionId, StreamPath), EntryError> {
     let wrong = |cause: &str| EntryError { what: "a link of a subscription", cause: cause.to_owned() };
@@ -180,10 +192,10 @@ mod tests {
 
     fn entry() -> impl Strategy<Value = SubscriptionEntry> {
         let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
-        (terms(), ".{0,9}", "[0-9a-f]{1,9}", numbers, prop::option::of(wake_state())).prop_map(
-            |(terms, base, nonce, (created_ms, since_log, generation), wake)| {
+        (terms(), ".{0,9}", "[0-9a-f]{1,9}", numbers, prop::option::of(wake_state()), any::<bool>()).prop_map(
+            |(terms, base, nonce, (created_ms, since_log, generation), wake, lazy_links)| {
                 let nonce = nonce.into();
-                SubscriptionEntry { terms, base, created_ms, since_log, nonce, generation, wake }
+                SubscriptionEntry { terms, base, created_ms, since_log, nonce, generation, wake, lazy_links }
             },
         )
     }
@@ -204,6 +216,7 @@ mod tests {
             let bytes = entry.to_bytes();
             prop_assert_eq!(LinkEntry::read(&path, &bytes), Ok(entry));
             prop_assert!(LinkEntry::read(&path, &bytes[..bytes.len() - cut]).is_err());
+            prop_assert!(link_key(&id, &path).starts_with(&links_prefix(&id)));
             prop_assert_eq!(link_of(&link_key(&id, &path)), Ok((id, path)));
         }
 

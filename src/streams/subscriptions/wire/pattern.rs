@@ -24,8 +24,31 @@ pub(crate) enum Segment {
 pub(crate) struct Pattern(Arc<str>);
 
 impl Pattern {
-    /// Parses a pattern. Errors: the text is not a valid path, or a segment mixes `*` with other characters.
+    /// Maximum number of segments: each costs time with every path.
+    const SEGMENTS_MAX: usize = 32;
+
+    /// Maximum number of `**`.
+    const ANY_MAX: usize = 4;
+
+    /// Parses a pattern of a new subscription. Errors: as for [`Pattern::stored`]; it has too many segments.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidRequest> {
+        let pattern = Self::stored(text)?;
+        let segments = pattern.segments();
+        if segments.len() > Self::SEGMENTS_MAX {
+            let (count, max) = (segments.len(), Self::SEGMENTS_MAX);
+            return Err(InvalidRequest(format!("pattern: it has {count} segments, at most {max} are allowed")));
+        }
+        let any = segments.iter().filter(|segment| **segment == Segment::Any).count();
+        if any > Self::ANY_MAX {
+            let max = Self::ANY_MAX;
+            return Err(InvalidRequest(format!("pattern: it has {any} times **, at most {max} are allowed")));
+        }
+        Ok(pattern)
+    }
+
+    /// Parses a pattern that is stored already. Errors: the text is not a valid path, or a segment mixes `*` with other
+    /// characters.
+    pub(crate) fn stored(text: &str) -> Result<Self, InvalidRequest> {
         let path = StreamPath::stored(text).map_err(|error| InvalidRequest(format!("pattern: {error}")))?;
         let mixed = path.as_str().split('/').find(|segment| segment.contains('*') && !matches!(*segment, "*" | "**"));
         match mixed {
@@ -56,6 +79,14 @@ impl Pattern {
         segments
     }
 
+    /// Returns the text that every matching path begins with.
+    pub(crate) fn literal_prefix(&self) -> &str {
+        let Some(star) = self.0.find('*') else { return &self.0 };
+        // The slash before `**` is not part of a path that ends there.
+        let prefix = &self.0[..star];
+        if self.0[star..].starts_with("**") { prefix.strip_suffix('/').unwrap_or(prefix) } else { prefix }
+    }
+
     /// Returns true if the pattern matches the path. Time: segments of the pattern times segments of the path.
     pub(crate) fn matches(&self, path: &StreamPath) -> bool {
         let segments: Vec<&str> = path.as_str().split('/').collect();
@@ -80,7 +111,7 @@ impl Pattern {
 impl TryFrom<String> for Pattern {
     type Error = InvalidRequest;
     fn try_from(text: String) -> Result<Self, InvalidRequest> {
-        Self::parse(&text)
+        Self::stored(&text)
     }
 }
 
@@ -109,6 +140,23 @@ mod tests {
         check("**/log", &["log", "a/log", "a/b/log"], &["log/a", "alog"]);
         check("a/**/b/*", &["a/b/c", "a/x/b/c", "a/b/b/b"], &["a/b", "a/x/c"]);
         check("a", &["a"], &["a/b", "b"]);
+    }
+
+    #[test]
+    fn every_match_begins_with_the_literal_prefix() {
+        for (pattern, prefix) in [("a/b", "a/b"), ("a/*/b", "a/"), ("a/**", "a"), ("**/a", ""), ("*", "")] {
+            assert_eq!(Pattern::parse(pattern).unwrap().literal_prefix(), prefix, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_has_few_segments_unless_an_earlier_version_stored_it() {
+        let (long, any) = (vec!["a"; 33].join("/"), "**/a/**/a/**/a/**/a/**");
+        for text in [long.as_str(), any] {
+            assert!(Pattern::parse(text).is_err(), "{text}");
+            assert!(Pattern::stored(text).is_ok(), "{text}");
+        }
+        assert!(Pattern::parse(&long[2..]).is_ok() && Pattern::parse(&any[5..]).is_ok());
     }
 
     #[test]

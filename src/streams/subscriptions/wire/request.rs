@@ -17,6 +17,12 @@ const LEASE_TTL_DEFAULT_MS: u64 = 30_000;
 
 const DESCRIPTION_BYTES_MAX: usize = 4096;
 
+/// Maximum length of the URL of a webhook, in bytes.
+const URL_BYTES_MAX: usize = 2048;
+
+/// Maximum number of streams that one request names.
+const STREAMS_MAX: usize = 10_000;
+
 const WORKER_BYTES_MAX: usize = 256;
 
 /// The definition of a subscription. Requests with equal terms are for the same subscription.
@@ -108,11 +114,14 @@ struct RawClaim {
 pub(crate) fn parse_terms(body: &[u8]) -> Result<Terms, InvalidRequest> {
     let raw: RawTerms = parse(body)?;
     let delivery = match (raw.r#type.as_str(), raw.webhook, raw.wake_stream) {
+        ("webhook", Some(webhook), _) if webhook.url.len() > URL_BYTES_MAX => {
+            return refuse(&format!("webhook.url is longer than {URL_BYTES_MAX} bytes"));
+        }
         ("webhook", Some(webhook), _) => Delivery::Webhook { url: webhook.url },
         ("webhook", None, _) => return refuse("type \"webhook\" needs webhook.url"),
         ("pull-wake", _, Some(stream)) => Delivery::PullWake { stream: path("wake_stream", &stream)? },
         ("pull-wake", _, None) => return refuse("type \"pull-wake\" needs wake_stream"),
-        (other, ..) => return refuse(&format!("type is {other:?}, expected \"webhook\" or \"pull-wake\"")),
+        (other, ..) => return refuse(&format!("type is {other:.100?}, expected \"webhook\" or \"pull-wake\"")),
     };
     let pattern = raw.pattern.map(|text| Pattern::parse(&text)).transpose()?;
     let streams = paths(&raw.streams.unwrap_or_default())?;
@@ -191,6 +200,9 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, InvalidRequest> {
 }
 
 fn paths(texts: &[String]) -> Result<BTreeSet<StreamPath>, InvalidRequest> {
+    if texts.len() > STREAMS_MAX {
+        return refuse(&format!("streams has {} paths, at most {STREAMS_MAX} are allowed", texts.len()));
+    }
     texts.iter().map(|text| path("streams", text)).collect()
 }
 
@@ -203,7 +215,7 @@ fn refuse<T>(reason: &str) -> Result<T, InvalidRequest> {
 }
 
 fn invalid_offset(text: &str) -> InvalidRequest {
-    InvalidRequest(format!("offset: {text:?} is not an offset"))
+    InvalidRequest(format!("offset: {text:.100?} is not an offset"))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -39,7 +40,10 @@ pub(crate) struct StreamView {
 pub(crate) struct SubscriptionView {
     pub(crate) id: SubscriptionId,
     pub(crate) terms: Terms,
+    /// One page of its streams.
     pub(crate) streams: Vec<StreamView>,
+    /// The last path before the next page; `None` if there is none.
+    pub(crate) next: Option<StreamPath>,
     pub(crate) created_ms: u64,
     /// True if the last attempt to deliver a wake failed.
     pub(crate) failed: bool,
@@ -106,7 +110,8 @@ impl SubscriptionView {
         };
         let pattern = self.terms.pattern.as_ref().map(|pattern| ("pattern", json!(pattern.as_str())));
         let description = self.terms.description.as_ref().map(|text| ("description", json!(text)));
-        for (name, field) in more.into_iter().chain(pattern).chain(description) {
+        let next = self.next.as_ref().map(|next| ("next", json!(next.as_str())));
+        for (name, field) in more.into_iter().chain(pattern).chain(description).chain(next) {
             value[name] = field;
         }
         value
@@ -121,11 +126,25 @@ impl StreamView {
 
 impl Serialize for StreamView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut value = self.summary();
-        value["tail_offset"] = json!(offset_text(Some(self.tail)));
-        value["has_pending"] = json!(self.pending);
-        value.serialize(serializer)
+        let mut fields = serializer.serialize_struct("StreamView", 5)?;
+        fields.serialize_field("path", self.path.as_str())?;
+        fields.serialize_field("link_type", &self.link_type)?;
+        fields.serialize_field("acked_offset", &offset_text(self.acked))?;
+        fields.serialize_field("tail_offset", &offset_text(Some(self.tail)))?;
+        fields.serialize_field("has_pending", &self.pending)?;
+        fields.end()
     }
+}
+
+/// The body of a webhook.
+#[derive(Serialize)]
+struct WakeBody<'a> {
+    subscription_id: &'a str,
+    wake_id: &'a str,
+    generation: u64,
+    streams: &'a [StreamView],
+    callback_url: String,
+    callback_token: &'a str,
 }
 
 impl ClaimedView {
@@ -144,14 +163,14 @@ impl WakeView {
     /// Returns the body of the webhook.
     pub(crate) fn to_body(&self) -> Vec<u8> {
         let id = path_segment(self.id.as_str());
-        let body = json!({
-            "subscription_id": self.id.as_str(),
-            "wake_id": self.wake_id,
-            "generation": self.generation,
-            "streams": self.streams,
-            "callback_url": format!("{}/__ds/subscriptions/{id}/callback", self.base),
-            "callback_token": self.token,
-        });
+        let body = WakeBody {
+            subscription_id: self.id.as_str(),
+            wake_id: &self.wake_id,
+            generation: self.generation,
+            streams: &self.streams,
+            callback_url: format!("{}/__ds/subscriptions/{id}/callback", self.base),
+            callback_token: &self.token,
+        };
         serde_json::to_vec(&body).expect("numbers and strings always serialize")
     }
 }

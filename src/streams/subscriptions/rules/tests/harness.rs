@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use crate::streams::rules::{Change, Content, KeySpace, Ledger, Limits};
 use crate::streams::subscriptions::rules::{
-    AckEndpoint, Attempt, NewSubscription, Outcome, Refusal, StreamUpdate, SubscriptionLimits, SubscriptionSet,
+    AckEndpoint, Attempt, NewSubscription, Outcome, Refusal, SubscriptionLimits, SubscriptionSet,
 };
 use crate::streams::subscriptions::wire::{
-    Acknowledgement, Claim, ClaimedView, KeyEntry, LinkEntry, Release, Secret, StreamView, SubscriptionEntry,
-    SubscriptionId, SubscriptionView, link_of, parse_terms,
+    Acknowledgement, Claim, ClaimedView, KeyEntry, LinkEntry, Page, Release, Secret, StreamView, SubscriptionEntry,
+    SubscriptionId, SubscriptionView, link_key, link_of, parse_terms,
 };
 use crate::streams::wire::{AppendRequest, ContentType, CreateRequest, Offset, StreamPath};
 
@@ -24,9 +24,9 @@ pub(super) struct Harness {
     pub(super) links_max: usize,
     /// Committed values, which survive a crash.
     stored: BTreeMap<(KeySpace, Bytes), Bytes>,
-    /// Updates that have not been applied yet.
-    queued: Vec<(StreamPath, StreamUpdate)>,
     nonces: u64,
+    /// Links that did not fit into the limits.
+    pub(super) left_out: usize,
 }
 
 pub(super) fn id(text: &str) -> SubscriptionId {
@@ -45,6 +45,7 @@ fn new_set(links_max: usize) -> SubscriptionSet {
     SubscriptionSet::new(SubscriptionLimits {
         subscriptions_max: 4,
         links_max,
+        bytes_max: 1_000_000,
         wake_streams_max: 3,
         token_ttl_ms: 3_600_000,
         retry_wait_max_ms: 60_000,
@@ -60,9 +61,12 @@ impl Harness {
 
     pub(super) fn with_links_max(links_max: usize) -> Self {
         let limits = Limits {
-            streams_max: 100,
+            streams_max: 200,
             content_bytes_max: 1_000_000,
+            metadata_bytes_max: u64::MAX / 2,
             producers_max: 10,
+            producers_bytes_max: u64::MAX,
+            producers_forgotten_max: 1_000,
             producer_idle_ms: 1_000,
             fork_segments_max: 8,
             registry: false,
@@ -76,8 +80,8 @@ impl Harness {
             capacity: 10,
             links_max,
             stored: BTreeMap::new(),
-            queued: Vec::new(),
             nonces: 0,
+            left_out: 0,
         };
         harness
             .decide(|set, _, now_ms, changes| set.keys.rotate(now_ms, &SECRET, ("ds_1".into(), key(now_ms)), changes));
@@ -92,23 +96,20 @@ impl Harness {
         let mut changes = Vec::new();
         self.set.flush(&mut changes);
         let answer = rule(&mut self.set, &mut self.ledger, self.now_ms, &mut changes);
+        self.left_out += self.set.observe(&self.ledger, &mut changes).left_out;
         for change in changes {
             match change {
                 Change::Value { space, key, value: Some(value) } => drop(self.stored.insert((space, key), value)),
                 Change::Value { space, key, value: None } => drop(self.stored.remove(&(space, key))),
-                Change::Created { path } | Change::Entry { path } | Change::Record { path, .. } => {
-                    let stream = self.ledger.stream(&path);
-                    self.queued.extend(stream.map(|stream| {
-                        let (log, tail) = (stream.entry.log, stream.next());
-                        let update = match stream.entry.deleted {
-                            true => StreamUpdate::Removed { log },
-                            false => StreamUpdate::Current { log, tail },
-                        };
-                        (path, update)
-                    }));
+                Change::Sweep { space, prefix } => {
+                    self.stored.retain(|(stored, key), _| *stored != space || !key.starts_with(&prefix));
                 }
-                Change::Removed { path, log } => self.queued.push((path, StreamUpdate::Removed { log })),
-                Change::Producer { .. } | Change::Happened(_) => {}
+                Change::Created { .. }
+                | Change::Entry { .. }
+                | Change::Record { .. }
+                | Change::Removed { .. }
+                | Change::Producer { .. }
+                | Change::Happened(_) => {}
             }
         }
         answer
@@ -140,11 +141,6 @@ impl Harness {
         self.ledger.stream(&path(name)).map_or(0, |stream| stream.tail)
     }
 
-    /// Applies all queued updates.
-    pub(super) fn apply_updates(&mut self) -> usize {
-        std::mem::take(&mut self.queued).into_iter().map(|(path, update)| self.set.apply_update(&path, update)).sum()
-    }
-
     pub(super) fn webhook(&mut self, name: &str, links: &str) -> Result<(SubscriptionView, bool), Refusal> {
         self.subscribe(
             name,
@@ -167,7 +163,7 @@ impl Harness {
     }
 
     pub(super) fn unsubscribe(&mut self, name: &str) {
-        self.decide(|set, _, _, changes| set.delete(&id(name), changes));
+        self.decide(|set, ledger, _, changes| set.delete(ledger, &id(name), changes));
     }
 
     pub(super) fn add(&mut self, name: &str, streams: &[&str]) -> Result<(), Refusal> {
@@ -176,14 +172,13 @@ impl Harness {
     }
 
     pub(super) fn remove(&mut self, name: &str, stream: &str) -> Result<(), Refusal> {
-        self.decide(|set, _, _, changes| set.remove_link(&id(name), &path(stream), changes))
+        self.decide(|set, ledger, _, changes| set.remove_link(ledger, &id(name), &path(stream), changes))
     }
 
-    /// Applies all updates and runs everything that is due now.
+    /// Runs everything that is due now.
     pub(super) fn run_due(&mut self) -> Vec<Attempt> {
         let mut attempts = Vec::new();
         loop {
-            self.apply_updates();
             let capacity = self.capacity - attempts.len();
             if self.set.due_ms(capacity).is_none_or(|at_ms| at_ms > self.now_ms) {
                 return attempts;
@@ -195,7 +190,9 @@ impl Harness {
     }
 
     pub(super) fn record_outcome(&mut self, attempt: &Attempt, outcome: &Outcome) {
-        self.decide(|set, _, now_ms, changes| set.record_outcome(attempt, outcome, (now_ms, 0.5), changes));
+        self.decide(|set, ledger, now_ms, changes| {
+            set.record_outcome(ledger, attempt, outcome, (now_ms, 0.5), changes)
+        });
     }
 
     pub(super) fn failed(&mut self, attempt: &Attempt) {
@@ -203,9 +200,8 @@ impl Harness {
     }
 
     pub(super) fn claim(&mut self, name: &str, worker: &str) -> Result<ClaimedView, Refusal> {
-        self.apply_updates();
         let claim = Claim { worker: worker.into() };
-        self.decide(|set, _, now_ms, changes| set.claim(now_ms, &id(name), claim, changes))
+        self.decide(|set, ledger, now_ms, changes| set.claim((now_ms, ledger), &id(name), claim, changes))
     }
 
     /// Acknowledges everything the wake announced, and ends it.
@@ -238,7 +234,6 @@ impl Harness {
         acks: Vec<(StreamPath, Option<Offset>)>,
         done: bool,
     ) -> Result<bool, Refusal> {
-        self.apply_updates();
         let (wake_id, generation) = (claimed.wake_id.clone(), claimed.generation);
         let request = Acknowledgement { wake_id, generation, acks, done };
         let (id, token) = (id(name), claimed.token.clone());
@@ -252,6 +247,33 @@ impl Harness {
         self.decide(|set, _, now_ms, changes| set.release(now_ms, (&id, Some(&token)), &request, changes))
     }
 
+    /// Returns the number of links in the store.
+    pub(super) fn stored_links(&self) -> usize {
+        self.stored.keys().filter(|(space, _)| *space == KeySpace::SubscriptionLinks).count()
+    }
+
+    /// Makes the store look as an earlier version left it: each matching stream has a link, or counts as unread if it is newer.
+    pub(super) fn store_as_before(&mut self, name: &str, links: &[(&str, u64, Option<u64>)]) {
+        for (space, key) in self.stored.keys().cloned().collect::<Vec<_>>() {
+            if space == KeySpace::Subscriptions && key == name.as_bytes() {
+                let (id, entry) = SubscriptionEntry::read(&key, &self.stored[&(space, key.clone())]).unwrap();
+                let entry = SubscriptionEntry { lazy_links: false, ..entry };
+                self.stored.insert((space, id.as_str().to_owned().into()), entry.to_bytes());
+            } else if space == KeySpace::SubscriptionLinks {
+                self.stored.remove(&(space, key));
+            }
+        }
+        for (stream, log, acked) in links {
+            let acked = acked.map(|at| self.ledger.stream(&path(stream)).unwrap().layout().offset_at(at));
+            let entry = LinkEntry::new(Some(*log), acked, false).to_bytes();
+            self.stored.insert((KeySpace::SubscriptionLinks, link_key(&id(name), &path(stream))), entry);
+        }
+    }
+
+    pub(super) fn log(&self, name: &str) -> u64 {
+        self.ledger.stream(&path(name)).map_or(0, |stream| stream.entry.log)
+    }
+
     /// Restarts: restores a new set from the committed values.
     pub(super) fn reopen(&mut self) {
         let mut set = new_set(self.links_max);
@@ -260,7 +282,7 @@ impl Harness {
         let of = |space: KeySpace| self.stored.iter().filter(move |((stored, _), _)| *stored == space);
         for ((_, key), value) in of(KeySpace::Subscriptions) {
             let (id, entry) = SubscriptionEntry::read(key, value).unwrap();
-            set.restore(self.now_ms, id, entry);
+            set.restore((self.now_ms, &self.ledger), id, entry);
         }
         for ((_, key), value) in of(KeySpace::SubscriptionLinks) {
             let (id, path) = link_of(key).unwrap();
@@ -269,12 +291,11 @@ impl Harness {
         }
         set.catch_up(&self.ledger);
         self.set = set;
-        self.queued.clear();
     }
 
     /// Returns path, link by name, and acknowledged position of each link.
     pub(super) fn links(&self, name: &str) -> Vec<(String, bool, Option<u64>)> {
-        let view = self.set.view(&id(name)).unwrap();
+        let view = self.set.view(&self.ledger, &id(name), &Page::default()).unwrap();
         let explicit = crate::streams::subscriptions::wire::LinkType::Explicit;
         let acked = |view: &StreamView| view.acked.map(Offset::position);
         view.streams.iter().map(|view| (view.path.to_string(), view.link_type == explicit, acked(view))).collect()

@@ -2,6 +2,7 @@
 
 use super::harness::{Harness, SECRET, called, id, key, path};
 use crate::streams::subscriptions::rules::{AckEndpoint, Outcome, Refusal};
+use crate::streams::subscriptions::wire::Page;
 
 const EVENTS: &str = r#""pattern":"events/*""#;
 
@@ -21,7 +22,7 @@ fn with_workers() -> Harness {
 }
 
 fn failed(harness: &Harness) -> bool {
-    harness.set.view(&id("s")).unwrap().failed
+    harness.set.view(&harness.ledger, &id("s"), &Page::default()).unwrap().failed
 }
 
 #[test]
@@ -48,7 +49,6 @@ fn done_acknowledges_only_what_the_wake_announced() {
     let mut harness = with_webhook();
     let attempt = harness.run_due().remove(0);
     harness.append("events/a");
-    harness.apply_updates();
     harness.record_outcome(&attempt, &Outcome::Done);
     assert_eq!(harness.links("s"), [("events/a".into(), false, Some(1))]);
 }
@@ -81,7 +81,9 @@ fn jitter_moves_a_retry_by_a_fifth_at_most() {
         let mut harness = with_webhook();
         let attempt = harness.run_due().remove(0);
         let outcome = Outcome::Failed { cause: String::new() };
-        harness.decide(|set, _, now_ms, changes| set.record_outcome(&attempt, &outcome, (now_ms, random), changes));
+        harness.decide(|set, ledger, now_ms, changes| {
+            set.record_outcome(ledger, &attempt, &outcome, (now_ms, random), changes);
+        });
         assert_eq!(harness.set.due_ms(1).unwrap() - harness.now_ms, wait_ms);
     }
 }
@@ -313,6 +315,24 @@ fn a_wake_lists_pending_streams_first_and_is_limited() {
     }
     assert_eq!(pending, [3, 2]);
     assert!(harness.links("s").iter().all(|(.., acked)| *acked == Some(1)));
+}
+
+#[test]
+fn a_wake_is_limited_in_bytes() {
+    let mut harness = Harness::with_links_max(1_000);
+    harness.set.limits.wake_streams_max = 1_000;
+    harness.webhook("s", EVENTS).unwrap();
+    for number in 0..150 {
+        harness.append(&format!("events/{number:02}{}", "x".repeat(1000)));
+    }
+    let mut streams = Vec::new();
+    while let Some(attempt) = harness.run_due().pop() {
+        let bytes = attempt.wake.to_body().len();
+        assert!(bytes < 140 * 1024, "{bytes}");
+        streams.push(attempt.wake.streams.len());
+        harness.record_outcome(&attempt, &Outcome::Done);
+    }
+    assert_eq!((streams.len(), streams.iter().sum::<usize>()), (2, 150), "the second wake has the others");
 }
 
 #[test]
