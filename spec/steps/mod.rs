@@ -1,5 +1,6 @@
 //! Step definitions of the features.
 
+mod access;
 mod broker;
 mod building;
 mod exocom;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Address on which the service reaches its sidecar. Loopback by default, as there is no authentication.
+    /// Address on which the service reaches its sidecar. Loopback by default.
     pub address: String,
     /// Origins whose pages may call; `*` allows all.
     pub cors_origins: Vec<String>,

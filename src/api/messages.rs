@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{Extensions, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 
 use super::following;
 use super::state::Api;
+use crate::http::access::{Target, Verb, allow, allow_some, allow_target};
 use crate::http::sse::{self, DataPrefix, Encoder};
 use crate::http::{Kind, Path, Problem, message_name};
 use crate::message::{Message, MessageId, MessageName, Role};
@@ -23,11 +24,21 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// `attempt`. `?name=a,b` selects names, `?declared=true` those that the
 /// role receives. At most `?unacknowledged=N` messages are sent before one is acknowledged. A message
 /// that is not acknowledged within the lease is delivered again; those of a lost subscriber at once.
-pub(super) async fn follow(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+pub(super) async fn follow(
+    State(api): State<Api>,
+    extensions: Extensions,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     let query = query.as_deref();
     let mut names = names(query)?;
     if names.is_empty() && values(query, "declared").next() == Some("true") {
         names.clone_from(&api.relay.config().receives);
+    }
+    for name in &names {
+        allow(&extensions, Verb::Receive, name.as_str())?;
+    }
+    if names.is_empty() {
+        allow_target(&extensions, Verb::Receive, Target::ALL)?;
     }
     let unacknowledged_max = unacknowledged_max(query)?;
     let subscription = api.relay.subscribe(names.clone(), unacknowledged_max);
@@ -44,9 +55,11 @@ pub(super) async fn follow(State(api): State<Api>, RawQuery(query): RawQuery) ->
 /// `404`: it was not delivered, or was acknowledged before.
 pub(super) async fn acknowledge(
     State(api): State<Api>,
+    extensions: Extensions,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<impl IntoResponse, Problem> {
+    allow_some(&extensions, Verb::Receive)?;
     let (id, sender) = meant(&id, query.as_deref())?;
     if api.relay.acknowledge(&id, sender.as_ref()) {
         return Ok(StatusCode::NO_CONTENT);
@@ -61,9 +74,11 @@ pub(super) async fn acknowledge(
 /// counts as failed. `404`: the subscriber does not have it (any longer).
 pub(super) async fn retry(
     State(api): State<Api>,
+    extensions: Extensions,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<impl IntoResponse, Problem> {
+    allow_some(&extensions, Verb::Receive)?;
     let (id, sender) = meant(&id, query.as_deref())?;
     match api.relay.give_back(&id, sender.as_ref()) {
         true => Ok(StatusCode::NO_CONTENT),

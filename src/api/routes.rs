@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 
 use super::state::{Api, Operations};
 use super::{Config, Envelope, dead_letters, headers, messages, openapi, operations};
+use crate::http::access::{Verb, allow, needing};
 use crate::http::{Access, Introduction, Kind, Landing, Limits, Problem, json_body, message_name, method_not_allowed};
 use crate::message::{Message, MessageName};
 use crate::relay::{Draft, Relay};
@@ -35,18 +36,23 @@ pub fn router(relay: Relay, config: &Config, limits: &Limits, operations: Operat
         .route("/messages", get(messages::follow))
         .route("/messages/{id}/ack", post(messages::acknowledge))
         .route("/messages/{id}/retry", post(messages::retry))
-        .route("/dead-letters", get(dead_letters::list))
-        .route("/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard))
-        .route("/dead-letters/{id}/replay", post(dead_letters::replay))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
-        .route("/metrics", get(operations::metrics))
-        .route("/openapi.json", get(openapi::document));
+        .route("/openapi.json", get(openapi::document))
+        .merge(needing(Verb::Metrics, Router::new().route("/metrics", get(operations::metrics))))
+        .merge(needing(Verb::DeadLetters, of_dead_letters()));
     landing.fallback(router).method_not_allowed_fallback(method_not_allowed).with_state(Api {
         relay,
         limits: Arc::new(limits.clone()),
         operations,
     })
+}
+
+fn of_dead_letters() -> Router<Api> {
+    Router::new()
+        .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard))
+        .route("/dead-letters/{id}/replay", post(dead_letters::replay))
 }
 
 /// The page for a person who opens this listener.
@@ -73,13 +79,13 @@ fn introduced(relay: &Relay) -> Landing {
 
 /// `202 {"id","activityId"}`: the message is accepted.
 async fn send(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
-    let draft = draft(&api, "/send/", request).await?;
+    let draft = draft(&api, (Verb::Send, "/send/"), request).await?;
     accept(&api, draft).await
 }
 
 /// Like [`send`], but requires the id of the message that is answered.
 async fn reply(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
-    let draft = draft(&api, "/reply/", request).await?;
+    let draft = draft(&api, (Verb::Send, "/reply/"), request).await?;
     if draft.response_to.is_none() {
         let detail = "a reply needs the header Exo-Response-To: the id of the message it answers";
         return Err(Problem::new(Kind::InvalidRequest, detail));
@@ -90,7 +96,7 @@ async fn reply(State(api): State<Api>, request: Request<Body>) -> Result<Respons
 /// `200` with the payload of the reply as body, and its name, id and `auth` in headers.
 async fn request(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
     let timeout = headers::timeout(request.uri().query())?.unwrap_or_else(|| api.relay.config().request_timeout());
-    let draft = draft(&api, "/request/", request).await?;
+    let draft = draft(&api, (Verb::Request, "/request/"), request).await?;
     let reply = api.relay.request_draft(draft, timeout).await?;
     let correlation = [
         (headers::MESSAGE, headers::value(reply.name.as_str())),
@@ -113,21 +119,24 @@ async fn request(State(api): State<Api>, request: Request<Body>) -> Result<Respo
 
 /// The HTTP-era `POST /send/{message}`: the body is an envelope, the response an empty 200.
 async fn send_envelope(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
-    let name = name(&request, "/send/")?;
+    let name = name(&request, (Verb::Send, "/send/"))?;
     let incoming = json_body(request, &api.limits.for_envelopes()).await?;
     let message = Message::from_json(Some(name), &incoming.body)?;
     api.relay.forward(message).await?;
     Ok(StatusCode::OK.into_response())
 }
 
-async fn draft(api: &Api, prefix: &str, request: Request<Body>) -> Result<Draft, Problem> {
-    let name = name(&request, prefix)?;
+async fn draft(api: &Api, route: (Verb, &str), request: Request<Body>) -> Result<Draft, Problem> {
+    let name = name(&request, route)?;
     let incoming = json_body(request, &api.limits).await?;
     headers::draft(name, &incoming.headers, incoming.body)
 }
 
-fn name(request: &Request<Body>, prefix: &str) -> Result<MessageName, Problem> {
-    message_name(request.uri().path().get(prefix.len()..).unwrap_or_default())
+/// Parses the name of the message, which the caller must have the right to send.
+fn name(request: &Request<Body>, (verb, prefix): (Verb, &str)) -> Result<MessageName, Problem> {
+    let name = message_name(request.uri().path().get(prefix.len()..).unwrap_or_default())?;
+    allow(request.extensions(), verb, name.as_str())?;
+    Ok(name)
 }
 
 async fn accept(api: &Api, draft: Draft) -> Result<Response, Problem> {

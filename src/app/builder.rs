@@ -150,6 +150,12 @@ impl Builder {
         self
     }
 
+    /// The settings of the listener for deliveries.
+    pub(crate) fn listen_config(mut self, config: listen::Config) -> Self {
+        self.answer = config;
+        self
+    }
+
     /// The time at which deliveries are answered.
     pub fn answer(mut self, answer: listen::Answer) -> Self {
         self.answer.answer = answer;
@@ -205,7 +211,7 @@ impl Builder {
             (None, None, false) => None,
             (None, None, true) => Some(Listening::bind("Builder::listen", "127.0.0.1:0").await?),
         };
-        let listened = endpoint(&self.bus, listening.as_ref())?;
+        let listened = endpoint((&self.bus, &self.answer), listening.as_ref())?;
         let listened_port = listened.as_ref().map_or(0, |endpoint| endpoint.port);
         let (bus, endpoint, online_port): (Arc<dyn Bus>, _, _) = match transport {
             Transport::Embedded(bus) => (Arc::new(bus), listened, listened_port),
@@ -308,18 +314,22 @@ fn check_token(token: &str) -> Result<(), Error> {
 
 /// Returns the address where the broker reaches the listener: the advertised one; else the listener's own host, unless that
 /// is unspecified; then the port alone, on the host that the broker sees.
-fn endpoint(bus: &bus::Config, listening: Option<&Listening>) -> Result<Option<Endpoint>, Error> {
+fn endpoint(
+    (bus, listen): (&bus::Config, &listen::Config),
+    listening: Option<&Listening>,
+) -> Result<Option<Endpoint>, Error> {
+    let token = Some(listen.token.clone()).filter(|token| !token.is_empty());
     if !bus.advertise.is_empty() {
         let parsed = bus.advertise.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         let Some((host, port)) = parsed.filter(|(host, _)| !host.is_empty()) else {
             let problem = format!("{:?} is not HOST:PORT", bus.advertise);
             return Err(Error::Setting { setting: "advertise", problem });
         };
-        return Ok(Some(Endpoint { host: Some(host.to_owned()), port }));
+        return Ok(Some(Endpoint { host: Some(host.to_owned()), port, token }));
     }
     Ok(listening.map(|listening| {
         let address = listening.address();
         let host = Some(address.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
-        Endpoint { host, port: address.port() }
+        Endpoint { host, port: address.port(), token }
     }))
 }

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::time::Instant;
 
+use super::access::Guards;
 use super::config::LogFormat;
 use super::system::System;
 use super::{Error, ready};
+use crate::http::access::RefusalMetrics;
 use crate::http::{Access, Limits, ListenerMetrics, Listening, Serving, Workers};
 use crate::metrics::process_registry;
 use dispatch::Dispatch;
@@ -30,6 +32,8 @@ pub(super) struct Listener<'a> {
     /// The format of the ready line.
     pub(super) format: LogFormat,
     pub(super) access: Arc<Access>,
+    /// Access control by callers.
+    pub(super) guards: &'a Guards,
 }
 
 /// A list of systems on one listener, with one `/health`, `/ready` and `/metrics`.
@@ -43,7 +47,7 @@ impl Edge {
     /// Binds the listener, then opens the systems, serves them on `threads` dedicated threads and announces the listener.
     ///
     /// The port comes first so that a second process fails before it touches a store.
-    /// Errors: [`Error::Threads`], [`Error::Listen`], [`Error::SystemPath`], and those of `systems`.
+    /// Errors: [`Error::Threads`], [`Error::Listen`], [`Error::Unguarded`], [`Error::SystemPath`], and those of `systems`.
     pub(super) async fn open(
         listener: Listener<'_>,
         systems: impl Future<Output = Result<Vec<Arc<dyn System>>, Error>>,
@@ -54,6 +58,8 @@ impl Edge {
         let listening = Listening::bind(listener.flag, listener.address).await?;
         let mut registry = process_registry();
         let listening = listening.counted(&ListenerMetrics::register(&mut registry), listener.name);
+        let refusals = RefusalMetrics::register(&mut registry);
+        let listening = listener.guards.guard(listening, listener.name, refusals)?;
         let systems = systems.await?;
         let dispatch = Dispatch::new(&systems, registry, limits)?;
         let operations = dispatch.operations();

@@ -11,6 +11,22 @@ pub enum Error {
     /// A listener could not be opened.
     #[error(transparent)]
     Listen(#[from] http::BindError),
+    /// Other hosts reach a listener that nothing guards.
+    #[error(
+        "the listener {listener} is on {address}, where other hosts reach it, and nothing guards it: set {setting}; or listen \
+         on 127.0.0.1; or let everyone use it with --insecure (access.insecure = true)"
+    )]
+    Unguarded {
+        /// The listener.
+        listener: &'static str,
+        /// Its address.
+        address: std::net::SocketAddr,
+        /// The setting that guards it.
+        setting: &'static str,
+    },
+    /// A credential of the configuration cannot be used.
+    #[error(transparent)]
+    Access(#[from] http::AccessError),
     /// The system refuses a worker thread or its I/O driver.
     #[error("cannot start")]
     Threads(#[source] std::io::Error),
@@ -162,6 +178,8 @@ impl Error {
             | Self::LandscapeKind { .. }
             | Self::LandscapeVariable { .. }
             | Self::SystemPath { .. }
+            | Self::Unguarded { .. }
+            | Self::Access(_)
             | Self::ForwardElsewhere { .. }
             | Self::Environment { .. } => true,
             Self::Listen(_)

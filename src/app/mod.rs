@@ -4,6 +4,7 @@
 //! signals, raise the limit on open files, and print on stdout which listeners are ready. [`telemetry::start`] sets the
 //! logger. Nothing else in the crate changes the process that uses it.
 
+mod access;
 mod builder;
 mod child;
 pub mod config;

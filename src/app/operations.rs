@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, FORWARDED, HOST, ORIGIN};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,9 +19,11 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tower_service::Service;
 
+use super::access::Guards;
 use super::config::{LogFormat, Ops};
 use super::drain_request::DrainRequest;
 use super::{Error, ready};
+use crate::http::access::{RefusalMetrics, Verb, is_forwarded, needing};
 use crate::http::{
     Access, Introduction, Kind, Landing, Limits, Listening, Peer, Problem, Serving, health, method_not_allowed,
     momentary, typed,
@@ -56,13 +58,14 @@ pub(super) async fn open(
     format: LogFormat,
     parts: Vec<Part>,
     requests: DrainRequest,
-    limits: &Limits,
+    (guards, limits): (&Guards, &Limits),
 ) -> Result<Option<Serving>, Error> {
     if config.address.is_empty() {
         return Ok(None);
     }
     let listening = Listening::bind("--ops HOST:PORT", &config.address).await?;
     let listening = listening.guarded(Access::of("ops.cors_origins", &config.cors_origins, limits));
+    let listening = guards.guard(listening, "ops", RefusalMetrics::unregistered())?;
     let serving = listening.serve(router(parts, requests), limits);
     ready::announce(format, "ops", serving.address());
     Ok(Some(serving))
@@ -72,8 +75,8 @@ fn router(parts: Vec<Part>, requests: DrainRequest) -> Router {
     let router = Router::new()
         .route("/health", get(async || health("ops")))
         .route("/ready", get(readiness))
-        .route("/metrics", get(metrics))
-        .route("/drain", post(drain));
+        .merge(needing(Verb::Metrics, Router::new().route("/metrics", get(metrics))))
+        .merge(needing(Verb::Drain, Router::new().route("/drain", post(drain))));
     let about = "Probes and metrics of the whole process, and POST /drain for callers on the same machine.".to_owned();
     let links = vec![("/ready", "whether it can work"), ("/metrics", "counters")];
     Landing::new("ExoRelay, for operators", vec![Introduction { about, links, ..Introduction::default() }])
@@ -125,7 +128,7 @@ async fn drain(
     if headers.contains_key(ORIGIN) {
         return Err(Problem::new(Kind::Forbidden, "web pages may not drain this process"));
     }
-    if headers.keys().any(is_of_a_proxy) {
+    if is_forwarded(&headers) {
         let detail = "a proxy forwarded the call; only a direct call from the same machine may drain this process";
         return Err(Problem::new(Kind::Forbidden, detail));
     }
@@ -135,10 +138,6 @@ async fn drain(
     }
     let unfinished = operations.requests.drain().await;
     Ok(typed("application/json", json!({ "unfinished": unfinished }).to_string()))
-}
-
-fn is_of_a_proxy(header: &HeaderName) -> bool {
-    *header == FORWARDED || header.as_str().starts_with("x-forwarded-")
 }
 
 /// Returns true if a `Host` is a name or an address of this machine that no name server decides about.

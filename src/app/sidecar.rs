@@ -6,11 +6,13 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::sync::watch;
 
+use super::access::{self, Guards};
 use super::child::{Prepared, Supervised};
 use super::service::{Gate, behind};
 use super::{Config, Error, ready};
 use crate::api::{self, Operations};
 use crate::broker::Broker;
+use crate::http::access::RefusalMetrics;
 use crate::http::{ListenerMetrics, Listening};
 use crate::metrics::{Exposition, process_registry};
 use crate::relay::{Fallback, Relay};
@@ -29,7 +31,12 @@ impl Sidecar {
     /// Opens and announces the listeners and makes the first attempt to join the bus, which is `broker` if given.
     /// A WebSocket bus delivers over its own connection, so it needs no bus-facing listener. With `Gate::Closed`, messages wait
     /// for the service of [`Sidecar::supervise`].
-    pub(super) async fn start(config: &Config, broker: Option<&Broker>, gate: Gate) -> Result<Self, Error> {
+    pub(super) async fn start(
+        config: &Config,
+        guards: &Guards,
+        broker: Option<&Broker>,
+        gate: Gate,
+    ) -> Result<Self, Error> {
         let listen = match broker.is_none() && config.bus.is_websocket() {
             true => None,
             false => Some(Listening::bind("--listen HOST:PORT", &config.listen.address).await?),
@@ -39,11 +46,16 @@ impl Sidecar {
         let mut registry = process_registry();
         let listeners = ListenerMetrics::register(&mut registry);
         let (listen, api) = (listen.map(|listen| listen.counted(&listeners, "listen")), api.counted(&listeners, "api"));
+        let api = guards.guard(api, "api", RefusalMetrics::register(&mut registry))?;
+        if let Some(listen) = &listen {
+            guards.check(listen, "listen", config.listen.has_token())?;
+        }
+        let listen_config = access::with_token(&config.listen)?;
         let role = config.relay.role.as_ref().map(ToString::to_string).unwrap_or_default();
         let mut builder = Relay::builder(role.clone())
             .config(config.relay.clone())
             .bus_config(config.bus.clone())
-            .answer(config.listen.answer)
+            .listen_config(listen_config)
             .limits(config.http.clone());
         if let Some(listen) = listen {
             builder = builder.listening(listen);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
+use super::access::Guards;
 use super::child::ServiceCommand;
 use super::drain_request::DrainRequest;
 use super::edge::{Edge, Listener};
@@ -20,6 +21,7 @@ use super::streams::StreamsSystem;
 use super::system::System;
 use super::{Config, Error, greeter, operations, ready};
 use crate::broker::{self, Broker};
+use crate::http::access::RefusalMetrics;
 use crate::http::{ListenerMetrics, Listening, Serving};
 use crate::message::MessageName;
 use crate::metrics::process_registry;
@@ -52,17 +54,18 @@ pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error>
     }
     // All services are in this process, so a message without a receiver can be refused from the start.
     config.broker.settle_ms = 0;
+    let guards = Guards::read(&config)?;
     let opened = signals.unless_stopped(async {
-        let (broker, serving, routes) = open_broker(&config, "--broker HOST:PORT", |_| Ok(())).await?;
-        let sidecar = Sidecar::start(&config, Some(&broker), Gate::Open).await?;
+        let (broker, serving, routes) = open_broker((&config, &guards), "--broker HOST:PORT", |_| Ok(())).await?;
+        let sidecar = Sidecar::start(&config, &guards, Some(&broker), Gate::Open).await?;
         let greeter = greeter::start(&broker).await?;
-        let edge = open_edge(&config, threads).await?;
+        let edge = open_edge((&config, &guards), threads).await?;
         let parts = vec![
             Part { name: "broker", routes },
             Part { name: "api", routes: sidecar.routes.clone() },
             Part { name: "edge", routes: edge.operations() },
         ];
-        let (operations, requests) = open_operations(&config, parts).await?;
+        let (operations, requests) = open_operations((&config, &guards), parts).await?;
         print_tour(&sidecar, &edge);
         let broker = BrokerPart { broker, serving: Some(serving), closes_port_first: false };
         let relays = vec![sidecar.relay, greeter];
@@ -105,6 +108,7 @@ async fn open_sidecar(
         None => None,
     };
     let config = &config;
+    let guards = Guards::read(config)?;
     let broker = match (config.bus.url.as_str(), embedded) {
         ("embedded", EmbeddedBroker::Private) => {
             // No other process can register with it or follow its traffic.
@@ -112,7 +116,7 @@ async fn open_sidecar(
             Some(BrokerPart { broker: Broker::start(config), serving: None, closes_port_first: false })
         }
         ("embedded", EmbeddedBroker::Listening) => {
-            let (broker, serving, _) = open_broker(config, "--broker HOST:PORT", |_| Ok(())).await?;
+            let (broker, serving, _) = open_broker((config, &guards), "--broker HOST:PORT", |_| Ok(())).await?;
             Some(BrokerPart { broker, serving: Some(serving), closes_port_first: false })
         }
         _ => None,
@@ -120,14 +124,14 @@ async fn open_sidecar(
     // A service that receives nothing need not listen.
     let is_awaited = service.is_some() && !config.relay.receives.is_empty();
     let gate = if is_awaited { Gate::Closed } else { Gate::Open };
-    let sidecar = Sidecar::start(config, broker.as_ref().map(|part| &part.broker), gate).await?;
+    let sidecar = Sidecar::start(config, &guards, broker.as_ref().map(|part| &part.broker), gate).await?;
     let edge = match config.edge.address.is_empty() {
         true => None,
-        false => Some(open_edge(config, threads).await?),
+        false => Some(open_edge((config, &guards), threads).await?),
     };
     let mut parts = vec![Part { name: "api", routes: sidecar.routes.clone() }];
     parts.extend(edge.as_ref().map(|edge| Part { name: "edge", routes: edge.operations() }));
-    let (operations, requests) = open_operations(config, parts).await?;
+    let (operations, requests) = open_operations((config, &guards), parts).await?;
     let service = match service {
         Some(service) => {
             // One of the listeners above may have its port.
@@ -145,10 +149,11 @@ async fn open_sidecar(
 pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Error> {
     let signals = Signals::listen(Hangup::Reloads)?;
     let reloader = Reloader::start(landscape)?;
+    let guards = Guards::read(&config)?;
     let (broker, serving, routes) =
-        open_broker(&config, "--listen HOST:PORT", |broker| reloader.configure(broker)).await?;
+        open_broker((&config, &guards), "--listen HOST:PORT", |broker| reloader.configure(broker)).await?;
     let following = reloader.follow(broker.clone());
-    let (operations, requests) = open_operations(&config, vec![Part { name: "broker", routes }]).await?;
+    let (operations, requests) = open_operations((&config, &guards), vec![Part { name: "broker", routes }]).await?;
     let broker = BrokerPart { broker, serving: Some(serving), closes_port_first: false };
     let process = Process { broker: Some(broker), operations, requests, ..Process::default() };
     tokio::select! {
@@ -162,15 +167,16 @@ pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Er
 pub async fn streams(config: Config, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen(Hangup::Ignored)?;
     let (address, format) = (&config.streams.address, config.log.format);
-    let access = streams::routes::access(&config.streams, &config.http);
-    let listener = Listener { name: "streams", flag: "--listen HOST:PORT", address, format, access };
+    let (access, guards) = (streams::routes::access(&config.streams, &config.http), Guards::read(&config)?);
+    let (name, flag) = ("streams", "--listen HOST:PORT");
+    let listener = Listener { name, flag, address, format, access, guards: &guards };
     let systems = async { Ok(vec![StreamsSystem::open(&config.streams).await?]) };
     let Some(edge) = signals.unless_stopped(Edge::open(listener, systems, threads, &config.http)).await else {
         return Ok(());
     };
     let edge = edge?;
     let parts = vec![Part { name: "streams", routes: edge.operations() }];
-    let (operations, requests) = open_operations(&config, parts).await?;
+    let (operations, requests) = open_operations((&config, &guards), parts).await?;
     let process = Process { edge: Some(edge), operations, requests, ..Process::default() };
     process.run(signals, config.drain.grace()).await
 }
@@ -181,31 +187,37 @@ async fn systems(config: &Config) -> Result<Vec<Arc<dyn System>>, Error> {
 }
 
 /// Opens the edge at the configured address, else at its default.
-async fn open_edge(config: &Config, threads: NonZeroUsize) -> Result<Edge, Error> {
+async fn open_edge((config, guards): (&Config, &Guards), threads: NonZeroUsize) -> Result<Edge, Error> {
     let configured = &config.edge.address;
     let address = if configured.is_empty() { EDGE_ADDRESS_DEFAULT } else { configured };
     let (format, access) = (config.log.format, streams::routes::access(&config.streams, &config.http));
-    let listener = Listener { name: "edge", flag: "--edge HOST:PORT", address, format, access };
+    let listener = Listener { name: "edge", flag: "--edge HOST:PORT", address, format, access, guards };
     Edge::open(listener, systems(config), threads, &config.http).await
 }
 
 /// Opens the listener for operators, if one is configured, and returns it with the requests to drain that it takes.
-async fn open_operations(config: &Config, parts: Vec<Part>) -> Result<(Option<Serving>, DrainRequest), Error> {
+async fn open_operations(
+    (config, guards): (&Config, &Guards),
+    parts: Vec<Part>,
+) -> Result<(Option<Serving>, DrainRequest), Error> {
     let requests = DrainRequest::default();
-    let serving = operations::open(&config.ops, config.log.format, parts, requests.clone(), &config.http).await?;
+    let (ops, format) = (&config.ops, config.log.format);
+    let serving = operations::open(ops, format, parts, requests.clone(), (guards, &config.http)).await?;
     Ok((serving, requests))
 }
 
 /// Binds the broker's listener, starts the broker, applies `configure`, then accepts connections. `flag` is the option
 /// that sets the address, for error messages.
 async fn open_broker(
-    config: &Config,
+    (config, guards): (&Config, &Guards),
     flag: &'static str,
     configure: impl FnOnce(&Broker) -> Result<(), Error>,
 ) -> Result<(Broker, Serving, Router), Error> {
     let mut registry = process_registry();
     let listening = Listening::bind(flag, &config.broker.address).await?;
     let listening = listening.counted(&ListenerMetrics::register(&mut registry), "broker");
+    let refusals = RefusalMetrics::register(&mut registry);
+    let listening = guards.guard_broker(listening, &config.broker, refusals)?;
     let broker = Broker::start(broker_config(config));
     configure(&broker)?;
     let router = broker::routes::router_with(broker.clone(), &config.http, registry);

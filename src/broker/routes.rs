@@ -134,11 +134,11 @@ async fn register(State(api): State<Api>, Path(role): Path<String>, request: Req
     let peer = request.extensions().get().map(|Peer(address)| address.ip());
     let client = Original::of(request.headers(), peer, &api.proxies).client.or(peer);
     let incoming = json_body(request, &api.limits).await?;
-    let Announcement { registration, host, port } = Announcement::from_json(role, &incoming.body)?;
+    let Announcement { registration, host, port, delivery_token } = Announcement::from_json(role, &incoming.body)?;
     let host = host.or_else(|| client.map(|address| address.to_canonical().to_string()));
     let host = host.ok_or(Error::Field { field: "host", expected: "a host name or an IP address" })?;
     let instance = registration.instance.clone();
-    let lease = api.broker.register(registration, Address::new(&host, port)?)?;
+    let lease = api.broker.register(registration, Address::new(&host, port)?.with_token(delivery_token.as_deref()))?;
     Ok(typed("application/json", lease.to_json(&instance)))
 }
 

@@ -138,7 +138,7 @@ impl Bench {
                 let config = Config { url: format!("http://{}", listening.address()), ..Config::default() };
                 serving.push(listening.serve(broker::routes::router(broker.clone(), &limits), &limits));
                 let listening = Listening::bind("test", "127.0.0.1:0").await.unwrap();
-                endpoint = Some(Endpoint { host: None, port: listening.address().port() });
+                endpoint = Some(Endpoint { host: None, port: listening.address().port(), token: None });
                 let router = Router::new().route("/run", post(take)).with_state(own.clone());
                 serving.push(listening.serve(router, &limits));
                 Box::new(HttpBus::new(&config, &instance))

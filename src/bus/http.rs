@@ -130,11 +130,12 @@ impl HttpBus {
     }
 
     async fn register(&self, membership: &Membership) -> Result<Duration, Error> {
-        let Some(Endpoint { host, port }) = membership.endpoint.clone() else {
+        let Some(Endpoint { host, port, token }) = membership.endpoint.clone() else {
             let hint = "this relay has no listener for deliveries from the broker".to_owned();
             return Err(Error::Registration(hint));
         };
-        let announcement = Announcement { registration: membership.registration.clone(), host, port };
+        let announcement =
+            Announcement { registration: membership.registration.clone(), host, port, delivery_token: token };
         let path = format!("/services/{}", path_segment(membership.registration.role.as_str()));
         let answer = self.call(Method::PUT, &path, announcement.to_json()).await?;
         match answer.status {

@@ -1,5 +1,6 @@
 //! The trait that connects a relay to a bus.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,27 @@ use super::Error;
 use crate::message::{Inbox, Message, Registration, Verdict};
 
 /// Address under which the broker reaches a relay's listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// Host; `None` lets the broker use the address that the registration comes from.
     pub host: Option<String>,
     /// Port.
     pub port: u16,
+    /// Token that deliveries to the listener need.
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, token } = self;
+        let has_token = token.is_some();
+        formatter
+            .debug_struct("Endpoint")
+            .field("host", host)
+            .field("port", port)
+            .field("has_token", &has_token)
+            .finish()
+    }
 }
 
 /// Everything a relay sends to the bus when it joins and when it renews.

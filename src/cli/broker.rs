@@ -12,8 +12,8 @@ use crate::app::config::Purpose;
 /// Run the ExoCom broker
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
-Example: a broker for other hosts that prints one line per delivery
-  exorelay broker --listen 0.0.0.0:3100 --log-messages")]
+Example: a broker for all hosts of a private network that prints one line per delivery
+  exorelay broker --listen 0.0.0.0:3100 --insecure --log-messages")]
 pub(super) struct Broker {
     /// Listen address; port 0 takes a free port [default: 127.0.0.1:3100]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Broker")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Method};
+use axum::http::Method;
 use bytes::Bytes;
 use clap::Args;
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use super::Error;
 use super::output::print_line;
 use super::server::{Server, base_url};
 use super::server_kind::ServerKind;
+use super::token::Token;
 use crate::app::config::{Purpose, Sources};
 use crate::app::reachable;
 
@@ -29,6 +30,8 @@ pub(super) struct Drain {
     /// The server's address for operators, see --ops [default: the configured ops.address]
     #[arg(long, value_name = "URL", help_heading = "Server")]
     url: Option<String>,
+    #[command(flatten)]
+    token: Token,
 }
 
 /// The answer to `POST /drain`.
@@ -44,7 +47,7 @@ impl Drain {
             None => configured()?.ok_or(Error::NoOperations)?,
         };
         let server = Server::new(ServerKind::Process, url, TIMEOUT);
-        let answer = server.call(Method::POST, "/drain", HeaderMap::new(), Bytes::new()).await?;
+        let answer = server.call(Method::POST, "/drain", self.token.headers(), Bytes::new()).await?;
         let answer = server.accepted(answer).await?;
         let Drained { unfinished } = match serde_json::from_slice(&answer.body) {
             Ok(drained) => drained,

@@ -297,6 +297,18 @@ pub enum Error {
     /// Stored streams cannot be read.
     #[error(transparent)]
     Streams(#[from] streams::Error),
+    /// The arguments of `access check` are wrong.
+    #[error("{cause}")]
+    AccessCheck {
+        /// The argument, and what is expected.
+        cause: String,
+    },
+    /// The rules do not allow a call.
+    #[error("refused: {explanation}")]
+    NotAllowed {
+        /// The caller, the right, and the rule that decided.
+        explanation: String,
+    },
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -317,6 +329,7 @@ impl Error {
             | Self::Line { .. }
             | Self::LineTooLong { .. }
             | Self::NothingToAppend
+            | Self::AccessCheck { .. }
             | Self::NoDataFolder { .. } => USAGE,
             Self::Configuration(_) | Self::WorkerThreads { .. } | Self::NothingToLint | Self::NoOperations => {
                 CONFIGURATION
@@ -342,6 +355,7 @@ impl Error {
             | Self::UnexpectedStreamAnswer { .. }
             | Self::NoRegistry { .. }
             | Self::File { .. }
+            | Self::NotAllowed { .. }
             | Self::NotReady { .. }
             | Self::Unfinished { .. }
             | Self::UnexpectedAnswer { .. }

@@ -77,7 +77,10 @@ impl EventSource<'_> {
     /// Connects. Errors: [`Error::Stream`] and [`Error::NotRunning`], which are temporary; [`Error::Refused`], which is
     /// not.
     async fn open(&self, client: &reqwest::Client) -> Result<reqwest::Response, Error> {
-        let call = client.get(format!("{}{}", self.server.url(), self.path)).header("accept", "text/event-stream");
+        let call = client
+            .get(format!("{}{}", self.server.url(), self.path))
+            .headers(self.server.proof())
+            .header("accept", "text/event-stream");
         let response = call.send().await.map_err(|error| stream_error(self.server, &error))?;
         let status = response.status();
         if status.is_success() {

@@ -11,6 +11,7 @@
 //! Exit codes are a contract: 0 success, 1 failure, 64 wrong usage, 78 wrong configuration. The drop-in [`Exocom`] has
 //! those of the original.
 
+mod access;
 mod activity;
 mod broker;
 mod completions;
@@ -43,6 +44,7 @@ mod stream;
 mod streams;
 mod table;
 mod tail;
+mod token;
 mod traffic;
 
 pub use error::{Error, USAGE};

@@ -3,6 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::Error;
+use super::access::AccessCommand;
 use super::activity::Activity;
 use super::broker::Broker;
 use super::completions::Completions;
@@ -55,6 +56,8 @@ enum Command {
     #[command(subcommand)]
     Stream(StreamCommand),
     #[command(subcommand)]
+    Access(AccessCommand),
+    #[command(subcommand)]
     Config(ConfigCommand),
     Lint(Lint),
     Health(Health),
@@ -78,6 +81,7 @@ impl Options {
             | Command::Ps(_)
             | Command::DeadLetters(_)
             | Command::Stream(_)
+            | Command::Access(_)
             | Command::Config(_)
             | Command::Lint(_)
             | Command::Health(_)
@@ -109,6 +113,7 @@ impl Options {
             Command::Ps(ps) => ps.run().await,
             Command::DeadLetters(dead_letters) => dead_letters.run().await,
             Command::Stream(stream) => stream.run().await,
+            Command::Access(access) => access.run(),
             Command::Config(config) => config.run(),
             Command::Lint(lint) => lint.run(),
             Command::Health(health) => health.run().await,

@@ -25,6 +25,9 @@ pub(super) struct Process {
     /// Listen address for probes, metrics and `exorelay drain` [default: none, the other listeners answer probes]
     #[arg(long, value_name = "HOST:PORT")]
     ops: Option<String>,
+    /// Let everyone use listeners on other addresses than loopback, which refuse to start without a rule that guards them
+    #[arg(long)]
+    insecure: bool,
     /// Log level, or directives such as info,exorelay::bus=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -44,10 +47,11 @@ impl Process {
         Ok(config)
     }
 
-    fn flags(self) -> [Flag; 3] {
+    fn flags(self) -> [Flag; 4] {
         [
             ("--drain-grace", "drain.grace_ms", self.drain_grace),
             ("--ops", "ops.address", self.ops),
+            ("--insecure", "access.insecure", switch(self.insecure)),
             ("--log-level", "log.level", self.log_level),
         ]
     }

@@ -7,21 +7,24 @@ use tokio::time::{Instant, sleep};
 
 use super::duration::duration;
 use super::output::{Status, warn};
+use super::token::Token;
 use crate::http::Backoff;
 use crate::time::deadline_in;
 
 /// Maximum wait between attempts.
 pub(super) const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The flag for a server that is not up yet.
+/// The flags of a call: for a server that is not up yet, and for one that asks who is calling.
 #[derive(Debug, Default, Clone, Args)]
-pub(super) struct RetryOptions {
+pub(super) struct CallOptions {
+    #[command(flatten)]
+    pub(super) token: Token,
     /// Time to keep trying while there is no server, or it is busy [default: one attempt]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     retry_for: Option<Duration>,
 }
 
-impl RetryOptions {
+impl CallOptions {
     /// Returns the attempts that the flag allows.
     pub(super) fn attempts(&self) -> Attempts {
         Attempts::new(self.retry_for.unwrap_or_default(), Notice::new())

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use serde::Deserialize;
 
 use super::Error;
-use super::retry::{Attempts, RetryOptions};
+use super::retry::{Attempts, CallOptions};
 use super::server_kind::{ServerKind, found_at};
 use crate::app::config::{Purpose, Sources};
 use crate::app::reachable;
@@ -55,7 +55,7 @@ pub(super) struct Api {
     #[arg(long, value_name = "URL")]
     api: Option<String>,
     #[command(flatten)]
-    retry: RetryOptions,
+    retry: CallOptions,
 }
 
 impl Api {
@@ -78,7 +78,7 @@ impl Api {
         Ok(Server::new(ServerKind::Sidecar, self.url()?, timeout).retrying(self.retry.clone()))
     }
 
-    pub(super) fn retry(&self) -> &RetryOptions {
+    pub(super) fn retry(&self) -> &CallOptions {
         &self.retry
     }
 }
@@ -91,7 +91,7 @@ pub(super) struct BrokerAddress {
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
     #[command(flatten)]
-    retry: RetryOptions,
+    retry: CallOptions,
 }
 
 impl BrokerAddress {
@@ -126,22 +126,22 @@ pub(super) struct Server {
     kind: ServerKind,
     url: String,
     client: Client,
-    retry: RetryOptions,
+    retry: CallOptions,
 }
 
 impl Server {
     /// Returns a client of the broker at this base URL.
-    pub(super) fn broker(url: String, retry: RetryOptions) -> Self {
+    pub(super) fn broker(url: String, retry: CallOptions) -> Self {
         Self::new(ServerKind::Broker, url, CALL_TIMEOUT).retrying(retry)
     }
 
     /// Returns a client that makes one attempt of each call; `timeout` applies to it.
     pub(super) fn new(kind: ServerKind, url: String, timeout: Duration) -> Self {
         let limits = ClientLimits { connect_timeout: CONNECT_TIMEOUT, timeout, answer_bytes_max: ANSWER_BYTES_MAX };
-        Self { kind, url, client: Client::new(limits), retry: RetryOptions::default() }
+        Self { kind, url, client: Client::new(limits), retry: CallOptions::default() }
     }
 
-    fn retrying(self, retry: RetryOptions) -> Self {
+    pub(super) fn retrying(self, retry: CallOptions) -> Self {
         Self { retry, ..self }
     }
 
@@ -152,6 +152,11 @@ impl Server {
     /// Returns the base URL as it may be printed: without credentials.
     pub(super) fn shown(&self) -> String {
         hide_credentials(&self.url)
+    }
+
+    /// Returns the headers by which the user proves who is calling.
+    pub(super) fn proof(&self) -> HeaderMap {
+        self.retry.token.headers()
     }
 
     /// Returns the attempts that the user allows for one call.
@@ -186,6 +191,7 @@ impl Server {
             *request.method_mut() = method.clone();
             *request.uri_mut() = join(&self.url, path)?;
             *request.headers_mut() = headers.clone();
+            self.retry.token.add_to(request.headers_mut());
             let called = self.client.call(request).await.map_err(|error| match error {
                 ClientError::Connect { cause, .. } if is_refused(&cause) => self.not_running(),
                 error => Error::Call(error),

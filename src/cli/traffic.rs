@@ -15,7 +15,7 @@ use super::Error;
 use super::follow::EventSource;
 use super::output::{Output, one_line, print_line, warn};
 use super::rendering;
-use super::retry::RetryOptions;
+use super::retry::CallOptions;
 use super::server::{Server, base_url};
 use super::server_kind::ServerKind;
 use super::similar::unknown;
@@ -48,7 +48,7 @@ pub(super) struct Following<'a> {
     /// Number of messages to print; without it, there is no end.
     pub(super) count: Option<u64>,
     pub(super) output: Option<Output>,
-    pub(super) retry: &'a RetryOptions,
+    pub(super) retry: &'a CallOptions,
 }
 
 /// The names in a message event or an event of a failed delivery.

@@ -13,6 +13,8 @@ pub mod exocom {}
 pub mod operations {}
 #[doc = include_str!("rust.md")]
 pub mod rust {}
+#[doc = include_str!("security.md")]
+pub mod security {}
 #[doc = include_str!("streams.md")]
 pub mod streams {}
 #[doc = include_str!("webhooks.md")]

@@ -14,12 +14,13 @@ use axum::response::{IntoResponse, Response};
 use super::problem::not_found;
 
 /// The chapters of the user guide: the last part of the path, the topic, and the text.
-const GUIDE: [(&str, &str, &str); 8] = [
+const GUIDE: [(&str, &str, &str); 9] = [
     ("delivery.md", "what happens to a message at every moment", include_str!("../guide/delivery.md")),
     ("webhooks.md", "services in any language", include_str!("../guide/webhooks.md")),
     ("streams.md", "durable streams", include_str!("../guide/streams.md")),
     ("broker.md", "the broker and its landscapes", include_str!("../guide/broker.md")),
     ("configuration.md", "every setting", include_str!("../guide/configuration.md")),
+    ("security.md", "who may do what", include_str!("../guide/security.md")),
     ("operations.md", "operation", include_str!("../guide/operations.md")),
     ("rust.md", "services in Rust", include_str!("../guide/rust.md")),
     ("exocom.md", "ExoCom compatibility", include_str!("../guide/exocom.md")),

@@ -16,7 +16,7 @@ mod serve;
 pub(crate) mod sse;
 pub(crate) mod websocket;
 
-pub use access::Access;
+pub use access::{Access, AccessConfig, AccessError, RuleConfig, TokenConfig};
 pub(crate) use answer::{momentary, typed};
 pub use body::{Incoming, json_body, message_name, read_body};
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
@@ -26,6 +26,8 @@ pub enum Kind {
     HeadersTooLarge,
     /// The body did not arrive in time.
     BodyTimeout,
+    /// The caller has not proved who it is.
+    Unauthenticated,
     /// The caller may not do this.
     Forbidden,
     /// The path does not exist.
@@ -95,6 +97,7 @@ impl Kind {
                 ("headers-too-large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large")
             }
             Self::BodyTimeout => ("body-timeout", StatusCode::REQUEST_TIMEOUT, "Body came too slowly"),
+            Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED, "Who is calling?"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Forbidden"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
             Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
@@ -164,6 +167,10 @@ impl Problem {
     pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+        }
+        if self.kind == Kind::Unauthenticated {
+            // RFC 6750 3.
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.kind == Kind::UnsupportedCoding {
             // RFC 9110 15.5.16.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::{Answer, Config};
+use crate::http::access::{bearer_token, equals_secret};
 use crate::http::{Access, Introduction, Kind, Landing, Limits, Problem, health, json_body, message_name, not_found};
 use crate::message::{self, Delivery, Inbox, Message, Receipt, TraceParent};
 use crate::relay::Relay;
@@ -18,6 +19,8 @@ use crate::relay::Relay;
 struct Listener {
     relay: Relay,
     answer: Answer,
+    /// The token that deliveries need.
+    token: Option<Arc<str>>,
     limits: Arc<Limits>,
 }
 
@@ -48,13 +51,29 @@ pub fn router(relay: Relay, config: &Config, limits: &Limits) -> Router {
     landing.fallback(router).method_not_allowed_fallback(not_found).with_state(Listener {
         relay,
         answer: config.answer,
+        token: Some(config.token.as_str().into()).filter(|_| !config.token.is_empty()),
         limits: Arc::new(limits.for_envelopes()),
     })
+}
+
+impl Listener {
+    /// Checks that a delivery has the token. Errors: 401.
+    fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(token) = &self.token else { return Ok(()) };
+        match bearer_token(headers).is_some_and(|presented| equals_secret(presented, token)) {
+            true => Ok(()),
+            false => {
+                let detail = "deliveries to this sidecar need the token of listen.token, which it gives to its broker";
+                Err(Problem::new(Kind::Unauthenticated, detail))
+            }
+        }
+    }
 }
 
 /// Receives one message: 200 with an empty body, 400 `missing message id`, 404 `unknown message: '…'`, 503 if the inbox is
 /// full.
 async fn run(State(listener): State<Listener>, request: Request<Body>) -> Result<Response, Problem> {
+    listener.check(request.headers())?;
     let encoded = request.uri().path().get("/run/".len()..).unwrap_or_default();
     let name = message_name(encoded)?;
     let incoming = json_body(request, &listener.limits).await?;
@@ -91,6 +110,7 @@ async fn run(State(listener): State<Listener>, request: Request<Body>) -> Result
 /// affect the others. Once the inbox is full, the rest is refused too, so that the order is kept when they come again;
 /// except messages that a caller waits for, since the handlers that fill the inbox may depend on them.
 async fn run_many(State(listener): State<Listener>, request: Request<Body>) -> Result<Response, Problem> {
+    listener.check(request.headers())?;
     let incoming = json_body(request, &listener.limits).await?;
     if incoming.body.trim_ascii().first() != Some(&b'[') {
         // The original implementations see a path without a message here.

@@ -27,7 +27,7 @@ use super::config::Config;
 use super::service::Streams;
 use super::subscriptions;
 use super::wire::{AppendRequest, CreateRequest, RESERVED, RequestError, StreamPath};
-use crate::http::access::{Cors, Original, TrustedProxies};
+use crate::http::access::{Cors, Original, TrustedProxies, Verb, allow};
 use crate::http::{
     Access, Answering, Answers, Caller, Kind, Limits, Peer, Problem, WorkerHandle, not_found, read_body,
 };
@@ -131,13 +131,23 @@ impl Handlers {
         let worker = worker.as_ref();
         let answered = match *request.method() {
             Method::GET => reading::read(&self.streams, request).await,
-            Method::HEAD => self.describe(request.uri()),
+            Method::HEAD => self.permitted(Verb::Read, &request).and_then(|path| self.describe(&path)),
             Method::PUT => self.create(worker, peer, request).await,
             Method::POST => self.append(worker, request).await,
-            Method::DELETE => self.delete(worker, request.uri()).await,
+            Method::DELETE => match self.permitted(Verb::Delete, &request) {
+                Ok(path) => self.delete(worker, &path).await,
+                Err(refused) => Err(refused),
+            },
             ref other => Ok(other_method(request.uri(), other)),
         };
         answered.unwrap_or_else(Failure::into_response)
+    }
+
+    /// Returns the path of the stream, which the caller must have this right to.
+    fn permitted(&self, verb: Verb, request: &Request) -> Result<StreamPath, Failure> {
+        let path = stream_path(&self.streams, request.uri())?;
+        allow(request.extensions(), verb, path.as_str())?;
+        Ok(path)
     }
 
     async fn create(
@@ -148,8 +158,13 @@ impl Handlers {
     ) -> Result<Response, Failure> {
         let path = stream_path(&self.streams, request.uri())?;
         let (parts, body) = request.into_parts();
+        allow(&parts.extensions, Verb::Create, path.as_str())?;
         let original = parts.extensions.get().map_or(&parts.uri, |OriginalUri(original)| original);
         let create = CreateRequest::parse(&parts.headers, mount(original, &parts.uri))?;
+        if let Some(fork) = &create.fork {
+            // A fork has the content of its source.
+            allow(&parts.extensions, Verb::Read, fork.source.as_str())?;
+        }
         check_create(&self.streams, &path, &create, Announced::by(&body))?;
         let body = read_body(&parts.headers, body, &self.limits).await?;
         let created = self.streams.create_from(worker, &path, &create, body).await?;
@@ -161,6 +176,7 @@ impl Handlers {
     async fn append(&self, worker: Option<&WorkerHandle>, request: Request) -> Result<Response, Failure> {
         let path = stream_path(&self.streams, request.uri())?;
         let (parts, body) = request.into_parts();
+        allow(&parts.extensions, Verb::Append, path.as_str())?;
         let append = AppendRequest::parse(&parts.headers)?;
         check_append(&self.streams, &path, &append, Announced::by(&body))?;
         let body = read_body(&parts.headers, body, &self.limits).await?;
@@ -168,13 +184,13 @@ impl Handlers {
         Ok(answers::appended(&appended))
     }
 
-    async fn delete(&self, worker: Option<&WorkerHandle>, uri: &Uri) -> Result<Response, Failure> {
-        self.streams.delete_from(worker, &stream_path(&self.streams, uri)?).await?;
+    async fn delete(&self, worker: Option<&WorkerHandle>, path: &StreamPath) -> Result<Response, Failure> {
+        self.streams.delete_from(worker, path).await?;
         Ok(answers::deleted())
     }
 
-    fn describe(&self, uri: &Uri) -> Result<Response, Failure> {
-        Ok(answers::described(&self.streams.describe(&stream_path(&self.streams, uri)?)?))
+    fn describe(&self, path: &StreamPath) -> Result<Response, Failure> {
+        Ok(answers::described(&self.streams.describe(path)?))
     }
 }
 

@@ -88,7 +88,7 @@ async fn register(
     let role = Role::parse(&role).map_err(broker::Error::text("role"))?;
     let peer = request.extensions().get::<Peer>().copied();
     let incoming = json_body(request, &shared.limits).await?;
-    let Announcement { registration, host, port } = Announcement::from_json(role, &incoming.body)?;
+    let Announcement { registration, host, port, .. } = Announcement::from_json(role, &incoming.body)?;
     let host = host.or_else(|| peer.map(|Peer(address)| address.ip().to_canonical().to_string()));
     let host = host.ok_or(broker::Error::Field { field: "host", expected: "a host name or an IP address" })?;
     let url = format!("http://{}", Address::new(&host, port)?);

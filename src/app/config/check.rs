@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use axum::http::HeaderName;
 use axum::http::uri::Authority;
-use axum::http::{HeaderName, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
@@ -13,12 +13,17 @@ use toml::Value;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
+use super::check_access::check_access;
+use super::urls::is_url;
 use crate::http::access::network;
-use crate::http::{has_credentials, split_credentials};
+use crate::http::has_credentials;
 use crate::message::Role;
 
 /// Maximum of every time: one year.
 const TIME_MS_MAX: i64 = 365 * 24 * 60 * 60 * 1000;
+
+/// Maximum time for which a JWT is good after its end: ten minutes.
+const LEEWAY_MS_MAX: i64 = 10 * 60 * 1000;
 
 /// Maximum of every other number.
 const COUNT_MAX: i64 = u32::MAX as i64;
@@ -42,6 +47,7 @@ pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
 fn check_number(key: &str, number: i64) -> Result<(), String> {
     let range = match key {
         "drain.grace_ms" | "broker.settle_ms" => 0..=TIME_MS_MAX,
+        "access.jwt_leeway_ms" => 0..=LEEWAY_MS_MAX,
         "streams.read_bytes_max" => 0..=COUNT_MAX,
         _ if key.ends_with("_ms") => 1..=TIME_MS_MAX,
         _ if key.ends_with("_max") => 1..=COUNT_MAX,
@@ -59,7 +65,7 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
             text == "embedded" || is_url(text, &["http", "https", "ws", "wss"]),
             "embedded, or a URL such as http://127.0.0.1:3100 or ws://127.0.0.1:3100 without a query",
         ),
-        "bus.token" => (
+        "bus.token" | "listen.token" => (
             text.bytes().all(|byte| byte.is_ascii_graphic()),
             "visible ASCII characters without spaces, or an empty string",
         ),
@@ -71,6 +77,7 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
         "webhook.secret" => {
             (text.is_empty() || is_secret(text), "whsec_ and 24 to 64 bytes in base64, or an empty string")
         }
+        _ if key.starts_with("access.") => return check_access(key, text),
         "streams.public_url" => (
             text.is_empty() || is_url(text, &["http", "https"]) && !has_credentials(text),
             "an http or https URL without credentials and query, such as https://streams.example.com, or an empty string",
@@ -121,6 +128,10 @@ fn check_list(key: &str, values: &[Value]) -> Result<(), String> {
         "http.trusted_proxies" => {
             (texts().all(|text| network(text).is_some()), "networks such as 10.1.0.0/16, or addresses")
         }
+        "access.browser_listeners" => (
+            texts().all(|text| ["api", "broker", "edge", "ops", "streams"].contains(&text)),
+            "names of listeners: api, broker, edge, ops, streams",
+        ),
         "streams.cors_headers" => {
             (texts().all(|text| HeaderName::from_str(text).is_ok()), "names of headers such as x-api-key, or *")
         }
@@ -165,17 +176,6 @@ fn is_origin(text: &str) -> bool {
 
 fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-}
-
-fn is_url(text: &str, schemes: &[&str]) -> bool {
-    let (text, _) = split_credentials(text);
-    let Ok(url) = text.parse::<Uri>() else { return false };
-    let Some(authority) = url.authority() else { return false };
-    let scheme_is_valid = url.scheme_str().is_some_and(|scheme| schemes.contains(&scheme));
-    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
-    // Uri::port returns None for a port that is not a number, so the text is checked.
-    let port_is_valid = port.is_empty() || port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok());
-    scheme_is_valid && port_is_valid && !authority.host().is_empty() && !text.contains(['?', '#'])
 }
 
 fn is_secret(text: &str) -> bool {

@@ -46,6 +46,26 @@ pub enum Error {
         /// The expectation, or the violated rule.
         cause: String,
     },
+    /// An entry of a list of tables is not valid.
+    #[error("{key} ({at}): {cause}")]
+    Entry {
+        /// The full key, such as `access.rules`.
+        key: String,
+        /// The place where the entry is written.
+        at: String,
+        /// The expectation, without secrets.
+        cause: String,
+    },
+    /// JWTs are accepted, and nothing says what their callers may do.
+    #[error(
+        "{key} ({origin}) accepts JWTs, and no rule says what their callers may do: add [[access.rules]] with who and allow"
+    )]
+    NoRules {
+        /// The key.
+        key: &'static str,
+        /// The layer that has it.
+        origin: Origin,
+    },
     /// The variable is not UTF-8.
     #[error("the environment variable {variable} is not UTF-8")]
     NotText {

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::given::{Given, Value};
-use super::{Error, Origin};
+use super::{Error, Origin, tables};
 
 /// Parses the file and returns its values in line order. `name` is the file's name in messages. Errors: all syntax errors.
 pub(super) fn read(name: &str, text: &str) -> Result<Vec<Given>, Vec<Error>> {
@@ -19,8 +19,12 @@ pub(super) fn read(name: &str, text: &str) -> Result<Vec<Given>, Vec<Error>> {
     let mut lines = BTreeMap::new();
     collect_lines("", root.get_ref(), text, &mut lines);
     let mut given = Vec::new();
-    collect_values("", values, &mut |key, value| {
+    collect_values("", values, &mut |key, mut value| {
         let line = lines.get(&key).copied().unwrap_or(1);
+        if tables::is_list_of_tables(&key) {
+            let line_of = |index| lines.get(&format!("{key}[{index}]")).copied().unwrap_or(line);
+            tables::locate(&mut value, |index| origin(name, line_of(index)).to_string());
+        }
         given.push((line, Given { key, value: Value::Typed(value), origin: origin(name, line) }));
     });
     given.sort_by_key(|(line, _)| *line);
@@ -41,8 +45,13 @@ fn collect_lines(prefix: &str, table: &DeTable<'_>, text: &str, lines: &mut BTre
     for (key, value) in table {
         let path = join(prefix, key.get_ref());
         lines.insert(path.clone(), line_at(text, Spanned::span(key).start));
-        if let DeValue::Table(inner) = value.get_ref() {
-            collect_lines(&path, inner, text, lines);
+        match value.get_ref() {
+            DeValue::Table(inner) => collect_lines(&path, inner, text, lines),
+            DeValue::Array(items) => {
+                let line = |item: &Spanned<DeValue<'_>>| line_at(text, item.span().start);
+                lines.extend(items.iter().enumerate().map(|(index, item)| (format!("{path}[{index}]"), line(item))));
+            }
+            _ => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use toml::Value;
 
+use super::tables;
 use crate::http::hide_credentials;
 
 /// The replacement for a secret.
@@ -9,12 +10,13 @@ const HIDDEN: &str = "***";
 
 /// Returns the printable value: secrets, and user and password in URLs, are replaced by `***`.
 pub(super) fn hide(key: &str, value: &Value) -> Value {
-    let secret = [".secret", ".token", ".tokens"].iter().any(|name| key.ends_with(name));
+    let secret = [".secret", ".token", ".tokens", "_secret", ".jwt_key"].iter().any(|name| key.ends_with(name));
     let unset = value.as_array().is_some_and(Vec::is_empty);
     match value {
         Value::String(text) if secret && text.is_empty() => value.clone(),
         _ if secret && unset => value.clone(),
         Value::String(text) if !secret && is_url(key, text) => Value::String(hide_credentials(text)),
+        Value::Table(entry) if !secret => Value::Table(tables::as_written(entry)),
         Value::Array(items) if !secret => items.iter().map(|item| hide(key, item)).collect::<Vec<_>>().into(),
         other if !secret => other.clone(),
         _ => Value::String(HIDDEN.to_owned()),

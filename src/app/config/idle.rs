@@ -135,7 +135,14 @@ const RULES: &[Rule] = &[
     },
     Rule {
         part: Part::Sidecar,
-        keys: &["bus.advertise", "listen.address", "listen.cors_origins", "listen.answer"],
+        keys: &[
+            "bus.advertise",
+            "listen.address",
+            "listen.cors_origins",
+            "listen.answer",
+            "listen.token",
+            "listen.token_file",
+        ],
         applies: |values| values.bus_is(&["ws", "wss"]),
         because: "the broker delivers over the WebSocket of bus.url, so there is no listener for it",
     },

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::check::check;
 use super::given::{self, Given};
 use super::hide::hide;
-use super::{Config, Error, Origin};
+use super::{Config, Error, Origin, tables};
 use crate::message::nearest;
 
 /// The current value of a key and its origin.
@@ -38,6 +38,13 @@ impl Merge {
             self.errors.extend(self.misplaced(key, &value, origin));
             return;
         };
+        if tables::is_list_of_tables(&key) {
+            match tables::convert(&key, value, &origin) {
+                Ok(value) => *leaf = Leaf { value, origin },
+                Err(errors) => self.errors.extend(errors),
+            }
+            return;
+        }
         match convert(&key, &leaf.value, value.clone()) {
             Ok(value) => *leaf = Leaf { value, origin },
             Err(cause) => self.errors.push(wrong_value(key, &value, origin, cause)),
@@ -49,7 +56,7 @@ impl Merge {
         self.errors.extend(errors);
     }
 
-    pub(super) fn leaf(&self, key: &'static str) -> &Leaf {
+    pub(super) fn leaf(&self, key: &str) -> &Leaf {
         self.leaves.get(key).expect("callers ask for keys of Config")
     }
 

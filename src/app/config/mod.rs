@@ -9,6 +9,7 @@
 //! ```
 
 mod check;
+mod check_access;
 mod environment;
 mod error;
 mod file;
@@ -21,8 +22,10 @@ mod reference;
 mod settings;
 mod show;
 mod sources;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod urls;
 
 pub use error::{Error, Errors};
 pub use given::Origin;

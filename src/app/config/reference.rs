@@ -11,6 +11,7 @@ use std::fmt::Write;
 
 use super::idle::is_idle_by_default;
 use super::merge::defaults;
+use super::tables::is_list_of_tables;
 
 /// Line length of comments in the reference file.
 const COLUMNS: usize = 116;
@@ -42,7 +43,9 @@ pub fn toml_file() -> String {
         text += &comment(description);
         if let Some(default) = defaults.get(key) {
             // A setting without effect is an error, and the file is to be usable as it is.
-            let mark = if is_idle_by_default(key, &defaults) { "# " } else { "" };
+            // A list of tables has its entries elsewhere.
+            let is_comment = is_idle_by_default(key, &defaults) || is_list_of_tables(key);
+            let mark = if is_comment { "# " } else { "" };
             text += &format!("{mark}{name} = {default}\n");
         }
     }

@@ -28,6 +28,8 @@ pub struct Config {
     pub streams: streams::Config,
     /// The listener for operators.
     pub ops: Ops,
+    /// Access control of the listeners.
+    pub access: http::AccessConfig,
     /// Limits of every listener.
     pub http: http::Limits,
     /// The log.
@@ -40,7 +42,7 @@ pub struct Config {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Edge {
-    /// The listen address; empty for none. There is no authentication: use loopback or a proxy that authenticates.
+    /// The listen address; empty for none.
     pub address: String,
 }
 

@@ -103,6 +103,7 @@ fn inconsistencies(merge: &Merge, purpose: Purpose) -> Vec<Error> {
     if is_http && token.value.as_str() != Some("") {
         errors.push(Error::TwoCredentials { url: bus.origin.clone(), token: token.origin.clone() });
     }
+    errors.extend(jwt_without_rules(merge));
     errors.extend(idle(merge.leaves(), purpose));
     if !purpose.is_sidecar() {
         return errors;
@@ -120,6 +121,16 @@ fn inconsistencies(merge: &Merge, purpose: Purpose) -> Vec<Error> {
         });
     }
     errors
+}
+
+/// Returns the error if JWTs are accepted and there are no rules: their callers may be any that the issuer knows.
+fn jwt_without_rules(merge: &Merge) -> Option<Error> {
+    let keys =
+        ["access.jwt_secret", "access.jwt_secret_file", "access.jwt_key", "access.jwt_key_file", "access.jwt_keys_url"];
+    let is_empty = |value: &toml::Value| value.as_array().is_none_or(Vec::is_empty);
+    let key = keys.into_iter().find(|key| merge.leaf(key).value.as_str() != Some(""))?;
+    let origin = merge.leaf(key).origin.clone();
+    is_empty(&merge.leaf("access.rules").value).then_some(Error::NoRules { key, origin })
 }
 
 /// A valid configuration with the origin of each value.

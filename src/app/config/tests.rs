@@ -125,11 +125,11 @@ fn unknown_keys_are_named_with_their_origin_and_the_nearest_known_key() {
 #[test]
 fn an_unknown_key_without_a_similar_one_lists_the_known_keys() {
     check_refused(
-        in_file("[listen]\nrole = \"x\"\ncolour = 1\n[garden]\n"),
+        in_file("[listen]\nreceives = \"x\"\ncolour = 1\n[garden]\n"),
         &[
-            "unknown key listen.role (FILE:2): did you mean relay.role?",
-            "unknown key listen.colour (FILE:3): [listen] has address, answer, cors_origins",
-            "unknown key garden (FILE:4): the sections are api, broker, bus, drain, edge, http, listen, log, ops, relay, streams, webhook",
+            "unknown key listen.receives (FILE:2): did you mean relay.receives?",
+            "unknown key listen.colour (FILE:3): [listen] has address, answer, cors_origins, token, token_file",
+            "unknown key garden (FILE:4): the sections are access, api, broker, bus, drain, edge, http, listen, log, ops, relay, streams, webhook",
         ],
     );
 }

@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use serde_json::Value;
 
 use crate::app::system::System;
+use crate::http::access::{Verb, needing};
 use crate::http::{Introduction, Landing, Problem, method_not_allowed, momentary, typed};
 use crate::metrics::Exposition;
 
@@ -40,8 +41,8 @@ pub(super) fn router(systems: &[Arc<dyn System>], mut registry: Registry) -> Rou
     let router = Router::new()
         .route(health_path, get(health))
         .route(ready_path, get(ready))
-        .route(metrics_path, get(metrics_text))
-        .route(openapi_path, get(openapi));
+        .route(openapi_path, get(openapi))
+        .merge(needing(Verb::Metrics, Router::new().route(metrics_path, get(metrics_text))));
     introduced(systems)
         .fallback(router)
         .method_not_allowed_fallback(method_not_allowed)

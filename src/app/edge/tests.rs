@@ -14,10 +14,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
 use super::{Edge, Listener};
-use crate::app::Error;
+use crate::app::access::Guards;
 use crate::app::config::LogFormat;
 use crate::app::streams::StreamsSystem;
 use crate::app::system::{Routes, System};
+use crate::app::{Config, Error};
 use crate::http::{Client, ClientLimits, Introduction, Kind, Limits, Problem, not_found};
 use crate::streams;
 use crate::time::deadline_in;
@@ -79,8 +80,9 @@ impl System for Greeter {
 async fn open(systems: Vec<Arc<dyn System>>) -> Result<Edge, Error> {
     let limits = Limits::default();
     let access = streams::routes::access(&streams::Config::default(), &limits);
+    let guards = Guards::read(&Config::default()).unwrap();
     let (name, flag, address) = ("edge", "--edge HOST:PORT", "127.0.0.1:0");
-    let listener = Listener { name, flag, address, format: LogFormat::Json, access };
+    let listener = Listener { name, flag, address, format: LogFormat::Json, access, guards: &guards };
     Edge::open(listener, async { Ok(systems) }, NonZeroUsize::MIN, &limits).await
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use axum::http::request::Builder;
 use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -65,7 +66,7 @@ pub(super) async fn hand_over(inbox: &dyn Inbox, messages: Vec<Message>) -> Deli
 
 /// Delivers a batch to one of our relays: one call, one answer per message.
 pub(super) async fn post_batch(client: &Client, address: &Address, messages: &[Message]) -> Delivered {
-    let request = Request::post(format!("http://{address}/run"))
+    let request = post(address, "/run")
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json")
         .body(Full::new(Message::list_to_json(messages)));
@@ -80,6 +81,15 @@ pub(super) async fn post_batch(client: &Client, address: &Address, messages: &[M
         Ok(answer) => (Attempt::Answered(vec![rejected(&answer)]), None),
         Err(error @ ClientError::AnswerTooLarge { .. }) => (refuse_all(messages.len(), &error.to_string()), None),
         Err(error) => (Attempt::Unreachable { cause: error.to_string() }, None),
+    }
+}
+
+/// Begins a call to an instance, with the token that it asks for.
+fn post(address: &Address, path: &str) -> Builder {
+    let request = Request::post(format!("http://{address}{path}"));
+    match address.token() {
+        Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+        None => request,
     }
 }
 
@@ -98,7 +108,7 @@ fn read_list(body: &Bytes, count: usize) -> Delivered {
 /// Delivers one message to any other service, with the name in the URL. exo 2.1.
 pub(super) async fn post_single(client: &Client, address: &Address, message: &Message, manner: Manner) -> Delivered {
     let name = path_segment(message.name.as_str());
-    let mut request = Request::post(format!("http://{address}/run/{name}"))
+    let mut request = post(address, &format!("/run/{name}"))
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json");
     if let Some(trace) = message.trace.as_ref().filter(|_| manner == Manner::Current) {

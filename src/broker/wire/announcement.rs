@@ -13,10 +13,12 @@ use crate::broker::Error;
 use crate::message::{InstanceId, PayloadError, Registration, Role};
 
 /// Network address of an instance. Cheap to clone. Displays as in a URL: `host:port`, `[::1]:port`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     host: Arc<str>,
     port: u16,
+    /// The token that deliveries need.
+    token: Option<Arc<str>>,
 }
 
 impl Address {
@@ -29,7 +31,17 @@ impl Address {
         if !named && plain.parse::<Ipv6Addr>().is_err() {
             return Err(Error::Field { field: "host", expected: "a host name or an IP address" });
         }
-        Ok(Self { host: plain.into(), port })
+        Ok(Self { host: plain.into(), port, token: None })
+    }
+
+    /// Adds the token that deliveries need.
+    pub fn with_token(self, token: Option<&str>) -> Self {
+        Self { token: token.map(Arc::from), ..self }
+    }
+
+    /// Returns the token that deliveries need.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// Returns the host without brackets.
@@ -43,9 +55,15 @@ impl Address {
     }
 }
 
+impl fmt::Debug for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
-        Self { host: address.ip().to_canonical().to_string().into(), port: address.port() }
+        Self { host: address.ip().to_canonical().to_string().into(), port: address.port(), token: None }
     }
 }
 
@@ -95,6 +113,8 @@ pub struct Announcement {
     pub host: Option<String>,
     /// Port of the instance.
     pub port: u16,
+    /// Token that deliveries to the instance need.
+    pub delivery_token: Option<String>,
 }
 
 impl Announcement {
@@ -120,7 +140,11 @@ impl Announcement {
             token: fields.text("token")?.map(str::to_owned),
             away: fields.flag("away")?,
         };
-        Ok(Self { registration, host: host.map(str::to_owned), port })
+        let delivery_token = fields.text("deliveryToken")?.map(str::to_owned);
+        if delivery_token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(Error::Field { field: "deliveryToken", expected: "visible ASCII without spaces" });
+        }
+        Ok(Self { registration, host: host.map(str::to_owned), port, delivery_token })
     }
 
     /// Writes the body. The role is part of the URL.
@@ -135,7 +159,7 @@ impl Announcement {
         if let Some(host) = &self.host {
             body["host"] = host.as_str().into();
         }
-        for (key, text) in [("namespace", namespace), ("token", token)] {
+        for (key, text) in [("namespace", namespace), ("token", token), ("deliveryToken", &self.delivery_token)] {
             if let Some(text) = text {
                 body[key] = text.as_str().into();
             }
@@ -204,6 +228,7 @@ mod tests {
             namespace in proptest::option::of("[a-z]{1,9}"),
             host in proptest::option::of("[a-z]{1,9}"),
             token in proptest::option::of("[a-z]{1,9}"),
+            delivery_token in proptest::option::of("[a-z]{1,9}"),
             port in 1_u16..,
             batch: bool,
             away: bool,
@@ -219,7 +244,7 @@ mod tests {
                 token,
                 away,
             };
-            let announcement = Announcement { registration, host, port };
+            let announcement = Announcement { registration, host, port, delivery_token };
             let read = Announcement::from_json(announcement.registration.role.clone(), &announcement.to_json());
             prop_assert_eq!(read.unwrap(), announcement);
         }

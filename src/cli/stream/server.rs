@@ -18,6 +18,7 @@ use crate::cli::duration::duration;
 use crate::cli::follow::innermost;
 use crate::cli::retry::{Attempts, Notice};
 use crate::cli::server::{CONNECT_TIMEOUT, completed, is_refused, problem_detail};
+use crate::cli::token::Token;
 use crate::http::tls;
 use crate::streams::{StreamPath, header};
 
@@ -41,6 +42,8 @@ pub(super) struct ServerOptions {
     /// http://127.0.0.1:4437/v1/stream]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    #[command(flatten)]
+    token: Token,
     /// Time to keep retrying while the server is down, busy or failing [default: 30s once it has answered, and one attempt
     /// to reach it]
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -68,7 +71,7 @@ impl ServerOptions {
         let root = root.trim_end_matches('/').to_owned();
         let retry_for = self.retry_for.unwrap_or(RETRY_FOR);
         let reached = Arc::new(AtomicBool::new(self.retry_for.is_some()));
-        Ok(Server { client: client()?, root, retry_for, reached, notice: Notice::new })
+        Ok(Server { client: client(&self.token)?, root, retry_for, reached, notice: Notice::new })
     }
 }
 
@@ -84,9 +87,10 @@ fn check_url(url: &str) -> Result<(), Error> {
     }
 }
 
-fn client() -> Result<reqwest::Client, Error> {
+fn client(token: &Token) -> Result<reqwest::Client, Error> {
     // No total timeout: following has no end, and large bodies take their time.
     let builder = tls::client_builder().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
+    let builder = builder.default_headers(token.headers());
     builder.build().map_err(|error| Error::StreamCall { url: String::new(), cause: innermost(&error) })
 }
 
@@ -259,7 +263,7 @@ mod tests {
     use super::*;
 
     fn root(url: &str) -> Option<String> {
-        let options = ServerOptions { url: Some(url.into()), retry_for: None };
+        let options = ServerOptions { url: Some(url.into()), token: Token::default(), retry_for: None };
         options.open().ok().map(|server| server.root().to_owned())
     }
 

@@ -14,7 +14,12 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 /// Compares a presented token with the secret. The time it takes depends on the lengths only, so that a caller cannot
 /// guess the secret byte by byte.
 pub(crate) fn equals_secret(presented: &str, secret: &str) -> bool {
-    let bytes = presented.bytes().zip(secret.bytes());
+    equals_bytes(presented.as_bytes(), secret.as_bytes())
+}
+
+/// As [`equals_secret`], for bytes.
+pub(crate) fn equals_bytes(presented: &[u8], secret: &[u8]) -> bool {
+    let bytes = presented.iter().zip(secret);
     let differences = bytes.fold(0, |sum, (left, right)| black_box(sum | (left ^ right)));
     presented.len() == secret.len() && differences == 0
 }

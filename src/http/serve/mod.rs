@@ -1,6 +1,7 @@
 //! The server under every listener: connections and their limits, worker threads, and the drain.
 
 mod answering;
+mod authorized;
 mod closing;
 mod connection;
 mod descriptors;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answering::Answers;
+use super::authorized::Authorized;
 use super::connection::serve_connection;
 use super::descriptors::{Admission, Descriptors, ReadyWithDescriptors};
 use super::guarded::Guarded;
@@ -23,7 +24,7 @@ use super::stalled::Stalled;
 use super::timer::ConnectionTimer;
 use super::workers::Workers;
 use crate::http::Limits;
-use crate::http::access::{Access, Reach};
+use crate::http::access::{Access, Authorizer, Reach};
 use crate::log_limit::LogLimit;
 
 /// Bounds of the pause after a failed accept.
@@ -71,6 +72,7 @@ pub struct Listening {
     address: SocketAddr,
     counted: Option<Counted>,
     access: Option<Arc<Access>>,
+    authorizer: Option<Authorizer>,
 }
 
 impl Listening {
@@ -84,7 +86,7 @@ impl Listening {
         let opened = async {
             let listener = TcpListener::bind(&address).await?;
             let local = listener.local_addr()?;
-            Ok(Self { listener, address: local, counted: None, access: None })
+            Ok(Self { listener, address: local, counted: None, access: None, authorizer: None })
         };
         opened.await.map_err(|source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => BindError::InUse { option, address, port },
@@ -110,6 +112,12 @@ impl Listening {
         self
     }
 
+    /// Adds the rights of its caller to each request; `None` allows everyone everything.
+    pub(crate) fn authorized(mut self, authorizer: Option<Authorizer>) -> Self {
+        self.authorizer = authorizer;
+        self
+    }
+
     /// Starts serving `answers` on the current runtime.
     pub fn serve(self, answers: impl Answers, limits: &Limits) -> Serving {
         self.serve_at(None, answers, limits)
@@ -127,7 +135,8 @@ impl Listening {
             counted.limited(limits.connections_max);
         }
         let access = self.access.unwrap_or_else(|| Access::of_programs(limits));
-        let answers = Guarded::new(access, Reach::of(self.address.ip()), ReadyWithDescriptors::new(answers));
+        let answers = Authorized::new(self.authorizer, ReadyWithDescriptors::new(answers));
+        let answers = Guarded::new(access, Reach::of(self.address.ip()), answers);
         let accepting = Accepting {
             counted: self.counted,
             answers: Arc::new(answers),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::VARY;
+use axum::http::header::{CACHE_CONTROL, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
@@ -55,4 +55,13 @@ pub(super) fn vary(headers: &mut HeaderMap) {
     let others = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
     let all = std::iter::once("authorization").chain(others).collect::<Vec<_>>().join(", ");
     headers.insert(VARY, HeaderValue::try_from(all).expect("the parts are values of headers"));
+}
+
+/// Keeps shared caches from storing an answer that its caller had to have a right for.
+pub(super) fn make_private(headers: &mut HeaderMap) {
+    let text = headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok());
+    if let Some(rest) = text.and_then(|text| text.strip_prefix("public")) {
+        let value = HeaderValue::try_from(format!("private{rest}"));
+        headers.insert(CACHE_CONTROL, value.expect("it is a header already, with another word"));
+    }
 }

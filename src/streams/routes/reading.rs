@@ -8,10 +8,11 @@ use axum::response::Response;
 use tokio::time::Instant;
 
 use super::answers::{Failure, answer, set};
-use super::caching::{cache_control, cursor, vary};
+use super::caching::{cache_control, cursor, make_private, vary};
 use super::compressing::compressed;
 use super::content::{Content, read_content};
 use super::{events, stream_path};
+use crate::http::access::{Verb, allow, is_for_its_caller};
 use crate::streams::metrics::LiveReader;
 use crate::streams::reader::Reader;
 use crate::streams::service::Streams;
@@ -22,6 +23,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub(super) async fn read(streams: &Streams, request: Request) -> Result<Response, Failure> {
     let (uri, headers) = (request.uri(), request.headers());
     let path = stream_path(streams, uri)?;
+    allow(request.extensions(), Verb::Read, path.as_str())?;
     let call = ReadRequest::parse(uri.query().unwrap_or_default())?;
     let resumed = if call.live == Live::Events { last_event(headers)? } else { None };
     let reader = streams.read(&path, resumed.unwrap_or(call.from))?;
@@ -35,6 +37,9 @@ pub(super) async fn read(streams: &Streams, request: Request) -> Result<Response
     let mut response = compressed(streams, response, headers).await?;
     if response.headers().contains_key(ETAG) {
         vary(response.headers_mut());
+    }
+    if is_for_its_caller(request.extensions()) {
+        make_private(response.headers_mut());
     }
     Ok(response)
 }

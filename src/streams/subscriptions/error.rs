@@ -28,6 +28,9 @@ pub(in crate::streams) enum Error {
     /// The request body cannot be read.
     #[error("{}", .0.detail())]
     Body(Problem),
+    /// The caller may not do it.
+    #[error("{}", .0.detail())]
+    Access(Problem),
     /// The path does not support the method.
     #[error("{path} does not support {method}")]
     Method {
@@ -60,7 +63,7 @@ impl Error {
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "INVALID_REQUEST"),
             Self::NoRoute { .. } => (StatusCode::NOT_FOUND, "SUBSCRIPTION_NOT_FOUND"),
             Self::Streams(error) => return problem_code(&Problem::from(error.clone())),
-            Self::Body(problem) => return problem_code(problem),
+            Self::Body(problem) | Self::Access(problem) => return problem_code(problem),
         };
         (status, code.to_owned())
     }
@@ -74,9 +77,12 @@ impl Error {
                 tracing::error!(cause, "cannot sign");
                 "the server cannot sign; its log has the cause".to_owned()
             }
-            Self::Refused(_) | Self::UrlRejected(_) | Self::Body(_) | Self::Method { .. } | Self::NoRoute { .. } => {
-                self.to_string()
-            }
+            Self::Refused(_)
+            | Self::UrlRejected(_)
+            | Self::Body(_)
+            | Self::Access(_)
+            | Self::Method { .. }
+            | Self::NoRoute { .. } => self.to_string(),
         }
     }
 }

@@ -33,6 +33,7 @@ pub(super) mod routes;
 mod rules;
 mod runner;
 mod service;
+mod subscriber;
 #[cfg(test)]
 mod tests;
 mod webhook_client;

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, OriginalUri, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::request::Parts;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{Extensions, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
@@ -17,6 +17,7 @@ use serde_json::json;
 use super::error::Error;
 use super::rules::{AckEndpoint, Refusal};
 use super::service::SubscriptionService;
+use super::subscriber::Subscriber;
 use super::wire::{
     Page, SubscriptionId, parse_acknowledgement, parse_claim, parse_links, parse_release, parse_terms, parse_url_stream,
 };
@@ -74,8 +75,11 @@ async fn create(
     request: Request<Body>,
 ) -> Result<Response, Error> {
     let base = handlers.base(&original, &request);
+    let caller = Subscriber::of(request.extensions())?;
     let id = SubscriptionId::parse(&id).map_err(Refusal::from)?;
     let terms = parse_terms(&handlers.body(request).await?)?;
+    caller.check_terms(&terms)?;
+    caller.check_existing(handlers.service()?, &id).await?;
     let (view, created) = handlers.service()?.create(&id, terms, &base).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(view)).into_response())
@@ -87,14 +91,22 @@ async fn show(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Error> {
+    let caller = Subscriber::of(request.extensions())?;
     let id = existing_id(&id)?;
+    caller.check_existing(handlers.service()?, &id).await?;
     let page = Page::parse(request.uri().query().unwrap_or_default())?;
     let base = handlers.base(&original, &request);
     Ok(Json(handlers.service()?.get(&id, &page, &base).await?).into_response())
 }
 
-async fn remove(State(handlers): State<Handlers>, Path(id): Path<String>) -> Result<StatusCode, Error> {
+async fn remove(
+    State(handlers): State<Handlers>,
+    extensions: Extensions,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Error> {
+    let caller = Subscriber::of(&extensions)?;
     if let Ok(id) = SubscriptionId::parse(&id) {
+        caller.check_existing(handlers.service()?, &id).await?;
         handlers.service()?.delete(&id).await?;
     }
     Ok(StatusCode::NO_CONTENT)
@@ -105,15 +117,20 @@ async fn link(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<StatusCode, Error> {
+    let caller = Subscriber::of(request.extensions())?;
     let paths = parse_links(&handlers.body(request).await?)?;
+    caller.check_streams(&paths)?;
+    caller.check_existing(handlers.service()?, &existing_id(&id)?).await?;
     handlers.service()?.add_links(&existing_id(&id)?, paths).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn unlink(
     State(handlers): State<Handlers>,
+    extensions: Extensions,
     Path((id, path)): Path<(String, String)>,
 ) -> Result<StatusCode, Error> {
+    Subscriber::of(&extensions)?.check_existing(handlers.service()?, &existing_id(&id)?).await?;
     handlers.service()?.remove_link(&existing_id(&id)?, &parse_url_stream(&path)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -143,7 +160,9 @@ async fn claim(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Error> {
+    let caller = Subscriber::of(request.extensions())?;
     let claim = parse_claim(&handlers.body(request).await?)?;
+    caller.check_existing(handlers.service()?, &existing_id(&id)?).await?;
     Ok(Json(handlers.service()?.claim(&existing_id(&id)?, claim).await?).into_response())
 }
 
@@ -203,7 +222,7 @@ impl IntoResponse for Error {
             error["generation"] = json!(generation);
         }
         let mut response = (status, Json(json!({ "error": error }))).into_response();
-        if let Self::Body(problem) = &self {
+        if let Self::Body(problem) | Self::Access(problem) = &self {
             problem.add_headers(response.headers_mut());
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {

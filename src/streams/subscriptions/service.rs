@@ -12,7 +12,7 @@ use super::observer::Observer;
 use super::recovery::recover;
 use super::rules::{AckEndpoint, NewSubscription, Refusal, SubscriptionSet};
 use super::webhook_client::WebhookClient;
-use super::wire::{Acknowledgement, Claim, Delivery, Page, Release, SubscriptionId, Terms};
+use super::wire::{Acknowledgement, Claim, Delivery, Page, Pattern, Release, SubscriptionId, Terms};
 use crate::store::Store;
 use crate::streams;
 use crate::streams::config::Config;
@@ -98,6 +98,11 @@ impl SubscriptionService {
     /// [`SubscriptionService::decide`].
     pub(super) async fn get(&self, id: &SubscriptionId, page: &Page, base: &str) -> Result<Value, Error> {
         Ok(self.decide(|set, ledger, _, _| set.view(ledger, id, page)).await?.to_json(base))
+    }
+
+    /// Returns the pattern and the streams that a subscription is about. Errors: those of [`SubscriptionService::get`].
+    pub(super) async fn objects(&self, id: &SubscriptionId) -> Result<(Option<Pattern>, Vec<StreamPath>), Error> {
+        self.decide(|set, _, _, _| set.objects(id)).await
     }
 
     /// Deletes a subscription, if it exists. Errors: those of [`SubscriptionService::decide`].

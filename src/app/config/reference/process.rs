@@ -8,6 +8,42 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     ("ops.cors_origins", "Origins such as `https://app.example` whose pages may call this listener. `*` allows all."),
     (
+        "access.insecure",
+        "Open listeners on other addresses than loopback to everyone, with a line in the log. Without it, and without rules or tokens, they refuse to start.",
+    ),
+    (
+        "access.tokens",
+        "Callers with tokens for `Authorization: Bearer`, one below each `[[access.tokens]]`: `name`; `token` (or `sha256:` and its hash in hexadecimal digits), `token_file` or `token_sha256`; and `roles`. Several with one name are good at the same time. In the environment `NAME=TOKEN` entries. Without rules they may do everything, and callers without one nothing.",
+    ),
+    (
+        "access.rules",
+        "Rights, one below each `[[access.rules]]`: `who`, `allow` and `deny`, such as `who = \"role:web\"`, `allow = [\"send:users.*\"]`. The first rule that is about a call decides; a call without one is refused. See the guide, chapter security.",
+    ),
+    ("access.browser_listeners", "Listeners that take a token from a cookie or the query, too."),
+    ("access.cookie", "Name of that cookie. Not set: none."),
+    (
+        "access.query",
+        "Name of that parameter of the query, such as `access_token`, for `EventSource` and `WebSocket`, which cannot send headers. It is removed before a request is handled. Not set: none.",
+    ),
+    ("access.jwt_secret", "Secret of JWTs that are signed with HS256, at least 32 bytes. Better in a file."),
+    ("access.jwt_secret_file", "File with that secret."),
+    ("access.jwt_key", "Keys of JWTs that are signed with RS256, ES256 or EdDSA: public keys in PEM, or a JWK set."),
+    ("access.jwt_key_file", "File with such keys."),
+    (
+        "access.jwt_keys_url",
+        "URL of a JWK set. Fetched when the first token comes, every ten minutes, and when a token names an unknown key.",
+    ),
+    ("access.jwt_issuer", "Issuer (`iss`) that JWTs must have. Not set: any whose key is known."),
+    (
+        "access.jwt_audiences",
+        "Audiences of which a JWT must name one (`aud`). Not set: JWTs that name audiences are refused.",
+    ),
+    (
+        "access.jwt_leeway_ms",
+        "Time by which the clocks of the issuer and of this process may differ, at most 10 minutes.",
+    ),
+    ("access.jwt_role_claim", "Claim with the roles of the caller, as a text or a list."),
+    (
         "http.body_bytes_max",
         "Maximum body that a listener accepts, and so the maximum payload of a message on every bus; a longer one is answered \
          413.",

@@ -98,7 +98,15 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "listen.answer",
         "When a delivery is answered. `accepted`: as soon as the message is queued. `handled`: after the handler, with 500 if it fails.",
     ),
-    ("api.address", "Address where the service calls its sidecar. There is no authentication: keep it on loopback."),
+    (
+        "listen.token",
+        "Token that the broker has to present with each delivery; it gets it from this sidecar when that registers. The original brokers have none. Not set: every caller can deliver.",
+    ),
+    ("listen.token_file", "File with that token."),
+    (
+        "api.address",
+        "Address where the service calls its sidecar. On another address than loopback it needs rules or tokens, see `[access]`.",
+    ),
     ("api.cors_origins", "Origins such as `https://app.example` whose pages may call this listener. `*` allows all."),
     (
         "api.envelope",

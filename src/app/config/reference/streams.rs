@@ -4,11 +4,11 @@
 pub(super) const KEYS: &[(&str, &str)] = &[
     (
         "edge.address",
-        "Listen address for browsers, agents and other clients outside the bus: Durable Streams at `/v1/stream/`, configured in `[streams]`. Not set: `exorelay run` has no edge, `exorelay dev` uses 127.0.0.1:4002. There is no authentication.",
+        "Listen address for browsers, agents and other clients outside the bus: Durable Streams at `/v1/stream/`, configured in `[streams]`. Not set: `exorelay run` has no edge, `exorelay dev` uses 127.0.0.1:4002. On another address than loopback it needs rules or tokens, see `[access]`.",
     ),
     (
         "streams.address",
-        "Listen address of `exorelay streams`. There is no authentication: expose it to other hosts only behind a proxy that has.",
+        "Listen address of `exorelay streams`. On another address than loopback it needs rules or tokens, see `[access]`.",
     ),
     (
         "streams.store",

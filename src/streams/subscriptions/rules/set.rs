@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::schedule::Schedule;
 use super::subscription::{Link, StreamEnd, Subscription};
 use crate::streams::rules::{Change, Ledger};
-use crate::streams::subscriptions::wire::{Page, SubscriptionEntry, SubscriptionId, SubscriptionView, Terms};
+use crate::streams::subscriptions::wire::{Page, Pattern, SubscriptionEntry, SubscriptionId, SubscriptionView, Terms};
 use crate::streams::wire::StreamPath;
 
 /// Nodes of the index of patterns for each subscription that there may be: a bound on the time that a path takes.
@@ -127,6 +127,13 @@ impl SubscriptionSet {
             self.link(id, &path, link);
         }
         Ok((self.view(ledger, id, &Page::default())?, true))
+    }
+
+    /// Returns the pattern of a subscription, and the streams that it names. Errors: [`Refusal::NotFound`].
+    pub(crate) fn objects(&self, id: &SubscriptionId) -> Result<(Option<Pattern>, Vec<StreamPath>), Refusal> {
+        let subscription = self.find(id)?;
+        let named = subscription.links.iter().filter(|(_, link)| link.explicit);
+        Ok((subscription.entry.terms.pattern.clone(), named.map(|(path, _)| path.clone()).collect()))
     }
 
     /// Deletes a subscription with its links; does nothing if it does not exist.
