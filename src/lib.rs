@@ -64,6 +64,7 @@ pub mod guide;
 pub mod http;
 pub mod listen;
 mod log_limit;
+mod memory;
 pub mod message;
 mod metrics;
 pub mod relay;
@@ -76,6 +77,7 @@ pub mod webhook;
 
 pub use app::{Builder, Service, security};
 pub use chain::chain;
+pub use memory::Budget;
 pub use message::{Message, MessageId, MessageName, Payload, Role};
 pub use relay::{
     Config, Context, DeadLetter, DeadLetterId, Direction, Error, Event, Events, Handler, HandlerError, Relay, Replied,

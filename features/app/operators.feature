@@ -30,6 +30,18 @@ Feature: What an operator sees and does at a shell
     And "run" logs "shared with 1 more: each message goes to one of the followers"
     And "run" logs "no such message is received here: helo; did you mean hello?"
 
+  Scenario: All dead letters are listed, however many pages they are
+    Given a service that answers 400 to every message
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello 102 times
+    Then the service has got "hello" 102 times
+    And there is a dead letter "hello" with the words "400"
+    When I run `exorelay dead-letters ls --api {api}`
+    Then "run" prints the row "102 .* incoming +hello +users .*400"
+    When I run `exorelay dead-letters discard --all --api {api}`
+    Then "run" prints "discarded 102"
+    And there are no dead letters
+
   Scenario: Dead letters are listed, shown, tried again and discarded
     Given a service that answers 400 to every message
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running

@@ -92,6 +92,19 @@ Feature: Webhook
     When I POST `1` to api/send/hello
     Then the service has got "hello" 2 times, at least 1000 ms apart
 
+  Scenario: A service that says to try again in a hundred years
+    Given a service that answers 429 with "retry-after: 4294967295" to the first message
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then there is a dead letter "hello" with the words "gave up after 1 attempts"
+
+  Scenario: A service that answers with more replies than anyone sends
+    Given the setting EXORELAY__WEBHOOK__ANSWER_REPLIES_MAX is 2
+    And a service that answers with the body `{"replies":[{"name":"a"},{"name":"b"},{"name":"c"}]}`
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `1` to api/send/hello
+    Then there is a dead letter "hello" with the words "the answer has 3 replies, at most 2 are sent"
+
   Scenario: A service that starts after its sidecar
     Given a service that is not up yet
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running

@@ -194,7 +194,8 @@ class Sidecar(Journey):
         self.call("POST /send/{message}", 422, 2, key, message="greeting")
         self.call("POST /reply/{message}", 202, 1, {"exo-response-to": "1"}, message="greeting")
         self.call("POST /reply/{message}", 400, 1, message="greeting")
-        self.call("GET /dead-letters", 200)
+        self.call("GET /dead-letters", 200, query="?limit=1&after=0")
+        self.call("GET /dead-letters", 400, query="?limit=0")
 
     def stream(self):
         """Follows three messages: one is acknowledged, two become dead letters."""

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // All of this is test code, but clippy recognizes only functions marked as tests.
 
+mod attacks;
 mod bounds;
 mod cancelling;
 mod command_line;

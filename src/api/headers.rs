@@ -32,13 +32,8 @@ const KEY_BYTES_MAX: usize = 255;
 /// Maximum timeout of a request.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
-/// Returns the message that a call describes. An empty body is no payload. Errors: 400 for a body that is not JSON, or an
-/// invalid header.
-pub(super) fn draft(name: MessageName, headers: &HeaderMap, body: Bytes) -> Result<Draft, Problem> {
-    let payload = match body.trim_ascii().is_empty() {
-        true => None,
-        false => Some(Payload::parse(body).map_err(crate::message::Error::from)?),
-    };
+/// Returns the message that the headers of a call describe. Errors: 400 for an invalid header.
+pub(super) fn draft(name: MessageName, headers: &HeaderMap) -> Result<Draft, Problem> {
     Ok(Draft {
         response_to: parsed(headers, RESPONSE_TO, MessageId::parse)?,
         activity_id: parsed(headers, ACTIVITY_ID, ActivityId::parse)?,
@@ -46,7 +41,15 @@ pub(super) fn draft(name: MessageName, headers: &HeaderMap, body: Bytes) -> Resu
         is_security: is_security(headers)?,
         trace: headers.get(TraceParent::HEADER).and_then(|value| TraceParent::parse(value.to_str().ok()?)),
         idempotency_key: key(headers)?,
-        ..Draft::new(name, payload)
+        ..Draft::new(name, None)
+    })
+}
+
+/// Returns the payload in a body; an empty one is none. Errors: 400 for a body that is not JSON.
+pub(super) fn payload(body: Bytes) -> Result<Option<Payload>, Problem> {
+    Ok(match body.trim_ascii().is_empty() {
+        true => None,
+        false => Some(Payload::parse(body).map_err(crate::message::Error::from)?),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -21,6 +21,9 @@ use crate::relay::{Draft, Relay};
 pub fn access(config: &Config, limits: &Limits) -> Arc<Access> {
     Access::of("api.cors_origins", &config.cors_origins, limits)
 }
+
+/// Bodies beyond this are refused before they are read if nobody receives their message.
+const LONG_BYTES_MIN: u64 = 64 * 1024;
 
 /// Returns the routes of the service-facing listener of `relay`.
 pub fn router(relay: Relay, config: &Config, limits: &Limits, operations: Operations) -> Router {
@@ -85,11 +88,11 @@ async fn send(State(api): State<Api>, request: Request<Body>) -> Result<Response
 
 /// Like [`send`], but requires the id of the message that is answered.
 async fn reply(State(api): State<Api>, request: Request<Body>) -> Result<Response, Problem> {
-    let draft = draft(&api, (Verb::Send, "/reply/"), request).await?;
-    if draft.response_to.is_none() {
+    if !request.headers().contains_key(headers::RESPONSE_TO) {
         let detail = "a reply needs the header Exo-Response-To: the id of the message it answers";
         return Err(Problem::new(Kind::InvalidRequest, detail));
     }
+    let draft = draft(&api, (Verb::Send, "/reply/"), request).await?;
     accept(&api, draft).await
 }
 
@@ -128,8 +131,18 @@ async fn send_envelope(State(api): State<Api>, request: Request<Body>) -> Result
 
 async fn draft(api: &Api, route: (Verb, &str), request: Request<Body>) -> Result<Draft, Problem> {
     let name = name(&request, route)?;
+    // A call that is refused for its head needs no body.
+    let draft = headers::draft(name, request.headers())?;
+    if is_long(&request) {
+        api.relay.check_receivers(&draft)?;
+    }
     let incoming = json_body(request, &api.limits).await?;
-    headers::draft(name, &incoming.headers, incoming.body)
+    Ok(Draft { payload: headers::payload(incoming.body)?, ..draft })
+}
+
+/// Returns true if the body may be too long to be read for nothing.
+fn is_long(request: &Request<Body>) -> bool {
+    request.body().size_hint().upper().is_none_or(|bytes| bytes > LONG_BYTES_MIN)
 }
 
 /// Parses the name of the message, which the caller must have the right to send.

@@ -9,6 +9,7 @@ use crate::broker::Broker;
 use crate::bus::{self, Bus, EmbeddedBus, Endpoint, HttpBus, Register, WebSocketBus};
 use crate::http::{Limits, Listening, has_credentials, hide_credentials, tls};
 use crate::listen;
+use crate::memory::Budget;
 use crate::message::{InstanceId, Message, MessageName, Role};
 use crate::relay::{
     CloseOnDrop, Config, Context, Error, Fallback, Handler, HandlerError, Handlers, Identity, Metrics, Relay, handler,
@@ -204,7 +205,8 @@ impl Builder {
         check_token(&self.bus.token)?;
         let envelope_bytes_max = self.limits.envelope_bytes_max();
         self.bus.frame_bytes_max = self.bus.frame_bytes_max.max(envelope_bytes_max);
-        let transport = Transport::of(self.broker, &self.bus, (&instance, self.limits.body_bytes_max))?;
+        let bounds = (&instance, self.limits.body_bytes_max, &self.relay.memory);
+        let transport = Transport::of(self.broker, &self.bus, bounds)?;
         let listening = match (self.listening, &self.listen, matches!(transport, Transport::Calls(_))) {
             (Some(listening), _, _) => Some(listening),
             (None, Some(address), _) => Some(Listening::bind("Builder::listen", address).await?),
@@ -265,7 +267,7 @@ impl Transport {
     fn of(
         broker: Option<Broker>,
         config: &bus::Config,
-        (instance, payload_bytes_max): (&InstanceId, usize),
+        (instance, payload_bytes_max, memory): (&InstanceId, usize, &Budget),
     ) -> Result<Self, Error> {
         if let Some(broker) = broker {
             return Ok(Self::Embedded(EmbeddedBus::new(broker, instance.clone())));
@@ -281,6 +283,7 @@ impl Transport {
                 settle_ms: 0,
                 traffic_messages_max: 0,
                 payload_bytes_max,
+                memory: memory.clone(),
                 ..Default::default()
             };
             let broker = Broker::start(config);

@@ -43,6 +43,7 @@ pub enum EmbeddedBroker {
 /// the start, and [`Error::Unfinished`]. Not cancel-safe: a dropped call does not drain.
 pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error> {
     let mut signals = Signals::listen(Hangup::Ignored)?;
+    config.share_memory();
     if config.relay.role.is_none() {
         config.relay.role = crate::message::Role::parse("dev").ok();
     }
@@ -103,6 +104,7 @@ async fn open_sidecar(
     threads: NonZeroUsize,
     service: Option<ServiceCommand>,
 ) -> Result<Process, Error> {
+    config.share_memory();
     let service = match service {
         Some(service) => Some(service.prepare(&mut config).await?),
         None => None,
@@ -146,7 +148,8 @@ async fn open_sidecar(
 
 /// Runs the broker until SIGTERM or Ctrl-C. `landscape` is a path for [`landscape::read`](super::landscape::read); SIGHUP
 /// reloads it. Errors: those of the start, and [`Error::Unfinished`]. Not cancel-safe: a dropped call does not drain.
-pub async fn broker(config: Config, landscape: Option<PathBuf>) -> Result<(), Error> {
+pub async fn broker(mut config: Config, landscape: Option<PathBuf>) -> Result<(), Error> {
+    config.share_memory();
     let signals = Signals::listen(Hangup::Reloads)?;
     let reloader = Reloader::start(landscape)?;
     let guards = Guards::read(&config)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::http::debug_without_secrets;
+use crate::memory::Budget;
 use crate::message::Role;
 
 /// The `[broker]` section of the configuration.
@@ -32,7 +33,7 @@ pub struct Config {
     pub delivery_window_ms: u64,
     /// Maximum number of messages waiting for one instance; more are refused.
     pub queue_messages_max: usize,
-    /// Maximum payload bytes waiting for all instances together; more are refused. No queue may use more than it
+    /// Maximum payload bytes waiting for all instances together, and of the messages that wait to be authorized; more are refused. No queue may use more than it
     /// leaves for
     /// all others together.
     pub queue_bytes_max: usize,
@@ -56,6 +57,14 @@ pub struct Config {
     /// Maximum size of a WebSocket frame; a client that sends a larger one is disconnected, a relay of ours with code
     /// 1009. The commands use more if the largest payload needs it; `exocom` allows 64 MiB.
     pub frame_bytes_max: usize,
+    /// Largest registration of a service: the body of its call, or a frame of its WebSocket before it has registered. Of a
+    /// larger one the body is refused, and the socket closed, with code 1009 if it is a relay of ours.
+    pub registration_bytes_max: usize,
+    /// Maximum bytes of all registrations together, and of a landscape; more are refused as busy. Each name counts for its
+    /// length and 128 bytes.
+    pub registrations_bytes_max: usize,
+    /// Time within which a WebSocket client has to register; then it is disconnected.
+    pub register_timeout_ms: u64,
     /// Silence after which a WebSocket is pinged; after three times as long it is closed.
     pub heartbeat_ms: u64,
     /// Origins whose pages may call and open a WebSocket; `*` allows all.
@@ -63,6 +72,9 @@ pub struct Config {
     /// Maximum number of conversations whose participants are remembered, so that replies reach the instance that
     /// asked.
     pub conversations_max: usize,
+    /// Maximum bytes of these conversations: about 400 for each, and its ids; the oldest is forgotten first. As many bytes of
+    /// requests may wait for replies; more are refused as busy.
+    pub conversations_bytes_max: usize,
     /// Maximum number of requests that wait for replies, each for as long as its own timeout; more are refused as busy.
     pub open_requests_max: usize,
     /// Maximum number of messages that may follow from one another, as a reply follows from its request and what a handler
@@ -86,6 +98,10 @@ pub struct Config {
     /// disables
     /// the record.
     pub traffic_messages_max: usize,
+    /// Memory for the queues of all relays and brokers that have this budget; while it is used up, messages are refused as
+    /// busy. The commands set it to `memory.queues_bytes_max`.
+    #[serde(skip)]
+    pub memory: Budget,
 }
 
 /// Treatment of messages while no security service is connected.
@@ -117,7 +133,7 @@ impl Default for Config {
             settle_ms: 5_000,
             delivery_window_ms: 30_000,
             queue_messages_max: 4_096,
-            queue_bytes_max: 256 * 1024 * 1024,
+            queue_bytes_max: 64 * 1024 * 1024,
             batch_messages_max: 256,
             batch_bytes_max: 512 * 1024,
             deliveries_max: 1_024,
@@ -126,9 +142,13 @@ impl Default for Config {
             retry_wait_max_ms: 2_000,
             payload_bytes_max: 1024 * 1024,
             frame_bytes_max: 16 * 1024 * 1024,
+            registration_bytes_max: 128 * 1024,
+            registrations_bytes_max: 32 * 1024 * 1024,
+            register_timeout_ms: 30_000,
             heartbeat_ms: 5_000,
             cors_origins: Vec::new(),
             conversations_max: 65_536,
+            conversations_bytes_max: 48 * 1024 * 1024,
             open_requests_max: 131_072,
             hops_max: 32,
             conversation_idle_ms: 60_000,
@@ -139,6 +159,7 @@ impl Default for Config {
             tokens: Vec::new(),
             undelivered_max: 1_000,
             traffic_messages_max: 4_096,
+            memory: Budget::default(),
         }
     }
 }
@@ -160,6 +181,10 @@ impl Config {
 
     pub(crate) fn heartbeat(&self) -> Duration {
         Duration::from_millis(self.heartbeat_ms)
+    }
+
+    pub(crate) fn register_timeout(&self) -> Duration {
+        Duration::from_millis(self.register_timeout_ms)
     }
 
     pub(crate) fn security_hold(&self) -> Duration {

@@ -146,6 +146,26 @@ pub enum Error {
         /// The bound.
         instances_max: usize,
     },
+    /// The registrations have as many bytes as they may have together.
+    #[error(
+        "the registrations of all services have {bytes_max} bytes, which is the maximum \
+         (broker.registrations_bytes_max): try again later"
+    )]
+    RegistrationsFull {
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// A landscape has too many names; nothing was changed.
+    #[error(
+        "the landscape counts for {bytes} bytes, 128 and its length for each name; at most {bytes_max} are allowed \
+         (broker.registrations_bytes_max)"
+    )]
+    LandscapeTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
     /// The broker is shutting down.
     #[error("the broker is shutting down")]
     Draining,
@@ -193,12 +213,15 @@ impl From<Error> for Problem {
             | Error::Mixed { .. }
             | Error::InstanceTaken { .. } => Kind::InvalidMessage,
             Error::Token { .. } => Kind::Forbidden,
-            Error::Full { .. } => Kind::Busy,
+            Error::Full { .. } | Error::RegistrationsFull { .. } => Kind::Busy,
+            Error::LandscapeTooLarge { .. } => Kind::BodyTooLarge,
             Error::Draining => Kind::Draining,
         };
         let problem = Self::new(kind, &error);
         match error {
-            Error::Full { .. } | Error::Draining => problem.retry_after(std::time::Duration::from_secs(1)),
+            Error::Full { .. } | Error::RegistrationsFull { .. } | Error::Draining => {
+                problem.retry_after(std::time::Duration::from_secs(1))
+            }
             _ => problem,
         }
     }

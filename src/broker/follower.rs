@@ -14,8 +14,11 @@ use crate::sync::lock;
 /// Events queued for one follower; further ones are dropped and counted.
 pub(super) const EVENTS_MAX: usize = 1_024;
 
-/// Payload bytes queued for one follower. A single event may have more.
-const BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes queued for one follower. A single event may have more.
+pub(super) const BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes that an event, or a receiver in it, takes besides its texts and its payload.
+const STRUCTURE_BYTES: usize = 256;
 
 /// An event for a follower.
 #[derive(Debug)]
@@ -81,7 +84,8 @@ struct Empty;
 impl Follower {
     /// A follower that first gets the `recorded` events.
     pub(crate) fn new(filter: Filter, payloads: Payloads, recorded: Vec<(u64, Event)>) -> Self {
-        let queue = Queue { events: recorded.into(), ..Queue::default() };
+        let bytes = recorded.iter().map(|(_, event)| event.bytes()).sum();
+        let queue = Queue { events: recorded.into(), bytes, ..Queue::default() };
         Self { filter, payloads, queue: Mutex::new(queue), wake: Notify::new() }
     }
 
@@ -118,7 +122,7 @@ impl Follower {
 
     fn push(&self, number: u64, event: Event) {
         let mut queue = lock(&self.queue);
-        let bytes = event.payload_bytes();
+        let bytes = event.bytes();
         let fits = queue.bytes + bytes <= BYTES_MAX || queue.events.is_empty();
         // The event about missed ones may come on top.
         if queue.events.len() >= EVENTS_MAX || !fits {
@@ -139,7 +143,7 @@ impl Follower {
     fn take(&self) -> Result<Option<(u64, Event)>, Empty> {
         let mut queue = lock(&self.queue);
         if let Some((number, event)) = queue.events.pop_front() {
-            queue.bytes -= event.payload_bytes();
+            queue.bytes -= event.bytes();
             return Ok(Some((number, event)));
         }
         match (queue.missed, queue.is_closed) {
@@ -151,10 +155,23 @@ impl Follower {
 }
 
 impl Event {
-    fn payload_bytes(&self) -> usize {
+    /// Returns the memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Message(_, payload) => payload.as_ref().map_or(0, |payload| payload.as_bytes().len()),
-            Self::Undelivered(_) | Self::Missed(_) => 0,
+            Self::Message(seen, payload) => {
+                let record = &seen.record;
+                let receivers = record.receivers.iter().map(|receiver| {
+                    let instance = receiver.instance.as_ref().map_or(0, |instance| instance.as_str().len());
+                    STRUCTURE_BYTES + receiver.role.as_str().len() + receiver.name.as_str().len() + instance
+                });
+                let absent = record.absent.iter().map(|role| STRUCTURE_BYTES + role.as_str().len());
+                let detail = record.detail.as_ref().map_or(0, String::len);
+                let texts = 2 * record.name.as_str().len() + record.id.as_str().len() + record.activity.as_str().len();
+                let payload = payload.as_ref().map_or(0, |payload| payload.as_bytes().len());
+                STRUCTURE_BYTES + receivers.chain(absent).sum::<usize>() + detail + texts + payload
+            }
+            Self::Undelivered(row) => STRUCTURE_BYTES + row.name.as_str().len() + row.reason.len(),
+            Self::Missed(_) => 0,
         }
     }
 }
@@ -224,11 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn queued_payloads_are_bounded_except_for_a_single_one() {
+    fn queued_bytes_are_bounded_except_for_a_single_event() {
         let follower = follower();
         (0..3).for_each(|_| follower.push(0, event(BYTES_MAX)));
         check(&follower, ".2");
-        (0..3).for_each(|_| follower.push(0, event(BYTES_MAX / 2 - 2)));
+        (0..3).for_each(|_| follower.push(0, event(BYTES_MAX / 2 - 2 * STRUCTURE_BYTES)));
         check(&follower, "..1");
     }
 }

@@ -73,7 +73,8 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
     let broker = broker.clone();
     let tasks = broker.clone();
     tasks.spawn(async move {
-        if let Some(socket) = connection.socket(bounds).await {
+        // A service that has not registered yet may send as much as a registration.
+        if let Some(socket) = connection.socket(bounds, broker.config().registration_bytes_max).await {
             // Borrowed, because a future that owns `connection` would hold it twice.
             let mut connection = Connection::new(broker, socket, acks, control);
             connection.serve().await;

@@ -58,6 +58,7 @@ pub(crate) fn router_with(broker: Broker, limits: &Limits, mut registry: Registr
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Api {
+            registration_limits: Limits { body_bytes_max: broker.config().registration_bytes_max, ..limits.clone() },
             broker,
             limits: limits.for_envelopes(),
             exposition,
@@ -70,6 +71,8 @@ pub(crate) fn router_with(broker: Broker, limits: &Limits, mut registry: Registr
 struct Api {
     broker: Broker,
     limits: Limits,
+    /// Of registrations.
+    registration_limits: Limits,
     exposition: Arc<Exposition>,
     proxies: TrustedProxies,
 }
@@ -133,7 +136,7 @@ async fn register(State(api): State<Api>, Path(role): Path<String>, request: Req
     let role = Role::parse(&role).map_err(Error::text("role"))?;
     let peer = request.extensions().get().map(|Peer(address)| address.ip());
     let client = Original::of(request.headers(), peer, &api.proxies).client.or(peer);
-    let incoming = json_body(request, &api.limits).await?;
+    let incoming = json_body(request, &api.registration_limits).await?;
     let Announcement { registration, host, port, delivery_token } = Announcement::from_json(role, &incoming.body)?;
     let host = host.or_else(|| client.map(|address| address.to_canonical().to_string()));
     let host = host.ok_or(Error::Field { field: "host", expected: "a host name or an IP address" })?;

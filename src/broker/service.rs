@@ -151,6 +151,12 @@ impl Broker {
         self.engine.exchange().registry().public_name(origin, sender, name)
     }
 
+    /// Returns false if no service receives messages that the instance `origin` calls `name`, present or absent: only a reply
+    /// of that name can be delivered.
+    pub(crate) fn may_receive(&self, origin: &InstanceId, name: &MessageName) -> bool {
+        self.engine.exchange().may_receive(Instant::now(), origin, name)
+    }
+
     /// Returns the last messages that were given up, oldest first.
     pub fn undelivered(&self) -> Vec<Undelivered> {
         self.engine.traffic().undelivered()

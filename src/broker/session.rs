@@ -21,7 +21,7 @@ use super::rules::{Attempt, Batch, Lanes, Note, Outcome, Timing, Work};
 use super::service::Broker;
 use super::wire::{Dialect, Frame, Hello, Stamp, delivery_frame};
 use crate::http::CloseControl;
-use crate::http::websocket::{Accepted, QueueState, Reading, SendQueue, Session, Socket, drive, now};
+use crate::http::websocket::{Accepted, FrameMeter, QueueState, Reading, SendQueue, Session, Socket, drive, now};
 use crate::message::{Delivery, Message, MessageId};
 use ending::{Ended, refused};
 use intake::Intake;
@@ -46,11 +46,12 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(
         broker: Broker,
-        stream: WebSocketStream<Accepted>,
+        (stream, meter): (WebSocketStream<Accepted>, Arc<FrameMeter>),
         acks: Acks,
         control: Option<CloseControl>,
     ) -> Self {
-        Self { socket: Socket::new(stream), session: ServiceSession::new(broker, acks), control }
+        let session = ServiceSession::new(broker, acks, Arc::clone(&meter));
+        Self { socket: Socket::metered(stream, meter), session, control }
     }
 
     /// Serves the connection until it ends or the broker stops. The connection cannot be used afterwards.
@@ -94,6 +95,9 @@ struct ServiceSession {
     intake: Intake,
     /// The pause in deliveries, if the receiver is full.
     pause: Option<Pause>,
+    /// Time by which the service has to register; `None` once it has.
+    register_by: Option<Instant>,
+    meter: Arc<FrameMeter>,
     wake: Arc<Notify>,
     engine: Arc<Engine>,
 }
@@ -119,7 +123,8 @@ impl Session for ServiceSession {
 
     fn due(&self) -> Option<Instant> {
         let delivery = self.in_flight.as_ref().map(|in_flight| in_flight.deadline);
-        [delivery, self.pause.as_ref().map(|pause| pause.until), self.intake.retry_at()].into_iter().flatten().min()
+        let pause = self.pause.as_ref().map(|pause| pause.until);
+        [delivery, pause, self.intake.retry_at(), self.register_by].into_iter().flatten().min()
     }
 
     async fn wait(&mut self, _queue: QueueState) -> Event {
@@ -172,6 +177,10 @@ impl Session for ServiceSession {
         if self.in_flight.as_ref().is_some_and(|in_flight| in_flight.deadline <= now) {
             return Err(Ended::Silent("it does not read what it is sent"));
         }
+        if self.register_by.is_some_and(|until| until <= now) {
+            let detail = format!("it did not register within {} ms", self.engine.config().register_timeout_ms);
+            return Err(Ended::Broke(CloseCode::Policy, detail));
+        }
         self.pause = self.pause.take().filter(|pause| pause.until > now);
         self.intake.retry(&self.member, now);
         Ok(())
@@ -208,7 +217,7 @@ impl Session for ServiceSession {
 }
 
 impl ServiceSession {
-    fn new(broker: Broker, acks: Acks) -> Self {
+    fn new(broker: Broker, acks: Acks, meter: Arc<FrameMeter>) -> Self {
         let (engine, wake) = (Arc::clone(broker.engine()), Arc::new(Notify::new()));
         Self {
             member: Member::new(broker, acks, Arc::clone(&wake)),
@@ -216,6 +225,8 @@ impl ServiceSession {
             in_flight: None,
             intake: Intake::new(acks, engine.config().delivery_timeout()),
             pause: None,
+            register_by: Some(now() + engine.config().register_timeout()),
+            meter,
             wake,
             engine,
         }
@@ -247,6 +258,8 @@ impl ServiceSession {
             self.engine.note(&Note::BadSocket { role: Some(role), instance: None, cause });
             return Err(refused(&error));
         }
+        self.register_by = None;
+        self.meter.allow(self.engine.config().frame_bytes_max);
         self.intake.registered();
         Ok(())
     }

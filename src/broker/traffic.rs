@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::follower::{EVENTS_MAX, Event, EventId, Follower, Payloads};
+use super::follower::{BYTES_MAX, EVENTS_MAX, Event, EventId, Follower, Payloads};
 use super::rules::{FailedDelivery, Filter, PackedTrace, TimedRecord, activity};
 use super::wire::{Activity, Undelivered};
 use crate::message::ActivityId;
@@ -153,16 +153,16 @@ impl Traffic {
 }
 
 impl State {
-    /// The newest recorded events after number `after` that match the filter, at most [`EVENTS_MAX`] of them, in order; before
+    /// The newest recorded events after number `after` that match the filter, at most [`EVENTS_MAX`] and [`BYTES_MAX`] of them, in order; before
     /// them one with the number of those in between that are not recorded any more, or left out.
     fn since(&self, after: u64, filter: &Filter) -> Vec<(u64, Event)> {
         let mut events = Vec::new();
-        let mut known = 0;
+        let (mut known, mut bytes) = (0, 0);
         let traces = self.traces.iter().rev().map(|(number, wall, trace)| (*number, Recorded::Trace(*wall, trace)));
         let mut traces = traces.take_while(|(number, _)| *number > after).peekable();
         let failures = self.failures.iter().rev().map(|(number, failure)| (*number, Recorded::Failure(failure)));
         let mut failures = failures.take_while(|(number, _)| *number > after).peekable();
-        while events.len() < EVENTS_MAX {
+        while events.len() < EVENTS_MAX && bytes < BYTES_MAX {
             let newest = match (traces.peek(), failures.peek()) {
                 (Some(trace), Some(failure)) if trace.0 < failure.0 => failures.next(),
                 (None, _) => failures.next(),
@@ -170,7 +170,10 @@ impl State {
             };
             let Some((number, recorded)) = newest else { break };
             known += 1;
-            events.extend(recorded.event(filter).map(|event| (number, event)));
+            if let Some(event) = recorded.event(filter) {
+                bytes += event.bytes();
+                events.push((number, event));
+            }
         }
         let oldest = events.last().map_or(self.last, |(number, _)| number - 1);
         let missed = self.last.saturating_sub(after).saturating_sub(known);

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Bus, Error, Membership};
 use crate::broker::Broker;
-use crate::message::{HeldNames, InstanceId, Message, Verdict};
+use crate::message::{HeldNames, InstanceId, Message, MessageName, Verdict};
 
 /// Renewal interval. Long, since the broker lives as long as the process.
 const RENEWAL: Duration = Duration::from_secs(60);
@@ -33,6 +33,10 @@ impl EmbeddedBus {
 impl Bus for EmbeddedBus {
     fn publish_now(&self, message: &Message) -> Option<Verdict> {
         Some(self.broker.publish(Some(&self.instance), message.clone()))
+    }
+
+    fn may_receive(&self, name: &MessageName) -> bool {
+        self.broker.may_receive(&self.instance, name)
     }
 
     fn publish<'a>(&'a self, batch: &'a [Message]) -> BoxFuture<'a, Result<Vec<Verdict>, Error>> {

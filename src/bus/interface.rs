@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
 
 use super::Error;
-use crate::message::{Inbox, Message, Registration, Verdict};
+use crate::message::{Inbox, Message, MessageName, Registration, Verdict};
 
 /// Address under which the broker reaches a relay's listener.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,6 +70,12 @@ pub trait Bus: Send + Sync + 'static {
     /// Returns true if the broker learns from this relay which messages it receives. One that another process configures, as
     /// the originals are, does not.
     fn registers_names(&self) -> bool {
+        true
+    }
+
+    /// Returns false if this bus knows that no service receives messages of this name, present or absent.
+    fn may_receive(&self, name: &MessageName) -> bool {
+        let _ = name;
         true
     }
 

@@ -1,5 +1,6 @@
 //! `exorelay dead-letters`
 
+use axum::http::header::LINK;
 use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
 use clap::{Args, Subcommand};
@@ -113,20 +114,20 @@ impl DeadLettersCommand {
 impl Ls {
     async fn run(self) -> Result<(), Error> {
         let sidecar = self.api.open(CALL_TIMEOUT)?;
-        let rows = list(&sidecar).await?;
+        let (mut rows, mut pages) = (Vec::new(), Pages::new());
+        while let Some(page) = pages.next(&sidecar).await? {
+            match self.output {
+                Output::Json => page.iter().try_for_each(|row| print_line(&one_line(row.get())))?,
+                Output::Text => rows.append(&mut cells(&sidecar, &page).await?),
+            }
+        }
         match self.output {
-            Output::Json => rows.iter().try_for_each(|row| print_line(&one_line(row.get()))),
+            Output::Json => Ok(()),
             Output::Text if rows.is_empty() => {
                 warn(&format!("no dead letters at {}", sidecar.shown()));
                 Ok(())
             }
-            Output::Text => {
-                let rows = rows.iter().map(|row| serde_json::from_str(row.get())).collect::<Result<Vec<Row>, _>>();
-                match rows {
-                    Ok(rows) => table(&rows).iter().try_for_each(|line| print_line(line)),
-                    Err(error) => Err(sidecar.unexpected(error).await),
-                }
-            }
+            Output::Text => table(rows).iter().try_for_each(|line| print_line(line)),
         }
     }
 }
@@ -166,17 +167,47 @@ impl Letters {
 }
 
 async fn ids(sidecar: &Server) -> Result<Vec<String>, Error> {
-    let rows = list(sidecar).await?;
-    match rows.iter().map(|row| serde_json::from_str::<Row>(row.get())).collect::<Result<Vec<_>, _>>() {
-        Ok(rows) => Ok(rows.into_iter().map(|row| row.id.to_string()).collect()),
-        Err(error) => Err(sidecar.unexpected(error).await),
+    let (mut ids, mut pages) = (Vec::new(), Pages::new());
+    while let Some(page) = pages.next(sidecar).await? {
+        ids.extend(read(sidecar, &page).await?.into_iter().map(|row| row.id.to_string()));
+    }
+    Ok(ids)
+}
+
+/// The pages of the list, one after the other.
+struct Pages {
+    /// The path of the next one.
+    next: Option<String>,
+}
+
+impl Pages {
+    fn new() -> Self {
+        Self { next: Some("/dead-letters".to_owned()) }
+    }
+
+    /// Returns the rows of the next page; `None` after the last one.
+    async fn next(&mut self, sidecar: &Server) -> Result<Option<Vec<Box<RawValue>>>, Error> {
+        let Some(path) = self.next.take() else { return Ok(None) };
+        let answer = sidecar.call(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?;
+        let answer = sidecar.accepted(answer).await?;
+        self.next = next_of(&answer.headers);
+        match serde_json::from_slice(&answer.body) {
+            Ok(rows) => Ok(Some(rows)),
+            Err(error) => Err(sidecar.unexpected(error).await),
+        }
     }
 }
 
-async fn list(sidecar: &Server) -> Result<Vec<Box<RawValue>>, Error> {
-    let answer = sidecar.call(Method::GET, "/dead-letters", HeaderMap::new(), Bytes::new()).await?;
-    let answer = sidecar.accepted(answer).await?;
-    match serde_json::from_slice(&answer.body) {
+/// Returns the path of the next page. RFC 8288.
+fn next_of(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get(LINK)?.to_str().ok()?;
+    let (path, relation) = link.strip_prefix('<')?.split_once('>')?;
+    let is_next = relation.replace(' ', "") == ";rel=\"next\"" && path.starts_with("/dead-letters?");
+    is_next.then(|| path.to_owned())
+}
+
+async fn read(sidecar: &Server, page: &[Box<RawValue>]) -> Result<Vec<Row>, Error> {
+    match page.iter().map(|row| serde_json::from_str(row.get())).collect() {
         Ok(rows) => Ok(rows),
         Err(error) => Err(sidecar.unexpected(error).await),
     }
@@ -189,16 +220,24 @@ async fn call(sidecar: &Server, method: Method, id: &str, action: &str) -> Resul
     Ok(sidecar.accepted(answer).await?.body)
 }
 
-fn table(rows: &[Row]) -> Vec<String> {
-    let title = ["ID", "SINCE", "DIRECTION", "MESSAGE", "SENDER", "REASON"].map(str::to_owned);
+/// The cells of one line of the table.
+type Cells = [String; 6];
+
+/// Returns the lines of a page, without the messages.
+async fn cells(sidecar: &Server, page: &[Box<RawValue>]) -> Result<Vec<Cells>, Error> {
+    Ok(read(sidecar, page).await?.into_iter().map(cells_of).collect())
+}
+
+fn cells_of(row: Row) -> Cells {
     let dash = |text: Option<String>| text.map_or_else(|| "-".to_owned(), |text| one_line(&text));
-    let cells = rows.iter().map(|row| {
-        let envelope = row.message.as_ref().and_then(|message| serde_json::from_str(message.get()).ok());
-        let Envelope { name, sender } = envelope.unwrap_or_default();
-        let (id, at, direction) = (row.id.to_string(), row.at.clone(), row.direction.clone());
-        [id, at, direction, dash(name), dash(sender), one_line(&row.reason)]
-    });
-    columns(&std::iter::once(title).chain(cells).collect::<Vec<_>>())
+    let envelope = row.message.and_then(|message| serde_json::from_str(message.get()).ok());
+    let Envelope { name, sender } = envelope.unwrap_or_default();
+    [row.id.to_string(), row.at, row.direction, dash(name), dash(sender), one_line(&row.reason)]
+}
+
+fn table(rows: Vec<Cells>) -> Vec<String> {
+    let title = ["ID", "SINCE", "DIRECTION", "MESSAGE", "SENDER", "REASON"].map(str::to_owned);
+    columns(&std::iter::once(title).chain(rows).collect::<Vec<_>>())
 }
 
 fn described(row: &Row) -> Vec<String> {
@@ -226,9 +265,20 @@ mod tests {
     #[test]
     fn each_dead_letter_is_a_line() {
         assert_eq!(
-            table(&[row()]),
+            table(vec![cells_of(row())]),
             ["ID  SINCE  DIRECTION  MESSAGE  SENDER  REASON", "3   T      incoming   a.b      -       no way"]
         );
+    }
+
+    #[test]
+    fn the_next_page_is_the_one_that_the_sidecar_names() {
+        let next = |link: &'static str| next_of(&HeaderMap::from_iter([(LINK, link.parse().unwrap())]));
+        assert_eq!(next("</dead-letters?limit=2&after=7>; rel=\"next\""), Some("/dead-letters?limit=2&after=7".into()));
+        for other in ["</dead-letters?after=7>; rel=\"prev\"", "<http://other/dead-letters?after=7>; rel=\"next\"", ""]
+        {
+            assert_eq!(next(other), None, "{other}");
+        }
+        assert_eq!(next_of(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -29,6 +29,9 @@ use crate::webhook::{Meaning, Reply, meaning};
 /// Time for which an acknowledgement or a reply is tried again while the sidecar is away or busy.
 const CALL_WINDOW: Duration = Duration::from_secs(30);
 
+/// Maximum number of replies in the output of one command, as in the answer of a service.
+const REPLIES_MAX: usize = 1_000;
+
 /// Number of acknowledged messages that are remembered, for a redelivery that was under way.
 const ACKNOWLEDGED_MAX: usize = 256;
 
@@ -209,7 +212,9 @@ impl Runner {
                     .map_err(|error| format!("its output is not the payload of {name}: {error}"))?;
                 vec![Reply { name: name.clone(), payload: Some(payload) }]
             }
-            None => match meaning(None, output).map_err(|error| format!("its output is not a reply: {error}"))? {
+            None => match meaning(None, output, REPLIES_MAX)
+                .map_err(|error| format!("its output is not a reply: {error}"))?
+            {
                 Meaning::Replies(replies) => replies,
                 Meaning::Other(_) => return Ok(Some(String::from_utf8_lossy(text).into_owned())),
             },

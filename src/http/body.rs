@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
@@ -23,6 +24,26 @@ const SHARED_BYTES_MIN: usize = 4 * 1024;
 
 /// Sent by browsers only. Fetch Metadata 2.1.
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Wait suggested to a client whose body does not fit into the budget of its listener.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Error of a body that is being read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    /// The connection broke, or the other end violated the protocol.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// The bodies that are being read have no space left for this one.
+    #[error(
+        "the bodies that this listener is reading have {bytes_max} bytes together, which is the maximum \
+         (http.bodies_bytes_max): try again later"
+    )]
+    Full {
+        /// The bound.
+        bytes_max: usize,
+    },
+}
 
 /// A request with its body read.
 pub struct Incoming {
@@ -76,7 +97,8 @@ fn is_json(content_type: &str, sender: Sender) -> bool {
 /// Reads a body of at most `limits.body_bytes_max`, before and after it is decoded, within `limits.body_timeout_ms`.
 ///
 /// Errors: 413 as soon as the body is known to be too large, 415 for an unknown coding, 408, 400 for a body that broke off or
-/// is not of its coding. Our listeners discard what is left unread. Cancel-safe.
+/// is not of its coding, 503 while the bodies that the listener reads have `limits.bodies_bytes_max` together. Our listeners
+/// discard what is left unread. Cancel-safe.
 pub async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Problem> {
     let bytes_max = limits.body_bytes_max;
     let too_large = || Problem::new(Kind::BodyTooLarge, format!("the body is over the limit of {bytes_max} bytes"));
@@ -94,12 +116,24 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Resu
         Ok(Ok(Some(bytes))) if codings.is_empty() => Ok(bytes),
         Ok(Ok(Some(bytes))) => Ok(Box::pin(codings.decode(bytes, bytes_max)).await?),
         Ok(Ok(None)) => Err(too_large()),
-        Ok(Err(error)) => Err(Problem::new(Kind::InvalidMessage, format!("the body broke off: {error}"))),
+        Ok(Err(error)) => Err(unread(error)),
         Err(_) => {
             let detail = format!("the body was not complete after {} ms", limits.body_timeout_ms);
             Err(Problem::new(Kind::BodyTimeout, detail))
         }
     }
+}
+
+/// Returns the problem of a body that was not read to its end.
+fn unread(error: axum::Error) -> Problem {
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(error) = cause {
+        if let Some(full @ UploadError::Full { .. }) = error.downcast_ref() {
+            return Problem::new(Kind::Busy, full).retry_after(RETRY_AFTER);
+        }
+        cause = error.source();
+    }
+    Problem::new(Kind::InvalidMessage, format!("the body broke off: {error}"))
 }
 
 impl From<CodingError> for Problem {

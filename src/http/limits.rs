@@ -20,6 +20,12 @@ const PRIVATE_NETWORKS: [&str; 7] =
 pub struct Limits {
     /// Largest request body, and so the largest payload of a message on every bus; a larger one is answered 413.
     pub body_bytes_max: usize,
+    /// Maximum bytes of all bodies and WebSocket frames that one listener is reading; while they are reached, further ones are
+    /// answered 503.
+    pub bodies_bytes_max: usize,
+    /// Maximum bytes of a request's head, and of what is read at once from a connection; a larger head is answered 431. So is one
+    /// with more than 100 headers.
+    pub head_bytes_max: usize,
     /// Timeout for receiving a body; then 408.
     pub body_timeout_ms: u64,
     /// Timeout for receiving request headers; then the connection is closed.
@@ -40,6 +46,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes_max: 1024 * 1024,
+            bodies_bytes_max: 64 * 1024 * 1024,
+            head_bytes_max: 32 * 1024,
             body_timeout_ms: 10_000,
             header_timeout_ms: 30_000,
             write_timeout_ms: 30_000,

@@ -59,6 +59,25 @@ impl Message {
     }
 }
 
+/// Bytes that a message takes besides its texts and values.
+const STRUCTURE_BYTES: usize = 512;
+
+impl Message {
+    /// Returns the bytes that the message counts for while it waits: its payload, its auth value, its name and ids, and 512
+    /// more.
+    pub fn memory_bytes(&self) -> usize {
+        let values = [&self.payload, &self.auth].into_iter().flatten().map(|value| value.as_bytes().len());
+        let texts = [
+            Some(self.id.as_str()),
+            Some(self.name.as_str()),
+            self.sender.as_ref().map(|sender| sender.as_str()),
+            self.activity_id.as_ref().map(|id| id.as_str()),
+            self.response_to.as_ref().map(|id| id.as_str()),
+        ];
+        STRUCTURE_BYTES + values.sum::<usize>() + texts.into_iter().flatten().map(str::len).sum::<usize>()
+    }
+}
+
 impl MessageName {
     /// Maximum length in bytes of the name of a message that is sent: a translation may add a prefix.
     pub const SENT_BYTES_MAX: usize = Self::BYTES_MAX - 256;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::memory::Budget;
 use crate::message::{MessageName, Role, optional};
 
 /// `[relay]` of the configuration.
@@ -25,12 +26,17 @@ pub struct Config {
     pub waiters_max: usize,
     /// Maximum number of messages that wait for the bus; further ones are refused as busy. As many replies wait besides.
     pub outbox_messages_max: usize,
+    /// Maximum bytes of these messages; further ones are refused as busy. As many of replies wait besides.
+    pub outbox_bytes_max: usize,
     /// Time after which a message that still waits is reported as a problem by `/ready`; 0 for never.
     pub ready_wait_max_ms: u64,
     /// Maximum number of messages in one call to our broker.
     pub batch_messages_max: usize,
     /// Maximum number of incoming messages in handlers or waiting for one; further ones are refused as busy.
     pub inbox_messages_max: usize,
+    /// Maximum bytes of incoming messages in handlers or waiting for one, and as many of those that wait for subscribers or
+    /// their acknowledgement; further ones are refused as busy.
+    pub inbox_bytes_max: usize,
     /// Maximum number of concurrent handlers and webhook calls. 1 keeps the order of arrival.
     pub handlers_concurrent_max: usize,
     /// Number of message ids that are remembered to recognise duplicates; the oldest is dropped first.
@@ -44,8 +50,16 @@ pub struct Config {
     pub idempotency_keys_max: usize,
     /// Time for which idempotency keys are remembered.
     pub idempotency_window_ms: u64,
+    /// Maximum bytes of the replies that are remembered under idempotency keys; a call whose further replies do not fit ends
+    /// as busy.
+    pub idempotency_bytes_max: usize,
+    /// Maximum bytes of the replies that wait for a requester who reads them one after the other; a further one is refused
+    /// and comes again.
+    pub replies_bytes_max: usize,
     /// Maximum number of dead letters; at the limit the oldest is dropped.
     pub dead_letters_max: usize,
+    /// Maximum bytes of dead letters; at the limit the oldest are dropped. The latest one is kept, whatever its size.
+    pub dead_letters_bytes_max: usize,
     /// Maximum number of messages that a subscriber of `GET /messages` has without having acknowledged them; the others
     /// wait for it or for other subscribers.
     pub subscriber_unacknowledged_max: usize,
@@ -56,6 +70,10 @@ pub struct Config {
     pub subscriber_deliveries_max: u32,
     /// Maximum wait between two attempts to reach the bus.
     pub retry_wait_max_ms: u64,
+    /// Memory for the queues of all relays and brokers that have this budget; while it is used up, messages are refused as
+    /// busy. The commands set it to `memory.queues_bytes_max`.
+    #[serde(skip)]
+    pub memory: Budget,
 }
 
 impl Default for Config {
@@ -68,20 +86,26 @@ impl Default for Config {
             request_timeout_ms: 30_000,
             waiters_max: 16_384,
             outbox_messages_max: 4_096,
+            outbox_bytes_max: 32 * 1024 * 1024,
             ready_wait_max_ms: 30_000,
             batch_messages_max: 256,
             inbox_messages_max: 4_096,
+            inbox_bytes_max: 32 * 1024 * 1024,
             handlers_concurrent_max: 256,
             seen_messages_max: 16_384,
             seen_window_ms: 600_000,
             seen_keys_max: 65_536,
             idempotency_keys_max: 8_192,
             idempotency_window_ms: 600_000,
+            idempotency_bytes_max: 32 * 1024 * 1024,
+            replies_bytes_max: 8 * 1024 * 1024,
             dead_letters_max: 1_000,
+            dead_letters_bytes_max: 32 * 1024 * 1024,
             subscriber_unacknowledged_max: 16,
             subscriber_lease_ms: 30_000,
             subscriber_deliveries_max: 5,
             retry_wait_max_ms: 2_000,
+            memory: Budget::default(),
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::Mutex;
 use std::time::SystemTime;
 
+use super::Config;
 use super::metrics::Metrics;
-use super::rules::{Cause, DeadLetter, DeadLetterId, DeadLetterQueue, Direction};
+use super::rules::{Cause, DeadLetter, DeadLetterId, DeadLetterPage, DeadLetterQueue, Direction};
+use crate::memory::Share;
 use crate::message::Message;
 use crate::sync::lock;
 
@@ -15,11 +17,12 @@ pub(super) struct DeadLetters {
 }
 
 impl DeadLetters {
-    pub(super) fn new(letters_max: usize, metrics: Metrics) -> Self {
-        Self { queue: Mutex::new(DeadLetterQueue::new(letters_max)), metrics }
+    pub(super) fn new(config: &Config, metrics: Metrics) -> Self {
+        let bytes = Share::new(&config.memory, config.dead_letters_bytes_max);
+        Self { queue: Mutex::new(DeadLetterQueue::new(config.dead_letters_max, bytes)), metrics }
     }
 
-    /// Adds a message and returns the id of its dead letter. At the limit the oldest dead letter is lost, which is logged.
+    /// Adds a message and returns the id of its dead letter. At the limits the oldest dead letters are lost, which is logged.
     pub(super) fn add(
         &self,
         message: &Message,
@@ -28,7 +31,7 @@ impl DeadLetters {
     ) -> DeadLetterId {
         self.metrics.dead_letter(direction, cause);
         let (id, oldest) = lock(&self.queue).push(message.clone(), direction, reason, SystemTime::now());
-        if let Some(lost) = oldest {
+        for lost in oldest {
             tracing::error!(message_id = %lost, "dead letters are full: the oldest one is lost");
         }
         id
@@ -37,6 +40,16 @@ impl DeadLetters {
     /// Returns all dead letters, oldest first.
     pub(super) fn list(&self) -> Vec<DeadLetter> {
         lock(&self.queue).list()
+    }
+
+    /// Returns one of them.
+    pub(super) fn get(&self, id: DeadLetterId) -> Option<DeadLetter> {
+        lock(&self.queue).get(id).cloned()
+    }
+
+    /// Returns the oldest after `after`: see [`DeadLetterQueue::page`].
+    pub(super) fn page(&self, after: Option<DeadLetterId>, letters_max: usize, bytes_max: usize) -> DeadLetterPage {
+        lock(&self.queue).page(after, letters_max, bytes_max)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -3,6 +3,7 @@
 mod closing;
 mod context;
 mod inbox;
+mod letters;
 mod on_reply;
 mod operations;
 mod request;
@@ -29,7 +30,7 @@ use super::events::EventSender;
 use super::incoming::{Accepted, Failure, HandlerTable, Incoming, Outcome, Refused, Subscription, Watching};
 use super::outgoing::{self, Draft, Log, Outgoing, Sent};
 use super::presence::Presence;
-use super::{Cause, Config, DeadLetter, DeadLetterId, Direction, Error, Events, Identity, Metrics};
+use super::{Cause, Config, Error, Events, Identity, Metrics};
 use crate::bus;
 use crate::http::Serving;
 use crate::message::{ActivityId, Message, MessageId, MessageName, Properties, Role};
@@ -79,7 +80,7 @@ impl Relay {
         let (identity, events) = (Arc::new(identity), EventSender::new());
         let presence = Presence::new(Arc::clone(&identity), events.clone(), config.retry_wait_max());
         let presence = Arc::new(presence);
-        let dead_letters = Arc::new(DeadLetters::new(config.dead_letters_max, metrics.clone()));
+        let dead_letters = Arc::new(DeadLetters::new(&config, metrics.clone()));
         let (outgoing, unconfirmed) = Outgoing::new(
             (Arc::clone(&identity), Arc::clone(&presence)),
             &config,
@@ -246,6 +247,16 @@ impl Relay {
         self.0.presence.first_attempt().await;
     }
 
+    /// Checks that a draft can have a receiver, before its payload is known. Errors: [`Error::NoReceivers`].
+    pub(crate) fn check_receivers(&self, draft: &Draft) -> Result<(), Error> {
+        // A reply goes to the instance that asked.
+        let is_reply = draft.response_to.is_some() || draft.activity_id.is_some() || draft.is_security;
+        match is_reply || self.0.identity.bus.may_receive(&draft.name) {
+            true => Ok(()),
+            false => Err(Error::NoReceivers(draft.name.clone())),
+        }
+    }
+
     /// Sends a draft: see [`Outgoing::send`]. If it answers a message, it has come one hop further.
     pub(crate) async fn send_draft(&self, mut draft: Draft) -> Result<Sent, Error> {
         self.complete_answer(draft.response_to.as_ref(), &mut draft.properties);
@@ -290,31 +301,6 @@ impl Relay {
             };
             relay.0.incoming.run(job, call).await;
         });
-    }
-
-    /// Messages that could not be handled or sent, oldest first.
-    pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.0.dead_letters.list()
-    }
-
-    /// Handles or sends a dead letter again. `None` if there is none with this id. After an error it is still a dead
-    /// letter.
-    pub(crate) async fn replay(&self, id: DeadLetterId) -> Option<Result<(), Error>> {
-        let letter = self.0.dead_letters.take(id)?;
-        let message = letter.message.clone();
-        let outcome = match letter.direction {
-            Direction::Incoming => self.0.incoming.accept_again(message).map(|accepted| self.run(accepted)),
-            Direction::Outgoing => self.0.outgoing.dispatch(message, None).wait().await,
-        };
-        if outcome.is_err() {
-            self.0.dead_letters.put_back(letter);
-        }
-        Some(outcome)
-    }
-
-    /// Removes a dead letter for good. Returns false if there is none with this id.
-    pub(crate) fn discard(&self, id: DeadLetterId) -> bool {
-        self.0.dead_letters.take(id).is_some()
     }
 
     /// Subscribes to messages of these names; to all, if there are none. Subscribers share the messages: each has at most

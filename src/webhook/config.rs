@@ -23,12 +23,14 @@ pub struct Config {
     pub timeout_ms: u64,
     /// Maximum time to deliver one message, retries included; then it becomes a dead letter.
     pub deadline_ms: u64,
-    /// Maximum wait between two attempts, unless the service asks for more.
+    /// Maximum wait between two attempts, unless the service asks for more. It never waits beyond the deadline.
     pub retry_wait_max_ms: u64,
     /// Maximum number of concurrent calls to the service; further messages wait.
     pub concurrent_max: usize,
     /// Maximum size of an answer; the body of a longer one is not read.
     pub answer_bytes_max: usize,
+    /// Maximum number of replies in one answer; the message of an answer with more becomes a dead letter.
+    pub answer_replies_max: usize,
     /// Consecutive failures after which calls pause until a probe succeeds. 0 disables the breaker.
     pub breaker_failures: u32,
     /// Pause before the first probe; each failed probe doubles it.
@@ -61,6 +63,7 @@ impl Default for Config {
             retry_wait_max_ms: 10_000,
             concurrent_max: 64,
             answer_bytes_max: 1024 * 1024,
+            answer_replies_max: 1_000,
             breaker_failures: 5,
             breaker_open_ms: 2_000,
             breaker_open_max_ms: 30_000,

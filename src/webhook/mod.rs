@@ -22,14 +22,15 @@
 //! | `2xx` with an empty body | handled |
 //! | `2xx` with `{"reply":{…}}` or `{"replies":[…]}`, of any content type | handled; the replies are sent in this order, in its conversation |
 //! | `2xx` with anything else | handled, without a reply; a warning now and then says what was expected |
-//! | `2xx` whose reply has the wrong shape or is too long | dead letter that names the field; not retried |
-//! | `5xx`, `408`, `425`, `429`, no answer | retried until `deadline_ms` has passed; `Retry-After` is honoured |
+//! | `2xx` whose reply has the wrong shape or is too long, or with more than `answer_replies_max` | dead letter that names the field; not retried |
+//! | `5xx`, `408`, `425`, `429`, no answer | retried until `deadline_ms` has passed; `Retry-After` is honoured, and one beyond the deadline makes a dead letter at once |
 //! | `3xx`, other `4xx` | dead letter with the status and the start of the body; redirects are never followed |
 //!
 //! A waiting message does not count towards `concurrent_max`, neither between attempts nor while the circuit breaker
 //! pauses calls because the service is not responding.
 
 mod absence;
+mod attempts;
 mod config;
 mod error;
 mod gate;
@@ -39,6 +40,7 @@ mod rules;
 mod service;
 #[cfg(test)]
 mod tests;
+mod unsent;
 mod watch;
 mod wire;
 

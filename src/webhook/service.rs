@@ -7,12 +7,14 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 
 use super::absence::Absence;
+use super::attempts::{Attempts, Failure};
 use super::gate::{CallPermit, Gate, pause};
 use super::request::Target;
-use super::rules::{Change, Disposition, Failing, Health, Limits, Next, Outcome, Schedule, Warnings};
+use super::rules::{Change, Disposition, Failing, Health, Limits, Outcome, Schedule, Warnings};
+use super::unsent::{Held, Unsent};
 use super::wire::{self, AnswerError, Meaning, Reply};
 use super::{Config, Error, Format, Metrics};
-use crate::http::{Answer, Backoff, Client, ClientError, has_credentials, hide_credentials};
+use crate::http::{Answer, Client, ClientError, has_credentials, hide_credentials};
 use crate::message::{Message, ReplyTo};
 use crate::relay::{self, Attributed, Context, Fallback, Relay, handler};
 use crate::sync::lock;
@@ -30,26 +32,13 @@ struct Inner {
     warnings: Mutex<Warnings>,
     failing: Mutex<Failing>,
     absence: Absence,
-}
-
-/// Retry state of one message.
-struct Attempts {
-    schedule: Schedule,
-    backoff: Backoff,
-}
-
-/// Failed attempt that may be retried.
-struct Failure {
-    cause: String,
-    /// Wait requested by the service or the bus.
-    retry_after: Option<Duration>,
-    /// True if the deadline left the call less time than its own timeout, which makes `cause` uninformative.
-    cut_short: bool,
+    unsent: Unsent,
 }
 
 /// Result of one call.
 enum CallResult {
-    Handled(Vec<Reply>),
+    /// It is handled, and these are the replies, which take memory until they are sent.
+    Handled(Vec<Reply>, Held),
     /// The message was given back, and goes to another instance.
     Returned,
     Retry(Failure),
@@ -73,6 +62,7 @@ impl Webhook {
             warnings: Mutex::default(),
             failing: Mutex::default(),
             absence: Absence::new(),
+            unsent: Unsent::new(config),
         })))
     }
 
@@ -137,7 +127,7 @@ impl Webhook {
         let outcome = self.deliver_with_retries(message, context).await;
         let counter = match &outcome {
             Ok(CallResult::Returned) => &self.0.metrics.returned,
-            Ok(CallResult::Handled(_) | CallResult::Retry(_)) => &self.0.metrics.handled,
+            Ok(CallResult::Handled(..) | CallResult::Retry(_)) => &self.0.metrics.handled,
             Err(_) => &self.0.metrics.failed,
         };
         counter.inc();
@@ -147,9 +137,9 @@ impl Webhook {
     async fn deliver_with_retries(&self, message: &Message, context: &Context) -> Result<CallResult, Error> {
         let mut attempts = self.attempts(message);
         let mut cause = None;
-        let replies = loop {
+        let (replies, held) = loop {
             match self.call(message, context, &mut attempts.schedule).await? {
-                CallResult::Handled(replies) => break replies,
+                CallResult::Handled(replies, held) => break (replies, held),
                 CallResult::Returned => return Ok(CallResult::Returned),
                 CallResult::Retry(failure) => {
                     let Some(waited) = self.unless_returned(message, context, attempts.wait(&failure)).await else {
@@ -167,7 +157,7 @@ impl Webhook {
         for reply in replies {
             send(reply, context, &mut attempts).await?;
         }
-        Ok(CallResult::Handled(Vec::new()))
+        Ok(CallResult::Handled(Vec::new(), held))
     }
 
     /// Waits for `waiting`. While the service is away, it tries meanwhile to give the message back for another instance.
@@ -213,6 +203,9 @@ impl Webhook {
     /// Calls the service once, as soon as the gate admits the call. Errors: everything that a retry would not fix.
     async fn call(&self, message: &Message, context: &Context, schedule: &mut Schedule) -> Result<CallResult, Error> {
         let inner = &*self.0;
+        let Some(expected) = self.unless_returned(message, context, inner.unsent.expect()).await else {
+            return Ok(CallResult::Returned);
+        };
         let permit = match self.admitted(message, context, schedule.retry_until()).await {
             None => return Ok(CallResult::Returned),
             Some(Ok(permit)) => permit,
@@ -240,7 +233,11 @@ impl Webhook {
         }
         self.report_failure(message, outcome.disposition(), &cause);
         match (outcome.disposition(), answer) {
-            (Disposition::Handled, Ok(answer)) => Ok(CallResult::Handled(self.replies(message, &answer)?)),
+            (Disposition::Handled, Ok(answer)) => {
+                let replies = self.replies(message, &answer)?;
+                let held = expected.keep(if replies.is_empty() { 0 } else { answer.body.len() });
+                Ok(CallResult::Handled(replies, held))
+            }
             (Disposition::Handled, Err(error)) => Err(Error::AnswerTooLarge(error)),
             (Disposition::Retry, Err(ClientError::Url { url })) => Err(Error::Url(ClientError::Url { url })),
             (Disposition::Retry, answer) => {
@@ -258,11 +255,12 @@ impl Webhook {
     fn replies(&self, message: &Message, answer: &Answer) -> Result<Vec<Reply>, AnswerError> {
         let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
         let content_type = header(CONTENT_TYPE.as_str());
+        let replies_max = self.0.config.answer_replies_max;
         let meaning = match self.0.target.format() {
-            Format::Exocom => wire::meaning(content_type, &answer.body)?,
+            Format::Exocom => wire::meaning(content_type, &answer.body, replies_max)?,
             Format::Cloudevents => match header(wire::TYPE_HEADER) {
                 Some(ce_type) => return Ok(vec![wire::event(ce_type, content_type, &answer.body)?]),
-                None => wire::event_meaning(content_type, &answer.body)?,
+                None => wire::event_meaning(content_type, &answer.body, replies_max)?,
             },
         };
         match meaning {
@@ -322,24 +320,7 @@ impl Webhook {
     fn attempts(&self, message: &Message) -> Attempts {
         let config = &self.0.config;
         let patience = message.properties.reply_to.as_ref().map(ReplyTo::timeout);
-        Attempts {
-            schedule: Schedule::new(Instant::now(), config.deadline(), patience),
-            backoff: Backoff::new(config.retry_wait_max()),
-        }
-    }
-}
-
-impl Attempts {
-    /// Waits before the next attempt. Returns `None` at once if that would be too late.
-    async fn wait(&mut self, failure: &Failure) -> Option<()> {
-        let backoff = self.backoff.next();
-        match self.schedule.next(Instant::now(), backoff, failure.retry_after) {
-            Next::GiveUp => None,
-            Next::Wait(wait) => {
-                tokio::time::sleep(wait).await;
-                Some(())
-            }
-        }
+        Attempts::new(Schedule::new(Instant::now(), config.deadline(), patience), config.retry_wait_max())
     }
 }
 

@@ -45,6 +45,6 @@ impl Raw {
         let mut rest = Vec::new();
         // A reset counts as the end, too.
         drop(self.0.read_to_end(&mut rest).await);
-        String::from_utf8(rest).unwrap()
+        String::from_utf8_lossy(&rest).into_owned()
     }
 }

@@ -163,6 +163,7 @@ const RULES: &[Rule] = &[
             "webhook.retry_wait_max_ms",
             "webhook.concurrent_max",
             "webhook.answer_bytes_max",
+            "webhook.answer_replies_max",
             "webhook.breaker_*",
             "webhook.hang_ms",
         ],

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::memory::Budget;
 use crate::{api, broker, bus, http, listen, relay, streams, webhook};
 
 /// All settings; each section belongs to the module of its name.
@@ -32,6 +33,8 @@ pub struct Config {
     pub access: http::AccessConfig,
     /// Limits of every listener.
     pub http: http::Limits,
+    /// Memory of the process.
+    pub memory: Memory,
     /// The log.
     pub log: Log,
     /// The shutdown of the process.
@@ -54,6 +57,30 @@ pub struct Ops {
     pub address: String,
     /// Origins whose pages may call; `*` allows all.
     pub cors_origins: Vec<String>,
+}
+
+/// `[memory]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// Maximum bytes of all messages that wait in this process, and of what it remembers of services; further messages are
+    /// refused as busy.
+    pub queues_bytes_max: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { queues_bytes_max: 128 * 1024 * 1024 }
+    }
+}
+
+impl Config {
+    /// Makes the queues of all parts of this process share one budget.
+    pub(in crate::app) fn share_memory(&mut self) {
+        let memory = Budget::new(self.memory.queues_bytes_max);
+        self.relay.memory = memory.clone();
+        self.broker.memory = memory;
+    }
 }
 
 /// `[log]` of the configuration.

@@ -18,8 +18,8 @@ use crate::broker::wire::{Configuration, Undelivered};
 /// Maximum number of entries waiting to be written.
 const ENTRIES_MAX: usize = 4_096;
 
-/// Maximum payload bytes of the waiting entries; a single entry may exceed it.
-const ENTRIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Maximum bytes of the messages in the waiting entries; a single entry may exceed it.
+const ENTRIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Maximum time to write the remaining lines at shutdown.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -94,9 +94,11 @@ impl Journal {
     }
 
     /// Logs a routed message.
-    pub(crate) fn routed(&self, routed: Routed) {
-        let payload = routed.message.payload.as_ref().filter(|_| self.payloads);
-        let bytes = payload.map_or(0, |payload| payload.as_bytes().len());
+    pub(crate) fn routed(&self, mut routed: Routed) {
+        if !self.payloads {
+            (routed.message.payload, routed.message.auth) = (None, None);
+        }
+        let bytes = routed.message.memory_bytes();
         self.enter(Event::Routed(routed), bytes);
     }
 

@@ -18,6 +18,9 @@ const TRIMMED_MAX: usize = 4;
 /// Entries that one sweep may evict; bounds the time the lock is held.
 const SWEPT_MAX: usize = 1_024;
 
+/// Memory that an entry counts for besides its ids and participants.
+const ENTRY_BYTES: usize = 400;
+
 /// A bounded table of messages and conversations. Message ids and activity ids share it, because a conversation is named
 /// after the message that opened it. Idle entries expire, and at the limit the oldest one is evicted; but an open request
 /// keeps its entries until it is answered or its time is over, so its replies find their way back.
@@ -26,6 +29,9 @@ pub(crate) struct Conversations {
     /// Entries that may be evicted, oldest first. May contain entries that are in use again.
     order: VecDeque<ActivityId>,
     entries_max: usize,
+    /// Of all entries.
+    bytes: usize,
+    bytes_max: usize,
     idle: Duration,
     open: OpenRequests,
 }
@@ -49,6 +55,8 @@ struct Entry {
     used_again: bool,
     /// True if the order of eviction contains it.
     is_queued: bool,
+    /// Bytes that it was last counted for.
+    bytes: usize,
 }
 
 /// An instance that takes part in a conversation.
@@ -76,8 +84,10 @@ impl Conversations {
             entries: HashMap::new(),
             order: VecDeque::new(),
             entries_max: limits.conversations_max,
+            bytes: 0,
+            bytes_max: limits.conversations_bytes_max,
             idle: limits.conversation_idle(),
-            open: OpenRequests::new(limits.open_requests_max),
+            open: OpenRequests::new(limits.open_requests_max, limits.conversations_bytes_max),
         }
     }
 
@@ -155,6 +165,7 @@ impl Conversations {
             entry.make_space();
         }
         entry.join_all(id, origin, receivers);
+        let mut grown = entry.recount(conversation.as_str(), id);
         let entry = match opens {
             true => entry,
             false => self.touch(now, id.clone().into()),
@@ -165,6 +176,8 @@ impl Conversations {
             entry.part_of = (!opens).then(|| conversation.clone());
             entry.hops = message.properties.hops;
         }
+        grown += entry.recount(id.as_str(), id);
+        self.bytes = self.bytes.saturating_add_signed(grown);
         if let Some(asker) = asker {
             self.open(now, message, (conversation, receivers_len), asker);
         }
@@ -190,7 +203,10 @@ impl Conversations {
 
     /// Records that a message of the conversation goes to another instance.
     pub(crate) fn redirect(&mut self, now: Instant, id: &MessageId, conversation: &ActivityId, to: InstanceKey) {
-        self.touch(now, conversation.clone()).join_all(id, None, std::iter::once(to));
+        let entry = self.touch(now, conversation.clone());
+        entry.join_all(id, None, std::iter::once(to));
+        let grown = entry.recount(conversation.as_str(), id);
+        self.bytes = self.bytes.saturating_add_signed(grown);
         self.trim(now, TRIMMED_MAX);
     }
 
@@ -268,7 +284,7 @@ impl Conversations {
             Entry::new(now)
         });
         if entry.pins == 0 && now.duration_since(entry.used) >= self.idle {
-            *entry = Entry { is_queued: entry.is_queued, ..Entry::new(now) };
+            *entry = Entry { is_queued: entry.is_queued, bytes: entry.bytes, ..Entry::new(now) };
         }
         entry.used_again = entry.used != now;
         entry.used = now;
@@ -285,15 +301,16 @@ impl Conversations {
                 continue;
             }
             let idle = now.duration_since(entry.used) >= self.idle;
-            let is_full = self.order.len() >= self.entries_max;
+            let is_full = self.order.len() >= self.entries_max || self.bytes > self.bytes_max;
             if !idle && !is_full {
                 self.order.push_front(id);
                 return;
             }
             let is_spared = !idle && step < TRIMMED_MAX && std::mem::take(&mut entry.used_again);
-            match is_spared {
-                true => self.order.push_back(id),
-                false => drop(self.entries.remove(id.as_str())),
+            if is_spared {
+                self.order.push_back(id);
+            } else if let Some(evicted) = self.entries.remove(id.as_str()) {
+                self.bytes -= evicted.bytes;
             }
         }
     }
@@ -312,7 +329,17 @@ impl Entry {
             used: now,
             used_again: false,
             is_queued: true,
+            bytes: 0,
         }
+    }
+
+    /// Counts the memory of this entry of the conversation, or message, `own` after it has got the message `received`. Returns
+    /// the bytes by which it has grown.
+    fn recount(&mut self, own: &str, received: &MessageId) -> isize {
+        let texts = own.len() + received.as_str().len() + self.part_of.as_ref().map_or(0, |part| part.as_str().len());
+        let bytes = ENTRY_BYTES + texts + self.participants.len() * size_of::<Participant>();
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        bytes.cast_signed() - before.cast_signed()
     }
 
     /// Removes participants that came first, unless a request waits for one of them.

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use crate::message::{MessageName, Role};
 
-/// Subscriptions of departed roles that are remembered.
+/// Subscriptions of departed roles that are remembered, and the bytes of their names.
 const DEPARTED_MAX: usize = 65_536;
+const DEPARTED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The roles expected back, and the end of that expectation.
 #[derive(Default)]
@@ -14,6 +15,8 @@ pub(crate) struct Departed {
     by_name: HashMap<MessageName, BTreeMap<Role, Instant>>,
     by_role: HashMap<Role, Vec<MessageName>>,
     count: usize,
+    /// Bytes of the names.
+    bytes: usize,
 }
 
 impl Departed {
@@ -22,7 +25,8 @@ impl Departed {
     pub(crate) fn left(&mut self, role: &Role, public: MessageName, until: Instant) {
         if let Some(known) = self.by_name.get_mut(&public).and_then(|roles| roles.get_mut(role)) {
             *known = until;
-        } else if self.count < DEPARTED_MAX {
+        } else if self.count < DEPARTED_MAX && self.bytes < DEPARTED_BYTES_MAX {
+            self.bytes += public.as_str().len();
             self.by_name.entry(public.clone()).or_default().insert(role.clone(), until);
             self.by_role.entry(role.clone()).or_default().push(public);
             self.count += 1;
@@ -33,6 +37,7 @@ impl Departed {
     pub(crate) fn returned(&mut self, role: &Role) {
         for public in self.by_role.remove(role).unwrap_or_default() {
             self.count -= 1;
+            self.bytes -= public.as_str().len();
             let Some(roles) = self.by_name.get_mut(&public) else { continue };
             roles.remove(role);
             if roles.is_empty() {
@@ -62,6 +67,7 @@ impl Departed {
                 !names.is_empty()
             });
             self.count = count;
+            self.bytes = by_role.values().flatten().map(|public| public.as_str().len()).sum();
         }
     }
 }
@@ -90,6 +96,20 @@ mod tests {
         assert!(departed.expected(now + WINDOW, &name("hello")).is_empty());
         departed.returned(&role("users"));
         assert!(departed.expected(now, &name("hello")).is_empty());
+    }
+
+    #[test]
+    fn the_bytes_of_their_names_are_bounded() {
+        let (mut departed, now) = (Departed::default(), Instant::now());
+        let long = |number: usize| name(&format!("{number}{}", "x".repeat(1_000)));
+        let count = 2 * DEPARTED_BYTES_MAX / 1_000;
+        (0..count).for_each(|number| departed.left(&role("users"), long(number), now + WINDOW));
+        assert!(departed.bytes < DEPARTED_BYTES_MAX + 1_024 && departed.count < count, "{}", departed.bytes);
+        departed.returned(&role("users"));
+        assert_eq!((departed.bytes, departed.count), (0, 0));
+        departed.left(&role("users"), long(1), now + WINDOW);
+        departed.sweep(now + WINDOW);
+        assert_eq!(departed.bytes, 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Registration and routing: which services are there, and which of them get a message, absent ones included.
 
+mod receivers;
 mod tracing;
 
 use std::collections::VecDeque;
@@ -48,7 +49,7 @@ impl<H: Clone> Dispatcher<H> {
         Self {
             mailboxes: Mailboxes::new(config.clone()),
             departed: Departed::default(),
-            startup: Startup::new(config.settle(), config.queue_messages_max, config.queue_bytes_max),
+            startup: Startup::new(config.settle(), config.queue_messages_max, config.queue_bytes_max, &config.memory),
             tracer: Tracer::new(&config),
             is_draining: false,
             config,
@@ -87,6 +88,7 @@ impl<H: Clone> Dispatcher<H> {
     ) -> Result<Option<InstanceKey>, Error> {
         self.mailboxes.registry().check_token(&registration)?;
         let known = self.mailboxes.registry().find(&registration)?;
+        self.mailboxes.registry().check_memory(&registration, known)?;
         let instance = self.mailboxes.registry().describe(now, registration, endpoint, handle);
         let role = instance.role.clone();
         // A new socket, and a service in this process, bring a new handle: they replace the instance.
@@ -122,6 +124,7 @@ impl<H: Clone> Dispatcher<H> {
         effects: &mut Vec<Effect<H>>,
     ) -> Result<(), Error> {
         self.mailboxes.registry().check_token(&registration)?;
+        self.mailboxes.registry().check_memory(&registration, Some(key))?;
         let Some(old) = self.mailboxes.registry().get(key) else { return Ok(()) };
         let (role, handle) = (old.role.clone(), old.handle.clone());
         let instance = self.mailboxes.registry().describe(now, registration, Endpoint::Socket, handle);
@@ -142,6 +145,7 @@ impl<H: Clone> Dispatcher<H> {
         if self.is_draining {
             return Err(Error::Draining);
         }
+        self.mailboxes.registry().check_landscape(landscape)?;
         let posted = self.mailboxes.registry().posted();
         let services: Vec<_> =
             landscape.roles.iter().filter_map(|routes| Some((routes.address.clone()?, routes))).collect();

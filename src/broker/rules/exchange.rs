@@ -14,7 +14,7 @@ use super::{
 use crate::broker::Error;
 use crate::broker::config::Config;
 use crate::broker::wire::{AbsentRow, InstanceRow, Landscape};
-use crate::message::{FAILED, InstanceId, Message, Registration, Role, Verdict};
+use crate::message::{FAILED, InstanceId, Message, MessageName, Registration, Role, Verdict};
 
 /// Wait suggested to a sender while the broker shuts down.
 const RETRY_AFTER_RESTART: Duration = Duration::from_secs(1);
@@ -303,6 +303,12 @@ impl<H: Clone> Exchange<H> {
     /// Returns the number of requests that wait for their replies.
     pub(crate) fn open_requests(&self) -> usize {
         self.dispatcher.mailboxes().conversations().open_requests()
+    }
+
+    /// Returns false if no service receives messages that the instance `origin` calls `name`, present or absent.
+    pub(crate) fn may_receive(&self, now: Instant, origin: &InstanceId, name: &MessageName) -> bool {
+        let sender = self.registry().instance(Some(origin)).map(|instance| &instance.role);
+        self.dispatcher.may_receive(now, Some(origin), sender, name)
     }
 
     /// Returns true if it refuses messages because it shuts down.

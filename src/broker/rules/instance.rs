@@ -25,7 +25,22 @@ pub(crate) struct Interface {
     pub(crate) translation: Translation,
 }
 
+/// Memory that a name counts for besides its length: in the interface, and in the routing table.
+const NAME_BYTES: usize = 128;
+
 impl Interface {
+    /// Returns the memory that the interface counts for: each name its length and 128 bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let Self { receives, sends, translation } = self;
+        let pairs = translation.pairs().iter().flat_map(|pair| [&pair.public, &pair.internal]);
+        Self::bytes_of(receives.iter().chain(sends).chain(pairs)) + translation.namespace().map_or(0, str::len)
+    }
+
+    /// Returns the same of names alone.
+    pub(crate) fn bytes_of<'a>(names: impl Iterator<Item = &'a MessageName>) -> usize {
+        NAME_BYTES + names.map(|name| NAME_BYTES + name.as_str().len()).sum::<usize>()
+    }
+
     /// Returns the interface that a landscape declares for a role.
     pub(crate) fn of(routes: &RoleRoutes) -> Self {
         let RoleRoutes { receives, sends, translation, .. } = routes;

@@ -9,6 +9,9 @@ use crate::message::{ActivityId, ReplyTo, Role};
 /// clock.
 const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 
+/// Memory that a request counts for besides its ids.
+const REQUEST_BYTES: usize = 256;
+
 /// A request that waits for its reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpenRequest {
@@ -21,6 +24,7 @@ pub(super) struct OpenRequest {
     pub(super) many: bool,
     /// Its position among the deadlines.
     deadline: (Instant, u64),
+    bytes: usize,
 }
 
 /// The deadlines of all open requests. Bounded: at the limit new requests have to be refused.
@@ -28,11 +32,14 @@ pub(super) struct OpenRequests {
     deadlines: BTreeMap<(Instant, u64), ActivityId>,
     next: u64,
     requests_max: usize,
+    /// Of all requests.
+    pub(super) bytes: usize,
+    bytes_max: usize,
 }
 
 impl OpenRequests {
-    pub(super) fn new(requests_max: usize) -> Self {
-        Self { deadlines: BTreeMap::new(), next: 0, requests_max }
+    pub(super) fn new(requests_max: usize, bytes_max: usize) -> Self {
+        Self { deadlines: BTreeMap::new(), next: 0, requests_max, bytes: 0, bytes_max }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -40,7 +47,7 @@ impl OpenRequests {
     }
 
     pub(super) fn has_capacity(&self) -> bool {
-        self.len() < self.requests_max
+        self.len() < self.requests_max && self.bytes < self.bytes_max
     }
 
     /// Adds a request of which `asker` waits for the reply.
@@ -53,12 +60,16 @@ impl OpenRequests {
     ) -> OpenRequest {
         let deadline = (now + asker.timeout().min(TIMEOUT_MAX), self.next);
         self.next += 1;
+        let bytes = REQUEST_BYTES + id.as_str().len() + conversation.as_str().len();
+        self.bytes += bytes;
         self.deadlines.insert(deadline, id);
-        OpenRequest { conversation, role, receivers: 0, many: asker.many, deadline }
+        OpenRequest { conversation, role, receivers: 0, many: asker.many, deadline, bytes }
     }
 
     pub(super) fn remove(&mut self, request: &OpenRequest) {
-        self.deadlines.remove(&request.deadline);
+        if self.deadlines.remove(&request.deadline).is_some() {
+            self.bytes -= request.bytes;
+        }
     }
 
     /// Returns a request whose time is over.

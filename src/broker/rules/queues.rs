@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Attempt, Backlog, Envelope, InstanceKey, Lanes, Portion, Queue, Reason, Taken};
 use crate::broker::config::Config;
+use crate::memory::{Budget, Share};
 use crate::message::{MessageName, Role};
 
 /// The number of undelivered messages and their size.
@@ -27,12 +28,14 @@ pub(crate) struct RoleFigures {
 }
 
 /// Limits on undelivered messages.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct QueueLimits {
     /// Messages in one queue or backlog.
     pub(crate) messages_max: usize,
     /// Bytes in all queues and backlogs together.
     pub(crate) bytes_max: usize,
+    /// The queues of the process.
+    pub(crate) memory: Budget,
     /// Roles with a backlog.
     pub(crate) backlogs_max: usize,
     /// Time after which an undelivered message is given up.
@@ -61,6 +64,9 @@ pub(crate) enum Occupancy {
     Waiting,
 }
 
+/// Memory that an envelope counts for besides its payload and auth value: names, ids, and itself.
+const TEXTS_BYTES: usize = 1024;
+
 /// Ranking of the longest queue of a receiver whose service answers, and the shortest one of a receiver whose service
 /// does not.
 pub(crate) const AWAY: usize = usize::MAX / 2;
@@ -72,8 +78,14 @@ pub(crate) type Late = (Envelope, Option<String>);
 pub(crate) struct Queues {
     queues: BTreeMap<InstanceKey, Queue>,
     backlogs: HashMap<Role, Backlog>,
-    load: Load,
+    held: Held,
     limits: QueueLimits,
+}
+
+/// All envelopes, and the memory that they take.
+struct Held {
+    load: Load,
+    memory: Share,
 }
 
 impl QueueLimits {
@@ -81,31 +93,35 @@ impl QueueLimits {
         Self {
             messages_max: config.queue_messages_max,
             bytes_max: config.queue_bytes_max,
+            memory: config.memory.clone(),
             backlogs_max: config.instances_max,
             window: config.delivery_window(),
         }
     }
 }
 
-impl Load {
+impl Held {
     fn add(&mut self, envelope: &Envelope) {
-        self.messages += 1;
-        self.bytes += envelope.bytes();
+        self.load.messages += 1;
+        self.load.bytes += envelope.bytes();
+        self.memory.add(envelope.bytes() + TEXTS_BYTES);
     }
 
     fn subtract(&mut self, envelope: &Envelope) {
-        self.messages -= 1;
-        self.bytes -= envelope.bytes();
+        self.load.messages -= 1;
+        self.load.bytes -= envelope.bytes();
+        self.memory.remove(envelope.bytes() + TEXTS_BYTES);
     }
 }
 
 impl Queues {
     pub(crate) fn new(limits: QueueLimits) -> Self {
-        Self { queues: BTreeMap::new(), backlogs: HashMap::new(), load: Load::default(), limits }
+        let held = Held { load: Load::default(), memory: Share::new(&limits.memory, usize::MAX) };
+        Self { queues: BTreeMap::new(), backlogs: HashMap::new(), held, limits }
     }
 
     pub(crate) fn load(&self) -> Load {
-        self.load
+        self.held.load
     }
 
     /// Opens an empty queue.
@@ -116,7 +132,7 @@ impl Queues {
     /// Removes a queue and returns what was in it, in order.
     pub(crate) fn close(&mut self, key: InstanceKey) -> VecDeque<Envelope> {
         let envelopes = self.queues.remove(&key).map(|mut queue| queue.drain()).unwrap_or_default();
-        envelopes.iter().for_each(|envelope| self.load.subtract(envelope));
+        envelopes.iter().for_each(|envelope| self.held.subtract(envelope));
         envelopes
     }
 
@@ -159,7 +175,7 @@ impl Queues {
     /// Removes and returns what may go to another instance and is not in delivery, in order.
     pub(crate) fn take_movable(&mut self, key: InstanceKey) -> VecDeque<Envelope> {
         let envelopes = self.queues.get_mut(&key).map(Queue::take_movable).unwrap_or_default();
-        envelopes.iter().for_each(|envelope| self.load.subtract(envelope));
+        envelopes.iter().for_each(|envelope| self.held.subtract(envelope));
         envelopes
     }
 
@@ -223,7 +239,7 @@ impl Queues {
             (false, true) => Occupancy::Delivering,
             (false, false) => Occupancy::Waiting,
         };
-        self.load.add(&envelope);
+        self.held.add(&envelope);
         queue.insert(envelope);
         before
     }
@@ -231,7 +247,7 @@ impl Queues {
     /// Adds an envelope of another queue; [`Queues::merge_staged`] puts all of them in order at once.
     pub(crate) fn stage(&mut self, key: InstanceKey, envelope: Envelope) {
         let Some(queue) = self.queues.get_mut(&key) else { return };
-        self.load.add(&envelope);
+        self.held.add(&envelope);
         queue.stage(envelope);
     }
 
@@ -251,7 +267,7 @@ impl Queues {
         if !has_capacity || !self.has_bytes(envelope.bytes()) {
             return Some(envelope);
         }
-        self.load.add(&envelope);
+        self.held.add(&envelope);
         self.backlogs.entry(envelope.role.clone()).or_default().insert(envelope);
         None
     }
@@ -259,14 +275,14 @@ impl Queues {
     /// Removes and returns what waits for absent roles.
     pub(crate) fn take_backlogs(&mut self) -> Vec<Envelope> {
         let waiting: Vec<_> = self.backlogs.drain().flat_map(|(_, backlog)| backlog.into_envelopes()).collect();
-        waiting.iter().for_each(|envelope| self.load.subtract(envelope));
+        waiting.iter().for_each(|envelope| self.held.subtract(envelope));
         waiting
     }
 
     /// Removes the backlog of a role and returns it, in order.
     pub(crate) fn take_backlog(&mut self, role: &Role) -> VecDeque<Envelope> {
         let envelopes = self.backlogs.remove(role).map(Backlog::into_envelopes).unwrap_or_default();
-        envelopes.iter().for_each(|envelope| self.load.subtract(envelope));
+        envelopes.iter().for_each(|envelope| self.held.subtract(envelope));
         envelopes
     }
 
@@ -281,7 +297,7 @@ impl Queues {
         let Some(queue) = self.queues.get_mut(&key) else { return (Taken::default(), Vec::new()) };
         let mut late = Vec::new();
         let taken = queue.take(lanes, portion, (now, self.limits.window), &mut late);
-        late.iter().for_each(|envelope| self.load.subtract(envelope));
+        late.iter().for_each(|envelope| self.held.subtract(envelope));
         let late = late.into_iter().map(|envelope| (envelope, queue.last_failure()));
         (taken, late.collect())
     }
@@ -302,7 +318,7 @@ impl Queues {
         let Some(queue) = self.queues.get_mut(&key) else { return (Vec::new(), Vec::new()) };
         let (delivered, rejected) = queue.record_outcome(attempt);
         let finished = delivered.iter().chain(rejected.iter().map(|(envelope, _)| envelope));
-        finished.for_each(|envelope| self.load.subtract(envelope));
+        finished.for_each(|envelope| self.held.subtract(envelope));
         (delivered, rejected)
     }
 
@@ -310,7 +326,7 @@ impl Queues {
     /// queue.
     pub(crate) fn defer(&mut self, key: InstanceKey, envelope: Envelope) -> Option<Envelope> {
         let Some(queue) = self.queues.get_mut(&key) else { return Some(envelope) };
-        self.load.add(&envelope);
+        self.held.add(&envelope);
         queue.defer(envelope);
         None
     }
@@ -323,7 +339,7 @@ impl Queues {
     /// Removes and returns a deferred envelope, now that it is answered.
     pub(crate) fn complete_deferred(&mut self, key: InstanceKey, sequence: u64) -> Option<Envelope> {
         let envelope = self.queues.get_mut(&key)?.complete_deferred(sequence)?;
-        self.load.subtract(&envelope);
+        self.held.subtract(&envelope);
         Some(envelope)
     }
 
@@ -339,7 +355,7 @@ impl Queues {
             backlog.len() > 0
         });
         expired.extend(late.into_iter().map(|envelope| (envelope, None)));
-        expired.iter().for_each(|(envelope, _)| self.load.subtract(envelope));
+        expired.iter().for_each(|(envelope, _)| self.held.subtract(envelope));
         expired
     }
 
@@ -348,7 +364,7 @@ impl Queues {
         let mut envelopes: Vec<_> = self.backlogs.drain().flat_map(|(_, backlog)| backlog.into_envelopes()).collect();
         envelopes.extend(self.queues.values_mut().flat_map(Queue::drain));
         envelopes.sort_by_key(|envelope| envelope.sequence);
-        self.load = Load::default();
+        envelopes.iter().for_each(|envelope| self.held.subtract(envelope));
         envelopes
     }
 
@@ -359,13 +375,19 @@ impl Queues {
     }
 
     fn has_bytes(&self, bytes: usize) -> bool {
-        self.load.bytes.saturating_add(bytes) <= self.limits.bytes_max
+        self.held.load.bytes.saturating_add(bytes) <= self.limits.bytes_max && self.has_memory(bytes)
     }
 
     /// Returns true if a queue that holds `held` bytes may hold `bytes` more. None may hold more than it leaves to all
     /// others together, so receivers that take nothing cannot use up the capacity of those that do.
     fn is_fair(&self, held: usize, bytes: usize) -> bool {
-        held.saturating_add(bytes) <= self.limits.bytes_max.saturating_sub(self.load.bytes)
+        let is_fair = held.saturating_add(bytes) <= self.limits.bytes_max.saturating_sub(self.held.load.bytes);
+        is_fair && self.has_memory(bytes)
+    }
+
+    /// Returns true if the queues of the process may hold an envelope of `bytes` more.
+    fn has_memory(&self, bytes: usize) -> bool {
+        self.held.memory.check(bytes.saturating_add(TEXTS_BYTES)).is_ok()
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
 use crate::broker::Error;
 use crate::broker::config::Config;
 use crate::broker::wire::{AbsentRow, Configuration, InstanceRow, Landscape, Listing};
+use crate::memory::Share;
 use crate::message::{InstanceId, MessageName, Registration, Role};
 
 /// The known services. Keeps the routes in step with the roster.
@@ -19,6 +20,8 @@ pub(crate) struct Registry<H> {
     routes: Routes,
     declared: DeclaredRoles,
     tokens: Tokens,
+    /// Of the interfaces that the instances registered with.
+    interfaces: Share,
     /// Lease of instances that register over HTTP.
     lease: Duration,
 }
@@ -28,7 +31,8 @@ impl<H> Registry<H> {
         let rules = if config.compat { TranslationRules::Original } else { TranslationRules::Current };
         let tokens = Tokens::new(config.token_of_role());
         let (routes, declared) = (Routes::new(rules), DeclaredRoles::default());
-        Self { roster: Roster::new(), routes, declared, tokens, lease: config.lease() }
+        let interfaces = Share::new(&config.memory, config.registrations_bytes_max);
+        Self { roster: Roster::new(), routes, declared, tokens, interfaces, lease: config.lease() }
     }
 
     /// Returns the number of instances, those included whose last delivery has not ended.
@@ -96,6 +100,26 @@ impl<H> Registry<H> {
         }
     }
 
+    /// Checks that there is memory for a registration, which may replace that of an instance. Errors:
+    /// [`Error::RegistrationsFull`].
+    pub(crate) fn check_memory(&self, registration: &Registration, known: Option<InstanceKey>) -> Result<(), Error> {
+        let names = registration.receives.iter().chain(&registration.sends);
+        let namespace = registration.namespace.as_ref().map_or(0, String::len);
+        let bytes = Interface::bytes_of(names) + namespace;
+        let before = known.and_then(|key| self.roster.get(key)).map_or(0, |instance| instance.registered.bytes());
+        match self.interfaces.check(bytes.saturating_sub(before)) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Error::RegistrationsFull { bytes_max: self.interfaces.bytes_max() }),
+        }
+    }
+
+    /// Checks the size of a landscape. Errors: [`Error::LandscapeTooLarge`].
+    pub(crate) fn check_landscape(&self, landscape: &Landscape) -> Result<(), Error> {
+        let bytes: usize = landscape.roles.iter().map(|routes| Interface::of(routes).bytes()).sum();
+        let bytes_max = self.interfaces.bytes_max();
+        if bytes <= bytes_max { Ok(()) } else { Err(Error::LandscapeTooLarge { bytes, bytes_max }) }
+    }
+
     /// Returns the instance that a registration renews or replaces. Errors: [`Error::InstanceTaken`].
     pub(crate) fn find(&self, registration: &Registration) -> Result<Option<InstanceKey>, Error> {
         match self.instance(Some(&registration.instance)).filter(|other| other.role != registration.role) {
@@ -138,6 +162,7 @@ impl<H> Registry<H> {
     }
 
     pub(crate) fn add(&mut self, instance: Instance<H>) -> InstanceKey {
+        self.interfaces.add(instance.registered.bytes());
         let key = self.roster.add(instance);
         if let Some(instance) = self.roster.get(key) {
             self.routes.add(key, instance);
@@ -148,6 +173,10 @@ impl<H> Registry<H> {
     /// Updates an instance. Returns true if its interface has changed, and with it the names of its messages.
     pub(crate) fn renew(&mut self, key: InstanceKey, new: Instance<H>) -> bool {
         let interface = Arc::clone(&new.interface);
+        if let Some(old) = self.roster.get(key).filter(|old| old.registered != new.registered) {
+            self.interfaces.remove(old.registered.bytes());
+            self.interfaces.add(new.registered.bytes());
+        }
         self.roster.renew(key, new);
         self.set_interface(key, interface)
     }
@@ -172,6 +201,9 @@ impl<H> Registry<H> {
     }
 
     pub(crate) fn remove(&mut self, key: InstanceKey) {
+        if let Some(instance) = self.roster.get(key) {
+            self.interfaces.remove(instance.registered.bytes());
+        }
         self.roster.remove(key);
     }
 
@@ -248,6 +280,11 @@ impl<H> Registry<H> {
     /// Returns true if an instance of the role receives the message.
     pub(crate) fn receives(&self, public: &MessageName, role: &Role) -> bool {
         self.routes.receives(public, role)
+    }
+
+    /// Returns true if an instance receives the message.
+    pub(crate) fn has_receiver(&self, public: &MessageName) -> bool {
+        self.routes.has_receiver(public)
     }
 
     /// Returns the roles that receive the message according to the landscape.

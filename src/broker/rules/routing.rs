@@ -143,6 +143,11 @@ impl Routes {
         self.by_name.get(public).is_some_and(|targets| targets.iter().any(|target| target.role == *role))
     }
 
+    /// Returns true if any role receives the message.
+    pub(crate) fn has_receiver(&self, public: &MessageName) -> bool {
+        self.by_name.contains_key(public)
+    }
+
     /// Returns every public name and the roles that receive it.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&MessageName, &[Target])> {
         self.by_name.iter().map(|(name, targets)| (name, targets.as_slice()))

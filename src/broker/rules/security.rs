@@ -9,6 +9,7 @@ use super::ids::IdGenerator;
 use super::selection::Correlation;
 use crate::broker::config::{Config, SecurityAbsent};
 use crate::broker::wire::{Dialect, delivery_frame};
+use crate::memory::Share;
 use crate::message::{self, ActivityId, InstanceId, Message, MessageId, MessageName, Payload, Role};
 
 /// The role of the security service. exo 3.6.
@@ -32,6 +33,8 @@ pub(crate) struct SecurityAdapter {
     held_max: usize,
     held_bytes: usize,
     held_bytes_max: usize,
+    /// Of the held messages, with their texts.
+    memory: Share,
     hold: Duration,
     absent: SecurityAbsent,
     role: Role,
@@ -88,6 +91,7 @@ impl SecurityAdapter {
             held_max: config.security_held_max,
             held_bytes: 0,
             held_bytes_max: config.queue_bytes_max,
+            memory: Share::new(&config.memory, usize::MAX),
             hold: config.security_hold(),
             absent: config.security_absent,
             role: Role::parse(SECURITY).expect("a valid role"),
@@ -113,16 +117,17 @@ impl SecurityAdapter {
     /// Returns true if another message can be held.
     pub(crate) fn has_capacity(&self, message: &Message) -> bool {
         let bytes = self.held_bytes.saturating_add(bytes_of(message));
-        self.held.len() < self.held_max && bytes <= self.held_bytes_max
+        let has_memory = self.memory.check(message.memory_bytes()).is_ok();
+        self.held.len() < self.held_max && bytes <= self.held_bytes_max && has_memory
     }
 
-    /// Holds a message, and returns the one that asks the security service to authorize it.
+    /// Holds a message for which there is capacity, and returns the one that asks the security service to authorize it.
     pub(crate) fn hold(&mut self, held: HeldMessage) -> Message {
-        assert!(self.has_capacity(&held.message), "the caller checks the capacity first");
         let activity: ActivityId = self.ids.next().into();
         let question = self.message_about(AUTHORIZE, &held.message, activity.clone());
         self.append(held.accepted, activity.clone());
         self.held_bytes += bytes_of(&held.message);
+        self.memory.add(held.message.memory_bytes());
         self.held.insert(activity, held);
         question
     }
@@ -131,6 +136,7 @@ impl SecurityAdapter {
     pub(crate) fn release(&mut self, activity: &ActivityId) -> Option<HeldMessage> {
         let held = self.held.remove(activity)?;
         self.held_bytes -= bytes_of(&held.message);
+        self.memory.remove(held.message.memory_bytes());
         Some(held)
     }
 
@@ -194,6 +200,7 @@ impl SecurityAdapter {
         self.order.clear();
         self.requests.clear();
         self.held_bytes = 0;
+        self.memory.remove(self.memory.held());
         let mut left: Vec<HeldMessage> = self.held.drain().map(|(_, held)| held).collect();
         left.sort_by_key(|held| held.accepted);
         left

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::bytes_of;
+use crate::memory::{Budget, Share};
 use crate::message::{InstanceId, Message, MessageName, Role};
 
 /// The startup period and the messages of that period. Roles that register during it get the messages they missed.
@@ -19,6 +20,8 @@ pub(crate) struct Startup {
     messages_max: usize,
     bytes: usize,
     bytes_max: usize,
+    /// Of all these messages, with their texts.
+    memory: Share,
 }
 
 /// A message of the startup period.
@@ -35,9 +38,9 @@ pub(crate) struct EarlyMessage {
 impl Startup {
     /// `period` counts from the first message; zero disables it. Holds at most `messages_max` messages
     /// of `bytes_max` bytes.
-    pub(crate) fn new(period: Duration, messages_max: usize, bytes_max: usize) -> Self {
-        let messages = VecDeque::new();
-        Self { period, is_started: false, ends: None, messages, messages_max, bytes: 0, bytes_max }
+    pub(crate) fn new(period: Duration, messages_max: usize, bytes_max: usize, memory: &Budget) -> Self {
+        let (messages, memory) = (VecDeque::new(), Share::new(memory, usize::MAX));
+        Self { period, is_started: false, ends: None, messages, messages_max, bytes: 0, bytes_max, memory }
     }
 
     /// Returns true during the period; starts it if necessary.
@@ -49,10 +52,19 @@ impl Startup {
         self.ends.is_some_and(|ends| now < ends)
     }
 
+    /// Returns true during the period, and before it.
+    pub(crate) fn may_be_in_progress(&self, now: Instant) -> bool {
+        match self.is_started {
+            false => !self.period.is_zero(),
+            true => self.ends.is_some_and(|ends| now < ends),
+        }
+    }
+
     /// Holds a message for roles that register later in the period. Returns false if the limits are reached.
     pub(crate) fn hold(&mut self, message: EarlyMessage) -> bool {
         let bytes = self.bytes.saturating_add(bytes_of(&message.message));
         let fits = self.messages.len() < self.messages_max && bytes <= self.bytes_max;
+        let fits = fits && self.memory.try_add(message.message.memory_bytes()).is_ok();
         if fits {
             self.bytes = bytes;
             self.messages.push_back(message);
@@ -79,6 +91,7 @@ impl Startup {
         }
         self.ends = None;
         self.bytes = 0;
+        self.memory.remove(self.memory.held());
         std::mem::take(&mut self.messages).into_iter().filter(|message| message.roles.is_empty()).collect()
     }
 }
@@ -105,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_role_that_registers_late_gets_the_messages_it_missed_once() {
-        let (mut startup, now) = (Startup::new(PERIOD, 9, 99), Instant::now());
+        let (mut startup, now) = (Startup::new(PERIOD, 9, 99, &Budget::default()), Instant::now());
         assert!(startup.is_in_progress(now));
         assert!(startup.hold(early("hello", now)));
         let missed = |startup: &mut Startup| startup.missed(&role("users"), |public| public.as_str() == "hello").len();
@@ -115,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_message_without_receivers_is_returned_at_the_end_of_the_period() {
-        let (mut startup, now) = (Startup::new(PERIOD, 1, 99), Instant::now());
+        let (mut startup, now) = (Startup::new(PERIOD, 1, 99, &Budget::default()), Instant::now());
         assert!(startup.is_in_progress(now));
         assert!(startup.hold(early("hello", now)));
         assert!(!startup.hold(early("hello", now)));
@@ -126,6 +139,6 @@ mod tests {
 
     #[test]
     fn a_period_of_zero_is_over_at_once() {
-        assert!(!Startup::new(Duration::ZERO, 9, 99).is_in_progress(Instant::now()));
+        assert!(!Startup::new(Duration::ZERO, 9, 99, &Budget::default()).is_in_progress(Instant::now()));
     }
 }

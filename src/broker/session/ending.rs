@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Utf8Bytes};
 
 use crate::broker::error::Error;
 use crate::broker::member::Acks;
-use crate::http::websocket::{Ending, Lost};
+use crate::http::websocket::{Ending, FrameRefused, Lost};
 
 /// Bytes of a reason that are sent; a close frame holds 125 bytes at most.
 const REASON_BYTES_MAX: usize = 100;
@@ -67,7 +67,7 @@ fn shorten(reason: &str) -> Utf8Bytes {
 pub(super) fn refused(error: &Error) -> Ended {
     let code = if *error == Error::Draining {
         CloseCode::Away
-    } else if matches!(error, Error::Full { .. }) {
+    } else if matches!(error, Error::Full { .. } | Error::RegistrationsFull { .. }) {
         CloseCode::Again
     } else {
         CloseCode::Policy
@@ -89,6 +89,11 @@ impl From<Lost> for Ended {
 fn broken(error: SocketError) -> Ended {
     match error {
         SocketError::Capacity(limit) => Ended::Broke(CloseCode::Size, limit.to_string()),
+        SocketError::Io(error) => match error.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(refused @ FrameRefused::TooLong { .. }) => Ended::Broke(CloseCode::Size, refused.to_string()),
+            Some(refused @ FrameRefused::Full { .. }) => Ended::Broke(CloseCode::Again, refused.to_string()),
+            None => Ended::Gone,
+        },
         SocketError::Utf8(detail) => Ended::Broke(CloseCode::Invalid, detail),
         SocketError::Protocol(ResetWithoutClosingHandshake) => Ended::Gone,
         SocketError::Protocol(cause) => Ended::Broke(CloseCode::Protocol, cause.to_string()),

@@ -11,6 +11,12 @@ use crate::message::{Delivery, PayloadError, Verdict};
 /// Retry delay for a busy peer that does not send one.
 const BUSY_DEFAULT: Duration = Duration::from_millis(100);
 
+/// Longest wait that a peer may ask for.
+const BUSY_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// Length at which a detail is cut off.
+const DETAIL_BYTES_MAX: usize = 1024;
+
 /// Encoding of a success, by far the most common status.
 const SUCCESS: &[u8] = b"{\"status\":200}";
 
@@ -30,10 +36,10 @@ impl Verdict {
     pub fn list_from_json(body: &Bytes) -> Result<Vec<Self>, Error> {
         let read = |status: Status<String>| match status.status {
             200..=299 => Self::Accepted,
-            403 => Self::Forbidden { detail: status.detail.unwrap_or_default() },
+            403 => Self::Forbidden { detail: status.detail() },
             404 => Self::NoReceivers,
             408 | 425 | 429 | 500.. => Self::Busy { retry_after: status.retry_after() },
-            _ => Self::Refused { detail: status.detail.unwrap_or_default() },
+            _ => Self::Refused { detail: status.detail() },
         };
         Ok(from_json(body)?.into_iter().map(read).collect())
     }
@@ -56,7 +62,7 @@ impl Delivery {
             200..=299 => Self::Accepted,
             404 => Self::Unknown,
             408 | 425 | 429 | 500.. => Self::Busy { retry_after: status.retry_after() },
-            _ => Self::Refused { detail: status.detail.unwrap_or_default() },
+            _ => Self::Refused { detail: status.detail() },
         };
         Ok(from_json(body)?.into_iter().map(read).collect())
     }
@@ -85,7 +91,14 @@ impl<'a> Status<&'a str> {
 
 impl Status<String> {
     fn retry_after(&self) -> Duration {
-        self.retry_after_ms.map_or(BUSY_DEFAULT, Duration::from_millis)
+        self.retry_after_ms.map_or(BUSY_DEFAULT, Duration::from_millis).min(BUSY_MAX)
+    }
+
+    fn detail(self) -> String {
+        let mut detail = self.detail.unwrap_or_default();
+        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+        detail.shrink_to_fit();
+        detail
     }
 }
 

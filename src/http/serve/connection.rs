@@ -33,6 +33,7 @@ use super::stalled::Stalled;
 use super::unread::{Unread, discard};
 use super::workers::WorkerHandle;
 use crate::http::Problem;
+use crate::memory::Budget;
 
 /// The number of the next connection.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
@@ -44,13 +45,13 @@ pub(super) async fn serve_connection(
     (peer, permit, counted): (SocketAddr, ConnectionPermit, Option<Counted>),
     http: http1::Builder,
     answers: Arc<dyn Answers>,
-    (stop, connections): (CancellationToken, TaskTracker),
+    (stop, connections, bodies): (CancellationToken, TaskTracker, Budget),
 ) {
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     let connection = SharedConnection::new(stream);
     let (kept, lent) = (permit.clone(), connection.clone());
     let caller = Caller { peer: Peer(peer), worker: permit.worker().cloned() };
-    let (unread, discarded) = Unread::pair();
+    let (unread, discarded) = Unread::pair(bodies.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let open_request = caller.worker.as_ref().map(|worker: &WorkerHandle| worker.open_request(number));
         let (method, version) = (request.method().clone(), request.version());
@@ -61,6 +62,7 @@ pub(super) async fn serve_connection(
         let mut request = unread.begin(request);
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(permit.clone());
+            request.extensions_mut().insert(bodies.clone());
             request.extensions_mut().insert(CloseControl::new(connection.clone()));
         }
         let answering = match malformed {

@@ -26,6 +26,10 @@ use super::workers::Workers;
 use crate::http::Limits;
 use crate::http::access::{Access, Authorizer, Reach};
 use crate::log_limit::LogLimit;
+use crate::memory::Budget;
+
+/// Smallest buffer of a connection that hyper accepts.
+const BUFFER_BYTES_MIN: usize = 8 * 1024;
 
 /// Bounds of the pause after a failed accept.
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -144,6 +148,7 @@ impl Listening {
             lines: LogLimit::new(),
             workers: workers.as_ref().map(Workers::share),
             http: http_of(limits),
+            bodies: Budget::new(limits.bodies_bytes_max),
             write_timeout: Duration::from_millis(limits.write_timeout_ms),
             stop: stop.clone(),
             connections: connections.clone(),
@@ -202,6 +207,9 @@ impl Serving {
 fn http_of(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.header_read_timeout(Duration::from_millis(limits.header_timeout_ms));
+    http.max_header_size(limits.head_bytes_max);
+    // Each connection keeps a buffer of this size once it has sent a long body.
+    http.max_buf_size(limits.head_bytes_max.max(BUFFER_BYTES_MIN));
     // One write per answer. `pipeline_flush` would do that too, and would hold answers back, the 400 included, for as long
     // as unread bytes follow them.
     http.writev(false);
@@ -218,6 +226,8 @@ struct Accepting {
     lines: LogLimit,
     workers: Option<Workers>,
     http: http1::Builder,
+    /// The bodies and frames that all connections are reading.
+    bodies: Budget,
     write_timeout: Duration,
     stop: CancellationToken,
     connections: TaskTracker,
@@ -286,7 +296,7 @@ impl Accepting {
         tracing::debug!(%peer, "connection accepted");
         let stream = Stalled::new(stream, self.write_timeout);
         let permit = ConnectionPermit::new(permit, slot, self.counted.as_ref().map(Counted::connected));
-        let tasks = (self.stop.clone(), self.connections.clone());
+        let tasks = (self.stop.clone(), self.connections.clone(), self.bodies.clone());
         let mut http = self.http.clone();
         let answers = admission.limit(&mut http, &self.answers);
         let served = (peer, permit.clone(), self.counted.clone());

@@ -16,6 +16,8 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, Sleep};
 
+use crate::http::body::UploadError;
+use crate::memory::Budget;
 use crate::sync::lock;
 
 /// Bytes of a body that are discarded; then the connection is closed.
@@ -27,9 +29,18 @@ const TIME_MAX: Duration = Duration::from_secs(30);
 /// Time without a byte of the body after which the connection is closed.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
+/// Bytes of a body that do not count towards the budget of its listener.
+const UNCOUNTED_BYTES_MAX: usize = 4 * 1024;
+
 /// The unread body of the request that a connection is busy with.
-#[derive(Clone, Default)]
-pub(super) struct Unread(Arc<Mutex<State>>);
+#[derive(Clone)]
+pub(super) struct Unread(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// The bodies that all connections of the listener are reading.
+    bodies: Budget,
+}
 
 #[derive(Default)]
 enum State {
@@ -58,9 +69,9 @@ struct Discarding {
 }
 
 impl Unread {
-    /// Creates the state of a connection, and its clone for the end that discards.
-    pub(super) fn pair() -> (Self, Self) {
-        let unread = Self::default();
+    /// Creates the state of a connection whose bodies are part of a budget, and its clone for the end that discards.
+    pub(super) fn pair(bodies: Budget) -> (Self, Self) {
+        let unread = Self(Arc::new(Shared { state: Mutex::default(), bodies }));
         (unread.clone(), unread)
     }
 
@@ -71,15 +82,16 @@ impl Unread {
             if body.is_end_stream() {
                 return Body::empty();
             }
-            *lock(&self.0) = State::Nothing;
-            Body::new(Upload { body: Some(body), is_awaited, unread: self.clone() })
+            *lock(&self.0.state) = State::Nothing;
+            let unread = self.clone();
+            Body::new(Upload { body: Some(body), is_awaited, unread, arrived_bytes: 0, counted_bytes: 0 })
         })
     }
 
     /// Begins to discard the rest of the body that `response` answers. A client that cannot know if it still has to send the
     /// rest, and one whose rest is too long, is announced the end of the connection.
     pub(super) fn answered(&self, response: &mut Response) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.0.state);
         let State::Left(Rest { body, is_awaited }) = mem::replace(&mut *state, State::Answered) else { return };
         let is_late = response.status() == StatusCode::REQUEST_TIMEOUT;
         if is_late || is_awaited || body.size_hint().lower() > BYTES_MAX {
@@ -95,7 +107,7 @@ impl Unread {
 
     /// Discards what has arrived. At the bounds the rest is dropped, which makes hyper close the connection.
     pub(super) fn poll_discard(&self, context: &mut Context<'_>) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.0.state);
         if let State::Discarding(discarding) = &mut *state
             && discarding.poll(context).is_ready()
         {
@@ -120,27 +132,57 @@ impl Discarding {
     }
 }
 
-/// The body of a request. What is left of it when it is dropped stays with the connection.
+/// The body of a request. What has arrived is part of the listener's budget until it is dropped; what is left of it then stays
+/// with the connection.
 struct Upload {
     /// `None` after the end.
     body: Option<Incoming>,
     is_awaited: bool,
     unread: Unread,
+    arrived_bytes: usize,
+    counted_bytes: usize,
+}
+
+impl Upload {
+    /// Counts bytes that have arrived. Errors: [`UploadError::Full`].
+    fn count(&mut self, bytes: usize) -> Result<(), UploadError> {
+        self.arrived_bytes += bytes;
+        if self.arrived_bytes <= UNCOUNTED_BYTES_MAX {
+            return Ok(());
+        }
+        let bodies = &self.unread.0.bodies;
+        let more = self.arrived_bytes - self.counted_bytes;
+        if !bodies.take(more) {
+            return Err(UploadError::Full { bytes_max: bodies.bytes_max() });
+        }
+        self.counted_bytes += more;
+        Ok(())
+    }
 }
 
 impl HttpBody for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = self.get_mut();
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         this.is_awaited = false;
         let frame = ready!(Pin::new(body).poll_frame(context));
-        if !matches!(frame, Some(Ok(_))) {
-            this.body = None;
+        match frame {
+            Some(Ok(frame)) => {
+                let counted = this.count(frame.data_ref().map_or(0, Bytes::len));
+                Poll::Ready(Some(counted.map(|()| frame)))
+            }
+            Some(Err(error)) => {
+                this.body = None;
+                Poll::Ready(Some(Err(UploadError::Broken(error))))
+            }
+            None => {
+                this.body = None;
+                Poll::Ready(None)
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -154,8 +196,11 @@ impl HttpBody for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        if self.counted_bytes > 0 {
+            self.unread.0.bodies.give_back(self.counted_bytes);
+        }
         let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
-        let mut state = lock(&self.unread.0);
+        let mut state = lock(&self.unread.0.state);
         if matches!(*state, State::Nothing) {
             *state = State::Left(Rest { body, is_awaited: self.is_awaited });
         }

@@ -11,13 +11,18 @@ use tokio_tungstenite::tungstenite::{Message as RawFrame, Utf8Bytes};
 /// Slow-reader bound: while that many frames wait, nothing is read, because each frame may have to be answered.
 const FRAMES_MAX: usize = 4_096;
 
+/// The same in bytes, at the end of a listener. The other end reads whatever waits there, so that never both ends wait.
+const LISTENER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Longer texts are sent in fragments: the library's write buffer grows to the longest fragment and never shrinks.
 const FRAGMENT_BYTES_MAX: usize = 64 * 1024;
 
 /// Outgoing frames of one connection.
-#[derive(Default)]
 pub(crate) struct SendQueue {
     frames: VecDeque<RawFrame>,
+    /// Bytes of these frames.
+    bytes: usize,
+    bytes_max: usize,
     /// The rest of a text that is being sent in fragments.
     rest: Bytes,
 }
@@ -31,16 +36,28 @@ pub(crate) enum QueueState {
     Waiting,
 }
 
+impl Default for SendQueue {
+    fn default() -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, bytes_max: usize::MAX, rest: Bytes::new() }
+    }
+}
+
 impl SendQueue {
+    /// The queue at the end of a listener.
+    pub(super) fn of_listener() -> Self {
+        Self { bytes_max: LISTENER_BYTES_MAX, ..Self::default() }
+    }
+
     /// Queues one text frame, which must be UTF-8.
     pub(crate) fn text(&mut self, json: Bytes) {
         let text = Utf8Bytes::try_from(json).expect("names, ids and payloads are UTF-8, and JSON is made of them");
-        self.frames.push_back(RawFrame::Text(text));
+        self.push(RawFrame::Text(text));
     }
 
     /// Removes every frame of which nothing has been written. A text that is written in part is still completed.
     pub(crate) fn clear(&mut self) {
         self.frames.clear();
+        self.bytes = 0;
     }
 
     pub(crate) fn state(&self) -> QueueState {
@@ -48,15 +65,15 @@ impl SendQueue {
     }
 
     pub(super) fn ping(&mut self, payload: Bytes) {
-        self.frames.push_back(RawFrame::Ping(payload));
+        self.push(RawFrame::Ping(payload));
     }
 
     pub(super) fn close(&mut self, frame: CloseFrame) {
-        self.frames.push_back(RawFrame::Close(Some(frame)));
+        self.push(RawFrame::Close(Some(frame)));
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.frames.len() >= FRAMES_MAX
+        self.frames.len() >= FRAMES_MAX || self.bytes >= self.bytes_max
     }
 
     /// Returns true if nothing is left to write, fragments included.
@@ -69,13 +86,20 @@ impl SendQueue {
         if !self.rest.is_empty() {
             return Some(self.fragment(Data::Continue));
         }
-        match self.frames.pop_front()? {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.len();
+        match frame {
             RawFrame::Text(text) if text.len() > FRAGMENT_BYTES_MAX => {
                 self.rest = text.into();
                 Some(self.fragment(Data::Text))
             }
             frame => Some(frame),
         }
+    }
+
+    fn push(&mut self, frame: RawFrame) {
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
     }
 
     fn fragment(&mut self, kind: Data) -> RawFrame {
@@ -99,6 +123,18 @@ mod tests {
         lengths.extend(std::iter::from_fn(|| queue.pop()).map(|frame| frame.len()));
         assert!(lengths.iter().all(|length| *length <= FRAGMENT_BYTES_MAX + 16), "{lengths:?}");
         assert_eq!((lengths.len(), queue.is_drained()), (3, true));
+    }
+
+    #[test]
+    fn the_queue_of_a_listener_is_full_at_its_bytes() {
+        let fill = |mut queue: SendQueue| {
+            (0..9).for_each(|_| queue.text(vec![b'x'; LISTENER_BYTES_MAX / 8].into()));
+            let is_full = queue.is_full();
+            while queue.pop().is_some() {}
+            (is_full, queue.is_full(), queue.bytes)
+        };
+        assert_eq!(fill(SendQueue::of_listener()), (true, false, 0));
+        assert_eq!(fill(SendQueue::default()), (false, false, 0));
     }
 
     #[test]

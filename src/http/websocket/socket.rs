@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message as RawFrame, Utf8Bytes};
 
+use super::metered::FrameMeter;
 use super::queue::SendQueue;
 
 /// Frames that are read before their answers are written.
@@ -33,6 +35,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Socket<S> {
     stream: WebSocketStream<S>,
     queue: SendQueue,
+    /// Counts what arrives, at the end of a listener.
+    meter: Option<Arc<FrameMeter>>,
     /// Number of frames read since the last write.
     read: usize,
     unflushed: bool,
@@ -85,7 +89,13 @@ impl Ending {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(crate) fn new(stream: WebSocketStream<S>) -> Self {
-        Self { stream, queue: SendQueue::default(), read: 0, unflushed: false, ended: false, broken: None }
+        let queue = SendQueue::default();
+        Self { stream, queue, meter: None, read: 0, unflushed: false, ended: false, broken: None }
+    }
+
+    /// A socket of a listener, whose messages are counted by `meter` while they arrive.
+    pub(crate) fn metered(stream: WebSocketStream<S>, meter: Arc<FrameMeter>) -> Self {
+        Self { meter: Some(meter), queue: SendQueue::of_listener(), ..Self::new(stream) }
     }
 
     pub(crate) fn queue(&mut self) -> &mut SendQueue {
@@ -127,6 +137,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         match &frame {
             Some(Ok(frame)) => {
                 self.read += 1;
+                if let Some(meter) = &self.meter {
+                    meter.read(frame);
+                }
                 // The library has prepared the pong; it is sent with the next flush.
                 self.unflushed |= matches!(frame, RawFrame::Ping(_));
             }

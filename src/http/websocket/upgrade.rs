@@ -1,5 +1,7 @@
 //! Turns a request's connection into a WebSocket. RFC 6455 4.2, 10.2.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{FromRequestParts, WebSocketUpgrade};
 use axum::http::header::{CONNECTION, HeaderName, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
@@ -12,13 +14,19 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::metered::{FrameMeter, Metered};
 use crate::http::access::Origins;
+use crate::memory::Budget;
 
 /// The connection below a WebSocket that a listener accepted.
-pub(crate) type Accepted = TokioIo<Upgraded>;
+pub(crate) type Accepted = Metered<TokioIo<Upgraded>>;
 
 /// A connection that becomes a WebSocket once the response to its request is written.
-pub(crate) struct Upgrade(OnUpgrade);
+pub(crate) struct Upgrade {
+    connection: OnUpgrade,
+    /// The budget of the listener.
+    frames: Budget,
+}
 
 /// Rejection of a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +67,8 @@ pub(crate) async fn upgrade(parts: &mut Parts, origins: &Origins) -> Result<(Res
         (SEC_WEBSOCKET_ACCEPT, accept),
     ];
     let response = (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response();
-    Ok((response, Upgrade(connection)))
+    let frames = parts.extensions.remove().unwrap_or_default();
+    Ok((response, Upgrade { connection, frames }))
 }
 
 fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), UpgradeError> {
@@ -73,13 +82,20 @@ fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), UpgradeErr
 }
 
 impl Upgrade {
-    /// Returns the socket once the response is written; `None` if the connection ended before.
-    pub(crate) async fn socket(self, config: WebSocketConfig) -> Option<WebSocketStream<Accepted>> {
-        let connection = self.0.await;
+    /// Returns the socket once the response is written, with the meter of its messages, which may have `message_bytes_max` at
+    /// first; `None` if the connection ended before.
+    pub(crate) async fn socket(
+        self,
+        config: WebSocketConfig,
+        message_bytes_max: usize,
+    ) -> Option<(WebSocketStream<Accepted>, Arc<FrameMeter>)> {
+        let connection = self.connection.await;
         let connection = connection
             .inspect_err(|error| tracing::debug!(%error, "the connection ended before it became a WebSocket"))
             .ok()?;
-        Some(WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await)
+        let meter = FrameMeter::new(self.frames, message_bytes_max);
+        let connection = Metered::new(TokioIo::new(connection), Arc::clone(&meter));
+        Some((WebSocketStream::from_raw_socket(connection, Role::Server, Some(config)).await, meter))
     }
 }
 

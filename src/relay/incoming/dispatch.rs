@@ -23,6 +23,7 @@ use super::rules::{Answerable, Fingerprint, Occasional, Seen, Sight};
 use super::subscribers::Subscribers;
 use super::watch::ActivityWatchers;
 use crate::chain::chain;
+use crate::memory::Share;
 use crate::message::{FAILED, Message, MessageId, MessageName, Properties, UNDELIVERED};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::events::EventSender;
@@ -90,7 +91,11 @@ impl<H: Clone> Incoming<H> {
             handlers: RwLock::new(handlers),
             seen: Mutex::new(Seen::new(config.seen_messages_max, config.seen_keys_max, seen_window)),
             seed: Uuid::new_v4().as_u64_pair().0,
-            jobs: Jobs::new(config.handlers_concurrent_max, config.inbox_messages_max),
+            jobs: Jobs::new(
+                config.handlers_concurrent_max,
+                config.inbox_messages_max,
+                Share::new(&config.memory, config.inbox_bytes_max),
+            ),
             subscribers: Arc::new(Subscribers::new(config, dead_letters, Arc::clone(&failures))),
             watchers: Arc::new(ActivityWatchers::new(config.waiters_max)),
             outgoing,
@@ -254,6 +259,7 @@ impl<H: Clone> Incoming<H> {
     ) {
         let mut next = Some(job);
         while let Some(Job { message, accepted, handler, done }) = next {
+            let bytes = message.memory_bytes();
             let span = tracing::debug_span!(
                 "message",
                 message_id = %message.id,
@@ -278,7 +284,7 @@ impl<H: Clone> Incoming<H> {
                 }
             };
             run.instrument(span).await;
-            next = self.jobs.finish();
+            next = self.jobs.finish(bytes);
         }
     }
 

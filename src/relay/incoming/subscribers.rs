@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::failures::Failures;
 use super::outcome::Failure;
 use super::rules::{Holder, LeaseLimits, Leases, Offered};
+use crate::memory::Share;
 use crate::message::{Message, MessageId, MessageName, Role};
 use crate::relay::dead_letters::DeadLetters;
 use crate::relay::{Cause, Config, DeadLetterId};
@@ -53,8 +54,9 @@ impl Subscribers {
             deliveries_max: config.subscriber_deliveries_max,
             unacknowledged_max: config.subscriber_unacknowledged_max,
         };
+        let leases = Leases::new(limits, Share::new(&config.memory, config.inbox_bytes_max));
         Self {
-            state: Mutex::new(State { leases: Leases::new(limits), given_up: VecDeque::new(), draining: false }),
+            state: Mutex::new(State { leases, given_up: VecDeque::new(), draining: false }),
             receives: config.receives.clone(),
             ended: CancellationToken::new(),
             dead_letters,

@@ -54,9 +54,10 @@ impl Outgoing {
         metrics: Metrics,
     ) -> (Self, Option<mpsc::Receiver<Unconfirmed>>) {
         let (outbox, unconfirmed) = Outbox::new(config, log);
-        let requests = Arc::new(Requests::new(config.waiters_max));
+        let requests = Arc::new(Requests::new(config));
         let window = Duration::from_millis(config.idempotency_window_ms);
-        let calls = Calls::new(config.idempotency_keys_max, window);
+        let replies = config.memory.part(config.idempotency_bytes_max);
+        let calls = Calls::new(config.idempotency_keys_max, window, replies);
         (Self { identity, presence, outbox, requests, calls, dead_letters, events, metrics }, unconfirmed)
     }
 

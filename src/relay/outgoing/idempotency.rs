@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::requests::{JoinGuard, Reply, ReplyOutcome};
 use super::rules::{KeyRefused, Keys, Late};
+use crate::memory::{Budget, Reserved};
 use crate::message::{ActivityId, Message, MessageId};
 use crate::relay::Error;
 use crate::sync::lock;
@@ -29,6 +30,8 @@ pub(super) struct Call {
     pub(super) id: MessageId,
     pub(super) activity_id: ActivityId,
     purpose: Purpose,
+    /// The replies of all calls.
+    memory: Budget,
     progress: watch::Sender<Progress>,
 }
 
@@ -38,6 +41,8 @@ struct Progress {
     started: bool,
     accepted: bool,
     replies: Vec<Message>,
+    /// Bytes of these replies.
+    reserved: Vec<Reserved>,
     failure: Option<Error>,
 }
 
@@ -70,23 +75,41 @@ impl Call {
     }
 
     fn fail(&self, error: Error) {
+        let payload_bytes = match &error {
+            Error::Failed { payload: Some(payload), .. } => payload.as_bytes().len(),
+            _ => 0,
+        };
+        let reserved = self.memory.reserve(payload_bytes);
+        let error = match (error, &reserved) {
+            // What the service returned does not fit; that it failed does.
+            (Error::Failed { name, role, reason, payload: Some(_) }, None) => {
+                Error::Failed { name, role, reason, payload: None }
+            }
+            (error, _) => error,
+        };
         self.progress.send_modify(|progress| {
             progress.started = false;
             progress.failure = Some(error);
+            progress.reserved.extend(reserved);
         });
     }
 
     fn complete(&self, reply: &Message) -> ReplyOutcome {
         let mut outcome = ReplyOutcome::Accepted;
         self.progress.send_modify(|progress| {
-            if progress.replies.len() < REPLIES_MAX {
-                progress.replies.push(reply.clone());
-                return;
-            }
+            let (what, places) = if progress.replies.len() < REPLIES_MAX {
+                if let Some(reserved) = self.memory.reserve(reply.memory_bytes()) {
+                    progress.replies.push(reply.clone());
+                    progress.reserved.push(reserved);
+                    return;
+                }
+                ("the memory for replies under idempotency keys (relay.idempotency_bytes_max)", self.memory.bytes_max())
+            } else {
+                ("the list of replies under one idempotency key", REPLIES_MAX)
+            };
             outcome = ReplyOutcome::Late(Late::Again);
-            let what = "the list of replies under one idempotency key";
             let retry_after = Duration::from_secs(1);
-            progress.failure.get_or_insert(Error::Busy { what, places: REPLIES_MAX, retry_after });
+            progress.failure.get_or_insert(Error::Busy { what, places, retry_after });
         });
         outcome
     }
@@ -150,11 +173,14 @@ async fn wait<T>(
 pub(super) struct Calls {
     keys: Mutex<Keys<Arc<Call>>>,
     keys_max: usize,
+    /// The replies of all calls.
+    memory: Budget,
 }
 
 impl Calls {
-    pub(super) fn new(keys_max: usize, window: Duration) -> Self {
-        Self { keys: Mutex::new(Keys::new(keys_max, window)), keys_max }
+    /// Creates the table of calls, whose replies are part of `memory`.
+    pub(super) fn new(keys_max: usize, window: Duration, memory: Budget) -> Self {
+        Self { keys: Mutex::new(Keys::new(keys_max, window)), keys_max, memory }
     }
 
     /// Returns the call under `key` and the end of its window: an earlier call with this fingerprint, or a new one for
@@ -171,6 +197,7 @@ impl Calls {
             id: message.id.clone(),
             activity_id: message.conversation(),
             purpose,
+            memory: self.memory.clone(),
             progress: watch::Sender::default(),
         });
         let entered = lock(&self.keys).enter(key, fingerprint, (message.id.clone(), call), until, now);

@@ -21,10 +21,11 @@ impl Notice {
         if notice.name.as_str() == FAILED {
             return Self { error: failed(notice), message: None };
         }
-        let Ok(Undeliverable { name, receiver, reason, message }) = notice.payload() else {
+        let Ok(Undeliverable { name, receiver, mut reason, message }) = notice.payload() else {
             let (name, reason) = (notice.name.clone(), "the broker gave no reason".into());
             return Self { error: Error::Undeliverable { name, reason }, message: None };
         };
+        cut(&mut reason);
         let message = message.and_then(|envelope| Message::from_json(None, envelope.as_bytes()).ok());
         let error = match receiver {
             Some(_) => Error::Undeliverable { name, reason },
@@ -36,13 +37,22 @@ impl Notice {
 
 fn failed(notice: &Message) -> Error {
     match notice.payload::<Failure>() {
-        Ok(Failure { id: _, name, role, reason, payload }) => Error::Failed { name, role, reason, payload },
+        Ok(Failure { id: _, name, role, mut reason, payload }) => {
+            cut(&mut reason);
+            Error::Failed { name, role, reason, payload }
+        }
         Err(_) => {
             let role = notice.sender.clone().unwrap_or_else(|| Role::parse("unknown").expect("a valid role"));
             let (name, reason) = (notice.name.clone(), "it gave no reason".into());
             Error::Failed { name, role, reason, payload: None }
         }
     }
+}
+
+/// Cuts a reason off that somebody else wrote, and that is stored here.
+fn cut(reason: &mut String) {
+    reason.truncate(reason.floor_char_boundary(4 * REASON_CHARS_MAX));
+    reason.shrink_to_fit();
 }
 
 /// Returns name and payload of the notice that `request` was not handled by the service `role`.

@@ -7,13 +7,17 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::rules::{Batch, Dropped, Lane, Oldest, Queue, Rejected, Waiting};
+use super::rules::{Batch, Dropped, Oldest, Queue, QueueLimits, Rejected, Waiting};
+use crate::memory::{Budget, Exceeded};
 use crate::message::{Completion, Message, MessageId, Receipt, Verdict};
 use crate::relay::{Config, Error};
 use crate::sync::lock;
 
 /// Wait suggested to a sender that found the outbox full.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Name of the bound on all queues of the process, for errors.
+pub(in crate::relay) const MEMORY: &str = "the memory for queues (memory.queues_bytes_max)";
 
 /// Durable log of accepted messages. With a log, a send is accepted once its message is stored; without one, as soon as
 /// it is queued.
@@ -35,6 +39,8 @@ pub(in crate::relay) struct Unconfirmed {
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
     messages_max: usize,
+    bytes_max: usize,
+    memory: Budget,
     /// Signals that a message was queued, or that the outbox is closing.
     changed: Notify,
     log: Option<(Arc<dyn Log>, mpsc::Sender<Unconfirmed>)>,
@@ -54,9 +60,14 @@ impl Outbox {
                 (Some((log, sender)), Some(receiver))
             }
         };
+        let (bytes_max, memory) = (config.outbox_bytes_max, config.memory.clone());
+        let retry_wait_max = config.retry_wait_max();
+        let limits = QueueLimits { messages_max, bytes_max, memory: memory.clone(), retry_wait_max };
         let outbox = Self {
-            queue: Mutex::new(Queue::new(messages_max, config.retry_wait_max())),
+            queue: Mutex::new(Queue::new(&limits)),
             messages_max,
+            bytes_max,
+            memory,
             changed: Notify::new(),
             log,
             closing: CancellationToken::new(),
@@ -85,7 +96,7 @@ impl Outbox {
         }
         // Before the message is stored: a refused one must not be sent after a restart.
         let Ok(permit) = unconfirmed.try_reserve() else {
-            lock(&self.queue).give_up(Lane::of(&message));
+            lock(&self.queue).give_up(&message);
             return Receipt::Now(Err(Error::Closed));
         };
         let stored = log.append(&message);
@@ -97,6 +108,8 @@ impl Outbox {
     fn rejected(&self, rejected: Rejected) -> Error {
         let (what, places) = match rejected {
             Rejected::Full => ("the outbox", self.messages_max),
+            Rejected::Bytes(Exceeded::Own) => ("the outbox in bytes (relay.outbox_bytes_max)", self.bytes_max),
+            Rejected::Bytes(Exceeded::Budget) => (MEMORY, self.memory.bytes_max()),
             Rejected::ReceiverBusy { waiting } => ("the outbox's share for one busy receiver", waiting),
             Rejected::Closed => return Error::Closed,
         };
@@ -122,7 +135,7 @@ impl Outbox {
             let (id, stored) = (message.id.clone(), stored.wait().await);
             match &stored {
                 Ok(()) => lock(&self.queue).push(message, waiting),
-                Err(_) => lock(&self.queue).give_up(Lane::of(&message)),
+                Err(_) => lock(&self.queue).give_up(&message),
             }
             on_stored(&id, &stored);
             self.changed.notify_one();
@@ -146,7 +159,7 @@ impl Outbox {
 
     /// Gives up the place of a dropped message.
     pub(super) fn give_up(&self, message: &Message) {
-        lock(&self.queue).give_up(Lane::of(message));
+        lock(&self.queue).give_up(message);
     }
 
     /// Removes the requests that were never published.

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::idempotency::Joined;
-use super::requests::{Reply, WaitGuard};
+use super::requests::{Reply, WaitGuard, Waiting};
 use crate::message::{Message, MessageId, MessageName, Pending, Receipt};
 use crate::relay::Error;
 
@@ -26,7 +26,7 @@ pub struct Replies {
 enum Source {
     /// A request of its own.
     Own {
-        replies: mpsc::Receiver<Reply>,
+        replies: mpsc::Receiver<Waiting>,
         /// Confirmation that the request is accepted, until it has come.
         acceptance: Option<Pending<Result<(), Error>>>,
         _guard: WaitGuard,
@@ -57,7 +57,7 @@ impl Source {
         match self {
             Self::Joined(joined) => joined.next().await,
             // The sender lives in the table of requests as long as the guard.
-            Self::Own { replies, .. } => replies.recv().await.unwrap_or(Err(Error::Closed)),
+            Self::Own { replies, .. } => replies.recv().await.map_or(Err(Error::Closed), |waiting| waiting.reply),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Source {
 impl Replies {
     /// The stream of replies to the request `name`. Errors: those of the receipt, if it is known already.
     pub(super) fn own(
-        (guard, replies): (WaitGuard, mpsc::Receiver<Reply>),
+        (guard, replies): (WaitGuard, mpsc::Receiver<Waiting>),
         receipt: Receipt<Result<(), Error>>,
         name: MessageName,
         (timeout, deadline): (Duration, Instant),

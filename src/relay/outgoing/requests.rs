@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::rules::{Full, Late, Waiters};
+use crate::memory::{Budget, Reserved};
 use crate::message::{Message, MessageId};
-use crate::relay::Error;
+use crate::relay::{Config, Error};
 use crate::sync::lock;
 
 /// Replies that may be queued for a requester that reads them as a stream; a further one is refused and comes again.
@@ -25,7 +26,13 @@ enum Waiter {
     /// A request for a single reply.
     One(oneshot::Sender<Reply>),
     /// A request that reads its replies as a stream. One place is left for the failure that ends it.
-    Many(mpsc::Sender<Reply>),
+    Many(mpsc::Sender<Waiting>, Budget),
+}
+
+/// A reply that waits for its requester, and the bytes that it takes until then.
+pub(super) struct Waiting {
+    pub(super) reply: Reply,
+    _reserved: Option<Reserved>,
 }
 
 /// Table of the requests that wait for replies. Bounded by `waiters_max`.
@@ -34,6 +41,8 @@ pub(super) struct Requests {
     /// Callers that wait for the reply of a call under an idempotency key.
     joined: AtomicUsize,
     waiters_max: usize,
+    replies_bytes_max: usize,
+    memory: Budget,
 }
 
 /// Outcome of matching a message with the request it answers.
@@ -77,8 +86,14 @@ impl Drop for JoinGuard {
 }
 
 impl Requests {
-    pub(super) fn new(waiters_max: usize) -> Self {
-        Self { waiters: Mutex::new(Waiters::new(waiters_max)), joined: AtomicUsize::new(0), waiters_max }
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            waiters: Mutex::new(Waiters::new(config.waiters_max)),
+            joined: AtomicUsize::new(0),
+            waiters_max: config.waiters_max,
+            replies_bytes_max: config.replies_bytes_max,
+            memory: config.memory.clone(),
+        }
     }
 
     /// Waits for one reply to the message `id`. Errors: [`Error::Busy`].
@@ -91,9 +106,13 @@ impl Requests {
     }
 
     /// Waits for any number of replies to the message `id`. Errors: [`Error::Busy`].
-    pub(super) fn wait_for_many(self: &Arc<Self>, id: &MessageId) -> Result<(WaitGuard, mpsc::Receiver<Reply>), Error> {
+    pub(super) fn wait_for_many(
+        self: &Arc<Self>,
+        id: &MessageId,
+    ) -> Result<(WaitGuard, mpsc::Receiver<Waiting>), Error> {
         let (sender, receiver) = mpsc::channel(REPLIES_WAITING_MAX + 1);
-        Ok((self.insert(id, Waiter::Many(sender))?, receiver))
+        let replies = self.memory.part(self.replies_bytes_max);
+        Ok((self.insert(id, Waiter::Many(sender, replies))?, receiver))
     }
 
     /// Waits for the reply of a call under an idempotency key. Errors: [`Error::Busy`].
@@ -119,11 +138,19 @@ impl Requests {
         let mut waiters = lock(&self.waiters);
         match waiters.get(id) {
             None => waiters.late(id).map_or(ReplyOutcome::Unknown, ReplyOutcome::Late),
-            Some(Waiter::Many(replies)) if replies.capacity() <= 1 => ReplyOutcome::Full,
-            Some(Waiter::Many(replies)) => match replies.try_send(Ok(reply.clone())) {
-                Ok(()) => ReplyOutcome::Accepted,
-                Err(_) => ReplyOutcome::Full,
-            },
+            Some(Waiter::Many(replies, _)) if replies.capacity() <= 1 => ReplyOutcome::Full,
+            Some(Waiter::Many(replies, memory)) => {
+                let bytes = reply.memory_bytes();
+                let reserved = memory.reserve(bytes);
+                // One that is too large on its own comes alone.
+                if reserved.is_none() && (memory.used() > 0 || bytes <= memory.bytes_max()) {
+                    return ReplyOutcome::Full;
+                }
+                match replies.try_send(Waiting { reply: Ok(reply.clone()), _reserved: reserved }) {
+                    Ok(()) => ReplyOutcome::Accepted,
+                    Err(_) => ReplyOutcome::Full,
+                }
+            }
             Some(Waiter::One(_)) => {
                 let waiter = waiters.remove(id);
                 drop(waiters);
@@ -142,7 +169,7 @@ impl Requests {
         match waiter {
             None => false,
             Some(Waiter::One(waiter)) => waiter.send(Err(error)).is_ok(),
-            Some(Waiter::Many(replies)) => replies.try_send(Err(error)).is_ok(),
+            Some(Waiter::Many(replies, _)) => replies.try_send(Waiting { reply: Err(error), _reserved: None }).is_ok(),
         }
     }
 

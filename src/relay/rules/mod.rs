@@ -4,5 +4,5 @@ mod cause;
 mod dead_letters;
 
 pub(crate) use cause::{Attributed, Cause};
-pub(crate) use dead_letters::DeadLetterQueue;
 pub use dead_letters::{DeadLetter, DeadLetterId, Direction};
+pub(crate) use dead_letters::{DeadLetterPage, DeadLetterQueue};

@@ -40,6 +40,14 @@ pub enum AnswerError {
         /// Cause.
         cause: TextError,
     },
+    /// The answer has too many replies.
+    #[error("the answer has {replies} replies, at most {replies_max} are sent (webhook.answer_replies_max)")]
+    TooMany {
+        /// Their number.
+        replies: usize,
+        /// The bound.
+        replies_max: usize,
+    },
     /// A payload is invalid.
     #[error("\"{field}\": {cause}")]
     Payload {
@@ -84,12 +92,12 @@ pub(crate) enum Other {
 /// Byte order mark of UTF-8, which some platforms write before JSON.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Reads the body of an answer: `{"reply":{"name","payload"}}` or `{"replies":[…]}`. A JSON object counts as one whatever
+/// Reads the body of an answer: `{"reply":{"name","payload"}}` or `{"replies":[…]}`, at most `replies_max`. A JSON object counts as one whatever
 /// its content type; other keys are ignored. Payloads keep the text that the service wrote.
 ///
 /// Errors: the first problem found in a reply; then no reply is returned. A body that begins like an object and is not JSON
 /// is an error if its content type says JSON or it mentions a reply.
-pub(crate) fn meaning(content_type: Option<&str>, body: &Bytes) -> Result<Meaning, AnswerError> {
+pub(crate) fn meaning(content_type: Option<&str>, body: &Bytes, replies_max: usize) -> Result<Meaning, AnswerError> {
     let body = without_mark(body);
     if body.is_empty() {
         return Ok(Meaning::Replies(Vec::new()));
@@ -109,12 +117,12 @@ pub(crate) fn meaning(content_type: Option<&str>, body: &Bytes) -> Result<Meanin
         (Some(reply), Some(replies)) => match (given(reply), given(replies)) {
             (Some(_), Some(_)) => return Err(AnswerError::Both),
             (Some(reply), None) => vec![one("reply", &body, reply)?],
-            (None, Some(replies)) => several(&body, replies)?,
+            (None, Some(replies)) => several(&body, replies, replies_max)?,
             (None, None) => Vec::new(),
         },
         (Some(reply), None) => given(reply).map(|reply| one("reply", &body, reply)).transpose()?.into_iter().collect(),
         (None, Some(replies)) => match given(replies) {
-            Some(replies) => several(&body, replies)?,
+            Some(replies) => several(&body, replies, replies_max)?,
             None => Vec::new(),
         },
     };
@@ -184,10 +192,15 @@ fn mentions_reply(body: &[u8]) -> bool {
     body.windows(5).any(|word| word == b"reply" || word == b"repli")
 }
 
-fn several(body: &Bytes, replies: &RawValue) -> Result<Vec<Reply>, AnswerError> {
+fn several(body: &Bytes, replies: &RawValue, replies_max: usize) -> Result<Vec<Reply>, AnswerError> {
     let items: Vec<&RawValue> = serde_json::from_str(replies.get())
         .map_err(|_| AnswerError::Field { field: "replies".into(), expected: "an array of replies" })?;
+    check_count(items.len(), replies_max)?;
     items.into_iter().enumerate().map(|(at, item)| one(&format!("replies[{at}]"), body, item)).collect()
+}
+
+pub(super) fn check_count(replies: usize, replies_max: usize) -> Result<(), AnswerError> {
+    if replies <= replies_max { Ok(()) } else { Err(AnswerError::TooMany { replies, replies_max }) }
 }
 
 fn one(field: &str, body: &Bytes, raw: &RawValue) -> Result<Reply, AnswerError> {
@@ -238,7 +251,7 @@ mod tests {
     /// Compares replies, written as `name=payload`. Expects no replies, and a description, for other answers.
     fn check(content_type: Option<&str>, body: impl Into<Bytes>, expected: Result<&[&str], &str>) {
         let body = body.into();
-        let actual = meaning(content_type, &body).map_err(|error| error.to_string()).map(|meaning| match meaning {
+        let actual = meaning(content_type, &body, 3).map_err(|error| error.to_string()).map(|meaning| match meaning {
             Meaning::Replies(replies) => texts(replies),
             Meaning::Other(_) => vec![format!("? {}", describe(&body))],
         });
@@ -252,6 +265,14 @@ mod tests {
             None => name.to_string(),
         };
         replies.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn an_answer_with_too_many_replies_is_refused_as_a_whole() {
+        let answer = |count: usize| format!(r#"{{"replies":[{}]}}"#, vec![r#"{"name":"a"}"#; count].join(","));
+        check(JSON, answer(3), Ok(&["a", "a", "a"]));
+        let refused = "the answer has 4 replies, at most 3 are sent (webhook.answer_replies_max)";
+        check(JSON, answer(4), Err(refused));
     }
 
     #[test]
@@ -330,7 +351,7 @@ mod tests {
     #[test]
     fn a_broken_reply_is_an_error() {
         let broken = |content_type, body: &'static str| {
-            let error = meaning(content_type, &Bytes::from(body)).unwrap_err();
+            let error = meaning(content_type, &Bytes::from(body), 3).unwrap_err();
             assert!(matches!(error, AnswerError::NotJson { .. }), "{body}: {error}");
         };
         broken(JSON, "{");
@@ -353,14 +374,14 @@ mod tests {
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             drop(excerpt(&bytes));
             drop(describe(&bytes));
-            drop(meaning(JSON, &Bytes::from(bytes)));
+            drop(meaning(JSON, &Bytes::from(bytes), 3));
         }
 
         #[test]
         fn a_truncated_answer_is_refused(cut in 1_usize..50) {
             let whole = r#"{"replies":[{"name":"a","payload":[1,"2",{"3":4}]}]}"#;
             let start = Bytes::from(&whole[..cut]);
-            prop_assert!(meaning(JSON, &start).is_err());
+            prop_assert!(meaning(JSON, &start, 3).is_err());
         }
     }
 }

@@ -7,7 +7,9 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::answer::{AnswerError, Meaning, Reply, is_essence, is_json, meaning, name_of, payload_of, without_mark};
+use super::answer::{
+    AnswerError, Meaning, Reply, check_count, is_essence, is_json, meaning, name_of, payload_of, without_mark,
+};
 use crate::message::{Message, Payload, path_segment};
 
 /// Header that marks an answer as a binary-mode event.
@@ -58,7 +60,11 @@ pub(crate) fn event(ce_type: &str, content_type: Option<&str>, body: &Bytes) -> 
 
 /// Reads the body of an answer without `ce-type`: a structured-mode event or a batch of them, with or without the content
 /// type that says so, or a body as [`meaning`] takes it. Errors: the [`AnswerError`] that names the attribute.
-pub(crate) fn event_meaning(content_type: Option<&str>, body: &Bytes) -> Result<Meaning, AnswerError> {
+pub(crate) fn event_meaning(
+    content_type: Option<&str>,
+    body: &Bytes,
+    replies_max: usize,
+) -> Result<Meaning, AnswerError> {
     let body = without_mark(body);
     let declared = |essence: &str| content_type.is_some_and(|content_type| is_essence(content_type, essence));
     let replies = match body.first() {
@@ -67,10 +73,11 @@ pub(crate) fn event_meaning(content_type: Option<&str>, body: &Bytes) -> Result<
         }
         Some(b'[') if declared("application/cloudevents-batch+json") || is_batch(&body) => {
             let events: Vec<&RawValue> = serde_json::from_slice(&body).map_err(AnswerError::not_json)?;
+            check_count(events.len(), replies_max)?;
             let reply = |event: &RawValue| structured_event(&body, event.get().as_bytes());
             events.into_iter().map(reply).collect::<Result<_, _>>()?
         }
-        _ => return meaning(content_type, &body),
+        _ => return meaning(content_type, &body, replies_max),
     };
     Ok(Meaning::Replies(replies))
 }
@@ -202,10 +209,12 @@ mod tests {
     fn a_structured_event_in_the_answer_is_a_reply() {
         let check = |body: &'static str, expected: Result<&str, &str>| {
             let reply =
-                event_meaning(Some("application/cloudevents+json"), &Bytes::from(body)).map(|meaning| match meaning {
-                    Meaning::Replies(mut replies) => replies.remove(0),
-                    Meaning::Other(other) => panic!("{other:?}"),
-                });
+                event_meaning(Some("application/cloudevents+json"), &Bytes::from(body), 9).map(
+                    |meaning| match meaning {
+                        Meaning::Replies(mut replies) => replies.remove(0),
+                        Meaning::Other(other) => panic!("{other:?}"),
+                    },
+                );
             let actual = reply.map(|reply| format!("{} {:?}", reply.name, reply.payload.map(|json| json.to_string())));
             assert_eq!(actual.map_err(|error| error.to_string()), expected.map(str::to_owned).map_err(str::to_owned));
         };
@@ -218,7 +227,7 @@ mod tests {
 
     #[test]
     fn events_are_recognised_without_their_content_type() {
-        let names = |content_type, body: &'static str| match event_meaning(content_type, &Bytes::from(body)) {
+        let names = |content_type, body: &'static str| match event_meaning(content_type, &Bytes::from(body), 9) {
             Ok(Meaning::Replies(replies)) => replies.iter().map(|reply| reply.name.to_string()).collect::<Vec<_>>(),
             other => vec![format!("{other:?}")],
         };
@@ -244,7 +253,7 @@ mod tests {
         #[test]
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..100), text in ".*") {
             let body = Bytes::from(bytes);
-            drop(event_meaning(Some("application/cloudevents+json"), &body));
+            drop(event_meaning(Some("application/cloudevents+json"), &body, 9));
             drop(event(&text, None, &body));
         }
     }

@@ -18,12 +18,21 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("broker.queue_messages_max", "Maximum messages waiting for one instance; more are refused."),
     (
         "broker.queue_bytes_max",
-        "Maximum payload bytes waiting for all instances together; more are refused. A single queue may not hold more than remains free.",
+        "Maximum payload bytes waiting for all instances together, and of messages waiting for the security service; more are refused. A single queue may not hold more than remains free.",
     ),
     (
         "broker.frame_bytes_max",
         "Maximum WebSocket frame, never less than `http.body_bytes_max` needs; a client that sends a longer one is disconnected, a relay of ours with code 1009. `exocom`: 64 MiB.",
     ),
+    (
+        "broker.registration_bytes_max",
+        "Maximum registration of a service: the body of its call, answered 413 beyond it, or a frame of its WebSocket before it has registered, which is closed beyond it, with code 1009 if it is a relay of ours.",
+    ),
+    (
+        "broker.registrations_bytes_max",
+        "Maximum bytes of all registrations together, and of a landscape; more are refused as busy. Each name counts for its length and 128 bytes.",
+    ),
+    ("broker.register_timeout_ms", "Time within which a WebSocket client has to register; then it is disconnected."),
     (
         "broker.heartbeat_ms",
         "Idle time after which a WebSocket client is pinged; after three times this long without an answer it is disconnected.",
@@ -60,6 +69,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     (
         "broker.conversations_max",
         "Maximum conversations whose participants are remembered, so that replies reach the instance that asked.",
+    ),
+    (
+        "broker.conversations_bytes_max",
+        "Maximum bytes of these conversations, about 400 for each and its ids; the oldest is forgotten first. As many bytes of requests may wait for replies; more are refused with 503.",
     ),
     (
         "broker.open_requests_max",

@@ -44,6 +44,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     ("access.jwt_role_claim", "Claim with the roles of the caller, as a text or a list."),
     (
+        "http.bodies_bytes_max",
+        "Maximum bytes of all bodies and WebSocket frames that one listener is reading at a time; what does not fit is answered 503, or its WebSocket closed with code 1013.",
+    ),
+    (
+        "http.head_bytes_max",
+        "Maximum request head, and buffer of a connection; a longer head is answered 431, as is one with more than 100 headers.",
+    ),
+    (
         "http.body_bytes_max",
         "Maximum body that a listener accepts, and so the maximum payload of a message on every bus; a longer one is answered \
          413.",
@@ -59,6 +67,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     (
         "http.trusted_proxies",
         "Networks and addresses of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed. `[\"0.0.0.0/0\", \"::/0\"]`: those of all clients.",
+    ),
+    (
+        "memory.queues_bytes_max",
+        "Maximum bytes of all messages that wait in this process, and of the registrations of services; while they are reached, messages are refused with 503.",
     ),
     ("log.level", "Log level, or directives such as `info,exorelay::bus=debug`. RUST_LOG overrides it."),
     ("log.format", "`human`: text. `json`: one object per line. `auto`: text on a terminal, else JSON."),

@@ -16,6 +16,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "Maximum messages waiting for the bus; more are refused as busy. As many replies wait besides.",
     ),
     (
+        "relay.outbox_bytes_max",
+        "Maximum bytes of these messages; more are refused as busy. As many bytes of replies wait besides.",
+    ),
+    (
         "relay.ready_wait_max_ms",
         "Time after which a message that still waits is reported as a problem by `/ready`; 0 for never.",
     ),
@@ -23,6 +27,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     (
         "relay.inbox_messages_max",
         "Maximum incoming messages waiting for or running in a handler; more are refused as busy.",
+    ),
+    (
+        "relay.inbox_bytes_max",
+        "Maximum bytes of these messages, and as many of those that wait for a subscriber of `GET /messages` or its acknowledgement; more are refused as busy.",
     ),
     (
         "relay.handlers_concurrent_max",
@@ -40,8 +48,20 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("relay.idempotency_keys_max", "Maximum idempotency keys within their window; more are refused as busy."),
     ("relay.idempotency_window_ms", "Time for which an idempotency key is remembered."),
     (
+        "relay.idempotency_bytes_max",
+        "Maximum bytes of the replies remembered under idempotency keys; a call whose further replies do not fit ends as busy.",
+    ),
+    (
+        "relay.replies_bytes_max",
+        "Maximum bytes of the replies that wait for one requester who reads them one after the other; more are refused and come again.",
+    ),
+    (
         "relay.dead_letters_max",
         "Maximum messages to keep that could not be handled or sent; the oldest is dropped first.",
+    ),
+    (
+        "relay.dead_letters_bytes_max",
+        "Maximum bytes of these messages; the oldest are dropped first, and the latest is kept whatever its size.",
     ),
     (
         "relay.subscriber_unacknowledged_max",
@@ -55,7 +75,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "relay.subscriber_deliveries_max",
         "Maximum deliveries of a message to subscribers before it becomes a dead letter.",
     ),
-    ("relay.retry_wait_max_ms", "Maximum wait between attempts to reach the bus."),
+    (
+        "relay.retry_wait_max_ms",
+        "Maximum wait between attempts to reach the bus, and to send to a busy receiver, whatever wait the bus asks for.",
+    ),
     (
         "bus.url",
         "`embedded`, or the URL of an ExoCom broker: `http://`, or `ws://` for one connection in both directions; `https://` and `wss://` with TLS.",
@@ -127,6 +150,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("webhook.retry_wait_max_ms", "Maximum wait between two attempts, unless the service asks for a longer one."),
     ("webhook.concurrent_max", "Maximum concurrent calls to the service."),
     ("webhook.answer_bytes_max", "Maximum length of the service's answer."),
+    (
+        "webhook.answer_replies_max",
+        "Maximum replies in one answer; the message of a longer answer becomes a dead letter.",
+    ),
     (
         "webhook.breaker_failures",
         "Consecutive failures after which calls stop until a probe succeeds. 0 disables the circuit breaker.",

@@ -189,3 +189,28 @@ fn every_receiver_of_an_open_request_is_remembered() {
     let max = PARTICIPANTS_MAX + 1;
     assert_eq!(send(&Message::new(id("n"), name("more")), 201..202), (max, false));
 }
+
+#[test]
+fn the_table_is_bounded_in_bytes_too() {
+    let bytes_max = 64 * 1024;
+    let config = Config { conversations_bytes_max: bytes_max, ..Config::default() };
+    let (mut table, now) = (Conversations::new(&config), Instant::now());
+    let long = |number: usize| format!("{number:0>255}");
+    for number in 0..1_000 {
+        record(&mut table, now, &long(number), &long(number), "other");
+        assert!(table.bytes <= bytes_max + 2_048, "{}", table.bytes);
+    }
+    assert!((20..100).contains(&table.len()), "{}", table.len());
+    let counted: usize = table.entries.values().map(|entry| entry.bytes).sum();
+    assert_eq!(counted, table.bytes);
+    // Requests that wait are not evicted, so further ones are refused.
+    let mut asked = 0;
+    while table.has_capacity(&request(&long(asked), IDLE, false)) {
+        ask(&mut table, now, &request(&long(asked), IDLE, false));
+        asked += 1;
+    }
+    assert!((50..300).contains(&asked), "{asked}");
+    table.sweep(now + IDLE);
+    assert!(table.has_capacity(&request("new", IDLE, false)));
+    assert_eq!((table.open_requests(), table.open.bytes), (0, 0));
+}

@@ -112,3 +112,18 @@ fn a_deferred_envelope_counts_until_it_is_answered() {
     assert!(queues.complete_deferred(KEY, 1).is_some());
     assert!(queues.is_idle(KEY) && queues.load() == Load::default());
 }
+
+#[test]
+fn queues_are_part_of_a_budget_whatever_their_messages_carry() {
+    let memory = crate::memory::Budget::new(3 * TEXTS_BYTES);
+    let config = Config { memory: memory.clone(), ..Config::default() };
+    let mut queues = Queues::new(QueueLimits::of(&config));
+    queues.open(KEY);
+    assert!(queues.has_capacity(KEY, 10));
+    queues.insert(KEY, envelope(1, 10));
+    assert!(queues.insert_backlog(envelope(2, 10)).is_none());
+    assert_eq!(memory.used(), 2 * (TEXTS_BYTES + 10));
+    assert!(!queues.has_capacity(KEY, 10) && !queues.has_urgent_capacity(KEY, 10));
+    assert!(queues.insert_backlog(envelope(3, 10)).is_some());
+    assert_eq!((queues.drain().len(), memory.used()), (2, 0));
+}

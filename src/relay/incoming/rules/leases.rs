@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::followers::{Follower, Followers, Holder};
+use crate::memory::Share;
 use crate::message::{Message, MessageId, MessageName, Role};
 
 /// A message that is handed to a follower, with the number of times it was handed to one, counted from 1.
@@ -67,6 +68,8 @@ struct Lease {
 pub(crate) struct Leases<W> {
     limits: LeaseLimits,
     messages: BTreeMap<Ticket, Queued>,
+    /// Of these messages.
+    bytes: Share,
     /// Messages that are neither leased nor given back.
     waiting: HashMap<MessageName, BTreeSet<Ticket>>,
     by_id: HashMap<MessageId, Vec<Ticket>>,
@@ -78,8 +81,10 @@ pub(crate) struct Leases<W> {
 }
 
 impl<W: Clone> Leases<W> {
-    pub(crate) fn new(limits: LeaseLimits) -> Self {
+    /// An empty queue whose messages count in `bytes`.
+    pub(crate) fn new(limits: LeaseLimits, bytes: Share) -> Self {
         Self {
+            bytes,
             limits: LeaseLimits { unacknowledged_max: limits.unacknowledged_max.max(1), ..limits },
             messages: BTreeMap::new(),
             waiting: HashMap::new(),
@@ -113,7 +118,7 @@ impl<W: Clone> Leases<W> {
 
     /// Queues a message. Returns the followers to wake, or `None` if the queue is full.
     pub(crate) fn offer(&mut self, message: Message, now: Instant) -> Option<Vec<W>> {
-        if self.messages.len() >= self.limits.messages_max {
+        if self.messages.len() >= self.limits.messages_max || self.bytes.try_add(message.memory_bytes()).is_err() {
             return None;
         }
         let ticket = self.next_ticket;
@@ -332,6 +337,7 @@ impl<W: Clone> Leases<W> {
 
     fn remove(&mut self, ticket: Ticket) -> Queued {
         let queued = self.messages.remove(&ticket).expect("the message is in the queue");
+        self.bytes.remove(queued.message.memory_bytes());
         if let Some(tickets) = self.by_id.get_mut(&queued.message.id) {
             tickets.retain(|other| *other != ticket);
             if tickets.is_empty() {

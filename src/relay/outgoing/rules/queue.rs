@@ -1,8 +1,14 @@
 //! Messages that wait for the bus: two lanes, and the messages held back for a busy receiver.
 
+mod entries;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use entries::Entry;
+pub(crate) use entries::{Batch, Dropped, Waiting};
+
+use crate::memory::{Budget, Exceeded, Share};
 use crate::message::{InstanceId, Message, MessageName, Verdict};
 
 /// Lane of a message. Replies have their own, since their requesters wait.
@@ -35,53 +41,14 @@ impl Route {
     }
 }
 
-/// Times of a message that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Waiting {
-    /// Time at which it was accepted.
-    pub(crate) since: Instant,
-    /// Time at which its requester stops waiting; `None` if it is no request.
-    pub(crate) until: Option<Instant>,
-    /// True once it may have been published, by an attempt whose outcome is unknown.
-    pub(crate) attempted: bool,
-}
-
-impl Waiting {
-    /// Returns true for a request that fails when its receiver is busy. One that may have been published already does not:
-    /// its reply may be on the way.
-    pub(crate) fn fails_if_busy(&self) -> bool {
-        self.until.is_some() && !self.attempted
-    }
-
-    fn is_overdue(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| until <= now)
-    }
-}
-
-type Entry = (Message, Waiting);
-
-/// Messages that are published together, in order.
-#[derive(Default)]
-pub(crate) struct Batch {
-    pub(crate) messages: Vec<Message>,
-    pub(crate) waiting: Vec<Waiting>,
-}
-
-/// A request that leaves the queue without a verdict.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Dropped {
-    /// Its requester no longer waits.
-    Overdue(Message),
-    /// Its receiver is busy.
-    Busy(Message, Duration),
-}
-
 /// Reason why a message is not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rejected {
     /// All places are taken.
     Full,
-    /// The messages for the same busy receiver have as many places as are free. The rest is for other receivers.
+    /// The bytes of all messages have reached this bound.
+    Bytes(Exceeded),
+    /// The messages for the same busy receiver have as many places, or bytes, as are free. The rest is for other receivers.
     ReceiverBusy {
         /// Messages that wait for it.
         waiting: usize,
@@ -102,11 +69,29 @@ pub(crate) struct Oldest {
 /// Messages of one route whose receiver was busy.
 struct Held {
     entries: VecDeque<Entry>,
+    /// Bytes of these messages.
+    bytes: usize,
     retry_at: Instant,
     /// Attempts in a row that found the receiver busy.
     refusals: u32,
     /// True while the first message is being published again.
     probing: bool,
+}
+
+/// Bounds of the outbox. Each lane has them for itself.
+#[derive(Debug, Clone)]
+pub(crate) struct QueueLimits {
+    pub(crate) messages_max: usize,
+    pub(crate) bytes_max: usize,
+    /// The queues of the process.
+    pub(crate) memory: Budget,
+    pub(crate) retry_wait_max: Duration,
+}
+
+/// Places and bytes of the messages in one lane.
+struct Taken {
+    count: usize,
+    bytes: Share,
 }
 
 /// Queue of the outbox. Each lane holds at most `messages_max` messages; they count until they are concluded.
@@ -116,23 +101,24 @@ pub(crate) struct Queue {
     replies: VecDeque<Entry>,
     ordinary: VecDeque<Entry>,
     held: HashMap<Route, Held>,
-    replies_count: usize,
-    ordinary_count: usize,
+    replies_taken: Taken,
+    ordinary_taken: Taken,
     /// The oldest message of the batch that is being published.
     in_flight: Option<(MessageName, Instant)>,
     closed: bool,
 }
 
 impl Queue {
-    pub(crate) fn new(messages_max: usize, retry_wait_max: Duration) -> Self {
+    pub(crate) fn new(limits: &QueueLimits) -> Self {
+        let nothing = || Taken { count: 0, bytes: Share::new(&limits.memory, limits.bytes_max) };
         Self {
-            messages_max: messages_max.max(1),
-            retry_wait_max,
+            messages_max: limits.messages_max.max(1),
+            retry_wait_max: limits.retry_wait_max,
             replies: VecDeque::new(),
             ordinary: VecDeque::new(),
             held: HashMap::new(),
-            replies_count: 0,
-            ordinary_count: 0,
+            replies_taken: nothing(),
+            ordinary_taken: nothing(),
             in_flight: None,
             closed: false,
         }
@@ -143,17 +129,23 @@ impl Queue {
         if self.closed {
             return Err(Rejected::Closed);
         }
-        let free = self.messages_max - self.count(Lane::of(message));
+        let (lane, bytes) = (Lane::of(message), message.memory_bytes());
+        let taken = self.taken(lane);
+        let free = self.messages_max - taken.count;
         if free == 0 {
             return Err(Rejected::Full);
         }
+        taken.bytes.check(bytes).map_err(Rejected::Bytes)?;
+        let free_bytes = taken.bytes.bytes_max() - taken.bytes.held();
         if !self.held.is_empty()
             && let Some(held) = self.held.get(&Route::of(message))
-            && held.entries.len() >= free
+            && (held.entries.len() >= free || held.bytes.saturating_add(bytes) > free_bytes)
         {
             return Err(Rejected::ReceiverBusy { waiting: held.entries.len() });
         }
-        *self.count_mut(Lane::of(message)) += 1;
+        let taken = self.taken_mut(lane);
+        taken.count += 1;
+        taken.bytes.add(bytes);
         Ok(())
     }
 
@@ -164,10 +156,11 @@ impl Queue {
     }
 
     /// Gives up the place of a message that is published, dropped or refused.
-    pub(crate) fn give_up(&mut self, lane: Lane) {
-        let count = self.count_mut(lane);
-        assert!(*count > 0, "a message is concluded once");
-        *count -= 1;
+    pub(crate) fn give_up(&mut self, message: &Message) {
+        let taken = self.taken_mut(Lane::of(message));
+        assert!(taken.count > 0, "a message is concluded once");
+        taken.count -= 1;
+        taken.bytes.remove(message.memory_bytes());
     }
 
     /// Moves up to `messages_max` messages into the empty `batch`: replies first, one message of each route that is to be
@@ -181,7 +174,7 @@ impl Queue {
             if batch.messages.len() >= messages_max {
                 break;
             }
-            if let Some(first) = held.entries.pop_front() {
+            if let Some(first) = held.pop() {
                 held.probing = true;
                 batch.push(first);
             }
@@ -198,6 +191,7 @@ impl Queue {
                 && held.retry_at <= now
                 && let Some((message, _)) = held.entries.pop_front_if(|(_, waiting)| waiting.is_overdue(now))
             {
+                held.bytes -= message.memory_bytes();
                 dropped.push(Dropped::Overdue(message));
             }
             held.probing || !held.entries.is_empty()
@@ -221,7 +215,10 @@ impl Queue {
                     let retry_after = held.retry_at.saturating_duration_since(now);
                     dropped.push(Dropped::Busy(message, retry_after.max(Duration::from_millis(1))));
                 }
-                Some(held) => held.entries.push_back((message, waiting)),
+                Some(held) => {
+                    held.bytes += message.memory_bytes();
+                    held.entries.push_back((message, waiting));
+                }
             }
         }
     }
@@ -246,13 +243,14 @@ impl Queue {
         for (index, (message, waiting)) in entries {
             let busy = index < judged && matches!(verdicts[index], Verdict::Busy { .. });
             if index < judged && (!busy || waiting.fails_if_busy()) {
-                self.give_up(Lane::of(&message));
+                self.give_up(&message);
                 continue;
             }
             let held = if self.held.is_empty() { None } else { self.held.get_mut(&Route::of(&message)) };
             match held {
                 Some(held) => {
                     held.probing = false;
+                    held.bytes += message.memory_bytes();
                     held.entries.push_front((message, waiting));
                 }
                 None => self.ready(Lane::of(&message)).push_front((message, waiting)),
@@ -275,7 +273,7 @@ impl Queue {
                 removed.extend(unpublished.into_iter().map(|(message, _)| message));
             }
         }
-        removed.iter().for_each(|message| self.give_up(Lane::of(message)));
+        removed.iter().for_each(|message| self.give_up(message));
         removed
     }
 
@@ -286,7 +284,7 @@ impl Queue {
 
     /// Number of messages that are not concluded.
     pub(crate) fn len(&self) -> usize {
-        self.replies_count + self.ordinary_count
+        self.replies_taken.count + self.ordinary_taken.count
     }
 
     /// Number of messages that are held back.
@@ -312,12 +310,13 @@ impl Queue {
     }
 
     fn hold(&mut self, route: Route, retry_after: Duration, now: Instant) {
-        let fresh = || Held { entries: VecDeque::new(), retry_at: now, refusals: 0, probing: true };
+        let fresh = || Held { entries: VecDeque::new(), bytes: 0, retry_at: now, refusals: 0, probing: true };
         let held = self.held.entry(route).or_insert_with(fresh);
         // Once per attempt: the messages behind the first one are busy for its sake.
         if std::mem::take(&mut held.probing) {
             let doubled = retry_after.saturating_mul(1 << held.refusals.min(16));
-            held.retry_at = now + doubled.min(self.retry_wait_max.max(retry_after));
+            // Whatever the other end asks for: nobody else may stop this queue for good.
+            held.retry_at = now + doubled.min(self.retry_wait_max);
             held.refusals += 1;
         }
     }
@@ -340,25 +339,26 @@ impl Queue {
         }
     }
 
-    fn count(&self, lane: Lane) -> usize {
+    fn taken(&self, lane: Lane) -> &Taken {
         match lane {
-            Lane::Reply => self.replies_count,
-            Lane::Ordinary => self.ordinary_count,
+            Lane::Reply => &self.replies_taken,
+            Lane::Ordinary => &self.ordinary_taken,
         }
     }
 
-    fn count_mut(&mut self, lane: Lane) -> &mut usize {
+    fn taken_mut(&mut self, lane: Lane) -> &mut Taken {
         match lane {
-            Lane::Reply => &mut self.replies_count,
-            Lane::Ordinary => &mut self.ordinary_count,
+            Lane::Reply => &mut self.replies_taken,
+            Lane::Ordinary => &mut self.ordinary_taken,
         }
     }
 }
 
-impl Batch {
-    fn push(&mut self, (message, waiting): Entry) {
-        self.messages.push(message);
-        self.waiting.push(waiting);
+impl Held {
+    fn pop(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.0.memory_bytes();
+        Some(entry)
     }
 }
 

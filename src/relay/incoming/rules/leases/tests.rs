@@ -1,4 +1,5 @@
 use super::*;
+use crate::memory::Budget;
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -17,7 +18,7 @@ impl Stage {
     }
 
     fn with(limits: LeaseLimits, followers: usize) -> Self {
-        let mut leases = Leases::new(limits);
+        let mut leases = Leases::new(limits, Share::new(&Budget::default(), usize::MAX));
         let followers = (0..followers).map(|_| leases.connect(Vec::new(), None, 0)).collect();
         Self { leases, now: Instant::now(), followers }
     }
@@ -63,12 +64,8 @@ fn message(id: &str, sender: &str) -> Message {
 #[test]
 fn the_messages_of_a_name_are_discarded_wherever_they_are() {
     let start = Instant::now();
-    let mut leases = Leases::new(LeaseLimits {
-        messages_max: 10,
-        lease: Duration::from_secs(30),
-        deliveries_max: 3,
-        unacknowledged_max: 2,
-    });
+    let limits = LeaseLimits { messages_max: 10, lease: LEASE, deliveries_max: 3, unacknowledged_max: 2 };
+    let mut leases = Leases::new(limits, Share::new(&Budget::default(), usize::MAX));
     let message = |id: &str, name: &str| Message::new(MessageId::parse(id).unwrap(), MessageName::parse(name).unwrap());
     let first = leases.connect(Vec::new(), None, "first");
     for id in ["1", "2", "3"] {
@@ -303,4 +300,19 @@ fn the_queue_is_bounded() {
     assert!(stage.leases.offer(message("b", "web"), stage.now).is_none());
     assert!(stage.acknowledge("a"));
     stage.offer(["b"]);
+}
+
+#[test]
+fn the_queue_is_bounded_in_bytes_until_messages_are_acknowledged_or_given_up() {
+    let budget = Budget::new(usize::MAX);
+    let bytes = message("1", "web").memory_bytes();
+    let mut leases = Leases::new(LIMITS, Share::new(&budget, 2 * bytes));
+    let (now, follower) = (Instant::now(), leases.connect(Vec::new(), None, 0));
+    let offer = |leases: &mut Leases<Holder>, id: &str| leases.offer(message(id, "web"), now).is_some();
+    assert_eq!(["1", "2", "3"].map(|id| offer(&mut leases, id)), [true, true, false]);
+    leases.take(follower, now).unwrap();
+    assert!(!offer(&mut leases, "3"), "a message that is handed out counts still");
+    assert!(leases.acknowledge(&MessageId::parse("1").unwrap(), None, now).is_some());
+    assert!(offer(&mut leases, "3"));
+    assert_eq!((budget.used(), leases.take_unleased().len(), budget.used()), (2 * bytes, 2, 0));
 }

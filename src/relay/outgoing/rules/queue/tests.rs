@@ -32,8 +32,14 @@ fn reply(id: &str, to: &str) -> Message {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(usize::MAX, &Budget::default())
+    }
+
+    /// With a bound in bytes for each lane, as part of a budget.
+    fn with(bytes_max: usize, memory: &Budget) -> Self {
         let start = Instant::now();
-        let queue = Queue::new(8, Duration::from_secs(2));
+        let retry_wait_max = Duration::from_secs(2);
+        let queue = Queue::new(&QueueLimits { messages_max: 8, bytes_max, memory: memory.clone(), retry_wait_max });
         Self { queue, start, now: start, batch: Batch::default(), dropped: Vec::new() }
     }
 
@@ -138,6 +144,41 @@ fn messages_for_a_busy_receiver_leave_places_for_others() {
     assert_eq!(bench.accept(message("a-5"), None), Err(Rejected::ReceiverBusy { waiting: 4 }));
     bench.push(&["b-1", "b-2", "b-3", "b-4"]);
     assert_eq!(bench.accept(message("b-5"), None), Err(Rejected::Full));
+}
+
+#[test]
+fn each_lane_is_bounded_in_bytes_and_both_are_part_of_a_budget() {
+    let bytes = message("a-1").memory_bytes();
+    let budget = Budget::new(5 * bytes);
+    let mut bench = Bench::with(3 * bytes, &budget);
+    bench.push(&["a-1", "b-1", "a-2"]);
+    assert_eq!(bench.accept(message("c-1"), None), Err(Rejected::Bytes(Exceeded::Own)));
+    bench.accept(reply("r-1", "web"), None).unwrap();
+    assert_eq!(bench.accept(reply("r-2", "web"), None), Err(Rejected::Bytes(Exceeded::Budget)));
+    bench.publish(&["r-1", "a-1", "b-1", "a-2"], &[OK, OK, OK, OK]);
+    assert_eq!(budget.used(), 0);
+    bench.push(&["a-3"]);
+    drop(bench);
+    assert_eq!(budget.used(), 0, "what is left is given back");
+}
+
+#[test]
+fn messages_for_a_busy_receiver_leave_bytes_for_others() {
+    let bytes = message("a-1").memory_bytes();
+    let mut bench = Bench::with(4 * bytes, &Budget::default());
+    bench.push(&["a-1"]).publish(&["a-1"], &[BUSY]).push(&["a-2"]).publish(&[], &[]);
+    assert_eq!(bench.accept(message("a-3"), None), Err(Rejected::ReceiverBusy { waiting: 2 }));
+    bench.push(&["b-1", "b-2"]).after(100).publish(&["a-1", "b-1", "b-2"], &[OK, OK, OK]).publish(&["a-2"], &[OK]);
+    bench.push(&["a-3", "a-4", "a-5", "a-6"]);
+}
+
+#[test]
+fn a_wait_beyond_any_sense_is_cut_to_the_longest_of_our_own() {
+    for asked in [Duration::from_secs(u32::MAX.into()), Duration::MAX] {
+        let mut bench = Bench::new();
+        bench.push(&["a-1"]).publish(&["a-1"], &[Verdict::Busy { retry_after: asked }]).check_due(2_000);
+        bench.after(2_000).publish(&["a-1"], &[OK]);
+    }
 }
 
 #[test]
