@@ -114,7 +114,7 @@ async fn an_incomplete_or_slow_body_is_answered_408() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_over_the_limit_wait_and_are_served_later() {
+async fn connections_over_the_limit_are_refused_and_operators_are_not() {
     let sidecar = sidecar(&[("EXORELAY__HTTP__CONNECTIONS_MAX", "4")]).await;
     let before = sidecar.open_files();
     let ask = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -125,19 +125,29 @@ async fn connections_over_the_limit_wait_and_are_served_later() {
         assert!(within("an answer", connection.answer()).await.is_some());
         served.push(connection);
     }
-    let mut waiting = Vec::new();
-    for _ in 0..4 {
-        let mut connection = Raw::connect(sidecar.address("api")).await;
-        connection.send(ask).await;
-        waiting.push(tokio::spawn(async move { connection.answer().await }));
+    for path in ["/health", "/ready", "/metrics"] {
+        let answer = get(&format!("{}{path}", sidecar.url("api"))).await;
+        assert_eq!(answer.status, 200, "{path} {answer:?}");
     }
-    // The other listener has a limit of its own; by now the waiting connections had time to be accepted.
+    // Silent ones do not take the share of operators.
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(Raw::connect(sidecar.address("api")).await);
+    }
+    let mut refused = Raw::connect(sidecar.address("api")).await;
+    refused.send("GET /messages HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let answer = problem(within("503", refused.answer()).await, "503", "unavailable");
+    assert!(answer.contains("retry-after: 1") && answer.contains("http.connections_max"), "{answer}");
+    assert_eq!(within("the end", refused.rest()).await, "");
+    assert_eq!(get(&format!("{}/health", sidecar.url("api"))).await.status, 200);
+    // The other listener has a limit of its own.
     assert_eq!(get(&format!("{}/status", sidecar.url("listen"))).await.status, 200);
-    assert!(waiting.iter().all(|answer| !answer.is_finished()));
-    drop(served);
-    for answer in waiting {
-        assert!(within("an answer after the wait", answer).await.unwrap().is_some());
-    }
+    drop((served, silent));
+    eventually("a place for other requests", || async {
+        let sent = post(&format!("{}/send/hello", sidecar.url("api")), &json!(1)).await;
+        (sent.status == 202).then_some(())
+    })
+    .await;
     wait_for_open_files(&sidecar, before).await;
 }
 

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)] // All of this is test code, but clippy recognizes only functions marked as tests.
 
 mod attacks;
+#[allow(unreachable_pub)] // The feature tests use it from a nested module.
+#[path = "../world/authority.rs"]
+mod authority;
 mod bounds;
 mod cancelling;
 mod command_line;
@@ -25,4 +28,5 @@ mod secure;
 mod sockets;
 mod stage;
 mod stopping;
+mod transport;
 mod trouble;

@@ -3,6 +3,7 @@
 mod access;
 mod broker;
 mod building;
+mod certificates;
 mod exocom;
 mod exocom_messages;
 mod failures;

@@ -1,5 +1,6 @@
 //! State of scenarios, one module per kind.
 
+pub mod authority;
 pub mod broker;
 pub mod eventually;
 pub mod exocom;

@@ -36,7 +36,11 @@ impl Process {
     pub async fn exorelay(line: &[String], environment: BTreeMap<String, String>) -> Self {
         let systems: &[(&str, &str)] = match line.first().map(String::as_str) {
             // Over a WebSocket nothing listens for the broker.
-            Some("run") if line.iter().any(|argument| argument.starts_with("ws://")) => &[("api", "--api")],
+            Some("run")
+                if line.iter().any(|argument| argument.starts_with("ws://") || argument.starts_with("wss://")) =>
+            {
+                &[("api", "--api")]
+            }
             Some("run") if line.iter().any(|argument| argument == "--edge") => {
                 &[("listen", "--listen"), ("api", "--api"), ("edge", "--edge")]
             }

@@ -7,6 +7,7 @@ use std::process::Output;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use super::authority::Authority;
 use super::http::{Answer, Follower};
 use super::mock::Mock;
 use super::original::Exocom;
@@ -38,6 +39,8 @@ pub struct World {
     pub mock: Mock,
     /// Files of this scenario.
     pub folder: Option<TempDir>,
+    /// The authority of the certificates of this scenario.
+    pub authority: Option<Authority>,
     /// Output of the last command that ended.
     pub finished: Option<Output>,
 }
@@ -118,9 +121,10 @@ impl World {
             let broker = self.address("broker").await;
             line = line.replace("{broker}", &format!("http://{broker}"));
         }
-        if line.contains("{broker.address}") {
+        if line.contains("{broker.address}") || line.contains("{broker.wss}") {
             let broker = self.address("broker").await;
             line = line.replace("{broker.address}", &broker);
+            line = line.replace("{broker.wss}", &broker.replace("https://", "wss://"));
         }
         line
     }

@@ -41,11 +41,11 @@ impl Guards {
         Ok(listening.authorized(self.control.of_listener("broker", metrics)))
     }
 
-    /// Checks that a listener is on loopback, or guarded, or that everyone may use it, which is logged.
+    /// Checks that a listener is on loopback, or guarded, or for clients with certificates only, or that everyone may use it, which is logged.
     /// Errors: [`Error::Unguarded`].
     pub(super) fn check(&self, listening: &Listening, listener: &'static str, is_guarded: bool) -> Result<(), Error> {
         let address = listening.address();
-        if is_guarded || address.ip().to_canonical().is_loopback() {
+        if is_guarded || listening.requires_certificates() || address.ip().to_canonical().is_loopback() {
             return Ok(());
         }
         if !self.insecure {
@@ -74,6 +74,6 @@ fn setting(listener: &str) -> &'static str {
     match listener {
         "listen" => "listen.token_file, which the broker gets from the sidecar and presents",
         "broker" => "broker.tokens",
-        _ => "[[access.rules]] or [[access.tokens]]",
+        _ => "[[access.rules]] or [[access.tokens]], or tls.client_required with its files",
     }
 }

@@ -5,7 +5,6 @@ mod operations;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use super::config::LogFormat;
 use super::system::System;
 use super::{Error, ready};
 use crate::http::access::RefusalMetrics;
-use crate::http::{Access, Limits, ListenerMetrics, Listening, Serving, Workers};
+use crate::http::{Access, Limits, ListenAddress, ListenerMetrics, Listening, ServerTls, Serving, Workers};
 use crate::metrics::process_registry;
 use dispatch::Dispatch;
 
@@ -34,6 +33,8 @@ pub(super) struct Listener<'a> {
     pub(super) access: Arc<Access>,
     /// Access control by callers.
     pub(super) guards: &'a Guards,
+    /// The certificate, if it serves over TLS.
+    pub(super) tls: Option<&'a ServerTls>,
 }
 
 /// A list of systems on one listener, with one `/health`, `/ready` and `/metrics`.
@@ -55,7 +56,7 @@ impl Edge {
         limits: &Limits,
     ) -> Result<Self, Error> {
         let workers = Workers::start(threads).map_err(Error::Threads)?;
-        let listening = Listening::bind(listener.flag, listener.address).await?;
+        let listening = Listening::bind(listener.flag, listener.address).await?.secured(listener.tls);
         let mut registry = process_registry();
         let listening = listening.counted(&ListenerMetrics::register(&mut registry), listener.name);
         let refusals = RefusalMetrics::register(&mut registry);
@@ -64,12 +65,12 @@ impl Edge {
         let dispatch = Dispatch::new(&systems, registry, limits)?;
         let operations = dispatch.operations();
         let serving = listening.guarded(listener.access).serve_with(workers, dispatch, limits);
-        ready::announce(listener.format, listener.name, serving.address());
+        ready::announce(listener.format, listener.name, serving.place());
         Ok(Self { systems, serving, operations })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
-        self.serving.address()
+    pub(super) fn place(&self) -> &ListenAddress {
+        self.serving.place()
     }
 
     /// Returns the routes for operators, such as `/ready`. They hold the systems: drop them before the edge is closed.

@@ -27,6 +27,9 @@ pub enum Error {
     /// A credential of the configuration cannot be used.
     #[error(transparent)]
     Access(#[from] http::AccessError),
+    /// A certificate or a key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] http::TlsError),
     /// The system refuses a worker thread or its I/O driver.
     #[error("cannot start")]
     Threads(#[source] std::io::Error),
@@ -177,6 +180,7 @@ impl Error {
             | Self::Landscape { .. }
             | Self::LandscapeKind { .. }
             | Self::LandscapeVariable { .. }
+            | Self::Tls(_)
             | Self::SystemPath { .. }
             | Self::Unguarded { .. }
             | Self::Access(_)

@@ -28,6 +28,7 @@ mod start;
 mod streams;
 mod system;
 pub mod telemetry;
+mod tls;
 
 pub use builder::Builder;
 pub(crate) use child::{ProcessGroup, reachable};
@@ -37,3 +38,4 @@ pub use error::Error;
 pub use service::Service;
 pub use start::{EmbeddedBroker, broker, dev, run, streams};
 pub use system::{Routes, System};
+pub(crate) use tls::check_certificates;

@@ -25,8 +25,8 @@ use super::drain_request::DrainRequest;
 use super::{Error, ready};
 use crate::http::access::{RefusalMetrics, Verb, is_forwarded, needing};
 use crate::http::{
-    Access, Introduction, Kind, Landing, Limits, Listening, Peer, Problem, Serving, health, method_not_allowed,
-    momentary, typed,
+    Access, Introduction, Kind, Landing, Limits, Listening, Peer, Problem, ServerTls, Serving, health,
+    method_not_allowed, momentary, typed,
 };
 
 /// Maximum length of the answer of a part. Parts are in this process, and have bounded answers.
@@ -54,7 +54,7 @@ struct Operations {
 
 /// Opens the listener at the configured address, unless that is empty. Errors: [`Error::Listen`].
 pub(super) async fn open(
-    config: &Ops,
+    (config, tls): (&Ops, Option<&ServerTls>),
     format: LogFormat,
     parts: Vec<Part>,
     requests: DrainRequest,
@@ -63,11 +63,11 @@ pub(super) async fn open(
     if config.address.is_empty() {
         return Ok(None);
     }
-    let listening = Listening::bind("--ops HOST:PORT", &config.address).await?;
+    let listening = Listening::bind("--ops HOST:PORT", &config.address).await?.secured(tls);
     let listening = listening.guarded(Access::of("ops.cors_origins", &config.cors_origins, limits));
     let listening = guards.guard(listening, "ops", RefusalMetrics::unregistered())?;
     let serving = listening.serve(router(parts, requests), limits);
-    ready::announce(format, "ops", serving.address());
+    ready::announce(format, "ops", serving.place());
     Ok(Some(serving))
 }
 

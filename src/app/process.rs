@@ -12,6 +12,7 @@ use super::drain_request::DrainRequest;
 use super::edge::Edge;
 use super::notify::{State, notify};
 use super::signals::Signals;
+use super::tls::Certificates;
 use crate::broker::Broker;
 use crate::http::Serving;
 use crate::message::MessageName;
@@ -71,6 +72,8 @@ pub(super) struct Process {
     pub(super) operations: Option<Serving>,
     /// Messages to the first relay that may stay unread: they only show what the process can do.
     pub(super) unread: Option<MessageName>,
+    /// The certificates of the listeners, which are followed for as long as the process lives.
+    pub(super) _certificates: Certificates,
     /// Requests to drain from outside of the process.
     pub(super) requests: DrainRequest,
     /// Number of relays that have drained, and what they left.

@@ -1,6 +1,5 @@
 //! A sidecar: a relay with its two listeners and its webhook.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,11 +8,12 @@ use tokio::sync::watch;
 use super::access::{self, Guards};
 use super::child::{Prepared, Supervised};
 use super::service::{Gate, behind};
+use super::tls::{Certificates, Wanted};
 use super::{Config, Error, ready};
 use crate::api::{self, Operations};
 use crate::broker::Broker;
 use crate::http::access::RefusalMetrics;
-use crate::http::{ListenerMetrics, Listening};
+use crate::http::{ListenAddress, ListenerMetrics, Listening, socket_path};
 use crate::metrics::{Exposition, process_registry};
 use crate::relay::{Fallback, Relay};
 use crate::webhook::{self, Webhook};
@@ -21,7 +21,7 @@ use crate::webhook::{self, Webhook};
 /// A running sidecar. Closing its relay also closes its listeners.
 pub(super) struct Sidecar {
     pub(super) relay: Relay,
-    pub(super) api: SocketAddr,
+    pub(super) api: ListenAddress,
     gate: watch::Sender<Gate>,
     /// The routes of the api, for the listener for operators.
     pub(super) routes: Router,
@@ -33,7 +33,7 @@ impl Sidecar {
     /// for the service of [`Sidecar::supervise`].
     pub(super) async fn start(
         config: &Config,
-        guards: &Guards,
+        (guards, certificates): (&Guards, &Certificates),
         broker: Option<&Broker>,
         gate: Gate,
     ) -> Result<Self, Error> {
@@ -41,8 +41,8 @@ impl Sidecar {
             true => None,
             false => Some(Listening::bind("--listen HOST:PORT", &config.listen.address).await?),
         };
-        let api = Listening::bind("--api HOST:PORT", &config.api.address).await?;
-        let (listen_address, api_address) = (listen.as_ref().map(Listening::address), api.address());
+        let api = bind_api(&config.api, certificates).await?;
+        let (listen_address, api_address) = (listen.as_ref().map(Listening::address), api.place().clone());
         let mut registry = process_registry();
         let listeners = ListenerMetrics::register(&mut registry);
         let (listen, api) = (listen.map(|listen| listen.counted(&listeners, "listen")), api.counted(&listeners, "api"));
@@ -88,7 +88,7 @@ impl Sidecar {
         if let Some(address) = listen_address {
             ready::announce(config.log.format, "listen", address);
         }
-        ready::announce(config.log.format, "api", api_address);
+        ready::announce(config.log.format, "api", &api_address);
         Ok(Self { relay, api: api_address, routes, gate })
     }
 
@@ -101,6 +101,16 @@ impl Sidecar {
         };
         Supervised::start(service, accepts).map_err(Error::Signals)
     }
+}
+
+/// Binds the address of the api: a port, or a Unix socket.
+async fn bind_api(config: &api::Config, certificates: &Certificates) -> Result<Listening, Error> {
+    let tls = certificates.of("api", Wanted(config.tls))?;
+    let listening = match socket_path(&config.address) {
+        Some(path) => Listening::bind_unix("--api unix:PATH", path, config.socket_mode()).await?,
+        None => Listening::bind("--api HOST:PORT", &config.address).await?,
+    };
+    Ok(listening.secured(tls))
 }
 
 /// Returns a fallback that calls `inner` once the gate is open.

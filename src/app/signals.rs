@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Error, open_files};
+use super::{Config, Error, open_files};
 
 /// Time for a start to finish after a signal to stop, so that what it has begun can be ended in order: a registration, for one.
 const STARTED_GRACE: Duration = Duration::from_secs(1);
@@ -20,6 +20,13 @@ pub(super) enum Hangup {
     Ignored,
     /// Another listener for the signal reloads what it can.
     Reloads,
+}
+
+impl Hangup {
+    /// Returns the effect where only certificates can be reloaded.
+    pub(super) fn of(config: &Config) -> Self {
+        if config.tls.has_certificate() { Self::Reloads } else { Self::Ignored }
+    }
 }
 
 /// The signals that a process listens for.

@@ -19,10 +19,11 @@ use super::sidecar::Sidecar;
 use super::signals::{Hangup, Signals};
 use super::streams::StreamsSystem;
 use super::system::System;
+use super::tls::{Certificates, Wanted};
 use super::{Config, Error, greeter, operations, ready};
 use crate::broker::{self, Broker};
 use crate::http::access::RefusalMetrics;
-use crate::http::{ListenerMetrics, Listening, Serving};
+use crate::http::{ListenAddress, ListenerMetrics, Listening, Serving, socket_path};
 use crate::message::MessageName;
 use crate::metrics::process_registry;
 use crate::streams;
@@ -42,7 +43,8 @@ pub enum EmbeddedBroker {
 /// Runs broker, sidecar, edge and greeter until SIGTERM or Ctrl-C. The edge uses `threads` dedicated threads. Errors: those of
 /// the start, and [`Error::Unfinished`]. Not cancel-safe: a dropped call does not drain.
 pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error> {
-    let mut signals = Signals::listen(Hangup::Ignored)?;
+    let mut signals = Signals::listen(Hangup::of(&config))?;
+    let certificates = Certificates::read(&config)?;
     config.share_memory();
     if config.relay.role.is_none() {
         config.relay.role = crate::message::Role::parse("dev").ok();
@@ -57,21 +59,31 @@ pub async fn dev(mut config: Config, threads: NonZeroUsize) -> Result<(), Error>
     config.broker.settle_ms = 0;
     let guards = Guards::read(&config)?;
     let opened = signals.unless_stopped(async {
-        let (broker, serving, routes) = open_broker((&config, &guards), "--broker HOST:PORT", |_| Ok(())).await?;
-        let sidecar = Sidecar::start(&config, &guards, Some(&broker), Gate::Open).await?;
+        let all = (&config, &guards, &certificates);
+        let (broker, serving, routes) = open_broker(all, "--broker HOST:PORT", |_| Ok(())).await?;
+        let sidecar = Sidecar::start(&config, (&guards, &certificates), Some(&broker), Gate::Open).await?;
         let greeter = greeter::start(&broker).await?;
-        let edge = open_edge((&config, &guards), threads).await?;
+        let edge = open_edge(all, threads).await?;
         let parts = vec![
             Part { name: "broker", routes },
             Part { name: "api", routes: sidecar.routes.clone() },
             Part { name: "edge", routes: edge.operations() },
         ];
-        let (operations, requests) = open_operations((&config, &guards), parts).await?;
+        let (operations, requests) = open_operations(all, parts).await?;
         print_tour(&sidecar, &edge);
         let broker = BrokerPart { broker, serving: Some(serving), closes_port_first: false };
         let relays = vec![sidecar.relay, greeter];
         let (edge, broker) = (Some(edge), Some(broker));
-        Ok::<_, Error>(Process { edge, relays, broker, unread, operations, requests, ..Process::default() })
+        Ok::<_, Error>(Process {
+            edge,
+            relays,
+            broker,
+            unread,
+            operations,
+            requests,
+            _certificates: certificates,
+            ..Process::default()
+        })
     });
     match opened.await {
         Some(process) => process?.run(signals, config.drain.grace()).await,
@@ -89,7 +101,8 @@ pub async fn run(
     service: Option<ServiceCommand>,
 ) -> Result<(), Error> {
     // A service gets the signal, and may reload.
-    let mut signals = Signals::listen(if service.is_some() { Hangup::Reloads } else { Hangup::Ignored })?;
+    let hangup = if service.is_some() { Hangup::Reloads } else { Hangup::of(&config) };
+    let mut signals = Signals::listen(hangup)?;
     let grace = config.drain.grace();
     match signals.unless_stopped(open_sidecar(config, embedded, threads, service)).await {
         Some(process) => process?.run(signals, grace).await,
@@ -110,7 +123,8 @@ async fn open_sidecar(
         None => None,
     };
     let config = &config;
-    let guards = Guards::read(config)?;
+    let (guards, certificates) = (Guards::read(config)?, Certificates::read(config)?);
+    let all = (config, &guards, &certificates);
     let broker = match (config.bus.url.as_str(), embedded) {
         ("embedded", EmbeddedBroker::Private) => {
             // No other process can register with it or follow its traffic.
@@ -118,7 +132,7 @@ async fn open_sidecar(
             Some(BrokerPart { broker: Broker::start(config), serving: None, closes_port_first: false })
         }
         ("embedded", EmbeddedBroker::Listening) => {
-            let (broker, serving, _) = open_broker((config, &guards), "--broker HOST:PORT", |_| Ok(())).await?;
+            let (broker, serving, _) = open_broker(all, "--broker HOST:PORT", |_| Ok(())).await?;
             Some(BrokerPart { broker, serving: Some(serving), closes_port_first: false })
         }
         _ => None,
@@ -126,14 +140,15 @@ async fn open_sidecar(
     // A service that receives nothing need not listen.
     let is_awaited = service.is_some() && !config.relay.receives.is_empty();
     let gate = if is_awaited { Gate::Closed } else { Gate::Open };
-    let sidecar = Sidecar::start(config, &guards, broker.as_ref().map(|part| &part.broker), gate).await?;
+    let embedded = broker.as_ref().map(|part| &part.broker);
+    let sidecar = Sidecar::start(config, (&guards, &certificates), embedded, gate).await?;
     let edge = match config.edge.address.is_empty() {
         true => None,
-        false => Some(open_edge((config, &guards), threads).await?),
+        false => Some(open_edge(all, threads).await?),
     };
     let mut parts = vec![Part { name: "api", routes: sidecar.routes.clone() }];
     parts.extend(edge.as_ref().map(|edge| Part { name: "edge", routes: edge.operations() }));
-    let (operations, requests) = open_operations((config, &guards), parts).await?;
+    let (operations, requests) = open_operations(all, parts).await?;
     let service = match service {
         Some(service) => {
             // One of the listeners above may have its port.
@@ -143,7 +158,17 @@ async fn open_sidecar(
         }
         None => None,
     };
-    Ok(Process { edge, relays: vec![sidecar.relay], service, broker, operations, requests, ..Process::default() })
+    let relays = vec![sidecar.relay];
+    Ok(Process {
+        edge,
+        relays,
+        service,
+        broker,
+        operations,
+        requests,
+        _certificates: certificates,
+        ..Process::default()
+    })
 }
 
 /// Runs the broker until SIGTERM or Ctrl-C. `landscape` is a path for [`landscape::read`](super::landscape::read); SIGHUP
@@ -151,14 +176,18 @@ async fn open_sidecar(
 pub async fn broker(mut config: Config, landscape: Option<PathBuf>) -> Result<(), Error> {
     config.share_memory();
     let signals = Signals::listen(Hangup::Reloads)?;
+    let certificates = Certificates::read(&config)?;
     let reloader = Reloader::start(landscape)?;
     let guards = Guards::read(&config)?;
     let (broker, serving, routes) =
-        open_broker((&config, &guards), "--listen HOST:PORT", |broker| reloader.configure(broker)).await?;
+        open_broker((&config, &guards, &certificates), "--listen HOST:PORT", |broker| reloader.configure(broker))
+            .await?;
     let following = reloader.follow(broker.clone());
-    let (operations, requests) = open_operations((&config, &guards), vec![Part { name: "broker", routes }]).await?;
+    let parts = vec![Part { name: "broker", routes }];
+    let (operations, requests) = open_operations((&config, &guards, &certificates), parts).await?;
     let broker = BrokerPart { broker, serving: Some(serving), closes_port_first: false };
-    let process = Process { broker: Some(broker), operations, requests, ..Process::default() };
+    let process =
+        Process { broker: Some(broker), operations, requests, _certificates: certificates, ..Process::default() };
     tokio::select! {
         never = following => match never {},
         ended = process.run(signals, config.drain.grace()) => ended,
@@ -168,19 +197,20 @@ pub async fn broker(mut config: Config, landscape: Option<PathBuf>) -> Result<()
 /// Runs Durable Streams alone, on `threads` dedicated threads, until SIGTERM or Ctrl-C. Errors: those of the start.
 /// Not cancel-safe: a dropped call does not drain.
 pub async fn streams(config: Config, threads: NonZeroUsize) -> Result<(), Error> {
-    let mut signals = Signals::listen(Hangup::Ignored)?;
+    let mut signals = Signals::listen(Hangup::of(&config))?;
+    let certificates = Certificates::read(&config)?;
     let (address, format) = (&config.streams.address, config.log.format);
     let (access, guards) = (streams::routes::access(&config.streams, &config.http), Guards::read(&config)?);
-    let (name, flag) = ("streams", "--listen HOST:PORT");
-    let listener = Listener { name, flag, address, format, access, guards: &guards };
+    let (name, flag, tls) = ("streams", "--listen HOST:PORT", certificates.of("streams", Wanted(config.streams.tls))?);
+    let listener = Listener { name, flag, address, format, access, guards: &guards, tls };
     let systems = async { Ok(vec![StreamsSystem::open(&config.streams).await?]) };
     let Some(edge) = signals.unless_stopped(Edge::open(listener, systems, threads, &config.http)).await else {
         return Ok(());
     };
     let edge = edge?;
     let parts = vec![Part { name: "streams", routes: edge.operations() }];
-    let (operations, requests) = open_operations((&config, &guards), parts).await?;
-    let process = Process { edge: Some(edge), operations, requests, ..Process::default() };
+    let (operations, requests) = open_operations((&config, &guards, &certificates), parts).await?;
+    let process = Process { edge: Some(edge), operations, requests, _certificates: certificates, ..Process::default() };
     process.run(signals, config.drain.grace()).await
 }
 
@@ -190,21 +220,23 @@ async fn systems(config: &Config) -> Result<Vec<Arc<dyn System>>, Error> {
 }
 
 /// Opens the edge at the configured address, else at its default.
-async fn open_edge((config, guards): (&Config, &Guards), threads: NonZeroUsize) -> Result<Edge, Error> {
+async fn open_edge((config, guards, certificates): All<'_>, threads: NonZeroUsize) -> Result<Edge, Error> {
     let configured = &config.edge.address;
     let address = if configured.is_empty() { EDGE_ADDRESS_DEFAULT } else { configured };
     let (format, access) = (config.log.format, streams::routes::access(&config.streams, &config.http));
-    let listener = Listener { name: "edge", flag: "--edge HOST:PORT", address, format, access, guards };
+    let (name, flag, tls) = ("edge", "--edge HOST:PORT", certificates.of("edge", Wanted(config.edge.tls))?);
+    let listener = Listener { name, flag, address, format, access, guards, tls };
     Edge::open(listener, systems(config), threads, &config.http).await
 }
 
 /// Opens the listener for operators, if one is configured, and returns it with the requests to drain that it takes.
 async fn open_operations(
-    (config, guards): (&Config, &Guards),
+    (config, guards, certificates): All<'_>,
     parts: Vec<Part>,
 ) -> Result<(Option<Serving>, DrainRequest), Error> {
     let requests = DrainRequest::default();
-    let (ops, format) = (&config.ops, config.log.format);
+    let ops = (&config.ops, certificates.of("ops", Wanted(config.ops.tls))?);
+    let format = config.log.format;
     let serving = operations::open(ops, format, parts, requests.clone(), (guards, &config.http)).await?;
     Ok((serving, requests))
 }
@@ -212,12 +244,13 @@ async fn open_operations(
 /// Binds the broker's listener, starts the broker, applies `configure`, then accepts connections. `flag` is the option
 /// that sets the address, for error messages.
 async fn open_broker(
-    (config, guards): (&Config, &Guards),
+    (config, guards, certificates): All<'_>,
     flag: &'static str,
     configure: impl FnOnce(&Broker) -> Result<(), Error>,
 ) -> Result<(Broker, Serving, Router), Error> {
     let mut registry = process_registry();
-    let listening = Listening::bind(flag, &config.broker.address).await?;
+    let tls = certificates.of("broker", Wanted(config.broker.tls))?;
+    let listening = Listening::bind(flag, &config.broker.address).await?.secured(tls);
     let listening = listening.counted(&ListenerMetrics::register(&mut registry), "broker");
     let refusals = RefusalMetrics::register(&mut registry);
     let listening = guards.guard_broker(listening, &config.broker, refusals)?;
@@ -226,7 +259,7 @@ async fn open_broker(
     let router = broker::routes::router_with(broker.clone(), &config.http, registry);
     let listening = listening.guarded(broker::routes::access(&config.broker, &config.http));
     let serving = listening.serve(router.clone(), &config.http);
-    ready::announce(config.log.format, "broker", serving.address());
+    ready::announce(config.log.format, "broker", serving.place());
     Ok((broker, serving, router))
 }
 
@@ -238,17 +271,30 @@ fn broker_config(config: &Config) -> broker::Config {
     broker
 }
 
+/// The settings of a process, and what its listeners need: access control and certificates.
+type All<'a> = (&'a Config, &'a Guards, &'a Certificates);
+
+/// Returns the base URL of a listener, with what curl needs besides to reach it.
+fn curl(place: &ListenAddress) -> String {
+    let place = place.to_string();
+    match socket_path(&place) {
+        Some(path) => format!("--unix-socket {} http://localhost", path.display()),
+        None if place.contains("://") => place,
+        None => format!("http://{place}"),
+    }
+}
+
 fn print_tour(sidecar: &Sidecar, edge: &Edge) {
-    let (api, edge) = (sidecar.api, edge.address());
+    let (api, edge) = (curl(&sidecar.api), curl(edge.place()));
     let printed = writeln!(
         io::stdout(),
         "\nThe service `greeter` replies to `hello` with `greeting`. Try it in another terminal:\n\n  \
-         request        curl -d '{{\"name\":\"world\"}}' http://{api}/request/hello\n  \
-         send           curl -d '{{\"name\":\"world\"}}' http://{api}/send/hello\n  \
-         follow         curl -N http://{api}/messages\n\n\
+         request        curl -d '{{\"name\":\"world\"}}' {api}/request/hello\n  \
+         send           curl -d '{{\"name\":\"world\"}}' {api}/send/hello\n  \
+         follow         curl -N {api}/messages\n\n\
          The edge serves Durable Streams to browsers and other clients:\n\n  \
-         write a stream curl -X PUT -H 'content-type: text/plain' -d 'hello stream' http://{edge}/v1/stream/notes\n  \
-         read a stream  curl http://{edge}/v1/stream/notes\n\nCtrl-C stops."
+         write a stream curl -X PUT -H 'content-type: text/plain' -d 'hello stream' {edge}/v1/stream/notes\n  \
+         read a stream  curl {edge}/v1/stream/notes\n\nCtrl-C stops."
     );
     if let Err(error) = printed {
         tracing::debug!(%error, "cannot print the tour");

@@ -16,6 +16,8 @@ use crate::message::Role;
 pub struct Config {
     /// Listen address.
     pub address: String,
+    /// Serve over TLS only.
+    pub tls: bool,
     /// Reproduce quirks of the HTTP-era original that are improved otherwise: see `features/broker/compat.feature`.
     pub compat: bool,
     /// Print one line per delivery on stdout.
@@ -126,6 +128,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             address: "127.0.0.1:3100".into(),
+            tls: false,
             compat: false,
             log_messages: false,
             log_payloads: false,

@@ -21,8 +21,8 @@ use super::traffic_routes;
 use super::wire::{AbsentRow, Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
 use crate::http::access::{Original, TrustedProxies, bearer_token};
 use crate::http::{
-    Access, Introduction, Kind, Landing, Limits, Path, Peer, Problem, Query, is_browser, json_body, message_name,
-    not_found, typed,
+    Access, Introduction, Kind, Landing, Limits, Path, Peer, Problem, Query, Scheme, is_browser, json_body,
+    message_name, not_found, typed,
 };
 use crate::message::{self, HeldNames, InstanceId, Message, MessageName, Role, TraceParent, Verdict};
 use crate::metrics::Exposition;
@@ -135,7 +135,7 @@ async fn replace_services(State(api): State<Api>, request: Request) -> Result<St
 async fn register(State(api): State<Api>, Path(role): Path<String>, request: Request) -> Result<Response, Problem> {
     let role = Role::parse(&role).map_err(Error::text("role"))?;
     let peer = request.extensions().get().map(|Peer(address)| address.ip());
-    let client = Original::of(request.headers(), peer, &api.proxies).client.or(peer);
+    let client = Original::of(request.headers(), (Scheme::Http, peer), &api.proxies).client.or(peer);
     let incoming = json_body(request, &api.registration_limits).await?;
     let Announcement { registration, host, port, delivery_token } = Announcement::from_json(role, &incoming.body)?;
     let host = host.or_else(|| client.map(|address| address.to_canonical().to_string()));

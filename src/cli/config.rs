@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::Error;
 use super::output::{Output, print_line};
+use crate::app::check_certificates;
 use crate::app::config::{self, Purpose, Sources};
 
 /// Show and check the configuration
@@ -57,7 +58,8 @@ impl ConfigCommand {
         match self {
             Self::Show(show) => show.run(),
             Self::Check(check) => {
-                Sources::of_process(check.file).resolve(Purpose::Check)?;
+                let config = Sources::of_process(check.file).resolve(Purpose::Check)?.config;
+                check_certificates(&config.tls).map_err(|error| Error::App(error.into()))?;
                 print_line("configuration ok")
             }
         }

@@ -9,11 +9,10 @@ use serde::Deserialize;
 
 use super::Error;
 use super::output::print_line;
-use super::server::{Server, base_url};
+use super::server::{Server, base_url, listener_url};
 use super::server_kind::ServerKind;
 use super::token::Token;
 use crate::app::config::{Purpose, Sources};
-use crate::app::reachable;
 
 /// Maximum wait for a process to drain; it has a shorter bound of its own, drain.grace_ms.
 const TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -64,5 +63,5 @@ impl Drain {
 pub(super) fn configured() -> Result<Option<String>, Error> {
     let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
     let address = Some(config.ops.address).filter(|address| !address.is_empty());
-    Ok(address.map(|address| format!("http://{}", reachable(&address))))
+    address.map(|address| listener_url(&address, config.ops.tls)).transpose()
 }

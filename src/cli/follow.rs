@@ -78,7 +78,7 @@ impl EventSource<'_> {
     /// not.
     async fn open(&self, client: &reqwest::Client) -> Result<reqwest::Response, Error> {
         let call = client
-            .get(format!("{}{}", self.server.url(), self.path))
+            .get(self.server.url_of(&self.path))
             .headers(self.server.proof())
             .header("accept", "text/event-stream");
         let response = call.send().await.map_err(|error| stream_error(self.server, &error))?;
@@ -122,6 +122,10 @@ impl EventSource<'_> {
 fn streaming_client(server: &Server) -> Result<reqwest::Client, Error> {
     // No proxy: the server is local or in the same network. No total timeout: following has no end.
     let builder = tls::client_builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).tcp_keepalive(KEEPALIVE);
+    let builder = match server.socket() {
+        Some(path) => builder.unix_socket(path),
+        None => builder,
+    };
     builder.build().map_err(|error| Error::Stream { url: server.url().to_owned(), cause: error.to_string() })
 }
 

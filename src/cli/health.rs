@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::output::print_line;
-use super::server::{Api, CALL_TIMEOUT, Server};
+use super::server::{Api, CALL_TIMEOUT, Server, listener_url};
 use super::server_kind::ServerKind;
 use super::{Error, drain};
 use crate::app::config::{Purpose, Sources};
@@ -119,13 +119,17 @@ impl Depth {
 /// Checks each server that accepts connections at its configured address; there has to be one.
 async fn check_any(depth: Depth) -> Result<(), Error> {
     let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
-    let addresses = [&config.api.address, &config.broker.address, &config.streams.address];
+    let listeners = [
+        (&config.api.address, config.api.tls),
+        (&config.broker.address, config.broker.tls),
+        (&config.streams.address, config.streams.tls),
+    ];
     let (mut found, mut closed) = (false, Vec::new());
-    for address in addresses.map(|address| reachable(address)) {
-        let server = Server::new(ServerKind::Sidecar, format!("http://{address}"), CALL_TIMEOUT);
+    for (address, tls) in listeners {
+        let server = Server::new(ServerKind::Sidecar, listener_url(address, tls)?, CALL_TIMEOUT);
         match check(&server, depth).await {
             Ok(()) => found = true,
-            Err(Error::NotRunning { .. }) => closed.push(address),
+            Err(Error::NotRunning { .. }) => closed.push(reachable(address)),
             Err(error) => return Err(error),
         }
     }

@@ -42,7 +42,7 @@ pub(super) struct Run {
     /// Format of the posted message [default: exocom]
     #[arg(long, value_name = "FORM", value_parser = ["exocom", "cloudevents"], help_heading = "Service")]
     format: Option<String>,
-    /// Address where the service calls its sidecar; port 0 takes a free port [default: 127.0.0.1:4001]
+    /// Address where the service calls its sidecar, or unix:PATH; port 0 takes a free port [default: 127.0.0.1:4001]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Service")]
     api: Option<String>,
     /// Address for browsers and other clients outside the bus [default: no edge]

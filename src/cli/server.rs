@@ -1,5 +1,6 @@
 //! A client for a sidecar's service-facing listener or a broker.
 
+use std::path::Path;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
@@ -13,7 +14,7 @@ use super::retry::{Attempts, CallOptions};
 use super::server_kind::{ServerKind, found_at};
 use crate::app::config::{Purpose, Sources};
 use crate::app::reachable;
-use crate::http::{Answer, Client, ClientError, ClientLimits, hide_credentials, join};
+use crate::http::{Answer, Client, ClientError, ClientLimits, TlsConfig, hide_credentials, join, socket_path, tls};
 
 /// Timeout for opening a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,13 +28,44 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Returns the base URL for an address given by the user, without a trailing slash: a URL, HOST:PORT, or a port of this host;
 /// `http` by default. Errors: [`Error::Url`].
 pub(super) fn base_url(kind: ServerKind, given: &str) -> Result<String, Error> {
+    if let Some(path) = socket_path(given) {
+        return match kind == ServerKind::Sidecar && !path.as_os_str().is_empty() {
+            true => Ok(given.to_owned()),
+            false => Err(Error::Url { kind, url: given.to_owned() }),
+        };
+    }
     let url = completed(given);
     let url = if kind == ServerKind::Broker { over_http(&url).unwrap_or(url) } else { url };
     let parsed = url.parse::<Uri>().ok();
     match parsed.as_ref().and_then(Uri::scheme_str) {
-        Some("http" | "https") => Ok(url.trim_end_matches('/').to_owned()),
+        Some("http" | "https") => {
+            trust_configured(&url)?;
+            Ok(url.trim_end_matches('/').to_owned())
+        }
         _ => Err(Error::Url { kind, url: given.to_owned() }),
     }
+}
+
+/// Returns the base URL of one of our listeners, by its settings. Errors: those of [`trust_configured`].
+pub(super) fn listener_url(address: &str, tls: bool) -> Result<String, Error> {
+    if socket_path(address).is_some() {
+        return Ok(address.to_owned());
+    }
+    let url = format!("{}://{}", if tls { "https" } else { "http" }, reachable(address));
+    trust_configured(&url)?;
+    Ok(url)
+}
+
+/// Lets calls to an https URL trust the configured authorities, and show the configured certificate. Errors: the configuration
+/// is wrong, or its authorities cannot be used. A certificate that this user may not read is not shown.
+pub(super) fn trust_configured(url: &str) -> Result<(), Error> {
+    if !url.starts_with("https://") {
+        return Ok(());
+    }
+    let config = Sources::of_process(None).resolve(Purpose::Other)?.config.tls;
+    let authorities = TlsConfig { ca_file: config.ca_file.clone(), ..TlsConfig::default() };
+    let configured = tls::configure(&config).or_else(|_| tls::configure(&authorities));
+    configured.map_err(|error| Error::App(error.into()))
 }
 
 /// Adds to an address given by the user what it leaves out: the scheme, and the host of a port.
@@ -50,7 +82,7 @@ pub(super) fn completed(given: &str) -> String {
 #[derive(Debug, Default, Clone, Args)]
 #[command(next_help_heading = "Sidecar")]
 pub(super) struct Api {
-    /// The sidecar's service-facing address: a URL, HOST:PORT or a port [default: the configured api.address,
+    /// The sidecar's service-facing address: a URL, HOST:PORT, a port, or unix:PATH [default: the configured api.address,
     /// http://127.0.0.1:4001]
     #[arg(long, value_name = "URL")]
     api: Option<String>,
@@ -70,7 +102,7 @@ impl Api {
             return base_url(ServerKind::Sidecar, given);
         }
         let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
-        Ok(format!("http://{}", reachable(&config.api.address)))
+        listener_url(&config.api.address, config.api.tls)
     }
 
     /// Returns a client of the sidecar; `timeout` applies to each call.
@@ -106,8 +138,13 @@ impl BrokerAddress {
 /// Returns the base URL of the configured broker: `bus.url` if it is a URL, else `broker.address`.
 pub(super) fn configured_broker() -> Result<String, Error> {
     let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
-    let bus = over_http(&config.bus.url).map(|url| url.trim_end_matches('/').to_owned());
-    Ok(bus.unwrap_or_else(|| format!("http://{}", reachable(&config.broker.address))))
+    match over_http(&config.bus.url) {
+        Some(url) => {
+            trust_configured(&url)?;
+            Ok(url.trim_end_matches('/').to_owned())
+        }
+        None => listener_url(&config.broker.address, config.broker.tls),
+    }
 }
 
 /// Returns the broker's HTTP URL for a bus URL; `None` for an embedded bus.
@@ -124,7 +161,10 @@ fn over_http(bus: &str) -> Option<String> {
 /// A client of one sidecar or broker.
 pub(super) struct Server {
     kind: ServerKind,
+    /// As it was given; also `unix:PATH`.
     url: String,
+    /// The base of the URLs that are called.
+    base: String,
     client: Client,
     retry: CallOptions,
 }
@@ -138,7 +178,8 @@ impl Server {
     /// Returns a client that makes one attempt of each call; `timeout` applies to it.
     pub(super) fn new(kind: ServerKind, url: String, timeout: Duration) -> Self {
         let limits = ClientLimits { connect_timeout: CONNECT_TIMEOUT, timeout, answer_bytes_max: ANSWER_BYTES_MAX };
-        Self { kind, url, client: Client::new(limits), retry: CallOptions::default() }
+        let (client, base) = Client::of_server(&url, limits);
+        Self { kind, url, base, client, retry: CallOptions::default() }
     }
 
     pub(super) fn retrying(self, retry: CallOptions) -> Self {
@@ -147,6 +188,16 @@ impl Server {
 
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Returns the URL of a path.
+    pub(super) fn url_of(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Returns the path of the Unix socket that leads to it, if one does.
+    pub(super) fn socket(&self) -> Option<&Path> {
+        socket_path(&self.url)
     }
 
     /// Returns the base URL as it may be printed: without credentials.
@@ -189,7 +240,7 @@ impl Server {
         loop {
             let mut request = Request::new(Full::new(body.clone()));
             *request.method_mut() = method.clone();
-            *request.uri_mut() = join(&self.url, path)?;
+            *request.uri_mut() = join(&self.base, path)?;
             *request.headers_mut() = headers.clone();
             self.retry.token.add_to(request.headers_mut());
             let called = self.client.call(request).await.map_err(|error| match error {
@@ -249,7 +300,9 @@ pub(super) fn problem_detail(body: &[u8]) -> Option<String> {
 
 /// Returns true if the connection was refused. Only the text is left to tell by; the `io::ErrorKind` is lost.
 pub(super) fn is_refused(cause: &str) -> bool {
-    cause.to_ascii_lowercase().contains("refused")
+    let cause = cause.to_ascii_lowercase();
+    // A Unix socket that is not there.
+    cause.contains("refused") || cause.contains("no such file")
 }
 
 #[derive(Default, Deserialize)]
@@ -272,6 +325,16 @@ mod tests {
     fn an_address_without_a_scheme_means_http() {
         check("localhost:4001", Some("http://localhost:4001"));
         check("https://relay.example/base/", Some("https://relay.example/base"));
+    }
+
+    #[test]
+    fn a_unix_socket_leads_to_a_sidecar() {
+        check("unix:/run/exorelay.sock", Some("unix:/run/exorelay.sock"));
+        check("unix:", None);
+        assert!(base_url(ServerKind::Broker, "unix:/run/exorelay.sock").is_err());
+        let server = Server::new(ServerKind::Sidecar, "unix:/run/exorelay.sock".to_owned(), CALL_TIMEOUT);
+        assert_eq!(server.url_of("/send/hello"), "http://localhost/send/hello");
+        assert_eq!(server.shown(), "unix:/run/exorelay.sock");
     }
 
     #[test]

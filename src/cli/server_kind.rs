@@ -89,11 +89,12 @@ impl fmt::Display for ServerKind {
 
 /// Returns the kind of the server at this URL, if it is one of ours: asks its `GET /health`.
 pub(super) async fn found_at(url: &str) -> Option<ServerKind> {
-    let uri: Uri = url.parse().ok()?;
     let limits = ClientLimits { connect_timeout: TIMEOUT, timeout: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX };
     let mut request = Request::new(Full::new(Bytes::new()));
     *request.method_mut() = Method::GET;
+    let (client, base) = Client::of_server(url, limits);
+    let uri: Uri = base.parse().ok()?;
     *request.uri_mut() = format!("{}://{}/health", uri.scheme_str()?, uri.authority()?).parse().ok()?;
-    let answer = Client::new(limits).call(request).await.ok()?;
+    let answer = client.call(request).await.ok()?;
     ServerKind::of_system(answer.headers.get(SYSTEM_HEADER)?.as_bytes())
 }

@@ -32,12 +32,16 @@ pub struct Limits {
     pub header_timeout_ms: u64,
     /// Time for which a write may make no progress; then the connection is closed.
     pub write_timeout_ms: u64,
-    /// Maximum number of open connections per listener; further ones wait in the system's backlog.
+    /// Maximum number of open connections per listener. Requests of further ones are refused with 503, except those for
+    /// operators.
     pub connections_max: usize,
     /// Hosts that listeners on loopback addresses answer to besides `localhost` and loopback addresses, with their port or for all
     /// ports; `*` stands for all. If there are any, listeners on other addresses answer to these, to this machine's and to
     /// addresses only.
     pub hosts: Vec<String>,
+    /// Maximum number of open connections of one client per listener, of one network /64 with IPv6; further ones are refused.
+    /// Trusted proxies may have more.
+    pub connections_per_address_max: usize,
     /// Networks and addresses of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<String>,
 }
@@ -53,6 +57,7 @@ impl Default for Limits {
             write_timeout_ms: 30_000,
             connections_max: 16_384,
             hosts: Vec::new(),
+            connections_per_address_max: 1_024,
             trusted_proxies: PRIVATE_NETWORKS.map(str::to_owned).to_vec(),
         }
     }

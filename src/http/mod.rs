@@ -14,6 +14,7 @@ mod limits;
 mod problem;
 mod serve;
 pub(crate) mod sse;
+mod tls_files;
 pub(crate) mod websocket;
 
 pub use access::{Access, AccessConfig, AccessError, RuleConfig, TokenConfig};
@@ -34,6 +35,8 @@ pub use limits::Limits;
 pub(crate) use problem::method_not_allowed;
 pub use problem::{Kind, Problem, not_found};
 pub use serve::{
-    Answering, Answers, BindError, Caller, ConnectionPermit, Listening, Peer, Serving, WorkerHandle, Workers,
+    Answering, Answers, BindError, Caller, CertificateNames, ConnectionPermit, ListenAddress, Listening, Peer,
+    PeerIdentity, PeerProcess, Scheme, ServerTls, Serving, WorkerHandle, Workers,
 };
-pub(crate) use serve::{CloseControl, ListenerMetrics, Streak, live};
+pub(crate) use serve::{CloseControl, ListenerMetrics, Streak, live, socket_path};
+pub use tls_files::{TlsConfig, TlsError};

@@ -12,6 +12,8 @@ use crate::store::Durability;
 pub struct Config {
     /// Address of the listener. There is no authentication, so the default is a loopback address.
     pub address: String,
+    /// Serve over TLS only.
+    pub tls: bool,
     /// The store for streams and their content.
     pub store: StoreKind,
     /// The folder of the disk store.
@@ -115,6 +117,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             address: "127.0.0.1:4437".into(),
+            tls: false,
             store: StoreKind::Memory,
             data_dir: String::new(),
             durability: Durability::Sync,

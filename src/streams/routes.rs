@@ -29,7 +29,7 @@ use super::subscriptions;
 use super::wire::{AppendRequest, CreateRequest, RESERVED, RequestError, StreamPath};
 use crate::http::access::{Cors, Original, TrustedProxies, Verb, allow};
 use crate::http::{
-    Access, Answering, Answers, Caller, Kind, Limits, Peer, Problem, WorkerHandle, not_found, read_body,
+    Access, Answering, Answers, Caller, Kind, Limits, Peer, Problem, Scheme, WorkerHandle, not_found, read_body,
 };
 
 /// The path that covers every route of this module.
@@ -168,7 +168,8 @@ impl Handlers {
         check_create(&self.streams, &path, &create, Announced::by(&body))?;
         let body = read_body(&parts.headers, body, &self.limits).await?;
         let created = self.streams.create_from(worker, &path, &create, body).await?;
-        let called = Original::of(&parts.headers, peer, &self.proxies);
+        let scheme = parts.extensions.get().copied().unwrap_or(Scheme::Http);
+        let called = Original::of(&parts.headers, (scheme, peer), &self.proxies);
         let location = answers::absolute(&self.streams.config().public_url, &called, original.path());
         Ok(answers::created(&created, &location))
     }

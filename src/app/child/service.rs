@@ -2,12 +2,15 @@
 
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use axum::http::Uri;
 use tokio::process::Command;
 
 use super::address::{free_port, is_in_use, local_addresses, reachable};
+use crate::api;
 use crate::app::{Config, Error};
+use crate::http::socket_path;
 
 /// The command that starts a service.
 #[derive(Debug, Clone)]
@@ -39,6 +42,10 @@ pub(in crate::app) struct Prepared {
     pub(super) port: u16,
     /// `HOST:PORT` of the sidecar's service-facing listener.
     api: String,
+    /// The base URL of the api for the service.
+    sidecar: String,
+    /// The authorities that the service's own tools trust, if the api serves over TLS.
+    ca_file: Option<PathBuf>,
 }
 
 impl ServiceCommand {
@@ -48,7 +55,7 @@ impl ServiceCommand {
         if config.webhook.forward.is_empty() {
             config.webhook.forward = format!("http://{}:{}", local_host().await, free_port().ok_or(Error::NoPort)?);
         }
-        if let Some(host) = config.api.address.strip_suffix(":0") {
+        if let (Some(host), None) = (config.api.address.strip_suffix(":0"), socket_path(&config.api.address)) {
             config.api.address = format!("{host}:{}", free_port().ok_or(Error::NoPort)?);
         }
         config.webhook.is_supervised = true;
@@ -60,9 +67,20 @@ impl ServiceCommand {
             host: forward.host().unwrap_or("127.0.0.1").trim_matches(['[', ']']).to_owned(),
             port: forward.port_u16().unwrap_or(default_port),
             api: reachable(&config.api.address),
+            sidecar: sidecar_url(&config.api),
+            ca_file: config.api.tls.then(|| config.tls.ca_file.clone()),
         };
         prepared.check_place().await?;
         Ok(prepared)
+    }
+}
+
+/// Returns the base URL of the sidecar, or `unix:PATH`.
+fn sidecar_url(api: &api::Config) -> String {
+    match (socket_path(&api.address), api.tls) {
+        (Some(_), _) => api.address.clone(),
+        (None, true) => format!("https://{}", reachable(&api.address)),
+        (None, false) => format!("http://{}", reachable(&api.address)),
     }
 }
 
@@ -94,8 +112,11 @@ impl Prepared {
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.command.program);
         command.args(&self.command.arguments);
-        command.env("PORT", self.port.to_string()).env("SIDECAR", format!("http://{}", self.api));
+        command.env("PORT", self.port.to_string()).env("SIDECAR", &self.sidecar);
         command.env("EXORELAY__API__ADDRESS", &self.api);
+        if let Some(ca_file) = &self.ca_file {
+            command.env("EXORELAY__API__TLS", "true").env("EXORELAY__TLS__CA_FILE", ca_file);
+        }
         command
     }
 

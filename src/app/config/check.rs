@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 use super::check_access::check_access;
 use super::urls::is_url;
 use crate::http::access::network;
-use crate::http::has_credentials;
+use crate::http::{has_credentials, socket_path};
 use crate::message::Role;
 
 /// Maximum of every time: one year.
@@ -97,6 +97,11 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
         "log.level" => {
             (is_filter(text), "off, error, warn, info, debug, trace, or directives such as info,exorelay::bus=debug")
         }
+        "api.address" => (
+            is_address(text) || socket_path(text).is_some_and(|path| !path.as_os_str().is_empty()),
+            "HOST:PORT such as 127.0.0.1:4001 (port 0 takes a free one), or unix:PATH such as unix:/run/exorelay.sock",
+        ),
+        "api.socket_mode" => (is_mode(text), "three or four octal digits such as 0600 or 0660"),
         _ if key.ends_with(".address") => {
             (is_address(text), "HOST:PORT such as 127.0.0.1:4000 (port 0 takes a free one)")
         }
@@ -172,6 +177,10 @@ fn is_host(text: &str) -> bool {
 fn is_origin(text: &str) -> bool {
     let is_written = |(scheme, host): (&str, &str)| !scheme.is_empty() && is_host(host) && text == text.to_lowercase();
     ["null", "loopback"].contains(&text) || text.split_once("://").is_some_and(is_written)
+}
+
+fn is_mode(text: &str) -> bool {
+    (3..=4).contains(&text.len()) && u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o777)
 }
 
 fn is_address(text: &str) -> bool {
@@ -261,6 +270,17 @@ mod tests {
             &["", "4000", ":4000", "localhost", "localhost:", "localhost:65536", "localhost:http"],
         );
         check_all("edge.address", &["", "127.0.0.1:0"], &["4002", "localhost:http"]);
+    }
+
+    #[test]
+    fn only_the_api_may_be_a_unix_socket() {
+        check_all(
+            "api.address",
+            &["127.0.0.1:0", "unix:/run/exorelay.sock", "unix:api.sock"],
+            &["unix:", "/run/a.sock"],
+        );
+        check_all("broker.address", &[], &["unix:/run/exorelay.sock"]);
+        check_all("api.socket_mode", &["0600", "660", "0777"], &["", "6", "0888", "1777", "rw-------"]);
     }
 
     #[test]

@@ -93,6 +93,16 @@ pub enum Error {
         /// The layer that asks for the disk store.
         origin: Origin,
     },
+    /// A listener or a certificate needs a file of `[tls]` that is not set.
+    #[error("{missing} is not set, and {key} ({origin}) needs it: give the path of a PEM file under [tls]")]
+    TlsFileMissing {
+        /// The setting that needs it.
+        key: &'static str,
+        /// The layer that has it.
+        origin: Origin,
+        /// The setting of the file.
+        missing: &'static str,
+    },
     /// The broker would get two kinds of credentials in one header.
     #[error(
         "bus.url ({url}) has a user or a password, and bus.token is set ({token}): the broker gets one of them; remove the \

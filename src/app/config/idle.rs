@@ -6,6 +6,10 @@ use toml::Value;
 
 use super::merge::Leaf;
 use super::{Error, Origin, Purpose};
+use crate::http::socket_path;
+
+/// The settings that let a listener use TLS.
+pub(super) const TLS_SWITCHES: [&str; 5] = ["api.tls", "broker.tls", "edge.tls", "streams.tls", "ops.tls"];
 
 type Leaves = BTreeMap<String, Leaf>;
 
@@ -17,18 +21,18 @@ enum Part {
     Forwarding,
     Broker,
     Streams,
-    /// The listener for operators, which every server may have.
-    Operators,
+    /// The listeners of every server, that for operators included.
+    Listeners,
 }
 
 impl Part {
     fn is_used_for(self, purpose: Purpose) -> bool {
         match purpose {
             Purpose::Check | Purpose::Dev => true,
-            Purpose::Sidecar => matches!(self, Self::Sidecar | Self::Forwarding | Self::Operators),
-            Purpose::SidecarOfChild => matches!(self, Self::Sidecar | Self::Operators),
-            Purpose::Broker => matches!(self, Self::Broker | Self::Operators),
-            Purpose::Streams => matches!(self, Self::Streams | Self::Operators),
+            Purpose::Sidecar => matches!(self, Self::Sidecar | Self::Forwarding | Self::Listeners),
+            Purpose::SidecarOfChild => matches!(self, Self::Sidecar | Self::Listeners),
+            Purpose::Broker => matches!(self, Self::Broker | Self::Listeners),
+            Purpose::Streams => matches!(self, Self::Streams | Self::Listeners),
             Purpose::Other => false,
         }
     }
@@ -65,6 +69,10 @@ impl Values<'_> {
 
     fn origins(&self) -> &[Value] {
         self.get("streams.cors_origins").as_array().map_or(&[], Vec::as_slice)
+    }
+
+    fn api_is_socket(&self) -> bool {
+        socket_path(self.text("api.address")).is_some()
     }
 
     fn bus_is(&self, schemes: &[&str]) -> bool {
@@ -183,7 +191,7 @@ const RULES: &[Rule] = &[
         because: "it is less than webhook.breaker_open_ms, the time before the first probe",
     },
     Rule {
-        part: Part::Operators,
+        part: Part::Listeners,
         keys: &["ops.cors_origins"],
         applies: |values| values.text("ops.address").is_empty(),
         because: "there is no listener for operators; set one with --ops HOST:PORT or address = \"HOST:PORT\" under [ops]",
@@ -193,6 +201,36 @@ const RULES: &[Rule] = &[
         keys: &["broker.delivery_overlap_ms"],
         applies: |values| values.is_on("broker.compat"),
         because: "broker.compat is true, and the original did not wait for answers",
+    },
+    Rule {
+        part: Part::Sidecar,
+        keys: &["api.socket_mode"],
+        applies: |values| !values.api_is_socket(),
+        because: "api.address is not a Unix socket such as unix:/run/exorelay.sock",
+    },
+    Rule {
+        part: Part::Sidecar,
+        keys: &["api.tls"],
+        applies: |values| values.api_is_socket() && values.is_on("api.tls"),
+        because: "api.address is a Unix socket, which needs no TLS",
+    },
+    Rule {
+        part: Part::Listeners,
+        keys: &["tls.key_file"],
+        applies: |values| values.text("tls.cert_file").is_empty(),
+        because: "tls.cert_file, the certificate of that key, is not set",
+    },
+    Rule {
+        part: Part::Listeners,
+        keys: &["tls.client_required"],
+        applies: |values| values.text("tls.client_ca_file").is_empty() && values.is_on("tls.client_required"),
+        because: "tls.client_ca_file is not set, so no certificate of a client could be checked",
+    },
+    Rule {
+        part: Part::Listeners,
+        keys: &["tls.client_ca_file", "tls.client_required"],
+        applies: |values| !TLS_SWITCHES.iter().any(|key| values.is_on(key)),
+        because: "no listener uses TLS; set tls = true under [api], [broker], [edge], [streams] or [ops]",
     },
 ];
 
@@ -288,6 +326,17 @@ mod tests {
             (
                 "[broker]\ncompat = true\ndelivery_overlap_ms = 5",
                 "broker.delivery_overlap_ms (3) has no effect: broker.compat is true",
+            ),
+            ("[api]\nsocket_mode = \"0660\"", "api.socket_mode (2) has no effect: api.address is not a Unix socket"),
+            ("[api]\naddress = \"unix:/a\"\nsocket_mode = \"0660\"", ""),
+            ("[tls]\nkey_file = \"k\"", "tls.key_file (2) has no effect: tls.cert_file"),
+            ("[tls]\nclient_ca_file = \"c\"", "tls.client_ca_file (2) has no effect: no listener uses TLS"),
+            ("[api]\ntls = true", "tls.cert_file is not set, and api.tls (2) needs it"),
+            ("[tls]\ncert_file = \"c\"", "tls.key_file is not set, and tls.cert_file (2) needs it"),
+            ("[tls]\ncert_file = \"c\"\nkey_file = \"k\"\n[ops]\ntls = true", ""),
+            (
+                "[tls]\ncert_file = \"c\"\nkey_file = \"k\"\nclient_required = true\n[ops]\ntls = true",
+                "tls.client_required (4) has no effect: tls.client_ca_file is not set",
             ),
         ] {
             check(text, expected);

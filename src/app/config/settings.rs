@@ -35,6 +35,8 @@ pub struct Config {
     pub http: http::Limits,
     /// Memory of the process.
     pub memory: Memory,
+    /// Certificates.
+    pub tls: http::TlsConfig,
     /// The log.
     pub log: Log,
     /// The shutdown of the process.
@@ -47,6 +49,8 @@ pub struct Config {
 pub struct Edge {
     /// The listen address; empty for none.
     pub address: String,
+    /// Serve over TLS only.
+    pub tls: bool,
 }
 
 /// `[ops]` of the configuration.
@@ -57,6 +61,8 @@ pub struct Ops {
     pub address: String,
     /// Origins whose pages may call; `*` allows all.
     pub cors_origins: Vec<String>,
+    /// Serve over TLS only.
+    pub tls: bool,
 }
 
 /// `[memory]` of the configuration.

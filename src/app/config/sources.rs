@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::given::{Given, Value};
-use super::idle::idle;
+use super::idle::{TLS_SWITCHES, idle};
 use super::merge::{Leaf, Merge};
 use super::{Config, Error, Errors, Origin, Purpose, environment, file};
 use crate::http::has_credentials;
@@ -104,6 +104,10 @@ fn inconsistencies(merge: &Merge, purpose: Purpose) -> Vec<Error> {
         errors.push(Error::TwoCredentials { url: bus.origin.clone(), token: token.origin.clone() });
     }
     errors.extend(jwt_without_rules(merge));
+    // Tools need no certificate to know which listeners have one.
+    if purpose != Purpose::Other {
+        errors.extend(missing_tls_files(merge));
+    }
     errors.extend(idle(merge.leaves(), purpose));
     if !purpose.is_sidecar() {
         return errors;
@@ -131,6 +135,19 @@ fn jwt_without_rules(merge: &Merge) -> Option<Error> {
     let key = keys.into_iter().find(|key| merge.leaf(key).value.as_str() != Some(""))?;
     let origin = merge.leaf(key).origin.clone();
     is_empty(&merge.leaf("access.rules").value).then_some(Error::NoRules { key, origin })
+}
+
+/// Returns an error for each setting that needs a file of `[tls]` that is not set.
+fn missing_tls_files(merge: &Merge) -> Vec<Error> {
+    let is_set = |key: &'static str| merge.leaf(key).value.as_str() != Some("");
+    let is_on = |key: &&'static str| merge.leaf(key).value.as_bool() == Some(true);
+    let error =
+        |key: &'static str, missing| Error::TlsFileMissing { key, origin: merge.leaf(key).origin.clone(), missing };
+    match (is_set("tls.cert_file"), is_set("tls.key_file")) {
+        (true, true) => Vec::new(),
+        (true, false) => vec![error("tls.cert_file", "tls.key_file")],
+        (false, _) => TLS_SWITCHES.iter().filter(|key| is_on(key)).map(|key| error(key, "tls.cert_file")).collect(),
+    }
 }
 
 /// A valid configuration with the origin of each value.

@@ -129,7 +129,7 @@ fn an_unknown_key_without_a_similar_one_lists_the_known_keys() {
         &[
             "unknown key listen.receives (FILE:2): did you mean relay.receives?",
             "unknown key listen.colour (FILE:3): [listen] has address, answer, cors_origins, token, token_file",
-            "unknown key garden (FILE:4): the sections are access, api, broker, bus, drain, edge, http, listen, log, memory, ops, relay, streams, webhook",
+            "unknown key garden (FILE:4): the sections are access, api, broker, bus, drain, edge, http, listen, log, memory, ops, relay, streams, tls, webhook",
         ],
     );
 }

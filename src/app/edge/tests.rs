@@ -82,7 +82,7 @@ async fn open(systems: Vec<Arc<dyn System>>) -> Result<Edge, Error> {
     let access = streams::routes::access(&streams::Config::default(), &limits);
     let guards = Guards::read(&Config::default()).unwrap();
     let (name, flag, address) = ("edge", "--edge HOST:PORT", "127.0.0.1:0");
-    let listener = Listener { name, flag, address, format: LogFormat::Json, access, guards: &guards };
+    let listener = Listener { name, flag, address, format: LogFormat::Json, access, guards: &guards, tls: None };
     Edge::open(listener, async { Ok(systems) }, NonZeroUsize::MIN, &limits).await
 }
 
@@ -95,7 +95,7 @@ async fn open_both(greeter: &Arc<Greeter>) -> Result<Edge, Error> {
 async fn call(edge: &Edge, method: Method, path: &str) -> (u16, String) {
     let time = Duration::from_secs(10);
     let client = Client::new(ClientLimits { connect_timeout: time, timeout: time, answer_bytes_max: 64 * 1024 });
-    let request = Request::builder().method(method).uri(format!("http://{}{path}", edge.address()));
+    let request = Request::builder().method(method).uri(format!("http://{}{path}", edge.place()));
     let answer = client.call(request.body(Full::new(Bytes::new())).unwrap()).await.unwrap();
     (answer.status.as_u16(), String::from_utf8(answer.body.to_vec()).unwrap())
 }

@@ -101,7 +101,8 @@ fn as_original(setup: &Setup, port: u16, error: BindError) -> Error {
             let cause = cause.split(" (os error").next().unwrap_or_default().to_lowercase();
             Error::Bind { address, cause }
         }
-        (error @ BindError::NotAnAddress { .. }, _) => crate::app::Error::from(error).into(),
+        // Those of Unix sockets, which the originals have not, do not occur.
+        (error, _) => crate::app::Error::from(error).into(),
     }
 }
 

@@ -12,12 +12,11 @@ use tokio::time::timeout;
 
 use super::name::{is_url, path_of, root_of};
 use crate::app::config::{Purpose, Sources};
-use crate::app::reachable;
 use crate::cli::Error;
 use crate::cli::duration::duration;
 use crate::cli::follow::innermost;
 use crate::cli::retry::{Attempts, Notice};
-use crate::cli::server::{CONNECT_TIMEOUT, completed, is_refused, problem_detail};
+use crate::cli::server::{CONNECT_TIMEOUT, completed, is_refused, listener_url, problem_detail, trust_configured};
 use crate::cli::token::Token;
 use crate::http::tls;
 use crate::streams::{StreamPath, header};
@@ -64,10 +63,11 @@ impl ServerOptions {
             Some(given) => completed(given),
             None => {
                 let config = Sources::of_process(None).resolve(Purpose::Other)?.config;
-                format!("http://{}/v1/stream", reachable(&config.streams.address))
+                format!("{}/v1/stream", listener_url(&config.streams.address, config.streams.tls)?)
             }
         };
         check_url(&root)?;
+        trust_configured(&root)?;
         let root = root.trim_end_matches('/').to_owned();
         let retry_for = self.retry_for.unwrap_or(RETRY_FOR);
         let reached = Arc::new(AtomicBool::new(self.retry_for.is_some()));

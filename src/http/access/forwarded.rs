@@ -8,6 +8,8 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
+use crate::http::Scheme;
+
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -46,13 +48,13 @@ pub(crate) struct Original {
 
 impl Original {
     /// Reads the headers of a request from `peer`; `None` if the server does not know its peers, and leaves it to its proxies
-    /// and layers which headers arrive.
-    pub(crate) fn of(headers: &HeaderMap, peer: Option<IpAddr>, proxies: &TrustedProxies) -> Self {
+    /// and layers which headers arrive. `scheme` is that of the listener; what a proxy says is nearer to the client.
+    pub(crate) fn of(headers: &HeaderMap, (scheme, peer): (Scheme, Option<IpAddr>), proxies: &TrustedProxies) -> Self {
         let is_trusted = peer.is_none_or(|peer| proxies.trust(peer));
         let hops = if is_trusted { Hops::of(headers) } else { Hops::default() };
         let hop = hops.outermost(proxies);
         let own = headers.get(HOST).and_then(|host| host.to_str().ok());
-        let is_secure = hop.proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+        let is_secure = hop.proto.map_or(scheme == Scheme::Https, |proto| proto.eq_ignore_ascii_case("https"));
         let named = hop.host.filter(|host| is_authority(host));
         let host = named.or(own).map(|host| with_port(host, hop.port, is_secure));
         Self { is_secure, host, client: hop.client.and_then(address) }
@@ -198,7 +200,7 @@ mod tests {
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let original = Original::of(&map, peer.parse().ok(), &proxies);
+        let original = Original::of(&map, (Scheme::Http, peer.parse().ok()), &proxies);
         let expected = client.map(|client| client.parse().unwrap());
         assert_eq!((original.url("/a").as_str(), original.client), (url, expected), "{headers:?}");
     }
@@ -206,6 +208,18 @@ mod tests {
     #[test]
     fn a_request_without_proxies_is_taken_as_it_is() {
         check(&[], "http://inside/a", None);
+    }
+
+    #[test]
+    fn a_listener_with_tls_is_reached_over_https_unless_a_proxy_says_otherwise() {
+        let proxies = TrustedProxies::new(&["10.0.0.0/8".into()]);
+        let url = |headers: &[(HeaderName, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            Original::of(&headers.collect(), (Scheme::Https, "10.0.0.1".parse().ok()), &proxies).url("/a")
+        };
+        assert_eq!(url(&[(HOST, "inside")]), "https://inside/a");
+        assert_eq!(url(&[(HOST, "inside"), (PROTO, "http"), (FORWARDED_HOST, "outside")]), "http://outside/a");
+        assert_eq!(url(&[(HOST, "inside"), (FORWARDED_HOST, "outside")]), "https://outside/a");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The client. Plain HTTP uses our own pool on hyper's connections, which costs less than half of reqwest's CPU for the two
 //! frequent calls (relay to bus, webhook to service). TLS goes through reqwest.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -70,6 +71,13 @@ impl Client {
     /// Creates a client with these limits. Opens no connection yet.
     pub fn new(limits: ClientLimits) -> Self {
         Self { plain: Pool::new(limits.connect_timeout), secure: Arc::new(OnceLock::new()), limits }
+    }
+
+    /// Creates a client of the server at `base`, a URL or `unix:PATH`. Returns it with the base of the URLs to call.
+    pub(crate) fn of_server(base: &str, limits: ClientLimits) -> (Self, String) {
+        let Some(path) = base.strip_prefix("unix:") else { return (Self::new(limits), base.to_owned()) };
+        let plain = Pool::to_socket(Path::new(path), limits.connect_timeout);
+        (Self { plain, secure: Arc::new(OnceLock::new()), limits }, "http://localhost".to_owned())
     }
 
     /// Makes the call and reads the whole answer, whatever its status. A user and a password in the URL are sent as Basic

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::error::{ClientError, innermost};
 use super::idle::{Fitness, IdleConnections};
@@ -42,6 +44,8 @@ pub(super) struct Pool(Arc<Inner>);
 struct Inner {
     idle: Mutex<Idle>,
     connect_timeout: Duration,
+    /// The path of the Unix socket that all connections go to, whatever server is called.
+    socket: Option<PathBuf>,
 }
 
 struct Idle {
@@ -52,8 +56,17 @@ struct Idle {
 
 impl Pool {
     pub(super) fn new(connect_timeout: Duration) -> Self {
+        Self::to(None, connect_timeout)
+    }
+
+    /// Creates a pool of connections to a Unix socket.
+    pub(super) fn to_socket(path: &Path, connect_timeout: Duration) -> Self {
+        Self::to(Some(path.to_owned()), connect_timeout)
+    }
+
+    fn to(socket: Option<PathBuf>, connect_timeout: Duration) -> Self {
         let idle = Mutex::new(Idle { connections: IdleConnections::new(), swept: false });
-        Self(Arc::new(Inner { idle, connect_timeout }))
+        Self(Arc::new(Inner { idle, connect_timeout, socket }))
     }
 
     /// Sends a request that has an origin-form target and a `Host`. Returns the connection and the head of the response.
@@ -123,21 +136,35 @@ impl Pool {
     async fn open(&self, server: &Authority) -> Result<Connection, ClientError> {
         let failed = |cause: String| ClientError::Connect { authority: server.to_string(), cause };
         let limit = self.0.connect_timeout;
-        let stream = match tokio::time::timeout(limit, connect(server)).await {
-            Ok(connected) => connected.map_err(|error| failed(error.to_string()))?,
-            Err(_) => return Err(failed(format!("no connection within {} ms", limit.as_millis()))),
-        };
-        let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (connection, running) = handshake.map_err(|error| failed(innermost(&error)))?;
-        tracing::debug!(host = server.host(), port = server.port_u16(), "connected");
-        // Ends when `connection` is dropped or the other side closes.
-        tokio::spawn(async move {
-            if let Err(error) = running.await {
-                tracing::debug!(%error, "a connection broke");
+        let opening = async {
+            match &self.0.socket {
+                Some(path) => {
+                    let stream = UnixStream::connect(path).await.map_err(|error| failed(error.to_string()))?;
+                    begin(stream).await.map_err(|error| failed(innermost(&error)))
+                }
+                None => {
+                    let stream = connect(server).await.map_err(|error| failed(error.to_string()))?;
+                    begin(stream).await.map_err(|error| failed(innermost(&error)))
+                }
             }
-        });
+        };
+        let opened = tokio::time::timeout(limit, opening).await;
+        let connection = opened.map_err(|_| failed(format!("no connection within {} ms", limit.as_millis())))??;
+        tracing::debug!(host = server.host(), port = server.port_u16(), "connected");
         Ok(connection)
     }
+}
+
+/// Begins HTTP on a stream.
+async fn begin(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Connection, hyper::Error> {
+    let (connection, running) = http1::handshake(TokioIo::new(stream)).await?;
+    // Ends when `connection` is dropped or the other side closes.
+    tokio::spawn(async move {
+        if let Err(error) = running.await {
+            tracing::debug!(%error, "a connection broke");
+        }
+    });
+    Ok(connection)
 }
 
 async fn sweep(pool: Weak<Inner>) {

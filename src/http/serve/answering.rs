@@ -11,9 +11,18 @@ use tower_service::Service;
 
 use super::workers::WorkerHandle;
 
-/// The address of the client's end of the connection; an extension of every request that goes through a router.
+/// The address of the client's end of the connection, 127.0.0.1:0 for a Unix socket; an extension of every request that goes through a router.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
+
+/// The scheme of the URLs of a listener; an extension of every request that came over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    Https,
+}
 
 /// The connection that a request came on.
 #[derive(Debug, Clone)]

@@ -2,17 +2,16 @@
 
 use std::io;
 
-use tokio::net::TcpStream;
-
 use super::shared::SharedConnection;
 use super::stalled::Stalled;
+use super::transport::Transport;
 
 /// Control over the close of a connection's socket. An extension of upgrade requests.
 #[derive(Clone)]
-pub(crate) struct CloseControl(SharedConnection<Stalled<TcpStream>>);
+pub(crate) struct CloseControl(SharedConnection<Stalled<Transport>>);
 
 impl CloseControl {
-    pub(super) fn new(connection: SharedConnection<Stalled<TcpStream>>) -> Self {
+    pub(super) fn new(connection: SharedConnection<Stalled<Transport>>) -> Self {
         Self(connection)
     }
 

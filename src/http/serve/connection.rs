@@ -1,61 +1,97 @@
 //! One connection: hyper reads and answers its requests, and this end watches if the client is still there.
 
 use std::convert::Infallible;
-use std::future::{poll_fn, ready};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::Duration;
 
-use axum::http::header::{CONNECTION, UPGRADE};
-use axum::http::{HeaderValue, Request};
-use axum::response::IntoResponse;
+use axum::http::Request;
+use axum::http::header::UPGRADE;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answering::{Answering, Answers, Caller, Peer};
 use super::closing::CloseControl;
 use super::framing;
+use super::http2;
 use super::live::{Source, send_chunks};
-use super::metrics::Counted;
+use super::opening::{Accepted, Opened, Protocol, open};
 use super::permit::ConnectionPermit;
+use super::requests::Requests;
 use super::shared::SharedConnection;
 use super::stalled::Stalled;
+use super::tls::ServerTls;
+use super::transport::Transport;
 use super::unread::{Unread, discard};
-use super::workers::WorkerHandle;
-use crate::http::Problem;
 use crate::memory::Budget;
 
-/// The number of the next connection.
-static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+/// The part of a listener's settings that its connections need.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) http: http1::Builder,
+    pub(super) header_timeout: Duration,
+    pub(super) write_timeout: Duration,
+    pub(super) tls: Option<ServerTls>,
+    /// The bodies and frames that all connections of the listener are reading.
+    pub(super) bodies: Budget,
+    /// Maximum length of a request head.
+    pub(super) head_bytes_max: usize,
+}
 
-/// Serves the requests of a connection until it ends; after `stop`, the one in progress is the last.
+/// The stop of a listener, and the tasks of all its connections.
+pub(super) type Tasks = (CancellationToken, TaskTracker);
+
+/// Serves the requests of a connection until it ends; after the stop, those in progress are the last.
 /// Dropping the future closes the connection.
 pub(super) async fn serve_connection(
-    stream: Stalled<TcpStream>,
-    (peer, permit, counted): (SocketAddr, ConnectionPermit, Option<Counted>),
-    http: http1::Builder,
-    answers: Arc<dyn Answers>,
-    (stop, connections, bodies): (CancellationToken, TaskTracker, Budget),
+    accepted: Accepted,
+    settings: Settings,
+    mut requests: Requests,
+    permit: ConnectionPermit,
+    tasks: Tasks,
 ) {
-    let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+    let peer = requests.caller.peer.0;
+    let opened = tokio::select! {
+        opened = open(accepted, settings.tls, settings.header_timeout) => opened,
+        () = tasks.0.cancelled() => return,
+    };
+    let Opened { transport, protocol, identity } = match opened {
+        Ok(opened) => opened,
+        Err(error) => return report(Err(error), peer),
+    };
+    requests.identity = identity;
+    let stream = Stalled::new(transport, settings.write_timeout);
+    match protocol {
+        Protocol::Http1 => serve_http1(stream, (settings.http, settings.bodies), requests, permit, tasks).await,
+        Protocol::Http2 => {
+            let Settings { header_timeout: idle, write_timeout: write, bodies, head_bytes_max, .. } = settings;
+            let bounds = http2::Bounds { idle, write, bodies, head_bytes_max };
+            // Boxed, so that it does not add to the size of the other connections.
+            report(Box::pin(http2::serve(stream, bounds, requests, permit, tasks)).await, peer);
+        }
+    }
+}
+
+async fn serve_http1(
+    stream: Stalled<Transport>,
+    (http, bodies): (http1::Builder, Budget),
+    requests: Requests,
+    permit: ConnectionPermit,
+    (stop, connections): Tasks,
+) {
+    let peer = requests.caller.peer.0;
     let connection = SharedConnection::new(stream);
     let (kept, lent) = (permit.clone(), connection.clone());
-    let caller = Caller { peer: Peer(peer), worker: permit.worker().cloned() };
     let (unread, discarded) = Unread::pair(bodies.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let open_request = caller.worker.as_ref().map(|worker: &WorkerHandle| worker.open_request(number));
         let (method, version) = (request.method().clone(), request.version());
-        let counted = counted.clone().map(|counted| (counted, Instant::now()));
         let (connection, unread) = (connection.clone(), unread.clone());
         connection.begin_answer(version);
         let malformed = framing::check(version, request.headers()).err();
@@ -65,15 +101,7 @@ pub(super) async fn serve_connection(
             request.extensions_mut().insert(bodies.clone());
             request.extensions_mut().insert(CloseControl::new(connection.clone()));
         }
-        let answering = match malformed {
-            Some(problem) => refused(problem),
-            None => answers.answer(request, caller.clone()),
-        };
-        answering.map(move |mut response| {
-            drop(open_request);
-            if let Some((counted, began)) = counted {
-                counted.answered(&method, response.status(), began.elapsed());
-            }
+        requests.answer(request, malformed).map(move |mut response| {
             unread.answered(&mut response);
             connection.end_answer(&method, version, &mut response);
             Ok::<_, Infallible>(response)
@@ -111,8 +139,8 @@ pub(super) async fn serve_connection(
 /// Ends a connection that hyper is done with: sends its live answer, or reads what is still sent after a request that hyper
 /// has refused.
 async fn conclude(
-    outcome: Result<(Stalled<TcpStream>, Source), io::Result<()>>,
-    connection: SharedConnection<Stalled<TcpStream>>,
+    outcome: Result<(Stalled<Transport>, Source), io::Result<()>>,
+    connection: SharedConnection<Stalled<Transport>>,
     (kept, connections): (ConnectionPermit, TaskTracker),
     peer: SocketAddr,
 ) {
@@ -132,12 +160,6 @@ async fn conclude(
             report(outcome, peer);
         }
     }
-}
-
-/// Answers a request that is not passed on, and ends its connection.
-fn refused(problem: Problem) -> Answering {
-    let close = [(CONNECTION, HeaderValue::from_static("close"))];
-    Box::pin(ready((close, problem).into_response()))
 }
 
 /// Returns true if hyper has refused a request because it is not HTTP.

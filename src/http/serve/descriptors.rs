@@ -1,23 +1,16 @@
 //! Connections while file descriptors are scarce: the last ones stay free for operators and for the store.
 
-use std::os::fd::AsRawFd;
-use std::sync::Arc;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
 use axum::response::IntoResponse;
-use hyper::server::conn::http1;
 use rustix::process::{Resource, getrlimit};
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answering::{Answering, Answers, Caller};
 use crate::http::{Kind, Problem};
 use crate::log_limit::LogLimit;
-
-/// Paths that are answered on every connection, also when descriptors are scarce.
-const OPERATIONS: [&str; 3] = ["/health", "/metrics", "/status"];
 
 /// The path that says if new connections are served.
 const READY: &str = "/ready";
@@ -27,45 +20,26 @@ const RESERVED_PART: u64 = 4;
 const RESERVED_MIN: u64 = 16;
 const RESERVED_MAX: u64 = 128;
 
-/// Number of connections of one listener that may use reserved descriptors at the same time.
-const RESERVED_CONNECTIONS_MAX: usize = 6;
-
-/// Timeout for the headers of a request on a reserved descriptor.
-const RESERVED_HEADER_TIMEOUT: Duration = Duration::from_millis(300);
-
-/// Admission of connections by the number of open files.
+/// Watches the number of open files.
 ///
 /// The system gives a new file the lowest free number, so the number of a new socket is at most the number of open files of the
 /// process, for whatever purpose they were opened.
 pub(super) struct Descriptors {
     limit: u64,
-    reserved: Arc<Semaphore>,
     lines: LogLimit,
-}
-
-/// The service that a connection gets.
-pub(super) enum Admission {
-    /// Every request.
-    Full,
-    /// One request, which is refused unless it is for operators; holds its place among the reserved connections.
-    Reserved { _place: OwnedSemaphorePermit },
 }
 
 impl Descriptors {
     /// Reads the limit of this process.
     pub(super) fn of_process() -> Self {
-        Self {
-            limit: limit_of_process(),
-            reserved: Arc::new(Semaphore::new(RESERVED_CONNECTIONS_MAX)),
-            lines: LogLimit::new(),
-        }
+        Self { limit: limit_of_process(), lines: LogLimit::new() }
     }
 
-    /// Admits a connection; waits while too many use reserved descriptors. Cancel-safe: a dropped call admits nothing.
-    pub(super) async fn admit(&self, stream: &TcpStream) -> Admission {
-        let number = u64::try_from(stream.as_raw_fd()).unwrap_or_default();
+    /// Returns true if the number of a new socket is one of the reserved ones.
+    pub(super) fn are_scarce_at(&self, file: RawFd) -> bool {
+        let number = u64::try_from(file).unwrap_or_default();
         if !is_reserved(number, self.limit) {
-            return Admission::Full;
+            return false;
         }
         if let Some(left_out) = self.lines.admit() {
             let limit = self.limit;
@@ -75,11 +49,7 @@ impl Descriptors {
                 "file descriptors are scarce: refusing requests, except for health and metrics; raise the limit (ulimit -n)"
             );
         }
-        match Arc::clone(&self.reserved).acquire_owned().await {
-            Ok(_place) => Admission::Reserved { _place },
-            // The semaphore is never closed.
-            Err(_) => Admission::Full,
-        }
+        true
     }
 }
 
@@ -89,39 +59,6 @@ fn limit_of_process() -> u64 {
 
 fn is_reserved(number: u64, limit: u64) -> bool {
     number >= limit.saturating_sub((limit / RESERVED_PART).clamp(RESERVED_MIN, RESERVED_MAX))
-}
-
-impl Admission {
-    /// Limits a connection to the service that it gets, and returns what answers its requests.
-    pub(super) fn limit(self, http: &mut http1::Builder, answers: &Arc<dyn Answers>) -> Arc<dyn Answers> {
-        match self {
-            Self::Full => Arc::clone(answers),
-            Self::Reserved { _place } => {
-                http.keep_alive(false).header_read_timeout(RESERVED_HEADER_TIMEOUT);
-                Arc::new(ForOperators { answers: Arc::clone(answers), _place })
-            }
-        }
-    }
-}
-
-/// Answers requests for operators, and refuses all others. Lives as long as its connection.
-struct ForOperators {
-    answers: Arc<dyn Answers>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Answers for ForOperators {
-    fn answer(&self, request: Request<Body>, caller: Caller) -> Answering {
-        match request.uri().path() {
-            // Others are refused, or were when this connection began.
-            READY => return answer_with(not_ready()),
-            path if OPERATIONS.contains(&path) => return self.answers.answer(request, caller),
-            _ => {}
-        }
-        let detail = "this process has too many open files and connections; try again later";
-        let refusal = Problem::new(Kind::Unavailable, detail).retry_after(Duration::from_secs(1));
-        answer_with(refusal)
-    }
 }
 
 /// Answers as a listener does, except that it is not ready while new connections are refused for want of descriptors.
@@ -140,7 +77,7 @@ impl<A> ReadyWithDescriptors<A> {
 impl<A: Answers> Answers for ReadyWithDescriptors<A> {
     fn answer(&self, request: Request<Body>, caller: Caller) -> Answering {
         match request.uri().path() == READY && next_is_reserved(self.limit) {
-            true => answer_with(not_ready()),
+            true => Box::pin(std::future::ready(not_ready().into_response())),
             false => self.answers.answer(request, caller),
         }
     }
@@ -154,14 +91,11 @@ fn next_is_reserved(limit: u64) -> bool {
     }
 }
 
-fn not_ready() -> Problem {
+/// Returns the answer to `/ready` while new connections are refused for want of descriptors.
+pub(super) fn not_ready() -> Problem {
     let detail =
         "this process has too many open files and connections, and refuses new ones; raise the limit (ulimit -n)";
     Problem::new(Kind::Unavailable, detail).retry_after(Duration::from_secs(1))
-}
-
-fn answer_with(problem: Problem) -> Answering {
-    Box::pin(std::future::ready(problem.into_response()))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ impl ListenerMetrics {
         let requests = Labelled::new(["listener", "method", "status"]);
         let help = "Connections that are open";
         registry.register("exorelay_http_connections", help, connections.clone());
-        let help = "Maximum number of open connections; further ones wait in the backlog of the system";
+        let help = "Maximum number of open connections; requests of further ones are refused";
         registry.register("exorelay_http_connections_max", help, connections_max.clone());
         let help = "Time from the head of a request to that of its answer, by class of the status";
         registry.register("exorelay_http_request_duration_seconds", help, requests.clone());

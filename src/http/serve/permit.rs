@@ -5,23 +5,29 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
+use super::admission::AddressSlot;
 use super::metrics::OpenConnection;
 use super::workers::{WorkerHandle, WorkerSlot};
 
-/// One of `connections_max` connections, and its slot with a worker. An extension of upgrade requests: the handler that
+/// One of `connections_max` connections, and of those of its client, and its slot with a worker. An extension of upgrade requests: the handler that
 /// takes the connection over keeps it for as long as the connection lives.
 #[derive(Clone)]
 pub struct ConnectionPermit(Arc<Held>);
 
 struct Held {
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
+    _address: Option<AddressSlot>,
     _open: Option<OpenConnection>,
     slot: Option<WorkerSlot>,
 }
 
 impl ConnectionPermit {
-    pub(super) fn new(permit: OwnedSemaphorePermit, slot: Option<WorkerSlot>, open: Option<OpenConnection>) -> Self {
-        Self(Arc::new(Held { _permit: permit, _open: open, slot }))
+    pub(super) fn new(
+        (_permit, _address): (Option<OwnedSemaphorePermit>, Option<AddressSlot>),
+        slot: Option<WorkerSlot>,
+        _open: Option<OpenConnection>,
+    ) -> Self {
+        Self(Arc::new(Held { _permit, _address, _open, slot }))
     }
 
     /// Returns the worker that serves the connection, if the listener has workers.

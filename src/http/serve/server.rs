@@ -1,27 +1,31 @@
-//! The HTTP/1.1 server of every listener, with a limit on connections, a deadline for headers, and a drain.
+//! The server of every listener, with limits on connections, a deadline for headers, and a drain.
 //!
 //! It uses hyper directly because `axum::serve` has neither a header deadline nor a connection limit.
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answering::Answers;
+use super::admission::{Admission, Admitted};
+use super::answering::{Answers, Caller, Peer, Scheme};
 use super::authorized::Authorized;
-use super::connection::serve_connection;
-use super::descriptors::{Admission, Descriptors, ReadyWithDescriptors};
+use super::bind::{BindError, ListenAddress, Socket, local};
+use super::connection::{Settings, serve_connection};
+use super::descriptors::ReadyWithDescriptors;
 use super::guarded::Guarded;
 use super::metrics::{Counted, ListenerMetrics};
+use super::opening::Accepted;
 use super::permit::ConnectionPermit;
-use super::stalled::Stalled;
+use super::requests::Requests;
 use super::timer::ConnectionTimer;
+use super::tls::ServerTls;
 use super::workers::Workers;
 use crate::http::Limits;
 use crate::http::access::{Access, Authorizer, Reach};
@@ -35,72 +39,54 @@ const BUFFER_BYTES_MIN: usize = 8 * 1024;
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(20);
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// A listener could not be opened. The message is one line that names the address and the option that sets it.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// The text is not `host:port`.
-    #[error(
-        "cannot listen on {address:?}: expected HOST:PORT such as 127.0.0.1:4000 (port 0 takes a free one); set it with {option}"
-    )]
-    NotAnAddress {
-        /// The way to choose another address, such as `--listen HOST:PORT`.
-        option: &'static str,
-        /// The configured address.
-        address: String,
-    },
-    /// Another process listens there.
-    #[error("port {port} is already in use; is another `exorelay` running? Choose another with {option}")]
-    InUse {
-        /// The way to choose another address, such as `--listen HOST:PORT`.
-        option: &'static str,
-        /// The configured address.
-        address: String,
-        /// The port that is taken.
-        port: u16,
-    },
-    /// The system does not allow it, or the host is not one of this machine.
-    #[error("cannot listen on {address}; choose another address with {option}")]
-    System {
-        /// The way to choose another address, such as `--listen HOST:PORT`.
-        option: &'static str,
-        /// The configured address.
-        address: String,
-        /// The system's reason.
-        source: io::Error,
-    },
-}
-
 /// A bound listener that does not accept connections yet.
 pub struct Listening {
-    listener: TcpListener,
-    address: SocketAddr,
+    socket: Socket,
+    address: ListenAddress,
     counted: Option<Counted>,
     access: Option<Arc<Access>>,
     authorizer: Option<Authorizer>,
+    tls: Option<ServerTls>,
 }
 
 impl Listening {
     /// Binds `address`. `option` is the way to choose another one, such as `--listen HOST:PORT`, for error messages.
     /// Cancel-safe: a dropped call binds nothing.
     pub async fn bind(option: &'static str, address: &str) -> Result<Self, BindError> {
-        let port =
-            address.rsplit_once(':').and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
-        let address = address.to_owned();
-        let Some(port) = port else { return Err(BindError::NotAnAddress { option, address }) };
-        let opened = async {
-            let listener = TcpListener::bind(&address).await?;
-            let local = listener.local_addr()?;
-            Ok(Self { listener, address: local, counted: None, access: None, authorizer: None })
-        };
-        opened.await.map_err(|source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { option, address, port },
-            _ => BindError::System { option, address, source },
-        })
+        Socket::bind_tcp(option, address).await.map(Self::of)
     }
 
-    /// Returns the bound address, with the real port even if 0 was requested.
+    /// Binds a Unix socket with the permissions `mode`. The socket of a process that has ended is replaced. Cancel-safe: a dropped
+    /// call binds nothing, and may have removed such a socket.
+    pub async fn bind_unix(option: &'static str, path: &Path, mode: u32) -> Result<Self, BindError> {
+        Socket::bind_unix(option, path, mode).await.map(Self::of)
+    }
+
+    fn of((socket, address): (Socket, ListenAddress)) -> Self {
+        Self { socket, address, counted: None, access: None, authorizer: None, tls: None }
+    }
+
+    /// Returns the bound address, with the real port even if 0 was requested. That of a Unix socket is one of this machine,
+    /// without a port.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.address.tcp()
+    }
+
+    /// Returns the place at which it is reached, for people.
+    pub fn place(&self) -> &ListenAddress {
+        &self.address
+    }
+
+    /// Lets it use TLS, and nothing else, if there is `tls`. A Unix socket does without.
+    pub fn secured(mut self, tls: Option<&ServerTls>) -> Self {
+        self.tls = tls.filter(|_| matches!(self.socket, Socket::Tcp(_))).cloned();
+        self.address.scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        self
+    }
+
+    /// Returns true if only clients with a certificate of `tls.client_ca_file` can use it.
+    pub(crate) fn requires_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(ServerTls::requires_certificates)
     }
 
     /// Counts its connections and requests in `metrics`, under this name.
@@ -140,22 +126,27 @@ impl Listening {
         }
         let access = self.access.unwrap_or_else(|| Access::of_programs(limits));
         let answers = Authorized::new(self.authorizer, ReadyWithDescriptors::new(answers));
-        let answers = Guarded::new(access, Reach::of(self.address.ip()), answers);
+        let answers = Guarded::new(access, Reach::of(self.address.tcp().ip()), answers);
         let accepting = Accepting {
             counted: self.counted,
             answers: Arc::new(answers),
-            descriptors: Descriptors::of_process(),
+            admission: Admission::new(limits),
             lines: LogLimit::new(),
             workers: workers.as_ref().map(Workers::share),
-            http: http_of(limits),
-            bodies: Budget::new(limits.bodies_bytes_max),
-            write_timeout: Duration::from_millis(limits.write_timeout_ms),
+            settings: Settings {
+                http: http_of(limits),
+                header_timeout: Duration::from_millis(limits.header_timeout_ms),
+                write_timeout: Duration::from_millis(limits.write_timeout_ms),
+                tls: self.tls,
+                bodies: Budget::new(limits.bodies_bytes_max),
+                head_bytes_max: limits.head_bytes_max,
+            },
             stop: stop.clone(),
             connections: connections.clone(),
         };
         let port_closed = CancellationToken::new();
         let closed = port_closed.clone();
-        let accepted = accepting.run(self.listener, limits.connections_max);
+        let accepted = accepting.run(self.socket);
         connections.spawn(async move {
             accepted.await;
             closed.cancel();
@@ -167,7 +158,7 @@ impl Listening {
 
 /// A running listener.
 pub struct Serving {
-    address: SocketAddr,
+    address: ListenAddress,
     stop: CancellationToken,
     /// Cancelled when the port is closed.
     port_closed: CancellationToken,
@@ -176,9 +167,14 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Returns the bound address.
+    /// Returns the bound address. That of a Unix socket is one of this machine, without a port.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.address.tcp()
+    }
+
+    /// Returns the place at which it is reached, for people.
+    pub fn place(&self) -> &ListenAddress {
+        &self.address
     }
 
     /// Stops accepting and closes idle connections, without waiting for either. Stopping twice does nothing.
@@ -222,50 +218,42 @@ fn http_of(limits: &Limits) -> http1::Builder {
 struct Accepting {
     counted: Option<Counted>,
     answers: Arc<dyn Answers>,
-    descriptors: Descriptors,
+    admission: Admission,
     lines: LogLimit,
     workers: Option<Workers>,
-    http: http1::Builder,
-    /// The bodies and frames that all connections are reading.
-    bodies: Budget,
-    write_timeout: Duration,
+    settings: Settings,
     stop: CancellationToken,
     connections: TaskTracker,
 }
 
 impl Accepting {
     /// Accepts connections until it is stopped.
-    async fn run(self, listener: TcpListener, connections_max: usize) {
-        let permits = Arc::new(Semaphore::new(connections_max));
+    async fn run(self, socket: Socket) {
         let mut pause = ACCEPT_PAUSE_MIN;
         loop {
             let next = async {
-                let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
-                match listener.accept().await {
-                    Ok((stream, peer)) => {
-                        let admission = self.descriptors.admit(&stream).await;
-                        Some(Ok((stream, peer, (permit, admission))))
-                    }
-                    Err(error) => Some(Err(error)),
-                }
+                let (accepted, peer) = socket.accept().await?;
+                let admitted = self.admission.admit(accepted.as_raw_fd(), peer.map(|peer| peer.ip())).await;
+                Ok((accepted, peer.unwrap_or(local()), admitted))
             };
             let accepted = tokio::select! {
                 accepted = next => accepted,
-                () = self.stop.cancelled() => None,
+                () = self.stop.cancelled() => return,
             };
             match accepted {
-                None => return,
-                Some(Ok((stream, peer, admitted))) => {
+                Ok((accepted, peer, Some(admitted))) => {
                     pause = ACCEPT_PAUSE_MIN;
-                    if let Err(error) = self.begin(stream, peer, admitted)
+                    if let Err(error) = self.begin(accepted, peer, admitted)
                         && let Some(left_out) = self.lines.admit()
                     {
                         tracing::warn!(%error, %peer, left_out, "cannot serve a connection");
                     }
                 }
+                // It is closed.
+                Ok((_, _, None)) => {}
                 // The client is gone already.
-                Some(Err(error)) if is_of_the_connection(&error) => {}
-                Some(Err(error)) => {
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
                     if let Some(left_out) = self.lines.admit() {
                         tracing::warn!(%error, left_out, "cannot accept a connection");
                     }
@@ -280,29 +268,36 @@ impl Accepting {
     }
 
     /// Begins to serve a connection.
-    fn begin(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        (permit, admission): (OwnedSemaphorePermit, Admission),
-    ) -> io::Result<()> {
-        if let Err(error) = stream.set_nodelay(true) {
+    fn begin(&self, accepted: Accepted, peer: SocketAddr, admitted: Admitted) -> io::Result<()> {
+        if let Accepted::Tcp(stream) = &accepted
+            && let Err(error) = stream.set_nodelay(true)
+        {
             tracing::debug!(%error, %peer, "cannot switch off Nagle's algorithm");
         }
-        let (stream, slot) = match &self.workers {
-            None => (stream, None),
-            Some(workers) => workers.assign(stream).map(|(stream, slot)| (stream, Some(slot)))?,
+        let (accepted, slot) = match &self.workers {
+            None => (accepted, None),
+            Some(workers) => workers.assign(accepted).map(|(accepted, slot)| (accepted, Some(slot)))?,
         };
         tracing::debug!(%peer, "connection accepted");
-        let stream = Stalled::new(stream, self.write_timeout);
-        let permit = ConnectionPermit::new(permit, slot, self.counted.as_ref().map(Counted::connected));
-        let tasks = (self.stop.clone(), self.connections.clone(), self.bodies.clone());
-        let mut http = self.http.clone();
-        let answers = admission.limit(&mut http, &self.answers);
-        let served = (peer, permit.clone(), self.counted.clone());
-        http.timer(ConnectionTimer::new());
-        let serving = serve_connection(stream, served, http, answers, tasks);
-        permit.spawn(&self.connections, serving);
+        let Admitted { permit, address, reserved } = admitted;
+        let open = self.counted.as_ref().map(Counted::connected);
+        let permit = ConnectionPermit::new((permit, address), slot, open);
+        let tasks = (self.stop.clone(), self.connections.clone());
+        let (mut settings, mut answers) = (self.settings.clone(), Arc::clone(&self.answers));
+        let mut lifetime = None;
+        if let Some(reserved) = reserved {
+            let (limited, bound) = reserved.limit(&mut settings, answers);
+            (answers, lifetime) = (limited, Some(bound));
+        }
+        let caller = Caller { peer: Peer(peer), worker: permit.worker().cloned() };
+        let scheme = if settings.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let requests = Requests::new(caller, scheme, self.counted.clone(), answers);
+        settings.http.timer(ConnectionTimer::new());
+        let serving = serve_connection(accepted, settings, requests, permit.clone(), tasks);
+        match lifetime {
+            None => permit.spawn(&self.connections, serving),
+            Some(lifetime) => permit.spawn(&self.connections, lifetime.bound(serving)),
+        }
         Ok(())
     }
 }

@@ -10,11 +10,11 @@ use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Method, Version};
 use axum::response::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::live::{Live, Source};
 use super::stalled::Stalled;
+use super::transport::Transport;
 use crate::sync::lock;
 
 /// Time after the end of the client's side in which most answers are ready; then the client is probed.
@@ -109,25 +109,29 @@ impl<S> SharedConnection<S> {
     }
 }
 
-impl SharedConnection<Stalled<TcpStream>> {
-    /// Sets `SO_LINGER` to 0. Does nothing once the connection is taken back.
+impl SharedConnection<Stalled<Transport>> {
+    /// Sets `SO_LINGER` to 0. Does nothing once the connection is taken back, and on a Unix socket, which does not linger.
     pub(super) fn set_zero_linger(&self) -> io::Result<()> {
-        lock(&self.0).connection.as_ref().map_or(Ok(()), |connection| connection.inner().set_zero_linger())
+        let state = lock(&self.0);
+        let socket = state.connection.as_ref().and_then(|connection| connection.inner().tcp());
+        socket.map_or(Ok(()), tokio::net::TcpStream::set_zero_linger)
     }
 
     /// Undoes [`SharedConnection::set_zero_linger`].
     #[allow(deprecated, reason = "only a time to linger blocks the thread that drops the socket, and none is set")]
     pub(super) fn unset_linger(&self) -> io::Result<()> {
-        lock(&self.0).connection.as_ref().map_or(Ok(()), |connection| connection.inner().set_linger(None))
+        let state = lock(&self.0);
+        let socket = state.connection.as_ref().and_then(|connection| connection.inner().tcp());
+        socket.map_or(Ok(()), |socket| socket.set_linger(None))
     }
 
     /// Returns an error once the client is gone while its request is being answered. hyper could detect this, too, but
     /// would allocate 8 KiB to read into for every request.
     pub(super) fn poll_disconnect(&self, context: &mut Context<'_>) -> Poll<io::Error> {
         let state = &mut *lock(&self.0);
-        let Some(connection) = &state.connection else { return Poll::Pending };
+        let Some(connection) = &mut state.connection else { return Poll::Pending };
         if state.incoming == Incoming::Unknown {
-            match ready!(connection.inner().poll_peek(context, &mut ReadBuf::new(&mut [0]))) {
+            match ready!(connection.inner_mut().poll_peek(context, &mut ReadBuf::new(&mut [0]))) {
                 Ok(0) => {
                     state.incoming = Incoming::Ended;
                     let timer = Box::pin(tokio::time::sleep(PATIENCE));
@@ -149,11 +153,11 @@ impl SharedConnection<Stalled<TcpStream>> {
 
 impl HalfClosed {
     /// Returns an error once the system at the client's end has refused what was sent.
-    fn poll_gone(&mut self, connection: &TcpStream, context: &mut Context<'_>) -> Poll<io::Error> {
+    fn poll_gone(&mut self, connection: &Transport, context: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             ready!(self.timer.as_mut().poll(context));
             match self.is_probed {
-                false => match connection.try_write(PROBE) {
+                false => match connection.try_probe(PROBE) {
                     Ok(bytes) if bytes == PROBE.len() => self.is_probed = true,
                     Ok(_) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
                     Err(error) => return Poll::Ready(error),

@@ -27,6 +27,11 @@ impl<S> Stalled<S> {
         &self.inner
     }
 
+    /// Returns the connection itself, to be read from.
+    pub(super) fn inner_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
     fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.deadline = None;

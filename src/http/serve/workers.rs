@@ -17,7 +17,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +24,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::load::Streak;
 pub use self::load::WorkerHandle;
 use self::wakes::{Routed, WakeQueue};
+use super::opening::Accepted;
 
 /// Maximum time to wait for the threads to end: one of them may be in the middle of a write to the disk.
 const END_GRACE: Duration = Duration::from_secs(1);
@@ -75,18 +75,16 @@ impl Workers {
     }
 
     /// Assigns a connection to the worker that has the fewest. Errors: the worker's epoll instance refuses the socket.
-    pub(super) fn assign(&self, stream: TcpStream) -> io::Result<(TcpStream, WorkerSlot)> {
+    pub(super) fn assign(&self, accepted: Accepted) -> io::Result<(Accepted, WorkerSlot)> {
         let fewest = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);
         let Some(worker) = self.0.workers.iter().min_by_key(fewest) else {
             return Err(io::Error::other("there is no worker"));
         };
-        let stream = stream.into_std()?;
-        let _poll = worker.runtime.enter();
-        let stream = TcpStream::from_std(stream)?;
+        let accepted = accepted.moved(&worker.runtime)?;
         worker.connections.fetch_add(1, Ordering::Relaxed);
         let (runtime, wakes) = (worker.runtime.clone(), Arc::clone(&worker.wakes));
         let (handle, connections) = (worker.handle.clone(), Arc::clone(&worker.connections));
-        Ok((stream, WorkerSlot { runtime, wakes, handle, connections }))
+        Ok((accepted, WorkerSlot { runtime, wakes, handle, connections }))
     }
 }
 

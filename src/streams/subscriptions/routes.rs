@@ -22,7 +22,7 @@ use super::wire::{
     Page, SubscriptionId, parse_acknowledgement, parse_claim, parse_links, parse_release, parse_terms, parse_url_stream,
 };
 use crate::http::access::{Original, TrustedProxies, bearer_token};
-use crate::http::{self, Limits, read_body};
+use crate::http::{self, Limits, Scheme, read_body};
 use crate::streams;
 use crate::streams::Streams;
 use crate::streams::routes::{absolute, peer_of};
@@ -203,7 +203,8 @@ impl Handlers {
     /// Returns the root URL of all streams as the client reaches it.
     fn base(&self, OriginalUri(original): &OriginalUri, request: &Request<Body>) -> String {
         let mount = original.path().find("/__ds/").map_or("/v1/stream", |end| &original.path()[..end]);
-        let called = Original::of(request.headers(), peer_of(request), &self.proxies);
+        let scheme = request.extensions().get().copied().unwrap_or(Scheme::Http);
+        let called = Original::of(request.headers(), (scheme, peer_of(request)), &self.proxies);
         absolute(&self.streams.config().public_url, &called, mount)
     }
 

@@ -97,7 +97,7 @@ pub(super) fn guard_config(config: &Config) -> SsrfGuardConfig {
 }
 
 fn client(guard: SsrfGuard, timeout: Duration) -> reqwest::Client {
-    tls::client_builder()
+    tls::anonymous_client_builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .dns_resolver(Arc::new(guard))

@@ -3,6 +3,10 @@
 /// Keys and their descriptions, in the order of the reference.
 pub(super) const KEYS: &[(&str, &str)] = &[
     ("broker.address", "Listen address of the broker."),
+    (
+        "broker.tls",
+        "Serve it over TLS only, with the certificate of `[tls]`: sidecars then use `https://` or `wss://` in `bus.url`. `exocom` never does.",
+    ),
     ("broker.compat", "Behave like the original HTTP-era broker where this one differs."),
     ("broker.log_messages", "Print one line per delivery on stdout."),
     (

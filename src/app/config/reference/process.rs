@@ -7,6 +7,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "Listen address for operators: `/health`, `/ready` and `/metrics` of the whole process, and `POST /drain` for callers on the same machine. Not set: the other listeners answer all but `/drain`.",
     ),
     ("ops.cors_origins", "Origins such as `https://app.example` whose pages may call this listener. `*` allows all."),
+    ("ops.tls", "Serve it over TLS only, with the certificate of `[tls]`."),
     (
         "access.insecure",
         "Open listeners on other addresses than loopback to everyone, with a line in the log. Without it, and without rules or tokens, they refuse to start.",
@@ -59,7 +60,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("http.body_timeout_ms", "Timeout for receiving a body; then 408."),
     ("http.header_timeout_ms", "Timeout for receiving complete request headers; then the connection is closed."),
     ("http.write_timeout_ms", "Time after which a connection that accepts no data is closed."),
-    ("http.connections_max", "Maximum open connections per listener; more wait in the system's backlog."),
+    (
+        "http.connections_max",
+        "Maximum open connections per listener. Requests of further ones are answered 503, except `/health`, `/ready`, `/metrics`, `/status` and `/drain`.",
+    ),
+    (
+        "http.connections_per_address_max",
+        "Maximum open connections of one client per listener; of one /64 network with IPv6. Further ones are refused as above. Trusted proxies may have more; by default that is every private address.",
+    ),
     (
         "http.hosts",
         "Hosts that listeners on loopback addresses answer to besides `localhost` and loopback addresses, such as `relay.internal`; with a port for that one only. `*` allows all. If some are listed, listeners on other addresses answer to these, to `localhost` and to addresses only.",
@@ -71,6 +79,20 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     (
         "memory.queues_bytes_max",
         "Maximum bytes of all messages that wait in this process, and of the registrations of services; while they are reached, messages are refused with 503.",
+    ),
+    (
+        "tls.cert_file",
+        "PEM file with the certificate of this process, followed by those of its issuers. Shown by the listeners with `tls = true`, and to servers that ask their clients for one. Files of `[tls]` are read again when they change and at SIGHUP.",
+    ),
+    ("tls.key_file", "PEM file with the key of that certificate, without a passphrase."),
+    (
+        "tls.client_ca_file",
+        "PEM file with the authorities whose certificates clients may show to listeners with `tls = true`. Not set: clients are not asked.",
+    ),
+    ("tls.client_required", "Refuse connections of clients that show no such certificate."),
+    (
+        "tls.ca_file",
+        "PEM file with authorities that outgoing calls trust besides those of the system. SSL_CERT_FILE replaces those of the system.",
     ),
     ("log.level", "Log level, or directives such as `info,exorelay::bus=debug`. RUST_LOG overrides it."),
     ("log.format", "`human`: text. `json`: one object per line. `auto`: text on a terminal, else JSON."),

@@ -128,8 +128,13 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("listen.token_file", "File with that token."),
     (
         "api.address",
-        "Address where the service calls its sidecar. On another address than loopback it needs rules or tokens, see `[access]`.",
+        "Address where the service calls its sidecar, or the path of a Unix socket such as `unix:/run/exorelay.sock`. On another address than loopback it needs rules or tokens, see `[access]`.",
     ),
+    (
+        "api.socket_mode",
+        "Permissions of that Unix socket. `0600`: for processes of the same user; `0660`: of the same group, too.",
+    ),
+    ("api.tls", "Serve it over TLS only, with the certificate of `[tls]`. A Unix socket does without."),
     ("api.cors_origins", "Origins such as `https://app.example` whose pages may call this listener. `*` allows all."),
     (
         "api.envelope",

@@ -6,10 +6,12 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "edge.address",
         "Listen address for browsers, agents and other clients outside the bus: Durable Streams at `/v1/stream/`, configured in `[streams]`. Not set: `exorelay run` has no edge, `exorelay dev` uses 127.0.0.1:4002. On another address than loopback it needs rules or tokens, see `[access]`.",
     ),
+    ("edge.tls", "Serve it over TLS only, with the certificate of `[tls]`."),
     (
         "streams.address",
         "Listen address of `exorelay streams`. On another address than loopback it needs rules or tokens, see `[access]`.",
     ),
+    ("streams.tls", "Serve it over TLS only, with the certificate of `[tls]`."),
     (
         "streams.store",
         "`memory`: streams are lost when the process ends. `disk`: they are stored in `streams.data_dir`.",

@@ -8,6 +8,7 @@ use axum::{Extension, Router};
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -18,12 +19,12 @@ fn some(count: usize) -> Workers {
     Workers::start(NonZeroUsize::new(count).unwrap()).unwrap()
 }
 
-async fn slots(workers: &Workers, count: usize) -> Vec<(TcpStream, WorkerSlot)> {
+async fn slots(workers: &Workers, count: usize) -> Vec<(Accepted, WorkerSlot)> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut slots = Vec::new();
     for _ in 0..count {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        slots.push(workers.assign(stream).unwrap());
+        slots.push(workers.assign(Accepted::Tcp(stream)).unwrap());
     }
     slots
 }
