@@ -51,3 +51,9 @@ pub enum Error {
         authority: String,
     },
 }
+
+/// Returns the `detail` of a problem document (RFC 9457); `None` if `body` is something else.
+pub(super) fn problem_detail(body: &[u8]) -> Option<String> {
+    let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
+    Some(problem.get("detail")?.as_str()?.to_owned())
+}

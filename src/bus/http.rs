@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 
+use super::error::problem_detail;
 use super::{Bus, Config, Endpoint, Error, Membership, Register, batch_len};
 use crate::broker::{Announcement, INSTANCE_HEADER, Lease};
 use crate::http::{Answer, Client, ClientLimits, join, split_credentials};
@@ -227,8 +228,7 @@ fn detail_of(answer: &Answer) -> String {
 
 /// Returns the `detail` of a problem answer.
 fn problem_of(answer: &Answer) -> Option<String> {
-    let problem: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
-    Some(problem.get("detail")?.as_str()?.to_owned())
+    problem_detail(&answer.body)
 }
 
 #[cfg(test)]

@@ -22,8 +22,16 @@ const RESERVED_BYTES_MAX: usize = 256 * 1024;
 /// Smaller bodies are copied: a slice would keep the whole read buffer alive.
 const SHARED_BYTES_MIN: usize = 4 * 1024;
 
-/// Sent by browsers only. Fetch Metadata 2.1.
-const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Headers that browsers send, and only they. Fetch 3.2, Fetch Metadata 2.
+const OF_BROWSERS: [HeaderName; 4] = [
+    ORIGIN,
+    HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("sec-fetch-dest"),
+    HeaderName::from_static("sec-fetch-user"),
+];
+
+/// Sent by browsers, and with the value `cors` by Node, too.
+const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Wait suggested to a client whose body does not fit into the budget of its listener.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -57,15 +65,16 @@ pub struct Incoming {
 /// those to any listener, without asking before.
 /// Errors: 415, and those of [`read_body`]. Cancel-safe.
 pub async fn json_body(request: Request<Body>, limits: &Limits) -> Result<Incoming, Problem> {
-    let sender = Sender::of(request.headers());
-    if let Some(content_type) = request.headers().get(CONTENT_TYPE) {
-        let text = content_type.to_str().unwrap_or_default();
-        if !is_json(text, sender) {
-            let detail = format!("the content type is {text:?}, expected application/json");
-            return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    let headers = request.headers();
+    let detail = match headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default()) {
+        Some(text) if is_json(text) || is_default(text) && !is_of_browser(headers) => None,
+        Some(text) => Some(format!("the content type is {text:?}, expected application/json")),
+        None if !request.body().is_end_stream() && is_of_browser(headers) => {
+            Some("a web page sent a body without a content type, expected application/json".to_owned())
         }
-    } else if sender == Sender::Browser && !request.body().is_end_stream() {
-        let detail = "a web page sent a body without a content type, expected application/json";
+        None => None,
+    };
+    if let Some(detail) = detail {
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     }
     let (parts, body) = request.into_parts();
@@ -73,25 +82,24 @@ pub async fn json_body(request: Request<Body>, limits: &Limits) -> Result<Incomi
     Ok(Incoming { headers: parts.headers, body })
 }
 
-/// The kind of client that sent a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sender {
-    Browser,
-    Program,
+/// Returns true if a browser sent the request, for a page of any origin.
+fn is_of_browser(headers: &HeaderMap) -> bool {
+    let has_mode = headers.get(MODE).is_some_and(|mode| mode != "cors");
+    has_mode || OF_BROWSERS.iter().any(|name| headers.contains_key(name))
 }
 
-impl Sender {
-    fn of(headers: &HeaderMap) -> Self {
-        let is_browser = headers.contains_key(ORIGIN) || headers.contains_key(SITE);
-        if is_browser { Self::Browser } else { Self::Program }
-    }
+fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-fn is_json(content_type: &str, sender: Sender) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_lenient = matches!(essence.as_str(), "" | "text/plain" | "application/x-www-form-urlencoded");
-    let is_counted = is_lenient && sender == Sender::Program;
-    is_counted || essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+fn is_json(content_type: &str) -> bool {
+    let essence = essence(content_type);
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Returns true for the types that clients send by default, without a thought about the body.
+fn is_default(content_type: &str) -> bool {
+    matches!(essence(content_type).as_str(), "" | "text/plain" | "application/x-www-form-urlencoded")
 }
 
 /// Reads a body of at most `limits.body_bytes_max`, before and after it is decoded, within `limits.body_timeout_ms`.
@@ -210,7 +218,7 @@ mod tests {
     use super::*;
 
     fn check_type(content_type: &str, expected: bool) {
-        assert_eq!(is_json(content_type, Sender::Program), expected, "{content_type}");
+        assert_eq!(is_json(content_type) || is_default(content_type), expected, "{content_type}");
     }
 
     #[test]
@@ -234,7 +242,13 @@ mod tests {
     async fn text_and_forms_of_a_browser_are_not_json() {
         let types =
             ["text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "multipart/form-data", ""];
-        for browser in [("origin", "http://localhost:4001"), ("origin", "null"), ("sec-fetch-site", "same-origin")] {
+        for browser in [
+            ("origin", "http://localhost:4001"),
+            ("origin", "null"),
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-dest", "empty"),
+            ("sec-fetch-mode", "no-cors"),
+        ] {
             for content_type in types {
                 let refused = status_of(&[browser, ("content-type", content_type)], "{}").await;
                 assert_eq!(refused, Some(Kind::UnsupportedMediaType), "{browser:?} {content_type}");

@@ -12,6 +12,7 @@ use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
 use crate::broker::ACKS_HEADER;
 use crate::bus::Error;
+use crate::bus::error::problem_detail;
 use crate::http::{ClientError, split_credentials, tls};
 
 /// Default path, as brokers of the WebSocket era expect it. exo 3.
@@ -113,11 +114,12 @@ impl Target {
         let tungstenite::Error::Http(answer) = error else {
             return ClientError::Broken { authority, cause: error.to_string() }.into();
         };
-        let hint = match answer.status() {
+        let general = match answer.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "it does not accept this relay; check bus.token",
             _ => "expected an ExoCom broker of the WebSocket era; for one of the HTTP era use http://",
         };
-        let (status, hint) = (answer.status().as_u16(), hint.to_owned());
+        let said = answer.body().as_deref().and_then(problem_detail);
+        let (status, hint) = (answer.status().as_u16(), said.unwrap_or_else(|| general.to_owned()));
         Error::Unexpected { url: authority, call: "the WebSocket handshake", status, hint }
     }
 }

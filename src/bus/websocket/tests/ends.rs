@@ -38,6 +38,10 @@ async fn a_server_with_another_protocol_is_reported() {
     for (answer, expected) in [
         ("HTTP/1.1 400 Bad Request\r\n\r\n", "answered 400 to the WebSocket handshake: expected an ExoCom broker"),
         ("HTTP/1.1 403 Forbidden\r\n\r\n", "answered 403 to the WebSocket handshake: it does not accept this relay"),
+        (
+            "HTTP/1.1 403 Forbidden\r\ncontent-length: 26\r\n\r\n{\"detail\":\"use localhost\"}",
+            "answered 403 to the WebSocket handshake: use localhost",
+        ),
         ("SSH-2.0-OpenSSH\r\n\r\n", "broke: "),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
