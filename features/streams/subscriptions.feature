@@ -2,7 +2,7 @@ Feature: Subscriptions
   A subscriber is woken when its streams have new data, and acknowledges how far it has read.
 
   Background:
-    Given a streams server
+    Given a streams server for development
 
   Scenario: A webhook that has done everything
     Given a receiver that answers `{"done":true}`
@@ -77,6 +77,60 @@ Feature: Subscriptions
       | https://[::ffff:10.0.0.1]/     |
       | https://2130706433/            |
       | http://example.com/            |
+      | http://u:p@example.com/        |
+      | https://localhost/             |
+      | https://[::1]/                 |
+      | http://0.0.0.0/                |
+
+  Scenario Outline: Webhooks to this machine are for development
+    Given a streams server
+    When I subscribe "mail" to "orders/*" with the webhook "<url>"
+    Then I get 400 with the code "WEBHOOK_URL_REJECTED"
+
+    Examples:
+      | url                       |
+      | http://127.0.0.1:9/       |
+      | http://localhost:9/       |
+      | http://127.1:9/           |
+      | http://a.localhost:9/     |
+      | http://2130706433:9/      |
+
+  Scenario Outline: The server never calls itself
+    When I subscribe "mail" to "orders/*" with the webhook "<url>"
+    Then I get 400 with the code "WEBHOOK_URL_REJECTED"
+
+    Examples:
+      | url                                  |
+      | http://127.0.0.1:{port}/send/x       |
+      | http://localhost:{port}/             |
+      | http://LOCALHOST.:{port}/            |
+      | http://127.0.0.9:{port}/             |
+      | http://0x7f.1:{port}/                |
+
+  Scenario: Receivers call back where the server is, whatever host its caller names
+    Given a receiver that answers ``
+    When I subscribe "mail" to "orders/*" with the webhook "{receiver}" under the host "evil.example"
+    Then the URLs that it gives to others are those of the server
+    When I create the stream "orders/1" as application/json with `[{"id":1}]`
+    Then the receiver is to call back at the server about "mail"
+
+  Scenario: A closed port looks like one that does not answer
+    Given a receiver that is down
+    And the subscription "mail" of "orders/*" calls the receiver
+    And the stream "orders/1" as application/json with `[{"id":1}]`
+    Then "mail" shows no failure until the time for a call is over, and then shows one
+
+  Scenario: A port that does not answer looks like a closed one
+    Given a receiver that is silent
+    And the subscription "mail" of "orders/*" calls the receiver
+    And the stream "orders/1" as application/json with `[{"id":1}]`
+    Then "mail" shows no failure until the time for a call is over, and then shows one
+
+  Scenario: A receiver that refuses looks like a closed port
+    Given a receiver that answers with 404
+    And the subscription "mail" of "orders/*" calls the receiver
+    And the stream "orders/1" as application/json with `[{"id":1}]`
+    Then "mail" shows no failure until the time for a call is over, and then shows one
 
   Scenario: A wake-up does not wake a subscriber of all streams
     Given the stream "wakes" as application/json

@@ -34,7 +34,7 @@ impl Image {
         let (mut settings, mut ports) = (BTreeMap::new(), Vec::new());
         for setting in instruction("ENV").split_whitespace() {
             let (name, address) = setting.split_once('=').unwrap();
-            if name == "EXORELAY__ACCESS__INSECURE" {
+            if !name.ends_with("__ADDRESS") {
                 settings.insert(name.to_owned(), address.to_owned());
                 continue;
             }

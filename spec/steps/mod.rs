@@ -2,6 +2,7 @@
 
 mod access;
 mod broker;
+mod broker_access;
 mod building;
 mod certificates;
 mod exocom;

@@ -14,6 +14,12 @@ async fn server(world: &mut World) {
     world.start(Config::default()).await;
 }
 
+#[given("a streams server for development")]
+async fn server_for_development(world: &mut World) {
+    let quick = Config { subscriptions_webhook_timeout_ms: 500, ..Config::default() };
+    world.start(Config { subscriptions_webhook_loopback: true, ..quick }).await;
+}
+
 #[given(regex = r"^a streams server with (\w+) (\d+)$")]
 async fn server_with(world: &mut World, key: String, number: u64) {
     let mut settings = toml::Table::try_from(Config::default()).expect("settings are a table");

@@ -15,6 +15,16 @@ async fn receiver(world: &mut World, body: String) {
     world.receiver = Some(Service::up(Behaviour::Body(body)));
 }
 
+#[given(regex = r"^a receiver that answers with (\d+)$")]
+async fn receiver_refusing(world: &mut World, status: u16) {
+    world.receiver = Some(Service::up(Behaviour::Status { status, header: None, times: usize::MAX }));
+}
+
+#[given("a receiver that is silent")]
+async fn receiver_silent(world: &mut World) {
+    world.receiver = Some(Service::up(Behaviour::Hang));
+}
+
 #[given("a receiver that is down")]
 async fn receiver_down(world: &mut World) {
     world.receiver = Some(Service::down(Behaviour::Body("{\"done\":true}".into())));
@@ -49,7 +59,44 @@ async fn webhook(world: &mut World, id: String, pattern: String) {
 
 #[when(regex = r#"^I subscribe "([^"]+)" to "([^"]+)" with the webhook "([^"]+)"$"#)]
 async fn webhook_of(world: &mut World, id: String, pattern: String, url: String) {
+    let url = url.replace("{port}", &world.address().port().to_string());
     subscribe(world, &id, json!({"type": "webhook", "pattern": pattern, "webhook": {"url": url}})).await;
+}
+
+#[when(regex = r#"^I subscribe "([^"]+)" to "([^"]+)" with the webhook "([^"]+)" under the host "([^"]+)"$"#)]
+async fn webhook_under_host(world: &mut World, id: String, pattern: String, url: String, host: String) {
+    let receiver = world.receiver.as_ref().map(|receiver| format!("http://{}/wake", receiver.address));
+    let url = url.replace("{receiver}", &receiver.unwrap_or_default());
+    let body = json!({"type": "webhook", "pattern": pattern, "webhook": {"url": url}}).to_string();
+    let headers = [JSON, ("x-forwarded-host", host.as_str())];
+    world.call(Method::PUT, &format!("__ds/subscriptions/{id}"), &headers, body.into_bytes()).await;
+    assert_eq!(world.answer().status, 201, "{:?}", world.answer());
+}
+
+#[then("the URLs that it gives to others are those of the server")]
+async fn urls_of_the_server(world: &mut World) {
+    let view: Value = serde_json::from_str(&world.answer().body).expect("JSON");
+    assert_eq!(view["webhook"]["signing"]["jwks_url"], world.url("__ds/jwks.json"));
+}
+
+#[then(regex = r#"^the receiver is to call back at the server about "([^"]+)"$"#)]
+async fn calls_back_at_the_server(world: &mut World, id: String) {
+    let receiver = world.receiver.as_ref().expect("there is a receiver");
+    let calls = eventually("a call", || async { Some(receiver.recorded()).filter(|calls| !calls.is_empty()) }).await;
+    let expected = world.url(&format!("__ds/subscriptions/{id}/callback"));
+    assert_eq!(calls[0].json()["callback_url"], expected);
+}
+
+#[then(regex = r#"^"([^"]+)" shows no failure until the time for a call is over, and then shows one$"#)]
+async fn shows_failure_late(world: &mut World, id: String) {
+    let (began, world) = (std::time::Instant::now(), &*world);
+    eventually((&id, "failed"), || async { (show(world, &id).await["status"] == "failed").then_some(()) }).await;
+    assert!(began.elapsed().as_millis() >= 450, "after {:?}", began.elapsed());
+    let shown = show(world, &id).await;
+    let told: Vec<&String> = shown.as_object().expect("an object").keys().collect();
+    let expected =
+        ["created_at", "id", "lease_ttl_ms", "pattern", "status", "streams", "subscription_id", "type", "webhook"];
+    assert_eq!(told, expected, "nothing says why it failed: {shown}");
 }
 
 #[given(regex = r#"^the subscription "([^"]+)" of "([^"]+)" writes to "([^"]+)"$"#)]

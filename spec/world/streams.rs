@@ -1,6 +1,7 @@
 //! A streams server with an HTTP listener of its own, and what its clients received.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,8 +77,11 @@ impl World {
         Arc::new(DiskStore::open(&config).expect("the folder can be opened"))
     }
 
-    async fn open(&mut self, config: Config) {
+    async fn open(&mut self, mut config: Config) {
         let listening = Listening::bind("test", "127.0.0.1:0").await.expect("a port is free");
+        // As the commands do.
+        config.listener_url = format!("http://{}", listening.address());
+        config.own_listeners.add(listening.address());
         let streams = Streams::open(config.clone(), self.store(&config)).expect("the store can be read");
         let limits = Limits::default();
         let listening = listening.guarded(routes::access(&config, &limits));
@@ -90,7 +94,11 @@ impl World {
     }
 
     pub fn url(&self, stream: &str) -> String {
-        format!("http://{}/v1/stream/{stream}", self.server.as_ref().expect("there is a server").1.address())
+        format!("http://{}/v1/stream/{stream}", self.address())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.as_ref().expect("there is a server").1.address()
     }
 
     pub fn answer(&self) -> &Answer {

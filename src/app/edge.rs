@@ -45,13 +45,13 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    /// Binds the listener, then opens the systems, serves them on `threads` dedicated threads and announces the listener.
+    /// Binds the listener, then opens the systems for its address, serves them on `threads` dedicated threads and announces the listener.
     ///
     /// The port comes first so that a second process fails before it touches a store.
     /// Errors: [`Error::Threads`], [`Error::Listen`], [`Error::Unguarded`], [`Error::SystemPath`], and those of `systems`.
     pub(super) async fn open(
         listener: Listener<'_>,
-        systems: impl Future<Output = Result<Vec<Arc<dyn System>>, Error>>,
+        systems: impl AsyncFnOnce(ListenAddress) -> Result<Vec<Arc<dyn System>>, Error>,
         threads: NonZeroUsize,
         limits: &Limits,
     ) -> Result<Self, Error> {
@@ -61,7 +61,7 @@ impl Edge {
         let listening = listening.counted(&ListenerMetrics::register(&mut registry), listener.name);
         let refusals = RefusalMetrics::register(&mut registry);
         let listening = listener.guards.guard(listening, listener.name, refusals)?;
-        let systems = systems.await?;
+        let systems = systems(listening.place().clone()).await?;
         let dispatch = Dispatch::new(&systems, registry, limits)?;
         let operations = dispatch.operations();
         let serving = listening.guarded(listener.access).serve_with(workers, dispatch, limits);

@@ -102,6 +102,15 @@ pub enum Error {
         #[source]
         cause: streams::Error,
     },
+    /// The streams are served to other machines, whose URLs for them are not known.
+    #[error(
+        "streams.public_url is not set, and {address} is not a loopback address: set it to the URL under which clients and the \
+         receivers of webhooks reach the streams, such as https://streams.example.com (--public-url URL)"
+    )]
+    PublicUrl {
+        /// The address of the listener.
+        address: std::net::SocketAddr,
+    },
     /// Two systems of a listener have overlapping paths, or a path is malformed.
     #[error("{system} cannot be served at {path:?}: {problem}")]
     SystemPath {
@@ -184,6 +193,7 @@ impl Error {
             | Self::SystemPath { .. }
             | Self::Unguarded { .. }
             | Self::Access(_)
+            | Self::PublicUrl { .. }
             | Self::ForwardElsewhere { .. }
             | Self::Environment { .. } => true,
             Self::Listen(_)

@@ -20,13 +20,12 @@ use serde_json::{Map, Value, json};
 use tower_service::Service;
 
 use super::access::Guards;
-use super::config::{LogFormat, Ops};
 use super::drain_request::DrainRequest;
-use super::{Error, ready};
+use super::{Config, Error, ready};
 use crate::http::access::{RefusalMetrics, Verb, is_forwarded, needing};
 use crate::http::{
-    Access, Introduction, Kind, Landing, Limits, Listening, Peer, Problem, ServerTls, Serving, health,
-    method_not_allowed, momentary, typed,
+    Access, Introduction, Kind, Landing, Listening, Peer, Problem, ServerTls, Serving, health, method_not_allowed,
+    momentary, typed,
 };
 
 /// Maximum length of the answer of a part. Parts are in this process, and have bounded answers.
@@ -54,20 +53,20 @@ struct Operations {
 
 /// Opens the listener at the configured address, unless that is empty. Errors: [`Error::Listen`].
 pub(super) async fn open(
-    (config, tls): (&Ops, Option<&ServerTls>),
-    format: LogFormat,
+    (config, guards, tls): (&Config, &Guards, Option<&ServerTls>),
     parts: Vec<Part>,
     requests: DrainRequest,
-    (guards, limits): (&Guards, &Limits),
 ) -> Result<Option<Serving>, Error> {
-    if config.address.is_empty() {
+    let ops = &config.ops;
+    if ops.address.is_empty() {
         return Ok(None);
     }
-    let listening = Listening::bind("--ops HOST:PORT", &config.address).await?.secured(tls);
-    let listening = listening.guarded(Access::of("ops.cors_origins", &config.cors_origins, limits));
+    let listening = Listening::bind("--ops HOST:PORT", &ops.address).await?.secured(tls);
+    config.own_listeners().add(listening.address());
+    let listening = listening.guarded(Access::of("ops.cors_origins", &ops.cors_origins, &config.http));
     let listening = guards.guard(listening, "ops", RefusalMetrics::unregistered())?;
-    let serving = listening.serve(router(parts, requests), limits);
-    ready::announce(format, "ops", serving.place());
+    let serving = listening.serve(router(parts, requests), &config.http);
+    ready::announce(config.log.format, "ops", serving.place());
     Ok(Some(serving))
 }
 

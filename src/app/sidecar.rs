@@ -43,6 +43,7 @@ impl Sidecar {
         };
         let api = bind_api(&config.api, certificates).await?;
         let (listen_address, api_address) = (listen.as_ref().map(Listening::address), api.place().clone());
+        listen_address.into_iter().chain([api.address()]).for_each(|address| config.own_listeners().add(address));
         let mut registry = process_registry();
         let listeners = ListenerMetrics::register(&mut registry);
         let (listen, api) = (listen.map(|listen| listen.counted(&listeners, "listen")), api.counted(&listeners, "api"));

@@ -203,7 +203,7 @@ pub async fn streams(config: Config, threads: NonZeroUsize) -> Result<(), Error>
     let (access, guards) = (streams::routes::access(&config.streams, &config.http), Guards::read(&config)?);
     let (name, flag, tls) = ("streams", "--listen HOST:PORT", certificates.of("streams", Wanted(config.streams.tls))?);
     let listener = Listener { name, flag, address, format, access, guards: &guards, tls };
-    let systems = async { Ok(vec![StreamsSystem::open(&config.streams).await?]) };
+    let systems = async |place| systems(&config, place).await;
     let Some(edge) = signals.unless_stopped(Edge::open(listener, systems, threads, &config.http)).await else {
         return Ok(());
     };
@@ -214,9 +214,9 @@ pub async fn streams(config: Config, threads: NonZeroUsize) -> Result<(), Error>
     process.run(signals, config.drain.grace()).await
 }
 
-/// Opens every system of the edge.
-async fn systems(config: &Config) -> Result<Vec<Arc<dyn System>>, Error> {
-    Ok(vec![StreamsSystem::open(&config.streams).await?])
+/// Opens every system of the edge, which is reached at `place`.
+async fn systems(config: &Config, place: ListenAddress) -> Result<Vec<Arc<dyn System>>, Error> {
+    Ok(vec![StreamsSystem::open(&config.streams, &place).await?])
 }
 
 /// Opens the edge at the configured address, else at its default.
@@ -226,7 +226,7 @@ async fn open_edge((config, guards, certificates): All<'_>, threads: NonZeroUsiz
     let (format, access) = (config.log.format, streams::routes::access(&config.streams, &config.http));
     let (name, flag, tls) = ("edge", "--edge HOST:PORT", certificates.of("edge", Wanted(config.edge.tls))?);
     let listener = Listener { name, flag, address, format, access, guards, tls };
-    Edge::open(listener, systems(config), threads, &config.http).await
+    Edge::open(listener, async |place| systems(config, place).await, threads, &config.http).await
 }
 
 /// Opens the listener for operators, if one is configured, and returns it with the requests to drain that it takes.
@@ -235,9 +235,8 @@ async fn open_operations(
     parts: Vec<Part>,
 ) -> Result<(Option<Serving>, DrainRequest), Error> {
     let requests = DrainRequest::default();
-    let ops = (&config.ops, certificates.of("ops", Wanted(config.ops.tls))?);
-    let format = config.log.format;
-    let serving = operations::open(ops, format, parts, requests.clone(), (guards, &config.http)).await?;
+    let tls = certificates.of("ops", Wanted(config.ops.tls))?;
+    let serving = operations::open((config, guards, tls), parts, requests.clone()).await?;
     Ok((serving, requests))
 }
 
@@ -251,6 +250,7 @@ async fn open_broker(
     let mut registry = process_registry();
     let tls = certificates.of("broker", Wanted(config.broker.tls))?;
     let listening = Listening::bind(flag, &config.broker.address).await?.secured(tls);
+    config.own_listeners().add(listening.address());
     let listening = listening.counted(&ListenerMetrics::register(&mut registry), "broker");
     let refusals = RefusalMetrics::register(&mut registry);
     let listening = guards.guard_broker(listening, &config.broker, refusals)?;
@@ -267,6 +267,7 @@ async fn open_broker(
 fn broker_config(config: &Config) -> broker::Config {
     let mut broker = config.broker.clone();
     broker.payload_bytes_max = config.http.body_bytes_max;
+    broker.own_listeners = config.own_listeners().clone();
     broker.frame_bytes_max = broker.frame_bytes_max.max(config.http.envelope_bytes_max());
     broker
 }

@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 
 use super::Error;
 use super::system::{Routes, System};
-use crate::http::{Introduction, Limits, Problem};
+use crate::http::{Introduction, Limits, ListenAddress, Problem};
 use crate::streams::{self, Streams};
 
 /// Durable Streams and their store.
@@ -17,9 +17,16 @@ pub(super) struct StreamsSystem {
 }
 
 impl StreamsSystem {
-    /// Opens the configured store and recovers the streams in it. Errors: [`Error::Store`], [`Error::Streams`].
-    pub(super) async fn open(config: &streams::Config) -> Result<Arc<dyn System>, Error> {
-        let store = streams::open_store(config).await?;
+    /// Opens the configured store and recovers the streams in it. They are served at `place`, which receivers of webhooks call
+    /// back if no other URL is configured. Errors: [`Error::PublicUrl`], [`Error::Store`], [`Error::Streams`].
+    pub(super) async fn open(config: &streams::Config, place: &ListenAddress) -> Result<Arc<dyn System>, Error> {
+        let (mut config, address, shown) = (config.clone(), place.tcp(), place.to_string());
+        config.own_listeners.add(address);
+        if config.public_url.is_empty() && !address.ip().to_canonical().is_loopback() {
+            return Err(Error::PublicUrl { address });
+        }
+        config.listener_url = if shown.starts_with("https://") { shown } else { format!("http://{shown}") };
+        let store = streams::open_store(&config).await?;
         let unreadable = |cause| Error::Streams { dir: PathBuf::from(&config.data_dir), cause };
         let streams = Streams::open(config.clone(), store).map_err(unreadable)?;
         Ok(Arc::new(Self { streams }))

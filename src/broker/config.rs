@@ -1,14 +1,16 @@
 //! Broker settings.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::http::debug_without_secrets;
+use crate::http::{OwnListeners, SsrfGuard, SsrfGuardConfig, debug_without_secrets};
 use crate::memory::Budget;
-use crate::message::Role;
+
+/// The networks in which services may listen by default: loopback, and the private ones of RFC 1918 and RFC 4193.
+const INSTANCE_NETWORKS: [&str; 6] =
+    ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
 
 /// The `[broker]` section of the configuration.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,8 +94,17 @@ pub struct Config {
     pub security_hold_ms: u64,
     /// Maximum number of messages waiting to be authorized; more are refused as busy.
     pub security_held_max: usize,
-    /// `ROLE=TOKEN` entries: the token a service needs to register under the role and to send in its name.
+    /// `ROLE=TOKEN` entries: the token that is needed for everything in the name of the role: to register, to send, to leave. A
+    /// role may have several; `*` stands for all roles without an entry. A token is plain, or `sha256:` and its digest.
     pub tokens: Vec<String>,
+    /// Tokens of operators, plain or `sha256:` and their digests: once any token is set, only they may replace the landscape and
+    /// watch the traffic.
+    pub operator_tokens: Vec<String>,
+    /// Networks (`10.1.0.0/16`) in which services may listen; the broker calls no others.
+    pub instance_networks: Vec<String>,
+    /// The listeners of this process, which are never called. The commands set it.
+    #[serde(skip)]
+    pub own_listeners: OwnListeners,
     /// Maximum number of undelivered messages kept for `GET /undelivered`.
     pub undelivered_max: usize,
     /// Maximum number of messages recorded for `GET /activities/{id}`, without payloads; the oldest is evicted. 0
@@ -120,7 +131,7 @@ pub enum SecurityAbsent {
 
 impl fmt::Debug for Config {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug_without_secrets(formatter, self, &["tokens"])
+        debug_without_secrets(formatter, self, &["tokens", "operator_tokens"])
     }
 }
 
@@ -160,6 +171,9 @@ impl Default for Config {
             security_hold_ms: 10_000,
             security_held_max: 4_096,
             tokens: Vec::new(),
+            operator_tokens: Vec::new(),
+            instance_networks: INSTANCE_NETWORKS.map(str::to_owned).to_vec(),
+            own_listeners: OwnListeners::default(),
             undelivered_max: 1_000,
             traffic_messages_max: 4_096,
             memory: Budget::default(),
@@ -168,14 +182,15 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Returns the tokens by role. A role whose entry has no token is closed, so that a mistake opens nothing. Configuration
-    /// files with such entries are refused.
-    pub(crate) fn token_of_role(&self) -> HashMap<Role, Option<String>> {
-        let entry = |entry: &String| {
-            let (role, token) = entry.split_once('=').unwrap_or((entry, ""));
-            Some((Role::parse(role).ok()?, Some(token.to_owned()).filter(|token| !token.is_empty())))
-        };
-        self.tokens.iter().filter_map(entry).collect()
+    /// Returns the guard of calls to services.
+    pub(crate) fn guard(&self) -> SsrfGuard {
+        SsrfGuard::new(&SsrfGuardConfig {
+            allowed: self.instance_networks.clone(),
+            public: false,
+            loopback_http: false,
+            own: self.own_listeners.clone(),
+            rule: "broker.instance_networks lists the networks in which services may listen",
+        })
     }
 
     pub(crate) fn settle(&self) -> Duration {

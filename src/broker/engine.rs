@@ -12,13 +12,16 @@ use super::handle::InstanceHandle;
 use super::journal::Style;
 use super::message_log::MessageLog;
 use super::metrics::Metrics;
+use super::note_log::log_note;
 use super::notice::notice;
 use super::recent::Recent;
 use super::rules::{
-    Attempt, Effect, Endpoint, Envelope, Exchange, FailedDelivery, InstanceKey, Lanes, Note, Reason, Work,
+    Attempt, Effect, Endpoint, Envelope, Exchange, FailedDelivery, InstanceKey, Lanes, Note, Proof, Reason, Tokens,
+    Work,
 };
 use super::traffic::Traffic;
 use super::wire::{Landscape, Undelivered};
+use crate::http::SsrfGuard;
 use crate::message::{Delivery, InstanceId, Message, Pending, Receipt, Registration, Role, Verdict};
 use crate::sync::lock;
 
@@ -30,6 +33,8 @@ type Effects = Vec<Effect<InstanceHandle>>;
 /// The rules behind a lock, and everything their effects need.
 pub(crate) struct Engine {
     config: Config,
+    tokens: Arc<Tokens>,
+    guard: SsrfGuard,
     exchange: Mutex<Exchange<InstanceHandle>>,
     metrics: Metrics,
     traffic: Traffic,
@@ -45,8 +50,11 @@ pub(crate) struct Engine {
 impl Engine {
     /// `seed` determines the ids of the broker's own messages; `stop` ends the tasks that use the engine.
     pub(crate) fn new(config: Config, seed: u128, log: MessageLog, stop: CancellationToken) -> Self {
+        let tokens = Arc::new(Tokens::new(&config.tokens, &config.operator_tokens));
         Self {
-            exchange: Mutex::new(Exchange::new(config.clone(), seed)),
+            exchange: Mutex::new(Exchange::new(config.clone(), Arc::clone(&tokens), seed)),
+            tokens,
+            guard: config.guard(),
             metrics: Metrics::new(),
             traffic: Traffic::new(config.traffic_messages_max, config.undelivered_max),
             log,
@@ -60,6 +68,15 @@ impl Engine {
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Returns the guard of calls to services.
+    pub(crate) fn guard(&self) -> &SsrfGuard {
+        &self.guard
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -89,8 +106,8 @@ impl Engine {
         result
     }
 
-    /// Publishes a message from `origin`, whose sender presented `token`.
-    pub(crate) fn publish(&self, origin: Option<&InstanceId>, token: Option<&str>, message: Message) -> Verdict {
+    /// Publishes a message from `origin`, as far as `proof` shows that.
+    pub(crate) fn publish(&self, origin: Option<&InstanceId>, proof: Proof<'_>, mut message: Message) -> Verdict {
         if let Err(error) = message.check_bounds(self.config.payload_bytes_max)
             && !self.exchange().registry().is_original_socket(origin)
         {
@@ -100,18 +117,13 @@ impl Engine {
         let mut effects = Vec::new();
         let verdict = {
             let mut exchange = self.exchange();
-            let is_forged = |sender: &&Role| !exchange.registry().may_speak_for(sender, origin, token);
-            // A message that is given back is still that of its first sender, and comes from one of its receivers.
-            let own_role = || exchange.registry().instance(origin).map(|instance| &instance.role);
-            let speaker = if message.properties.returned { own_role() } else { message.sender.as_ref() };
-            match speaker.filter(is_forged).cloned() {
-                Some(role) => {
-                    effects
-                        .push(Effect::Note(Note::Forbidden { sender: Some(role.clone()), name: message.name.clone() }));
-                    let detail = Error::Token { role }.to_string();
-                    exchange.forbid(Instant::now(), origin, &message, detail, &mut effects)
+            match exchange.registry().sign(origin, proof, &mut message) {
+                Err(error) => {
+                    let (sender, name) = (message.sender.clone(), message.name.clone());
+                    effects.push(Effect::Note(Note::Forbidden { sender, name }));
+                    exchange.forbid(Instant::now(), origin, &message, error.to_string(), &mut effects)
                 }
-                None => exchange.publish(Instant::now(), origin, message, &mut effects),
+                Ok(()) => exchange.publish(Instant::now(), origin, message, &mut effects),
             }
         };
         match &verdict {
@@ -281,30 +293,7 @@ impl Engine {
     /// Informs the operator, in the message log and the program's log.
     pub(crate) fn note(&self, note: &Note) {
         self.log.write(|journal| journal.noted(note));
-        match note {
-            Note::Registered { role, instance } => tracing::info!(%role, %instance, "service registered"),
-            Note::Changed { role, instance } => {
-                tracing::info!(%role, %instance, "service registered: its messages, its address or its state have changed");
-            }
-            Note::Disconnected { role, instance } => tracing::info!(%role, %instance, "service left"),
-            Note::BadFrame { role, instance, cause, raw: _ } => {
-                tracing::warn!(?role, ?instance, cause, "malformed frame");
-            }
-            // The sender learns of it, or is warned about where it cannot.
-            Note::NoReceivers { .. } => tracing::debug!("{note}"),
-            Note::BadSocket { role, instance, cause } => {
-                if lock(&self.recent).is_news(role, cause, Instant::now()) {
-                    tracing::warn!(?role, ?instance, cause, "a service is disconnected");
-                }
-            }
-            Note::Forbidden { .. }
-            | Note::NoService { .. }
-            | Note::Unauthorized { .. }
-            | Note::BadUpgrade { .. }
-            | Note::Loop { .. }
-            | Note::StrayVerdict { .. }
-            | Note::BadSecurityRequest { .. } => tracing::warn!("{note}"),
-        }
+        log_note(note, &self.recent);
     }
 
     fn log_configuration(&self) {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::http::{Kind, Problem};
-use crate::message::{self, InstanceId, PayloadError, Role, TextError};
+use crate::message::{self, InstanceId, MessageName, PayloadError, Role, TextError};
 
 /// Reason why the broker refused a request. The text is for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -140,6 +140,49 @@ pub enum Error {
         /// The role.
         role: Role,
     },
+    /// The sender's role is guarded, and the token is missing or wrong.
+    #[error("sending as {role:?} needs the token of that role")]
+    SenderToken {
+        /// The role.
+        role: Role,
+    },
+    /// The instance that sends is not one of the sender's role.
+    #[error("an instance of {role:?} cannot send as {sender:?}")]
+    OtherSender {
+        /// The sender that the message names.
+        sender: Role,
+        /// The role of the instance.
+        role: Role,
+    },
+    /// Every role needs a token, and the message names no sender.
+    #[error("a message needs a sender and the token of its role, since every role has one")]
+    Anonymous,
+    /// Only the broker itself sends messages of this name.
+    #[error("only the broker sends messages of the name '{name}'")]
+    Reserved {
+        /// The name.
+        name: MessageName,
+    },
+    /// The message answers a request that its sender did not get.
+    #[error("'{name}' answers a request that {} did not get", sender.as_ref().map_or("its sender".into(), |role| format!("{role:?}")))]
+    Answer {
+        /// The sender.
+        sender: Option<Role>,
+        /// The name of the message.
+        name: MessageName,
+    },
+    /// The call is for operators, and their token is missing or wrong.
+    #[error("this call needs the token of an operator, in `Authorization: Bearer` (broker.operator_tokens)")]
+    Operator,
+    /// The call is for members of the bus, and no token of theirs is presented.
+    #[error("this call needs the token of a role or of an operator, in `Authorization: Bearer` (broker.tokens)")]
+    Member,
+    /// The broker may not call this address.
+    #[error("{cause}")]
+    Address {
+        /// The reason.
+        cause: String,
+    },
     /// The maximum number of instances is registered.
     #[error("the landscape is full: {instances_max} instances are registered")]
     Full {
@@ -212,7 +255,15 @@ impl From<Error> for Problem {
             | Error::Translations { .. }
             | Error::Mixed { .. }
             | Error::InstanceTaken { .. } => Kind::InvalidMessage,
-            Error::Token { .. } => Kind::Forbidden,
+            Error::Token { .. }
+            | Error::SenderToken { .. }
+            | Error::OtherSender { .. }
+            | Error::Anonymous
+            | Error::Reserved { .. }
+            | Error::Answer { .. }
+            | Error::Operator
+            | Error::Member
+            | Error::Address { .. } => Kind::Forbidden,
             Error::Full { .. } | Error::RegistrationsFull { .. } => Kind::Busy,
             Error::LandscapeTooLarge { .. } => Kind::BodyTooLarge,
             Error::Draining => Kind::Draining,

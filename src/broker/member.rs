@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::error::Error;
 use super::handle::InstanceHandle;
-use super::rules::InstanceKey;
+use super::rules::{InstanceKey, Proof};
 use super::service::Broker;
 use super::wire::{Dialect, Hello};
+use crate::http::access::TokenDigest;
 use crate::message::{InstanceId, Message, Registration, Role, Verdict};
 
 /// Says if the two ends answer each message.
@@ -29,6 +30,8 @@ pub(super) struct Member {
     wake: Arc<Notify>,
     registered: Option<Registered>,
     dialect: Dialect,
+    /// The token of its handshake, and the digest of it.
+    token: Option<(String, TokenDigest)>,
 }
 
 struct Registered {
@@ -45,8 +48,10 @@ impl Registered {
 }
 
 impl Member {
-    pub(super) fn new(broker: Broker, acks: Acks, wake: Arc<Notify>) -> Self {
-        Self { broker, acks, wake, registered: None, dialect: Dialect::ActivityId }
+    /// `token` is that of the handshake.
+    pub(super) fn new(broker: Broker, acks: Acks, wake: Arc<Notify>, token: Option<String>) -> Self {
+        let token = token.map(|token| (token.clone(), TokenDigest::of(&token)));
+        Self { broker, acks, wake, registered: None, dialect: Dialect::ActivityId, token }
     }
 
     /// Registers the service, or updates its registration. Errors: [`Error::Token`], [`Error::Full`], [`Error::InstanceTaken`],
@@ -64,7 +69,7 @@ impl Member {
             sends: hello.sends,
             namespace: hello.namespace,
             batch: self.acks == Acks::Each,
-            token: hello.token,
+            token: hello.token.or_else(|| self.token.as_ref().map(|(token, _)| token.clone())),
             away: hello.away,
         };
         if let Some(registered) = known {
@@ -84,7 +89,8 @@ impl Member {
 
     /// Publishes a message of this service, registered or not.
     pub(super) fn publish(&self, message: Message) -> Verdict {
-        self.broker.publish_with(self.registered.as_ref().map(|registered| &registered.instance), None, message)
+        let proof = Proof::Connection(self.token.as_ref().map(|(_, digest)| digest));
+        self.broker.publish_with(self.registered.as_ref().map(|registered| &registered.instance), proof, message)
     }
 
     /// Gives up a message whose receivers stayed full for too long.

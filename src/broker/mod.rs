@@ -22,6 +22,7 @@
 //! Order is kept per sender and receiving instance, across retries. Delivery is at least once: if the
 //! acknowledgement of a receiver is lost, it gets the message again with the same id.
 
+mod callers;
 mod config;
 mod courier;
 mod engine;
@@ -35,6 +36,7 @@ mod matching;
 mod member;
 mod message_log;
 mod metrics;
+mod note_log;
 mod notice;
 mod opening;
 mod recent;

@@ -11,7 +11,7 @@ use super::rules::Note;
 use super::service::Broker;
 use super::session::Connection;
 use super::wire::ACKS_HEADER;
-use crate::http::access::Origins;
+use crate::http::access::{Origins, bearer_token};
 use crate::http::websocket::{self, UpgradeError};
 use crate::http::{CloseControl, ConnectionPermit};
 
@@ -70,13 +70,14 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
         tracing::warn!(%error, "cannot make a connection end with a reset; an original client may not survive its end");
     }
     let permit = parts.extensions.remove::<ConnectionPermit>();
+    let token = bearer_token(&parts.headers).map(str::to_owned);
     let broker = broker.clone();
     let tasks = broker.clone();
     tasks.spawn(async move {
         // A service that has not registered yet may send as much as a registration.
         if let Some(socket) = connection.socket(bounds, broker.config().registration_bytes_max).await {
             // Borrowed, because a future that owns `connection` would hold it twice.
-            let mut connection = Connection::new(broker, socket, acks, control);
+            let mut connection = Connection::new(broker, socket, (acks, token), control);
             connection.serve().await;
         }
         drop(permit);

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
+use super::callers::{Caller, Credentials, check_member, check_operator};
 use super::config::Config;
 use super::error::Error;
 use super::opening::{Refusal, open};
@@ -19,7 +20,7 @@ use super::response::{busy, json_text};
 use super::service::Broker;
 use super::traffic_routes;
 use super::wire::{AbsentRow, Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
-use crate::http::access::{Original, TrustedProxies, bearer_token};
+use crate::http::access::{Original, TrustedProxies, Verb, bearer_token};
 use crate::http::{
     Access, Introduction, Kind, Landing, Limits, Path, Peer, Problem, Query, Scheme, is_browser, json_body,
     message_name, not_found, typed,
@@ -83,8 +84,11 @@ impl FromRef<Api> for Broker {
     }
 }
 
-async fn config(State(broker): State<Broker>) -> Response {
-    configuration(&broker)
+async fn config(State(broker): State<Broker>, credentials: Credentials) -> Result<Response, Problem> {
+    if !broker.config().compat {
+        check_member(&broker, &credentials)?;
+    }
+    Ok(configuration(&broker))
 }
 
 /// Renders roles and routes in the format and content type of the original whose landscape form is in use.
@@ -119,11 +123,14 @@ async fn services(State(api): State<Api>, request: Request) -> Result<Response, 
     if api.broker.config().compat {
         return Ok(cannot(request.method(), request.uri()));
     }
+    check_member(&api.broker, &Credentials::new(request.headers(), request.extensions()))?;
     let services = Services { services: api.broker.instances(), absent: api.broker.absent() };
     Ok(typed("application/json", json_text(&services)))
 }
 
 async fn replace_services(State(api): State<Api>, request: Request) -> Result<StatusCode, Problem> {
+    let credentials = Credentials::new(request.headers(), request.extensions());
+    check_operator(&api.broker, &credentials, Verb::Configure)?;
     let incoming = json_body(request, &api.limits).await?;
     let landscape = Landscape::from_json(&incoming.body)?;
     let (form, roles) = (landscape.form, landscape.roles.len());
@@ -137,11 +144,16 @@ async fn register(State(api): State<Api>, Path(role): Path<String>, request: Req
     let peer = request.extensions().get().map(|Peer(address)| address.ip());
     let client = Original::of(request.headers(), (Scheme::Http, peer), &api.proxies).client.or(peer);
     let incoming = json_body(request, &api.registration_limits).await?;
-    let Announcement { registration, host, port, delivery_token } = Announcement::from_json(role, &incoming.body)?;
+    let Announcement { mut registration, host, port, delivery_token } = Announcement::from_json(role, &incoming.body)?;
+    registration.token = registration.token.or_else(|| bearer_token(&incoming.headers).map(str::to_owned));
     let host = host.or_else(|| client.map(|address| address.to_canonical().to_string()));
     let host = host.ok_or(Error::Field { field: "host", expected: "a host name or an IP address" })?;
     let instance = registration.instance.clone();
-    let lease = api.broker.register(registration, Address::new(&host, port)?.with_token(delivery_token.as_deref()))?;
+    let address = Address::new(&host, port)?.with_token(delivery_token.as_deref());
+    let lease = api.broker.register(registration, address).map_err(|error| match error {
+        Error::Token { .. } => Caller::of(&api.broker, &incoming.headers).refused(&error),
+        error => error.into(),
+    })?;
     Ok(typed("application/json", lease.to_json(&instance)))
 }
 
@@ -154,8 +166,10 @@ async fn leave(
     State(api): State<Api>,
     Path(role): Path<String>,
     Query(Leaving { instance }): Query<Leaving>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let role = Role::parse(&role).map_err(Error::text("role"))?;
+    Caller::of(&api.broker, &headers).check_role(&role)?;
     let missing =
         || Problem::new(Kind::InvalidRequest, "the query parameter \"instance\" is missing, as in ?instance=ID");
     let instance = InstanceId::parse(&instance.ok_or_else(missing)?).map_err(Error::text("instance"))?;
@@ -173,12 +187,12 @@ async fn send_single(State(api): State<Api>, uri: Uri, request: Request) -> Resu
     let mut message = Message::from_json(Some(name.clone()), &incoming.body)?;
     message.trace = message.trace.or_else(|| trace(&incoming.headers));
     message.check_bounds(api.broker.config().payload_bytes_max)?;
-    let sender = message.sender.clone();
-    match api.broker.publish_with(origin.as_ref(), bearer_token(&incoming.headers), message) {
+    let (sender, caller) = (message.sender.clone(), Caller::of(&api.broker, &incoming.headers));
+    match api.broker.publish_with(origin.as_ref(), caller.proof(), message) {
         Verdict::Accepted => Ok(StatusCode::OK.into_response()),
         Verdict::NoReceivers => Ok(no_receivers(&api.broker, origin.as_ref(), sender.as_ref(), &name)),
         Verdict::Busy { retry_after } => Err(busy(&api.broker).retry_after(retry_after)),
-        Verdict::Forbidden { detail } => Err(Problem::new(Kind::Forbidden, detail)),
+        Verdict::Forbidden { detail } => Err(caller.refused(&detail)),
         Verdict::Refused { detail } => Err(Problem::new(Kind::InvalidMessage, detail)),
     }
 }
@@ -192,11 +206,11 @@ async fn send_batch(State(api): State<Api>, request: Request) -> Result<Response
         let detail = format!("the array has {} messages, at most {messages_max} are allowed", messages.len());
         return Err(Problem::new(Kind::InvalidMessage, detail));
     }
-    let (trace, token) = (trace(&incoming.headers), bearer_token(&incoming.headers));
+    let (trace, caller) = (trace(&incoming.headers), Caller::of(&api.broker, &incoming.headers));
     let publish = |message: Result<Message, message::Error>| match message {
         Ok(message) => {
             let trace = message.trace.clone().or_else(|| trace.clone());
-            api.broker.publish_with(origin.as_ref(), token, Message { trace, ..message })
+            api.broker.publish_with(origin.as_ref(), caller.proof(), Message { trace, ..message })
         }
         Err(error) => Verdict::Refused { detail: error.to_string() },
     };
@@ -217,8 +231,9 @@ struct GivenUp {
     undelivered: Vec<Undelivered>,
 }
 
-async fn undelivered(State(broker): State<Broker>) -> Response {
-    typed("application/json", json_text(&GivenUp { undelivered: broker.undelivered() }))
+async fn undelivered(State(broker): State<Broker>, credentials: Credentials) -> Result<Response, Problem> {
+    check_operator(&broker, &credentials, Verb::Undelivered)?;
+    Ok(typed("application/json", json_text(&GivenUp { undelivered: broker.undelivered() })))
 }
 
 async fn health() -> Response {

@@ -19,7 +19,7 @@ use super::journal::{Journal, Sink};
 use super::message_log::MessageLog;
 use super::metrics::Gauges;
 use super::role_metrics::Roles;
-use super::rules::{Endpoint, Filter, Load};
+use super::rules::{Endpoint, Filter, Load, Proof};
 use super::traffic::Refusal;
 use super::wire::{AbsentRow, Activity, Address, InstanceRow, Landscape, Lease, Listing, Undelivered};
 use crate::http::{Client, ClientLimits};
@@ -62,7 +62,7 @@ impl Broker {
         let log = MessageLog::new(config.log_messages.then(|| Journal::start(config.log_payloads, sink)));
         let stop = CancellationToken::new();
         let engine = Arc::new(Engine::new(config, Uuid::new_v4().as_u128(), log, stop.clone()));
-        let couriers = CourierPool::new(Arc::clone(&engine), Client::new(limits));
+        let couriers = CourierPool::new(Arc::clone(&engine), Client::guarded(limits, engine.guard().clone()));
         couriers.spawn(Arc::clone(&engine).keep_time());
         Self { engine, couriers: Arc::new(couriers), _stop: Arc::new(stop.drop_guard()) }
     }
@@ -72,18 +72,18 @@ impl Broker {
     ///
     /// `Busy` means that no receiver has it, so sending it again causes no duplicate.
     pub fn publish(&self, origin: Option<&InstanceId>, message: Message) -> Verdict {
-        self.publish_with(origin, None, message)
+        self.publish_with(origin, Proof::Connection(None), message)
     }
 
-    /// As [`Broker::publish`], for a sender that presented `token`.
-    pub(crate) fn publish_with(&self, origin: Option<&InstanceId>, token: Option<&str>, message: Message) -> Verdict {
+    /// As [`Broker::publish`], for a sender that has proved this much about itself.
+    pub(crate) fn publish_with(&self, origin: Option<&InstanceId>, proof: Proof<'_>, message: Message) -> Verdict {
         tracing::debug!(
             message_id = message.id.as_str(),
             activity_id = message.activity_id.as_ref().map(|id| id.as_str()),
             name = message.name.as_str(),
             "message",
         );
-        self.engine.publish(origin, token, message)
+        self.engine.publish(origin, proof, message)
     }
 
     /// Registers a service in this process, until [`Broker::leave`]. Deliveries call `inbox`.
@@ -93,9 +93,17 @@ impl Broker {
     }
 
     /// Registers a service that listens on `address`, or renews its lease and updates its registration.
-    /// Errors: [`Error::Full`], [`Error::InstanceTaken`], [`Error::Draining`].
+    /// Errors: [`Error::Token`], [`Error::Address`], [`Error::Full`], [`Error::InstanceTaken`], [`Error::Draining`].
     pub fn register(&self, registration: Registration, address: impl Into<Address>) -> Result<Lease, Error> {
-        self.register_with(registration, Endpoint::Remote(address.into()), InstanceHandle::remote())
+        let address = address.into();
+        self.check_address(&address)?;
+        self.register_with(registration, Endpoint::Remote(address), InstanceHandle::remote())
+    }
+
+    /// Checks that services may listen there; the addresses of a host's name are checked when it is called.
+    fn check_address(&self, address: &Address) -> Result<(), Error> {
+        let checked = self.engine.guard().check_address(address.host(), address.port());
+        checked.map_err(|rejected| Error::Address { cause: rejected.to_string() })
     }
 
     fn register_with(
@@ -123,8 +131,17 @@ impl Broker {
     }
 
     /// Replaces the posted landscape; services that registered themselves stay.
-    /// Errors: [`Error::Full`], [`Error::Draining`]; then nothing has changed.
+    /// Errors: [`Error::Address`], [`Error::Full`], [`Error::Draining`]; then nothing has changed.
     pub fn configure(&self, landscape: Landscape) -> Result<(), Error> {
+        for routes in &landscape.roles {
+            routes.address.as_ref().map_or(Ok(()), |address| self.check_address(address))?;
+        }
+        if self.engine.tokens().leaves_open(&landscape) {
+            tracing::warn!(
+                "the landscape has a security service, and its role has no token: everybody may decide which messages \
+                 pass; add one to broker.tokens"
+            );
+        }
         for (key, handle) in self.engine.configure(&landscape)? {
             self.couriers.start(key, handle);
         }

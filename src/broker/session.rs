@@ -44,13 +44,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// `token` is that of the handshake.
     pub(crate) fn new(
         broker: Broker,
         (stream, meter): (WebSocketStream<Accepted>, Arc<FrameMeter>),
-        acks: Acks,
+        (acks, token): (Acks, Option<String>),
         control: Option<CloseControl>,
     ) -> Self {
-        let session = ServiceSession::new(broker, acks, Arc::clone(&meter));
+        let session = ServiceSession::new(broker, (acks, token), Arc::clone(&meter));
         Self { socket: Socket::metered(stream, meter), session, control }
     }
 
@@ -217,10 +218,10 @@ impl Session for ServiceSession {
 }
 
 impl ServiceSession {
-    fn new(broker: Broker, acks: Acks, meter: Arc<FrameMeter>) -> Self {
+    fn new(broker: Broker, (acks, token): (Acks, Option<String>), meter: Arc<FrameMeter>) -> Self {
         let (engine, wake) = (Arc::clone(broker.engine()), Arc::new(Notify::new()));
         Self {
-            member: Member::new(broker, acks, Arc::clone(&wake)),
+            member: Member::new(broker, acks, Arc::clone(&wake), token),
             acks,
             in_flight: None,
             intake: Intake::new(acks, engine.config().delivery_timeout()),

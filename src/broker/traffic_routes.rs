@@ -10,12 +10,14 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::callers::{Credentials, check_operator};
 use super::follower::{self, EventId, Payloads};
 use super::response::{busy, json_text};
 use super::rules::{Filter, TimedRecord};
 use super::service::Broker;
 use super::traffic::{FOLLOWERS_MAX, Refusal};
 use super::wire::{Missed, TrafficRow};
+use crate::http::access::Verb;
 use crate::http::sse::{self, DataPrefix, Encoder};
 use crate::http::{Kind, Path, Problem, Query, typed};
 use crate::message::{ActivityId, MessageName, Payload, Role};
@@ -39,8 +41,10 @@ pub(super) struct FollowQuery {
 pub(super) async fn follow(
     State(broker): State<Broker>,
     headers: HeaderMap,
+    credentials: Credentials,
     Query(query): Query<FollowQuery>,
 ) -> Result<Response, Problem> {
+    check_operator(&broker, &credentials, Verb::Traffic)?;
     let payloads = if query.payloads { Payloads::Shown } else { Payloads::LeftOut };
     if payloads == Payloads::Shown && !broker.config().log_payloads {
         let detail = "payloads are hidden: start the broker with broker.log_payloads (--log-payloads) to show them";
@@ -72,7 +76,12 @@ fn last_event(headers: &HeaderMap) -> Result<Option<EventId>, Problem> {
 }
 
 /// Returns the recorded messages of one activity in order, or `404` if there are none.
-pub(super) async fn activity(State(broker): State<Broker>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn activity(
+    State(broker): State<Broker>,
+    Path(id): Path<String>,
+    credentials: Credentials,
+) -> Result<Response, Problem> {
+    check_operator(&broker, &credentials, Verb::Traffic)?;
     let id = ActivityId::parse(&id).map_err(|error| Problem::new(Kind::InvalidRequest, error))?;
     match broker.activity(&id) {
         Some(activity) => Ok(typed("application/json", json_text(&activity))),

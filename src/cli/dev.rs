@@ -27,6 +27,9 @@ pub(super) struct Dev {
     /// Address for browsers and other clients outside the bus [default: 127.0.0.1:4002]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Listeners (port 0 takes a free port)")]
     edge: Option<String>,
+    /// URL under which clients and the receivers of webhooks reach the edge; required if --edge is not on loopback
+    #[arg(long, value_name = "URL", help_heading = "Streams")]
+    public_url: Option<String>,
     /// Store streams in this folder instead of in memory; created if missing
     #[arg(long, value_name = "DIR", help_heading = "Streams")]
     data_dir: Option<String>,
@@ -41,8 +44,9 @@ impl Dev {
         Ok(app::dev(config, sidecar_threads()?).await?)
     }
 
-    fn flags(self) -> [Flag; 5] {
+    fn flags(self) -> [Flag; 6] {
         [
+            ("--public-url", "streams.public_url", self.public_url),
             ("--listen", "listen.address", self.listen),
             ("--api", "api.address", self.api),
             ("--broker", "broker.address", self.broker),

@@ -35,6 +35,7 @@ Environment:
                   Defaults that differ from `exorelay broker`: EXORELAY__BROKER__LOG_MESSAGES and
                   ..__LOG_PAYLOADS are true, EXORELAY__BROKER__SETTLE_MS is 0,
                   EXORELAY__BROKER__FRAME_BYTES_MAX is 67108864 (64 MiB),
+                  EXORELAY__BROKER__INSTANCE_NETWORKS is 0.0.0.0/0,::/0,
                   EXORELAY__DRAIN__GRACE_MS is 8000, EXORELAY__LOG__LEVEL is off,
                   and without service data EXORELAY__BROKER__COMPAT is true
 
@@ -127,6 +128,8 @@ fn sources(setup: &Setup) -> Sources {
         .default("broker.log_payloads", true)
         .default("log.level", "off")
         .default("broker.frame_bytes_max", FRAME_BYTES_MAX)
+        // As the original: services listen anywhere.
+        .default("broker.instance_networks", "0.0.0.0/0,::/0")
         // `docker stop` kills the process after 10 s.
         .default("drain.grace_ms", 8_000);
     match &setup.landscape {

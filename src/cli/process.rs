@@ -36,7 +36,11 @@ pub(super) struct Process {
 impl Process {
     /// Resolves the configuration, with `flags` on top, and starts the log.
     pub(super) fn start(self, purpose: Purpose, flags: impl IntoIterator<Item = Flag>) -> Result<Config, Error> {
-        let sources = Sources::of_process(self.config.clone());
+        let mut sources = Sources::of_process(self.config.clone());
+        if purpose == Purpose::Dev {
+            // What is tried out listens on this machine.
+            sources = sources.default("streams.subscriptions_webhook_loopback", true);
+        }
         let flags = flags.into_iter().chain(self.flags());
         let sources = flags.fold(sources, |sources, (flag, key, text)| {
             let text = if key.ends_with("_ms") { text.map(with_unit) } else { text };

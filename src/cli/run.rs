@@ -48,6 +48,9 @@ pub(super) struct Run {
     /// Address for browsers and other clients outside the bus [default: no edge]
     #[arg(long, value_name = "HOST:PORT", help_heading = "Edge")]
     edge: Option<String>,
+    /// URL under which clients and the receivers of webhooks reach the edge; required if --edge is not on loopback
+    #[arg(long, value_name = "URL", help_heading = "Edge")]
+    public_url: Option<String>,
     /// Body of the service's calls to /send: the payload, or the HTTP-era envelope [default: plain]
     #[arg(long, value_name = "FORM", value_parser = ["plain", "exocom"], help_heading = "Service")]
     api_envelope: Option<String>,
@@ -99,7 +102,7 @@ impl Run {
         Some(ServiceCommand { program: words.next()?, arguments: words.collect(), restart })
     }
 
-    fn flags(self) -> [Flag; 16] {
+    fn flags(self) -> [Flag; 17] {
         [
             ("--role", "relay.role", self.role),
             ("--receives", "relay.receives", self.receives),
@@ -109,6 +112,7 @@ impl Run {
             ("--format", "webhook.format", self.format),
             ("--api", "api.address", self.api),
             ("--edge", "edge.address", self.edge),
+            ("--public-url", "streams.public_url", self.public_url),
             ("--api-envelope", "api.envelope", self.api_envelope),
             ("--bus", "bus.url", self.bus),
             ("--broker", "broker.address", self.broker),

@@ -14,7 +14,9 @@ use super::retry::{Attempts, CallOptions};
 use super::server_kind::{ServerKind, found_at};
 use crate::app::config::{Purpose, Sources};
 use crate::app::reachable;
-use crate::http::{Answer, Client, ClientError, ClientLimits, TlsConfig, hide_credentials, join, socket_path, tls};
+use crate::http::{
+    Answer, Client, ClientError, ClientLimits, TlsConfig, has_credentials, hide_credentials, join, socket_path, tls,
+};
 
 /// Timeout for opening a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -170,8 +172,11 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Returns a client of the broker at this base URL.
-    pub(super) fn broker(url: String, retry: CallOptions) -> Self {
+    /// Returns a client of the broker at this base URL, which presents the configured token of an operator if none is given.
+    pub(super) fn broker(url: String, mut retry: CallOptions) -> Self {
+        if !has_credentials(&url) {
+            retry.token = retry.token.or_of_broker();
+        }
         Self::new(ServerKind::Broker, url, CALL_TIMEOUT).retrying(retry)
     }
 

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use super::Error;
 use super::output::one_line;
+use super::retry::CallOptions;
 use super::server::{Server, configured_broker};
-use super::server_kind::ServerKind;
 use crate::http::Answer;
 use crate::message::{MessageName, nearest};
 
@@ -43,8 +43,9 @@ pub(super) async fn with_similar(name: &str, accepted: Result<Answer, Error>) ->
 }
 
 async fn meant(name: &str) -> Option<String> {
-    let broker = Server::new(ServerKind::Broker, configured_broker().ok()?, TIMEOUT);
-    let answer = broker.call(Method::GET, "/services", HeaderMap::new(), Bytes::new()).await.ok()?;
+    let broker = Server::broker(configured_broker().ok()?, CallOptions::default());
+    let asked = broker.call(Method::GET, "/services", HeaderMap::new(), Bytes::new());
+    let answer = timeout(TIMEOUT, asked).await.ok()?.ok()?;
     let Services { services } = serde_json::from_slice(&answer.body).ok()?;
     let received = services.iter().flat_map(|receiver| &receiver.receives).map(String::as_str);
     nearest(name, received.filter(|known| *known != name)).map(str::to_owned)

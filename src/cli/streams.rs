@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use self::backup::Backup;
 use self::verify::Verify;
 use super::Error;
-use super::process::{Flag, Process};
+use super::process::{Flag, Process, switch};
 use super::runtime::server_threads;
 use crate::app;
 use crate::app::config::{Purpose, Sources};
@@ -40,6 +40,12 @@ pub(super) struct Streams {
     /// Maximum wait of a long-poll for data [default: 30s]
     #[arg(long, value_name = "TIME", help_heading = "Streams")]
     long_poll_timeout: Option<String>,
+    /// URL under which clients and the receivers of webhooks reach the streams; required if --listen is not on loopback
+    #[arg(long, value_name = "URL", help_heading = "Streams")]
+    public_url: Option<String>,
+    /// Allow webhooks to http://localhost and http://127.x.x.x, for development
+    #[arg(long, help_heading = "Streams")]
+    webhook_loopback: bool,
     #[command(flatten)]
     process: Process,
     #[command(subcommand)]
@@ -82,8 +88,10 @@ impl Streams {
         Ok(app::streams(config, server_threads()?).await?)
     }
 
-    fn flags(self) -> [Flag; 5] {
+    fn flags(self) -> [Flag; 7] {
         [
+            ("--public-url", "streams.public_url", self.public_url),
+            ("--webhook-loopback", "streams.subscriptions_webhook_loopback", switch(self.webhook_loopback)),
             ("--listen", "streams.address", self.listen),
             ("--store", "streams.store", self.store),
             ("--data-dir", "streams.data_dir", self.data_dir),

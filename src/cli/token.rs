@@ -7,10 +7,12 @@ use axum::http::HeaderValue;
 use axum::http::header::AUTHORIZATION;
 use clap::Args;
 
+use crate::app::config::{Purpose, Sources};
+
 /// The flag for the token. It is never printed.
 #[derive(Default, Clone, Args)]
 pub(super) struct Token {
-    /// Token for the server, if its access.rules ask for one; better in EXORELAY_TOKEN, where other users do not see it
+    /// Token for the server, if its access.rules or broker.tokens ask for one; better in EXORELAY_TOKEN, where other users do not see it
     #[arg(long, value_name = "TOKEN", env = "EXORELAY_TOKEN", hide_env = true, value_parser = bearer)]
     token: Option<HeaderValue>,
 }
@@ -30,6 +32,18 @@ impl Token {
         if let Some(token) = &self.token {
             headers.entry(AUTHORIZATION).or_insert_with(|| token.clone());
         }
+    }
+
+    /// Takes, if none is given, the one for the broker of the configuration: the first token of an operator that is not hashed,
+    /// else the sidecar's own.
+    pub(super) fn or_of_broker(self) -> Self {
+        if self.token.is_some() {
+            return self;
+        }
+        let Ok(resolved) = Sources::of_process(None).resolve(Purpose::Other) else { return self };
+        let mut operators = resolved.config.broker.operator_tokens.into_iter();
+        let token = operators.find(|token| !token.starts_with("sha256:")).unwrap_or(resolved.config.bus.token);
+        Self { token: bearer(&token).ok() }
     }
 
     /// Returns the headers of a call.

@@ -22,9 +22,9 @@ pub(crate) use answer::{momentary, typed};
 pub use body::{Incoming, json_body, message_name, read_body};
 #[cfg(test)]
 pub(crate) use call::HostLookup;
-pub use call::{Answer, Client, ClientError, ClientLimits};
+pub use call::{Answer, Client, ClientError, ClientLimits, OwnListeners};
 pub(crate) use call::{
-    Backoff, SsrfGuard, SsrfGuardConfig, UrlRejected, accepts, debug_without_secrets, has_credentials,
+    Backoff, GuardedResolver, SsrfGuard, SsrfGuardConfig, UrlRejected, accepts, debug_without_secrets, has_credentials,
     hide_credentials, join, split_credentials, tls, wait_asked,
 };
 pub(crate) use coding::Codings;

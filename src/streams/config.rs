@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::http::OwnListeners;
 use crate::store::Durability;
 
 /// `[streams]` of the configuration.
@@ -20,8 +21,16 @@ pub struct Config {
     pub data_dir: String,
     /// When an append counts as durable in the disk store.
     pub durability: Durability,
-    /// URL of the server for clients, such as `https://streams.example.com`. If empty, it is derived from the request.
+    /// URL of the server for clients, such as `https://streams.example.com`. Receivers of webhooks call back there. If empty,
+    /// `Location` is derived from the request, and receivers get `listener_url`.
     pub public_url: String,
+    /// URL of the listener itself, for callers on this machine. Without it and without `public_url` there are no webhooks. The
+    /// commands set it.
+    #[serde(skip)]
+    pub listener_url: String,
+    /// The listeners of this process, which webhooks never go to. The commands set it.
+    #[serde(skip)]
+    pub own_listeners: OwnListeners,
     /// Maximum time that a long-poll waits for data.
     pub long_poll_timeout_ms: u64,
     /// Maximum duration of one event stream; the client then reconnects and continues where it was.
@@ -88,7 +97,7 @@ pub struct Config {
     pub subscriptions_answer_bytes_max: usize,
     /// Maximum wait between two attempts to deliver a wake.
     pub subscriptions_retry_wait_max_ms: u64,
-    /// Allows webhooks to `http://localhost` and `http://127.x.x.x`.
+    /// Allows webhooks to `http://localhost` and `http://127.x.x.x`, for development.
     pub subscriptions_webhook_loopback: bool,
     /// Networks (`10.1.0.0/16`) and hosts (`worker.internal`) that webhooks may call although they are not public; also
     /// over http.
@@ -122,6 +131,8 @@ impl Default for Config {
             data_dir: String::new(),
             durability: Durability::Sync,
             public_url: String::new(),
+            listener_url: String::new(),
+            own_listeners: OwnListeners::default(),
             long_poll_timeout_ms: 30_000,
             sse_lifetime_ms: 60_000,
             read_bytes_max: 0,
@@ -151,7 +162,7 @@ impl Default for Config {
             subscriptions_webhook_timeout_ms: 10_000,
             subscriptions_answer_bytes_max: 64 * 1024,
             subscriptions_retry_wait_max_ms: 60_000,
-            subscriptions_webhook_loopback: true,
+            subscriptions_webhook_loopback: false,
             subscriptions_webhook_allowed: Vec::new(),
             subscriptions_token_ttl_ms: 60 * 60 * 1000,
             subscriptions_key_rotation_ms: 90 * 24 * 60 * 60 * 1000,
@@ -173,6 +184,13 @@ impl Config {
 
     pub(super) fn sse_lifetime(&self) -> Duration {
         Duration::from_millis(self.sse_lifetime_ms)
+    }
+
+    /// Returns the URL that others are given to call this server, without a slash at its end; `None` if it is not known. It never
+    /// comes from a request, whose sender would choose it.
+    pub(super) fn callback_url(&self) -> Option<&str> {
+        let known = [&self.public_url, &self.listener_url].into_iter().find(|url| !url.is_empty());
+        known.map(|url| url.trim_end_matches('/'))
     }
 }
 

@@ -19,7 +19,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
 use answers::Failure;
-pub(super) use answers::absolute;
 use cors::cors;
 
 use super::before_body::{Announced, check_append, check_create};
@@ -196,7 +195,7 @@ impl Handlers {
 }
 
 /// Returns the address that a request came from; `None` if the server does not say.
-pub(super) fn peer_of(request: &Request) -> Option<IpAddr> {
+fn peer_of(request: &Request) -> Option<IpAddr> {
     request.extensions().get().map(|Peer(address)| address.ip())
 }
 

@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::check_access::check_access;
 use super::urls::is_url;
-use crate::http::access::network;
+use crate::http::access::{TokenDigest, network};
 use crate::http::{has_credentials, socket_path};
 use crate::message::Role;
 
@@ -118,9 +118,16 @@ fn check_list(key: &str, values: &[Value]) -> Result<(), String> {
         }
         // Not with the value: it may be a secret without its role.
         "broker.tokens" => (
-            texts().all(is_role_and_token) && are_different(texts().filter_map(|text| text.split('=').next())),
-            "ROLE=TOKEN entries such as users=s3cret, one per role; the token is visible ASCII without spaces",
+            texts().all(is_role_and_token) && are_different(texts()),
+            "ROLE=TOKEN entries such as users=s3cret, or *=s3cret for all roles without one; the token is visible ASCII without \
+             spaces, or sha256: and 64 hexadecimal digits",
         ),
+        "broker.operator_tokens" => {
+            (texts().all(is_token), "tokens in visible ASCII without spaces, or sha256: and 64 hexadecimal digits")
+        }
+        "broker.instance_networks" => {
+            (texts().all(|text| network(text).is_some()), "networks such as 10.1.0.0/16, or addresses")
+        }
         "http.hosts" => (
             is_all_or(texts(), is_host),
             "hosts such as relay.internal or relay.internal:4001, without a scheme; or * alone, which allows all",
@@ -162,8 +169,11 @@ fn is_target(text: &str) -> bool {
 }
 
 fn is_role_and_token(text: &str) -> bool {
-    let is_token = |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     text.split_once('=').is_some_and(|(role, token)| Role::parse(role).is_ok() && is_token(token))
+}
+
+fn is_token(text: &str) -> bool {
+    TokenDigest::configured(text).is_some()
 }
 
 /// Returns true for a host with or without a port, as it is in `Host` and in the `Origin` of a web page.
@@ -207,6 +217,8 @@ fn is_filter(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     fn check_all(key: &str, good: &[&str], bad: &[&str]) {
         for text in good {
@@ -332,8 +344,25 @@ mod tests {
     fn a_token_belongs_to_a_role_of_its_own() {
         check_lists(
             "broker.tokens",
-            &["users=s3cret", "users=a web=b", "users=a=b"],
-            &["users", "", "=s3cret", "users=", "users=a web", "users=a users=b", "users=über"],
+            &[
+                "users=s3cret",
+                "users=a web=b",
+                "users=a=b",
+                "users=a users=b",
+                "*=a",
+                &format!("users=sha256:{DIGEST}"),
+            ],
+            &["users", "", "=s3cret", "users=", "users=a web", "users=a users=a", "users=über", "users=sha256:abc"],
+        );
+        check_lists("broker.operator_tokens", &["s3cret", &format!("a sha256:{DIGEST}")], &["", "über", "sha256:abc"]);
+    }
+
+    #[test]
+    fn services_listen_in_networks() {
+        check_lists(
+            "broker.instance_networks",
+            &["10.1.0.0/16 fd00::/8 192.168.0.1 0.0.0.0/0"],
+            &["", "10.0.0.0/33", "users.internal"],
         );
     }
 

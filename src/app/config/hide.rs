@@ -10,7 +10,8 @@ const HIDDEN: &str = "***";
 
 /// Returns the printable value: secrets, and user and password in URLs, are replaced by `***`.
 pub(super) fn hide(key: &str, value: &Value) -> Value {
-    let secret = [".secret", ".token", ".tokens", "_secret", ".jwt_key"].iter().any(|name| key.ends_with(name));
+    let secrets = [".secret", ".token", ".tokens", "_tokens", "_secret", ".jwt_key"];
+    let secret = secrets.iter().any(|name| key.ends_with(name));
     let unset = value.as_array().is_some_and(Vec::is_empty);
     match value {
         Value::String(text) if secret && text.is_empty() => value.clone(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::http::OwnListeners;
 use crate::memory::Budget;
 use crate::{api, broker, bus, http, listen, relay, streams, webhook};
 
@@ -41,6 +42,13 @@ pub struct Config {
     pub log: Log,
     /// The shutdown of the process.
     pub drain: Drain,
+}
+
+impl Config {
+    /// Returns the list of the process's own listeners, which nobody else may make it call.
+    pub(in crate::app) fn own_listeners(&self) -> &OwnListeners {
+        &self.streams.own_listeners
+    }
 }
 
 /// `[edge]` of the configuration.

@@ -19,7 +19,7 @@ use crate::app::config::LogFormat;
 use crate::app::streams::StreamsSystem;
 use crate::app::system::{Routes, System};
 use crate::app::{Config, Error};
-use crate::http::{Client, ClientLimits, Introduction, Kind, Limits, Problem, not_found};
+use crate::http::{Client, ClientLimits, Introduction, Kind, Limits, Listening, Problem, not_found};
 use crate::streams;
 use crate::time::deadline_in;
 
@@ -83,12 +83,13 @@ async fn open(systems: Vec<Arc<dyn System>>) -> Result<Edge, Error> {
     let guards = Guards::read(&Config::default()).unwrap();
     let (name, flag, address) = ("edge", "--edge HOST:PORT", "127.0.0.1:0");
     let listener = Listener { name, flag, address, format: LogFormat::Json, access, guards: &guards, tls: None };
-    Edge::open(listener, async { Ok(systems) }, NonZeroUsize::MIN, &limits).await
+    Edge::open(listener, async |_| Ok(systems), NonZeroUsize::MIN, &limits).await
 }
 
 /// Streams in memory together with `greeter`.
 async fn open_both(greeter: &Arc<Greeter>) -> Result<Edge, Error> {
-    let streams = StreamsSystem::open(&streams::Config::default()).await.unwrap();
+    let place = Listening::bind("test", "127.0.0.1:0").await.unwrap().place().clone();
+    let streams = StreamsSystem::open(&streams::Config::default(), &place).await.unwrap();
     open(vec![streams, greeter.clone()]).await
 }
 

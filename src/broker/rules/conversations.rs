@@ -76,6 +76,8 @@ pub(crate) struct Exchanged<'a, R> {
     pub(crate) receivers: R,
     /// Number of absent roles that get it later.
     pub(crate) absent: usize,
+    /// The roles that may answer, if it is a request and that is checked.
+    pub(crate) answering: Vec<Role>,
 }
 
 impl Conversations {
@@ -138,6 +140,15 @@ impl Conversations {
         self.entries.get(id.as_str()).is_some_and(|entry| entry.request.is_some())
     }
 
+    /// Returns true if the message of this id is no request that waits for its reply, or `role` is one of those that got it, or that
+    /// of the requester itself.
+    pub(crate) fn may_answer(&self, id: &MessageId, role: Option<&Role>) -> bool {
+        let request = self.entries.get(id.as_str()).and_then(|entry| entry.request.as_ref());
+        request.is_none_or(|request| {
+            role.is_some_and(|role| request.role.as_ref() == Some(role) || request.answering.contains(role))
+        })
+    }
+
     /// Returns the role that waits for the reply to the message of this id.
     pub(crate) fn asker_role(&self, id: &MessageId) -> Option<&Role> {
         self.entries.get(id.as_str())?.request.as_ref()?.role.as_ref()
@@ -155,7 +166,7 @@ impl Conversations {
 
     /// Records a message that was routed. A request stays open from then on, and the reply to one ends it.
     pub(crate) fn record(&mut self, now: Instant, exchanged: Exchanged<'_, impl Iterator<Item = InstanceKey>>) {
-        let Exchanged { message, conversation, origin: (sender, origin), receivers, absent } = exchanged;
+        let Exchanged { message, conversation, origin: (sender, origin), receivers, absent, answering } = exchanged;
         let (id, asker) = (&message.id, message.properties.reply_to.as_ref());
         let opens = id.as_str() == conversation.as_str();
         let mut receivers_len = absent;
@@ -179,7 +190,7 @@ impl Conversations {
         grown += entry.recount(id.as_str(), id);
         self.bytes = self.bytes.saturating_add_signed(grown);
         if let Some(asker) = asker {
-            self.open(now, message, (conversation, receivers_len), asker);
+            self.open(now, message, (conversation, receivers_len, answering), asker);
         }
         if let Some(request) = &message.response_to {
             self.answered(&request.clone().into());
@@ -202,11 +213,22 @@ impl Conversations {
     }
 
     /// Records that a message of the conversation goes to another instance.
-    pub(crate) fn redirect(&mut self, now: Instant, id: &MessageId, conversation: &ActivityId, to: InstanceKey) {
+    pub(crate) fn redirect(
+        &mut self,
+        now: Instant,
+        id: &MessageId,
+        conversation: &ActivityId,
+        (to, role): (InstanceKey, &Role),
+    ) {
         let entry = self.touch(now, conversation.clone());
         entry.join_all(id, None, std::iter::once(to));
         let grown = entry.recount(conversation.as_str(), id);
         self.bytes = self.bytes.saturating_add_signed(grown);
+        if let Some(request) = self.entries.get_mut(id.as_str()).and_then(|entry| entry.request.as_mut())
+            && !request.answering.contains(role)
+        {
+            request.answering.push(role.clone());
+        }
         self.trim(now, TRIMMED_MAX);
     }
 
@@ -233,14 +255,19 @@ impl Conversations {
         &mut self,
         now: Instant,
         message: &Message,
-        (conversation, receivers): (&ActivityId, usize),
+        (conversation, receivers, answering): (&ActivityId, usize, Vec<Role>),
         asker: &ReplyTo,
     ) {
         let id = ActivityId::from(message.id.clone());
+        if self.asker_role(&message.id).is_some_and(|role| message.sender.as_ref() != Some(role)) {
+            // Another role cannot take over a request by using its id.
+            return;
+        }
         self.close(&id);
         self.pin(conversation);
         let mut request = self.open.insert(now, id.clone(), conversation.clone(), (asker, message.sender.clone()));
         request.receivers = receivers;
+        request.answering = answering;
         if let Some(entry) = self.pin(&id) {
             entry.request = Some(request);
         }

@@ -4,12 +4,13 @@ mod receivers;
 mod tracing;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::mailboxes::Mailboxes;
 use super::selection::{Correlation, Plan};
 use super::startup::EarlyMessage;
-use super::{Departed, Effect, Endpoint, Envelope, Instance, InstanceKey, Note, Reason, Startup, Tracer};
+use super::{Departed, Effect, Endpoint, Envelope, Instance, InstanceKey, Note, Reason, Startup, Tokens, Tracer};
 use crate::broker::Error;
 use crate::broker::config::Config;
 use crate::broker::wire::{Fate, Landscape};
@@ -45,9 +46,9 @@ pub(super) struct Dispatcher<H> {
 }
 
 impl<H: Clone> Dispatcher<H> {
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config, tokens: Arc<Tokens>) -> Self {
         Self {
-            mailboxes: Mailboxes::new(config.clone()),
+            mailboxes: Mailboxes::new(config.clone(), tokens),
             departed: Departed::default(),
             startup: Startup::new(config.settle(), config.queue_messages_max, config.queue_bytes_max, &config.memory),
             tracer: Tracer::new(&config),
@@ -86,7 +87,10 @@ impl<H: Clone> Dispatcher<H> {
         handle: H,
         effects: &mut Vec<Effect<H>>,
     ) -> Result<Option<InstanceKey>, Error> {
-        self.mailboxes.registry().check_token(&registration)?;
+        // A service in this process need not prove to it who it is.
+        if endpoint != Endpoint::Local {
+            self.mailboxes.registry().check_token(&registration)?;
+        }
         let known = self.mailboxes.registry().find(&registration)?;
         self.mailboxes.registry().check_memory(&registration, known)?;
         let instance = self.mailboxes.registry().describe(now, registration, endpoint, handle);
@@ -279,7 +283,7 @@ impl<H: Clone> Dispatcher<H> {
         if plan.recipients.is_empty() && !absentees.accepts {
             return Verdict::NoReceivers;
         }
-        self.mailboxes.record(*now, *origin, message, &plan, absentees.roles.len());
+        self.mailboxes.record(*now, *origin, message, &plan, &absentees.roles);
         self.log(*now, message, &plan, effects);
         self.trace_routed(incoming, &plan, &absentees, effects);
         self.mailboxes.deliver(*now, *origin, message, plan, effects);

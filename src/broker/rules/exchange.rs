@@ -3,13 +3,14 @@
 mod authorizing;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dispatcher::{Incoming, nobody};
 use super::mailboxes::Mailboxes;
 use super::{
     Attempt, Dispatcher, Effect, Endpoint, Envelope, InstanceKey, Lanes, Load, Note, Outcome, Reason, Registry,
-    RoleFigures, SecurityAdapter, Work,
+    RoleFigures, SecurityAdapter, Tokens, Work,
 };
 use crate::broker::Error;
 use crate::broker::config::Config;
@@ -28,8 +29,8 @@ pub(crate) struct Exchange<H> {
 
 impl<H: Clone> Exchange<H> {
     /// `seed` determines the ids of the broker's own messages.
-    pub(crate) fn new(config: Config, seed: u128) -> Self {
-        Self { security: SecurityAdapter::new(&config, seed), dispatcher: Dispatcher::new(config) }
+    pub(crate) fn new(config: Config, tokens: Arc<Tokens>, seed: u128) -> Self {
+        Self { security: SecurityAdapter::new(&config, seed), dispatcher: Dispatcher::new(config, tokens) }
     }
 
     /// Registers an instance, or renews and updates the one of this id. Returns the key of a new one.
@@ -99,6 +100,12 @@ impl<H: Clone> Exchange<H> {
         }
         if message.sender.is_none() {
             message.sender = self.registry().instance(origin).map(|instance| instance.role.clone());
+        }
+        if !self.dispatcher.mailboxes().may_answer(&message) {
+            let sender = message.sender.clone();
+            effects.push(Effect::Note(Note::Forbidden { sender: sender.clone(), name: message.name.clone() }));
+            let detail = Error::Answer { sender, name: message.name.clone() }.to_string();
+            return self.dispatcher.forbid(now, origin, &message, detail, effects);
         }
         if message.name.as_str() == FAILED
             && let Some(request) = message.response_to.clone()

@@ -2,14 +2,16 @@
 
 mod moving;
 mod notices;
+mod roles;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::selection::{Correlation, Plan, Recipient};
 use super::{
     Attempt, Batch, Conversations, Effect, Envelope, Exchanged, Instance, InstanceKey, Lanes, Note, Occupancy, Outcome,
-    Portion, QueueLimits, Queues, Reason, Registry, Taken, Work, bytes_of,
+    Portion, QueueLimits, Queues, Reason, Registry, Taken, Tokens, Work, bytes_of,
 };
 use crate::broker::config::Config;
 use crate::broker::wire::Landscape;
@@ -27,9 +29,9 @@ pub(super) struct Mailboxes<H> {
 }
 
 impl<H: Clone> Mailboxes<H> {
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config, tokens: Arc<Tokens>) -> Self {
         Self {
-            registry: Registry::new(&config),
+            registry: Registry::new(&config, tokens),
             queues: Queues::new(QueueLimits::of(&config)),
             conversations: Conversations::new(&config),
             next_sequence: 0,
@@ -116,6 +118,7 @@ impl<H: Clone> Mailboxes<H> {
         let public = self.registry.public_name(origin, message.sender.as_ref(), &message.name);
         let conversation = self.conversations.conversation_of(now, message);
         let requester = self.asker(now, message).and_then(|id| self.registry.key_of(id));
+        let requester = requester.filter(|key| self.may_be_asker(*key, message));
         let is_urgent = self.is_awaited(message);
         let context = (self.conversations.participants(now, &conversation), self.config.compat);
         let mut recipients = Vec::new();
@@ -160,12 +163,17 @@ impl<H: Clone> Mailboxes<H> {
         origin: Option<&InstanceId>,
         message: &Message,
         plan: &Plan,
-        absent: usize,
+        absent: &[Role],
     ) {
         let key = origin.and_then(|id| self.registry.key_of(id));
+        let is_checked = message.properties.reply_to.is_some() && self.registry.tokens().are_set();
+        let present = plan.recipients.iter().map(|recipient| &recipient.role);
+        let answering = if is_checked { present.chain(absent).cloned().collect() } else { Vec::new() };
+        let absent = absent.len();
         let receivers = plan.recipients.iter().map(|recipient| recipient.key);
         let conversation = &plan.conversation;
-        self.conversations.record(now, Exchanged { message, conversation, origin: (origin, key), receivers, absent });
+        self.conversations
+            .record(now, Exchanged { message, conversation, origin: (origin, key), receivers, absent, answering });
     }
 
     /// Hands the message to its receivers.
@@ -203,7 +211,7 @@ impl<H: Clone> Mailboxes<H> {
         let envelope = self.envelope(now, (message, public), role.clone(), None);
         match selected {
             Some((key, _)) => {
-                self.conversations.redirect(now, &id, &conversation, key);
+                self.conversations.redirect(now, &id, &conversation, (key, role));
                 self.hand_over(key, envelope, effects);
                 true
             }

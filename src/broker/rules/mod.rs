@@ -36,6 +36,7 @@ mod roster;
 mod routing;
 mod security;
 mod selection;
+mod signing;
 mod startup;
 #[cfg(test)]
 mod tests;
@@ -71,7 +72,7 @@ use roster::Roster;
 use routing::{Routes, Target};
 use security::SecurityAdapter;
 use startup::Startup;
-use tokens::Tokens;
+pub(crate) use tokens::{Proof, Tokens};
 pub(crate) use trace::PackedTrace;
 use tracer::Tracer;
 pub(crate) use translation::TranslationRules;

@@ -20,6 +20,8 @@ pub(super) struct OpenRequest {
     pub(super) role: Option<Role>,
     /// Number of receivers that may still answer.
     pub(super) receivers: usize,
+    /// The roles that got it, if only those may answer.
+    pub(super) answering: Vec<Role>,
     /// True if it waits for further replies after the first.
     pub(super) many: bool,
     /// Its position among the deadlines.
@@ -63,7 +65,7 @@ impl OpenRequests {
         let bytes = REQUEST_BYTES + id.as_str().len() + conversation.as_str().len();
         self.bytes += bytes;
         self.deadlines.insert(deadline, id);
-        OpenRequest { conversation, role, receivers: 0, many: asker.many, deadline, bytes }
+        OpenRequest { conversation, role, receivers: 0, answering: Vec::new(), many: asker.many, deadline, bytes }
     }
 
     pub(super) fn remove(&mut self, request: &OpenRequest) {

@@ -11,6 +11,7 @@ use super::{
 use crate::broker::Error;
 use crate::broker::config::Config;
 use crate::broker::wire::{AbsentRow, Configuration, InstanceRow, Landscape, Listing};
+use crate::http::access::TokenDigest;
 use crate::memory::Share;
 use crate::message::{InstanceId, MessageName, Registration, Role};
 
@@ -19,7 +20,7 @@ pub(crate) struct Registry<H> {
     roster: Roster<H>,
     routes: Routes,
     declared: DeclaredRoles,
-    tokens: Tokens,
+    tokens: Arc<Tokens>,
     /// Of the interfaces that the instances registered with.
     interfaces: Share,
     /// Lease of instances that register over HTTP.
@@ -27,9 +28,8 @@ pub(crate) struct Registry<H> {
 }
 
 impl<H> Registry<H> {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, tokens: Arc<Tokens>) -> Self {
         let rules = if config.compat { TranslationRules::Original } else { TranslationRules::Current };
-        let tokens = Tokens::new(config.token_of_role());
         let (routes, declared) = (Routes::new(rules), DeclaredRoles::default());
         let interfaces = Share::new(&config.memory, config.registrations_bytes_max);
         Self { roster: Roster::new(), routes, declared, tokens, interfaces, lease: config.lease() }
@@ -94,10 +94,14 @@ impl<H> Registry<H> {
 
     /// Checks the token of a registration. Errors: [`Error::Token`].
     pub(crate) fn check_token(&self, registration: &Registration) -> Result<(), Error> {
-        match self.tokens.permits(&registration.role, registration.token.as_deref()) {
-            true => Ok(()),
-            false => Err(Error::Token { role: registration.role.clone() }),
-        }
+        let Registration { role, token, .. } = registration;
+        let permitted =
+            !self.tokens.protect(role) || self.tokens.permit(role, token.as_deref().map(TokenDigest::of).as_ref());
+        if permitted { Ok(()) } else { Err(Error::Token { role: role.clone() }) }
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Checks that there is memory for a registration, which may replace that of an instance. Errors:
@@ -215,16 +219,6 @@ impl<H> Registry<H> {
     /// Returns true if the landscape has a security service, which authorizes every message.
     pub(crate) fn needs_authorization(&self) -> bool {
         self.declared.needs_authorization()
-    }
-
-    /// Returns true if a sender may use the name of `role`. A role with a token is open to its own connected instances;
-    /// those reached over HTTP present the token with each call.
-    pub(crate) fn may_speak_for(&self, role: &Role, origin: Option<&InstanceId>, token: Option<&str>) -> bool {
-        if !self.tokens.protects(role) {
-            return true;
-        }
-        let is_own = |instance: &Instance<H>| instance.role == *role && instance.address().is_none();
-        self.instance(origin).is_some_and(is_own) || self.tokens.permits(role, token)
     }
 
     /// Returns the public name of the message that `sender`, or the role of `origin`, calls `name`.

@@ -11,8 +11,8 @@ use super::principal::{Identity, Principal};
 use jwt::{Jwt, Rejected};
 pub(crate) use jwt::{KeySet, Origin, SECRET_BYTES_MIN};
 pub(crate) use presented::Places;
-pub(crate) use tokens::parse_hash;
-use tokens::{Tokens, hash};
+use tokens::Tokens;
+pub(crate) use tokens::{hash, parse_hash};
 
 /// A credential of the configuration cannot be used. The text names the key, without the secret.
 #[derive(Debug, thiserror::Error)]

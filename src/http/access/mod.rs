@@ -6,6 +6,7 @@ mod config;
 mod control;
 mod cors;
 mod credentials;
+mod digest;
 mod forwarded;
 mod grants;
 mod listener;
@@ -20,6 +21,7 @@ pub(crate) use control::{Authorizer, Control, Identified, hides_details, is_forw
 pub(crate) use cors::{Cors, CorsSettings};
 pub use credentials::Error as AccessError;
 pub(crate) use credentials::{KeySet, Origin as KeyOrigin, SECRET_BYTES_MIN, parse_hash, token_of_file};
+pub(crate) use digest::TokenDigest;
 pub(crate) use forwarded::{Original, TrustedProxies, network};
 pub(crate) use grants::{allow, allow_some, allow_target, describe, is_for_its_caller, is_in_force, needing, right};
 pub use listener::Access;

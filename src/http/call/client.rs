@@ -14,6 +14,7 @@ use hyper::body::Body;
 
 use super::credentials::split_credentials;
 use super::error::{ClientError, innermost};
+use super::guard::SsrfGuard;
 use super::pool::Pool;
 use super::tls;
 use crate::http::coding::{CodingError, Codings};
@@ -70,7 +71,12 @@ pub struct Client {
 impl Client {
     /// Creates a client with these limits. Opens no connection yet.
     pub fn new(limits: ClientLimits) -> Self {
-        Self { plain: Pool::new(limits.connect_timeout), secure: Arc::new(OnceLock::new()), limits }
+        Self { plain: Pool::new(limits.connect_timeout, None), secure: Arc::new(OnceLock::new()), limits }
+    }
+
+    /// Creates a client for plain HTTP that connects only to addresses that `guard` lets through.
+    pub(crate) fn guarded(limits: ClientLimits, guard: SsrfGuard) -> Self {
+        Self { plain: Pool::new(limits.connect_timeout, Some(guard)), ..Self::new(limits) }
     }
 
     /// Creates a client of the server at `base`, a URL or `unix:PATH`. Returns it with the base of the URLs to call.
@@ -93,6 +99,8 @@ impl Client {
         let call = async {
             match request.uri().scheme_str() {
                 Some("http") => self.call_plain(request, &authority).await,
+                // The guard is one of plain connections.
+                Some("https") if self.plain.is_guarded() => Err(ClientError::url(&request.uri().to_string())),
                 // Boxed, so that it does not add to the size of the plain calls.
                 Some("https") if !tls::IS_AVAILABLE => {
                     Err(ClientError::TlsMissing { authority: authority.to_string() })

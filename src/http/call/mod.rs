@@ -19,4 +19,5 @@ pub(crate) use credentials::{debug_without_secrets, has_credentials, hide_creden
 pub use error::ClientError;
 #[cfg(test)]
 pub(crate) use guard::HostLookup;
-pub(crate) use guard::{SsrfGuard, SsrfGuardConfig, UrlRejected};
+pub use guard::OwnListeners;
+pub(crate) use guard::{GuardedResolver, SsrfGuard, SsrfGuardConfig, UrlRejected};

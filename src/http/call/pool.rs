@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::error::{ClientError, innermost};
+use super::guard::SsrfGuard;
 use super::idle::{Fitness, IdleConnections};
 use crate::sync::lock;
 
@@ -46,6 +47,8 @@ struct Inner {
     connect_timeout: Duration,
     /// The path of the Unix socket that all connections go to, whatever server is called.
     socket: Option<PathBuf>,
+    /// Decides which addresses may be connected to.
+    guard: Option<SsrfGuard>,
 }
 
 struct Idle {
@@ -55,18 +58,24 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new(connect_timeout: Duration) -> Self {
-        Self::to(None, connect_timeout)
+    /// Without a `guard`, every address may be connected to.
+    pub(super) fn new(connect_timeout: Duration, guard: Option<SsrfGuard>) -> Self {
+        Self::to(None, connect_timeout, guard)
     }
 
     /// Creates a pool of connections to a Unix socket.
     pub(super) fn to_socket(path: &Path, connect_timeout: Duration) -> Self {
-        Self::to(Some(path.to_owned()), connect_timeout)
+        Self::to(Some(path.to_owned()), connect_timeout, None)
     }
 
-    fn to(socket: Option<PathBuf>, connect_timeout: Duration) -> Self {
+    fn to(socket: Option<PathBuf>, connect_timeout: Duration, guard: Option<SsrfGuard>) -> Self {
         let idle = Mutex::new(Idle { connections: IdleConnections::new(), swept: false });
-        Self(Arc::new(Inner { idle, connect_timeout, socket }))
+        Self(Arc::new(Inner { idle, connect_timeout, socket, guard }))
+    }
+
+    /// Returns true if a guard decides which addresses may be connected to.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.0.guard.is_some()
     }
 
     /// Sends a request that has an origin-form target and a `Host`. Returns the connection and the head of the response.
@@ -143,7 +152,8 @@ impl Pool {
                     begin(stream).await.map_err(|error| failed(innermost(&error)))
                 }
                 None => {
-                    let stream = connect(server).await.map_err(|error| failed(error.to_string()))?;
+                    let connected = connect(server, self.0.guard.as_ref()).await;
+                    let stream = connected.map_err(|error| failed(error.to_string()))?;
                     begin(stream).await.map_err(|error| failed(innermost(&error)))
                 }
             }
@@ -179,11 +189,17 @@ async fn sweep(pool: Weak<Inner>) {
     }
 }
 
-async fn connect(server: &Authority) -> io::Result<TcpStream> {
+async fn connect(server: &Authority, guard: Option<&SsrfGuard>) -> io::Result<TcpStream> {
     let host = server.host().trim_start_matches('[').trim_end_matches(']');
     let port = server.port_u16().unwrap_or(80);
-    let addresses = tokio::net::lookup_host((host, port)).await?;
-    let stream = connect_to_any(addresses.take(ADDRESSES_MAX)).await?;
+    let addresses: Vec<SocketAddr> = match guard {
+        None => tokio::net::lookup_host((host, port)).await?.take(ADDRESSES_MAX).collect(),
+        Some(guard) => {
+            let allowed = guard.resolve(host, port).await.map_err(io::Error::other)?;
+            allowed.into_iter().take(ADDRESSES_MAX).map(|address| SocketAddr::new(address, port)).collect()
+        }
+    };
+    let stream = connect_to_any(addresses.into_iter()).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

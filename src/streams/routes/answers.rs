@@ -142,7 +142,7 @@ pub(super) fn described(description: &Description) -> Response {
 }
 
 /// The public URL of a path of this server, which a client has `called`.
-pub(in crate::streams) fn absolute(public_url: &str, called: &Original, path: &str) -> String {
+pub(super) fn absolute(public_url: &str, called: &Original, path: &str) -> String {
     match public_url.is_empty() {
         true => called.url(path),
         false => format!("{}{path}", public_url.trim_end_matches('/')),

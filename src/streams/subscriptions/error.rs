@@ -16,6 +16,9 @@ pub(in crate::streams) enum Error {
     /// The URL of the webhook may not be called.
     #[error(transparent)]
     UrlRejected(#[from] UrlRejected),
+    /// Receivers of webhooks could not call back.
+    #[error("webhooks need streams.public_url, the URL under which their receivers reach this server")]
+    NoPublicUrl,
     /// A signing key cannot be generated or used.
     #[error("cannot sign: {cause}")]
     Keys {
@@ -59,6 +62,7 @@ impl Error {
         let (status, code) = match self {
             Self::Refused(refusal) => refusal_code(refusal),
             Self::UrlRejected(_) => (StatusCode::BAD_REQUEST, "WEBHOOK_URL_REJECTED"),
+            Self::NoPublicUrl => (StatusCode::NOT_IMPLEMENTED, "PUBLIC_URL_MISSING"),
             Self::Keys { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "INVALID_REQUEST"),
             Self::NoRoute { .. } => (StatusCode::NOT_FOUND, "SUBSCRIPTION_NOT_FOUND"),
@@ -79,6 +83,7 @@ impl Error {
             }
             Self::Refused(_)
             | Self::UrlRejected(_)
+            | Self::NoPublicUrl
             | Self::Body(_)
             | Self::Access(_)
             | Self::Method { .. }

@@ -54,6 +54,7 @@ fn limits(config: &Config) -> SubscriptionLimits {
         wake_streams_max: config.subscriptions_wake_streams_max,
         token_ttl_ms: config.subscriptions_token_ttl_ms,
         retry_wait_max_ms: config.subscriptions_retry_wait_max_ms,
+        webhook_timeout_ms: config.subscriptions_webhook_timeout_ms,
         key_rotation_ms: config.subscriptions_key_rotation_ms,
         key_overlap_ms: config.subscriptions_key_overlap_ms,
     }

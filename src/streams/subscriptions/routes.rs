@@ -21,11 +21,10 @@ use super::subscriber::Subscriber;
 use super::wire::{
     Page, SubscriptionId, parse_acknowledgement, parse_claim, parse_links, parse_release, parse_terms, parse_url_stream,
 };
-use crate::http::access::{Original, TrustedProxies, bearer_token};
-use crate::http::{self, Limits, Scheme, read_body};
+use crate::http::access::bearer_token;
+use crate::http::{self, Limits, read_body};
 use crate::streams;
 use crate::streams::Streams;
-use crate::streams::routes::{absolute, peer_of};
 
 /// Path prefix of the routes, inside of the router of streams.
 const ROOT: &str = "/v1/stream/__ds";
@@ -34,14 +33,12 @@ const ROOT: &str = "/v1/stream/__ds";
 struct Handlers {
     streams: Streams,
     limits: Arc<Limits>,
-    proxies: TrustedProxies,
 }
 
 /// Returns the routes. They cover every path below `__ds`, so none of them can be a stream.
 pub(in crate::streams) fn router(streams: Streams, limits: &Limits) -> Router {
     let limits = Limits { body_bytes_max: streams.config().subscriptions_body_bytes_max, ..limits.clone() };
-    let proxies = TrustedProxies::new(&limits.trusted_proxies);
-    let handlers = Handlers { streams, limits: Arc::new(limits), proxies };
+    let handlers = Handlers { streams, limits: Arc::new(limits) };
     let routes = Router::new()
         .route("/jwks.json", get(jwks).fallback(method_not_allowed))
         .route("/subscriptions/{id}", get(show).put(create).delete(remove).fallback(method_not_allowed))
@@ -74,13 +71,12 @@ async fn create(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Error> {
-    let base = handlers.base(&original, &request);
     let caller = Subscriber::of(request.extensions())?;
     let id = SubscriptionId::parse(&id).map_err(Refusal::from)?;
     let terms = parse_terms(&handlers.body(request).await?)?;
     caller.check_terms(&terms)?;
     caller.check_existing(handlers.service()?, &id).await?;
-    let (view, created) = handlers.service()?.create(&id, terms, &base).await?;
+    let (view, created) = handlers.service()?.create(&id, terms, mount(&original)).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(view)).into_response())
 }
@@ -88,15 +84,14 @@ async fn create(
 async fn show(
     State(handlers): State<Handlers>,
     original: OriginalUri,
+    extensions: Extensions,
     Path(id): Path<String>,
-    request: Request<Body>,
 ) -> Result<Response, Error> {
-    let caller = Subscriber::of(request.extensions())?;
+    let caller = Subscriber::of(&extensions)?;
     let id = existing_id(&id)?;
     caller.check_existing(handlers.service()?, &id).await?;
-    let page = Page::parse(request.uri().query().unwrap_or_default())?;
-    let base = handlers.base(&original, &request);
-    Ok(Json(handlers.service()?.get(&id, &page, &base).await?).into_response())
+    let page = Page::parse(original.query().unwrap_or_default())?;
+    Ok(Json(handlers.service()?.get(&id, &page, mount(&original)).await?).into_response())
 }
 
 async fn remove(
@@ -200,18 +195,15 @@ impl Handlers {
         }
     }
 
-    /// Returns the root URL of all streams as the client reaches it.
-    fn base(&self, OriginalUri(original): &OriginalUri, request: &Request<Body>) -> String {
-        let mount = original.path().find("/__ds/").map_or("/v1/stream", |end| &original.path()[..end]);
-        let scheme = request.extensions().get().copied().unwrap_or(Scheme::Http);
-        let called = Original::of(request.headers(), (scheme, peer_of(request)), &self.proxies);
-        absolute(&self.streams.config().public_url, &called, mount)
-    }
-
     async fn body(&self, request: Request<Body>) -> Result<Bytes, Error> {
         let (parts, body) = request.into_parts();
         read_body(&parts.headers, body, &self.limits).await.map_err(Error::Body)
     }
+}
+
+/// Returns the path of the root of all streams.
+fn mount(OriginalUri(original): &OriginalUri) -> &str {
+    original.path().find("/__ds/").map_or("/v1/stream", |end| &original.path()[..end])
 }
 
 impl IntoResponse for Error {

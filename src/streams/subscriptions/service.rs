@@ -37,6 +37,8 @@ pub(in crate::streams) struct SubscriptionService {
     pub(super) webhook_client: Arc<dyn WebhookClient>,
     pub(super) webhooks: Webhooks,
     pub(super) deliveries_max: usize,
+    /// The URL that receivers of webhooks are given.
+    callback_url: Option<Arc<str>>,
 }
 
 impl RecoveredSubscriptions {
@@ -66,21 +68,25 @@ impl RecoveredSubscriptions {
     ) -> SubscriptionService {
         let (observer, deliveries_max) = (self.observer, config.subscriptions_deliveries_max);
         let set = Arc::clone(observer.set());
-        SubscriptionService { writer, set, observer, webhook_client, webhooks, deliveries_max }
+        let callback_url = config.callback_url().map(Arc::from);
+        SubscriptionService { writer, set, observer, webhook_client, webhooks, deliveries_max, callback_url }
     }
 }
 
 impl SubscriptionService {
-    /// Creates a subscription, and returns true beside its view; an equal one that exists is returned unchanged. `base`
-    /// is the root URL of all streams as the caller reaches it. Errors: [`Error::UrlRejected`], [`Error::Refused`],
+    /// Creates a subscription, and returns true beside its view; an equal one that exists is returned unchanged. `mount`
+    /// is the path of the root of all streams. Errors: [`Error::UrlRejected`], [`Error::NoPublicUrl`], [`Error::Refused`],
     /// [`streams::Error::NoRoom`], those of [`SubscriptionService::decide`].
-    pub(super) async fn create(&self, id: &SubscriptionId, terms: Terms, base: &str) -> Result<(Value, bool), Error> {
+    pub(super) async fn create(&self, id: &SubscriptionId, terms: Terms, mount: &str) -> Result<(Value, bool), Error> {
         if let Delivery::Webhook { url } = &terms.delivery {
             self.webhook_client.check(url)?;
+            if self.callback_url.is_none() {
+                return Err(Error::NoPublicUrl);
+            }
         }
         self.check_free_space()?;
         let nonce = Uuid::new_v4().simple().to_string().into();
-        let subscription = NewSubscription { terms, base: base.to_owned(), nonce };
+        let subscription = NewSubscription { terms, mount: mount.to_owned(), nonce };
         self.rotate_keys().await?;
         let (view, created) = self
             .decide(|set, ledger, now_ms, changes| {
@@ -91,13 +97,19 @@ impl SubscriptionService {
         if created {
             tracing::info!(subscription = %id, "subscription created");
         }
-        Ok((view.to_json(base), created))
+        Ok((view.to_json(&self.base(mount)), created))
     }
 
     /// Returns a subscription as clients see it, with one page of its streams. Errors: [`Error::Refused`], those of
     /// [`SubscriptionService::decide`].
-    pub(super) async fn get(&self, id: &SubscriptionId, page: &Page, base: &str) -> Result<Value, Error> {
-        Ok(self.decide(|set, ledger, _, _| set.view(ledger, id, page)).await?.to_json(base))
+    pub(super) async fn get(&self, id: &SubscriptionId, page: &Page, mount: &str) -> Result<Value, Error> {
+        let view = self.decide(|set, ledger, now_ms, _| set.view((now_ms, ledger), id, page)).await?;
+        Ok(view.to_json(&self.base(mount)))
+    }
+
+    /// Returns the root URL of all streams; only its path if the URL of the server is not known.
+    fn base(&self, mount: &str) -> String {
+        format!("{}{mount}", self.callback_url.as_deref().unwrap_or_default())
     }
 
     /// Returns the pattern and the streams that a subscription is about. Errors: those of [`SubscriptionService::get`].

@@ -1,6 +1,7 @@
 //! Calls to the receivers of webhooks: signed, bounded, and kept away from private addresses.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
@@ -10,11 +11,19 @@ use futures_util::future::BoxFuture;
 use super::keys::sign;
 use super::rules::{Attempt, Outcome};
 use super::wire::{is_done, signature_header, signed_text};
-use crate::http::{Codings, SsrfGuard, SsrfGuardConfig, UrlRejected, tls};
+use crate::http::{Codings, GuardedResolver, SsrfGuard, SsrfGuardConfig, UrlRejected, tls};
 use crate::streams::config::Config;
+use crate::sync::lock;
 
 /// Header with the signature that proves to a receiver which server calls it.
 const SIGNATURE: &str = "webhook-signature";
+
+/// Ports for which a client is kept, with its connections. When there are more, all are made anew.
+const CLIENTS_MAX: usize = 64;
+
+/// The rule about addresses, for the clients whose URL is refused.
+const RULE: &str = "only public addresses may be called (streams.subscriptions_webhook_allowed and, in development, \
+                    streams.subscriptions_webhook_loopback make exceptions)";
 
 /// Delivery of wakes to the receivers of webhooks.
 pub(in crate::streams) trait WebhookClient: Send + Sync + 'static {
@@ -31,8 +40,10 @@ pub(in crate::streams) trait WebhookClient: Send + Sync + 'static {
 #[derive(Clone)]
 pub(in crate::streams) struct HttpWebhookClient {
     guard: SsrfGuard,
-    /// Created by the first call, since most servers have no webhooks.
-    client: Arc<OnceLock<reqwest::Client>>,
+    /// A client for each port, since what resolves its host names does not learn the port of a URL.
+    clients: Arc<Mutex<HashMap<u16, reqwest::Client>>>,
+    /// The URL under which receivers call back.
+    callback_url: Option<Arc<str>>,
     timeout: Duration,
     answer_bytes_max: usize,
 }
@@ -45,7 +56,8 @@ impl HttpWebhookClient {
     pub(super) fn with_guard(config: &Config, guard: SsrfGuard) -> Self {
         Self {
             guard,
-            client: Arc::new(OnceLock::new()),
+            clients: Arc::default(),
+            callback_url: config.callback_url().map(Arc::from),
             timeout: Duration::from_millis(config.subscriptions_webhook_timeout_ms),
             answer_bytes_max: config.subscriptions_answer_bytes_max,
         }
@@ -53,10 +65,12 @@ impl HttpWebhookClient {
 
     async fn call(self, attempt: Attempt, at_s: u64) -> Result<Outcome, String> {
         let url = self.guard.check(&attempt.url).map_err(|error| error.to_string())?;
-        let body = attempt.wake.to_body();
+        let callback_url =
+            self.callback_url.as_deref().ok_or("streams.public_url is not set, so the receiver could not call back")?;
+        let body = attempt.wake.to_body(callback_url);
         let signature = sign(&attempt.key, &signed_text(at_s, &body)).map_err(|error| error.to_string())?;
-        let client = self.client.get_or_init(|| client(self.guard.clone(), self.timeout));
-        let call = client.post(url).header(CONTENT_TYPE, "application/json");
+        let port = url.port_or_known_default().unwrap_or_default();
+        let call = self.client(port).post(url).header(CONTENT_TYPE, "application/json");
         let call = call.header(SIGNATURE, signature_header(at_s, &attempt.kid, &signature)).body(body);
         let mut answer = call.send().await.map_err(|error| innermost(&error))?;
         if !answer.status().is_success() {
@@ -77,6 +91,15 @@ impl HttpWebhookClient {
         };
         Ok(if is_done(&decoded) { Outcome::Done } else { Outcome::Accepted })
     }
+
+    /// Returns the client for URLs of this port.
+    fn client(&self, port: u16) -> reqwest::Client {
+        let mut clients = lock(&self.clients);
+        if clients.len() >= CLIENTS_MAX && !clients.contains_key(&port) {
+            clients.clear();
+        }
+        clients.entry(port).or_insert_with(|| client(self.guard.resolver(port), self.timeout)).clone()
+    }
 }
 
 impl WebhookClient for HttpWebhookClient {
@@ -92,15 +115,20 @@ impl WebhookClient for HttpWebhookClient {
 
 /// Returns the configured exceptions to the rule that webhooks go to public https URLs only.
 pub(super) fn guard_config(config: &Config) -> SsrfGuardConfig {
-    let allowed = config.subscriptions_webhook_allowed.clone();
-    SsrfGuardConfig { allowed, loopback_http: config.subscriptions_webhook_loopback }
+    SsrfGuardConfig {
+        allowed: config.subscriptions_webhook_allowed.clone(),
+        public: true,
+        loopback_http: config.subscriptions_webhook_loopback,
+        own: config.own_listeners.clone(),
+        rule: RULE,
+    }
 }
 
-fn client(guard: SsrfGuard, timeout: Duration) -> reqwest::Client {
+fn client(resolver: GuardedResolver, timeout: Duration) -> reqwest::Client {
     tls::anonymous_client_builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
-        .dns_resolver(Arc::new(guard))
+        .dns_resolver(Arc::new(resolver))
         .connect_timeout(timeout)
         .timeout(timeout)
         .build()

@@ -53,7 +53,15 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("broker.security_held_max", "Maximum messages waiting for the security service; more are refused as busy."),
     (
         "broker.tokens",
-        "`ROLE=TOKEN` entries: the token a service must present to register under the role and to send in its name.",
+        "`ROLE=TOKEN` entries: the token that is needed for everything in the name of the role: to register, to send, to leave. A role may have several, so that one can replace another; `*` stands for all roles without an entry. A token is plain, or `sha256:` and its digest in hexadecimal.",
+    ),
+    (
+        "broker.operator_tokens",
+        "Tokens of operators, plain or `sha256:` and their digests. Once this or `broker.tokens` has an entry, `POST /services`, `/traffic`, `/activities` and `/undelivered` need one of them. The command-line tools present the first plain one.",
+    ),
+    (
+        "broker.instance_networks",
+        "Networks (`10.1.0.0/16`) in which services may listen that register or are posted; the broker calls no others, and never the metadata service of a cloud.",
     ),
     ("broker.batch_messages_max", "Maximum messages in one delivery to an exorelay relay."),
     (

@@ -26,7 +26,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "streams.public_url",
-        "URL under which clients reach the streams, such as `https://streams.example.com`. Not set: taken from each request.",
+        "URL under which clients and the receivers of webhooks reach the streams, such as `https://streams.example.com`. Required if the listener is not on loopback. Not set: receivers get the address of the listener, and `Location` is taken from each request.",
     ),
     ("streams.long_poll_timeout_ms", "Maximum wait of a long-poll for data."),
     ("streams.sse_lifetime_ms", "Lifetime of one event-stream connection; the client then reconnects and resumes."),
@@ -95,7 +95,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "streams.subscriptions_webhook_loopback",
-        "Allow webhooks to `http://localhost` and `http://127.x.x.x`, for development.",
+        "Allow webhooks to `http://localhost` and `http://127.x.x.x`, for development. `exorelay dev`: true. Never to a listener of this process.",
     ),
     (
         "streams.subscriptions_webhook_allowed",

@@ -21,7 +21,10 @@ fn record(table: &mut Conversations, now: Instant, message: &str, conversation: 
 fn record_message(table: &mut Conversations, now: Instant, message: &Message, activity: &ActivityId, sender: &str) {
     let (sender, receivers) = (instance(sender), [InstanceKey(2)].into_iter());
     let origin = (Some(&sender), Some(InstanceKey(1)));
-    table.record(now, Exchanged { message, conversation: activity, origin, receivers, absent: 0 });
+    table.record(
+        now,
+        Exchanged { message, conversation: activity, origin, receivers, absent: 0, answering: Vec::new() },
+    );
 }
 
 fn name(text: &str) -> MessageName {
@@ -178,7 +181,14 @@ fn every_receiver_of_an_open_request_is_remembered() {
         let receivers = receivers.map(InstanceKey);
         table.record(
             now,
-            Exchanged { message, conversation: &activity, origin: (Some(&sender), None), receivers, absent: 0 },
+            Exchanged {
+                message,
+                conversation: &activity,
+                origin: (Some(&sender), None),
+                receivers,
+                absent: 0,
+                answering: Vec::new(),
+            },
         );
         let known = |key: u64| table.last_received(now, &activity, InstanceKey(key)).is_some();
         (table.participants(now, &activity).len(), known(0))

@@ -145,7 +145,13 @@ impl<H: Clone> Exchange<H> {
         if !self.security.has_request(&activity) {
             return false;
         }
-        let Some(key) = origin.and_then(|id| self.registry().key_of(id)) else { return true };
-        self.dispatcher.mailboxes().conversations().last_received(now, &activity, key).is_some()
+        let mailboxes = self.dispatcher.mailboxes();
+        match origin.and_then(|id| self.registry().key_of(id)) {
+            Some(key) => mailboxes.conversations().last_received(now, &activity, key).is_some(),
+            None if self.registry().tokens().are_set() => {
+                message.sender.as_ref().is_some_and(|sender| mailboxes.takes_part(now, &activity, sender))
+            }
+            None => true,
+        }
     }
 }

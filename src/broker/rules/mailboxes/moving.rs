@@ -86,7 +86,8 @@ impl<H: Clone> Mailboxes<H> {
     fn receiver_of(&mut self, now: Instant, envelope: &Envelope) -> Option<(InstanceKey, MessageName)> {
         let Envelope { message, role, public, .. } = envelope;
         let name_at = |key| if envelope.reported { self.registry.internal_name(key, public) } else { public.clone() };
-        if let Some(key) = envelope.only.as_ref().and_then(|id| self.registry.key_of(id)) {
+        let only = envelope.only.as_ref().and_then(|id| self.registry.key_of(id));
+        if let Some(key) = only.filter(|key| self.is_of(*key, role)) {
             return Some((key, name_at(key)));
         }
         if !envelope.reported {
@@ -100,7 +101,7 @@ impl<H: Clone> Mailboxes<H> {
         let participants = self.conversations.participants(now, &conversation);
         let ranking = |key| self.queues.ranking(key);
         let (key, name) = self.registry.select_of(role, public, participants, ranking)?;
-        self.conversations.redirect(now, &message.id, &conversation, key);
+        self.conversations.redirect(now, &message.id, &conversation, (key, role));
         Some((key, name))
     }
 
@@ -157,7 +158,7 @@ impl<H: Clone> Mailboxes<H> {
         let origin = self.conversations.sender(now, &message.id).cloned();
         match other {
             Some((other, name)) => {
-                self.conversations.redirect(now, &message.id, &conversation, other);
+                self.conversations.redirect(now, &message.id, &conversation, (other, &role));
                 let message = Message { name, ..message };
                 let envelope = self.envelope(now, (message, public), role, origin.as_ref());
                 self.hand_over(other, envelope, effects);

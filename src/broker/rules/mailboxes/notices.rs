@@ -20,7 +20,8 @@ impl<H: Clone> Mailboxes<H> {
             return;
         }
         let public = message.name.clone();
-        let taker = self.registry.key_of(id).or_else(|| self.registry.notice_taker(role?));
+        let own = self.registry.key_of(id).filter(|key| role.is_none_or(|role| self.is_of(*key, role)));
+        let taker = own.or_else(|| self.registry.notice_taker(role?));
         let instance = taker.and_then(|key| Some((key, self.registry.get(key)?)));
         let Some(role) = instance.map(|(_, instance)| &instance.role).or(role).cloned() else { return };
         let taker = match instance {

@@ -88,7 +88,7 @@ struct Bench {
 impl Bench {
     fn new(has_security: bool) -> Self {
         let config = Config { conversations_max: CONVERSATIONS_MAX, ..stable() };
-        let mut exchange = Exchange::new(config, 7);
+        let mut exchange = Exchange::new(config, Default::default(), 7);
         let mut roles = vec![
             role("web", &["create"], &["created"]),
             role("users", &["created"], &["create"]),

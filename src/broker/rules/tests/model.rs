@@ -65,7 +65,7 @@ impl Bench {
     /// Starts with these instances registered.
     pub(super) fn with(config: Config, instances: &[usize]) -> Self {
         let mut bench = Self {
-            exchange: Exchange::new(config, 7),
+            exchange: Exchange::new(config, Default::default(), 7),
             now: Instant::now(),
             effects: Vec::new(),
             expected: BTreeMap::new(),

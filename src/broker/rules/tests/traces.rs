@@ -28,7 +28,7 @@ struct Bench {
 
 impl Bench {
     fn new(config: Config, roles: &[(&str, &[&str])]) -> Self {
-        let mut bench = Self { exchange: Exchange::new(config, 7), now: Instant::now() };
+        let mut bench = Self { exchange: Exchange::new(config, Default::default(), 7), now: Instant::now() };
         roles.iter().for_each(|(role, receives)| bench.register(registration(role, receives), Endpoint::Local));
         bench
     }

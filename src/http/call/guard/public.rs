@@ -14,6 +14,30 @@ pub(super) fn special_purpose(address: IpAddr) -> Option<&'static str> {
     }
 }
 
+/// Returns true for an address at which clouds give credentials to whatever runs on the machine: never to be called for others.
+pub(super) fn is_metadata(address: IpAddr) -> bool {
+    match effective(address) {
+        // AWS, GCP, Azure and most others; AWS ECS and EKS; Azure's host; Alibaba; Oracle.
+        IpAddr::V4(address) => matches!(
+            address.octets(),
+            [169, 254, 169, 254]
+                | [169, 254, 170, 2 | 23]
+                | [168, 63, 129, 16]
+                | [100, 100, 100, 200]
+                | [192, 0, 0, 192]
+        ),
+        IpAddr::V6(address) => matches!(
+            address.segments(),
+            [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254 | 0x23] | [0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe]
+        ),
+    }
+}
+
+/// Returns the address that traffic ends up at: the embedded IPv4 address, else the address itself.
+pub(super) fn effective(address: IpAddr) -> IpAddr {
+    embedded_v4(address).map_or(address, IpAddr::V4)
+}
+
 /// Returns the IPv4 address that traffic to an IPv6 address ends up at: mapped, compatible, translated (NAT64) or 6to4.
 pub(super) fn embedded_v4(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(address) = address else { return None };

@@ -30,7 +30,7 @@ impl Size {
         let pattern = terms.pattern.as_ref().map_or(0, |pattern| pattern.as_str().len());
         let named: usize = terms.streams.iter().map(|path| path.as_str().len() + 8).sum();
         let description = terms.description.as_ref().map_or(0, String::len);
-        let texts = id.as_str().len() + entry.base.len() + target + pattern + named + description;
+        let texts = id.as_str().len() + entry.mount.len() + target + pattern + named + description;
         Self { links: 0, bytes: SUBSCRIPTION_BYTES + TEXT_COPIES * texts }
     }
 

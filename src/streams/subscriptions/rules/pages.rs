@@ -15,8 +15,14 @@ use crate::streams::wire::StreamPath;
 const LOOKED_AT_MAX: usize = 4_000;
 
 impl SubscriptionSet {
-    /// Returns a subscription as clients see it, with one page of its streams. Errors: [`Refusal::NotFound`].
-    pub(crate) fn view(&self, ledger: &Ledger, id: &SubscriptionId, page: &Page) -> Result<SubscriptionView, Refusal> {
+    /// Returns a subscription as clients see it, with one page of its streams. A failure shows once the time for a webhook call is
+    /// over: the time until a call fails differs between closed ports and open ones. Errors: [`Refusal::NotFound`].
+    pub(crate) fn view(
+        &self,
+        (now_ms, ledger): (u64, &Ledger),
+        id: &SubscriptionId,
+        page: &Page,
+    ) -> Result<SubscriptionView, Refusal> {
         let subscription = self.find(id)?;
         let (paths, next) = self.page(ledger, subscription, page);
         Ok(SubscriptionView {
@@ -25,7 +31,7 @@ impl SubscriptionSet {
             streams: paths.iter().filter_map(|path| subscription.view(ledger, path)).collect(),
             next,
             created_ms: subscription.entry.created_ms,
-            failed: subscription.has_failed(),
+            failed: subscription.shows_failure(now_ms, self.limits.webhook_timeout_ms),
             kid: self.keys.signing_key().map(|(kid, _)| kid.clone()).unwrap_or_default(),
         })
     }

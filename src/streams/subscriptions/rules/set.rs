@@ -28,6 +28,7 @@ pub(crate) struct SubscriptionLimits {
     pub(crate) wake_streams_max: usize,
     pub(crate) token_ttl_ms: u64,
     pub(crate) retry_wait_max_ms: u64,
+    pub(crate) webhook_timeout_ms: u64,
     pub(crate) key_rotation_ms: u64,
     pub(crate) key_overlap_ms: u64,
 }
@@ -36,8 +37,8 @@ pub(crate) struct SubscriptionLimits {
 #[derive(Debug, Clone)]
 pub(crate) struct NewSubscription {
     pub(crate) terms: Terms,
-    /// Root URL of all streams, as its creator reached it.
-    pub(crate) base: String,
+    /// Path of the root of all streams.
+    pub(crate) mount: String,
     /// Random text that distinguishes it from earlier subscriptions with the same id.
     pub(crate) nonce: Arc<str>,
 }
@@ -92,14 +93,14 @@ impl SubscriptionSet {
     ) -> Result<(SubscriptionView, bool), Refusal> {
         if let Some(found) = self.subscriptions.get(id) {
             return match found.entry.terms == new.terms {
-                true => Ok((self.view(ledger, id, &Page::default())?, false)),
+                true => Ok((self.view((now_ms, ledger), id, &Page::default())?, false)),
                 false => Err(Refusal::Exists { id: id.clone() }),
             };
         }
         if self.subscriptions.len() >= self.limits.subscriptions_max {
             return Err(Refusal::TooMany { subscriptions_max: self.limits.subscriptions_max });
         }
-        let NewSubscription { terms, base, nonce } = new;
+        let NewSubscription { terms, mount, nonce } = new;
         let nodes_max = self.limits.subscriptions_max.saturating_mul(PATTERN_NODES_PER_SUBSCRIPTION);
         let nodes = terms.pattern.as_ref().map_or(0, |pattern| pattern.segments().len());
         if nodes > 0 && self.patterns.nodes() + nodes > nodes_max.max(nodes + 1) {
@@ -108,7 +109,7 @@ impl SubscriptionSet {
         let named = terms.streams.clone();
         let entry = SubscriptionEntry {
             terms,
-            base,
+            mount,
             created_ms: now_ms,
             since_log: ledger.next_log(),
             nonce,
@@ -126,7 +127,7 @@ impl SubscriptionSet {
             changes.push(put_link(id, &path, &link));
             self.link(id, &path, link);
         }
-        Ok((self.view(ledger, id, &Page::default())?, true))
+        Ok((self.view((now_ms, ledger), id, &Page::default())?, true))
     }
 
     /// Returns the pattern of a subscription, and the streams that it names. Errors: [`Refusal::NotFound`].

@@ -11,6 +11,9 @@ use crate::streams::subscriptions::wire::{
 };
 use crate::streams::wire::{Offset, StreamPath};
 
+/// Time in which a call that has timed out is recorded.
+const FAILURE_SLACK_MS: u64 = 250;
+
 /// A subscription, after everything decided so far.
 #[derive(Debug)]
 pub(super) struct Subscription {
@@ -24,6 +27,8 @@ pub(super) struct Subscription {
     pub(super) used: Size,
     /// The generation whose webhook is being called.
     pub(super) delivering: Option<u64>,
+    /// The time of the first attempt to deliver the current wake; 0 for one that was begun before a restart.
+    pub(super) attempted_ms: u64,
     /// The position of the subscription in the schedule.
     pub(super) scheduled: Option<Due>,
 }
@@ -72,7 +77,7 @@ impl Subscription {
     pub(super) fn new(id: SubscriptionId, entry: SubscriptionEntry) -> Self {
         let (links, pending) = (BTreeMap::new(), BTreeSet::new());
         let used = Size::of_subscription(&id, &entry);
-        Self { id, entry, links, pending, used, delivering: None, scheduled: None }
+        Self { id, entry, links, pending, used, delivering: None, attempted_ms: 0, scheduled: None }
     }
 
     /// Returns the id of the current wake, which is unique among all wakes of all subscriptions.
@@ -96,9 +101,12 @@ impl Subscription {
         }
     }
 
-    /// Returns true if the last attempt to deliver the wake failed and the next is still to come.
-    pub(super) fn has_failed(&self) -> bool {
-        matches!(self.entry.wake, Some(WakeState::Due { attempts: 1.., .. }))
+    /// Returns true if the last attempt to deliver the wake failed, the next is still to come, and the first attempt was long
+    /// enough ago to have timed out.
+    pub(super) fn shows_failure(&self, now_ms: u64, timeout_ms: u64) -> bool {
+        let has_failed = matches!(self.entry.wake, Some(WakeState::Due { attempts: 1.., .. }));
+        let shows_ms = self.attempted_ms.saturating_add(timeout_ms).saturating_add(FAILURE_SLACK_MS);
+        has_failed && (!self.is_webhook() || now_ms >= shows_ms)
     }
 
     /// Returns true if a stream has unacknowledged data that wakes the subscription.

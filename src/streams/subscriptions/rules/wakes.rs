@@ -209,8 +209,12 @@ impl SubscriptionSet {
             }
             (Some(WakeState::Due { attempts, .. }), Some(_)) => match self.attempt(ledger, subscription, now_ms) {
                 Some(attempt) => {
+                    let is_first = *attempts == 0;
                     let subscription = self.subscriptions.get_mut(id)?;
                     subscription.delivering = Some(subscription.entry.generation);
+                    if is_first {
+                        subscription.attempted_ms = now_ms;
+                    }
                     return Some(attempt);
                 }
                 None => Some(self.retry(*attempts, (now_ms, random))),
@@ -243,7 +247,7 @@ impl SubscriptionSet {
             wake_id: subscription.wake_id(),
             generation: subscription.entry.generation,
             token,
-            base: subscription.entry.base.clone(),
+            mount: subscription.entry.mount.clone(),
             streams: self.snapshot(ledger, subscription),
         };
         let (kid, key, nonce) = (kid.clone(), key.clone(), Arc::clone(&subscription.entry.nonce));

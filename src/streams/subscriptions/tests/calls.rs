@@ -13,7 +13,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::world::{append, call, call_as, view};
+use super::world::{append, call, call_as, config, view};
 use crate::http::{HostLookup, SsrfGuard};
 use crate::streams::subscriptions::rules::{Attempt, Outcome};
 use crate::streams::subscriptions::webhook_client::guard_config;
@@ -51,7 +51,12 @@ impl HttpReceiver {
     /// Opens streams whose appends are all delivered to this receiver, and waits for the first call.
     async fn streams(&self) -> Streams {
         // The pattern would match the registry, too.
-        let streams = Streams::in_memory(Config { registry: false, ..Config::default() });
+        let streams = Streams::in_memory(Config {
+            registry: false,
+            subscriptions_webhook_loopback: true,
+            subscriptions_webhook_timeout_ms: 1_000,
+            ..config()
+        });
         let url = format!("http://127.0.0.1:{}/hook", self.port);
         let body = json!({"type": "webhook", "pattern": "**", "webhook": {"url": url}});
         assert_eq!(call(&streams, "PUT __ds/subscriptions/s", body).await.0, 201);
@@ -134,7 +139,7 @@ async fn call_directly(config: Config, url: String) -> Outcome {
         wake_id: "w_1".into(),
         generation: 1,
         token: "t".into(),
-        base: "http://base".into(),
+        mount: "/v1/stream".into(),
         streams: Vec::new(),
     };
     let guard = SsrfGuard::with_lookup(&guard_config(&config), lookup);
@@ -145,7 +150,7 @@ async fn call_directly(config: Config, url: String) -> Outcome {
 async fn a_public_name_that_resolves_to_loopback_is_not_connected_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let outcome = call_directly(Config::default(), format!("https://public.example:{port}/")).await;
+    let outcome = call_directly(config(), format!("https://public.example:{port}/")).await;
     let Outcome::Failed { cause } = outcome else { panic!("{outcome:?}") };
     assert!(cause.contains("127.0.0.1, a loopback address"), "{cause}");
     let connection = futures_util::FutureExt::now_or_never(listener.accept());
@@ -155,7 +160,7 @@ async fn a_public_name_that_resolves_to_loopback_is_not_connected_to() {
 #[tokio::test]
 async fn an_allowed_name_is_connected_to() {
     let receiver = HttpReceiver::answering(|| ok(r#"{"done":true}"#)).await;
-    let config = Config { subscriptions_webhook_allowed: vec!["worker.internal".into()], ..Config::default() };
+    let config = Config { subscriptions_webhook_allowed: vec!["worker.internal".into()], ..config() };
     let outcome = call_directly(config, format!("http://worker.internal:{}/", receiver.port)).await;
     assert_eq!(outcome, Outcome::Done);
     assert_eq!(receiver.calls()[0].1["host"], format!("worker.internal:{}", receiver.port));
@@ -164,12 +169,44 @@ async fn an_allowed_name_is_connected_to() {
 #[tokio::test]
 async fn answers_are_limited_in_size_and_time() {
     let long = HttpReceiver::answering(|| ok(format!(r#"{{"done":true,"more":"{}"}}"#, "x".repeat(1_000)))).await;
-    let limit = |bytes| Config { subscriptions_answer_bytes_max: bytes, ..Config::default() };
+    let development = || Config { subscriptions_webhook_loopback: true, ..config() };
+    let limit = |bytes| Config { subscriptions_answer_bytes_max: bytes, ..development() };
     let url = format!("http://127.0.0.1:{}/", long.port);
     assert_eq!(call_directly(limit(2_000), url.clone()).await, Outcome::Done);
     assert_eq!(call_directly(limit(100), url).await, Outcome::Accepted);
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = Config { subscriptions_webhook_timeout_ms: 50, ..Config::default() };
+    let config = Config { subscriptions_webhook_timeout_ms: 50, ..development() };
     let outcome = call_directly(config, format!("http://{}/", silent.local_addr().unwrap())).await;
     assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_webhook_to_a_listener_of_this_process_is_refused_and_not_called() {
+    let receiver = HttpReceiver::answering(|| ok(r#"{"done":true}"#)).await;
+    let allowed = ["127.0.0.0/8", "worker.internal"].map(str::to_owned).to_vec();
+    let config = Config { subscriptions_webhook_loopback: true, subscriptions_webhook_allowed: allowed, ..config() };
+    config.own_listeners.add(std::net::SocketAddr::from(([0, 0, 0, 0], receiver.port)));
+    let streams = Streams::in_memory(config.clone());
+    for host in ["127.0.0.1", "localhost", "2130706433", "127.1"] {
+        let body = json!({"type": "webhook", "pattern": "**", "webhook": {"url": format!("http://{host}:{}/", receiver.port)}});
+        let (status, answer) = call(&streams, "PUT __ds/subscriptions/s", body).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("WEBHOOK_URL_REJECTED")), "{host}");
+    }
+    // The name resolves to 127.0.0.1 when the call is made.
+    let outcome = call_directly(config, format!("http://worker.internal:{}/", receiver.port)).await;
+    let Outcome::Failed { cause } = outcome else { panic!("{outcome:?}") };
+    assert!(cause.contains("a listener of this server itself"), "{cause}");
+    assert!(receiver.calls().is_empty());
+}
+
+#[tokio::test]
+async fn webhooks_to_loopback_are_for_development() {
+    let streams = Streams::in_memory(config());
+    for url in ["http://127.0.0.1:1/", "http://localhost:1/", "http://127.9.9.9/", "http://a.localhost/"] {
+        let body = json!({"type": "webhook", "pattern": "**", "webhook": {"url": url}});
+        let (status, answer) = call(&streams, "PUT __ds/subscriptions/s", body).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("WEBHOOK_URL_REJECTED")), "{url}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains("streams.subscriptions_webhook_loopback"), "{message}");
+    }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::world::{
-    Receiver, TestStorage, all_of, append, call, call_as, claim, events, failed, open, pull, view, webhook,
+    Receiver, TestStorage, all_of, append, call, call_as, claim, config, events, failed, open, open_with, pull, view,
+    webhook,
 };
 use crate::store::{Batch, MemoryStore, Owner, Store};
 use crate::streams::{Config, Streams};
@@ -58,19 +59,19 @@ async fn a_deleted_subscription_stays_deleted() {
 async fn a_retry_keeps_its_generation_count_and_time() {
     let store = Arc::new(MemoryStore::default());
     let before = Receiver::new([failed()]);
-    let streams = open(&store, &before);
+    let streams = open_with(Config { subscriptions_webhook_timeout_ms: 1, ..config() }, &store, &before);
     webhook(&streams, "s", "events/*").await;
     append(&streams, "events/a").await;
     let first = before.call(1).await;
     while view(&streams, "s").await["status"] != "failed" {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(streams);
 
     let after = Receiver::new([failed(), failed()]);
     let streams = open(&store, &after);
     assert_eq!(view(&streams, "s").await["status"], "failed");
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(after.calls().is_empty());
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!((after.calls()[0].generation, &after.calls()[0].wake_id), (1, &first.wake_id));

@@ -3,7 +3,7 @@
 use axum::Router;
 use serde_json::{Value, json};
 
-use super::world::{Receiver, append, call, call_as, call_with, claim, open, pull, view, webhook};
+use super::world::{Receiver, append, call, call_as, call_with, claim, config, open, pull, view};
 use crate::streams::{Config, Streams, router};
 
 async fn check(streams: &Streams, line: &str, body: Value, status: u16, code: &str) {
@@ -123,7 +123,7 @@ async fn missing_invalid_and_outdated_tokens_are_refused() {
 
 #[tokio::test]
 async fn too_large_bodies_and_too_many_subscriptions_are_refused() {
-    let config = Config { subscriptions_body_bytes_max: 200, subscriptions_max: 1, ..Config::default() };
+    let config = Config { subscriptions_body_bytes_max: 200, subscriptions_max: 1, ..config() };
     let streams = Streams::in_memory(config);
     let long = hook(json!({"description": "x".repeat(200)}));
     check(&streams, "PUT __ds/subscriptions/s", long, 413, "BODY_TOO_LARGE").await;
@@ -142,16 +142,37 @@ async fn urls_contain_the_path_the_router_is_nested_at() {
     let root = "http://streams.example/inner/v1/stream";
     assert_eq!(created["webhook"]["signing"]["jwks_url"], format!("{root}/__ds/jwks.json"));
     append(&streams, "a/b").await;
-    let body: Value = serde_json::from_slice(&receiver.call(1).await.to_body()).unwrap();
+    let body: Value = serde_json::from_slice(&receiver.call(1).await.to_body("http://streams.example")).unwrap();
     assert_eq!(body["callback_url"], format!("{root}/__ds/subscriptions/s%201/callback"));
 }
 
 #[tokio::test]
-async fn a_configured_public_url_replaces_the_one_of_the_caller() {
-    let receiver = Receiver::new([]);
-    let config = Config { public_url: "https://public.example/x/".into(), ..Config::default() };
-    let streams = super::world::open_with(config, &Default::default(), &receiver);
-    webhook(&streams, "s", "a/*").await;
-    append(&streams, "a/b").await;
-    assert_eq!(receiver.call(1).await.base, "https://public.example/x/v1/stream");
+async fn receivers_call_back_where_the_configuration_says_and_never_where_a_caller_says() {
+    let jwks_url = async |config: Config| {
+        let streams = Streams::in_memory(config);
+        let (status, created) = call(&streams, "PUT __ds/subscriptions/s", hook(json!({}))).await;
+        (status, created["webhook"]["signing"]["jwks_url"].as_str().map(str::to_owned))
+    };
+    let with = |public_url: &str, listener_url: &str| Config {
+        public_url: public_url.into(),
+        listener_url: listener_url.into(),
+        ..Config::default()
+    };
+    let expect = |url: &str| (201, Some(format!("{url}/v1/stream/__ds/jwks.json")));
+    assert_eq!(jwks_url(with("https://public.example/x/", "http://[::1]:1")).await, expect("https://public.example/x"));
+    assert_eq!(jwks_url(with("", "http://127.0.0.1:4437")).await, expect("http://127.0.0.1:4437"));
+    // The calls of these tests name the host streams.example, and others could name any other.
+    let streams = Streams::in_memory(Config::default());
+    check(&streams, "PUT __ds/subscriptions/s", hook(json!({})), 501, "PUBLIC_URL_MISSING").await;
+    let pull = json!({"type": "pull-wake", "pattern": "a/*", "wake_stream": "wake"});
+    check(&streams, "PUT __ds/subscriptions/t", pull, 201, "").await;
+}
+
+#[tokio::test]
+async fn a_subscription_of_an_earlier_version_calls_back_where_the_configuration_says() {
+    let old = r#"{"terms":{"delivery":{"Webhook":{"url":"https://a"}},"pattern":"a/*","streams":[],"lease_ttl_ms":1000,
+        "description":null},"base":"http://evil.example/v1/stream","created_ms":1,"since_log":1,"nonce":"n","generation":0,
+        "wake":null}"#;
+    let (_, entry) = crate::streams::subscriptions::wire::SubscriptionEntry::read(b"s", old.as_bytes()).unwrap();
+    assert_eq!(entry.mount, "/v1/stream");
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::world::{
-    Receiver, ReceiverClient, all_of, append, call, call_as, claim, events, failed, open, open_with, pull, view,
-    webhook,
+    Receiver, ReceiverClient, all_of, append, call, call_as, claim, config, events, failed, open, open_with, pull,
+    view, webhook,
 };
 use crate::store::MemoryStore;
 use crate::store::test_store::{OnCommit, TestStore};
@@ -26,7 +26,7 @@ async fn an_append_wakes_and_done_acknowledges() {
     append(&streams, "events/a").await;
     append(&streams, "other").await;
     let wake = receiver.call(1).await;
-    assert_eq!((wake.generation, wake.base.as_str()), (1, "http://streams.example/v1/stream"));
+    assert_eq!((wake.generation, wake.mount.as_str()), (1, "/v1/stream"));
     let acked = async || view(&streams, "s").await["streams"][0]["acked_offset"].clone();
     while acked().await == "-1" {
         tokio::task::yield_now().await;
@@ -39,7 +39,7 @@ async fn an_append_wakes_and_done_acknowledges() {
 #[tokio::test(start_paused = true)]
 async fn a_failing_receiver_is_retried_with_growing_waits() {
     let receiver = Receiver::new((0..8).map(|_| failed()));
-    let streams = open(&Arc::default(), &receiver);
+    let streams = open_with(Config { subscriptions_webhook_timeout_ms: 1, ..config() }, &Arc::default(), &receiver);
     webhook(&streams, "s", "events/*").await;
     append(&streams, "events/a").await;
     receiver.call(1).await;
@@ -67,7 +67,7 @@ async fn a_failing_receiver_is_retried_with_growing_waits() {
 #[tokio::test(start_paused = true)]
 async fn concurrent_calls_are_limited() {
     let receiver = Receiver::closed();
-    let config = Config { subscriptions_deliveries_max: 2, ..Config::default() };
+    let config = Config { subscriptions_deliveries_max: 2, ..config() };
     let streams = open_with(config, &Arc::default(), &receiver);
     for id in ["1", "2", "3"] {
         webhook(&streams, id, "events/*").await;
@@ -133,7 +133,7 @@ async fn a_receiver_that_accepts_without_calling_back_is_woken_after_its_lease()
 async fn no_call_is_made_before_the_wake_is_committed() {
     let (store, receiver) = (TestStore::new(), Receiver::new([]));
     let webhook_client = Arc::new(ReceiverClient(Arc::clone(&receiver)));
-    let streams = Streams::open_with(Config::default(), store.clone(), webhook_client).unwrap();
+    let streams = Streams::open_with(config(), store.clone(), webhook_client).unwrap();
     webhook(&streams, "s", "events/*").await;
     append(&streams, "events/a").await;
     receiver.call(1).await;

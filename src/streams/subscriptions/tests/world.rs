@@ -21,6 +21,11 @@ use crate::streams::subscriptions::wire::WakeView;
 use crate::streams::tests::world::until;
 use crate::streams::{Config, Streams, router};
 
+/// Settings of a server that receivers reach under the host of [`call_with`].
+pub(super) fn config() -> Config {
+    Config { public_url: "http://streams.example".into(), ..Config::default() }
+}
+
 /// A receiver with a scripted outcome for each call; further calls are done.
 pub(super) struct Receiver {
     outcomes: Mutex<VecDeque<Outcome>>,
@@ -93,7 +98,7 @@ impl TestStorage {
 
     pub(super) fn open(&self, receiver: &Arc<Receiver>) -> Streams {
         let webhook_client = Arc::new(ReceiverClient(Arc::clone(receiver)));
-        Streams::open_with(Config::default(), self.store(), webhook_client).unwrap()
+        Streams::open_with(config(), self.store(), webhook_client).unwrap()
     }
 
     fn store(&self) -> Arc<dyn Store> {
@@ -114,7 +119,7 @@ pub(super) fn failed() -> Outcome {
 }
 
 pub(super) fn open(store: &Arc<MemoryStore>, receiver: &Arc<Receiver>) -> Streams {
-    open_with(Config::default(), store, receiver)
+    open_with(config(), store, receiver)
 }
 
 pub(super) fn open_with(config: Config, store: &Arc<MemoryStore>, receiver: &Arc<Receiver>) -> Streams {

@@ -10,6 +10,9 @@ use super::id::SubscriptionId;
 use super::request::Terms;
 use crate::streams::wire::{EntryError, Offset, StreamPath};
 
+/// Path of the root of all streams, unless their router is part of another one.
+const MOUNT: &str = "/v1/stream";
+
 /// Separates id and path in the key of a link; neither can contain it.
 const SEPARATOR: u8 = 0;
 
@@ -17,8 +20,10 @@ const SEPARATOR: u8 = 0;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SubscriptionEntry {
     pub(crate) terms: Terms,
-    /// Root URL of all streams as its creator reached it; receivers call back there.
-    pub(crate) base: String,
+    /// Path of the root of all streams, such as `/v1/stream`. Entries of earlier versions have a URL, whose host the creator of
+    /// the subscription chose: only its path is read.
+    #[serde(rename = "base", deserialize_with = "path_of_base")]
+    pub(crate) mount: String,
     pub(crate) created_ms: u64,
     /// First log id that was not used yet when it was created: streams with this or a later one are newer.
     pub(crate) since_log: u64,
@@ -83,6 +88,12 @@ impl SubscriptionEntry {
         let entry = read("a subscription", &id, value)?;
         Ok((id, entry))
     }
+}
+
+/// Reads the path of the root of all streams, or the URL in its place.
+fn path_of_base<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let base = String::deserialize(deserializer)?;
+    Ok(if base.contains("://") { MOUNT.to_owned() } else { base })
 }
 
 fn is_zero(era: &u64) -> bool {
@@ -192,10 +203,10 @@ mod tests {
 
     fn entry() -> impl Strategy<Value = SubscriptionEntry> {
         let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
-        (terms(), ".{0,9}", "[0-9a-f]{1,9}", numbers, prop::option::of(wake_state()), any::<bool>()).prop_map(
-            |(terms, base, nonce, (created_ms, since_log, generation), wake, lazy_links)| {
+        (terms(), "/[a-z/]{0,9}", "[0-9a-f]{1,9}", numbers, prop::option::of(wake_state()), any::<bool>()).prop_map(
+            |(terms, mount, nonce, (created_ms, since_log, generation), wake, lazy_links)| {
                 let nonce = nonce.into();
-                SubscriptionEntry { terms, base, created_ms, since_log, nonce, generation, wake, lazy_links }
+                SubscriptionEntry { terms, mount, created_ms, since_log, nonce, generation, wake, lazy_links }
             },
         )
     }

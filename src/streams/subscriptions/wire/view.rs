@@ -68,8 +68,8 @@ pub(crate) struct WakeView {
     pub(crate) wake_id: String,
     pub(crate) generation: u64,
     pub(crate) token: String,
-    /// Root URL of all streams as the receiver reaches it.
-    pub(crate) base: String,
+    /// Path of the root of all streams.
+    pub(crate) mount: String,
     pub(crate) streams: Vec<StreamView>,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct WakeEvent<'a> {
 pub(crate) struct JwksView(pub(crate) Vec<(String, KeyEntry)>);
 
 impl SubscriptionView {
-    /// Returns the response body. `base` is the root URL of all streams as the client reached it.
+    /// Returns the response body. `base` is the root URL of all streams, and needed only by those with a webhook.
     pub(crate) fn to_json(&self, base: &str) -> Value {
         let streams: Vec<Value> = self.streams.iter().map(StreamView::summary).collect();
         let id = self.id.as_str();
@@ -160,15 +160,15 @@ impl ClaimedView {
 }
 
 impl WakeView {
-    /// Returns the body of the webhook.
-    pub(crate) fn to_body(&self) -> Vec<u8> {
+    /// Returns the body of the webhook. `url` is that of the server, without a slash at its end.
+    pub(crate) fn to_body(&self, url: &str) -> Vec<u8> {
         let id = path_segment(self.id.as_str());
         let body = WakeBody {
             subscription_id: self.id.as_str(),
             wake_id: &self.wake_id,
             generation: self.generation,
             streams: &self.streams,
-            callback_url: format!("{}/__ds/subscriptions/{id}/callback", self.base),
+            callback_url: format!("{url}{}/__ds/subscriptions/{id}/callback", self.mount),
             callback_token: &self.token,
         };
         serde_json::to_vec(&body).expect("numbers and strings always serialize")

@@ -49,6 +49,7 @@ fn new_set(links_max: usize) -> SubscriptionSet {
         wake_streams_max: 3,
         token_ttl_ms: 3_600_000,
         retry_wait_max_ms: 60_000,
+        webhook_timeout_ms: 10_000,
         key_rotation_ms: 1_000_000,
         key_overlap_ms: 500_000,
     })
@@ -156,7 +157,7 @@ impl Harness {
         self.nonces += 1;
         let new = NewSubscription {
             terms: parse_terms(body.as_bytes())?,
-            base: "http://base".into(),
+            mount: "/v1/stream".into(),
             nonce: format!("n{}", self.nonces).into(),
         };
         self.decide(|set, ledger, now_ms, changes| set.create((now_ms, ledger), &id(name), new, changes))
@@ -295,7 +296,7 @@ impl Harness {
 
     /// Returns path, link by name, and acknowledged position of each link.
     pub(super) fn links(&self, name: &str) -> Vec<(String, bool, Option<u64>)> {
-        let view = self.set.view(&self.ledger, &id(name), &Page::default()).unwrap();
+        let view = self.set.view((self.now_ms, &self.ledger), &id(name), &Page::default()).unwrap();
         let explicit = crate::streams::subscriptions::wire::LinkType::Explicit;
         let acked = |view: &StreamView| view.acked.map(Offset::position);
         view.streams.iter().map(|view| (view.path.to_string(), view.link_type == explicit, acked(view))).collect()

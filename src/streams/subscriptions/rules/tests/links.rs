@@ -226,7 +226,7 @@ fn a_view_has_pages() {
     let mut page = Page { after: None, limit: 2 };
     let mut pages = Vec::new();
     loop {
-        let view = harness.set.view(&harness.ledger, &id("s"), &page).unwrap();
+        let view = harness.set.view((harness.now_ms, &harness.ledger), &id("s"), &page).unwrap();
         pages.push(view.streams.iter().map(|view| view.path.to_string()).collect::<Vec<_>>());
         match view.next {
             Some(next) => page.after = Some(next),

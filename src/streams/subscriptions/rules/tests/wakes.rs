@@ -21,8 +21,31 @@ fn with_workers() -> Harness {
     harness
 }
 
+/// Returns true if a client sees a failure once the time for a call is over.
 fn failed(harness: &Harness) -> bool {
-    harness.set.view(&harness.ledger, &id("s"), &Page::default()).unwrap().failed
+    shows_failure_after(harness, 10_250)
+}
+
+fn shows_failure_after(harness: &Harness, wait_ms: u64) -> bool {
+    harness.set.view((harness.now_ms + wait_ms, &harness.ledger), &id("s"), &Page::default()).unwrap().failed
+}
+
+#[test]
+fn a_failure_shows_when_a_call_would_have_timed_out_however_soon_it_failed() {
+    for failed_after_ms in [0, 1, 9_000] {
+        let mut harness = with_webhook();
+        let attempt = harness.run_due().remove(0);
+        harness.now_ms += failed_after_ms;
+        harness.failed(&attempt);
+        assert!(!shows_failure_after(&harness, 10_249 - failed_after_ms), "{failed_after_ms} ms");
+        assert!(shows_failure_after(&harness, 10_250 - failed_after_ms), "{failed_after_ms} ms");
+        // Later attempts do not hide it again.
+        harness.now_ms += 11_000;
+        let again = harness.run_due().remove(0);
+        assert!(shows_failure_after(&harness, 0));
+        harness.failed(&again);
+        assert!(shows_failure_after(&harness, 0));
+    }
 }
 
 #[test]
@@ -327,7 +350,7 @@ fn a_wake_is_limited_in_bytes() {
     }
     let mut streams = Vec::new();
     while let Some(attempt) = harness.run_due().pop() {
-        let bytes = attempt.wake.to_body().len();
+        let bytes = attempt.wake.to_body("http://streams.example").len();
         assert!(bytes < 140 * 1024, "{bytes}");
         streams.push(attempt.wake.streams.len());
         harness.record_outcome(&attempt, &Outcome::Done);
