@@ -239,6 +239,27 @@ async fn bodies_that_nothing_takes_are_refused_before_they_are_read() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn forks_in_the_middle_of_a_long_append_cannot_fill_the_memory() {
+    let server = Process::start("streams --data-dir data", &[]).await;
+    let binary = [("content-type", "application/octet-stream")];
+    let body = "\u{1}".repeat(15 * 1024 * 1024);
+    let created = ask(&server, &request("PUT big", &binary, &body)).await;
+    let end = created.lines().find_map(|line| line.strip_prefix("stream-next-offset: ")).unwrap();
+    let middle = format!("{}_{:016}", end.split_once('_').unwrap().0, 7 * 1024 * 1024);
+    let mut forking = Vec::new();
+    for number in 0..100 {
+        let headers = [("stream-forked-from", "/v1/stream/big"), ("stream-fork-offset", &middle)];
+        let mut raw = Raw::connect(server.address("streams")).await;
+        raw.send(&request(&format!("PUT fork/{number}"), &headers, "")).await;
+        forking.push(raw);
+    }
+    for raw in &mut forking {
+        assert_eq!(status(&answer(raw).await), 201);
+    }
+    check_memory(&server, 250);
+}
+
 /// Checks that readers that take nothing hold a bounded part of the memory, and that others are served.
 async fn check_silent_readers(line: &str, mib_max: u64) {
     raise_file_limit();

@@ -23,6 +23,7 @@ mod commit;
 mod config;
 mod error;
 mod event_cache;
+mod fork_point;
 mod lifecycle;
 mod metrics;
 mod opening;

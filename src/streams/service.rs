@@ -12,18 +12,18 @@ use super::clock::Clock;
 use super::config::Config;
 use super::error::Error;
 use super::event_cache::EventCache;
+use super::fork_point::read_fork_point;
 use super::lifecycle::LifecycleEvents;
 use super::metrics::{Metrics, StoreState};
 use super::read_budget::ReadBudget;
 use super::read_view::{Deleted, ReadableStream};
 use super::reader::Reader;
 use super::recovery::recover;
-use super::rules::{AppendAfter, Appended, Change, Content, Created, Effect, Ledger, Refusal};
-use super::segments::read_segments;
+use super::rules::{Appended, Change, Content, Created, Effect, Ledger, Refusal};
 use super::shared::{Inner, Shared};
 use super::subscriptions::{HttpWebhookClient, RecoveredSubscriptions, SubscriptionService, WebhookClient};
 use super::sweeper::sweep_when_due;
-use super::wire::{AppendRequest, Begin, ContentType, CreateRequest, ForkRequest, Kind, Lifetime, Offset, StreamPath};
+use super::wire::{AppendRequest, Begin, ContentType, CreateRequest, Kind, Lifetime, Offset, StreamPath};
 use super::writer::{Origin, Writer};
 use crate::http::WorkerHandle;
 use crate::metrics::openmetrics;
@@ -112,13 +112,15 @@ impl Streams {
     ) -> Result<Created, Error> {
         self.check_accepting()?;
         let reservation = Some(self.writer().reserve(body.len() as u64)?);
-        let after_offset = match &request.fork {
-            Some(fork) => self.append_after(fork).await?,
+        let source = match &request.fork {
+            Some(fork) => read_fork_point(self, fork).await?,
             None => None,
         };
         let content = self.prepare(body, self.expected_kind(request));
-        let decide = |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
-            ledger.create(now_ms, path, request, (content, after_offset.as_ref()), changes)
+        let decide = move |ledger: &mut Ledger, now_ms, changes: &mut Vec<Change>| {
+            // Released with the decision: the commit may take a while.
+            let after_offset = source.as_ref().map(|(append, _)| append);
+            ledger.create(now_ms, path, request, (content, after_offset), changes)
         };
         let created = self.submit(Origin { reservation, worker }, decide).await?;
         if created.new {
@@ -376,18 +378,5 @@ impl Streams {
             Some(content_type) => content_type.kind(),
             None => of_source().unwrap_or(Kind::Binary),
         }
-    }
-
-    /// Reads the append that holds the byte after the offset of a fork, unless that offset is the end of the source.
-    async fn append_after(&self, fork: &ForkRequest) -> Result<Option<AppendAfter>, Error> {
-        let Some(offset) = fork.offset else { return Ok(None) };
-        let Some(stream) = self.writer().view().find(&fork.source) else { return Ok(None) };
-        let Some(position) = stream.layout().position_of(offset) else { return Ok(None) };
-        let tail = stream.end().tail;
-        if position >= tail {
-            return Ok(None);
-        }
-        let found = read_segments(self.store(), &stream, (position, tail), 1).await?;
-        Ok(Some(AppendAfter { log: stream.log, start: found.start, record: found.chunks.concat().into() }))
     }
 }
