@@ -39,7 +39,9 @@ fn request(line: &str, headers: &[(&str, &str)], body: &str) -> String {
     let (method, stream) = line.split_once(' ').unwrap();
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
-    format!("{method} /v1/stream/{stream} HTTP/1.1\r\nhost: a\r\n{headers}content-length: {length}\r\n\r\n{body}")
+    format!(
+        "{method} /v1/stream/{stream} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    )
 }
 
 fn status(answer: &str) -> u16 {
@@ -230,13 +232,42 @@ async fn bodies_that_nothing_takes_are_refused_before_they_are_read() {
             let (method, stream) = line.split_once(' ').unwrap();
             let fork = if stream == "fork" { "stream-forked-from: /v1/stream/missing\r\n" } else { "" };
             let head = format!(
-                "{method} /v1/stream/{stream} HTTP/1.1\r\nhost: a\r\ncontent-type: {content_type}\r\n{fork}{length}\r\n\r\n"
+                "{method} /v1/stream/{stream} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\n{fork}{length}\r\n\r\n"
             );
             // Nothing of the body is ever sent.
             let refused = ask(&server, &head).await;
             assert_eq!(status(&refused), expected, "{line} {length}: {refused}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_never_end_cannot_fill_the_memory() {
+    let server = server(&[]).await;
+    assert_eq!(status(&ask(&server, &request("PUT open", &[("content-type", "text/plain")], "")).await), 201);
+    let piece = "x".repeat(1024 * 1024);
+    let mut unfinished = Vec::new();
+    for number in 0..60 {
+        let mut raw = Raw::connect(server.address("streams")).await;
+        let (length, before, after) = match number % 2 {
+            0 => ("content-length: 16000000", "", ""),
+            _ => ("transfer-encoding: chunked", "100000\r\n", "\r\n"),
+        };
+        let head = "POST /v1/stream/open HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\n";
+        raw.send(&format!("{head}{length}\r\n\r\n")).await;
+        for _ in 0..12 {
+            // A connection may be closed meanwhile.
+            if !raw.send(&format!("{before}{piece}{after}")).await {
+                break;
+            }
+        }
+        unfinished.push(raw);
+    }
+    let small = ask(&server, &request("POST open", &[("content-type", "text/plain")], "y")).await;
+    assert_eq!(status(&small), 204, "a short body is always read");
+    let refused = answer(unfinished.last_mut().unwrap()).await;
+    assert!(status(&refused) == 503 && refused.to_lowercase().contains("retry-after: "), "{refused}");
+    check_memory(&server, 190);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,7 +303,7 @@ async fn check_silent_readers(line: &str, mib_max: u64) {
     for number in 0..150 {
         let how = if number % 2 == 0 { "&live=sse" } else { "" };
         let mut raw = Raw::connect(server.address("streams")).await;
-        raw.send(&format!("GET /v1/stream/big?offset=-1{how} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        raw.send(&format!("GET /v1/stream/big?offset=-1{how} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
         silent.push(raw);
     }
     for _ in 0..30 {

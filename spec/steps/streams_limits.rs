@@ -52,7 +52,7 @@ async fn begin_to_append(world: &mut World, bytes: usize, content_type: String, 
     let (address, path) = url.trim_start_matches("http://").split_once('/').expect("an address and a path");
     let mut connection = TcpStream::connect(address).await.expect("a connection");
     let head = format!(
-        "POST /{path} HTTP/1.1\r\nhost: a\r\ncontent-type: {content_type}\r\ncontent-length: {bytes}\r\n\
+        "POST /{path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\ncontent-length: {bytes}\r\n\
          connection: close\r\n\r\n"
     );
     connection.write_all(head.as_bytes()).await.expect("the head is sent");
