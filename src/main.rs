@@ -10,6 +10,7 @@ use exorelay::cli::{Error, Options, USAGE, block_on};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    exorelay::app::create_private_files();
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(answer) => {

@@ -22,6 +22,7 @@ mod limits;
 mod log_schema;
 mod memory;
 mod metrics;
+mod private_files;
 mod rust_api;
 mod secrets;
 mod secure;

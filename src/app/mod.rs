@@ -2,7 +2,7 @@
 //!
 //! [`broker`], [`dev`], [`run`], [`streams`], [`exocom::run`] and [`Service::run_from_env`] are whole processes: they handle
 //! signals, raise the limit on open files, and print on stdout which listeners are ready. [`telemetry::start`] sets the
-//! logger. Nothing else in the crate changes the process that uses it.
+//! logger, [`create_private_files`] the umask. Nothing else in the crate changes the process that uses it.
 
 mod access;
 mod builder;
@@ -29,6 +29,7 @@ mod streams;
 mod system;
 pub mod telemetry;
 mod tls;
+mod umask;
 
 pub use builder::Builder;
 pub(crate) use child::{ProcessGroup, reachable};
@@ -39,3 +40,4 @@ pub use service::Service;
 pub use start::{EmbeddedBroker, broker, dev, run, streams};
 pub use system::{Routes, System};
 pub(crate) use tls::check_certificates;
+pub use umask::create_private_files;

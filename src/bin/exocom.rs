@@ -13,6 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const USAGE: u8 = 1;
 
 fn main() -> ExitCode {
+    exorelay::app::create_private_files();
     let exocom = match Exocom::try_parse() {
         Ok(exocom) => exocom,
         Err(answer) => {

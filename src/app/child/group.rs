@@ -5,13 +5,15 @@ use std::io;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
 use tokio::process::{Child, Command};
 
+use crate::app::umask::with_inherited;
+
 /// The processes that a command has started, and those that they have started. Ended with SIGKILL on drop.
 pub(crate) struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
     /// Starts `command` in a group of its own: Ctrl-C in the terminal does not reach it.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<(Child, Self)> {
-        let child = command.process_group(0).kill_on_drop(true).spawn()?;
+        let child = with_inherited(|| command.process_group(0).kill_on_drop(true).spawn())?;
         let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         Ok((child, Self(id)))
     }

@@ -1,11 +1,13 @@
 //! The number up to which commits were acknowledged, kept outside the journal. At the end of a journal, a commit that was
 //! torn by a crash and one that was damaged later look the same: only the acknowledged one is missed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::private;
 
 const FILE: &str = "answered";
 
@@ -26,7 +28,7 @@ impl Acknowledged {
             Ok(next_commit) => (next_commit, None),
             Err(fault) => (0, Some(fault)),
         };
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join(FILE))?;
+        let file = private::writing().open(dir.join(FILE))?;
         Ok(Self { file, next_commit: AtomicU64::new(next_commit), fault })
     }
 
@@ -57,9 +59,7 @@ impl Acknowledged {
 
     /// Writes the file into a new directory. Errors: the operating system's.
     pub(super) fn write(dir: &Path, next_commit: u64) -> io::Result<()> {
-        let mut file = File::create(dir.join(FILE))?;
-        file.write_all(&encode(next_commit))?;
-        file.sync_all()
+        private::write(&dir.join(FILE), encode(next_commit))?.sync_all()
     }
 
     /// Replaces a file that was missing or damaged. Errors: the operating system's.

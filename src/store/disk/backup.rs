@@ -13,7 +13,6 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -25,6 +24,7 @@ use super::folder;
 use super::journal::{Journal, journal_dir};
 use super::keyspaces::Keyspaces;
 use super::manifests::{self, BLOBS, List, TABLES};
+use super::private;
 use super::retained::RetainedSegments;
 use crate::store::error::{Cause, Error};
 use crate::sync::lock;
@@ -172,5 +172,5 @@ impl Frozen {
 }
 
 fn folders(path: &Path) -> Result<(), BackupError> {
-    fs::create_dir_all(path).map_err(|source: io::Error| folder::at(path, source).into())
+    private::create_folder(path).map_err(|source: io::Error| folder::at(path, source).into())
 }

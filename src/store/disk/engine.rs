@@ -3,7 +3,7 @@
 //! After a failure of its own work, such as a compaction on a full disk, fjall refuses everything until it is opened anew, and
 //! files that a failed write left behind stay on the disk until then. So each retry calls [`Engine::reopen_if_failed`] first.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
@@ -13,6 +13,7 @@ use super::config::DiskConfig;
 use super::folder;
 use super::keyspaces::Keyspaces;
 use super::manifests;
+use super::private;
 use crate::store::error::{Cause, Error};
 use crate::sync::lock;
 
@@ -54,6 +55,7 @@ impl Engine {
         folder::check(&config.dir).map_err(unusable)?;
         let directory_lock = lock_directory(&config.dir).map_err(unusable)?;
         let directory_lock = directory_lock.ok_or_else(|| Error::InUse { dir: config.dir.clone() })?;
+        folder::protect(&config.dir).map_err(unusable)?;
         folder::begin(&config.dir).map_err(unusable)?;
         let keyspaces = open_checked(config).map_err(unusable)?;
         match keyspaces.is_of_earlier_build() {
@@ -139,6 +141,7 @@ impl Engine {
 fn open_checked(config: &DiskConfig) -> Result<Keyspaces, Cause> {
     manifests::check(&config.dir)?;
     folder::add_engine_files(&config.dir)?;
+    folder::add_keyspaces(&config.dir)?;
     let keyspaces = Keyspaces::open(config)?;
     // Earlier versions kept second copies of the database's files there. They are only taking space.
     fs::remove_dir_all(config.dir.join("copies")).ok();
@@ -147,10 +150,9 @@ fn open_checked(config: &DiskConfig) -> Result<Keyspaces, Cause> {
 
 /// Locks a directory for this process and creates it if necessary; `None` if another process holds it.
 fn lock_directory(dir: &Path) -> Result<Option<File>, Cause> {
-    fs::create_dir_all(dir).map_err(|source| folder::at(dir, source))?;
+    private::create_folder(dir).map_err(|source| folder::at(dir, source))?;
     let path = dir.join(IN_USE);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(|source| folder::at(&path, source))?;
+    let file = private::writing().open(&path).map_err(|source| folder::at(&path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),

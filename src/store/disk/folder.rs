@@ -4,11 +4,12 @@
 //! and gets one. A backup says in its marker that it is incomplete until it is whole.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use super::acknowledged::Acknowledged;
 use super::journal::journal_dir;
+use super::private;
 use crate::store::error::Cause;
 
 /// The format that this program reads and writes: a journal of our own in front of fjall 3, whose marker has the same number.
@@ -138,10 +139,15 @@ pub(super) fn add_engine_files(dir: &Path) -> Result<(), Cause> {
         missing.push(dir.join(ENGINE_JOURNAL));
     }
     for path in missing {
-        let created = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        created.map_err(|source| Cause::File { path, source })?;
+        private::writing().open(&path).map_err(|source| Cause::File { path, source })?;
     }
     Ok(())
+}
+
+/// Creates the folder of fjall's keyspaces, which would leave it to the umask. Errors: [`Cause::File`].
+pub(super) fn add_keyspaces(dir: &Path) -> Result<(), Cause> {
+    let folder = dir.join(KEYSPACES);
+    private::create_folder(&folder).map_err(|source| at(&folder, source))
 }
 
 /// Writes fjall's files that hold no data into a new folder.
@@ -174,6 +180,13 @@ fn engine_journals(dir: &Path) -> Result<usize, Cause> {
     Ok(count)
 }
 
+/// Takes the content of the folder from other users, and warns if they may enter it. Errors: [`Cause::File`].
+pub(super) fn protect(dir: &Path) -> Result<(), Cause> {
+    private::warn_if_open(dir);
+    let inside = [dir.join(KEYSPACES), journal_dir(dir)];
+    inside.iter().try_for_each(|folder| private::narrow(folder).map_err(|source| at(folder, source)))
+}
+
 /// Marks the folder as a whole one of this format, unless it is marked. Errors: [`Cause::File`].
 pub(super) fn mark(dir: &Path) -> Result<(), Cause> {
     match exists(&dir.join(MARKER))? {
@@ -201,12 +214,7 @@ fn write_marker(dir: &Path, note: &str) -> Result<(), Cause> {
 
 /// Writes a file and syncs it. Errors: [`Cause::File`].
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Cause> {
-    let write = || {
-        let mut file = File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|source| at(path, source))
+    private::write(path, bytes).and_then(|file| file.sync_all()).map_err(|source| at(path, source))
 }
 
 /// Syncs the names of the files in a folder. Errors: [`Cause::File`].

@@ -37,6 +37,7 @@ mod overlay;
 mod page;
 mod page_cache;
 mod page_merge;
+mod private;
 mod reading;
 mod recovery;
 mod retained;

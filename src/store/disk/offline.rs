@@ -22,6 +22,7 @@ use super::manifests::{self, BLOBS, TABLES};
 use super::memtable::MemTable;
 use super::overlay::{Overlay, look_up, scan};
 use super::page_cache::PageCache;
+use super::private;
 use super::reading::{Pages, read_pages, record_start, start_after};
 use super::recovery::{Recovered, recover};
 use super::retained::RetainedSegments;
@@ -172,8 +173,8 @@ impl Shadow {
             let copy = shadow.0.join(folder::KEYSPACES).join(keyspace.file_name().unwrap_or_default());
             [TABLES, BLOBS].iter().try_for_each(|part| create(&copy.join(part)))?;
             let Some(list) = manifests::list_of(&keyspace)? else { continue };
-            fs::write(copy.join(format!("v{}", list.number)), &list.bytes)
-                .and_then(|()| fs::write(copy.join("current"), &list.current))
+            private::write(&copy.join(format!("v{}", list.number)), &list.bytes)
+                .and_then(|_| private::write(&copy.join("current"), &list.current))
                 .map_err(|source| folder::at(&copy, source))?;
             for file in &list.files {
                 let link = copy.join(file.path.strip_prefix(&keyspace).unwrap_or(&file.path));
@@ -195,7 +196,7 @@ impl Drop for Shadow {
 }
 
 fn create(path: &Path) -> Result<(), Cause> {
-    fs::create_dir_all(path).map_err(|source| folder::at(path, source))
+    private::create_folder(path).map_err(|source| folder::at(path, source))
 }
 
 #[cfg(test)]

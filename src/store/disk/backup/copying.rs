@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::BackupOutcome;
 use super::error::BackupError;
+use crate::store::disk::private;
 
 /// Bytes that are copied at once.
 const STEP_BYTES: usize = 1024 * 1024;
@@ -39,7 +40,7 @@ impl<'a> Copier<'a> {
     /// Copies a file and syncs it. Notes it as damaged if it does not have the checksum.
     pub(super) fn copy(&mut self, from: &Path, to: &Path, checksum: Option<u128>) -> Result<(), BackupError> {
         let mut source = File::open(from).map_err(|error| BackupError::at(from, error))?;
-        let mut copy = File::create_new(to).map_err(|error| BackupError::at(to, error))?;
+        let mut copy = private::create_new(to).map_err(|error| BackupError::at(to, error))?;
         let (mut sum, mut length) = (Xxh3::new(), 0);
         loop {
             let count = source.read(&mut self.buffer).map_err(|error| BackupError::at(from, error))?;

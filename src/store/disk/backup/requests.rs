@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::{BackupError, BackupOutcome, BackupSource};
 use crate::store::disk::engine::IN_USE;
+use crate::store::disk::private;
 
 const REQUEST: &str = "backup-request";
 const STATUS: &str = "backup-status";
@@ -184,7 +186,21 @@ fn answer(source: &BackupSource, asked: &Asked, status: &Path, stopped: &Receive
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), BackupError> {
     let new = path.with_extension("new");
     let json = serde_json::to_vec(value).expect("paths of requests come from JSON, and all else is numbers and texts");
-    fs::write(&new, json).and_then(|()| fs::rename(&new, path)).map_err(|error| BackupError::at(path, error))
+    let written = private::write(&new, json).and_then(|_| {
+        give_to_owner_of_folder(&new);
+        fs::rename(&new, path)
+    });
+    written.map_err(|error| BackupError::at(path, error))
+}
+
+/// Gives a file to the owner of its folder, who runs the server: an administrator, too, may ask it for a backup.
+fn give_to_owner_of_folder(path: &Path) {
+    let owner = |path: &Path| fs::metadata(path).map(|found| found.uid()).ok();
+    let folder = path.parent().and_then(owner);
+    if folder.is_some() && folder != owner(path) {
+        // Only an administrator may, and others cannot write here.
+        chown(path, folder, None).ok();
+    }
 }
 
 fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::BackupError;
-use crate::store::disk::folder;
+use crate::store::disk::{folder, private};
 use crate::store::error::Cause;
 
 /// Space for what is written besides the copied files.
@@ -71,7 +71,8 @@ impl Target {
 
     /// Creates the folder, marked as incomplete.
     pub(super) fn create(&self) -> Result<(), BackupError> {
-        fs::create_dir_all(&self.path).map_err(|error| BackupError::at(&self.path, error))?;
+        private::create_folder(&self.path).map_err(|error| BackupError::at(&self.path, error))?;
+        private::warn_if_open(&self.path);
         Ok(folder::mark_incomplete(&self.path)?)
     }
 }

@@ -4,7 +4,7 @@
 //! about 50 % more syncs per second on ext4. So a segment reuses the file of an unneeded one, and otherwise fills blocks with
 //! zeros ahead. Its frames differ from earlier ones in the file by the salt in its name.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::blocks::{BLOCK, Blocks, write_zeros};
 use super::frame::Frame;
+use crate::store::disk::private;
 
 /// Bounds of how much is filled with zeros at once; in between, as much as the file has. The minimum is enough for many small
 /// commits, the maximum delays no commit by much.
@@ -78,7 +79,7 @@ impl Segment {
         if let Some(unneeded) = unneeded {
             fs::rename(unneeded, &path)?;
         }
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        let file = private::writing().open(&path)?;
         let length = file.metadata()?.len();
         File::open(dir)?.sync_all()?;
         let (file, blocks) = match synced.then(|| Blocks::open(&path)).flatten() {

@@ -12,6 +12,7 @@ use super::frame::{Change, Frame, HEAD};
 use super::replay::{Reader, Replay, Torn};
 use super::segment::{Segment, segments_in};
 use super::spare::SpareSegment;
+use crate::store::disk::private;
 use crate::store::disk::retained::{RecordLocation, RetainedSegments};
 use crate::store::error::{Cause, Error};
 use crate::store::obstacle::Obstacle;
@@ -63,7 +64,7 @@ impl Journal {
         retained: &RetainedSegments,
         synced: bool,
     ) -> Result<(Self, Replay), Cause> {
-        fs::create_dir_all(dir)?;
+        private::create_folder(dir)?;
         if let Some(parent) = dir.parent() {
             File::open(parent)?.sync_all()?;
         }
