@@ -77,6 +77,14 @@ Feature: Webhook
     When I POST `{"name":"Will"}` to api/send/hello
     Then the service gets a signature that fits the secret "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
+  Scenario: Signed with the new secret and the old one while services change from one to the other
+    Given the setting EXORELAY__WEBHOOK__SECRET is whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw,whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX
+    And a service that answers every message
+    And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running
+    When I POST `{"name":"Will"}` to api/send/hello
+    Then the service gets a signature that fits the secret "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    And the service gets a signature that fits the secret "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
+
   Scenario: A service that fails for a while
     Given a service that answers 500 to the first 3 messages
     And `exorelay run --role users --bus embedded --receives hello --forward {service}` is running

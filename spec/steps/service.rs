@@ -162,7 +162,9 @@ async fn gets_signature(world: &mut World, secret: String) {
     let header = |name: &str| headers[name].to_str().unwrap().to_owned();
     let signed = [header("webhook-id").as_bytes(), b".", header("webhook-timestamp").as_bytes(), b".", &body].concat();
     let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(secret).unwrap());
-    assert_eq!(header("webhook-signature"), format!("v1,{}", STANDARD.encode(hmac::sign(&key, &signed))));
+    let expected = format!("v1,{}", STANDARD.encode(hmac::sign(&key, &signed)));
+    let signatures = header("webhook-signature");
+    assert!(signatures.split(' ').any(|signature| signature == expected), "{expected} is not in {signatures}");
 }
 
 fn named(world: &World, name: &str) -> Vec<Recorded> {

@@ -105,6 +105,8 @@ pub struct Config {
     /// The listeners of this process, which are never called. The commands set it.
     #[serde(skip)]
     pub own_listeners: OwnListeners,
+    /// File with such entries, one in a line. The commands read it into `tokens`; empty: none.
+    pub tokens_file: String,
     /// Maximum number of undelivered messages kept for `GET /undelivered`.
     pub undelivered_max: usize,
     /// Maximum number of messages recorded for `GET /activities/{id}`, without payloads; the oldest is evicted. 0
@@ -174,6 +176,7 @@ impl Default for Config {
             operator_tokens: Vec::new(),
             instance_networks: INSTANCE_NETWORKS.map(str::to_owned).to_vec(),
             own_listeners: OwnListeners::default(),
+            tokens_file: String::new(),
             undelivered_max: 1_000,
             traffic_messages_max: 4_096,
             memory: Budget::default(),

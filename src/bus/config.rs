@@ -20,6 +20,8 @@ pub struct Config {
     pub advertise: String,
     /// Token that authorizes this relay for its role. Empty: no token.
     pub token: String,
+    /// File with the token. The commands read it into `token`; empty: none.
+    pub token_file: String,
     /// Timeout for opening a connection to the broker.
     pub connect_timeout_ms: u64,
     /// Timeout of one call to the broker; over a WebSocket, maximum time until a sent message is answered.
@@ -45,6 +47,7 @@ impl Default for Config {
             register: Register::Auto,
             advertise: String::new(),
             token: String::new(),
+            token_file: String::new(),
             connect_timeout_ms: 2_000,
             timeout_ms: 10_000,
             heartbeat_ms: 5_000,

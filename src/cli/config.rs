@@ -1,5 +1,6 @@
 //! `exorelay config show` and `exorelay config check`
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -58,8 +59,11 @@ impl ConfigCommand {
         match self {
             Self::Show(show) => show.run(),
             Self::Check(check) => {
-                let config = Sources::of_process(check.file).resolve(Purpose::Check)?.config;
-                check_certificates(&config.tls).map_err(|error| Error::App(error.into()))?;
+                let resolved = Sources::of_process(check.file).resolve(Purpose::Check)?;
+                for warning in resolved.warnings {
+                    drop(writeln!(io::stderr(), "warning: {warning}"));
+                }
+                check_certificates(&resolved.config.tls).map_err(|error| Error::App(error.into()))?;
                 print_line("configuration ok")
             }
         }

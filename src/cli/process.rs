@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Error;
 use super::duration::with_unit;
-use crate::app::config::{Purpose, Sources};
+use crate::app::config::{Purpose, Resolved, Sources};
 use crate::app::{Config, telemetry};
 
 /// A flag with its dashes, the setting that it overrides, and its value if it was given.
@@ -46,8 +46,9 @@ impl Process {
             let text = if key.ends_with("_ms") { text.map(with_unit) } else { text };
             sources.flag(flag, key, text)
         });
-        let config = sources.resolve(purpose)?.config;
+        let Resolved { config, warnings, .. } = sources.resolve(purpose)?;
         telemetry::start(&config.log);
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(config)
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::http::{ClientLimits, debug_without_secrets};
 
@@ -15,8 +15,12 @@ pub struct Config {
     pub forward: String,
     /// Request format.
     pub format: Format,
-    /// Standard Webhooks signing secret: `whsec_` followed by 24 to 64 bytes in base64. Empty: requests are not signed.
-    pub secret: String,
+    /// Standard Webhooks signing secrets: each `whsec_` followed by 24 to 64 bytes in base64. Every request gets a signature of
+    /// each, so that one can replace another. Empty: requests are not signed. A single text is read as a list of one.
+    #[serde(deserialize_with = "one_or_list")]
+    pub secret: Vec<String>,
+    /// File with these secrets, one in a line. The commands read it into `secret`; empty: none.
+    pub secret_file: String,
     /// Timeout for opening a connection to the service.
     pub connect_timeout_ms: u64,
     /// Timeout of one call.
@@ -56,7 +60,8 @@ impl Default for Config {
         Self {
             forward: String::new(),
             format: Format::Exocom,
-            secret: String::new(),
+            secret: Vec::new(),
+            secret_file: String::new(),
             connect_timeout_ms: 2_000,
             timeout_ms: 10_000,
             deadline_ms: 120_000,
@@ -101,6 +106,21 @@ impl Config {
     pub(super) fn breaker_open_max(&self) -> Duration {
         Duration::from_millis(self.breaker_open_max_ms)
     }
+}
+
+/// Reads a list of texts, or one; an empty text is an empty list.
+fn one_or_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        One(String),
+        List(Vec<String>),
+    }
+    Ok(match Form::deserialize(deserializer)? {
+        Form::One(text) if text.is_empty() => Vec::new(),
+        Form::One(text) => vec![text],
+        Form::List(texts) => texts,
+    })
 }
 
 /// Format of the requests to the service.

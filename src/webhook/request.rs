@@ -26,7 +26,7 @@ pub(super) struct Target {
     /// Path up to the message name.
     path: String,
     format: Format,
-    secret: Option<Secret>,
+    secrets: Vec<Secret>,
     /// The user and the password of the URL.
     authorization: Option<HeaderValue>,
 }
@@ -45,7 +45,7 @@ impl Target {
             authority: authority.filter(|authority| !authority.host().is_empty()).ok_or_else(wrong)?,
             path: path_and_query.filter(plain).ok_or_else(wrong)?.path().to_owned(),
             format: config.format,
-            secret: Some(&config.secret).filter(|text| !text.is_empty()).map(|text| Secret::parse(text)).transpose()?,
+            secrets: config.secret.iter().map(|text| Secret::parse(text)).collect::<Result<_, _>>()?,
             authorization,
         })
     }
@@ -112,8 +112,8 @@ impl Target {
             }
             Format::Cloudevents => event(message, attempt, &mut headers),
         };
-        if let Some(secret) = &self.secret {
-            sign(secret, message, &body, now, &mut headers);
+        if !self.secrets.is_empty() {
+            sign(&self.secrets, message, &body, now, &mut headers);
         }
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
@@ -150,10 +150,12 @@ fn event(message: &Message, attempt: u32, headers: &mut HeaderMap) -> Bytes {
     }
 }
 
-fn sign(secret: &Secret, message: &Message, body: &[u8], now: SystemTime, headers: &mut HeaderMap) {
+/// Adds a signature of each secret. Standard Webhooks, "Signature scheme": the receiver needs one that it can verify.
+fn sign(secrets: &[Secret], message: &Message, body: &[u8], now: SystemTime, headers: &mut HeaderMap) {
     let id = message.id.as_str();
     let timestamp = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
-    headers.insert("webhook-signature", value(&secret.sign(id, &timestamp, body)));
+    let signatures: Vec<String> = secrets.iter().map(|secret| secret.sign(id, &timestamp, body)).collect();
+    headers.insert("webhook-signature", value(&signatures.join(" ")));
     headers.insert("webhook-timestamp", value(&timestamp));
     headers.insert("webhook-id", value(id));
 }
@@ -217,7 +219,7 @@ mod tests {
     #[test]
     fn an_invalid_secret_is_refused_and_not_printed() {
         let forward = "http://service".to_owned();
-        let target = Target::new(&Config { forward, secret: "hunter2".to_owned(), ..Config::default() });
+        let target = Target::new(&Config { forward, secret: vec!["hunter2".to_owned()], ..Config::default() });
         let expected = "webhook.secret: it does not start with \"whsec_\"; expected \"whsec_\" followed by 24 to 64 bytes in base64";
         assert_eq!(target.map(drop).unwrap_err().to_string(), expected);
     }
@@ -225,7 +227,7 @@ mod tests {
     #[test]
     fn any_id_can_be_signed() {
         let secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX".to_owned();
-        let config = Config { forward: "http://service".to_owned(), secret, ..Config::default() };
+        let config = Config { forward: "http://service".to_owned(), secret: vec![secret], ..Config::default() };
         for format in [Format::Exocom, Format::Cloudevents] {
             let target = Target::new(&Config { format, ..config.clone() }).unwrap();
             let mut message =

@@ -34,6 +34,9 @@ const NAMESPACE_BYTES_MAX: usize = 255;
 /// Length of a webhook secret (Standard Webhooks, "Signature scheme").
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
+/// Maximum number of webhook secrets, each of which signs every request.
+const SECRETS_MAX: usize = 8;
+
 /// Checks a value of the right type. Errors: the expectation, without the value, which may be a secret.
 pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
     match value {
@@ -74,9 +77,6 @@ fn check_text(key: &str, text: &str) -> Result<(), String> {
             "an http or https URL without a query, such as http://127.0.0.1:3000 or http://user:p%40ssword@service, or an \
              empty string",
         ),
-        "webhook.secret" => {
-            (text.is_empty() || is_secret(text), "whsec_ and 24 to 64 bytes in base64, or an empty string")
-        }
         _ if key.starts_with("access.") => return check_access(key, text),
         "streams.public_url" => (
             text.is_empty() || is_url(text, &["http", "https"]) && !has_credentials(text),
@@ -128,6 +128,10 @@ fn check_list(key: &str, values: &[Value]) -> Result<(), String> {
         "broker.instance_networks" => {
             (texts().all(|text| network(text).is_some()), "networks such as 10.1.0.0/16, or addresses")
         }
+        "webhook.secret" => (
+            texts().all(is_secret) && values.len() <= SECRETS_MAX,
+            "whsec_ and 24 to 64 bytes in base64, a list of at most 8 of them, or an empty string",
+        ),
         "http.hosts" => (
             is_all_or(texts(), is_host),
             "hosts such as relay.internal or relay.internal:4001, without a scheme; or * alone, which allows all",
@@ -303,10 +307,18 @@ mod tests {
     #[test]
     fn a_secret_has_its_prefix_and_24_to_64_bytes() {
         let secret = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
-        check_all(
+        check_lists(
             "webhook.secret",
-            &["", &secret(24), &secret(64)],
-            &["whsec_", "open sesame", &secret(23), &secret(65)],
+            &[&secret(24), &secret(64), &[secret(24), secret(25)].join(" "), &vec![secret(24); 8].join(" ")],
+            &[
+                "",
+                "whsec_",
+                "open",
+                &secret(23),
+                &secret(65),
+                &format!("{} x", secret(24)),
+                &vec![secret(24); 9].join(" "),
+            ],
         );
     }
 

@@ -114,6 +114,30 @@ pub enum Error {
         /// The layer that has the token.
         token: Origin,
     },
+    /// A file with a secret cannot be used.
+    #[error("{key} ({origin}): cannot read {path}: {source}")]
+    SecretFile {
+        /// The setting that names the file.
+        key: &'static str,
+        /// The layer that has it.
+        origin: Origin,
+        /// The file.
+        path: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A secret is given in two places.
+    #[error("{key} ({origin}) and {file_key} ({file_origin}) are both set: remove one of them")]
+    TwoSecrets {
+        /// The secret.
+        key: &'static str,
+        /// The layer that has it.
+        origin: Origin,
+        /// The setting that names a file for it.
+        file_key: &'static str,
+        /// The layer that has that.
+        file_origin: Origin,
+    },
     /// A broker address is set but there is no embedded broker.
     #[error("{flag} needs --bus embedded: bus.url is {url:?} ({origin})")]
     NoEmbeddedBroker {

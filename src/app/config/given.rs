@@ -18,6 +18,8 @@ pub enum Origin {
     Environment(String),
     /// A command-line flag, with its dashes.
     Flag(&'static str),
+    /// A file that another setting names, with nothing but a secret in it.
+    SecretFile(String),
 }
 
 impl fmt::Display for Origin {
@@ -27,6 +29,7 @@ impl fmt::Display for Origin {
             Self::File { name, line } => write!(formatter, "{name}:{line}"),
             Self::Environment(variable) => write!(formatter, "environment {variable}"),
             Self::Flag(flag) => write!(formatter, "flag {flag}"),
+            Self::SecretFile(path) => write!(formatter, "file {path}"),
         }
     }
 }

@@ -165,6 +165,7 @@ const RULES: &[Rule] = &[
         keys: &[
             "webhook.format",
             "webhook.secret",
+            "webhook.secret_file",
             "webhook.connect_timeout_ms",
             "webhook.timeout_ms",
             "webhook.deadline_ms",
@@ -268,7 +269,8 @@ impl Rule {
 
 fn is_given(origin: &Origin) -> bool {
     match origin {
-        Origin::Default => false,
+        // The setting that names the file of a secret is given, and stands for it.
+        Origin::Default | Origin::SecretFile(_) => false,
         Origin::Environment(variable) => !LINKED.contains(&variable.as_str()),
         Origin::File { .. } | Origin::Flag(_) => true,
     }

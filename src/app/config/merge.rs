@@ -11,6 +11,9 @@ use super::hide::hide;
 use super::{Config, Error, Origin, tables};
 use crate::message::nearest;
 
+/// Lists that a file may give as the text of their only item, as it had to before they were lists.
+const ONE_OR_LIST: [&str; 1] = ["webhook.secret"];
+
 /// The current value of a key and its origin.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Leaf {
@@ -141,6 +144,7 @@ fn nest<'a>(values: impl Iterator<Item = (&'a str, Value)>) -> Table {
 fn convert(key: &str, current: &Value, value: given::Value) -> Result<Value, String> {
     let value = match value {
         given::Value::Text(text) => typed(key, current, text)?,
+        given::Value::Typed(Value::String(text)) if ONE_OR_LIST.contains(&key) => one(text),
         given::Value::Typed(value) if value.same_type(current) && strings_only(&value) => value,
         given::Value::Typed(_) => return Err(format!("expected {}", expected_type(key, current))),
     };
@@ -154,6 +158,11 @@ fn convert(key: &str, current: &Value, value: given::Value) -> Result<Value, Str
 fn expected_of(message: &str) -> String {
     let message = message.trim();
     message.rfind(", expected ").map_or(message, |position| &message[position + 2..]).to_owned()
+}
+
+/// Returns the list for a text that stands for a list of one, or of none if it is empty.
+fn one(text: String) -> Value {
+    Value::Array(Some(text).filter(|text| !text.is_empty()).map(Value::String).into_iter().collect())
 }
 
 fn strings_only(value: &Value) -> bool {

@@ -19,6 +19,7 @@ mod idle;
 mod merge;
 mod purpose;
 mod reference;
+mod secret_files;
 mod settings;
 mod show;
 mod sources;

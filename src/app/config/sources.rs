@@ -2,25 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use super::given::{Given, Value};
 use super::idle::{TLS_SWITCHES, idle};
 use super::merge::{Leaf, Merge};
-use super::{Config, Error, Errors, Origin, Purpose, environment, file};
+use super::{Config, Error, Errors, Origin, Purpose, environment, file, secret_files};
 use crate::http::has_credentials;
 
 /// The default configuration file.
 const FILE_NAME: &str = "exorelay.toml";
 
 /// The layers above the defaults.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Sources {
     file: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
     flags: Vec<Given>,
     defaults: Vec<Given>,
+}
+
+// Not derived: the values of the environment and of flags may be secrets.
+impl fmt::Debug for Sources {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sources").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 impl Sources {
@@ -65,10 +73,11 @@ impl Sources {
         let (given, errors) = environment::read(self.environment.into_iter());
         merge.add_errors(errors);
         given.into_iter().chain(self.flags).for_each(|given| merge.apply(given));
+        let warnings = secret_files::read(&mut merge, purpose);
         set_dependent(&mut merge);
         merge.add_errors(inconsistencies(&merge, purpose));
         let (config, leaves, errors) = merge.finish();
-        Errors::of(errors).map_or(Ok(Resolved { config, leaves }), Err)
+        Errors::of(errors).map_or(Ok(Resolved { config, warnings, leaves }), Err)
     }
 
     fn read_file(&self) -> Result<Vec<Given>, Vec<Error>> {
@@ -151,11 +160,21 @@ fn missing_tls_files(merge: &Merge) -> Vec<Error> {
 }
 
 /// A valid configuration with the origin of each value.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Resolved {
     /// The values.
     pub config: Config,
+    /// What is wrong and does no harm to the process, such as a file with a secret that every user of the machine may read.
+    pub warnings: Vec<String>,
     pub(super) leaves: BTreeMap<String, Leaf>,
+}
+
+// Not derived: only the values of `config` are shown without secrets.
+impl fmt::Debug for Resolved {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut resolved = formatter.debug_struct("Resolved");
+        resolved.field("config", &self.config).field("warnings", &self.warnings).finish_non_exhaustive()
+    }
 }
 
 impl Resolved {

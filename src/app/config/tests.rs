@@ -140,7 +140,7 @@ fn wrong_types_are_reported_with_the_expected_type() {
         in_file("bus = 1\n[api]\naddress = 4001\n[relay]\nreceives = [\"a\", 2]\n[drain]\ngrace_ms = \"10s\"\n"),
         &[
             "bus (FILE:1) is 1: expected a section with the keys advertise, close, connect_timeout_ms, \
-             frame_bytes_max, heartbeat_ms, register, timeout_ms, token, url",
+             frame_bytes_max, heartbeat_ms, register, timeout_ms, token, token_file, url",
             "api.address (FILE:3) is 4001: expected a string in quotes",
             "relay.receives (FILE:5) is [\"a\", 2]: expected a list of strings",
             "drain.grace_ms (FILE:7) is \"10s\": expected a whole number of milliseconds",
@@ -200,7 +200,7 @@ fn errors_never_show_a_secret() {
     check_refused(
         in_file("[webhook]\nsecret = \"open sesame\"\n[bus]\nurl = \"ftp://me:sesame@host\"\n"),
         &[
-            "webhook.secret (FILE:2) is \"***\": expected whsec_ and 24 to 64 bytes in base64, or an empty string",
+            "webhook.secret (FILE:2) is \"***\": expected whsec_ and 24 to 64 bytes in base64, a list of at most 8 of them, or an empty string",
             "bus.url (FILE:4) is \"ftp://***@host\": \
              expected embedded, or a URL such as http://127.0.0.1:3100 or ws://127.0.0.1:3100 without a query",
         ],

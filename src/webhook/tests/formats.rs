@@ -103,7 +103,7 @@ async fn a_repeated_call_has_the_number_of_the_attempt() {
 
 #[tokio::test]
 async fn every_attempt_is_signed_anew_under_the_same_id() {
-    let config = Config { secret: SECRET.to_owned(), ..quick() };
+    let config = Config { secret: vec![SECRET.to_owned()], ..quick() };
     let world = World::start(config, [Reaction::from(answer(500, ""))]).await;
     assert_eq!(world.handle(full_message()).await, Ok(()));
     let calls = world.service.calls();

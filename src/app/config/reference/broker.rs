@@ -63,6 +63,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "broker.instance_networks",
         "Networks (`10.1.0.0/16`) in which services may listen that register or are posted; the broker calls no others, and never the metadata service of a cloud.",
     ),
+    ("broker.tokens_file", "File with such entries, one in a line, instead of `broker.tokens`."),
     ("broker.batch_messages_max", "Maximum messages in one delivery to an exorelay relay."),
     (
         "broker.batch_bytes_max",

@@ -92,6 +92,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "HOST:PORT under which the broker reaches `listen.address`. Not set: the port of that listener, at the host the broker sees. Not used with a WebSocket.",
     ),
     ("bus.token", "Token that proves to the broker that this relay may use its role, see `broker.tokens`."),
+    ("bus.token_file", "File with that token, instead of `bus.token`; a line break at its end does not count."),
     ("bus.connect_timeout_ms", "Timeout for opening a connection to the broker."),
     (
         "bus.timeout_ms",
@@ -148,7 +149,11 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "webhook.format",
         "Format of the posted message. `exocom`: the envelope as JSON. `cloudevents`: CloudEvents 1.0, binary mode.",
     ),
-    ("webhook.secret", "Signs every request according to Standard Webhooks: `whsec_` and 24 to 64 bytes in base64."),
+    (
+        "webhook.secret",
+        "Signs every request according to Standard Webhooks: `whsec_` and 24 to 64 bytes in base64; or a list of such secrets, each of which signs, so that a new one can replace an old one.",
+    ),
+    ("webhook.secret_file", "File with these secrets, one in a line, instead of `webhook.secret`."),
     ("webhook.connect_timeout_ms", "Timeout for opening a connection to the service."),
     ("webhook.timeout_ms", "Timeout for one call; then it counts as failed."),
     ("webhook.deadline_ms", "Time for all attempts to deliver one message; then it becomes a dead letter."),
