@@ -135,11 +135,14 @@ impl Share {
         self.bytes_max
     }
 
+    /// Checks that `bytes` more fit into its own bound.
+    pub(crate) fn check_own(&self, bytes: usize) -> Result<(), Exceeded> {
+        if self.held.saturating_add(bytes) <= self.bytes_max { Ok(()) } else { Err(Exceeded::Own) }
+    }
+
     /// Checks that `bytes` more fit.
     pub(crate) fn check(&self, bytes: usize) -> Result<(), Exceeded> {
-        if self.held.saturating_add(bytes) > self.bytes_max {
-            return Err(Exceeded::Own);
-        }
+        self.check_own(bytes)?;
         if self.budget.fits(bytes) { Ok(()) } else { Err(Exceeded::Budget) }
     }
 

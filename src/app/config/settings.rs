@@ -77,8 +77,8 @@ pub struct Ops {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Memory {
-    /// Maximum bytes of all messages that wait in this process, and of what it remembers of services; further messages are
-    /// refused as busy.
+    /// Maximum bytes of all messages that wait in this process; further messages are refused as busy, except replies that
+    /// somebody waits for.
     pub queues_bytes_max: usize,
 }
 

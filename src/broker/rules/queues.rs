@@ -375,7 +375,7 @@ impl Queues {
     }
 
     fn has_bytes(&self, bytes: usize) -> bool {
-        self.held.load.bytes.saturating_add(bytes) <= self.limits.bytes_max && self.has_memory(bytes)
+        self.held.load.bytes.saturating_add(bytes) <= self.limits.bytes_max
     }
 
     /// Returns true if a queue that holds `held` bytes may hold `bytes` more. None may hold more than it leaves to all
@@ -385,7 +385,8 @@ impl Queues {
         is_fair && self.has_memory(bytes)
     }
 
-    /// Returns true if the queues of the process may hold an envelope of `bytes` more.
+    /// Returns true if the queues of the process may hold an envelope of `bytes` more. Urgent ones do not ask: what fills the
+    /// queues may wait for them.
     fn has_memory(&self, bytes: usize) -> bool {
         self.held.memory.check(bytes.saturating_add(TEXTS_BYTES)).is_ok()
     }

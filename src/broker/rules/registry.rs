@@ -12,7 +12,7 @@ use crate::broker::Error;
 use crate::broker::config::Config;
 use crate::broker::wire::{AbsentRow, Configuration, InstanceRow, Landscape, Listing};
 use crate::http::access::TokenDigest;
-use crate::memory::Share;
+use crate::memory::{Budget, Share};
 use crate::message::{InstanceId, MessageName, Registration, Role};
 
 /// The known services. Keeps the routes in step with the roster.
@@ -31,7 +31,8 @@ impl<H> Registry<H> {
     pub(crate) fn new(config: &Config, tokens: Arc<Tokens>) -> Self {
         let rules = if config.compat { TranslationRules::Original } else { TranslationRules::Current };
         let (routes, declared) = (Routes::new(rules), DeclaredRoles::default());
-        let interfaces = Share::new(&config.memory, config.registrations_bytes_max);
+        // Not part of the memory for queues: a service must be able to come for the messages that fill them.
+        let interfaces = Share::new(&Budget::default(), config.registrations_bytes_max);
         Self { roster: Roster::new(), routes, declared, tokens, interfaces, lease: config.lease() }
     }
 

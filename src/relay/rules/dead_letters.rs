@@ -85,7 +85,7 @@ impl DeadLetterQueue {
         let letter = DeadLetter { id, message, direction, reason, at };
         self.next += 1;
         let mut lost = Vec::new();
-        while self.letters.len() >= self.letters_max || self.bytes.check(letter.memory_bytes()).is_err() {
+        while self.letters.len() >= self.letters_max || self.bytes.check_own(letter.memory_bytes()).is_err() {
             let Some(oldest) = self.letters.pop_front() else { break };
             self.bytes.remove(oldest.memory_bytes());
             lost.push(oldest.message.id);
@@ -194,6 +194,16 @@ mod tests {
         assert_eq!(ids(&letters), [6]);
         letters.take(DeadLetterId(6)).unwrap();
         assert_eq!(letters.bytes.held(), 0);
+    }
+
+    #[test]
+    fn none_is_lost_because_the_queues_of_the_process_are_full() {
+        let budget = Budget::new(KIB);
+        let mut letters = DeadLetterQueue::new(9, Share::new(&budget, 10 * KIB));
+        for id in ["a", "b", "c"] {
+            assert!(push_with(&mut letters, id, KIB).is_empty());
+        }
+        assert_eq!(ids(&letters), [1, 2, 3]);
     }
 
     #[test]

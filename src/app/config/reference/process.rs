@@ -78,7 +78,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     (
         "memory.queues_bytes_max",
-        "Maximum bytes of all messages that wait in this process, and of the registrations of services; while they are reached, messages are refused with 503.",
+        "Maximum bytes of all messages that wait in this process; while they are reached, messages are refused with 503, except replies.",
     ),
     (
         "tls.cert_file",

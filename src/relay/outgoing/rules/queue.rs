@@ -135,7 +135,12 @@ impl Queue {
         if free == 0 {
             return Err(Rejected::Full);
         }
-        taken.bytes.check(bytes).map_err(Rejected::Bytes)?;
+        let checked = match lane {
+            // What fills the queues of the process may wait for this reply.
+            Lane::Reply => taken.bytes.check_own(bytes),
+            Lane::Ordinary => taken.bytes.check(bytes),
+        };
+        checked.map_err(Rejected::Bytes)?;
         let free_bytes = taken.bytes.bytes_max() - taken.bytes.held();
         if !self.held.is_empty()
             && let Some(held) = self.held.get(&Route::of(message))

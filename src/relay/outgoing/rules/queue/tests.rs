@@ -147,15 +147,17 @@ fn messages_for_a_busy_receiver_leave_places_for_others() {
 }
 
 #[test]
-fn each_lane_is_bounded_in_bytes_and_both_are_part_of_a_budget() {
+fn each_lane_is_bounded_in_bytes_and_replies_pass_a_budget_that_is_used_up() {
     let bytes = message("a-1").memory_bytes();
-    let budget = Budget::new(5 * bytes);
+    let budget = Budget::new(2 * bytes);
     let mut bench = Bench::with(3 * bytes, &budget);
-    bench.push(&["a-1", "b-1", "a-2"]);
-    assert_eq!(bench.accept(message("c-1"), None), Err(Rejected::Bytes(Exceeded::Own)));
-    bench.accept(reply("r-1", "web"), None).unwrap();
-    assert_eq!(bench.accept(reply("r-2", "web"), None), Err(Rejected::Bytes(Exceeded::Budget)));
-    bench.publish(&["r-1", "a-1", "b-1", "a-2"], &[OK, OK, OK, OK]);
+    bench.push(&["a-1", "b-1"]);
+    assert_eq!(bench.accept(message("a-2"), None), Err(Rejected::Bytes(Exceeded::Budget)));
+    for id in ["r-1", "r-2"] {
+        bench.accept(reply(id, "web"), None).unwrap();
+    }
+    assert_eq!(bench.accept(reply("r-3", "web"), None), Err(Rejected::Bytes(Exceeded::Own)));
+    bench.publish(&["r-1", "r-2", "a-1", "b-1"], &[OK, OK, OK, OK]);
     assert_eq!(budget.used(), 0);
     bench.push(&["a-3"]);
     drop(bench);
