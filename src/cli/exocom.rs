@@ -130,6 +130,9 @@ fn sources(setup: &Setup) -> Sources {
         .default("broker.frame_bytes_max", FRAME_BYTES_MAX)
         // As the original: services listen anywhere.
         .default("broker.instance_networks", "0.0.0.0/0,::/0")
+        .default("http.bodies_bytes_max", 2 * FRAME_BYTES_MAX)
+        .default("broker.queue_bytes_max", 4 * FRAME_BYTES_MAX)
+        .default("memory.queues_bytes_max", 4 * FRAME_BYTES_MAX)
         // `docker stop` kills the process after 10 s.
         .default("drain.grace_ms", 8_000);
     match &setup.landscape {

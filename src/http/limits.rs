@@ -21,7 +21,7 @@ pub struct Limits {
     /// Largest request body, and so the largest payload of a message on every bus; a larger one is answered 413.
     pub body_bytes_max: usize,
     /// Maximum bytes of all bodies and WebSocket frames that one listener is reading; while they are reached, further ones are
-    /// answered 503.
+    /// answered 503. At least one body of the largest size fits.
     pub bodies_bytes_max: usize,
     /// Maximum bytes of a request's head, and of what is read at once from a connection; a larger head is answered 431. So is one
     /// with more than 100 headers.

@@ -19,7 +19,8 @@ const BIND: &str = "EXOCOM_BIND and PORT";
 
 /// Runs the broker until SIGTERM or Ctrl-C. Errors: those of the listener, [`Error::App`], also for messages that are left at
 /// the end, and [`Error::Landscape`] if the landscape is too large. Not cancel-safe: a dropped call does not drain.
-pub async fn run(config: Config, setup: Setup) -> Result<(), Error> {
+pub async fn run(mut config: Config, setup: Setup) -> Result<(), Error> {
+    config.share_memory();
     let signals = Signals::listen(Hangup::Ignored)?;
     print_banner(&setup);
     let opened = open(&setup).await;

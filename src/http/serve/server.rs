@@ -138,7 +138,7 @@ impl Listening {
                 header_timeout: Duration::from_millis(limits.header_timeout_ms),
                 write_timeout: Duration::from_millis(limits.write_timeout_ms),
                 tls: self.tls,
-                bodies: Budget::new(limits.bodies_bytes_max),
+                bodies: Budget::new(limits.bodies_bytes_max.max(limits.envelope_bytes_max())),
                 head_bytes_max: limits.head_bytes_max,
             },
             stop: stop.clone(),
