@@ -11,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use super::config::{Config, RuleConfig};
 use super::credentials::{Credentials, Error, Lookup, Places};
 use super::grants::{Grants, Policy};
-use super::principal::Principal;
+use super::principal::{Identity, Principal};
 use super::refusals::{RefusalMetrics, Refusals};
 use super::rules::{Rule, Rules, Written};
-use crate::http::{Kind, Problem};
+use crate::http::{Kind, PeerIdentity, Problem};
 
 /// The path that says if a process can work.
 const READY: &str = "/ready";
@@ -124,15 +124,17 @@ impl Authorizer {
         let mut uri = std::mem::take(request.uri_mut());
         let token = self.0.places.take(request.headers(), &mut uri);
         *request.uri_mut() = uri;
-        match token {
-            Some(token) => self.look_up(request, token),
-            None => {
-                let is_local = peer.to_canonical().is_loopback() && !is_forwarded(request.headers());
-                let grants = if is_local { &self.0.loopback } else { &self.0.anonymous };
-                request.extensions_mut().insert(grants.clone());
-                Ok(Identified::Done)
+        let proved = request.extensions().get::<PeerIdentity>();
+        let grants = match (token, proved) {
+            (Some(token), _) => return self.look_up(request, token),
+            (None, Some(proved)) => Grants::new(identity_of(proved).into(), Arc::clone(&self.0.policy)),
+            (None, None) if peer.to_canonical().is_loopback() && !is_forwarded(request.headers()) => {
+                self.0.loopback.clone()
             }
-        }
+            (None, None) => self.0.anonymous.clone(),
+        };
+        request.extensions_mut().insert(grants);
+        Ok(Identified::Done)
     }
 
     /// Fetches keys, then finds the caller with this token. Errors: the keys cannot be fetched. Not cancel-safe: a dropped
@@ -148,11 +150,29 @@ impl Authorizer {
     fn look_up(&self, request: &mut Request<Body>, token: String) -> Result<Identified, Problem> {
         match self.0.shared.credentials.find(&token) {
             Lookup::Found(principal) => {
+                let proved = request.extensions().get::<PeerIdentity>().map(identity_of);
+                let principal = match proved {
+                    Some(proved) => principal.on_connection_of(proved),
+                    None => principal,
+                };
                 request.extensions_mut().insert(Grants::new(principal, Arc::clone(&self.0.policy)));
                 Ok(Identified::Done)
             }
             Lookup::Fetch => Ok(Identified::Fetch(token)),
             Lookup::NoKeys => Err(no_keys()),
+        }
+    }
+}
+
+/// Returns what the other end of a connection has proved. A process that opened a Unix socket is on this machine.
+fn identity_of(peer: &PeerIdentity) -> Identity {
+    match peer {
+        PeerIdentity::Certificate(names) => {
+            let certificate_names = names.common_name.iter().chain(&names.dns).chain(&names.uris).cloned().collect();
+            Identity { certificate_names, ..Identity::default() }
+        }
+        PeerIdentity::Process(process) => {
+            Identity { unix_uid: Some(process.uid), is_loopback: true, ..Identity::default() }
         }
     }
 }
@@ -183,4 +203,65 @@ pub(crate) fn without_details(response: &Response) -> Response {
     let content_type = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     let status = if is_ready { StatusCode::OK } else { response.status() };
     (status, content_type, body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::access::{Target, Verb, allow, allow_target};
+    use crate::http::{CertificateNames, PeerProcess, RuleConfig, TokenConfig};
+
+    fn authorizer() -> Authorizer {
+        let rule =
+            |who: &str, allow: &str| RuleConfig { who: who.into(), allow: vec![allow.into()], ..RuleConfig::default() };
+        let token = TokenConfig { name: "ops".into(), token: "s3cret".into(), ..TokenConfig::default() };
+        let rules = vec![
+            rule("cert:spiffe://example/*", "send:of.certificate"),
+            rule("unix:1000", "send:of.socket"),
+            rule("loopback", "send:of.machine"),
+            rule("token:ops", "send:of.token"),
+            rule("role:users", "send:of.role"),
+        ];
+        let config = Config { rules, tokens: vec![token], ..Config::default() };
+        let control = Control::read(&config, [("users", "t0ken")]).unwrap();
+        control.of_listener("api", RefusalMetrics::unregistered()).unwrap()
+    }
+
+    /// Checks which of the names a caller may send.
+    fn check(peer: &str, proved: Option<PeerIdentity>, headers: &[(&str, &str)], expected: &[&str]) {
+        let mut request = Request::builder().uri("/send/x");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        proved.into_iter().for_each(|proved| drop(request.extensions_mut().insert(proved)));
+        assert!(authorizer().identify(&mut request, peer.parse().unwrap()).is_ok());
+        let names = ["certificate", "socket", "machine", "token", "role"];
+        let may = |name: &&str| allow(request.extensions(), Verb::Send, &format!("of.{name}")).is_ok();
+        assert_eq!(names.into_iter().filter(may).collect::<Vec<_>>(), expected, "{peer} {headers:?}");
+        assert!(allow_target(request.extensions(), Verb::Send, Target::ALL).is_err());
+    }
+
+    #[test]
+    fn a_caller_is_known_by_its_token_its_certificate_its_user_or_its_machine() {
+        let bearer = |token| [("authorization", token)];
+        let certificate = || {
+            let uris = vec!["spiffe://example/users".to_owned()];
+            Some(PeerIdentity::Certificate(Arc::new(CertificateNames { uris, ..CertificateNames::default() })))
+        };
+        let process = |uid| Some(PeerIdentity::Process(PeerProcess { uid, gid: uid, pid: None }));
+        check("192.0.2.7", None, &[], &[]);
+        check("192.0.2.7", None, &bearer("Bearer s3cret"), &["token"]);
+        check("192.0.2.7", None, &bearer("Bearer t0ken"), &["role"]);
+        check("192.0.2.7", certificate(), &[], &["certificate"]);
+        check("192.0.2.7", certificate(), &bearer("Bearer s3cret"), &["certificate", "token"]);
+        check("192.0.2.7", certificate(), &bearer("Bearer wrong"), &[]);
+        check("127.0.0.1", process(1000), &[], &["socket", "machine"]);
+        check("127.0.0.1", process(1001), &[], &["machine"]);
+        check("127.0.0.1", None, &[], &["machine"]);
+        check("::ffff:127.0.0.1", None, &[], &["machine"]);
+        check("127.0.0.1", None, &[("x-forwarded-for", "192.0.2.7")], &[]);
+        check("127.0.0.1", None, &[("via", "1.1 proxy")], &[]);
+        check("127.0.0.1", None, &bearer("Bearer s3cret"), &["token"]);
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 pub(crate) struct Principal(Arc<Identity>);
 
 /// Everything that is known of a caller.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Identity {
     /// The name of the configured token that it presents.
     pub(crate) token: Option<String>,
@@ -44,6 +44,12 @@ impl Principal {
     /// Returns a caller on this machine that presents nothing.
     pub(crate) fn loopback() -> Self {
         Identity { is_loopback: true, ..Identity::default() }.into()
+    }
+
+    /// Adds what the other end of the connection has proved, to a caller that presents a token.
+    pub(crate) fn on_connection_of(self, peer: Identity) -> Self {
+        let Identity { certificate_names, unix_uid, .. } = peer;
+        Identity { certificate_names, unix_uid, ..(*self.0).clone() }.into()
     }
 
     /// Returns true if the caller has proved who it is.
