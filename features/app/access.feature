@@ -217,3 +217,49 @@ Feature: Nobody gets in who does not belong
       Then I get 401 with the problem "unauthenticated" and the words "need the token of listen.token"
       When I POST `2` to api/send/users.create
       Then the service gets "users.create" with payload `2`
+
+  Rule: Roles at the broker
+
+    Background:
+      Given the file "exorelay.toml":
+        """
+        [[access.tokens]]
+        name = "ops"
+        token = "s3cret-of-ops"
+
+        [[access.tokens]]
+        name = "users"
+        token = "s3cret-of-users"
+
+        [[access.rules]]
+        who = "token:ops"
+        allow = ["administration"]
+
+        [[access.rules]]
+        who = "token:users"
+        allow = ["register:users", "send:**"]
+        """
+      And `exorelay broker --config {folder}/exorelay.toml` is running
+
+    Scenario: A role without a token of its own needs a rule
+      When I POST `{"id":"1","payload":1}` to broker/send/users.create
+      Then I get 401 with the problem "unauthenticated" and the words "send:users.create is not for everyone"
+      When I DELETE broker/services/users?instance=1
+      Then I get 401 with the problem "unauthenticated" and the words "register:users is not for everyone"
+      When I GET broker/undelivered
+      Then I get 401 with the problem "unauthenticated" and the words "undelivered is not for everyone"
+      When I GET broker/undelivered with the header "authorization: Bearer s3cret-of-users"
+      Then I get 403 with the problem "forbidden" and the words "token:users may not undelivered"
+
+    Scenario Outline: A sidecar registers as what the rules say, and as nothing else
+      Given the setting EXORELAY__BUS__TOKEN is s3cret-of-users
+      And `exorelay run --role users <bus>` is running as "users"
+      When I run `exorelay ps --broker {broker} --token s3cret-of-ops`
+      Then "run" prints the row "users .* (up|connected)"
+      When I run `exorelay run --role web <bus> --api 127.0.0.1:0`
+      Then "run" logs "token:users may not register:web: no rule allows it"
+
+      Examples:
+        | bus                                     |
+        | --bus {broker} --listen 127.0.0.1:0     |
+        | --bus ws://{broker.address}             |

@@ -36,8 +36,7 @@ impl Guards {
         config: &broker::Config,
         metrics: RefusalMetrics,
     ) -> Result<Listening, Error> {
-        // Rules say nothing about who may act as a role.
-        self.check(&listening, "broker", !config.tokens.is_empty())?;
+        self.check(&listening, "broker", self.control.is_in_force() || !config.tokens.is_empty())?;
         Ok(listening.authorized(self.control.of_listener("broker", metrics)))
     }
 
@@ -73,7 +72,7 @@ pub(super) fn with_token(config: &listen::Config) -> Result<listen::Config, Erro
 fn setting(listener: &str) -> &'static str {
     match listener {
         "listen" => "listen.token_file, which the broker gets from the sidecar and presents",
-        "broker" => "broker.tokens",
+        "broker" => "broker.tokens, or [[access.rules]] or [[access.tokens]]",
         _ => "[[access.rules]] or [[access.tokens]], or tls.client_required with its files",
     }
 }

@@ -10,7 +10,7 @@ use super::rules::{Proof, Tokens};
 use super::service::Broker;
 use crate::http::access::{TokenDigest, Verb, allow, bearer_token, is_in_force};
 use crate::http::{Kind, Problem};
-use crate::message::Role;
+use crate::message::{MessageName, Role};
 
 /// The evidence of who calls, as an extractor: the token, and what the rules say of the caller.
 pub(super) struct Credentials {
@@ -21,6 +21,11 @@ pub(super) struct Credentials {
 impl Credentials {
     pub(super) fn new(headers: &HeaderMap, extensions: &Extensions) -> Self {
         Self { token: bearer_token(headers).map(str::to_owned), extensions: extensions.clone() }
+    }
+
+    /// Returns true if rules are in force.
+    pub(super) fn are_judged_by_rules(&self) -> bool {
+        is_in_force(&self.extensions)
     }
 }
 
@@ -55,9 +60,10 @@ impl<'a> Caller<'a> {
     }
 
     /// Checks that the caller acts for the role, or is an operator. Errors: 401 without a known token, else 403.
-    pub(super) fn check_role(&self, role: &Role) -> Result<(), Problem> {
-        match self.is_operator() || self.tokens.permit(role, self.token.as_ref()) {
+    pub(super) fn check_role(&self, role: &Role, extensions: &Extensions) -> Result<(), Problem> {
+        match self.is_operator() {
             true => Ok(()),
+            false if self.tokens.permit(role, self.token.as_ref()) => check_open_role(self.tokens, extensions, role),
             false => Err(self.refused(&Error::Token { role: role.clone() })),
         }
     }
@@ -93,5 +99,35 @@ pub(super) fn check_member(broker: &Broker, credentials: &Credentials) -> Result
         false if is_in_force(&credentials.extensions) => allow(&credentials.extensions, Verb::Landscape, ""),
         false if caller.tokens.are_set() => Err(caller.refused(&Error::Member)),
         false => Ok(()),
+    }
+}
+
+/// Checks that a rule lets the caller act as a role that has no token, where rules are in force; a role that has one is checked
+/// when the token is. Errors: 401 for an unknown caller, else 403.
+pub(super) fn check_registration(broker: &Broker, extensions: &Extensions, role: &Role) -> Result<(), Problem> {
+    check_open_role(broker.engine().tokens(), extensions, role)
+}
+
+fn check_open_role(tokens: &Tokens, extensions: &Extensions, role: &Role) -> Result<(), Problem> {
+    match is_in_force(extensions) && !tokens.protect(role) {
+        true => allow(extensions, Verb::Register, role.as_str()),
+        false => Ok(()),
+    }
+}
+
+/// Checks that a rule lets a caller without a token of a role send a message of this name, where rules are in force. Errors: 401
+/// for an unknown caller, else 403.
+pub(super) fn check_sending(
+    broker: &Broker,
+    (headers, extensions): (&HeaderMap, &Extensions),
+    name: &MessageName,
+) -> Result<(), Problem> {
+    if !is_in_force(extensions) {
+        return Ok(());
+    }
+    let caller = Caller::of(broker, headers);
+    match caller.tokens.know(caller.token.as_ref()) {
+        true => Ok(()),
+        false => allow(extensions, Verb::Send, name.as_str()),
     }
 }

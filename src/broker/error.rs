@@ -140,6 +140,14 @@ pub enum Error {
         /// The role.
         role: Role,
     },
+    /// No rule lets the caller act as a role that has no token.
+    #[error("the role {role:?}: {detail}")]
+    Rights {
+        /// The role.
+        role: Role,
+        /// The decision of the rules.
+        detail: String,
+    },
     /// The sender's role is guarded, and the token is missing or wrong.
     #[error("sending as {role:?} needs the token of that role")]
     SenderToken {
@@ -256,6 +264,7 @@ impl From<Error> for Problem {
             | Error::Mixed { .. }
             | Error::InstanceTaken { .. } => Kind::InvalidMessage,
             Error::Token { .. }
+            | Error::Rights { .. }
             | Error::SenderToken { .. }
             | Error::OtherSender { .. }
             | Error::Anonymous

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::http::Extensions;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::callers::check_registration;
 use super::error::Error;
 use super::handle::InstanceHandle;
 use super::rules::{InstanceKey, Proof};
 use super::service::Broker;
 use super::wire::{Dialect, Hello};
-use crate::http::access::TokenDigest;
+use crate::http::access::{TokenDigest, is_in_force};
 use crate::message::{InstanceId, Message, Registration, Role, Verdict};
 
 /// Says if the two ends answer each message.
@@ -32,6 +34,15 @@ pub(super) struct Member {
     dialect: Dialect,
     /// The token of its handshake, and the digest of it.
     token: Option<(String, TokenDigest)>,
+    /// The rights that rules gave the caller at its handshake.
+    rights: Extensions,
+}
+
+/// The evidence of who connects, from the handshake.
+pub(super) struct Evidence {
+    pub(super) token: Option<String>,
+    /// The rights of the caller, where rules are in force.
+    pub(super) rights: Extensions,
 }
 
 struct Registered {
@@ -48,16 +59,19 @@ impl Registered {
 }
 
 impl Member {
-    /// `token` is that of the handshake.
-    pub(super) fn new(broker: Broker, acks: Acks, wake: Arc<Notify>, token: Option<String>) -> Self {
+    /// `evidence` is that of the handshake.
+    pub(super) fn new(broker: Broker, acks: Acks, wake: Arc<Notify>, evidence: Evidence) -> Self {
+        let Evidence { token, rights } = evidence;
         let token = token.map(|token| (token.clone(), TokenDigest::of(&token)));
-        Self { broker, acks, wake, registered: None, dialect: Dialect::ActivityId, token }
+        Self { broker, acks, wake, registered: None, dialect: Dialect::ActivityId, token, rights }
     }
 
-    /// Registers the service, or updates its registration. Errors: [`Error::Token`], [`Error::Full`], [`Error::InstanceTaken`],
+    /// Registers the service, or updates its registration. Errors: [`Error::Rights`], [`Error::Token`], [`Error::Full`], [`Error::InstanceTaken`],
     /// [`Error::Draining`].
     pub(super) fn register(&mut self, hello: Hello) -> Result<(), Error> {
         self.dialect = hello.dialect;
+        check_registration(&self.broker, &self.rights, &hello.role)
+            .map_err(|refused| Error::Rights { role: hello.role.clone(), detail: refused.detail().to_owned() })?;
         let known = self.registered.as_ref().filter(|registered| registered.matches(&hello));
         let fresh = || InstanceId::from_uuid(Uuid::now_v7());
         let instance =
@@ -89,6 +103,12 @@ impl Member {
 
     /// Publishes a message of this service, registered or not.
     pub(super) fn publish(&self, message: Message) -> Verdict {
+        let token = self.token.as_ref().map(|(_, digest)| digest);
+        let is_known = self.registered.is_some() || self.broker.engine().tokens().know(token);
+        if !is_known && is_in_force(&self.rights) {
+            let detail = "only services that are registered may send over a WebSocket".to_owned();
+            return Verdict::Forbidden { detail };
+        }
         let proof = Proof::Connection(self.token.as_ref().map(|(_, digest)| digest));
         self.broker.publish_with(self.registered.as_ref().map(|registered| &registered.instance), proof, message)
     }

@@ -6,12 +6,12 @@ use axum::response::Response;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::error::Error;
-use super::member::Acks;
+use super::member::{Acks, Evidence};
 use super::rules::Note;
 use super::service::Broker;
 use super::session::Connection;
 use super::wire::ACKS_HEADER;
-use crate::http::access::{Origins, bearer_token};
+use crate::http::access::{Origins, bearer_token, rights_of};
 use crate::http::websocket::{self, UpgradeError};
 use crate::http::{CloseControl, ConnectionPermit};
 
@@ -71,13 +71,14 @@ async fn upgrade(broker: &Broker, request: Request) -> Result<Response, Refusal>
     }
     let permit = parts.extensions.remove::<ConnectionPermit>();
     let token = bearer_token(&parts.headers).map(str::to_owned);
+    let evidence = Evidence { token, rights: rights_of(&parts.extensions) };
     let broker = broker.clone();
     let tasks = broker.clone();
     tasks.spawn(async move {
         // A service that has not registered yet may send as much as a registration.
         if let Some(socket) = connection.socket(bounds, broker.config().registration_bytes_max).await {
             // Borrowed, because a future that owns `connection` would hold it twice.
-            let mut connection = Connection::new(broker, socket, (acks, token), control);
+            let mut connection = Connection::new(broker, socket, (acks, evidence), control);
             connection.serve().await;
         }
         drop(permit);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{FromRef, Request, State};
 use axum::http::header::UPGRADE;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
-use super::callers::{Caller, Credentials, check_member, check_operator};
+use super::callers::{Caller, Credentials, check_member, check_operator, check_registration, check_sending};
 use super::config::Config;
 use super::error::Error;
 use super::opening::{Refusal, open};
@@ -20,7 +20,7 @@ use super::response::{busy, json_text};
 use super::service::Broker;
 use super::traffic_routes;
 use super::wire::{AbsentRow, Address, Announcement, INSTANCE_HEADER, InstanceRow, Landscape, Listing, Undelivered};
-use crate::http::access::{Original, TrustedProxies, Verb, bearer_token};
+use crate::http::access::{Original, TrustedProxies, Verb, bearer_token, rights_of};
 use crate::http::{
     Access, Introduction, Kind, Landing, Limits, Path, Peer, Problem, Query, Scheme, is_browser, json_body,
     message_name, not_found, typed,
@@ -141,6 +141,7 @@ async fn replace_services(State(api): State<Api>, request: Request) -> Result<St
 
 async fn register(State(api): State<Api>, Path(role): Path<String>, request: Request) -> Result<Response, Problem> {
     let role = Role::parse(&role).map_err(Error::text("role"))?;
+    check_registration(&api.broker, request.extensions(), &role)?;
     let peer = request.extensions().get().map(|Peer(address)| address.ip());
     let client = Original::of(request.headers(), (Scheme::Http, peer), &api.proxies).client.or(peer);
     let incoming = json_body(request, &api.registration_limits).await?;
@@ -167,9 +168,10 @@ async fn leave(
     Path(role): Path<String>,
     Query(Leaving { instance }): Query<Leaving>,
     headers: HeaderMap,
+    extensions: Extensions,
 ) -> Result<StatusCode, Problem> {
     let role = Role::parse(&role).map_err(Error::text("role"))?;
-    Caller::of(&api.broker, &headers).check_role(&role)?;
+    Caller::of(&api.broker, &headers).check_role(&role, &extensions)?;
     let missing =
         || Problem::new(Kind::InvalidRequest, "the query parameter \"instance\" is missing, as in ?instance=ID");
     let instance = InstanceId::parse(&instance.ok_or_else(missing)?).map_err(Error::text("instance"))?;
@@ -182,6 +184,7 @@ async fn leave(
 async fn send_single(State(api): State<Api>, uri: Uri, request: Request) -> Result<Response, Problem> {
     let encoded = uri.path().strip_prefix("/send/").unwrap_or_default();
     let name = message_name(encoded)?;
+    check_sending(&api.broker, (request.headers(), request.extensions()), &name)?;
     let incoming = json_body(request, &api.limits).await?;
     let origin = origin(&api.broker, &incoming.headers)?;
     let mut message = Message::from_json(Some(name.clone()), &incoming.body)?;
@@ -198,6 +201,7 @@ async fn send_single(State(api): State<Api>, uri: Uri, request: Request) -> Resu
 }
 
 async fn send_batch(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let rights = rights_of(request.extensions());
     let incoming = json_body(request, &api.limits).await?;
     let origin = origin(&api.broker, &incoming.headers)?;
     let messages = Message::list_from_json(&incoming.body)?;
@@ -209,6 +213,10 @@ async fn send_batch(State(api): State<Api>, request: Request) -> Result<Response
     let (trace, caller) = (trace(&incoming.headers), Caller::of(&api.broker, &incoming.headers));
     let publish = |message: Result<Message, message::Error>| match message {
         Ok(message) => {
+            let refused = check_sending(&api.broker, (&incoming.headers, &rights), &message.name).err();
+            if let Some(refused) = refused {
+                return Verdict::Forbidden { detail: refused.detail().to_owned() };
+            }
             let trace = message.trace.clone().or_else(|| trace.clone());
             api.broker.publish_with(origin.as_ref(), caller.proof(), Message { trace, ..message })
         }
@@ -265,8 +273,12 @@ async fn ready(State(broker): State<Broker>) -> Result<Response, Problem> {
     }
 }
 
-async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Response {
-    api.exposition.respond(&headers)
+async fn metrics(State(api): State<Api>, credentials: Credentials, headers: HeaderMap) -> Result<Response, Problem> {
+    // Tokens of roles alone leave them open.
+    if credentials.are_judged_by_rules() {
+        check_operator(&api.broker, &credentials, Verb::Metrics)?;
+    }
+    Ok(api.exposition.respond(&headers))
 }
 
 /// Returns the contract of this listener. `spec/conformance/openapi` checks it against the running server.

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use uuid::Uuid;
 
 use super::engine::Engine;
-use super::member::{Acks, Member};
+use super::member::{Acks, Evidence, Member};
 use super::rules::{Attempt, Batch, Lanes, Note, Outcome, Timing, Work};
 use super::service::Broker;
 use super::wire::{Dialect, Frame, Hello, Stamp, delivery_frame};
@@ -44,14 +44,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// `token` is that of the handshake.
+    /// `evidence` is that of the handshake.
     pub(crate) fn new(
         broker: Broker,
         (stream, meter): (WebSocketStream<Accepted>, Arc<FrameMeter>),
-        (acks, token): (Acks, Option<String>),
+        (acks, evidence): (Acks, Evidence),
         control: Option<CloseControl>,
     ) -> Self {
-        let session = ServiceSession::new(broker, (acks, token), Arc::clone(&meter));
+        let session = ServiceSession::new(broker, (acks, evidence), Arc::clone(&meter));
         Self { socket: Socket::metered(stream, meter), session, control }
     }
 
@@ -218,10 +218,10 @@ impl Session for ServiceSession {
 }
 
 impl ServiceSession {
-    fn new(broker: Broker, (acks, token): (Acks, Option<String>), meter: Arc<FrameMeter>) -> Self {
+    fn new(broker: Broker, (acks, evidence): (Acks, Evidence), meter: Arc<FrameMeter>) -> Self {
         let (engine, wake) = (Arc::clone(broker.engine()), Arc::new(Notify::new()));
         Self {
-            member: Member::new(broker, acks, Arc::clone(&wake), token),
+            member: Member::new(broker, acks, Arc::clone(&wake), evidence),
             acks,
             in_flight: None,
             intake: Intake::new(acks, engine.config().delivery_timeout()),

@@ -59,7 +59,7 @@ impl WebSocketBus {
     /// Creates the bus. Opens no connection yet. Returns `None` if the URL is not a `ws` or `wss` URL.
     pub fn new(config: &Config) -> Option<Self> {
         Some(Self {
-            target: Target::parse(&config.url)?,
+            target: Target::parse(&config.url)?.with_token(&config.token),
             register: config.register,
             close: config.close,
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),

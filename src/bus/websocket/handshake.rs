@@ -43,7 +43,7 @@ pub(super) struct Target {
     /// Host and port, for error messages.
     pub(super) authority: String,
     pub(super) port: u16,
-    /// The user and the password of the URL.
+    /// The user and the password of the URL, else the token.
     authorization: Option<HeaderValue>,
 }
 
@@ -66,6 +66,16 @@ impl Target {
             _ => uri,
         };
         Some(Self { uri, authority, port, authorization })
+    }
+
+    /// Adds the token that says who calls, unless the URL has a user and a password.
+    pub(super) fn with_token(self, token: &str) -> Self {
+        let bearer = (!token.is_empty()).then(|| HeaderValue::try_from(format!("Bearer {token}")).ok()).flatten();
+        let bearer = bearer.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        Self { authorization: self.authorization.or(bearer), ..self }
     }
 
     fn request(&self) -> Result<Request, tungstenite::Error> {

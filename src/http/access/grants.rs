@@ -130,6 +130,13 @@ pub(crate) fn allow_target(extensions: &Extensions, verb: Verb, target: Target<'
     extensions.get::<Grants>().map_or(Ok(()), |grants| grants.allow(verb, target))
 }
 
+/// Returns the rights of the caller alone, for what outlives its request.
+pub(crate) fn rights_of(extensions: &Extensions) -> Extensions {
+    let mut rights = Extensions::new();
+    extensions.get::<Grants>().map(|grants| rights.insert(grants.clone()));
+    rights
+}
+
 /// Returns true if rules are in force for a request.
 pub(crate) fn is_in_force(extensions: &Extensions) -> bool {
     extensions.get::<Grants>().is_some()

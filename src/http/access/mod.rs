@@ -23,7 +23,9 @@ pub use credentials::Error as AccessError;
 pub(crate) use credentials::{KeySet, Origin as KeyOrigin, SECRET_BYTES_MIN, parse_hash, token_of_file};
 pub(crate) use digest::TokenDigest;
 pub(crate) use forwarded::{Original, TrustedProxies, network};
-pub(crate) use grants::{allow, allow_some, allow_target, describe, is_for_its_caller, is_in_force, needing, right};
+pub(crate) use grants::{
+    allow, allow_some, allow_target, describe, is_for_its_caller, is_in_force, needing, right, rights_of,
+};
 pub use listener::Access;
 pub(crate) use principal::{Identity, Principal};
 pub(crate) use refusals::RefusalMetrics;
