@@ -113,6 +113,9 @@ impl Content {
     }
 }
 
+/// A part that was read, with the memory that it takes.
+type HeldSlice = (Slice, Held);
+
 /// A body that yields its chunks one by one, reads more when it has none left, and knows its length.
 struct Parts {
     /// True if the chunks are the elements of an array.
@@ -132,7 +135,7 @@ struct Parts {
 enum Rest {
     None,
     Idle(Box<Reader>),
-    Reading(BoxFuture<'static, (Box<Reader>, Result<(Slice, Held), Error>)>),
+    Reading(BoxFuture<'static, (Box<Reader>, Result<HeldSlice, Error>)>),
 }
 
 impl Parts {
