@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream};
 
 use super::answering::Scheme;
 use super::opening::Accepted;
+use crate::http::access::Reach;
 
 /// The beginning of the address of a Unix socket.
 const UNIX: &str = "unix:";
@@ -109,6 +110,14 @@ impl ListenAddress {
         match self.place {
             Place::Tcp(address) => address,
             Place::Unix(_) => local(),
+        }
+    }
+
+    /// Returns who can connect. No name leads to a Unix socket, so its clients may name any host, as those of a network do.
+    pub(super) fn reach(&self) -> Reach {
+        match &self.place {
+            Place::Tcp(address) => Reach::of(address.ip()),
+            Place::Unix(_) => Reach::Network,
         }
     }
 }
@@ -241,6 +250,14 @@ mod tests {
     async fn bind(path: &Path) -> Result<Socket, String> {
         let bound = Socket::bind_unix("--api unix:PATH", path, 0o600).await;
         bound.map(|(socket, _)| socket).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_a_loopback_address_is_reached_by_names_of_this_machine_alone() {
+        let reach = |place| ListenAddress { scheme: Scheme::Http, place }.reach();
+        assert_eq!(reach(Place::Tcp("127.0.0.1:4001".parse().unwrap())), Reach::Loopback);
+        assert_eq!(reach(Place::Tcp("0.0.0.0:4001".parse().unwrap())), Reach::Network);
+        assert_eq!(reach(Place::Unix("/run/exorelay.sock".into())), Reach::Network);
     }
 
     #[tokio::test]

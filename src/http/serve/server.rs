@@ -28,7 +28,7 @@ use super::timer::ConnectionTimer;
 use super::tls::ServerTls;
 use super::workers::Workers;
 use crate::http::Limits;
-use crate::http::access::{Access, Authorizer, Reach};
+use crate::http::access::{Access, Authorizer};
 use crate::log_limit::LogLimit;
 use crate::memory::Budget;
 
@@ -126,7 +126,7 @@ impl Listening {
         }
         let access = self.access.unwrap_or_else(|| Access::of_programs(limits));
         let answers = Authorized::new(self.authorizer, ReadyWithDescriptors::new(answers));
-        let answers = Guarded::new(access, Reach::of(self.address.tcp().ip()), answers);
+        let answers = Guarded::new(access, self.address.reach(), answers);
         let accepting = Accepting {
             counted: self.counted,
             answers: Arc::new(answers),
