@@ -180,7 +180,7 @@ Feature: Nobody gets in who does not belong
       When I run `exorelay streams --listen 0.0.0.0:0`
       Then "run" ends with status 78
       And "run" logs "the listener streams is on 0.0.0.0:"
-      And "run" logs "nothing guards it: set [[access.rules]] or [[access.tokens]]; or listen on 127.0.0.1; or let everyone use it with --insecure"
+      And "run" logs "nothing guards it: set [[access.rules]] or [[access.tokens]], or tls.client_required with its files; or listen on 127.0.0.1; or let everyone use it with --insecure"
 
     Scenario Outline: Every listener is checked
       When I run `exorelay <command>`
@@ -196,12 +196,12 @@ Feature: Nobody gets in who does not belong
         | streams --listen 127.0.0.1:0 --ops 0.0.0.0:0                                          | ops      |
 
     Scenario: Everyone is let in on demand, and the log says so
-      Given `exorelay streams --listen 0.0.0.0:0 --insecure` is running
+      Given `exorelay streams --listen 0.0.0.0:0 --public-url https://streams.example --insecure` is running
       Then its log says "NO ACCESS CONTROL"
 
     Scenario: A token makes a listener fit for others
       Given the setting EXORELAY__ACCESS__TOKENS is ops=s3cret
-      And `exorelay streams --listen 0.0.0.0:0` is running
+      And `exorelay streams --listen 0.0.0.0:0 --public-url https://streams.example` is running
       When I GET streams/v1/stream/notes
       Then I get 401 with the problem "unauthenticated"
 
