@@ -15,7 +15,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::closing::CloseControl;
@@ -23,7 +22,7 @@ use super::framing;
 use super::http2;
 use super::live::{Source, send_chunks};
 use super::opening::{Accepted, Opened, Protocol, open};
-use super::permit::ConnectionPermit;
+use super::permit::{ConnectionPermit, Tasks};
 use super::requests::Requests;
 use super::shared::SharedConnection;
 use super::stalled::Stalled;
@@ -44,9 +43,6 @@ pub(super) struct Settings {
     /// Maximum length of a request head.
     pub(super) head_bytes_max: usize,
 }
-
-/// The stop of a listener, and the tasks of all its connections.
-pub(super) type Tasks = (CancellationToken, TaskTracker);
 
 /// Serves the requests of a connection until it ends; after the stop, those in progress are the last.
 /// Dropping the future closes the connection.

@@ -19,8 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use self::head::normalized;
 use self::streams::Streams;
-use super::connection::Tasks;
-use super::permit::ConnectionPermit;
+use super::permit::{ConnectionPermit, Tasks};
 use super::requests::Requests;
 use super::stalled::Stalled;
 use super::transport::Transport;

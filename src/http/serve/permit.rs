@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::AddressSlot;
 use super::metrics::OpenConnection;
 use super::workers::{WorkerHandle, WorkerSlot};
+
+/// The stop of a listener, and the tasks of all its connections.
+pub(super) type Tasks = (CancellationToken, TaskTracker);
 
 /// One of `connections_max` connections, and of those of its client, and its slot with a worker. An extension of upgrade requests: the handler that
 /// takes the connection over keeps it for as long as the connection lives.

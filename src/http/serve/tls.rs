@@ -164,17 +164,17 @@ mod without {
             match self.0 {}
         }
 
-        /// Does nothing. Never returns.
+        /// Does nothing, and never returns. Cancel-safe.
         pub async fn follow(&self) -> Infallible {
             match self.0 {}
         }
 
-        /// Does nothing.
+        /// Does nothing. Cancel-safe.
         pub async fn reload(&self) {
             match self.0 {}
         }
     }
 }
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
 mod tests;

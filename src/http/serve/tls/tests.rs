@@ -1,5 +1,7 @@
 //! Listeners with certificates of an authority of their own, and clients that trust it.
 
+#![cfg(feature = "tls")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
