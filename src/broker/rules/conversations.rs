@@ -1,7 +1,11 @@
 //! Participants of conversations, so that replies find the instance that sent the request.
 
+mod exchanged;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
+
+pub(crate) use exchanged::Exchanged;
 
 use super::InstanceKey;
 use super::open_requests::{OpenRequest, OpenRequests};
@@ -65,19 +69,6 @@ pub(crate) struct Participant {
     pub(crate) key: InstanceKey,
     /// The last message of the conversation that it received.
     last_received: Option<MessageId>,
-}
-
-/// A message that was routed, and the instances that it connects.
-pub(crate) struct Exchanged<'a, R> {
-    pub(crate) message: &'a Message,
-    pub(crate) conversation: &'a ActivityId,
-    /// The sending instance.
-    pub(crate) origin: (Option<&'a InstanceId>, Option<InstanceKey>),
-    pub(crate) receivers: R,
-    /// Number of absent roles that get it later.
-    pub(crate) absent: usize,
-    /// The roles that may answer, if it is a request and that is checked.
-    pub(crate) answering: Vec<Role>,
 }
 
 impl Conversations {
