@@ -100,6 +100,8 @@ pub struct Config {
     /// Tokens of operators, plain or `sha256:` and their digests: once any token is set, only they may replace the landscape and
     /// watch the traffic.
     pub operator_tokens: Vec<String>,
+    /// File with such tokens, one in a line. The commands read it into `operator_tokens`; empty: none.
+    pub operator_tokens_file: String,
     /// Networks (`10.1.0.0/16`) in which services may listen; the broker calls no others.
     pub instance_networks: Vec<String>,
     /// The listeners of this process, which are never called. The commands set it.
@@ -174,6 +176,7 @@ impl Default for Config {
             security_held_max: 4_096,
             tokens: Vec::new(),
             operator_tokens: Vec::new(),
+            operator_tokens_file: String::new(),
             instance_networks: INSTANCE_NETWORKS.map(str::to_owned).to_vec(),
             own_listeners: OwnListeners::default(),
             tokens_file: String::new(),

@@ -17,11 +17,15 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 const READABLE_BY_ALL: u32 = 0o004;
 
 /// The secrets, and the settings that name their files. Those of `[access]` belong to that section, which reads them itself.
-const SETTINGS: [(&str, &str); 3] = [
+const SETTINGS: [(&str, &str); 4] = [
+    ("broker.operator_tokens", "broker.operator_tokens_file"),
     ("broker.tokens", "broker.tokens_file"),
     ("bus.token", "bus.token_file"),
     ("webhook.secret", "webhook.secret_file"),
 ];
+
+/// Settings that name files with secrets which other parts of the program read.
+const READ_ELSEWHERE: [&str; 3] = ["access.jwt_secret_file", "listen.token_file", "tls.key_file"];
 
 /// Sets the secrets that are in files, and records an error for each file that cannot be used. Blocks. Returns warnings.
 pub(super) fn read(merge: &mut Merge, purpose: Purpose) -> Vec<String> {
@@ -38,12 +42,10 @@ pub(super) fn read(merge: &mut Merge, purpose: Purpose) -> Vec<String> {
             continue;
         }
         match read_file(path) {
-            Ok((text, is_open)) => {
+            Ok(text) => {
                 let origin = Origin::SecretFile(path.to_owned());
                 merge.apply(Given { key: key.to_owned(), value: value(&secret.value, text), origin });
-                warnings.extend(is_open.then(|| {
-                    format!("{file_key}: every user of this machine may read {path}; to change that: chmod o= {path}")
-                }));
+                warnings.extend(open_to_all(file_key, path));
             }
             // An operator's tool, say, works without the secrets of the server whose configuration it shares.
             Err(_) if purpose == Purpose::Other => {}
@@ -53,7 +55,21 @@ pub(super) fn read(merge: &mut Merge, purpose: Purpose) -> Vec<String> {
             }
         }
     }
+    for file_key in READ_ELSEWHERE {
+        warnings.extend(merge.leaf(file_key).value.as_str().and_then(|path| open_to_all(file_key, path)));
+    }
+    let tokens = merge.leaf("access.tokens").value.as_array().into_iter().flatten();
+    let files = tokens.filter_map(|token| token.get("token_file")?.as_str());
+    warnings.extend(files.filter_map(|path| open_to_all("access.tokens", path)));
     warnings
+}
+
+/// Returns the warning about a file that every user of the machine may read; `None` for others, and for what is no file: a pipe,
+/// as shells pass it, has the rights of its reader.
+fn open_to_all(key: &str, path: &str) -> Option<String> {
+    let file = std::fs::metadata(path).ok()?;
+    let is_open = file.is_file() && file.permissions().mode() & READABLE_BY_ALL != 0;
+    is_open.then(|| format!("{key}: every user of this machine may read {path}; to change that: chmod o= {path}"))
 }
 
 /// Returns true if the process uses the section of a key, so that it needs the file.
@@ -73,11 +89,10 @@ fn is_empty(value: &Value) -> bool {
     value.as_str().is_some_and(str::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// Returns the content of a file without the line breaks at its end, and true if every user may read it.
-fn read_file(path: &str) -> io::Result<(String, bool)> {
+/// Returns the content of a file without the line breaks at its end.
+fn read_file(path: &str) -> io::Result<String> {
     let invalid = |fault: String| io::Error::new(io::ErrorKind::InvalidData, fault);
     let file = File::open(path)?;
-    let metadata = file.metadata()?;
     let mut bytes = Vec::new();
     let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)? as u64;
     if read > FILE_BYTES_MAX {
@@ -88,8 +103,7 @@ fn read_file(path: &str) -> io::Result<(String, bool)> {
     if text.trim().is_empty() {
         return Err(invalid("it is empty".to_owned()));
     }
-    // A pipe, as shells pass it, has the rights of its reader.
-    Ok((text.to_owned(), metadata.is_file() && metadata.permissions().mode() & READABLE_BY_ALL != 0))
+    Ok(text.to_owned())
 }
 
 /// Returns the value for a key: a list has an item in each line.
@@ -113,6 +127,8 @@ mod tests {
     const OLD: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
     const NEW: &str = "whsec_NDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
 
+    const RULES: &str = "[{ who = \"anyone\", allow = [\"read:**\"] }]";
+
     /// A file with a secret that only its owner may read.
     fn file(content: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -131,10 +147,12 @@ mod tests {
     #[test]
     fn each_secret_may_be_in_a_file_and_is_shown_with_the_name_of_the_file_only() {
         let (token, tokens) = (file("s3cret-a\n"), file("users=s3cret-b\r\n\nweb=s3cret-c\n"));
+        let operators = file("s3cret-d");
         let secrets = file(&format!("{NEW}\n{OLD}\n"));
         let path = |file: &tempfile::NamedTempFile| file.path().display().to_string();
         let variables = [
             ("bus.token_file", path(&token)),
+            ("broker.operator_tokens_file", path(&operators)),
             ("broker.tokens_file", path(&tokens)),
             ("webhook.secret_file", path(&secrets)),
             ("webhook.forward", "http://service".to_owned()),
@@ -144,6 +162,7 @@ mod tests {
         let config = &resolved.config;
         assert_eq!(config.bus.token, "s3cret-a");
         assert_eq!(config.broker.tokens, ["users=s3cret-b", "web=s3cret-c"]);
+        assert_eq!(config.broker.operator_tokens, ["s3cret-d"]);
         assert_eq!(config.webhook.secret, [NEW, OLD]);
         assert_eq!(resolved.origin("bus.token").unwrap().to_string(), format!("file {}", path(&token)));
         assert_eq!(resolved.warnings, [""; 0]);
@@ -199,7 +218,9 @@ mod tests {
         let path = token.path().to_str().unwrap();
         let expected =
             format!("bus.token_file: every user of this machine may read {path}; to change that: chmod o= {path}");
-        assert_eq!(resolve(&[("bus.token_file", path)], Purpose::Check).unwrap().warnings, [expected]);
+        assert_eq!(resolve(&[("bus.token_file", path)], Purpose::Check).unwrap().warnings, [expected.as_str()]);
+        let elsewhere = resolve(&[("access.jwt_secret_file", path), ("access.rules", RULES)], Purpose::Check).unwrap();
+        assert_eq!(elsewhere.warnings, [expected.replace("bus.token_file", "access.jwt_secret_file")]);
     }
 
     #[test]

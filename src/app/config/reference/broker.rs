@@ -59,6 +59,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
         "broker.operator_tokens",
         "Tokens of operators, plain or `sha256:` and their digests. Once this or `broker.tokens` has an entry, `POST /services`, `/traffic`, `/activities` and `/undelivered` need one of them. The command-line tools present the first plain one.",
     ),
+    ("broker.operator_tokens_file", "File with these tokens, one in a line, instead of `broker.operator_tokens`."),
     (
         "broker.instance_networks",
         "Networks (`10.1.0.0/16`) in which services may listen that register or are posted; the broker calls no others, and never the metadata service of a cloud.",
