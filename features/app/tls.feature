@@ -38,7 +38,7 @@ Feature: TLS on every listener
     Then "run" prints "ready"
     Given processes from now on have no certificate
     When I run `exorelay health --api {api}`
-    Then it fails with one line that says "certificate"
+    Then it fails with one line that says "the connection to 127.0.0.1"
 
   Scenario: A file that is missing is named before anything starts
     Given the file "exorelay.toml":
