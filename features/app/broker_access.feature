@@ -33,7 +33,7 @@ Feature: A broker with tokens, its sidecars and its tools
     Then it fails with one line that says "needs the token of an operator"
 
   Scenario: Streams for other machines need the URL under which those reach them
-    When I run `exorelay streams --listen 0.0.0.0:0`
+    When I run `exorelay streams --listen 0.0.0.0:0 --insecure`
     Then "run" ends with status 78
     And "run" logs "streams.public_url is not set"
 

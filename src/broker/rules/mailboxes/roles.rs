@@ -1,4 +1,4 @@
-//! What the role of an instance permits, once there are tokens that prove roles.
+//! Checks of the roles of instances, once there are tokens that prove roles.
 
 use std::time::Instant;
 
