@@ -113,7 +113,7 @@ impl Streams {
         self.check_accepting()?;
         let reservation = Some(self.writer().reserve(body.len() as u64)?);
         let source = match &request.fork {
-            Some(fork) => read_fork_point(self, fork).await?,
+            Some(fork) => read_fork_point(&self.shared, fork).await?,
             None => None,
         };
         let content = self.prepare(body, self.expected_kind(request));

@@ -164,7 +164,7 @@ fn missing_tls_files(merge: &Merge) -> Vec<Error> {
 pub struct Resolved {
     /// The values.
     pub config: Config,
-    /// What is wrong and does no harm to the process, such as a file with a secret that every user of the machine may read.
+    /// Faults that do not keep the process from its work, such as a file with a secret that every user of the machine may read.
     pub warnings: Vec<String>,
     pub(super) leaves: BTreeMap<String, Leaf>,
 }

@@ -36,7 +36,7 @@ impl<H> Registry<H> {
                 self.check_role(instance, proof)?;
                 let own = &instance.role;
                 match message.sender.as_ref().filter(|sender| *sender != own && !is_returned) {
-                    Some(sender) => return Err(Error::OtherSender { sender: sender.clone(), role: own.clone() }),
+                    Some(sender) => Err(Error::OtherSender { sender: sender.clone(), role: own.clone() }),
                     None => self.check_asker(own, message),
                 }
             }
