@@ -67,6 +67,8 @@ mod log_limit;
 mod memory;
 pub mod message;
 mod metrics;
+#[cfg(test)]
+mod mutation;
 pub mod relay;
 pub mod store;
 pub mod streams;

@@ -30,6 +30,8 @@ mod error;
 pub mod exocom;
 mod follower;
 mod following;
+#[cfg(test)]
+mod fuzz;
 mod handle;
 mod journal;
 mod matching;

@@ -8,6 +8,8 @@ mod body;
 mod call;
 mod coding;
 mod extract;
+#[cfg(test)]
+mod fuzz;
 mod health;
 mod landing;
 mod limits;

@@ -8,6 +8,8 @@ mod carried;
 mod delivery;
 mod envelope;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod held_names;
 mod inbox;
 mod nearest;

@@ -24,6 +24,8 @@ mod config;
 mod error;
 mod event_cache;
 mod fork_point;
+#[cfg(test)]
+mod fuzz;
 mod lifecycle;
 mod metrics;
 mod opening;

@@ -13,6 +13,8 @@ mod check_access;
 mod environment;
 mod error;
 mod file;
+#[cfg(test)]
+mod fuzz;
 mod given;
 mod hide;
 mod idle;

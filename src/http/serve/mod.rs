@@ -8,6 +8,8 @@ mod closing;
 mod connection;
 mod descriptors;
 mod framing;
+#[cfg(test)]
+mod fuzz;
 mod guarded;
 mod http2;
 mod identity;

@@ -22,6 +22,8 @@ pub(crate) struct Decoder {
     data: Option<String>,
     /// True if the last line ended in CR: an LF directly behind it belongs to the same line break.
     after_return: bool,
+    /// True after the first line, which a byte order mark may precede.
+    begun: bool,
 }
 
 impl Decoder {
@@ -43,7 +45,9 @@ impl Decoder {
             self.after_return = bytes[end] == b'\r';
             bytes = &bytes[end + 1..];
             let line = std::mem::take(&mut self.rest);
-            events.extend(self.take_line(&String::from_utf8_lossy(&line)));
+            let line = String::from_utf8_lossy(&line);
+            let marked = if std::mem::replace(&mut self.begun, true) { None } else { line.strip_prefix('\u{feff}') };
+            events.extend(self.take_line(marked.unwrap_or(&line)));
             self.check_length()?;
         }
         self.rest.extend_from_slice(bytes);

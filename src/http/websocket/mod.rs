@@ -1,5 +1,7 @@
 //! WebSockets of both ends: the upgrade of a request, and the loop that drives a connection.
 
+#[cfg(test)]
+mod fuzz;
 mod heartbeat;
 mod metered;
 mod queue;

@@ -26,6 +26,8 @@
 //! `streams`; its own wake stream is refused there. `__registry__` is a stream like any other.
 
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod keys;
 mod observer;
 mod recovery;

@@ -6,6 +6,8 @@
 mod claims;
 mod der;
 mod fetching;
+#[cfg(test)]
+mod fuzz;
 mod keys;
 mod material;
 mod parts;
