@@ -93,8 +93,12 @@ proptest! {
         let mut headers = HeaderMap::new();
         let valid = |texts: &[Vec<u8>]| texts.iter().filter_map(|text| HeaderValue::from_bytes(text).ok()).collect::<Vec<_>>();
         let (hosts, codings) = (valid(&hosts), valid(&codings));
-        hosts.iter().for_each(|host| drop(headers.append(HOST, host.clone())));
-        codings.iter().for_each(|coding| drop(headers.append(TRANSFER_ENCODING, coding.clone())));
+        for host in &hosts {
+            headers.append(HOST, host.clone());
+        }
+        for coding in &codings {
+            headers.append(TRANSFER_ENCODING, coding.clone());
+        }
         let version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
         let names = codings.iter().flat_map(|value| {
             String::from_utf8_lossy(value.as_bytes()).split(',').map(|name| name.trim_matches([' ', '\t']).to_ascii_lowercase()).collect::<Vec<_>>()

@@ -107,10 +107,11 @@ impl StreamPath {
     }
 }
 
-/// Checks the segments of a normalised path. An escaped slash separates segments, too, as does a backslash: some proxies
-/// decode them.
+/// Checks the segments of a normalised path. An escaped slash separates segments, too, as does a backslash: some proxies decode
+/// them, and clients turn a backslash into a slash.
 fn check_segments(path: &str) -> Result<(), PathError> {
-    let mut segments = path.split('/').flat_map(|part| part.split("%2F")).flat_map(|part| part.split("%5C")).peekable();
+    let mut segments =
+        path.split(['/', '\\']).flat_map(|part| part.split("%2F")).flat_map(|part| part.split("%5C")).peekable();
     if segments.peek().is_some_and(|first| looks_reserved(first)) {
         return Err(PathError::Reserved);
     }
@@ -254,6 +255,7 @@ mod tests {
             "..;/x",
             "a/.;b",
             "a%5C..%5Cb",
+            "a\\%2e/b",
             "%E2%80%8B__ds",
             "__reg%C2%ADistry__",
         ]) {

@@ -50,7 +50,7 @@ async fn a_request_has_a_host_and_a_path_as_in_http1() {
     };
     let serving = serve_with(Router::new().route("/a", get(shown)), &Limits::default()).await;
     let (mut requests, _connection) = connect(&serving, 65_535).await;
-    assert_eq!(text(ask(&mut requests, Method::GET, "/a?b=c").await).await, "relay.example /a?b=c false");
+    assert_eq!(text(ask(&mut requests, Method::GET, "/a?b=c").await).await, "localhost /a?b=c false");
     let head = ask(&mut requests, Method::HEAD, "/a").await;
     assert_eq!((head.status(), head.headers()["content-length"].to_str().unwrap()), (StatusCode::OK, "18"));
     assert_eq!(text(head).await, "");
