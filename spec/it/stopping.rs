@@ -146,6 +146,8 @@ async fn a_drain_on_command_says_how_much_is_left() {
 async fn probes_and_metrics_of_a_whole_process_have_a_listener_of_their_own() {
     let address = reserve_address();
     let mut dev = Process::start(&format!("dev --ops {address}"), &[]).await;
+    let announced = || dev.printed().iter().any(|line| line.contains(r#""system":"ops""#));
+    eventually("its listener", || async { announced().then_some(()) }).await;
     let ready = get(&format!("http://{address}/ready")).await;
     assert_eq!((ready.status, &ready.json()["ready"]), (200, &json!(true)), "{ready:?}");
     assert_eq!(ready.json()["parts"]["api"]["role"], "dev");

@@ -141,7 +141,7 @@ impl Queue {
             Lane::Ordinary => taken.bytes.check(bytes),
         };
         checked.map_err(Rejected::Bytes)?;
-        let free_bytes = taken.bytes.bytes_max() - taken.bytes.held();
+        let free_bytes = taken.bytes.bytes_max().saturating_sub(taken.bytes.held());
         if !self.held.is_empty()
             && let Some(held) = self.held.get(&Route::of(message))
             && (held.entries.len() >= free || held.bytes.saturating_add(bytes) > free_bytes)
