@@ -48,7 +48,12 @@ Feature: Bodies in a coding
       | api/request/hello | compress |
       | listen/run/hello  | br       |
       | broker/send/hello | br       |
-      | edge/v1/stream/a  | br       |
+
+  Scenario: A stream whose content cannot be decoded is not created
+    When I PUT `1` to edge/v1/stream/a in the coding "br"
+    Then I get 415 with the problem "unsupported-coding" and the words "expected one of gzip, deflate, zstd"
+    When I GET edge/v1/stream/a
+    Then I get 404 with the problem "not-found" and the words "there is no stream a"
 
   Scenario: What is not of its coding is refused
     When I POST `1` to api/send/hello with the header "content-encoding: gzip"

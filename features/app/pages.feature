@@ -148,11 +148,11 @@ Feature: Web pages and other hosts
     Then I get 403 with the problem "forbidden"
 
   Scenario: On other addresses hosts are checked if some are listed
-    Given `exorelay streams --listen 0.0.0.0:0` is running
+    Given `exorelay streams --listen 0.0.0.0:0 --public-url https://streams.example --insecure` is running
     When a client sends `GET streams/health` to the host "streams:4437"
     Then I get 200 and the words "ok"
     Given the setting EXORELAY__HTTP__HOSTS is relay.internal
-    And `exorelay streams --listen 0.0.0.0:0` is running
+    And `exorelay streams --listen 0.0.0.0:0 --public-url https://streams.example --insecure` is running
     When a client sends `GET streams/health` to the host "streams:4437"
     Then I get 403 with the problem "forbidden" and the words "the hosts in http.hosts"
     When a client sends `GET streams/health` to the host "relay.internal"
