@@ -176,7 +176,7 @@ async fn no_answer_no_shown_setting_and_no_list_of_processes_shows_a_secret() {
     for arguments in [&["config", "show"][..], &["config", "show", "--output", "json"], &["config", "check"]] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_exorelay"));
         command.args(arguments).current_dir(folder.path()).env_clear().envs(settings);
-        let ended = command.env("EXORELAY__BUS__URL", &away.replace("http", "ws")).output().unwrap();
+        let ended = command.env("EXORELAY__BUS__URL", away.replace("http", "ws")).output().unwrap();
         check_hidden("config", &String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()));
     }
 }
