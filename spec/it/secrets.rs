@@ -100,15 +100,28 @@ fn check_hidden(place: &str, text: &str) {
     assert!(found.is_none(), "{place} shows {}: {text}", found.unwrap_or(&""));
 }
 
+/// Checks what a process logs and prints, and what other users of the machine see of it.
+fn check_process(process: &Process) {
+    check_hidden("the log", &process.log());
+    check_hidden("the output", &process.printed().join("\n"));
+    for name in ["cmdline", "comm", "status"] {
+        let text = fs::read(format!("/proc/{}/{name}", process.id())).unwrap();
+        check_hidden(name, &String::from_utf8_lossy(&text));
+    }
+}
+
+/// Creates a file that only its owner may read; returns its path.
+fn private_file(folder: &TempDir, name: &str, content: &str) -> String {
+    let path = folder.path().join(name);
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path.display().to_string()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_no_shown_setting_and_no_list_of_processes_shows_a_secret() {
     let folder = TempDir::new().unwrap();
-    let file = |name: &str, content: &str| {
-        let path = folder.path().join(name);
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        path.display().to_string()
-    };
+    let file = |name: &str, content: &str| private_file(&folder, name, content);
     let tokens = file("tokens", &format!("users={TOKEN}\nweb={TOKEN}\n"));
     let token = file("token", TOKEN);
     let secrets = file("secrets", &format!("{SECRET}\n{OTHER_SECRET}\n"));
@@ -166,12 +179,7 @@ async fn no_answer_no_shown_setting_and_no_list_of_processes_shows_a_secret() {
                 check_hidden(&place, &if path == "/dead-letters" { text.replace(AUTH, "") } else { text });
             }
         }
-        check_hidden("the log", &process.log());
-        check_hidden("the output", &process.printed().join("\n"));
-        for name in ["cmdline", "comm", "status"] {
-            let text = fs::read(format!("/proc/{}/{name}", process.id())).unwrap();
-            check_hidden(name, &String::from_utf8_lossy(&text));
-        }
+        check_process(process);
     }
     for arguments in [&["config", "show"][..], &["config", "show", "--output", "json"], &["config", "check"]] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_exorelay"));

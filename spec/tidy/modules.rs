@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 10] = [
     &["http", "store", "web"],
     &["metrics"],
     &["message"],
-    &["chain", "log_limit", "memory", "sync", "time"],
+    &["chain", "log_limit", "memory", "mutation", "sync", "time"],
 ];
 
 /// Crates that do I/O, read the clock or use randomness.
