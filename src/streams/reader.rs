@@ -212,7 +212,7 @@ impl Reader {
     }
 
     /// Returns true for a position inside an append at which events of text end, because the rest of the append waits for
-    /// what follows. A reader that goes on there, in any way, gets only the rest.
+    /// more text. A reader that goes on there, live or not, gets only the rest.
     async fn is_between_events(&self, position: u64, end: u64) -> bool {
         if self.content_type().kind() != Kind::Text {
             return false;

@@ -10,8 +10,8 @@ use crate::streams::rules::Ledger;
 use crate::streams::subscriptions::wire::{Page, SubscriptionId, SubscriptionView};
 use crate::streams::wire::StreamPath;
 
-/// Streams that one page looks at, most of which the pattern may not match. A page that stops there may be short, and says
-/// where the next one begins.
+/// Streams that one page looks at, most of which the pattern may not match. A page that stops there may be short, and has a
+/// cursor of the next page.
 const LOOKED_AT_MAX: usize = 4_000;
 
 impl SubscriptionSet {
